@@ -1,0 +1,1 @@
+"""The reconstruction engine: particles in, a run folder out. It imports nothing of any host."""

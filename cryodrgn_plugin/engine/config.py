@@ -1,0 +1,273 @@
+"""Every setting of a run, as frozen dataclasses that travel as JSON. Imports neither torch nor any host.
+
+A field's explanation is the string below it; the command line, the Scipion forms and RELION's help are made from it
+(`field_help`), and form defaults are these defaults, so the fronts cannot drift apart. A recipe is a set of defaults
+(`RECIPES`); every setting can be given on top of it.
+"""
+
+import ast
+import dataclasses
+import inspect
+import json
+import textwrap
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import cache
+from typing import Any, get_type_hints
+
+from .errors import ConfigError
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    box: int = 0
+    """Box after downsampling, in pixels (even); 0 keeps the box, up to 128. Smaller is faster and blurrier: detail stops at two of the new pixels."""
+    window: float = 0.85
+    """Radius of the circular window as a fraction of half the box; a soft edge runs from here to the box edge. Lower it when neighbours intrude, 1 switches it off."""
+    sign: str = "auto"
+    """Contrast of the particles: white (RELION's default), black (they are inverted on reading) or auto (measured)."""
+    max_particles: int = 0
+    """Use only this many particles, drawn at random with the seed; 0 uses all. For a quick first look."""
+    cache_mb: int = 512
+    """Prepared images kept in memory, in MB; above it they stream from disk each pass. Raise it when there is memory to spare."""
+
+    def __post_init__(self) -> None:
+        _require(self.box == 0 or (self.box >= 16 and self.box % 2 == 0), f"data.box is {self.box}; it must be even and at least 16 (0 keeps the box).")
+        _require(0.2 <= self.window <= 1.0, f"data.window is {self.window}; it must lie between 0.2 and 1.")
+        _require(self.sign in ("auto", "white", "black"), f"data.sign is {self.sign!r}; choose auto, white or black.")
+        _require(self.max_particles >= 0, f"data.max_particles is {self.max_particles}; it must be 0 or more.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderConfig:
+    kind: str = "basis"
+    """basis: a mean volume plus a weighted sum of basis volumes on a Fourier grid. mlp: cryoDRGN's coordinate network."""
+    n_bases: int = 16
+    """Basis volumes beside the mean (basis only). More can follow larger or more numerous motions and cost time and memory in proportion."""
+    padding: float = 1.5
+    """Oversampling of the Fourier grid (basis only). 1 is the sparse-backpropagation paper's; 2 is RELION's; more is more exact and takes padding³ memory."""
+    layers: int = 3
+    """Residual hidden layers of the network (the coordinate MLP, or the one that turns z into basis weights)."""
+    width: int = 256
+    """Units per hidden layer. 1024 is cryoDRGN's large setting: finer maps, many times slower."""
+    encoding: str = "gaussian"
+    """Positional encoding (mlp only): gaussian random Fourier features, or the geometric series of wavelengths."""
+    output: str = "hartley"
+    """What the coordinate network gives per coefficient (mlp only): one hartley value, or a complex one."""
+
+    def __post_init__(self) -> None:
+        _require(self.kind in ("basis", "mlp"), f"decoder.kind is {self.kind!r}; choose basis or mlp.")
+        _require(self.n_bases >= 0, f"decoder.n_bases is {self.n_bases}; it must be 0 or more.")
+        _require(1.0 <= self.padding <= 3.0, f"decoder.padding is {self.padding}; it must lie between 1 and 3.")
+        _require(self.layers >= 1 and self.width >= 1, f"decoder.layers and decoder.width must be at least 1, not {self.layers} and {self.width}.")
+        _require(self.encoding in ("gaussian", "geometric"), f"decoder.encoding is {self.encoding!r}; choose gaussian or geometric.")
+        _require(self.output in ("hartley", "complex"), f"decoder.output is {self.output!r}; choose hartley or complex.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    kind: str = "mlp"
+    """mlp: a network reads the image and gives z. table: every particle has its own free z (autodecoder)."""
+    layers: int = 3
+    """Residual hidden layers of the encoder."""
+    width: int = 256
+    """Units per hidden layer of the encoder."""
+
+    def __post_init__(self) -> None:
+        _require(self.kind in ("mlp", "table"), f"encoder.kind is {self.kind!r}; choose mlp or table.")
+        _require(self.layers >= 1 and self.width >= 1, f"encoder.layers and encoder.width must be at least 1, not {self.layers} and {self.width}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    epochs: int = 20
+    """Passes over the particles. Look at the training curves: more helps while the loss still falls."""
+    batch_size: int = 32
+    """Particles per step. Larger is faster per epoch and learns less per epoch."""
+    learning_rate: float = 1e-3
+    """Step size of Adam for the networks. Lower it when the loss jumps."""
+    schedule: str = "cosine"
+    """Learning rate over the epochs: constant, cosine (falls to a hundredth) or step (a tenth after two thirds)."""
+    beta: float = 0.0
+    """Weight of the prior on z (KL term); 0 means 1 / z dimensions, cryoDRGN's choice. Raise it when z encodes noise, lower it when z collapses."""
+    warmup_epochs: int = 2
+    """Epochs over which the weight of the prior rises from zero."""
+    precision: str = "auto"
+    """float32, bf16, or auto: bf16 where the processor or GPU computes it natively."""
+    points: float = 1.0
+    """Share of the Fourier points of each image used per step, drawn in proportion to their expected information; 0.25 is several times faster for the coordinate MLP."""
+    sparse: bool = False
+    """Sparse gradients and SparseAdam for basis volumes: less work per step for small batches of large boxes."""
+    early_stop: int = 0
+    """Stop after this many epochs without a lower held-out loss; 0 never stops early."""
+    checkpoint_every: int = 1
+    """Epochs between checkpoints. One is also written when the run is told to stop."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, f"training.epochs is {self.epochs}; it must be at least 1.")
+        _require(self.batch_size >= 1, f"training.batch_size is {self.batch_size}; it must be at least 1.")
+        _require(self.learning_rate > 0, f"training.learning_rate is {self.learning_rate}; it must be positive.")
+        _require(self.schedule in ("constant", "cosine", "step"), f"training.schedule is {self.schedule!r}; choose constant, cosine or step.")
+        _require(self.beta >= 0, f"training.beta is {self.beta}; it must be 0 or more.")
+        _require(self.precision in ("auto", "float32", "bf16"), f"training.precision is {self.precision!r}; choose auto, float32 or bf16.")
+        _require(0 < self.points <= 1, f"training.points is {self.points}; it must lie in (0, 1].")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClosedFormConfig:
+    n_components: int = 8
+    """Directions of motion solved for in closed form (fast recipe). Raise it for large motions or many states, with more particles."""
+    iterations: int = 8
+    """EM iterations from random directions; they march from low to full resolution."""
+    first_radius: int = 8
+    """Fourier shell at which the march starts. Weak differences settle better when it starts low."""
+    nodes: int = 40
+    """Nodes of the curve that is fitted through the latent space; the reported coordinate is the position along it."""
+    finish: bool = True
+    """Solve the maps again in closed form at the final latents, with half-maps; off keeps the EM maps."""
+
+    def __post_init__(self) -> None:
+        _require(self.n_components >= 1, f"closed_form.n_components is {self.n_components}; it must be at least 1.")
+        _require(self.iterations >= 1, f"closed_form.iterations is {self.iterations}; it must be at least 1.")
+        _require(self.nodes >= 4, f"closed_form.nodes is {self.nodes}; it must be at least 4.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    particles: str = ""
+    """The particles: a RELION star file with poses and CTF."""
+    root: str = ""
+    """Folder that image paths in the star file are relative to; empty tries the working folder, then the star file's folder and its parents."""
+    recipe: str = "fast"
+    """fast: closed forms first, a short network on compressed images after, minutes on a workstation without a GPU. paper: sparse Fourier backpropagation end to end. cryodrgn: the coordinate MLP. homogeneous: one map."""
+    z_dim: int = 8
+    """Latent dimensions. 8 suits most data; 1 or 2 when one motion is expected."""
+    seed: int = 0
+    """Seed of every random choice; the same seed on the same machine gives the same result."""
+    device: str = "auto"
+    """auto, cpu, or cuda with an index (cuda:0)."""
+    data: DataConfig = field(default_factory=DataConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    closed_form: ClosedFormConfig = field(default_factory=ClosedFormConfig)
+
+    def __post_init__(self) -> None:
+        _require(self.recipe in RECIPES, f"recipe is {self.recipe!r}; choose one of {', '.join(RECIPES)}.")
+        _require(self.z_dim >= 0, f"z_dim is {self.z_dim}; it must be 0 (homogeneous) or more.")
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunConfig":
+        return _build(cls, json.loads(text), "")
+
+
+# A recipe names only what differs from the field defaults.
+RECIPES: dict[str, dict[str, Any]] = {
+    "fast": {},
+    "paper": {
+        "decoder.padding": 1.0,
+        "training.epochs": 50,
+        "training.batch_size": 128,
+        "training.sparse": False,
+    },
+    "cryodrgn": {
+        "decoder.kind": "mlp",
+        "training.batch_size": 8,
+        "training.learning_rate": 1e-4,
+        "training.schedule": "constant",
+        "training.warmup_epochs": 0,
+    },
+    "homogeneous": {"z_dim": 0, "decoder.n_bases": 0},
+}
+
+
+def recipe_config(recipe: str, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """The configuration of a recipe with `overrides`, dotted names to values (strings are converted to the field's type).
+
+    Raises ConfigError for an unknown recipe, name or value.
+    """
+    if recipe not in RECIPES:
+        raise ConfigError(f"recipe is {recipe!r}; choose one of {', '.join(RECIPES)}.")
+    nested: dict[str, Any] = {"recipe": recipe}
+    for name, value in {**RECIPES[recipe], **(overrides or {})}.items():
+        target = nested
+        *sections, leaf = name.split(".")
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[leaf] = value
+    return _build(RunConfig, nested, "")
+
+
+def setting_names(cls: type = RunConfig, prefix: str = "") -> list[str]:
+    """Dotted names of all settings, in order."""
+    names: list[str] = []
+    for f in fields(cls):
+        kind = get_type_hints(cls)[f.name]
+        names += setting_names(kind, f"{prefix}{f.name}.") if is_dataclass(kind) else [prefix + f.name]
+    return names
+
+
+def setting(name: str) -> tuple[type, Any, str]:
+    """(type, default, help) of a setting by its dotted name."""
+    cls: type = RunConfig
+    *sections, leaf = name.split(".")
+    for section in sections:
+        cls = get_type_hints(cls)[section]
+    default = getattr(cls(), leaf)
+    return get_type_hints(cls)[leaf], default, field_help(cls)[leaf]
+
+
+@cache
+def field_help(cls: type) -> dict[str, str]:
+    """The explanation below each field of a config class."""
+    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
+    pairs = zip(body, body[1:], strict=False)
+    return {
+        node.target.id: after.value.value
+        for node, after in pairs
+        if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+    }
+
+
+def with_settings(config: RunConfig, **sections: Any) -> RunConfig:
+    """A copy with whole fields replaced; nested fields as `training={"epochs": 3}`."""
+    changes = {
+        name: replace(getattr(config, name), **value) if isinstance(value, dict) else value
+        for name, value in sections.items()
+    }
+    return replace(config, **changes)
+
+
+def _build(cls: type, values: dict[str, Any], prefix: str):
+    hints = get_type_hints(cls)
+    unknown = set(values) - {f.name for f in fields(cls)}
+    if unknown:
+        name = prefix + sorted(unknown)[0]
+        raise ConfigError(f"There is no setting {name!r}. The settings are: {', '.join(setting_names())}.")
+    built = {}
+    for name, value in values.items():
+        kind = hints[name]
+        built[name] = _build(kind, value, f"{prefix}{name}.") if is_dataclass(kind) else _convert(value, kind, prefix + name)
+    return cls(**built)
+
+
+def _convert(value: Any, kind: type, name: str) -> Any:
+    if kind is bool and isinstance(value, str):
+        if value.lower() in ("true", "yes", "1"):
+            return True
+        if value.lower() in ("false", "no", "0"):
+            return False
+        raise ConfigError(f"{name} is {value!r}; give yes or no.")
+    if kind is int and isinstance(value, float) and not value.is_integer():
+        raise ConfigError(f"{name} is {value!r}; it must be a whole number.")
+    try:
+        return kind(value)
+    except (TypeError, ValueError):
+        raise ConfigError(f"{name} is {value!r}; it must be of type {kind.__name__}.") from None

@@ -1,0 +1,41 @@
+"""Rotations in RELION's convention: A = Rz(psi) Ry(tilt) Rz(rot) maps volume to view, r' = A r (docs/conventions.md).
+
+Matrices act on column vectors (x, y, z). A central slice is I(kx, ky) = V(Aᵀ [kx, ky, 0]).
+"""
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+
+def matrices_from_euler(angles_deg: np.ndarray) -> np.ndarray:
+    """Rotation matrices of RELION's (rot, tilt, psi).
+
+    Parameters
+    ----------
+    angles_deg : (..., 3). rlnAngleRot, rlnAngleTilt, rlnAnglePsi in degrees.
+
+    Returns
+    -------
+    (..., 3, 3) float64. Volume to view.
+    """
+    angles = np.asarray(angles_deg, dtype=np.float64)
+    flat = Rotation.from_euler("ZYZ", angles.reshape(-1, 3), degrees=True).as_matrix()
+    return np.swapaxes(flat, -1, -2).reshape(*angles.shape[:-1], 3, 3)
+
+
+def euler_from_matrices(matrices: np.ndarray) -> np.ndarray:
+    """(rot, tilt, psi) in degrees, the inverse of `matrices_from_euler`; shape (..., 3)."""
+    matrices = np.asarray(matrices, dtype=np.float64)
+    transposed = np.swapaxes(matrices, -1, -2).reshape(-1, 3, 3)
+    return Rotation.from_matrix(transposed).as_euler("ZYZ", degrees=True).reshape(*matrices.shape[:-2], 3)
+
+
+def random_matrices(count: int, rng: np.random.Generator) -> np.ndarray:
+    """`count` rotations drawn uniformly from SO(3), (count, 3, 3) float64."""
+    return Rotation.random(count, random_state=np.random.RandomState(rng.integers(2**31))).as_matrix()
+
+
+def angular_distance_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Angle of the rotation between `a` and `b`, both (..., 3, 3); (...,) in degrees."""
+    trace = np.einsum("...ij,...ij->...", a, b)
+    return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))

@@ -1,0 +1,64 @@
+"""How a run tells the outside how far it is. A reporter is told lines and steps; it decides how to show them.
+
+Every front but a terminal gets plain lines, one per step, with the time left; the command line swaps in a bar.
+"""
+
+import sys
+import time
+from typing import Protocol
+
+
+class Reporter(Protocol):
+    """What a run needs of its reporter."""
+
+    def line(self, text: str) -> None:
+        """Show one line of text."""
+
+    def step(self, stage: str, done: int, total: int, values: dict[str, float]) -> None:
+        """`done` of `total` steps of `stage` are over; `values` are figures worth seeing, such as the loss."""
+
+
+class PlainReporter:
+    """One line per step, as `epoch 3/20  loss 0.987  12 s, 48 s left`; suits log files and pipes."""
+
+    def __init__(self) -> None:
+        self._clock = StageClock()
+
+    def line(self, text: str) -> None:
+        print(text, file=sys.stdout, flush=True)
+
+    def step(self, stage: str, done: int, total: int, values: dict[str, float]) -> None:
+        spent, left = self._clock.times(stage, done, total)
+        self.line("  ".join([f"{stage} {done}/{total}", *figures(values), f"{duration(spent)}, {duration(left)} left"]))
+
+
+class StageClock:
+    """Time spent on a stage and time left at its pace. A stage begins where the one before it reported last."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._last = time.monotonic()
+
+    def times(self, stage: str, done: int, total: int) -> tuple[float, float]:
+        """(seconds spent, seconds left) of `stage` after `done` of `total` steps."""
+        if stage != self._stage:
+            # A resumed stage does not start at its first step; the pace counts from where it was taken up.
+            self._stage, self._began, self._before = stage, self._last, done - 1
+        self._last = time.monotonic()
+        spent = self._last - self._began
+        return spent, spent / max(done - self._before, 1) * (total - done)
+
+
+def figures(values: dict[str, float]) -> list[str]:
+    """`name value` for each figure, with as many digits as mean something."""
+    return [f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()]
+
+
+def duration(seconds: float) -> str:
+    """A duration as people write it: 8 s, 3 min 20 s, 2 h 5 min."""
+    whole = max(int(round(seconds)), 0)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,87 @@
+"""One slicing operation for decoders: the kernel that fits the device, with gradients for coefficients, amplitudes, rotations.
+
+On the CPU the numba kernels serve float32; every other case (float64, GPU) takes the torch reference, which is also where a
+GPU kernel belongs. Gradients of the coefficients are Hermitian-summed on the plane kx = 0, so that an optimiser step keeps the
+stored plane Hermitian.
+"""
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import cpu, reference
+from .sphere import HalfSphere
+
+
+def slice_weighted(coefs: Tensor, amplitudes: Tensor, rotations: Tensor, sphere: HalfSphere, freqs: Tensor) -> Tensor:
+    """Slices of Σ_c amplitudes[b, c] V_c.
+
+    Parameters
+    ----------
+    coefs : (M, 2, C). Half-sphere coefficients (`HalfSphere`).
+    amplitudes : (B, C). Weight of each channel in each image.
+    rotations : (B, 3, 3). Volume to view.
+    freqs : (F, 2). Frequencies (kx, ky) in 1/(box · pixel), the lattice's `indices`.
+
+    Returns
+    -------
+    (B, F) complex. Differentiable in coefs, amplitudes and rotations.
+    """
+    if coefs.device.type == "cpu" and coefs.dtype == torch.float32:
+        return _FusedSlice.apply(coefs, amplitudes.float(), rotations.float(), sphere, freqs.float())
+    return reference.slice_weighted(_Hermitian.apply(coefs, sphere), amplitudes, rotations, sphere, freqs)
+
+
+class _FusedSlice(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, coefs, amplitudes, rotations, sphere, freqs):
+        ctx.save_for_backward(coefs, amplitudes, rotations, freqs)
+        ctx.sphere = sphere
+        out = np.empty((len(rotations), len(freqs)), dtype=np.complex64)
+        cpu.project_weighted(*_arrays(coefs, amplitudes, rotations, freqs), *_geometry(sphere), out)
+        return torch.from_numpy(out)
+
+    @staticmethod
+    def backward(ctx, grad):
+        coefs, amplitudes, rotations, freqs = ctx.saved_tensors
+        sphere = ctx.sphere
+        values = np.ascontiguousarray(grad.detach().resolve_conj().numpy().astype(np.complex64, copy=False))
+        by_coefs = by_amplitudes = by_rotations = None
+        if ctx.needs_input_grad[0]:
+            by_coefs = np.zeros(tuple(coefs.shape), dtype=np.float32)
+            arrays = _arrays(amplitudes, rotations, freqs)
+            cpu.scatter_weighted(values, *arrays, *_geometry(sphere), by_coefs, numba.get_num_threads())
+            by_coefs = torch.from_numpy(sphere.symmetrize(by_coefs, total=True))
+        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
+            by_amplitudes = np.empty(tuple(amplitudes.shape), dtype=np.float32)
+            by_rotations = np.empty(tuple(rotations.shape), dtype=np.float32)
+            arrays = _arrays(coefs, amplitudes, rotations, freqs)
+            cpu.gather_gradients(values, *arrays, *_geometry(sphere), by_amplitudes, by_rotations)
+            by_amplitudes, by_rotations = torch.from_numpy(by_amplitudes), torch.from_numpy(by_rotations)
+        return by_coefs, by_amplitudes, by_rotations, None, None
+
+
+class _Hermitian(torch.autograd.Function):
+    """Identity on coefficients; its gradient is Hermitian-summed like the fused kernel's."""
+
+    @staticmethod
+    def forward(ctx, coefs, sphere):
+        ctx.sphere = sphere
+        return coefs.view_as(coefs)
+
+    @staticmethod
+    def backward(ctx, grad):
+        own, partner = (torch.as_tensor(i, device=grad.device) for i in ctx.sphere.plane)
+        conjugate = torch.tensor([1.0, -1.0], dtype=grad.dtype, device=grad.device)[:, None]
+        summed = grad.clone()
+        summed[own] = grad[own] + grad[partner] * conjugate
+        return summed, None
+
+
+def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    return tuple(np.ascontiguousarray(t.detach().numpy()) for t in tensors)
+
+
+def _geometry(sphere: HalfSphere) -> tuple[np.ndarray, np.float32, np.float32]:
+    return sphere.row_start, np.float32(sphere.step), np.float32(sphere.radius)
