@@ -1,0 +1,62 @@
+# make demo   a real Scipion project from simulated particles to maps; figures and numbers in demo/
+# make test   style, types, and every test that needs no data from outside
+# Both install what they need into .venv (and .venv-numpy2) first; a complete environment is left as it is.
+
+PYTHON ?= python3.11
+DEMO_FOLDER ?= demo
+PYTEST_FLAGS ?=
+# Test files are spread over this many processes, each computing with one thread.
+WORKERS ?= 2
+
+HOST_ENV := .venv
+ENGINE_ENV := .venv-numpy2
+HOST_EXTRAS := scipion,viewer,test
+ENGINE_EXTRAS := test
+ONE_THREAD := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+# Qt and VTK load these even without a display; the second list is the screen, RELION and PDF tools of the host tests.
+GRAPHICS_PACKAGES := libgl1 libegl1 libxrender1 libxcb-xinerama0 libxcb-icccm4 libxcb-keysyms1 libxcb-image0 \
+    libxcb-render-util0 libxcb-xkb1 libxkbcommon-x11-0
+TEST_PACKAGES := xvfb xdotool imagemagick x11-utils openbox poppler-utils relion relion-gui
+# A Python without tkinter or ensurepip is Debian's own; these packages complete it.
+PYTHON_PACKAGES := $(shell $(PYTHON) -c "import ensurepip, tkinter" 2>/dev/null || echo python3.11-venv python3-tk)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check env engine-env demo-system test-system picture
+
+help:
+	@sed -n '1,3s/^# //p' Makefile
+
+demo: demo-system env
+	$(HOST_ENV)/bin/python -m cryodrgn_plugin.demo --folder $(DEMO_FOLDER)
+
+# The last line printed is the test runner's own closing line.
+test: test-system env engine-env check
+	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest cryodrgn_plugin/tests/engine -m "not slow and not shared" \
+	    -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
+	$(ONE_THREAD) $(HOST_ENV)/bin/python -m pytest -m "not shared" -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
+
+check: env
+	$(HOST_ENV)/bin/ruff check --no-cache .
+	$(HOST_ENV)/bin/mypy --cache-dir=/dev/null
+
+# The README's picture, from a finished demo.
+picture:
+	$(HOST_ENV)/bin/python tools/readme_picture.py $(DEMO_FOLDER) docs/images/demo.png
+
+env: $(HOST_ENV)/.complete
+engine-env: $(ENGINE_ENV)/.complete
+
+$(HOST_ENV)/.complete: pyproject.toml constraints.txt | demo-system
+	@tools/install-environment $(PYTHON) $(HOST_ENV) constraints.txt $(HOST_EXTRAS)
+	@touch $@
+
+$(ENGINE_ENV)/.complete: pyproject.toml constraints-numpy2.txt | demo-system
+	@tools/install-environment $(PYTHON) $(ENGINE_ENV) constraints-numpy2.txt $(ENGINE_EXTRAS)
+	@touch $@
+
+demo-system:
+	@tools/system-packages --optional $(PYTHON_PACKAGES) $(GRAPHICS_PACKAGES)
+
+test-system: demo-system
+	@tools/system-packages $(TEST_PACKAGES)
