@@ -1,7 +1,7 @@
 """The run folder: the only code that knows its file names and its schema. docs/run_folder.md describes every file.
 
-A run is what the trainer leaves and what analysis, viewers and hosts read. Nothing in it needs unpickling, every file is
-written atomically, and `run.json` always says what became of the run and why.
+A run is what the trainer leaves and what analysis, viewers and hosts read. Nothing in it needs unpickling, every file
+is written atomically, and `run.json` always says what became of the run and why.
 """
 
 import csv
@@ -34,12 +34,19 @@ SCHEMA = 1
 """Version of the folder's layout; raised when a reader of the old layout would misread the new one."""
 
 CONTENTS = (
-    "config.json", "run.json", "run.log", "metrics.csv", "latents.npz", "poses.star", "model.pt", "half1.pt", "half2.pt",
-    "checkpoints", "volumes", "analysis", "figures",
-)  # fmt: skip
+    *("config.json", "run.json", "run.log", "metrics.csv", "latents.npz", "poses.star"),
+    *("model.pt", "half1.pt", "half2.pt", "checkpoints", "volumes", "analysis", "figures"),
+)
 """Everything a run may contain; overwriting removes these and nothing else."""
 
-MAY_CHANGE_ON_RESUME = ("device", "root", "data.cache_mb", "training.epochs", "training.checkpoint_every", "training.early_stop")
+MAY_CHANGE_ON_RESUME = (
+    "device",
+    "root",
+    "data.cache_mb",
+    "training.epochs",
+    "training.checkpoint_every",
+    "training.early_stop",
+)
 """Settings that a resumed run may change: they decide how long and where it computes, not what."""
 
 
@@ -73,8 +80,8 @@ class Run:
     ) -> "Run":
         """Make the folder of a new run, or take up the one that is there.
 
-        `resume` continues an existing run with `config`, which may differ only in `MAY_CHANGE_ON_RESUME`; where there is
-        no run yet it starts one. `overwrite` removes an existing run first. `command` is kept as provenance.
+        `resume` continues an existing run with `config`, which may differ only in `MAY_CHANGE_ON_RESUME`; where there
+        is no run yet it starts one. `overwrite` removes an existing run first. `command` is kept as provenance.
 
         Raises DataError when a run is there and neither is given, or when it was made with other settings.
         """
@@ -88,7 +95,9 @@ class Run:
         _remove_contents(path)
         run = cls(path, config)
         write_text(run.config_file, config.to_json() + "\n")
-        run._write_info({"schema": SCHEMA, "status": "created", "message": "", "provenance": provenance(config, command)})
+        run._write_info(
+            {"schema": SCHEMA, "status": "created", "message": "", "provenance": provenance(config, command)}
+        )
         return run
 
     @classmethod
@@ -112,16 +121,17 @@ class Run:
     @classmethod
     def _take_up(cls, path: Path, config: RunConfig) -> "Run":
         run = cls.open(path)
-        before, now = _flat(run.config), _flat(config)
-        changed = [name for name in now if now[name] != before[name] and name not in MAY_CHANGE_ON_RESUME]
+        changed = [name for name in differing_settings(run.config, config) if name not in MAY_CHANGE_ON_RESUME]
         if changed:
             name = changed[0]
             raise DataError(
-                f"{path} was made with {name} = {before[name]!r}, not {now[name]!r}; "
+                f"{path} was made with {name} = {_flat(run.config)[name]!r}, not {_flat(config)[name]!r}; "
                 "resume with the same settings, or start a new run."
             )
-        run.config = config
-        write_text(run.config_file, config.to_json() + "\n")
+        if config != run.config:
+            run.config = config
+            write_text(run.config_file, config.to_json() + "\n")
+            run._record("train", "stopped", "Settings were changed; the run goes on from its last checkpoint.", {})
         return run
 
     # --- where things are -----------------------------------------------------------------------------------------
@@ -258,8 +268,8 @@ class Run:
     # --- contents -------------------------------------------------------------------------------------------------
 
     def append_metrics(self, row: Mapping[str, float]) -> None:
-        """Add one epoch's figures to metrics.csv; `row` must have "epoch". A row of the same or a later epoch, left by a
-        run that was killed after it, is replaced; columns may be added on the way."""
+        """Add one epoch's figures to metrics.csv; `row` must have "epoch". Rows of the same or a later epoch, left by a
+        run that was killed after them, are replaced; columns may be added on the way."""
         rows = [old for old in self.metrics() if old["epoch"] < row["epoch"]] + [dict(row)]
         columns = list(dict.fromkeys(name for r in rows for name in r))
         text = io.StringIO()
@@ -285,7 +295,10 @@ class Run:
         rows: np.ndarray | None = None,
     ) -> None:
         """Write latents.npz; see `Latents` for shapes. `rows` must be given when not every star row was used."""
-        arrays = {"z": np.asarray(z, np.float32), "rows": np.arange(len(z)) if rows is None else np.asarray(rows, np.int64)}
+        arrays = {
+            "z": np.asarray(z, np.float32),
+            "rows": np.arange(len(z)) if rows is None else np.asarray(rows, np.int64),
+        }
         for name, values in (("coordinate", coordinate), ("uncertainty", uncertainty)):
             if values is not None:
                 arrays[name] = np.asarray(values, np.float32)
@@ -310,6 +323,12 @@ class Run:
         from .io.particles import read_particles
 
         return read_particles(self.config.particles)
+
+
+def differing_settings(base: RunConfig, config: RunConfig) -> dict[str, Any]:
+    """The settings of `config` that are not as in `base`, dotted names to values."""
+    before = _flat(base)
+    return {name: value for name, value in _flat(config).items() if value != before[name]}
 
 
 def explain(error: BaseException) -> str:

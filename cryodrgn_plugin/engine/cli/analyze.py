@@ -1,0 +1,52 @@
+"""`analyze`: what a run has found, as clusters, maps, particle lists and figures in RUN/analysis."""
+
+import argparse
+
+from ..analysis.options import AnalysisOptions, option_help
+
+DESCRIPTION = """\
+Look at a finished run: principal components, UMAP, k-means clusters with a real particle at each centre, maps at the
+centres, along the components and along the curve that was found, their resolution from half-maps, particle lists that
+return to RELION with every column, and figures.
+
+examples
+  cryodrgn-plugin analyze run
+  cryodrgn-plugin analyze run --clusters 6 --components 3
+  cryodrgn-plugin analyze run --no-volumes --no-umap          latents and figures only, in seconds
+
+what comes out (docs/run_folder.md): RUN/analysis/analysis.json names everything: volumes/ (kmeans, pc1, …, curve),
+particles.star with rlnClassNumber and the latents, clusters/*.star, figures/*.png, volumes.cxc for ChimeraX.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    defaults = AnalysisOptions()
+    for name, text in option_help().items():
+        default = getattr(defaults, name)
+        flag = name.replace("_", "-")
+        if isinstance(default, bool):
+            parser.add_argument(f"--no-{flag}", dest=name, action="store_false", help=f"leave this out: {text}")
+        else:
+            parser.add_argument(
+                f"--{flag}",
+                dest=name,
+                type=type(default),
+                default=default,
+                metavar="N",
+                help=f"{text} (default {default})",
+            )
+
+
+def run(args: argparse.Namespace) -> int:
+    from ..run import Run
+    from .progress import shown
+
+    the_run = Run.open(args.run)
+    options = AnalysisOptions(**{name: getattr(args, name) for name in option_help()})
+    with the_run.working("analysis"), shown(the_run):
+        from ..analysis.report import analyze
+
+        analyze(the_run, options)
+    return 0

@@ -1,0 +1,99 @@
+"""`info`: a readable summary of a run folder or of a particle star file."""
+
+import argparse
+from pathlib import Path
+
+from ..errors import DataError
+from ..progress import duration
+
+DESCRIPTION = """\
+Summarise a run folder (status, settings that differ from the defaults, figures of the last epoch, where things are) or
+a RELION particle star file (optics groups, pixel and box sizes, poses, defocus).
+
+examples
+  cryodrgn-plugin info run
+  cryodrgn-plugin info particles.star
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.add_argument("path", metavar="RUN|STAR", help="folder of a run, or a particle star file")
+
+
+def run(args: argparse.Namespace) -> int:
+    path = Path(args.path)
+    if not path.exists():
+        raise DataError(f"There is no run folder or star file {path}.")
+    title, rows = about_run(path) if path.is_dir() else about_star(path)
+    _print(title, rows)
+    return 0
+
+
+def about_run(path: Path) -> tuple[str, list[tuple[str, str]]]:
+    """Title and (what, value) rows for a run folder."""
+    from ..config import recipe_config
+    from ..run import Run, differing_settings
+
+    run = Run.open(path)
+    info, config = run.info, run.config
+    made_by = info["provenance"]
+    rows = [("status", run.status), ("message", run.message), ("particles", config.particles)]
+    rows += [("recipe", config.recipe), ("seed", str(config.seed))]
+    changed = differing_settings(recipe_config(config.recipe), config)
+    rows += [(name, str(value)) for name, value in changed.items() if name not in ("particles", "seed")]
+    if run.latents_file.exists():
+        latents = run.latents()
+        rows.append(("latents", f"{len(latents.z):,} particles × {latents.z.shape[1]} dimensions"))
+        rows.append(("coordinate", "position along a found curve" if latents.coordinate is not None else ""))
+    rows += [(f"last {name}", f"{value:.6g}") for name, value in (run.metrics() or [{}])[-1].items()]
+    for step, state in info.get("steps", {}).items():
+        took = f" in {duration(state['seconds'])}, up to {state['peak_memory_mb']:,} MB" if "seconds" in state else ""
+        rows.append((step, f"{state['status']}{took}{': ' + state['message'] if state['message'] else ''}"))
+    hardware = made_by["hardware"]
+    rows.append(("made", f"{made_by['created']} by version {made_by['version']}"))
+    rows.append(("on", f"{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gb']} GB"))
+    return f"run {path}", [row for row in rows if row[1]]
+
+
+def about_star(path: Path) -> tuple[str, list[tuple[str, str]]]:
+    """Title and (what, value) rows for a particle star file."""
+    import numpy as np
+
+    from ..io.particles import read_particles
+
+    table = read_particles(path)
+    groups = len(np.unique(table.optics_group))
+    rows = [("particles", f"{len(table.frame):,}"), ("RELION star", f"{table.version / 10:.1f}")]
+    rows += [("optics groups", str(groups)), ("pixel size (Å)", _values(table.pixel_size_ang, "{:.4g}"))]
+    rows += [("box (pixels)", _values(table.box, "{:.0f}"))]
+    rows += [("stacks", f"{len({name.rpartition('@')[2] for name in table.image_names}):,}")]
+    rows += [("poses", "yes" if table.euler_deg is not None else "none: run a 3D refinement first")]
+    if table.origins_ang is not None:
+        rows.append(("largest shift (Å)", f"{np.abs(table.origins_ang).max():.1f}"))
+    defocus = [name for name in ("rlnDefocusU", "rlnDefocusV") if name in table.frame]
+    if defocus:
+        values = table.frame[defocus].to_numpy(float)
+        rows.append(("defocus (µm)", f"{values.min() / 1e4:.2f} to {values.max() / 1e4:.2f}"))
+    else:
+        rows.append(("defocus (µm)", "none: the images are taken as free of CTF"))
+    rows.append(("columns", ", ".join(table.frame.columns)))
+    return f"particles {path}", rows
+
+
+def _values(values, form: str) -> str:
+    import numpy as np
+
+    return ", ".join(form.format(value) for value in np.unique(np.asarray(values, float).round(5)))
+
+
+def _print(title: str, rows: list[tuple[str, str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for what, value in rows:
+        table.add_row(what, value)
+    Console().print(table)

@@ -1,0 +1,104 @@
+"""Entry of `cryodrgn-plugin`: finds the command, runs it, and turns every ending into an exit code and one sentence.
+
+Exit codes: 0 done, 2 a mistake of the user (one sentence on stderr), 3 stopped by a signal (resumable), 1 a bug.
+"""
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+import traceback
+
+from ... import __version__
+from ..errors import EngineError
+from ..run import explain
+from ..stopping import Stopped, stop_on_signals
+
+DONE, BUG, USER_ERROR, STOPPED = 0, 1, 2, 3
+
+COMMANDS = {
+    "simulate": "make particles of a moving molecule, with the truth beside them",
+    "train": "find the latent space and the maps of a set of particles with poses",
+    "analyze": "clusters, principal components, maps, particle lists and figures of a run",
+    "volumes": "maps at chosen particles or latent coordinates",
+    "reconstruct": "one map, with half-maps and resolution, from particles with poses",
+    "info": "what a run or a particle file holds",
+}
+"""Command to summary; the module of the same name in this package does the work."""
+
+HELP = """\
+usage: cryodrgn-plugin COMMAND ...
+
+Heterogeneous cryo-EM reconstruction: from particles with poses to a latent space and maps of its states.
+
+commands
+{commands}
+
+`cryodrgn-plugin COMMAND --help` explains a command and every setting, with examples.
+
+a first session
+  cryodrgn-plugin simulate --out sim                          particles of a moving protein
+  cryodrgn-plugin info sim/particles.star                     what is in them
+  cryodrgn-plugin train sim/particles.star --out run          minutes on a workstation without a GPU
+  cryodrgn-plugin analyze run                                 maps and figures in run/analysis
+  cryodrgn-plugin volumes run --particles 0,17,42 --out maps  the maps of three particles
+
+exit codes: 0 done, 2 something to correct (said in one sentence), 3 stopped by a signal (resumable), 1 a bug
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are one sentence, and whose options cannot be abbreviated by accident."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str):
+        self.exit(USER_ERROR, f"{self.prog}: {message}; see {self.prog} --help.\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line with `arguments` (default sys.argv) and return the exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP.format(commands="\n".join(f"  {name:12} {summary}" for name, summary in COMMANDS.items())), end="")
+        return DONE
+    if arguments[0] in ("-V", "--version"):
+        print(f"cryodrgn-plugin {__version__}")
+        return DONE
+    name, *rest = arguments
+    if name not in COMMANDS:
+        return _refuse(f"there is no command {name!r}; the commands are {', '.join(COMMANDS)}.")
+    command = importlib.import_module(f".{name}", __package__)
+    parser = Parser(prog=f"cryodrgn-plugin {name}")
+    command.add_arguments(parser)
+    return _run(command.run, parser.parse_args(rest))
+
+
+def _run(run, args: argparse.Namespace) -> int:
+    try:
+        with stop_on_signals():
+            return run(args)
+    except Stopped as stop:
+        print(stop, file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:
+        # The reader of our output went away (as `| head` does): nothing is wrong and nobody is there to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except EngineError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _refuse(explain(error))
+        traceback.print_exc()
+        return BUG
+    except Exception:
+        traceback.print_exc()
+        return BUG
+
+
+def _refuse(sentence: str) -> int:
+    print(f"cryodrgn-plugin: {sentence}", file=sys.stderr)
+    return USER_ERROR
