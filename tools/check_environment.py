@@ -1,8 +1,8 @@
-"""Say whether the running Python already has what pyproject.toml asks for, so that a complete environment is left alone.
+"""Say whether the running Python has what pyproject.toml asks for, so that a complete environment is left alone.
 
     python tools/check_environment.py scipion viewer test
 
-Exit status 0: every requirement of the package and of the extras named is met. 1: the first few that are not are printed.
+Exit status 0: every requirement of the package and of the extras named is met. 1: the first few unmet ones are printed.
 """
 
 import sys

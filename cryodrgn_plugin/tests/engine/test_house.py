@@ -1,0 +1,159 @@
+"""The rules of the house: imports go one way, hosts stay outside the engine, no machine is named, no link is dead."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+import cryodrgn_plugin
+
+PACKAGE = Path(cryodrgn_plugin.__file__).parent
+CHECKOUT = PACKAGE.parent
+ENGINE = PACKAGE / "engine"
+
+# A module may import its own layer and the layers above it in this list.
+LAYERS = [
+    {"errors", "config"},
+    {"io", "geometry", "run", "progress", "provenance", "stopping"},
+    {"imaging", "slicing", "data"},
+    {"decoders", "encoders", "poses"},
+    {"training", "reconstruction"},
+    {"analysis", "simulate"},
+    {"cli"},
+]
+LAYER_OF = {name: depth for depth, names in enumerate(LAYERS) for name in names}
+STRANGERS = {("decoders", "poses"), ("poses", "decoders")}
+HOSTS = ("pwem", "pyworkflow", "relion", "emtable", "tkinter", "PyQt5", "pyvista", "vtk")
+
+
+def engine_files() -> list[Path]:
+    return sorted(path for path in ENGINE.rglob("*.py") if path.parent != ENGINE or path.stem != "__init__")
+
+
+def part_of(path: Path) -> str:
+    """The engine's part that a file belongs to: its folder, or its own name at the top."""
+    return path.relative_to(ENGINE).with_suffix("").parts[0]
+
+
+def relative_imports(path: Path) -> set[str]:
+    """Parts of the engine that a file imports, anywhere in it."""
+    package = path.relative_to(CHECKOUT).parent.parts
+    parts = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            module = (*package[: len(package) - node.level + 1], *(node.module or "").split("."))
+            targets = [module] if node.module else [(*module[:-1], alias.name) for alias in node.names]
+            parts |= {
+                target[2] for target in targets if target[:2] == ("cryodrgn_plugin", "engine") and len(target) > 2
+            }
+    return parts
+
+
+def absolute_imports(path: Path) -> set[str]:
+    """Top-level packages that a file imports by absolute name, anywhere in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def tracked_files() -> list[Path]:
+    """Files under version control, or all files of the tree where there is no git."""
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True)
+    if listing.returncode:
+        return [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return [CHECKOUT / name for name in listing.stdout.split("\0") if name and (CHECKOUT / name).is_file()]
+
+
+def run_python(code: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        env={**os.environ, "MPLBACKEND": "Agg"},
+    )
+
+
+@pytest.mark.parametrize("path", engine_files(), ids=lambda path: str(path.relative_to(ENGINE)))
+def test_imports_go_one_way(path):
+    part = part_of(path)
+    assert part in LAYER_OF, f"engine/{part} has no place in the order of layers"
+    for imported in relative_imports(path):
+        assert LAYER_OF[imported] <= LAYER_OF[part], f"{part} may not import {imported}"
+        assert (part, imported) not in STRANGERS, f"{part} and {imported} never meet"
+
+
+def test_the_engine_names_no_host():
+    for path in engine_files():
+        assert not absolute_imports(path) & set(HOSTS), path
+
+
+def test_the_engine_imports_with_the_hosts_absent():
+    result = run_python(f"""
+import importlib, pkgutil, sys
+for name in {HOSTS!r}:
+    sys.modules[name] = None
+import cryodrgn_plugin.engine as engine
+for module in pkgutil.walk_packages(engine.__path__, engine.__name__ + "."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+""")
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_command_line_starts_without_heavy_imports():
+    result = run_python("""
+import sys
+import cryodrgn_plugin.engine.cli.main, cryodrgn_plugin.engine.config, cryodrgn_plugin.engine.run
+heavy = {"torch", "numba", "sklearn", "umap", "matplotlib", "scipy", "pandas"} & set(sys.modules)
+assert not heavy, heavy
+""")
+    assert result.returncode == 0, result.stderr
+
+
+def test_every_imported_package_is_declared():
+    declared_text = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["dependencies"]
+    declared = {re.split(r"[<>=!~ \[;]", text)[0].lower() for text in declared_text}
+    distributions = packages_distributions()
+    for path in engine_files():
+        for name in absolute_imports(path) - set(sys.stdlib_module_names):
+            owners = {owner.lower() for owner in distributions.get(name, [name])}
+            assert owners & declared, (
+                f"{path.relative_to(CHECKOUT)} imports {name}, which pyproject.toml does not ask for"
+            )
+
+
+def test_no_file_names_a_path_of_one_machine():
+    personal = re.compile(r"(?<![\w.~}$)*-])/(?:home|root|work|tmp|farm|Users|mnt|media)/\w")
+    for path in tracked_files():
+        data = path.read_bytes()
+        if b"\0" in data[:8192]:
+            continue
+        for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), 1):
+            assert not personal.search(line), (
+                f"{path.relative_to(CHECKOUT)}:{number} names a path of one machine: {line}"
+            )
+
+
+def test_every_link_between_documents_leads_somewhere():
+    for path in tracked_files():
+        if path.suffix != ".md":
+            continue
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text()):
+            if "://" not in target and not target.startswith("mailto:"):
+                assert (path.parent / target).exists(), f"{path.name} links to {target}, which is not there"
+
+
+def test_the_changes_begin_with_this_version():
+    changes = (CHECKOUT / "CHANGES.txt").read_text()
+    assert re.search(r"^V?(\d+\.\d+\.\d+)", changes, re.M).group(1) == cryodrgn_plugin.__version__
