@@ -3,7 +3,6 @@
 title = "Sparse Fourier Backpropagation in Cryo-EM Reconstruction",
 booktitle = "Advances in Neural Information Processing Systems",
 volume = "35",
-pages = "12395--12408",
 year = "2022",
 author = "Kimanius, Dari and Jamali, Kiarash and Scheres, Sjors H. W.",
 url = "https://proceedings.neurips.cc/paper_files/paper/2022",

@@ -15,8 +15,6 @@ PYTHON_VARIABLE = "CRYODRGN_PLUGIN_PYTHON"
 RECIPES = ("fast", "paper", "cryodrgn", "homogeneous")
 """Recipes offered by the form, in its order."""
 
-URL = "https://scipion-em.github.io/docs"
-
 # Attributes of a FlexInfo made by the training protocol.
 FLEX_RUN = "runFolder"
 FLEX_RECIPE = "recipe"

@@ -12,20 +12,17 @@ import pwem
 from pyworkflow import VarTypes
 from pyworkflow.utils import Environ
 
-from .constants import PYTHON_VARIABLE, URL
+from .constants import PYTHON_VARIABLE
 
 _logo = "icon.png"
 _references = ["Kimanius2022", "Zhong2021"]
 
-# Distribution names as they are imported; checked by looking for them, because importing torch would slow the host down.
+# Only looked for, never imported: importing torch here would slow the host's start by seconds.
 ENGINE_MODULES = ("torch", "numba", "pandas", "scipy", "sklearn", "matplotlib")
 
 
 class Plugin(pwem.Plugin):
     """Heterogeneous reconstruction with neural and closed-form methods."""
-
-    _url = URL
-    _processingField = [pwem.Plugin._processingField] if isinstance(pwem.Plugin._processingField, str) else []
 
     @classmethod
     def _defineVariables(cls):
@@ -43,11 +40,9 @@ class Plugin(pwem.Plugin):
 
     @classmethod
     def getEnviron(cls) -> Environ:
-        """The environment of engine processes: this package importable, output unbuffered so that progress shows."""
+        """The environment of engine processes: the host's, with output unbuffered so that progress shows at once."""
         environ = Environ(os.environ)
-        package_parent = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        environ.set("PYTHONPATH", package_parent, position=Environ.BEGIN)
-        environ.update({"PYTHONUNBUFFERED": "1"})
+        environ.set("PYTHONUNBUFFERED", "1")
         return environ
 
     @classmethod
@@ -55,16 +50,17 @@ class Plugin(pwem.Plugin):
         """One sentence per thing that would stop the engine from running; empty when it can."""
         python = cls.getVar(PYTHON_VARIABLE)
         if python:
-            return [] if os.access(python, os.X_OK) else [f"{PYTHON_VARIABLE} is {python}, which is no program; correct it in scipion.conf."]
+            usable = os.path.isfile(python) and os.access(python, os.X_OK)
+            return [] if usable else [f"{PYTHON_VARIABLE} is {python}, which cannot be run; correct it in scipion.conf."]
         missing = [name for name in ENGINE_MODULES if importlib.util.find_spec(name) is None]
-        if missing:
-            return [f"The engine needs {', '.join(missing)}, not found in {sys.executable}; install the package again with its dependencies."]
-        return []
+        if not missing:
+            return []
+        return [f"The engine needs {', '.join(missing)}, absent from {sys.executable}; install this plugin again there."]
 
     @classmethod
     def defineBinaries(cls, env):
-        """There is nothing to compile or download: pip brings the engine."""
+        """Nothing is compiled or downloaded: pip brings the engine."""
 
 
-# Scipion takes the plugin's name and path from the module of this class; it must be the package.
+# Scipion takes the plugin's name and path from the module of this class, which must be the package.
 Plugin.__module__ = __package__
