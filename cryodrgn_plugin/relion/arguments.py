@@ -1,0 +1,132 @@
+"""The command line that RELION builds for an External job, and our settings on it.
+
+RELION 3.1, 4 and 5 call `<executable> --o External/job002/ [--in_parts F] [--in_3dref F] [--in_mask F]
+[--<label> <value>]... --j <threads> <other arguments>` from the project folder. A parameter whose value was left empty
+arrives as a bare flag and means "the default". RELION quotes nothing, so a value with spaces arrives in pieces and is
+joined again. Labels are the engine's setting names (recipe, z_dim, training.epochs) or one of `JOB_LABELS`.
+"""
+
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..engine.config import recipe_config, setting_names
+from ..engine.errors import ConfigError
+
+TASKS = ("train", "analyze")
+JOB_LABELS = {
+    "task": "train or analyze; the same as the word after the executable.",
+    "clusters": "Clusters that the particles are divided into, each with its own star file and map (default 6).",
+    "analysis": "no leaves out clusters and maps after training; run analyze later (default yes).",
+    "umap": "yes adds a UMAP picture of the latent space, which takes longer (default no).",
+    "run": "analyze only: the training job, e.g. External/job002/; empty takes the job that made the input particles.",
+    "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star (default auto).",
+}
+_INPUTS = {"in_parts": "particles", "in_3dref": "reference", "in_mask": "mask"}
+_UNUSED_INPUTS = {"in_movies": "movies", "in_mics": "micrographs", "in_coords": "coordinates"}
+_NOT_LABELS = ("particles", "root")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobArguments:
+    """What one External job was asked to do. Paths are relative to the project, as RELION gives them."""
+
+    task: str = "train"
+    job: Path
+    particles: str = ""
+    reference: str = ""
+    mask: str = ""
+    threads: int = 1
+    relion_version: str = "auto"
+    clusters: int = 6
+    analysis: bool = True
+    umap: bool = False
+    run: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
+    """Engine settings by dotted name, checked against the recipe; the recipe is among them."""
+
+
+def parse_arguments(argv: list[str]) -> JobArguments:
+    """Read RELION's command line (without the executable).
+
+    Raises ConfigError, in one sentence, for an unknown label, a bad value, or a missing output folder or particles.
+    """
+    words, given = _split(argv)
+    labels = {name: value for name, value in given.items() if value}
+    if not labels.get("o"):
+        raise ConfigError("There is no --o with the job folder; this command is meant to be started by RELION.")
+    for name, what in _UNUSED_INPUTS.items():
+        if name in labels:
+            raise ConfigError(f"Input {what} were given, but this job works on particles; leave that field empty.")
+    inputs = {field_name: labels.get(name, "") for name, field_name in _INPUTS.items()}
+    if not inputs["particles"]:
+        raise ConfigError("No particles were given; fill in 'Input particles' on the Input tab.")
+    settings = {name: labels[name] for name in labels if name in setting_labels()}
+    recipe_config(settings.get("recipe", "fast"), {k: v for k, v in settings.items() if k != "recipe"})
+    return JobArguments(
+        task=_task(words, labels.get("task", "")),
+        job=Path(labels["o"]),
+        **inputs,
+        threads=_whole(labels.get("j", "1"), "The number of threads (--j)"),
+        relion_version=labels.get("relion_version", "auto"),
+        clusters=_whole(labels.get("clusters", "6"), "clusters"),
+        analysis=_yes(labels.get("analysis", "yes"), "analysis"),
+        umap=_yes("yes" if "umap" in given and not given["umap"] else labels.get("umap", "no"), "umap"),
+        run=labels.get("run", ""),
+        settings=settings,
+    )
+
+
+def _split(argv: list[str]) -> tuple[list[str], dict[str, str]]:
+    """(words before the first flag, value of each flag by its label); a bare flag has an empty value."""
+    words: list[str] = []
+    values: dict[str, list[str]] = {}
+    current = words
+    for token in argv:
+        if token.startswith("--") and len(token) > 2:
+            name, _, attached = token[2:].partition("=")
+            current = values[_label(name)] = [attached] if attached else []
+        else:
+            current.append(token)
+    return words, {name: " ".join(parts) for name, parts in values.items()}
+
+
+def _label(name: str) -> str:
+    """A label as we know it: hyphens count as underscores.
+
+    Raises ConfigError with the nearest known label for an unknown one.
+    """
+    label = name.replace("-", "_")
+    known = [*setting_labels(), *JOB_LABELS]
+    if label in (*known, *_INPUTS, *_UNUSED_INPUTS, "o", "j", "pipeline_control"):
+        return label
+    same_leaf = [candidate for candidate in known if candidate.split(".")[-1] == label]
+    near = same_leaf or difflib.get_close_matches(label, known, n=1)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"the settings are {', '.join(known)}."
+    raise ConfigError(f"There is no setting {name!r}; {hint}")
+
+
+def setting_labels() -> list[str]:
+    """Engine settings that may be given as labels; the particles and their root come from RELION."""
+    return [name for name in setting_names() if name not in _NOT_LABELS]
+
+
+def _task(words: list[str], label: str) -> str:
+    wanted = label or " ".join(words) or "train"
+    if wanted not in TASKS or (words and label and words != [label]):
+        raise ConfigError(f"The task is {' '.join([*words, label]).strip()!r}; choose train or analyze.")
+    return wanted
+
+
+def _whole(text: str, name: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError(f"{name} is {text!r}; it must be a whole number of at least 1.")
+    return int(text)
+
+
+def _yes(text: str, name: str) -> bool:
+    if text.lower() in ("yes", "true", "1"):
+        return True
+    if text.lower() in ("no", "false", "0"):
+        return False
+    raise ConfigError(f"{name} is {text!r}; give yes or no.")

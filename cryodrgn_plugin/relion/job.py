@@ -1,0 +1,82 @@
+"""One External job from arguments to exit marker: which child processes it consists of, and how their end is told."""
+
+import json
+import sys
+from pathlib import Path
+
+from ..engine.errors import DataError
+from .arguments import JobArguments, parse_arguments
+from .markers import JobMarkers
+from .nodes import OUTPUT_NODES
+from .supervisor import STOPPED_BY_SIGNAL, Outcome, Stage, Supervisor
+from .training_run import borrow_run, has_progress, run_folder, training_job
+from .version import relion_version
+
+_ENGINE = [sys.executable, "-m", "cryodrgn_plugin.engine.cli"]
+_RESULTS = [sys.executable, "-m", "cryodrgn_plugin.relion.results"]
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def run_job(argv: list[str], markers: JobMarkers) -> int:
+    """Do what RELION asked for and leave the marker. Returns the exit code.
+
+    Raises ConfigError or DataError for arguments and inputs that cannot be used.
+    """
+    arguments = parse_arguments(argv)
+    version = relion_version(Path("."), arguments.relion_version)
+    (arguments.job / OUTPUT_NODES).unlink(missing_ok=True)
+    if not Path(arguments.particles).exists():
+        raise DataError(f"There is no file {arguments.particles}; choose the particles again on the Input tab.")
+    stages = train_stages(arguments, version) if arguments.task == "train" else analyze_stages(arguments, version)
+    threads = dict.fromkeys(_THREAD_VARIABLES, str(arguments.threads))
+    outcome = Supervisor(markers.abort_requested, environment=threads).run(stages)
+    return _leave_marker(outcome, markers)
+
+
+def train_stages(arguments: JobArguments, version: str) -> list[Stage]:
+    """Training, then (unless left out) clusters and maps, then the files for RELION."""
+    run = run_folder(arguments.job)
+    analysis = [_analysis_stage(arguments, run)] if arguments.analysis else []
+    return [_training_stage(arguments, run), *analysis, _results_stage(arguments, run, version)]
+
+
+def analyze_stages(arguments: JobArguments, version: str) -> list[Stage]:
+    """Clusters and maps of an earlier training job, then the files for RELION."""
+    run = run_folder(arguments.job)
+    borrow_run(run_folder(training_job(arguments)), run)
+    return [_analysis_stage(arguments, run), _results_stage(arguments, run, version)]
+
+
+def _training_stage(arguments: JobArguments, run: Path) -> Stage:
+    settings = [word for name, value in arguments.settings.items() for word in ("--set", f"{name}={value}")]
+    again = ["--resume"] if has_progress(run) else ["--overwrite"]
+    return Stage("Training", [*_ENGINE, "train", arguments.particles, "--out", str(run), *settings, *again])
+
+
+def _analysis_stage(arguments: JobArguments, run: Path) -> Stage:
+    umap = [] if arguments.umap else ["--no-umap"]
+    return Stage("Analysis", [*_ENGINE, "analyze", str(run), "--clusters", str(arguments.clusters), *umap])
+
+
+def _results_stage(arguments: JobArguments, run: Path, version: str) -> Stage:
+    request = {
+        "task": arguments.task,
+        "job": str(arguments.job),
+        "run": str(run),
+        "relion_version": version,
+        "clusters": arguments.task == "analyze" or arguments.analysis,
+    }
+    return Stage("Results for RELION", [*_RESULTS, json.dumps(request)])
+
+
+def _leave_marker(outcome: Outcome, markers: JobMarkers) -> int:
+    if outcome.kind == "finished":
+        markers.succeed()
+        return 0
+    if not outcome.already_said:
+        print(outcome.sentence, file=sys.stderr, flush=True)
+    if outcome.kind == "stopped":
+        markers.abort(outcome.sentence)
+        return STOPPED_BY_SIGNAL
+    markers.fail(outcome.sentence)
+    return 1

@@ -1,0 +1,147 @@
+"""The command line RELION builds, the version of a project and the node file for each, and the run an analysis borrows."""
+
+from pathlib import Path
+
+import pytest
+
+from cryodrgn_plugin.engine.errors import ConfigError, DataError
+from cryodrgn_plugin.relion.arguments import parse_arguments
+from cryodrgn_plugin.relion.nodes import OutputNode, output_nodes_text
+from cryodrgn_plugin.relion.training_run import borrow_run, training_job
+from cryodrgn_plugin.relion.version import relion_version
+
+COMMAND = "--o External/job002/ --in_parts Import/job001/particles.star"
+
+
+def parse(text: str):
+    return parse_arguments(text.split())
+
+
+# --- arguments ----------------------------------------------------------------------------------------------------
+
+
+def test_the_command_that_relion_builds_is_understood():
+    arguments = parse(
+        f"train {COMMAND} --in_3dref ref.mrc --in_mask mask.mrc --recipe fast --z_dim 4 --training.epochs 5 --j 2 "
+        "--clusters 3 --pipeline_control External/job002/"
+    )
+    assert (arguments.task, str(arguments.job), arguments.threads) == ("train", "External/job002", 2)
+    assert arguments.particles == "Import/job001/particles.star"
+    assert (arguments.reference, arguments.mask) == ("ref.mrc", "mask.mrc")
+    assert arguments.settings == {"recipe": "fast", "z_dim": "4", "training.epochs": "5"}
+    assert arguments.clusters == 3
+
+
+def test_a_bare_flag_keeps_the_default():
+    arguments = parse(f"{COMMAND} --recipe --clusters --in_mask --pipeline-control --j 1")
+    assert (arguments.settings, arguments.clusters, arguments.mask) == ({}, 6, "")
+
+
+def test_a_path_with_a_space_survives_relions_lack_of_quotes():
+    assert parse("--o External/job002/ --in_parts My data/particles.star --j 1").particles == "My data/particles.star"
+
+
+def test_the_task_comes_from_the_executable_field_or_a_label():
+    assert parse(f"analyze {COMMAND}").task == "analyze"
+    assert parse(f"{COMMAND} --task analyze").task == "analyze"
+    assert parse(COMMAND).task == "train"
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        (f"{COMMAND} --z_dims 4", "did you mean z_dim?"),
+        (f"{COMMAND} --epochs 4", "did you mean training.epochs?"),
+        (f"{COMMAND} --recipe slow", "choose one of fast"),
+        (f"{COMMAND} --training.epochs many", "training.epochs is 'many'"),
+        (f"{COMMAND} --j none", "--j"),
+        (f"{COMMAND} --clusters 0", "clusters is '0'"),
+        (f"retrain {COMMAND}", "choose train or analyze"),
+        (f"{COMMAND} --in_mics m.star", "works on particles"),
+        ("--o External/job002/ --j 1", "No particles were given"),
+        ("--in_parts p.star", "started by RELION"),
+    ],
+)
+def test_a_wrong_argument_gives_one_sentence(command, sentence):
+    with pytest.raises(ConfigError) as raised:
+        parse(command)
+    assert sentence in str(raised.value)
+
+
+# --- version and nodes --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "version"),
+    [
+        ("# version 30001\n\ndata_pipeline_nodes\n\nloop_\n_rlnPipeLineNodeName #1\n_rlnPipeLineNodeType #2\n", "3.1"),
+        ("# version 30001\n\nloop_\n_rlnPipeLineNodeName #1\n_rlnPipeLineNodeTypeLabel #2\n", "4"),
+        ("# version 50001\n\nloop_\n_rlnPipeLineNodeName #1\n_rlnPipeLineNodeTypeLabel #2\n", "5"),
+        ("", "3.1"),
+    ],
+)
+def test_the_project_tells_which_relion_wrote_it(tmp_path, pipeline, version):
+    (tmp_path / "default_pipeline.star").write_text(pipeline)
+    assert relion_version(tmp_path) == version
+    assert relion_version(tmp_path, "4.0.2") == "4"
+    with pytest.raises(ConfigError):
+        relion_version(tmp_path, "2")
+
+
+@pytest.mark.parametrize(
+    ("version", "columns", "rows"),
+    [
+        ("3.1", ["_rlnPipeLineNodeType #2"], ["p.star 3", "a.mrc 6", "m.mrc 7", "h.mrc 10", "l.pdf 13"]),
+        (
+            "4",
+            ["_rlnPipeLineNodeTypeLabel #2"],
+            [
+                "p.star ParticlesData.star.relion",
+                "a.mrc DensityMap.mrc",
+                "m.mrc Mask3D.mrc",
+                "h.mrc DensityMap.mrc.halfmap",
+                "l.pdf LogFile.pdf.relion",
+            ],
+        ),
+        (
+            "5",
+            ["_rlnPipeLineNodeTypeLabel #2", "_rlnPipeLineNodeTypeLabelDepth #3"],
+            [
+                "p.star ParticleGroupMetadata.star.relion 1",
+                "a.mrc DensityMap.mrc 1",
+                "m.mrc Mask3D.mrc 1",
+                "h.mrc DensityMap.mrc.halfmap 1",
+                "l.pdf LogFile.pdf.relion 1",
+            ],
+        ),
+    ],
+)
+def test_each_relion_reads_its_own_node_types(version, columns, rows):
+    files = {"p.star": "particles", "a.mrc": "map", "m.mrc": "mask", "h.mrc": "half-map", "l.pdf": "log"}
+    lines = output_nodes_text([OutputNode(path, kind) for path, kind in files.items()], version).splitlines()
+    head = ["", "# version 30001", "", "data_output_nodes", "", "loop_", "_rlnPipeLineNodeName #1", *columns]
+    assert lines == [*head, *rows, ""]
+
+
+# --- the run that an analysis borrows -----------------------------------------------------------------------------
+
+
+def test_an_analysis_job_borrows_the_training_run_and_leaves_it_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = Path("External/job002/run")
+    (source / "analysis").mkdir(parents=True)
+    for name in ("run.json", "model.pt", "latents.npz"):
+        (source / name).write_text(name)
+    job = training_job(parse("analyze --o External/job003/ --in_parts External/job002/particles.star"))
+    target = Path("External/job003/run")
+    for _ in range(2):
+        borrow_run(job / "run", target)
+    (target / "run.json").write_text("analysed")
+    assert (target / "model.pt").read_text() == "model.pt" and not (target / "analysis").exists()
+    assert (source / "run.json").read_text() == "run.json"
+
+
+def test_particles_that_no_training_job_made_cannot_be_analyzed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="not a training job"):
+        training_job(parse("analyze --o External/job003/ --in_parts Import/job001/particles.star"))

@@ -1,0 +1,171 @@
+"""The External-job protocol without RELION: exit markers, and a parent that outlives its child.
+
+The children here are real short processes, killed and aborted as they would be in a project.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from cryodrgn_plugin.relion.markers import ABORT_NOW, ABORTED, FAILURE, SUCCESS, JobMarkers
+from cryodrgn_plugin.relion.supervisor import Stage, Supervisor
+
+
+def python_child(code: str) -> Stage:
+    return Stage("Work", [sys.executable, "-c", code])
+
+
+def exit_markers(folder: Path) -> set[str]:
+    return {file.name for file in folder.glob("RELION_JOB_*")}
+
+
+# --- markers ------------------------------------------------------------------------------------------------------
+
+
+def test_only_one_exit_marker_is_ever_there(tmp_path):
+    markers = JobMarkers(tmp_path)
+    markers.fail("The stack is truncated.")
+    assert exit_markers(tmp_path) == {FAILURE}
+    (tmp_path / ABORT_NOW).touch()
+    markers.abort("Stopped.")
+    assert exit_markers(tmp_path) == {ABORTED}
+    markers.succeed()
+    assert exit_markers(tmp_path) == {SUCCESS}
+    assert "The stack is truncated." in (tmp_path / "note.txt").read_text()
+
+
+# --- the supervisor -----------------------------------------------------------------------------------------------
+
+OBEDIENT = """
+import signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (print("checkpoint written", flush=True), sys.exit(3)))
+print("ready", flush=True)
+time.sleep(60)
+"""
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+
+
+def test_stages_run_in_order_until_one_fails(tmp_path):
+    stages = [python_child(f"open(r'{tmp_path}/{name}', 'w')") for name in "ab"]
+    broken = python_child("import sys; print('warning', file=sys.stderr); sys.exit('Box 31 is odd.')")
+    outcome = Supervisor(lambda: False, poll_seconds=0.05).run([stages[0], broken, stages[1]])
+    assert outcome.kind == "failed" and "Box 31 is odd." in outcome.sentence
+    assert (tmp_path / "a").exists() and not (tmp_path / "b").exists()
+
+
+def test_the_users_mistake_is_told_in_the_childs_own_sentence(capfd):
+    child = python_child("import sys; print('p.star has no rlnAngleRot.', file=sys.stderr); sys.exit(2)")
+    outcome = Supervisor(lambda: False, poll_seconds=0.05).run([child])
+    assert (outcome.kind, outcome.sentence) == ("failed", "p.star has no rlnAngleRot.")
+    assert capfd.readouterr().err == "p.star has no rlnAngleRot.\n"
+
+
+def test_an_abort_request_lets_the_child_write_its_checkpoint(capfd):
+    began = time.monotonic()
+    outcome = Supervisor(lambda: time.monotonic() - began > 0.5, poll_seconds=0.05).run([python_child(OBEDIENT)])
+    assert outcome.kind == "stopped"
+    assert "checkpoint written" in capfd.readouterr().out
+
+
+def test_a_child_that_does_not_obey_is_killed():
+    began = time.monotonic()
+    abort = Supervisor(lambda: time.monotonic() - began > 0.3, poll_seconds=0.05, grace_seconds=0.3)
+    assert abort.run([python_child(STUBBORN)]).kind == "stopped"
+    assert time.monotonic() - began < 5
+
+
+def test_a_killed_child_is_a_failure():
+    outcome = Supervisor(lambda: False).run([python_child("import os; os.kill(os.getpid(), 9)")])
+    assert outcome.kind == "failed" and "SIGKILL" in outcome.sentence
+
+
+def test_a_child_that_cannot_start_is_a_failure():
+    outcome = Supervisor(lambda: False).run([Stage("Training", ["/nowhere/python"])])
+    assert outcome.kind == "failed" and "/nowhere/python" in outcome.sentence
+
+
+def test_a_signal_to_the_parent_is_passed_on_as_a_request_to_stop():
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    assert Supervisor(lambda: False, poll_seconds=0.05).run([python_child(OBEDIENT)]).kind == "stopped"
+
+
+def test_no_orphan_is_left_when_the_parent_is_killed(tmp_path):
+    pid_file = tmp_path / "pid"
+    child = f"import os, time; os.symlink(str(os.getpid()), r'{pid_file}'); time.sleep(60)"
+    code = (
+        "import sys; from cryodrgn_plugin.relion.supervisor import Stage, Supervisor; "
+        "Supervisor(lambda: False).run([Stage('Work', [sys.executable, '-c', sys.argv[1]])])"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, child], stdout=subprocess.DEVNULL)
+    wait_for(pid_file.is_symlink)
+    pid = int(os.readlink(pid_file))
+    parent.kill()
+    parent.wait()
+    wait_for(lambda: not alive(pid))
+
+
+def wait_for(condition, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+# --- the whole parent ---------------------------------------------------------------------------------------------
+
+
+def start_job(project: Path, words: list[str], program: tuple[str, ...] = ("-m", "cryodrgn_plugin.relion")):
+    """Run the External job as RELION would, from the project folder."""
+    (project / "External/job002").mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, *program, "train", "--o", "External/job002/", *words]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    return subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=60)
+
+
+def test_a_mistyped_setting_fails_the_job_with_one_sentence(tmp_path):
+    result = start_job(tmp_path, ["--in_parts", "p.star", "--z_dims", "4", "--j", "1"])
+    assert exit_markers(tmp_path / "External/job002") == {FAILURE}
+    assert result.stderr == "There is no setting 'z_dims'; did you mean z_dim?\n"
+    assert "did you mean z_dim?" in (tmp_path / "External/job002/note.txt").read_text()
+
+
+def test_absent_particles_fail_the_job(tmp_path):
+    result = start_job(tmp_path, ["--in_parts", "Import/job001/particles.star", "--j", "1"])
+    assert exit_markers(tmp_path / "External/job002") == {FAILURE}
+    assert "There is no file Import/job001/particles.star" in result.stderr
+
+
+@pytest.mark.parametrize("fault", ["raise ImportError('no module named torch')", "raise SystemExit(4)"])
+def test_a_start_up_that_fails_still_leaves_the_marker(tmp_path, fault):
+    broken = tmp_path / "broken.py"
+    broken.write_text(
+        "import sys, runpy, importlib.abc\n"
+        "class Broken(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        f"        if name == 'cryodrgn_plugin.relion.job':\n            {fault}\n"
+        "sys.meta_path.insert(0, Broken())\n"
+        "sys.argv = ['cryodrgn-plugin-relion', *sys.argv[1:]]\n"
+        "runpy.run_module('cryodrgn_plugin.relion', run_name='__main__')\n"
+    )
+    result = start_job(tmp_path, ["--in_parts", "p.star", "--j", "1"], (str(broken),))
+    assert result.returncode == 1
+    assert exit_markers(tmp_path / "External/job002") == {FAILURE}
+
+
+def test_the_help_explains_every_setting():
+    result = subprocess.run(
+        [sys.executable, "-m", "cryodrgn_plugin.relion", "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0
+    assert "training.epochs" in result.stdout and "External executable" in result.stdout
