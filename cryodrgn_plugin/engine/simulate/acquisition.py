@@ -1,0 +1,137 @@
+"""What is drawn at random for each particle: its state, orientation, shift, optics, CTF, contrast and micrograph."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..geometry.rotations import random_matrices
+from ..imaging.ctf import CtfParams
+from .config import OpticsGroup, SimulationConfig
+from .ensemble import assign_states
+
+_MICROGRAPH_EDGE_PX = 4096
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """N particles as they were taken. Arrays are one entry per particle."""
+
+    state: np.ndarray
+    """(N,) int."""
+    rotations: np.ndarray
+    """(N, 3, 3) float64, volume to view."""
+    shifts_ang: np.ndarray
+    """(N, 2) displacement of the feature; minus rlnOriginX/YAngst."""
+    ctf: CtfParams
+    contrast: np.ndarray
+    """(N,) factor on the signal."""
+    group: np.ndarray
+    """(N,) int, index into `optics`."""
+    micrograph: np.ndarray
+    """(N,) int."""
+    coordinates_px: np.ndarray
+    """(N, 2) place in the micrograph."""
+    optics: tuple[OpticsGroup, ...]
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    @property
+    def noise_scale(self) -> np.ndarray:
+        """(N,) float32."""
+        return np.array([group.noise_scale for group in self.optics], dtype=np.float32)[self.group]
+
+
+def draw_acquisition(populations: np.ndarray, config: SimulationConfig, rng: np.random.Generator) -> Acquisition:
+    """Everything random about the particles except their noise."""
+    n = config.n_particles
+    micrograph = np.arange(n) // config.particles_per_micrograph
+    limit_ang = config.shift_px * config.pixel_size_ang
+    state = assign_states(populations, n, rng)
+    rotations = random_matrices(n, rng)
+    shifts_ang = rng.uniform(-limit_ang, limit_ang, (n, 2))
+    contrast = np.maximum(rng.normal(1.0, config.contrast_sd, n), 0.1)
+    coordinates_px = rng.uniform(config.box, _MICROGRAPH_EDGE_PX - config.box, (n, 2)).round()
+    if config.ctf_rows:
+        optics, group, ctf = _ctf_from_rows(config, micrograph, rng)
+    else:
+        optics = config.optics or (OpticsGroup(),)
+        group = micrograph % len(optics)
+        ctf = _ctf_from_ranges(config, optics, group, rng)
+    return Acquisition(state, rotations, shifts_ang, ctf, contrast, group, micrograph, coordinates_px, optics)
+
+
+def _ctf_from_ranges(
+    config: SimulationConfig, optics: tuple[OpticsGroup, ...], group: np.ndarray, rng: np.random.Generator
+) -> CtfParams:
+    n = config.n_particles
+    mean = rng.uniform(*config.defocus_ang, n)
+    half_difference = rng.uniform(0, config.astigmatism_ang / 2, n)
+    angle_deg = rng.uniform(-90, 90, n)
+    phase_shift_deg = rng.uniform(*config.phase_shift_deg, n)
+    return _ctf(config, optics, group, mean + half_difference, mean - half_difference, angle_deg, phase_shift_deg)
+
+
+def _ctf_from_rows(
+    config: SimulationConfig, micrograph: np.ndarray, rng: np.random.Generator
+) -> tuple[tuple[OpticsGroup, ...], np.ndarray, CtfParams]:
+    rows = read_ctf_rows(config.ctf_rows)
+    drawn = rows[rng.integers(len(rows), size=config.n_particles)]
+    if config.optics:
+        optics, group = config.optics, micrograph % len(config.optics)
+    else:
+        kinds, group = np.unique(drawn[:, 5:8].round(4), axis=0, return_inverse=True)
+        optics, group = tuple(_optics_group(*kind) for kind in kinds.tolist()), group.ravel()
+    return optics, group, _ctf(config, optics, group, drawn[:, 2], drawn[:, 3], drawn[:, 4], drawn[:, 8])
+
+
+def _optics_group(voltage_kv: float, spherical_aberration_mm: float, amplitude_contrast: float) -> OpticsGroup:
+    return OpticsGroup(
+        voltage_kv=voltage_kv,
+        spherical_aberration_mm=spherical_aberration_mm,
+        amplitude_contrast=amplitude_contrast,
+    )
+
+
+def read_ctf_rows(path: str) -> np.ndarray:
+    """(R, 9) float64 table of cryoDRGN's CTF columns. Raises DataError when the file is absent or is something else."""
+    if not Path(path).is_file():
+        raise DataError(f"There is no CTF table {path}; give a .npy file with nine columns per particle.")
+    try:
+        rows = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError):
+        raise DataError(f"{path} is not a .npy table of numbers; give one with cryoDRGN's nine CTF columns.") from None
+    if rows.ndim != 2 or rows.shape[1] != 9 or len(rows) == 0 or not np.isfinite(rows).all():
+        raise DataError(
+            f"{path} has the shape {rows.shape}; a CTF table has nine finite columns: "
+            "box, pixel size, defocus U, V, angle, kV, Cs, amplitude contrast, phase shift."
+        )
+    return rows.astype(np.float64)
+
+
+def _ctf(
+    config: SimulationConfig,
+    optics: tuple[OpticsGroup, ...],
+    group: np.ndarray,
+    defocus_u_ang: np.ndarray,
+    defocus_v_ang: np.ndarray,
+    angle_deg: np.ndarray,
+    phase_shift_deg: np.ndarray,
+) -> CtfParams:
+    def shared(name: str) -> np.ndarray:
+        return np.array([getattr(o, name) for o in optics], dtype=np.float64)[group]
+
+    n = config.n_particles
+    return CtfParams(
+        defocus_u_ang=defocus_u_ang,
+        defocus_v_ang=defocus_v_ang,
+        defocus_angle_deg=angle_deg,
+        voltage_kv=shared("voltage_kv"),
+        spherical_aberration_mm=shared("spherical_aberration_mm"),
+        amplitude_contrast=shared("amplitude_contrast"),
+        phase_shift_deg=phase_shift_deg,
+        b_factor_ang2=np.full(n, config.b_factor_ang2),
+        scale=np.ones(n),
+    )

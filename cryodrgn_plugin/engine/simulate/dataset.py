@@ -1,0 +1,181 @@
+"""Particle images of an ensemble, with everything that was planted: a RELION project's files and the truth beside them.
+
+    image = contrast · CTF · (shifted projection of the state) + noise
+
+`simulate_particles` writes `particles.star` (RELION 3.1 optics), `particles.mrcs`, `truth.npz` and `maps/state_000.mrc`, ….
+Images go to disk in blocks, so memory does not grow with their number. Two passes are made: the first renders the signal state by
+state and measures its variance; the second adds the noise in the order of the star file. The grey scale is chosen so that
+the noise has standard deviation 1 (without noise: the signal has), and the maps are on that scale: projecting one (sum over z),
+moving it and multiplying by the CTF gives the signal of an image exactly.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..io.mrc import StackWriter, write_map
+from .acquisition import Acquisition, draw_acquisition
+from .atoms import AtomicModel
+from .config import SimulationConfig
+from .ensemble import Ensemble, equal_parts
+from .optics import ObservationModel
+from .projectors import AtomProjector, MapProjector, Projector, images_from_spectra
+from .records import write_star_file, write_truth
+
+Progress = Callable[[int, int], None]
+
+_BLOCK = 256
+
+
+def simulate_particles(
+    states: Ensemble | Sequence[AtomicModel | np.ndarray],
+    config: SimulationConfig,
+    out_dir: str | Path,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Path:
+    """Write a data set of particles with planted truth.
+
+    Parameters
+    ----------
+    states : an ensemble, or a list of atomic models or of (box, box, box) maps, which are then equally populated.
+    config : the settings.
+    out_dir : folder for the files; made when absent.
+    seed : the same seed gives the same files.
+    progress : called as progress(images done, images in all) after each block; both passes count.
+
+    Returns
+    -------
+    Path of the star file.
+
+    Raises
+    ------
+    ConfigError : a map's box is not the configuration's, or the molecule does not fit the box.
+    DataError : the CTF table cannot be used.
+    """
+    ensemble = states if isinstance(states, Ensemble) else equal_parts(states)
+    layout_rng, noise_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
+    make_projector = _projector_maker(ensemble, config)
+    acquisition = draw_acquisition(ensemble.populations, config, layout_rng)
+    report = _Steps(2 * len(acquisition), progress)
+
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out_dir, prefix=".clean-") as scratch:
+        shape = (len(acquisition), config.box, config.box)
+        clean = np.memmap(Path(scratch) / "images.f32", dtype=np.float32, mode="w+", shape=shape)
+        signal_variance = _render_signal(clean, acquisition, make_projector, config, report)
+        gain = _gain(signal_variance, config)
+        _write_stacks(clean, gain, acquisition, config, out_dir, noise_rng, report)
+        del clean
+    for state in range(len(ensemble.states)):
+        write_map(out_dir / "maps" / f"state_{state:03d}.mrc", gain * make_projector(state).volume(), config.pixel_size_ang)
+    write_truth(out_dir / "truth.npz", acquisition, ensemble, config, seed)
+    return write_star_file(out_dir / "particles.star", acquisition, config)
+
+
+def _projector_maker(ensemble: Ensemble, config: SimulationConfig) -> Callable[[int], Projector]:
+    """A function that readies one state at a time, since all of them at once may not fit in memory."""
+    if not ensemble.atomic:
+        for volume in ensemble.states:
+            if volume.shape != (config.box,) * 3:
+                raise ConfigError(f"A state's map has the shape {volume.shape}, but the box of the images is {config.box}.")
+        return lambda state: MapProjector(ensemble.states[state])
+    centre_ang = frame_centre_ang(ensemble.states)
+    diameter_ang = 2 * frame_radius_ang(ensemble.states)
+    box_ang = config.box * config.pixel_size_ang
+    if diameter_ang > 0.95 * box_ang:
+        raise ConfigError(
+            f"The molecule is {diameter_ang:.0f} Å across and the box {box_ang:.0f} Å; choose a larger box or pixel "
+            f"(a pixel of {diameter_ang / 0.8 / config.box:.2f} Å leaves a margin of a fifth)."
+        )
+    return lambda state: AtomProjector(
+        ensemble.states[state], config.box, config.pixel_size_ang, config.model_resolution_ang, centre_ang
+    )
+
+
+def frame_centre_ang(models: Sequence[AtomicModel]) -> np.ndarray:
+    """(3,) middle of the smallest upright cuboid around all states: the point that is put at the centre of the box."""
+    low = np.min([model.coords_ang.min(axis=0) for model in models], axis=0)
+    high = np.max([model.coords_ang.max(axis=0) for model in models], axis=0)
+    return (low + high) / 2
+
+
+def frame_radius_ang(models: Sequence[AtomicModel]) -> float:
+    """Distance of the farthest atom of any state from `frame_centre_ang`."""
+    centre = frame_centre_ang(models)
+    return float(max(np.linalg.norm(model.coords_ang - centre, axis=1).max() for model in models))
+
+
+def _render_signal(
+    clean: np.ndarray,
+    acquisition: Acquisition,
+    make_projector: Callable[[int], Projector],
+    config: SimulationConfig,
+    report: "_Steps",
+) -> float:
+    """Fill `clean` and return the mean over images of the variance over the whole box."""
+    observe = ObservationModel(config)
+    total = 0.0
+    for state in np.unique(acquisition.state):
+        projector = make_projector(state)
+        for rows in _blocks(np.flatnonzero(acquisition.state == state)):
+            spectra = observe(projector.spectra(acquisition.rotations[rows]), acquisition, rows)
+            images = images_from_spectra(spectra)
+            total += float(images.var(axis=(1, 2), dtype=np.float64).sum())
+            clean[rows] = images
+            report(len(rows))
+    return total / len(acquisition)
+
+
+def _gain(signal_variance: float, config: SimulationConfig) -> float:
+    """Factor that brings the noise to standard deviation 1, or without noise the signal."""
+    if not signal_variance > 0:
+        raise ConfigError("The images are empty: the states have no density.")
+    return float(np.sqrt((config.snr if config.noisy else 1.0) / signal_variance))
+
+
+def _write_stacks(
+    clean: np.ndarray,
+    gain: float,
+    acquisition: Acquisition,
+    config: SimulationConfig,
+    out_dir: Path,
+    rng: np.random.Generator,
+    report: "_Steps",
+) -> None:
+    names = ["particles.mrcs", "clean.mrcs"] if config.keep_clean else ["particles.mrcs"]
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(StackWriter(out_dir / name, config.box, config.pixel_size_ang)) for name in names
+        ]
+        for rows in _blocks(np.arange(len(acquisition))):
+            signal = gain * clean[rows]
+            images = signal
+            if config.noisy:
+                noise = rng.standard_normal(signal.shape, dtype=np.float32)
+                images = signal + acquisition.noise_scale[rows, None, None] * noise
+            for writer, block in zip(writers, (images, signal), strict=False):
+                writer.append(block)
+            report(len(rows))
+
+
+def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(rows), _BLOCK):
+        yield rows[start : start + _BLOCK]
+
+
+class _Steps:
+    """Counts finished images and tells the caller."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.done, self.total, self.progress = 0, total, progress
+
+    def __call__(self, count: int) -> None:
+        self.done += count
+        if self.progress is not None:
+            self.progress(self.done, self.total)

@@ -1,0 +1,94 @@
+"""The star file of a simulated set, and the table of what was planted."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..geometry.rotations import euler_from_matrices
+from ..io.star import write_star
+from .acquisition import Acquisition
+from .config import SimulationConfig
+from .ensemble import Ensemble
+
+SNR_DEFINITION = (
+    "variance of the noise-free images over the whole box after CTF, shift and contrast, averaged over images, "
+    "divided by the variance of the white noise (of an optics group with noise_scale 1)"
+)
+
+
+def write_star_file(path: Path, acquisition: Acquisition, config: SimulationConfig) -> Path:
+    """Write a RELION 3.1 star file for the stack particles.mrcs beside it; returns its path."""
+    write_star(path, {"optics": _optics_table(acquisition, config), "particles": _particle_table(acquisition, config)})
+    return path
+
+
+def _optics_table(acquisition: Acquisition, config: SimulationConfig) -> pd.DataFrame:
+    rows = [
+        {
+            "rlnOpticsGroupName": f"opticsGroup{number}",
+            "rlnOpticsGroup": number,
+            "rlnMicrographOriginalPixelSize": config.pixel_size_ang,
+            "rlnVoltage": group.voltage_kv,
+            "rlnSphericalAberration": group.spherical_aberration_mm,
+            "rlnAmplitudeContrast": group.amplitude_contrast,
+            "rlnImagePixelSize": config.pixel_size_ang,
+            "rlnImageSize": config.box,
+            "rlnImageDimensionality": 2,
+        }
+        for number, group in enumerate(acquisition.optics, start=1)
+    ]
+    return pd.DataFrame(rows)
+
+
+def _particle_table(acquisition: Acquisition, config: SimulationConfig) -> pd.DataFrame:
+    n = len(acquisition)
+    stack = Path(config.image_prefix, "particles.mrcs").as_posix()
+    euler_deg = euler_from_matrices(acquisition.rotations)
+    origins_ang = -acquisition.shifts_ang
+    columns = {
+        "rlnImageName": [f"{i:06d}@{stack}" for i in range(1, n + 1)],
+        "rlnMicrographName": [f"micrographs/mic_{m + 1:05d}.mrc" for m in acquisition.micrograph],
+        "rlnCoordinateX": acquisition.coordinates_px[:, 0],
+        "rlnCoordinateY": acquisition.coordinates_px[:, 1],
+        "rlnOpticsGroup": acquisition.group + 1,
+        "rlnAngleRot": euler_deg[:, 0],
+        "rlnAngleTilt": euler_deg[:, 1],
+        "rlnAnglePsi": euler_deg[:, 2],
+        "rlnOriginXAngst": origins_ang[:, 0],
+        "rlnOriginYAngst": origins_ang[:, 1],
+    }
+    if config.ctf:
+        ctf = acquisition.ctf
+        columns |= {
+            "rlnDefocusU": ctf.defocus_u_ang,
+            "rlnDefocusV": ctf.defocus_v_ang,
+            "rlnDefocusAngle": ctf.defocus_angle_deg,
+            "rlnPhaseShift": ctf.phase_shift_deg,
+            "rlnCtfBfactor": ctf.b_factor_ang2,
+            "rlnCtfScalefactor": ctf.scale,
+        }
+    columns |= {"rlnRandomSubset": 1 + np.arange(n) % 2, "rlnClassNumber": np.ones(n, dtype=int)}
+    return pd.DataFrame(columns)
+
+
+def write_truth(path: Path, acquisition: Acquisition, ensemble: Ensemble, config: SimulationConfig, seed: int) -> None:
+    """Write what was planted, one entry per row of the star file, as plain arrays."""
+    coordinates = np.asarray(ensemble.coordinates, dtype=np.float64)
+    np.savez_compressed(
+        path,
+        state=acquisition.state.astype(np.int32),
+        coordinate=coordinates[acquisition.state],
+        rotations=acquisition.rotations,
+        shifts_ang=acquisition.shifts_ang,
+        contrast=acquisition.contrast,
+        noise_sd=acquisition.noise_scale if config.noisy else np.zeros(len(acquisition), dtype=np.float32),
+        state_coordinates=coordinates,
+        state_populations=np.asarray(ensemble.populations, dtype=np.float64) / np.sum(ensemble.populations),
+        state_labels=np.array(ensemble.labels or [f"state {i}" for i in range(len(coordinates))]),
+        pixel_size_ang=config.pixel_size_ang,
+        resolution_ang=config.model_resolution_ang,
+        snr=config.snr,
+        snr_definition=SNR_DEFINITION,
+        seed=seed,
+    )
