@@ -3,22 +3,22 @@
 RELION 3.1, 4 and 5 call `<executable> --o External/job002/ [--in_parts F] [--in_3dref F] [--in_mask F]
 [--<label> <value>]... --j <threads> <other arguments>` from the project folder. A parameter whose value was left empty
 arrives as a bare flag and means "the default". RELION quotes nothing, so a value with spaces arrives in pieces and is
-joined again. Labels are the engine's setting names (recipe, z_dim, training.epochs) or one of `JOB_LABELS`.
+joined again. Labels are the engine's setting names (recipe, z_dim, training.epochs), the analysis's option names
+(clusters, umap) or one of `JOB_LABELS`.
 """
 
 import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..engine.analysis.options import AnalysisOptions, option_help
 from ..engine.config import recipe_config, setting_names
 from ..engine.errors import ConfigError
 
 TASKS = ("train", "analyze")
 JOB_LABELS = {
     "task": "train or analyze; the same as the word after the executable.",
-    "clusters": "Clusters that the particles are divided into, each with its own star file and map (default 6).",
     "analysis": "no leaves out clusters and maps after training; run analyze later (default yes).",
-    "umap": "yes adds a UMAP picture of the latent space, which takes longer (default no).",
     "run": "analyze only: the training job, e.g. External/job002/; empty takes the job that made the input particles.",
     "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star (default auto).",
 }
@@ -38,10 +38,9 @@ class JobArguments:
     mask: str = ""
     threads: int = 1
     relion_version: str = "auto"
-    clusters: int = 6
     analysis: bool = True
-    umap: bool = False
     run: str = ""
+    options: AnalysisOptions = field(default_factory=AnalysisOptions)
     settings: dict[str, str] = field(default_factory=dict)
     """Engine settings by dotted name, checked against the recipe; the recipe is among them."""
 
@@ -63,16 +62,19 @@ def parse_arguments(argv: list[str]) -> JobArguments:
         raise ConfigError("No particles were given; fill in 'Input particles' on the Input tab.")
     settings = {name: labels[name] for name in labels if name in setting_labels()}
     recipe_config(settings.get("recipe", "fast"), {k: v for k, v in settings.items() if k != "recipe"})
+    task = _task(words, labels.get("task", ""))
+    if task == "analyze" and set(settings) - {"seed"}:
+        name = next(name for name in settings if name != "seed")
+        raise ConfigError(f"{name} is a setting of training; an analyze job cannot change it, so remove that label.")
     return JobArguments(
-        task=_task(words, labels.get("task", "")),
+        task=task,
         job=Path(labels["o"]),
         **inputs,
         threads=_whole(labels.get("j", "1"), "The number of threads (--j)"),
         relion_version=labels.get("relion_version", "auto"),
-        clusters=_whole(labels.get("clusters", "6"), "clusters"),
         analysis=_yes(labels.get("analysis", "yes"), "analysis"),
-        umap=_yes("yes" if "umap" in given and not given["umap"] else labels.get("umap", "no"), "umap"),
         run=labels.get("run", ""),
+        options=_options(labels),
         settings=settings,
     )
 
@@ -97,7 +99,7 @@ def _label(name: str) -> str:
     Raises ConfigError with the nearest known label for an unknown one.
     """
     label = name.replace("-", "_")
-    known = [*setting_labels(), *JOB_LABELS]
+    known = [*setting_labels(), *option_help(), *JOB_LABELS]
     if label in (*known, *_INPUTS, *_UNUSED_INPUTS, "o", "j", "pipeline_control"):
         return label
     same_leaf = [candidate for candidate in known if candidate.split(".")[-1] == label]
@@ -111,6 +113,16 @@ def setting_labels() -> list[str]:
     return [name for name in setting_names() if name not in _NOT_LABELS]
 
 
+def _options(labels: dict[str, str]) -> AnalysisOptions:
+    """The analysis options among the labels; the seed is the run's."""
+    values: dict[str, bool | int] = {}
+    for name in option_help():
+        if name in labels:
+            is_switch = isinstance(getattr(AnalysisOptions(), name), bool)
+            values[name] = _yes(labels[name], name) if is_switch else _whole(labels[name], name, least=0)
+    return AnalysisOptions(**values)
+
+
 def _task(words: list[str], label: str) -> str:
     wanted = label or " ".join(words) or "train"
     if wanted not in TASKS or (words and label and words != [label]):
@@ -118,9 +130,9 @@ def _task(words: list[str], label: str) -> str:
     return wanted
 
 
-def _whole(text: str, name: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise ConfigError(f"{name} is {text!r}; it must be a whole number of at least 1.")
+def _whole(text: str, name: str, least: int = 1) -> int:
+    if not text.isdigit() or int(text) < least:
+        raise ConfigError(f"{name} is {text!r}; it must be a whole number of at least {least}.")
     return int(text)
 
 

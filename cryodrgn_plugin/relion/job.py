@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 from ..engine.errors import DataError
@@ -54,8 +55,14 @@ def _training_stage(arguments: JobArguments, run: Path) -> Stage:
 
 
 def _analysis_stage(arguments: JobArguments, run: Path) -> Stage:
-    umap = [] if arguments.umap else ["--no-umap"]
-    return Stage("Analysis", [*_ENGINE, "analyze", str(run), "--clusters", str(arguments.clusters), *umap])
+    words: list[str] = []
+    for name, value in asdict(arguments.options).items():
+        flag = name.replace("_", "-")
+        if value is False:
+            words.append(f"--no-{flag}")
+        elif value is not True:
+            words += [f"--{flag}", str(value)]
+    return Stage("Analysis", [*_ENGINE, "analyze", str(run), *words])
 
 
 def _results_stage(arguments: JobArguments, run: Path, version: str) -> Stage:

@@ -147,7 +147,7 @@ def _judge(stage: Stage, code: int, asked_to_stop: bool, errors: list[str]) -> O
     if not words:
         return Outcome("failed", f"{stage.title} ended with exit code {code}; see run.out and run.err.")
     if code == USER_ERROR:
-        return Outcome("failed", words[-1], already_said=True)
+        return Outcome("failed", words[-1].removeprefix("cryodrgn-plugin: "), already_said=True)
     return Outcome("failed", f"{stage.title} failed: {words[-1]} (a fault of the program; the details are in run.err)")
 
 

@@ -1,9 +1,10 @@
-"""The command line RELION builds, the version of a project and the node file for each, and the run an analysis borrows."""
+"""The command line RELION builds, the version of a project, the node file of each, the run an analysis borrows."""
 
 from pathlib import Path
 
 import pytest
 
+from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.relion.arguments import parse_arguments
 from cryodrgn_plugin.relion.nodes import OutputNode, output_nodes_text
@@ -29,12 +30,12 @@ def test_the_command_that_relion_builds_is_understood():
     assert arguments.particles == "Import/job001/particles.star"
     assert (arguments.reference, arguments.mask) == ("ref.mrc", "mask.mrc")
     assert arguments.settings == {"recipe": "fast", "z_dim": "4", "training.epochs": "5"}
-    assert arguments.clusters == 3
+    assert arguments.options.clusters == 3
 
 
 def test_a_bare_flag_keeps_the_default():
     arguments = parse(f"{COMMAND} --recipe --clusters --in_mask --pipeline-control --j 1")
-    assert (arguments.settings, arguments.clusters, arguments.mask) == ({}, 6, "")
+    assert (arguments.settings, arguments.options, arguments.mask) == ({}, AnalysisOptions(), "")
 
 
 def test_a_path_with_a_space_survives_relions_lack_of_quotes():
@@ -55,8 +56,10 @@ def test_the_task_comes_from_the_executable_field_or_a_label():
         (f"{COMMAND} --recipe slow", "choose one of fast"),
         (f"{COMMAND} --training.epochs many", "training.epochs is 'many'"),
         (f"{COMMAND} --j none", "--j"),
-        (f"{COMMAND} --clusters 0", "clusters is '0'"),
+        (f"{COMMAND} --clusters 0", "clusters is 0"),
+        (f"{COMMAND} --umap perhaps", "give yes or no"),
         (f"retrain {COMMAND}", "choose train or analyze"),
+        (f"analyze {COMMAND} --z_dim 3", "z_dim is a setting of training"),
         (f"{COMMAND} --in_mics m.star", "works on particles"),
         ("--o External/job002/ --j 1", "No particles were given"),
         ("--in_parts p.star", "started by RELION"),
