@@ -96,7 +96,7 @@ class MlpDecoder(Decoder):
             features = torch.cat([cosines, sines * half[..., None]], -1)
             real, imaginary = self._network(features.reshape(b, p * f, 2 * w), shift).unbind(-1)
             imaginary = imaginary * half.reshape(b, p * f)
-        amplitude = interpolate_shells(self.profile, coordinates.square().sum(-1).sqrt())
+        amplitude = interpolate_shells(self.profile, torch.linalg.vector_norm(coordinates, dim=-1))
         values = torch.complex(real.reshape(b, p, f), imaginary.reshape(b, p, f))
         return values * amplitude.to(values.real.dtype)
 
