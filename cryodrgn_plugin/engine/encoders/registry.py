@@ -1,0 +1,33 @@
+"""Which encoders there are: the name that `encoder.kind` takes, and how one is made from the settings."""
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from ..config import RunConfig
+from .base import Encoder
+from .mlp import MlpEncoder
+from .table import LatentTable
+
+
+def _mlp(config: RunConfig, scale: Tensor, n_particles: int) -> Encoder:
+    return MlpEncoder(config.encoder, scale, config.z_dim)
+
+
+def _table(config: RunConfig, scale: Tensor, n_particles: int) -> Encoder:
+    return LatentTable(n_particles, config.z_dim)
+
+
+ENCODERS: dict[str, Callable[[RunConfig, Tensor, int], Encoder]] = {"mlp": _mlp, "table": _table}
+"""Name to maker; the contract tests run over every member."""
+
+
+def make_encoder(config: RunConfig, scale: Tensor, n_particles: int) -> Encoder:
+    """The encoder that `config.encoder.kind` names.
+
+    Parameters
+    ----------
+    scale : (F,). What coefficients are multiplied by so that a network reads numbers near one.
+    n_particles : how many particles a table holds.
+    """
+    return ENCODERS[config.encoder.kind](config, scale, n_particles)
