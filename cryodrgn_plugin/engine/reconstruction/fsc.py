@@ -1,8 +1,8 @@
 """Fourier shell correlation: how far two maps agree, shell by shell, and the resolution that follows.
 
-Shell s holds the frequencies with round(|k|) = s in units of 1/(box · pixel); a curve has box//2 + 1 shells, the last one at
-the Nyquist frequency. Shell sums run over the half of Fourier space that a real transform stores, each coefficient counted
-as often as it occurs in the whole.
+Shell s holds the frequencies with round(|k|) = s in units of 1/(box · pixel); a curve has box//2 + 1 shells, the last
+one at the Nyquist frequency. Shell sums run over the half of Fourier space that a real transform stores, each
+coefficient counted as often as it occurs in the whole.
 """
 
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from ..errors import DataError
 RANDOMISE_BELOW = 0.8
 """Phases are randomised from the first shell where the unmasked curve is below this, RELION's choice."""
 SPARED_SHELLS = 2
-"""Shells after that one which keep the masked curve: the edge of the randomised band leaks into them through the mask."""
+"""Shells from that one on which keep the masked curve, for the mask smears the edge of the random band into them."""
 
 
 @dataclass(frozen=True)
 class FscCurves:
-    """The curves of a pair of half-maps, each (box//2 + 1,) float64; `randomised_from` is a shell, or None if none was."""
+    """The curves of two half-maps, each (box//2 + 1,) float64; `randomised_from` is a shell, or None if none was."""
 
     unmasked: np.ndarray
     masked: np.ndarray
@@ -55,8 +55,8 @@ def fsc(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> np.ndar
 def fsc_corrected(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, seed: int = 0) -> FscCurves:
     """FSC with the share that the mask itself contributes taken away (Chen et al., Ultramicroscopy 2013).
 
-    Beyond the first shell where the unmasked FSC is below 0.8 both maps get random phases; what correlation they still show
-    under the mask, FSC_n, is the mask's own, and FSC_true = (FSC_t − FSC_n) / (1 − FSC_n).
+    Beyond the first shell where the unmasked FSC is below 0.8 both maps get random phases; what correlation they
+    still show under the mask, FSC_n, is the mask's own, and FSC_true = (FSC_t − FSC_n) / (1 − FSC_n).
 
     Parameters
     ----------
@@ -85,8 +85,8 @@ def fsc_corrected(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, seed: 
 def resolution(curve: np.ndarray, pixel_size_ang: float, box: int, threshold: float = 0.143) -> float:
     """Resolution in angstrom where an FSC curve first falls below `threshold`, interpolated between shells.
 
-    The Nyquist resolution (two pixels) when no shell before the last is below; the last one is not judged, for images are
-    band-limited to the circle inside it.
+    The Nyquist resolution (two pixels) when no shell before the last is below; the last one is not judged, for images
+    are band-limited to the circle inside it.
     """
     below = np.flatnonzero(curve[1 : box // 2] < threshold)
     if not len(below):

@@ -1,9 +1,9 @@
 """Central slices of a given map, two ways: RELION's interpolation, and the Fourier integral without any.
 
-`RelionProjector` does what relion_project does: the map is divided by the transform of the interpolation kernel, taken as
-radial, sinc²(r/(padding · D)), padded twofold, and its transform is interpolated trilinearly. `exact_slices` sums over the
-voxels at each frequency and is what both are judged against. A slice is I(kx, ky) = V(Aᵀ [kx, ky, 0]), an unnormalised sum
-with the origin at voxel D//2 (docs/conventions.md); CTF and shifts are the caller's.
+`RelionProjector` does what relion_project does: the map is divided by the transform of the interpolation kernel,
+taken as radial, sinc²(r/(padding · D)), padded twofold, and its transform is interpolated trilinearly. `exact_slices`
+sums over the voxels at each frequency and is what both are judged against. A slice is I(kx, ky) = V(Aᵀ [kx, ky, 0]),
+an unnormalised sum with the origin at voxel D//2 (docs/conventions.md); CTF and shifts are the caller's.
 """
 
 import numpy as np
@@ -102,7 +102,7 @@ def exact_slices(volume: np.ndarray, rotations: np.ndarray, lattice: HalfPlane) 
 
 
 def _padded_half_transform(volume: np.ndarray, padded: int) -> np.ndarray:
-    """Transform of a map in a box of `padded` voxels, [z, y, x] with z, y from −half to half + 1 and x from 0 to half + 1.
+    """Transform of a map in a box of `padded` voxels, [z, y, x]: z, y from −half to half + 1, x from 0 to half + 1.
 
     The planes one past ±half repeat the periodic grid, so that interpolation at the Nyquist frequency stays inside.
     """
