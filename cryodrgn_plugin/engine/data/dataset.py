@@ -1,0 +1,195 @@
+"""The particles of a star file as the engine sees them: prepared spectra, CTF and poses, read from disk when asked for.
+
+Preparation, in order: Fourier crop to one box, subtraction of the background mean and division by the background standard
+deviation (both measured outside the particle circle; noise-free images keep their grey values), a soft circular window,
+and the sign that makes protein white.
+
+Optics groups may differ in pixel size and box. Each is cropped to the same number of pixels, so coefficient k of a group
+of extent L_g = box · pixel lies at the frequency k/L_g, and not at k/L of the reference group (the one with most
+particles). Rotations and shifts of such particles are multiplied by L/L_g: slices are then taken, and shifts undone, at the
+right physical frequency by code that knows one lattice only. Coefficients beyond the reference's frequency limit are 0 in
+spectra and CTF. Amplitudes are brought to the reference's, on the ground that equal doses give equal noise per Å².
+"""
+
+import os
+from functools import cached_property
+
+import numpy as np
+
+from ..config import DataConfig
+from ..errors import DataError
+from ..imaging.ctf import CtfParams
+from ..imaging.lattice import HalfPlane
+from ..imaging.preprocess import soft_window
+from ..io.particles import EULER, ParticleTable, read_particles
+from .batch import ImageBatch, Pose
+from .cache import SpectraCache
+from .source import ParticleSource
+
+
+class ParticleDataset:
+    """N particles of a star file; subsets share files and cache. Make one with `ParticleDataset.open`."""
+
+    def __init__(self, source: ParticleSource, rows: np.ndarray, cache: SpectraCache) -> None:
+        self.source = source
+        self.rows = rows
+        """(N,) int64. Star-file row of each particle, counted from 0."""
+        self.cache = cache
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike, config: DataConfig | None = None, root: str | os.PathLike = "", seed: int = 0
+    ) -> "ParticleDataset":
+        """Open a star file and check everything that can be checked without reading all images.
+
+        Parameters
+        ----------
+        path : RELION particles star file.
+        config : box, window, sign, number of particles, memory.
+        root : folder that image paths are relative to; empty tries the working folder, then the star file's and its parents.
+        seed : of the random choice of `config.max_particles`, and of the samples on which sign and noise are looked at.
+
+        Raises
+        ------
+        DataError : one sentence for whatever is wrong with the star file or its stacks.
+        """
+        config = config or DataConfig()
+        source = ParticleSource(read_particles(path), config, root, seed)
+        rows = np.arange(source.table.n)
+        if 0 < config.max_particles < len(rows):
+            rows = np.sort(np.random.default_rng(seed).choice(rows, config.max_particles, replace=False))
+        return cls(source, rows, SpectraCache(source.table.n, source.lattice.size, config.cache_mb))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def n(self) -> int:
+        """Number of particles."""
+        return len(self.rows)
+
+    @property
+    def box(self) -> int:
+        """Box in pixels, after downsampling."""
+        return self.source.geometry.box
+
+    @property
+    def pixel_size_ang(self) -> float:
+        """Pixel size after downsampling, of the reference optics group."""
+        return self.source.geometry.pixel_size_ang
+
+    @property
+    def lattice(self) -> HalfPlane:
+        """The coefficients that spectra and CTFs have."""
+        return self.source.lattice
+
+    @cached_property
+    def freqs_per_ang(self) -> np.ndarray:
+        """(F, 2) float32. Frequencies of the lattice at the reference extent."""
+        return self.source.freqs_per_ang.astype(np.float32)
+
+    @property
+    def table(self) -> ParticleTable:
+        """The whole star file; particle i of this dataset is its row `rows[i]`."""
+        return self.source.table
+
+    @property
+    def sign(self) -> int:
+        """+1 where the stored images show protein white, −1 where they are inverted on reading."""
+        return self.source.sign
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences a user should see before training, such as a sign that does not fit the images."""
+        return tuple(self.source.notes)
+
+    @property
+    def config(self) -> DataConfig:
+        return self.source.config
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether images are normalised by their background; False for noise-free projections."""
+        return all(self.source.preparations[group].has_noise for group in np.unique(self.optics_group))
+
+    @cached_property
+    def optics_group(self) -> np.ndarray:
+        """(N,) int64, counted from 0."""
+        return self.source.group[self.rows]
+
+    @property
+    def n_optics_groups(self) -> int:
+        return self.table.n_optics_groups
+
+    @cached_property
+    def ctf_params(self) -> CtfParams | None:
+        """CTF parameters, or None for images without CTF."""
+        return None if self.source.ctf_params is None else self.source.ctf_params[self.rows]
+
+    @cached_property
+    def rotations(self) -> np.ndarray | None:
+        """(N, 3, 3) float32, volume to view, times L/L_g (see above). None without angles."""
+        return None if self.source.rotations is None else self.source.rotations[self.rows]
+
+    @cached_property
+    def shifts_ang(self) -> np.ndarray | None:
+        """(N, 2) float32. Displacement of the feature times L/L_g; 0 where only origins are absent. None without angles."""
+        return None if self.source.shifts_ang is None else self.source.shifts_ang[self.rows]
+
+    @cached_property
+    def frequency_ratio(self) -> np.ndarray:
+        """(N,) float64. L/L_g, which is 1 unless optics groups differ in extent."""
+        return self.source.frequency_ratio[self.rows]
+
+    @cached_property
+    def stored_order(self) -> np.ndarray:
+        """(N,) int64. Particle numbers in the order in which their images lie on disk."""
+        rank = np.empty(self.table.n, np.int64)
+        rank[self.source.stacks.stored_order] = np.arange(self.table.n)
+        return np.argsort(rank[self.rows], kind="stable")
+
+    def subset(self, index: np.ndarray) -> "ParticleDataset":
+        """The particles at `index` (numbers or a mask), sharing files and cache with this dataset."""
+        return ParticleDataset(self.source, self.rows[index], self.cache)
+
+    def require_poses(self) -> None:
+        """Raise DataError unless every particle has angles and, if there are any, origins."""
+        angles, origins = self.table.euler_deg, self.table.origins_ang
+        path = self.table.path
+        if angles is None:
+            raise DataError(f"{path}: the particles have no poses (columns {', '.join(EULER)}). Run a 3D refinement first.")
+        values = angles if origins is None else np.concatenate([angles, origins], axis=1)
+        bad = ~np.isfinite(values[self.rows])
+        if bad.any():
+            place, column = np.argwhere(bad)[0]
+            name = (*EULER, "rlnOriginX", "rlnOriginY")[column]
+            raise DataError(
+                f"{path}: {int(bad.any(1).sum()):,} of {self.n:,} particles have no pose; the first is row "
+                f"{self.rows[place] + 1:,}, where {name} is not a number. Remove them, or run a 3D refinement first."
+            )
+
+    def images(self, index: np.ndarray) -> np.ndarray:
+        """(B, D, D) float32 prepared real-space images."""
+        return self.unwindowed(index) * soft_window(self.box, self.config.window)
+
+    def unwindowed(self, index: np.ndarray) -> np.ndarray:
+        """(B, D, D) float32. As `images`, before the circular window: the background is still there."""
+        return self.source.unwindowed(self.rows[_numbers(index)])
+
+    def batch(self, index: np.ndarray) -> ImageBatch:
+        """Spectra, CTF and poses of the particles at `index` (numbers or a mask).
+
+        Raises DataError naming the row of an image that holds NaN or infinite values.
+        """
+        index = _numbers(index)
+        rows = self.rows[index]
+        pose = None
+        if self.rotations is not None and self.shifts_ang is not None:
+            pose = Pose(self.rotations[index][:, None], self.shifts_ang[index][:, None])
+        spectra = self.cache.get(rows, self.source.spectra)
+        return ImageBatch(index, spectra, self.source.ctf(rows), pose, self.optics_group[index], self.freqs_per_ang)
+
+
+def _numbers(index: np.ndarray) -> np.ndarray:
+    index = np.asarray(index)
+    return np.flatnonzero(index) if index.dtype == bool else np.atleast_1d(index).astype(np.int64)

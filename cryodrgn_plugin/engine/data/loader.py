@@ -1,0 +1,110 @@
+"""Batches in a reproducible random order, prepared by a background thread while the last ones are being used."""
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from .batch import ImageBatch
+from .dataset import ParticleDataset
+
+BLOCK = 64
+"""Images that are neighbours on disk and are read together when the set does not fit in memory."""
+WINDOW_MB = 64
+"""Prepared spectra within which order is shuffled freely when streaming."""
+AHEAD = 4
+"""Batches prepared in advance."""
+
+
+class BatchLoader:
+    """Passes over a dataset in batches.
+
+    The order depends on the seed and the epoch alone. A set that fits the dataset's cache is shuffled freely. A larger one is
+    shuffled as blocks of neighbours on disk, and images within windows of many blocks, so that reading stays local.
+
+    Parameters
+    ----------
+    batch_size : particles per batch; the last batch of an epoch may be smaller, unless `drop_last`.
+    shuffle : False goes through the particles in their order.
+    """
+
+    def __init__(
+        self, dataset: ParticleDataset, batch_size: int, seed: int = 0, shuffle: bool = True, drop_last: bool = False
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.drop_last = drop_last
+        self.wait_seconds = 0.0
+        """Time the consumer has spent waiting for batches, over all epochs."""
+        self._streams = not dataset.cache.holds_all
+
+    def __len__(self) -> int:
+        """Batches per epoch."""
+        return self.dataset.n // self.batch_size if self.drop_last else -(-self.dataset.n // self.batch_size)
+
+    def order(self, epoch: int) -> np.ndarray:
+        """(N,) int64. The order of particles in an epoch."""
+        if not self.shuffle:
+            return np.arange(self.dataset.n)
+        rng = np.random.default_rng([self.seed, epoch])
+        if not self._streams:
+            return rng.permutation(self.dataset.n)
+        stored = self.dataset.stored_order
+        starts = rng.permutation(np.arange(0, len(stored), BLOCK))
+        blocks = np.concatenate([stored[start : start + BLOCK] for start in starts])
+        size = self._window
+        return np.concatenate([rng.permutation(blocks[i : i + size]) for i in range(0, len(blocks), size)])
+
+    def iterate(self, epoch: int, start_batch: int = 0) -> Iterator[ImageBatch]:
+        """The batches of an epoch, from `start_batch` on. An error of the reading thread is raised here."""
+        ready: queue.Queue = queue.Queue(maxsize=AHEAD)
+        stop = threading.Event()
+        worker = threading.Thread(target=self._produce, args=(epoch, start_batch, ready, stop), daemon=True)
+        worker.start()
+        try:
+            while True:
+                began = time.perf_counter()
+                item = ready.get()
+                self.wait_seconds += time.perf_counter() - began
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            stop.set()
+            worker.join()
+
+    @property
+    def _window(self) -> int:
+        images = int(WINDOW_MB * 2**20 / (8 * self.dataset.lattice.size))
+        return max(images // BLOCK, 1) * BLOCK
+
+    def _produce(self, epoch: int, start_batch: int, ready: queue.Queue, stop: threading.Event) -> None:
+        try:
+            for batch in self._batches(epoch, start_batch):
+                if not _put(ready, batch, stop):
+                    return
+            _put(ready, None, stop)
+        except BaseException as error:  # handed to the consumer, which raises it
+            _put(ready, error, stop)
+
+    def _batches(self, epoch: int, start_batch: int) -> Iterator[ImageBatch]:
+        order = self.order(epoch)[: len(self) * self.batch_size]
+        for first in range(start_batch * self.batch_size, len(order), self.batch_size):
+            yield self.dataset.batch(order[first : first + self.batch_size])
+
+
+def _put(ready: queue.Queue, item: object, stop: threading.Event) -> bool:
+    """Hand an item over unless the consumer has gone."""
+    while not stop.is_set():
+        try:
+            ready.put(item, timeout=0.1)
+            return True
+        except queue.Full:
+            continue
+    return False

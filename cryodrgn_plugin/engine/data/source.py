@@ -1,0 +1,167 @@
+"""What a dataset and its subsets share: the table, the stacks, the common lattice and how each group is prepared.
+
+Rows count the particles of the star file. See `ParticleDataset` for the meaning of everything here.
+"""
+
+import dataclasses
+import os
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from ..config import DataConfig
+from ..errors import DataError
+from ..geometry.rotations import matrices_from_euler
+from ..geometry.shifts import shift_phases
+from ..imaging.ctf import evaluate_ctf
+from ..imaging.lattice import HalfPlane
+from ..imaging.preprocess import background, fourier_crop, has_noise
+from ..io.particles import ParticleTable
+from ..io.stacks import StackReader
+from .groups import optics_geometry
+from .preparation import Preparation
+from .sign import SAMPLE, measure_contrast
+
+_NOISE_SAMPLE = 100
+
+
+class ParticleSource:
+    """Prepared images, CTFs and poses by star-file row."""
+
+    def __init__(self, table: ParticleTable, config: DataConfig, root: str | os.PathLike, seed: int) -> None:
+        self.table = table
+        self.config = config
+        self.notes: list[str] = []
+        self.ctf_params = table.ctf()
+        self.group = table.optics_group
+        self.stacks = StackReader(table.image_names, search_folders(table.path, root), str(table.path))
+        self.geometry = optics_geometry(table, self.stacks, config.box)
+        self.lattice = HalfPlane(self.geometry.box, self.geometry.box // 2 - 1)
+        self.reach = self.geometry.reach(self.lattice)
+        self.sign = 1
+        self.preparations = self._preparations(np.random.default_rng(seed))
+        self.sign = self._settle_sign(np.random.default_rng(seed))
+        self.preparations = [dataclasses.replace(p, gain=p.gain * self.sign) for p in self.preparations]
+
+    @cached_property
+    def freqs_per_ang(self) -> np.ndarray:
+        """(F, 2) float64. Frequencies of the lattice at the reference extent."""
+        return self.lattice.indices / (self.geometry.box * self.geometry.pixel_size_ang)
+
+    @cached_property
+    def frequency_ratio(self) -> np.ndarray:
+        """(n,) float64. Reference extent over each particle's extent."""
+        return self.geometry.frequency_ratio[self.group]
+
+    @cached_property
+    def rotations(self) -> np.ndarray | None:
+        """(n, 3, 3) float32, scaled by `frequency_ratio`; None without angles."""
+        if self.table.euler_deg is None:
+            return None
+        angles = np.nan_to_num(self.table.euler_deg)
+        return (matrices_from_euler(angles) * self.frequency_ratio[:, None, None]).astype(np.float32)
+
+    @cached_property
+    def shifts_ang(self) -> np.ndarray | None:
+        """(n, 2) float32, minus the origin, scaled by `frequency_ratio`; None without angles, 0 without origins."""
+        if self.table.euler_deg is None:
+            return None
+        origins = self.table.origins_ang
+        if origins is None:
+            return np.zeros((self.table.n, 2), np.float32)
+        return (-np.nan_to_num(origins) * self.frequency_ratio[:, None]).astype(np.float32)
+
+    def raw(self, rows: np.ndarray) -> np.ndarray:
+        """Images as stored, (B, D, D) float32. Raises DataError naming the first row whose image is not finite."""
+        images = self.stacks.read(rows)
+        flat = images.reshape(len(images), -1)
+        if not np.isfinite(flat @ np.ones(flat.shape[1], np.float32)).all():
+            bad = rows[~np.isfinite(flat).all(1)]
+            if len(bad):
+                raise DataError(
+                    f"{self.table.path}: the image of row {bad.min() + 1:,} ({self.table.image_names[bad.min()]}) holds NaN or "
+                    f"infinite values, as do {len(bad):,} of the {len(rows):,} images read with it. Remove such particles, or "
+                    "extract them again."
+                )
+        return images
+
+    def unwindowed(self, rows: np.ndarray) -> np.ndarray:
+        """(B, D, D) float32 prepared images, before the circular window."""
+        result = np.empty((len(rows), self.geometry.box, self.geometry.box), np.float32)
+        for group, members in self._by_group(rows):
+            result[members] = self.preparations[group].unwindowed(self.raw(rows[members]))
+        return result
+
+    def spectra(self, rows: np.ndarray) -> np.ndarray:
+        """(B, F) complex64 prepared spectra."""
+        result = np.empty((len(rows), self.lattice.size), np.complex64)
+        for group, members in self._by_group(rows):
+            result[members] = self.preparations[group].spectra(self.raw(rows[members]), self.lattice)
+            result[members, self.reach[group] :] = 0
+        return result
+
+    def ctf(self, rows: np.ndarray) -> np.ndarray:
+        """(B, F) float32. CTF at each group's own frequencies; 1 for images without CTF, 0 beyond the frequency limit."""
+        result = np.ones((len(rows), self.lattice.size), np.float32)
+        for group, members in self._by_group(rows):
+            if self.ctf_params is not None:
+                freqs = self.freqs_per_ang * self.geometry.frequency_ratio[group]
+                result[members] = evaluate_ctf(self.ctf_params[rows[members]], freqs)
+            result[members, self.reach[group] :] = 0
+        return result
+
+    def _by_group(self, rows: np.ndarray) -> list[tuple[int, np.ndarray | slice]]:
+        groups = self.group[rows]
+        present = np.unique(groups)
+        if len(present) == 1:
+            return [(int(present[0]), slice(None))]
+        return [(int(group), np.flatnonzero(groups == group)) for group in present]
+
+    def _preparations(self, rng: np.random.Generator) -> list[Preparation]:
+        noisy = np.ones(len(self.geometry.boxes), bool)
+        outside = background(self.geometry.box, self.config.window)
+        for group in np.unique(self.group):
+            members = np.flatnonzero(self.group == group)
+            some = np.sort(rng.choice(members, min(len(members), _NOISE_SAMPLE), replace=False))
+            noisy[group] = has_noise(fourier_crop(self.raw(some), self.geometry.box), outside)
+        gains = self.geometry.amplitude(noisy)
+        return [
+            Preparation(self.geometry.box, self.config.window, bool(noise), float(gain))
+            for noise, gain in zip(noisy, gains, strict=True)
+        ]
+
+    def _settle_sign(self, rng: np.random.Generator) -> int:
+        rows = np.sort(rng.choice(self.table.n, min(self.table.n, SAMPLE), replace=False))
+        spectra, ctf = self.spectra(rows), self.ctf(rows)
+        if self.shifts_ang is not None:
+            spectra *= shift_phases(-self.shifts_ang[rows], self.freqs_per_ang)
+        contrast = measure_contrast(spectra, ctf, self.lattice)
+        found = {1: "white", -1: "black"}[contrast.sign]
+        chosen = self.config.sign
+        if chosen == "auto":
+            if not contrast.is_known:
+                self.notes.append(
+                    f"{self.table.path}: whether protein is white or black could not be measured ({contrast.z:+.1f} standard "
+                    "errors); it is taken to be white, RELION's default. Set data.sign to black if it is not."
+                )
+                return 1
+            if contrast.sign < 0:
+                self.notes.append(f"{self.table.path}: protein is black in these images; they are inverted on reading.")
+            return contrast.sign
+        if contrast.is_known and found != chosen:
+            self.notes.append(
+                f"{self.table.path}: data.sign is {chosen}, but protein looks {found} in these images ({contrast.z:+.1f} standard "
+                f"errors over {len(rows):,} images); maps will come out inverted. Set data.sign to {found} or auto."
+            )
+        return 1 if chosen == "white" else -1
+
+
+def search_folders(star: Path, root: str | os.PathLike) -> list[Path]:
+    """Where image paths may start: `root` alone if it is given, else the working folder, the star file's and its parents."""
+    if root:
+        if not Path(root).is_dir():
+            raise DataError(f"root is {root}, which is not a folder. Give the project folder that image paths are relative to.")
+        return [Path(root)]
+    folder = star.absolute().parent
+    return [Path("."), folder, *folder.parents]

@@ -1,0 +1,207 @@
+"""A RELION particle table, old (one table) or new (optics groups), behind one set of accessors.
+
+Every original column and the row order are kept in `frame`, so that what goes back to RELION has lost nothing; what the
+engine needs (angles, origins in angstrom, CTF, pixel size, box) is offered in the engine's units, whichever way the file
+states it. Numbers are checked when asked for: a bad entry is named by row and column.
+"""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataError
+from ..imaging.ctf import CtfParams
+from .star import read_star
+
+EULER = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+_CTF_NEEDED = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+
+
+@dataclass(frozen=True)
+class ParticleTable:
+    """The particles of one star file. Accessors raise DataError naming the column, and the row where one is at fault."""
+
+    path: Path
+    frame: pd.DataFrame
+    """All rows and columns of the particle table as they are in the file."""
+    optics: pd.DataFrame | None
+    """The optics table, one row per group; None in files of RELION 3.0 and before."""
+    tables: dict[str, pd.DataFrame]
+    """Every block of the file, by name."""
+
+    @property
+    def n(self) -> int:
+        return len(self.frame)
+
+    @property
+    def version(self) -> int:
+        """31 with optics groups, 30 without."""
+        return 30 if self.optics is None else 31
+
+    @property
+    def image_names(self) -> list[str]:
+        """`number@stack` of each row, as in the file."""
+        return self.column("rlnImageName").tolist()
+
+    @cached_property
+    def optics_group(self) -> np.ndarray:
+        """(N,) int. Optics group of each particle, counted from 0 in the order of the optics table.
+
+        Without an optics table, particles of one pixel size are a group.
+        """
+        if self.optics is None:
+            return np.unique(self.pixel_size_ang, return_inverse=True)[1].reshape(-1)
+        known = self._optics_column("rlnOpticsGroup").to_numpy()
+        named = self.column("rlnOpticsGroup").to_numpy()
+        places = pd.Index(known).get_indexer(named)
+        if (places < 0).any():
+            row = int(np.flatnonzero(places < 0)[0])
+            raise DataError(
+                f"{self.path}: row {row + 1:,} is in optics group {named[row]}, which the optics table does not list "
+                f"(it has {', '.join(map(str, known))})."
+            )
+        return places.astype(np.int64)
+
+    @property
+    def n_optics_groups(self) -> int:
+        return len(self.optics) if self.optics is not None else int(self.optics_group.max()) + 1
+
+    @cached_property
+    def pixel_size_ang(self) -> np.ndarray:
+        """(N,) float64. Pixel size of the images as they are on disk."""
+        for name in ("rlnImagePixelSize", "rlnPixelSize", "rlnAngPix"):
+            if self._has(name):
+                sizes = self.numbers(name)
+                break
+        else:
+            if not (self._has("rlnDetectorPixelSize") and self._has("rlnMagnification")):
+                where = "its optics table has no column rlnImagePixelSize" if self.optics is not None else (
+                    "it has neither rlnImagePixelSize nor rlnDetectorPixelSize with rlnMagnification"
+                )  # fmt: skip
+                raise DataError(f"{self.path}: the pixel size is not stated: {where}. Add it.")
+            sizes = self.numbers("rlnDetectorPixelSize") * 1e4 / self.numbers("rlnMagnification")
+        bad = np.flatnonzero(~(np.isfinite(sizes) & (sizes > 0)))
+        if len(bad):
+            raise DataError(f"{self.path}: the pixel size of row {bad[0] + 1:,} is {sizes[bad[0]]}; it must be positive.")
+        return sizes
+
+    @cached_property
+    def box(self) -> np.ndarray | None:
+        """(N,) int. Box in pixels if the optics table states it (the stacks decide), else None."""
+        return self.numbers("rlnImageSize").astype(np.int64) if self._has("rlnImageSize") else None
+
+    @cached_property
+    def euler_deg(self) -> np.ndarray | None:
+        """(N, 3) float64. rot, tilt, psi in degrees, NaN where the file has none; None without these columns."""
+        present = [name for name in EULER if self._has(name)]
+        if not present:
+            return None
+        for name in EULER:
+            self.column(name)
+        return np.stack([self.numbers(name, missing_ok=True) for name in EULER], axis=1)
+
+    @cached_property
+    def origins_ang(self) -> np.ndarray | None:
+        """(N, 2) float64. rlnOriginX/Y in angstrom (in pixels in old files, converted); None without these columns."""
+        if self._has("rlnOriginXAngst") or self._has("rlnOriginYAngst"):
+            return np.stack([self.numbers(f"rlnOrigin{axis}Angst", missing_ok=True) for axis in "XY"], axis=1)
+        if self._has("rlnOriginX") or self._has("rlnOriginY"):
+            pixels = np.stack([self.numbers(f"rlnOrigin{axis}", missing_ok=True) for axis in "XY"], axis=1)
+            return pixels * self.pixel_size_ang[:, None]
+        return None
+
+    def ctf(self) -> CtfParams | None:
+        """CTF of each particle; None when the file has no defocus column at all."""
+        if not any(self._has(name) for name in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")):
+            return None
+        u, v, angle, voltage, aberration, contrast = (self.numbers(name) for name in _CTF_NEEDED)
+        return CtfParams(
+            defocus_u_ang=u,
+            defocus_v_ang=v,
+            defocus_angle_deg=angle,
+            voltage_kv=voltage,
+            spherical_aberration_mm=aberration,
+            amplitude_contrast=contrast,
+            phase_shift_deg=self._optional("rlnPhaseShift", 0.0),
+            b_factor_ang2=self._optional("rlnCtfBfactor", 0.0),
+            scale=self._optional("rlnCtfScalefactor", 1.0),
+        )
+
+    def flag(self, name: str) -> np.ndarray:
+        """(N,) bool. A yes/no column that may be absent (then all no)."""
+        return self._optional(name, 0.0) != 0
+
+    def column(self, name: str) -> pd.Series:
+        """Values of a column of the particle table, or of the optics table handed down to each particle.
+
+        Raises DataError when neither table has it.
+        """
+        if name in self.frame:
+            return self.frame[name]
+        if self.optics is None:
+            raise DataError(f"{self.path}: the column {name} is missing. Add it, or export the particles again with it.")
+        if name not in self.optics:
+            raise DataError(
+                f"{self.path}: the column {name} is missing, from the particle table and from the optics table. "
+                "Add it, or export the particles again with it."
+            )
+        return self.optics[name].iloc[self.optics_group].reset_index(drop=True)
+
+    def numbers(self, name: str, missing_ok: bool = False) -> np.ndarray:
+        """(N,) float64 of a numeric column. Raises DataError for text, and for NaN unless `missing_ok`."""
+        values = self.column(name)
+        numeric = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+        if values.dtype == object:
+            text = np.flatnonzero(np.isnan(numeric) & values.notna().to_numpy())
+            if len(text):
+                raise DataError(
+                    f"{self.path}: row {text[0] + 1:,} has {values.iloc[text[0]]!r} in the numeric column {name} "
+                    f"({len(text):,} such rows). Correct or remove them."
+                )
+        missing = np.flatnonzero(~np.isfinite(numeric))
+        if len(missing) and not missing_ok:
+            raise DataError(
+                f"{self.path}: {len(missing):,} of {self.n:,} particles have no number in {name}, the first is row "
+                f"{missing[0] + 1:,}. Correct or remove them."
+            )
+        return numeric
+
+    def _optional(self, name: str, default: float) -> np.ndarray:
+        return self.numbers(name) if self._has(name) else np.full(self.n, default)
+
+    def _has(self, name: str) -> bool:
+        return name in self.frame or (self.optics is not None and name in self.optics)
+
+    def _optics_column(self, name: str) -> pd.Series:
+        if name not in self.optics:
+            raise DataError(f"{self.path}: the optics table has no column {name}. Export the particles again from RELION.")
+        return self.optics[name]
+
+
+def read_particles(path: str | os.PathLike) -> ParticleTable:
+    """Read the particles of a star file of RELION 3.0, 3.1, 4 or 5.
+
+    Raises
+    ------
+    DataError : not a star file, no particles, or no rlnImageName.
+    """
+    path = Path(path)
+    tables = read_star(path)
+    optics = tables.get("optics")
+    if "particles" in tables:
+        frame = tables["particles"]
+    elif optics is None:
+        frame = next((table for table in tables.values() if "rlnImageName" in table), next(iter(tables.values())))
+    else:
+        raise DataError(f"{path}: it has an optics table but no data_particles. Give the particles star file.")
+    if "rlnImageName" not in frame:
+        raise DataError(f"{path}: the column rlnImageName is missing. Give a star file of extracted particles.")
+    if not len(frame):
+        raise DataError(f"{path}: it lists no particles. Select some and export again.")
+    if optics is not None and not len(optics):
+        raise DataError(f"{path}: its optics table is empty. Export the particles again from RELION.")
+    return ParticleTable(path, frame, optics, tables)

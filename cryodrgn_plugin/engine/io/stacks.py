@@ -1,0 +1,174 @@
+"""Images of a particle set that may lie in one stack or in thousands, read by row number.
+
+Headers are read once; data are read on request with few files open at a time.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from .header import read_header
+
+MAX_OPEN_FILES = 64
+
+
+class StackReader:
+    """Images named `number@stack` (numbers count from 1), found in the first of `folders` that has the stack.
+
+    Parameters
+    ----------
+    image_names : (N,) strings in RELION's form.
+    folders : where relative paths may start, in order of preference.
+    source : the file that names the images, for messages.
+
+    Raises
+    ------
+    DataError : a stack is absent, cut off, not square, or has fewer images than are named.
+    """
+
+    def __init__(self, image_names: Sequence[str], folders: Sequence[str | os.PathLike] = (".",), source: str = "") -> None:
+        self.source = source
+        self._slices, self._stacks, names = _parse(image_names, source)
+        self.paths = _locate(names, [Path(folder) for folder in folders], source)
+        self.headers = [read_header(path) for path in self.paths]
+        self._check_sizes()
+        self._open: OrderedDict[int, int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._slices)
+
+    @property
+    def box(self) -> np.ndarray:
+        """(N,) int. Box of each image in pixels."""
+        return np.array([header.shape[2] for header in self.headers])[self._stacks]
+
+    @property
+    def stack(self) -> np.ndarray:
+        """(N,) int. Which of `paths` each image lies in."""
+        return self._stacks
+
+    @property
+    def stored_order(self) -> np.ndarray:
+        """(N,) int. Row numbers in the order in which the images lie on disk."""
+        return np.lexsort((self._slices, self._stacks))
+
+    def read(self, index: np.ndarray) -> np.ndarray:
+        """Images of the rows in `index`, (B, D, D) float32. All must have one box."""
+        index = np.atleast_1d(np.asarray(index))
+        if not len(index):
+            return np.zeros((0, 0, 0), np.float32)
+        box = self.headers[self._stacks[index[0]]].shape[2]
+        images = np.empty((len(index), box, box), np.float32)
+        order = np.lexsort((self._slices[index], self._stacks[index]))
+        for run in _runs(self._stacks[index[order]], self._slices[index[order]]):
+            places = order[run]
+            first = index[places[0]]
+            images[places] = self._read_run(self._stacks[first], self._slices[first], len(places))
+        return images
+
+    def _read_run(self, stack: int, first: int, count: int) -> np.ndarray:
+        header = self.headers[stack]
+        values = np.empty((count, *header.shape[1:]), header.dtype)
+        wanted = memoryview(values).cast("B")
+        start = header.offset + int(first) * header.image_bytes
+        with self._lock:
+            file = self._file(stack)
+            done = 0
+            while done < len(wanted):
+                got = os.preadv(file, [wanted[done:]], start + done)
+                if got == 0:
+                    raise DataError(f"{self.paths[stack]}: was cut off while it was being read. Copy or extract it again.")
+                done += got
+        return values
+
+    def _file(self, stack: int) -> int:
+        """Descriptor of an open stack; the one unused for longest is closed when too many are open."""
+        if stack in self._open:
+            self._open.move_to_end(stack)
+            return self._open[stack]
+        if len(self._open) >= MAX_OPEN_FILES:
+            os.close(self._open.popitem(last=False)[1])
+        try:
+            self._open[stack] = os.open(self.paths[stack], os.O_RDONLY)
+        except OSError as error:
+            raise DataError(f"{self.paths[stack]}: can no longer be read ({error.strerror}).") from None
+        return self._open[stack]
+
+    def close(self) -> None:
+        """Close the files; they are opened again when needed."""
+        with self._lock:
+            while self._open:
+                os.close(self._open.popitem()[1])
+
+    def __del__(self) -> None:
+        if hasattr(self, "_open"):
+            self.close()
+
+    def _check_sizes(self) -> None:
+        sizes = np.array([header.shape[0] for header in self.headers])
+        beyond = np.flatnonzero(self._slices >= sizes[self._stacks])
+        if len(beyond):
+            row = beyond[0]
+            stack = self._stacks[row]
+            raise DataError(
+                f"{self.source}: row {row + 1:,} names image {self._slices[row] + 1:,} of {self.paths[stack]}, which holds "
+                f"{sizes[stack]:,} ({len(beyond):,} such rows). Star file and stack do not belong together."
+            )
+        for path, header in zip(self.paths, self.headers, strict=True):
+            if header.shape[1] != header.shape[2]:
+                raise DataError(f"{path}: its images are {header.shape[2]} × {header.shape[1]} pixels; they must be square.")
+
+
+def _parse(image_names: Sequence[str], source: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Slice numbers from 0, stack numbers, and the names of the stacks."""
+    slices = np.empty(len(image_names), np.int64)
+    stacks = np.empty(len(image_names), np.int64)
+    known: dict[str, int] = {}
+    for row, name in enumerate(image_names):
+        number, at, stack = str(name).partition("@")
+        if not at:
+            number, stack = "1", str(name)
+        if not number.isdigit() or int(number) < 1 or not stack:
+            raise DataError(f"{source}: row {row + 1:,} has rlnImageName {name!r}; it must be number@stack, counted from 1.")
+        slices[row] = int(number) - 1
+        stacks[row] = known.setdefault(stack, len(known))
+    return slices, stacks, list(known)
+
+
+def _locate(names: list[str], folders: list[Path], source: str) -> list[Path]:
+    found: list[Path] = []
+    absent: list[str] = []
+    # Stacks of one set lie under one folder: the folder that held the last one is tried first.
+    folders = list(folders)
+    for name in names:
+        path = Path(name)
+        places = [path] if path.is_absolute() else [folder / path for folder in folders]
+        hit = next((i for i, place in enumerate(places) if place.is_file()), None)
+        if hit is None:
+            absent.append(name)
+            continue
+        found.append(places[hit])
+        if not path.is_absolute():
+            folders.insert(0, folders.pop(hit))
+    if absent:
+        looked = ", ".join(dict.fromkeys(str(folder.absolute()) for folder in folders))
+        raise DataError(
+            f"{source}: {len(absent):,} of {len(names):,} image stacks are absent, the first is {absent[0]} (looked in {looked}). "
+            "Set root to the project folder that the paths are relative to."
+        )
+    return found
+
+
+def _runs(stacks: np.ndarray, slices: np.ndarray) -> list[slice]:
+    """Spans of consecutive images of one stack."""
+    breaks = np.flatnonzero((np.diff(stacks) != 0) | (np.diff(slices) != 1)) + 1
+    edges = [0, *breaks.tolist(), len(stacks)]
+    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+
+

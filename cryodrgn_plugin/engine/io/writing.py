@@ -1,0 +1,46 @@
+"""Writing files whose failure is explained: a full disk or a closed folder is one sentence, and nothing is lost."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import DataError
+from .atomic import atomic_path
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[Path]:
+    """A temporary path whose content takes the place of `path` when the block succeeds; after a failure `path` is as it was.
+
+    Raises DataError when the disk is full or the folder cannot be written.
+    """
+    with explained(path), atomic_path(path) as temporary:
+        yield temporary
+
+
+@contextmanager
+def explained(path: str | os.PathLike) -> Iterator[None]:
+    """Turn a failure to write `path` into a DataError that says what is missing: space or permission."""
+    path = Path(path)
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise DataError(
+                f"{path}: there is no space to write it ({_free_mb(path):,.0f} MB free on its disk, or a quota or size limit). "
+                "Free some space or choose another disk; files that were there before are untouched."
+            ) from error
+        if error.errno in _NOT_ALLOWED:
+            raise DataError(f"{path}: cannot be written ({error.strerror}). Check the folder and its permissions.") from error
+        raise
+
+
+def _free_mb(path: Path) -> float:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    return shutil.disk_usage(folder).free / 2**20
