@@ -25,18 +25,24 @@ def _require(condition: bool, message: str) -> None:
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     box: int = 0
-    """Box after downsampling, in pixels (even); 0 keeps the box, up to 128. Smaller is faster and blurrier: detail stops at two of the new pixels."""
+    """Box after downsampling, in pixels (even); 0 keeps the box, up to 128. Smaller is faster and blurrier: detail
+    stops at two of the new pixels."""
     window: float = 0.85
-    """Radius of the circular window as a fraction of half the box; a soft edge runs from here to the box edge. Lower it when neighbours intrude, 1 switches it off."""
+    """Radius of the circular window as a fraction of half the box; a soft edge runs from here to the box edge. Lower it
+    when neighbours intrude, 1 switches it off."""
     sign: str = "auto"
     """Contrast of the particles: white (RELION's default), black (they are inverted on reading) or auto (measured)."""
     max_particles: int = 0
     """Use only this many particles, drawn at random with the seed; 0 uses all. For a quick first look."""
     cache_mb: int = 512
-    """Prepared images kept in memory, in MB; above it they stream from disk each pass. Raise it when there is memory to spare."""
+    """Prepared images kept in memory, in MB; above it they stream from disk each pass. Raise it when there is memory to
+    spare."""
 
     def __post_init__(self) -> None:
-        _require(self.box == 0 or (self.box >= 16 and self.box % 2 == 0), f"data.box is {self.box}; it must be even and at least 16 (0 keeps the box).")
+        _require(
+            self.box == 0 or (self.box >= 16 and self.box % 2 == 0),
+            f"data.box is {self.box}; it must be even and at least 16 (0 keeps the box).",
+        )
         _require(0.2 <= self.window <= 1.0, f"data.window is {self.window}; it must lie between 0.2 and 1.")
         _require(self.sign in ("auto", "white", "black"), f"data.sign is {self.sign!r}; choose auto, white or black.")
         _require(self.max_particles >= 0, f"data.max_particles is {self.max_particles}; it must be 0 or more.")
@@ -45,11 +51,13 @@ class DataConfig:
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
     kind: str = "basis"
-    """basis: a mean volume plus a weighted sum of basis volumes on a Fourier grid. mlp: cryoDRGN's coordinate network."""
+    """basis: a mean volume plus a weighted sum of bases on a Fourier grid. mlp: cryoDRGN's coordinate network."""
     n_bases: int = 16
-    """Basis volumes beside the mean (basis only). More can follow larger or more numerous motions and cost time and memory in proportion."""
+    """Basis volumes beside the mean (basis only). More can follow larger or more numerous motions and cost time and
+    memory in proportion."""
     padding: float = 1.5
-    """Oversampling of the Fourier grid (basis only). 1 is the sparse-backpropagation paper's; 2 is RELION's; more is more exact and takes padding³ memory."""
+    """Oversampling of the Fourier grid (basis only). 1 is the sparse-backpropagation paper's; 2 is RELION's; more is
+    more exact and takes padding³ memory."""
     layers: int = 3
     """Residual hidden layers of the network (the coordinate MLP, or the one that turns z into basis weights)."""
     width: int = 256
@@ -63,9 +71,17 @@ class DecoderConfig:
         _require(self.kind in ("basis", "mlp"), f"decoder.kind is {self.kind!r}; choose basis or mlp.")
         _require(self.n_bases >= 0, f"decoder.n_bases is {self.n_bases}; it must be 0 or more.")
         _require(1.0 <= self.padding <= 3.0, f"decoder.padding is {self.padding}; it must lie between 1 and 3.")
-        _require(self.layers >= 1 and self.width >= 1, f"decoder.layers and decoder.width must be at least 1, not {self.layers} and {self.width}.")
-        _require(self.encoding in ("gaussian", "geometric"), f"decoder.encoding is {self.encoding!r}; choose gaussian or geometric.")
-        _require(self.output in ("hartley", "complex"), f"decoder.output is {self.output!r}; choose hartley or complex.")
+        _require(
+            self.layers >= 1 and self.width >= 1,
+            f"decoder.layers and decoder.width must be at least 1, not {self.layers} and {self.width}.",
+        )
+        _require(
+            self.encoding in ("gaussian", "geometric"),
+            f"decoder.encoding is {self.encoding!r}; choose gaussian or geometric.",
+        )
+        _require(
+            self.output in ("hartley", "complex"), f"decoder.output is {self.output!r}; choose hartley or complex."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +95,10 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         _require(self.kind in ("mlp", "table"), f"encoder.kind is {self.kind!r}; choose mlp or table.")
-        _require(self.layers >= 1 and self.width >= 1, f"encoder.layers and encoder.width must be at least 1, not {self.layers} and {self.width}.")
+        _require(
+            self.layers >= 1 and self.width >= 1,
+            f"encoder.layers and encoder.width must be at least 1, not {self.layers} and {self.width}.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +112,15 @@ class TrainingConfig:
     schedule: str = "cosine"
     """Learning rate over the epochs: constant, cosine (falls to a hundredth) or step (a tenth after two thirds)."""
     beta: float = 0.0
-    """Weight of the prior on z (KL term); 0 means 1 / z dimensions, cryoDRGN's choice. Raise it when z encodes noise, lower it when z collapses."""
+    """Weight of the prior on z (KL term); 0 means 1 / z dimensions, cryoDRGN's choice. Raise it when z encodes noise,
+    lower it when z collapses."""
     warmup_epochs: int = 2
     """Epochs over which the weight of the prior rises from zero."""
     precision: str = "auto"
     """float32, bf16, or auto: bf16 where the processor or GPU computes it natively."""
     points: float = 1.0
-    """Share of the Fourier points of each image used per step, drawn in proportion to their expected information; 0.25 is several times faster for the coordinate MLP."""
+    """Share of the Fourier points of each image used per step, drawn in proportion to their expected information; 0.25
+    is several times faster for the coordinate MLP."""
     sparse: bool = False
     """Sparse gradients and SparseAdam for basis volumes: less work per step for small batches of large boxes."""
     early_stop: int = 0
@@ -111,16 +132,23 @@ class TrainingConfig:
         _require(self.epochs >= 1, f"training.epochs is {self.epochs}; it must be at least 1.")
         _require(self.batch_size >= 1, f"training.batch_size is {self.batch_size}; it must be at least 1.")
         _require(self.learning_rate > 0, f"training.learning_rate is {self.learning_rate}; it must be positive.")
-        _require(self.schedule in ("constant", "cosine", "step"), f"training.schedule is {self.schedule!r}; choose constant, cosine or step.")
+        _require(
+            self.schedule in ("constant", "cosine", "step"),
+            f"training.schedule is {self.schedule!r}; choose constant, cosine or step.",
+        )
         _require(self.beta >= 0, f"training.beta is {self.beta}; it must be 0 or more.")
-        _require(self.precision in ("auto", "float32", "bf16"), f"training.precision is {self.precision!r}; choose auto, float32 or bf16.")
+        _require(
+            self.precision in ("auto", "float32", "bf16"),
+            f"training.precision is {self.precision!r}; choose auto, float32 or bf16.",
+        )
         _require(0 < self.points <= 1, f"training.points is {self.points}; it must lie in (0, 1].")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClosedFormConfig:
     n_components: int = 8
-    """Directions of motion solved for in closed form (fast recipe). Raise it for large motions or many states, with more particles."""
+    """Directions of motion solved for in closed form (fast recipe). Raise it for large motions or many states, with
+    more particles."""
     iterations: int = 8
     """EM iterations from random directions; they march from low to full resolution."""
     first_radius: int = 8
@@ -141,9 +169,11 @@ class RunConfig:
     particles: str = ""
     """The particles: a RELION star file with poses and CTF."""
     root: str = ""
-    """Folder that image paths in the star file are relative to; empty tries the working folder, then the star file's folder and its parents."""
+    """Folder that image paths in the star file are relative to; empty tries the working folder, then the star file's
+    folder and its parents."""
     recipe: str = "fast"
-    """fast: closed forms first, a short network on compressed images after, minutes on a workstation without a GPU. paper: sparse Fourier backpropagation end to end. cryodrgn: the coordinate MLP. homogeneous: one map."""
+    """fast: closed forms first, a short network on compressed images after, minutes on a workstation without a GPU.
+    paper: sparse Fourier backpropagation end to end. cryodrgn: the coordinate MLP. homogeneous: one map."""
     z_dim: int = 8
     """Latent dimensions. 8 suits most data; 1 or 2 when one motion is expected."""
     seed: int = 0
@@ -189,7 +219,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 def recipe_config(recipe: str, overrides: dict[str, Any] | None = None) -> RunConfig:
-    """The configuration of a recipe with `overrides`, dotted names to values (strings are converted to the field's type).
+    """The configuration of a recipe with `overrides`: dotted names to values, strings converted to the field's type.
 
     Raises ConfigError for an unknown recipe, name or value.
     """
@@ -227,10 +257,11 @@ def setting(name: str) -> tuple[type, Any, str]:
 @cache
 def field_help(cls: type) -> dict[str, str]:
     """The explanation below each field of a config class."""
-    body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body
-    pairs = zip(body, body[1:], strict=False)
+    definition = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    assert isinstance(definition, ast.ClassDef)
+    pairs = zip(definition.body, definition.body[1:], strict=False)
     return {
-        node.target.id: after.value.value
+        node.target.id: " ".join(after.value.value.split())
         for node, after in pairs
         if isinstance(node, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
     }
@@ -254,7 +285,9 @@ def _build(cls: type, values: dict[str, Any], prefix: str):
     built = {}
     for name, value in values.items():
         kind = hints[name]
-        built[name] = _build(kind, value, f"{prefix}{name}.") if is_dataclass(kind) else _convert(value, kind, prefix + name)
+        built[name] = (
+            _build(kind, value, f"{prefix}{name}.") if is_dataclass(kind) else _convert(value, kind, prefix + name)
+        )
     return cls(**built)
 
 
