@@ -1,0 +1,143 @@
+"""Maps from particles with poses: weighted backprojection, half-maps in one pass, and the Wiener filter between them.
+
+The sums and their solution are in `accumulator`; here images are read, once, and shared out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.batch import centred
+from ..data.loader import BatchLoader
+from ..errors import ConfigError, DataError
+from ..imaging.noise import NoiseModel
+from .accumulator import Accumulator, precision_from_fsc, precision_from_power
+from .fsc import fsc
+from .masks import spherical_mask
+
+MODES = ("wiener", "bayes", "relion")
+BATCH = 256
+
+
+@dataclass(frozen=True)
+class HalfMaps:
+    """Two independent maps and what they say together.
+
+    half1, half2 : (D, D, D) float32 without prior. combined : all images, Wiener-filtered by the halves' FSC.
+    fsc : (D//2 + 1,) unmasked curve. halves : (n,) int8, 0 or 1 for each particle asked for.
+    """
+
+    half1: np.ndarray
+    half2: np.ndarray
+    combined: np.ndarray
+    fsc: np.ndarray
+    halves: np.ndarray
+
+
+def accumulate(
+    dataset,
+    index: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    noise: NoiseModel | None = None,
+    labels: np.ndarray | None = None,
+    padding: float = 2.0,
+) -> list[Accumulator]:
+    """Read the particles once and sum them into one accumulator per label.
+
+    Parameters
+    ----------
+    dataset : ParticleDataset with poses.
+    index : (n,) particles to use, default all; `weights` (n,) and `labels` (n,) ints from 0 go with it.
+    noise : variance per optics group and shell; None weights all coefficients alike.
+    """
+    dataset.require_poses()
+    chosen = np.arange(dataset.n) if index is None else np.asarray(index)
+    if not len(chosen):
+        raise DataError("There are no particles to reconstruct from.")
+    labels = np.zeros(len(chosen), dtype=np.int64) if labels is None else np.asarray(labels)
+    weights = np.ones(len(chosen), dtype=np.float32) if weights is None else np.asarray(weights, dtype=np.float32)
+    sums = [Accumulator(dataset.lattice, padding) for _ in range(int(labels.max()) + 1)]
+    at = 0
+    for batch in BatchLoader(dataset.subset(chosen), BATCH, shuffle=False).iterate(0):
+        here = slice(at, at + len(batch.index))
+        at = here.stop
+        spectra = centred(batch)
+        variance = None if noise is None else noise.per_coefficient(dataset.lattice, batch.group)
+        for label, total in enumerate(sums):
+            own = np.flatnonzero(labels[here] == label)
+            if len(own):
+                total.add(
+                    spectra[own],
+                    batch.ctf[own],
+                    batch.pose.rotations[own, 0],
+                    weights[here][own],
+                    None if variance is None else variance[own],
+                )
+    return sums
+
+
+def backproject(
+    dataset,
+    index: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    noise: NoiseModel | None = None,
+    mode: str = "wiener",
+    padding: float = 2.0,
+) -> np.ndarray:
+    """Reconstruct a map from particles with poses, (D, D, D) float32.
+
+    Parameters
+    ----------
+    index, weights, noise, padding : see `accumulate`.
+    mode : wiener: prior from the FSC of interleaved halves. bayes: prior from the map's own power above the noise
+        that `noise` predicts. relion: no prior, small weights raised to a thousandth of their shell's mean.
+    """
+    if mode not in MODES:
+        raise ConfigError(f"The reconstruction mode is {mode!r}; choose one of {', '.join(MODES)}.")
+    if mode == "bayes" and noise is None:
+        raise ConfigError("The bayes mode needs a noise model; estimate one, or choose wiener.")
+    if mode == "wiener":
+        count = dataset.n if index is None else len(index)
+        halves = accumulate(dataset, index, weights, noise, np.arange(count) % 2, padding)
+        return wiener_volume(halves)[0]
+    total = accumulate(dataset, index, weights, noise, padding=padding)[0]
+    return total.volume(precision_from_power(total) if mode == "bayes" else None)
+
+
+def half_maps(
+    dataset,
+    seed: int = 0,
+    index: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    noise: NoiseModel | None = None,
+    halves: np.ndarray | None = None,
+    padding: float = 2.0,
+) -> HalfMaps:
+    """Maps of two halves and of all particles, reading the images once.
+
+    Parameters
+    ----------
+    seed : of the random halves; unused when `halves` (n,) of 0 and 1 is given, say those of a gold-standard refinement.
+    """
+    count = dataset.n if index is None else len(index)
+    halves = random_halves(count, seed) if halves is None else np.asarray(halves, dtype=np.int8)
+    sums = accumulate(dataset, index, weights, noise, halves, padding)
+    if len(sums) < 2 or count < 2:
+        raise DataError("Half-maps need particles in both halves; one half is empty.")
+    combined, maps, curve = wiener_volume(sums)
+    return HalfMaps(maps[0], maps[1], combined, curve, halves)
+
+
+def random_halves(count: int, seed: int) -> np.ndarray:
+    """0 or 1 for each of `count` particles, as many of each as can be, (count,) int8."""
+    return np.random.default_rng(seed).permutation(np.arange(count) % 2).astype(np.int8)
+
+
+def wiener_volume(halves: Sequence[Accumulator]) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """(Wiener-filtered map of both halves, [map of each without prior], their FSC)."""
+    maps = [half.volume() for half in halves]
+    box = halves[0].lattice.box
+    curve = fsc(*maps, mask=spherical_mask(box))
+    total = halves[0] + halves[1]
+    return total.volume(precision_from_fsc(curve, total.mean_weight() / 2)), maps, fsc(*maps)
