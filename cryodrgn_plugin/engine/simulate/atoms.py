@@ -4,7 +4,8 @@ An atom counts in proportion to its atomic number, which is close to its scatter
 per residue or nucleotide, carries the weight of what it stands for.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -45,6 +46,10 @@ class AtomicModel:
         """The same atoms at other positions, (n, 3)."""
         return replace(self, coords_ang=np.asarray(coords_ang, dtype=np.float64))
 
+    def renamed(self, chain: str) -> "AtomicModel":
+        """The same atoms as one chain of this name."""
+        return replace(self, chains=np.full(len(self), chain))
+
     def centre_ang(self) -> np.ndarray:
         """(3,) centre of scattering weight."""
         return np.average(self.coords_ang, axis=0, weights=self.weights)
@@ -73,6 +78,11 @@ def bare_model(coords_ang: np.ndarray, weights: np.ndarray | None = None) -> Ato
     )
 
 
+def joined(models: Sequence[AtomicModel]) -> AtomicModel:
+    """All atoms of several models as one."""
+    return AtomicModel(*(np.concatenate([getattr(model, f.name) for model in models]) for f in fields(AtomicModel)))
+
+
 def matched(first: AtomicModel, second: AtomicModel) -> tuple[AtomicModel, AtomicModel]:
     """The atoms that both models have, by chain, residue number and atom name, in the order of the first.
 
@@ -88,6 +98,40 @@ def matched(first: AtomicModel, second: AtomicModel) -> tuple[AtomicModel, Atomi
         )
     index = np.array(pairs)
     return first[index[:, 0]], second[index[:, 1]]
+
+
+def coarse(model: AtomicModel) -> AtomicModel:
+    """One pseudo-atom per residue, and two per nucleotide (backbone BB and base NB), at the centre of what each stands for."""
+    residue = _residue_index(model)
+    sugar = np.char.endswith(model.names, "'")
+    nucleic = np.isin(residue, residue[sugar])
+    backbone = sugar | np.isin(model.names, _PHOSPHATE)
+    part = np.where(nucleic, np.where(backbone, 1, 2), 0)
+    _, first, group = np.unique(3 * residue + part, return_index=True, return_inverse=True)
+    weights = np.bincount(group, model.weights)
+    coords = np.stack([np.bincount(group, model.weights * axis) for axis in model.coords_ang.T], axis=1)
+    names = np.array(["CA", "BB", "NB"])[part[first]]
+    return AtomicModel(
+        coords / weights[:, None], weights.astype(np.float32), model.chains[first], model.residues[first], names
+    )
+
+
+_PHOSPHATE = ["P", "OP1", "OP2", "OP3", "O1P", "O2P", "O3P"]
+
+
+def _residue_index(model: AtomicModel) -> np.ndarray:
+    """(n,) number of each atom's residue in the order of the file.
+
+    A name that comes again starts another residue: with insertion codes several residues in a row have one number.
+    """
+    index, last, seen = np.empty(len(model), dtype=int), None, set()
+    count = -1
+    for i, (chain, residue, name) in enumerate(_keys(model, by_chain=True)):
+        if (chain, residue) != last or name in seen:
+            count, last, seen = count + 1, (chain, residue), set()
+        seen.add(name)
+        index[i] = count
+    return index
 
 
 def _keys(model: AtomicModel, by_chain: bool) -> list[tuple]:

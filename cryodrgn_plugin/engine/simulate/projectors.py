@@ -15,8 +15,8 @@ from ..errors import ConfigError
 from .atoms import AtomicModel
 from .transform import centre_phase, plane_transform, resolution_envelope, space_transform, squared_radius, waves
 
-# Floats of waves held at once; larger is no faster and leaves the processor's cache.
-_WAVE_BUDGET = 1_000_000
+# Floats of waves held at once; more leave the processor's cache (64 px, 1,656 atoms: 0.5 ms per view, 0.9 with 4 million).
+_WAVE_BUDGET = 200_000
 
 
 class Projector(Protocol):

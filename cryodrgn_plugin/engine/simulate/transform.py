@@ -28,15 +28,20 @@ def waves(positions: np.ndarray, count: int) -> np.ndarray:
     (B, 2K, n) float32. cos(2πkx) for k < K, then sin(2πkx), built by doubling.
     """
     fraction = positions - np.rint(positions)
-    powers = np.empty((len(positions), count, positions.shape[1]), dtype=np.complex64)
-    powers[:, 0] = 1
+    step = np.exp(2j * np.pi * fraction)
+    out = np.empty((len(positions), 2 * count, positions.shape[1]), dtype=np.float32)
+    cosines, sines = out[:, :count], out[:, count:]
+    cosines[:, 0], sines[:, 0] = 1, 0
     known = 1
     while known < count:
-        step = np.exp(2j * np.pi * known * fraction).astype(np.complex64)
-        more = min(known, count - known)
-        np.multiply(powers[:, :more], step[:, None], out=powers[:, known : known + more])
-        known += more
-    return np.concatenate([powers.real, powers.imag], axis=1)
+        new = slice(known, min(2 * known, count))
+        old = slice(0, new.stop - known)
+        cos_step, sin_step = (part.astype(np.float32)[:, None] for part in (step.real, step.imag))
+        np.subtract(cosines[:, old] * cos_step, sines[:, old] * sin_step, out=cosines[:, new])
+        np.add(cosines[:, old] * sin_step, sines[:, old] * cos_step, out=sines[:, new])
+        step *= step
+        known = new.stop
+    return out
 
 
 def plane_transform(waves_y: np.ndarray, waves_x: np.ndarray, weights: np.ndarray, box: int) -> np.ndarray:

@@ -1,0 +1,146 @@
+"""MMTF structure files (gemmi does not read them): a small reader for what the simulator needs.
+
+An MMTF file is a MessagePack map whose long arrays are packed further, each with a 12-byte header: codec, length, parameter
+(big-endian int32). Source: the MMTF specification 1.0, github.com/rcsb/mmtf/blob/master/spec.md. Only the first model is read.
+"""
+
+import gzip
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from .atoms import AtomicModel
+
+_WATER = {"HOH", "WAT", "DOD"}
+
+
+def read_mmtf(path: str | Path) -> AtomicModel:
+    """Heavy atoms of the first model, waters left out; chains by their author's name (auth_asym_id).
+
+    Raises DataError when the file is not MMTF.
+    """
+    path = Path(path)
+    raw = path.read_bytes()
+    try:
+        fields = MessagePack(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).value()
+        return _first_model(fields)
+    except (struct.error, IndexError, KeyError, TypeError, ValueError, OSError):
+        raise DataError(f"{path} cannot be read as an MMTF file; it may be cut off. Fetch it again.") from None
+
+
+def _first_model(fields: dict) -> AtomicModel:
+    from gemmi import Element
+
+    n_chains = fields["chainsPerModel"][0]
+    groups_per_chain = np.asarray(fields["groupsPerChain"][:n_chains])
+    n_groups = int(groups_per_chain.sum())
+    kinds = fields["groupList"]
+    types = decode(fields["groupTypeList"])[:n_groups]
+    sizes = np.array([len(kind["atomNameList"]) for kind in kinds])[types]
+
+    names = np.concatenate([kinds[t]["atomNameList"] for t in types])
+    elements = np.concatenate([kinds[t]["elementList"] for t in types])
+    number = {symbol: Element(symbol).atomic_number for symbol in set(elements.tolist())}
+    weights = np.array([number[symbol] for symbol in elements.tolist()], dtype=np.float32)
+    water = np.array([kind["groupName"] in _WATER for kind in kinds])[types]
+    # The optional author's name of a chain is what papers call it; chainIdList numbers every molecule.
+    chain_names = decode(fields.get("chainNameList", fields["chainIdList"]))[:n_chains]
+
+    n_atoms = int(sizes.sum())
+    coords = np.stack([decode(fields[f"{axis}CoordList"])[:n_atoms] for axis in "xyz"], axis=1)
+    model = AtomicModel(
+        coords.astype(np.float64),
+        weights,
+        np.repeat(np.repeat(chain_names, groups_per_chain), sizes),
+        np.repeat(decode(fields["groupIdList"])[:n_groups], sizes),
+        names,
+    )
+    return model[(weights > 1) & ~np.repeat(water, sizes) & _first_location(fields, n_atoms)]
+
+
+def _first_location(fields: dict, n_atoms: int) -> np.ndarray:
+    if "altLocList" not in fields:
+        return np.ones(n_atoms, dtype=bool)
+    return np.isin(decode(fields["altLocList"])[:n_atoms], ["", "\0", "A"])
+
+
+def decode(packed: bytes) -> np.ndarray:
+    """The array in an MMTF binary field. Raises ValueError for a codec the simulator has no use for."""
+    codec, length, parameter = struct.unpack(">iii", packed[:12])
+    data = packed[12:]
+    if codec == 4:
+        return np.frombuffer(data, ">i4").astype(np.int32)
+    if codec == 5:
+        return np.char.rstrip(np.frombuffer(data, f"S{parameter}").astype(str), "\0")
+    if codec in (6, 7, 8, 9):
+        values = np.repeat(*np.frombuffer(data, ">i4").reshape(-1, 2).T)
+        if codec == 6:
+            return np.array([chr(value) for value in values])
+        if codec == 8:
+            return np.cumsum(values)
+        return values / parameter if codec == 9 else values
+    if codec == 10:
+        return np.cumsum(_unfold(np.frombuffer(data, ">i2").astype(np.int64))) / parameter
+    raise ValueError(f"codec {codec} of {length} values")
+
+
+def _unfold(values: np.ndarray) -> np.ndarray:
+    """Undo recursive indexing: runs of the extreme int16 values are parts of the number that ends them."""
+    ends = (values != 32767) & (values != -32768)
+    starts = np.concatenate([[0], np.flatnonzero(ends)[:-1] + 1])
+    return np.add.reduceat(values, starts)
+
+
+class MessagePack:
+    """A reader of MessagePack, the part of it that MMTF uses (github.com/msgpack/msgpack/blob/master/spec.md)."""
+
+    _NUMBERS = {
+        0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q",
+    }  # fmt: skip
+    _CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
+    _SIZED = {
+        0xC4: (">B", "bytes"), 0xC5: (">H", "bytes"), 0xC6: (">I", "bytes"),
+        0xD9: (">B", "text"), 0xDA: (">H", "text"), 0xDB: (">I", "text"),
+        0xDC: (">H", "array"), 0xDD: (">I", "array"), 0xDE: (">H", "map"), 0xDF: (">I", "map"),
+    }  # fmt: skip
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def value(self) -> Any:
+        """The next value."""
+        tag = self._take(1)[0]
+        if tag < 0x80:
+            return tag
+        if tag >= 0xE0:
+            return tag - 0x100
+        if tag < 0xC0:
+            kind, count = ("map", tag & 15) if tag < 0x90 else ("array", tag & 15) if tag < 0xA0 else ("text", tag & 31)
+            return self._sized(kind, count)
+        if tag in self._CONSTANTS:
+            return self._CONSTANTS[tag]
+        if tag in self._NUMBERS:
+            return self._number(self._NUMBERS[tag])
+        size_format, kind = self._SIZED[tag]
+        return self._sized(kind, self._number(size_format))
+
+    def _sized(self, kind: str, count: int) -> Any:
+        if kind == "map":
+            return {self.value(): self.value() for _ in range(count)}
+        if kind == "array":
+            return [self.value() for _ in range(count)]
+        data = self._take(count)
+        return data.decode() if kind == "text" else data
+
+    def _number(self, number_format: str) -> int | float:
+        return struct.unpack(number_format, self._take(struct.calcsize(number_format)))[0]
+
+    def _take(self, count: int) -> bytes:
+        part = self._data[self._at : self._at + count]
+        if len(part) < count:
+            raise IndexError("end of data")
+        self._at += count
+        return part
