@@ -1,7 +1,7 @@
-"""Scipion sets to RELION star files and back: the only module that knows both the host's objects and the engine's files.
+"""Scipion sets to RELION star files and back.
 
-Scipion keeps the inverse of RELION's transform: with A = Rz(psi) Ry(tilt) Rz(rot) and the origin o in pixels, a particle's
-matrix is inv([A | −o]). Every row carries the particle's object id in `cdrgObjId`; results come back by that id.
+Scipion keeps the inverse of RELION's transform: with A = Rz(psi) Ry(tilt) Rz(rot) and the origin o in pixels, the matrix
+of a particle is inv([A | −o]). Every row carries the particle's object id in `cdrgObjId`; results come back by that id.
 """
 
 import io
@@ -14,10 +14,10 @@ from emtable import Table
 from pwem.constants import ALIGN_PROJ, NO_INDEX
 from pwem.objects import CTFModel, Particle, SetOfParticles, Transform
 
-from .constants import ID_COLUMN
-from .engine.errors import DataError
-from .engine.geometry.rotations import euler_from_matrices, matrices_from_euler
-from .engine.io.star import read_star, write_star
+from ..constants import ID_COLUMN
+from ..engine.errors import DataError
+from ..engine.geometry.rotations import euler_from_matrices, matrices_from_euler
+from ..engine.io.star import read_star, write_star
 
 MRC_ENDINGS = (".mrc", ".mrcs", ".st")
 DEFAULT_OPTICS_NAME = "opticsGroup1"
@@ -62,7 +62,8 @@ class ParticleColumns:
         self._has_poses = particles.getAlignment() == ALIGN_PROJ
         self._has_ctf = first.hasCTF()
         self._has_coordinate = first.hasCoordinate()
-        self._extra = [name for name, _ in first.getAttributes() if name.startswith("_rln") and name != "_rlnOpticsGroup"]
+        names = (name for name, _ in first.getAttributes())
+        self._extra = [name for name in names if name.startswith("_rln") and name != "_rlnOpticsGroup"]
         self._rows: list[dict] = []
         self._matrices: list[np.ndarray] = []
         self.readable_by_engine = True
@@ -118,7 +119,8 @@ def optics_table(particles: SetOfParticles) -> pd.DataFrame:
     """One row per optics group: those the set was imported with, or one made from its acquisition."""
     acquisition = particles.getAcquisition()
     text = acquisition.opticsGroupInfo.get()
-    table = _parse_optics(text) if text else pd.DataFrame({"rlnOpticsGroup": [1], "rlnOpticsGroupName": [DEFAULT_OPTICS_NAME]})
+    single = {"rlnOpticsGroup": [1], "rlnOpticsGroupName": [DEFAULT_OPTICS_NAME]}
+    table = _parse_optics(text) if text else pd.DataFrame(single)
     table["rlnImageSize"] = particles.getXDim()
     table["rlnImageDimensionality"] = 2
     table["rlnImagePixelSize"] = particles.getSamplingRate()

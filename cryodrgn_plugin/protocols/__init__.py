@@ -1,0 +1,5 @@
+"""The protocols that Scipion shows."""
+
+from .protocol_train import ProtHetTrain
+
+__all__ = ["ProtHetTrain"]

@@ -1,0 +1,90 @@
+"""What the protocols share: running the engine as a subprocess, explaining its failures, and matching results by id."""
+
+import os
+
+import pyworkflow.protocol.constants as cons
+from pwem.protocols import EMProtocol
+from pyworkflow.exceptions import PyworkflowException
+from pyworkflow.protocol import params
+
+from ..constants import RUN_FOLDER
+from ..engine.errors import EngineError
+from ..engine.run import Run
+from ..plugin import Plugin
+
+ENGINE_MODULE = "cryodrgn_plugin.engine.cli"
+ENGINE_PREFIX = "cryodrgn-plugin: "
+
+
+class EngineFailed(PyworkflowException):
+    """The engine said in one sentence why it stopped; Scipion shows this sentence as the run's error."""
+
+
+class ProtHetBase(EMProtocol):
+    """Base of the protocols that run the engine; it is not shown in the tree."""
+
+    stepsExecutionMode = cons.STEPS_SERIAL
+
+    # --------------------------- DEFINE param functions ----------------------
+    @staticmethod
+    def _addGpuParams(form):
+        form.addHidden(
+            params.USE_GPU, params.BooleanParam, default=True, label="Use GPU for execution",
+            help="Compute on the GPU where there is one; without one the same calculation runs on the processor.",
+        )  # fmt: skip
+        form.addHidden(
+            params.GPU_LIST, params.StringParam, default="0", label="Choose GPU IDs",
+            help="The GPU to use, as numbered by nvidia-smi.",
+        )  # fmt: skip
+
+    @staticmethod
+    def _addThreads(form):
+        form.addParallelSection(threads=min(os.cpu_count() or 1, 8), mpi=0)
+
+    # --------------------------- UTILS functions -----------------------------
+    def runEngine(self, *arguments: object) -> None:
+        """Run one command of the engine's command line; output goes to the run's log.
+
+        Raises EngineFailed with the engine's own sentence when it does not succeed.
+        """
+        python = f'"{Plugin.getEnginePython()}"'
+        seen = _size(self.getStderrLog())
+        try:
+            self.runJob(self._gpuPrefix() + python, self._quoted(arguments), env=self._engineEnviron())
+        except Exception as error:
+            raise EngineFailed(self._explanation(seen) or str(error)) from None
+
+    @staticmethod
+    def _quoted(arguments) -> list[str]:
+        return ["-m", ENGINE_MODULE, *(str(argument) for argument in arguments)]
+
+    def _gpuPrefix(self) -> str:
+        return "CUDA_VISIBLE_DEVICES=%(GPU)s " if self.usesGpu() and self.getGpuList() else ""
+
+    def _engineEnviron(self):
+        environ = Plugin.getEnviron()
+        threads = str(self.numberOfThreads.get())
+        environ.update({"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads})
+        return environ
+
+    def _explanation(self, seen: int) -> str:
+        """Why the engine stopped: what it last wrote to the error log beyond byte `seen`, else what run.json says."""
+        with open(self.getStderrLog(), encoding="utf-8", errors="replace") as log:
+            log.seek(seen)
+            lines = [line.strip() for line in log if line.strip()]
+        said = [line.removeprefix(ENGINE_PREFIX) for line in lines if line.startswith(ENGINE_PREFIX)]
+        return said[-1] if said else self._statusMessage() or (lines[-1] if lines else "")
+
+    def _statusMessage(self) -> str:
+        try:
+            return Run.open(self._runPath()).message
+        except EngineError:
+            return ""
+
+    def _runPath(self, *names: str) -> str:
+        """The engine's run folder, relative to the project."""
+        return self._getExtraPath(RUN_FOLDER, *names)
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.exists(path) else 0

@@ -1,0 +1,268 @@
+"""Training: particles with poses in, a latent coordinate per particle and a consensus map out."""
+
+import json
+import shutil
+from typing import Any
+
+from pwem.objects import SetOfParticlesFlex
+from pyworkflow.protocol import params
+from pyworkflow.utils import Message
+
+from ..constants import PROGRAM_NAME, RECIPES
+from ..engine import config
+from ..engine.errors import EngineError
+from ..engine.run import Run
+from .outputs import TrainOutputs
+from .protocol_base import ProtHetBase
+from .settings import FormSetting, as_arguments, chosen, typed
+
+FAST, PAPER, CRYODRGN, HOMOGENEOUS = range(len(RECIPES))
+FEW_PARTICLES = 1000
+MAX_BLOCKS = 10
+
+IMAGES = (
+    FormSetting("box", "data.box", "Box after downsampling (px)"),
+    FormSetting("sign", "data.sign", "Particles are", choices=("auto", "white", "black"), expert=True),
+    FormSetting("window", "data.window", "Window radius", expert=True),
+    FormSetting("maxParticles", "data.max_particles", "Use at most (particles)", expert=True),
+    FormSetting("cacheMb", "data.cache_mb", "Images kept in memory (MB)", expert=True),
+)
+CLOSED_FORM = (
+    FormSetting("nComponents", "closed_form.n_components", "Directions of motion", condition="recipe==0"),
+    FormSetting("iterations", "closed_form.iterations", "EM iterations", condition="recipe==0", expert=True),
+    FormSetting("firstRadius", "closed_form.first_radius", "First Fourier shell", condition="recipe==0", expert=True),
+    FormSetting("nodes", "closed_form.nodes", "Nodes of the curve", condition="recipe==0", expert=True),
+    FormSetting("finish", "closed_form.finish", "Closed-form finish", condition="recipe==0", expert=True),
+)
+TRAINING = (
+    FormSetting("epochs", "training.epochs", "Epochs", condition="recipe!=0"),
+    FormSetting("batchSize", "training.batch_size", "Batch size", condition="recipe!=0", expert=True),
+    FormSetting("learningRate", "training.learning_rate", "Learning rate", condition="recipe!=0", expert=True),
+    FormSetting("schedule", "training.schedule", "Learning rate schedule", condition="recipe!=0", expert=True,
+                choices=("constant", "cosine", "step")),
+    FormSetting("beta", "training.beta", "Weight of the prior on z", condition="recipe!=0", expert=True),
+    FormSetting("warmup", "training.warmup_epochs", "Warm-up epochs", condition="recipe!=0", expert=True),
+    FormSetting("precision", "training.precision", "Precision", condition="recipe!=0", expert=True,
+                choices=("auto", "float32", "bf16")),
+    FormSetting("points", "training.points", "Share of Fourier points", condition="recipe!=0", expert=True),
+    FormSetting("earlyStop", "training.early_stop", "Stop after epochs without gain", condition="recipe!=0", expert=True),
+)  # fmt: skip
+DECODER = (
+    FormSetting("nBases", "decoder.n_bases", "Basis volumes", condition="recipe<2"),
+    FormSetting("padding", "decoder.padding", "Oversampling of the Fourier grid", condition="recipe!=2", expert=True),
+    FormSetting("layers", "decoder.layers", "Hidden layers", condition="recipe==1 or recipe==2", expert=True),
+    FormSetting("width", "decoder.width", "Units per hidden layer", condition="recipe==1 or recipe==2", expert=True),
+    FormSetting("encoding", "decoder.encoding", "Positional encoding", condition="recipe==2", expert=True,
+                choices=("gaussian", "geometric")),
+)  # fmt: skip
+LATENT = FormSetting("zDim", "z_dim", "Latent dimensions", condition="recipe!=3")
+SEED = FormSetting("seed", "seed", "Random seed", expert=True)
+SETTINGS = (*IMAGES, *CLOSED_FORM, *TRAINING, *DECODER, LATENT, SEED)
+
+
+class ProtHetTrain(ProtHetBase):
+    """Find how the particles of a refined set differ: a latent coordinate for each particle, and the maps behind it.
+
+    The particles need orientations from a 3D refinement and a CTF. The recipe *fast* solves the problem in closed form and takes
+    minutes without a GPU; *paper* and *cryodrgn* train networks and are better with one; *homogeneous* makes a single map, a check
+    that poses, CTF and pixel size are right.
+    """
+
+    _label = "train heterogeneity"
+    _possibleOutputs = TrainOutputs
+    _devStatus = 1
+
+    # --------------------------- DEFINE param functions ----------------------
+    def _defineParams(self, form):
+        form.addSection(label=Message.LABEL_INPUT)
+        self._addGpuParams(form)
+        form.addParam(
+            "inputParticles", params.PointerParam, pointerClass="SetOfParticles", pointerCondition="hasAlignmentProj",
+            important=True, label="Input particles",
+            help="Particles with orientations (from a 3D refinement) and CTF. Results are matched to them by their id.",
+        )  # fmt: skip
+        form.addParam(
+            "recipe", params.EnumParam, choices=list(RECIPES), default=FAST, display=params.EnumParam.DISPLAY_HLIST,
+            label="Recipe", help=config.setting("recipe")[2],
+        )  # fmt: skip
+        LATENT.add_to(form)
+        self._addGroup(form, "Images", IMAGES)
+        form.addSection(label="Method")
+        self._addGroup(form, "Closed forms", CLOSED_FORM, condition="recipe==0")
+        self._addGroup(form, "Training", TRAINING, condition="recipe!=0")
+        self._addGroup(form, "Decoder", DECODER)
+        SEED.add_to(form)
+        form.addParam(
+            "otherSettings", params.TextParam, default="", height=2, width=60, expertLevel=params.LEVEL_ADVANCED,
+            label="Other settings",
+            help="Any setting of the engine as section.name=value, separated by spaces; they beat the form.\n"
+                 f"The settings are: {', '.join(config.setting_names())}.",
+        )  # fmt: skip
+        self._addThreads(form)
+
+    @staticmethod
+    def _addGroup(form, name, settings, **options):
+        group = form.addGroup(name, **options)
+        for item in settings:
+            item.add_to(group)
+
+    # --------------------------- INSERT steps functions ----------------------
+    def _insertAllSteps(self):
+        # Scipion compares steps one by one, so each carries everything its result depends on.
+        depends_on = (self._inputKey(), self._recipe(), json.dumps(self._overrides(), sort_keys=True))
+        self._insertFunctionStep(self.convertInputStep, depends_on[0], needsGPU=False)
+        for last_epoch in self._blockEnds():
+            self._insertFunctionStep(self.trainStep, *depends_on, last_epoch, needsGPU=True)
+        self._insertFunctionStep(self.consensusStep, *depends_on, needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, *depends_on, needsGPU=False)
+
+    # --------------------------- STEPS functions -----------------------------
+    def convertInputStep(self, source: str):
+        """Write the particles as a star file; a run made from other particles goes."""
+        from ..convert import write_particles_star
+
+        shutil.rmtree(self._runPath(), ignore_errors=True)
+        write_particles_star(self.inputParticles.get(), self._starFile(), stack=self._getExtraPath("particles.mrcs"))
+
+    def trainStep(self, source: str, recipe: str, settings: str, last_epoch: int | None):
+        """Train up to the end of `last_epoch`, or to the end; a run made with other settings is started anew."""
+        until = [] if last_epoch is None else ["--until-epoch", last_epoch]
+        again = "--resume" if self._isRunOf(recipe, json.loads(settings)) else "--overwrite"
+        self.runEngine(
+            "train", self._starFile(), "--out", self._runPath(), "--recipe", recipe, again, *until,
+            *as_arguments(json.loads(settings)),
+        )  # fmt: skip
+
+    def consensusStep(self, source: str, recipe: str, settings: str):
+        """One map of all particles, with half-maps and their resolution."""
+        box = json.loads(settings).get("data.box", 0)
+        self.runEngine("reconstruct", self._starFile(), "--out", self._consensusPath(), "--set", f"data.box={box}")
+
+    def createOutputStep(self, source: str, recipe: str, settings: str):
+        """The particles with their latents, and the consensus map."""
+        from ..convert import fill_flex_particles, latents_by_id, run_info, volume_object
+
+        particles = self.inputParticles.get()
+        run = Run.open(self._runPath())
+        volume = volume_object(
+            self._consensusPath("map.mrc"), half_maps=(self._consensusPath("half1.mrc"), self._consensusPath("half2.mrc"))
+        )
+        self._defineOutputs(**{TrainOutputs.outputVolume.name: volume})
+        self._defineSourceRelation(self.inputParticles, volume)
+        if run.config.z_dim == 0:
+            return
+        flexible = SetOfParticlesFlex.create(self._getPath(), progName=PROGRAM_NAME)
+        flexible.copyInfo(particles)
+        run_info(run, flexible.getFlexInfo())
+        fill_flex_particles(flexible, particles, latents_by_id(run))
+        self._defineOutputs(**{TrainOutputs.outputParticles.name: flexible})
+        self._defineSourceRelation(self.inputParticles, flexible)
+
+    # --------------------------- INFO functions ------------------------------
+    def _validate(self):
+        particles = self.inputParticles.get()
+        errors = self._settingErrors()
+        if not particles.hasAlignmentProj():
+            errors.append("The particles have no orientations; run a 3D refinement first and use its particles.")
+        if not particles.hasCTF():
+            errors.append("The particles have no CTF; estimate it and assign it to them before training.")
+        if particles.isPhaseFlipped():
+            errors.append("The particles are phase flipped; use the particles as they were before phase flipping.")
+        if self.box.get() and self.box.get() > particles.getXDim():
+            errors.append(
+                f"The box after downsampling is {self.box.get()} px, larger than the particles' {particles.getXDim()} px; "
+                "choose a smaller one or 0 to keep theirs."
+            )
+        return errors
+
+    def _warnings(self):
+        particles = self.inputParticles.get()
+        if particles is not None and particles.getSize() < FEW_PARTICLES:
+            return [
+                f"There are only {particles.getSize():,} particles; motions are rarely found with fewer than a few "
+                "thousand, so take the result as a trial."
+            ]
+        return []
+
+    def _summary(self):
+        run = self._finishedRun()
+        if run is None or not self.isFinished():
+            return ["The training has not finished."]
+        lines = [f"Recipe *{run.config.recipe}* on {self.inputParticles.get().getSize():,} particles."]
+        volume = getattr(self, TrainOutputs.outputVolume.name, None)
+        if volume is not None:
+            lines.append(f"Maps are {volume.getXDim()} px of {volume.getSamplingRate():.2f} Å.")
+        if run.config.z_dim:
+            latents = run.latents()
+            curve = ", with a position along the curve that was found" if latents.coordinate is not None else ""
+            lines.append(f"{len(latents.z):,} particles have {run.config.z_dim} latent coordinates{curve}.")
+        lines.append(f"Everything the engine wrote is in {self._runPath()}.")
+        return lines
+
+    def _methods(self):
+        run = self._finishedRun()
+        if run is None:
+            return []
+        words = {
+            "fast": "a linear subspace of conformations solved in closed form and a curve fitted in it",
+            "paper": "a variational autoencoder with a structural-basis decoder (sparse Fourier backpropagation)",
+            "cryodrgn": "a variational autoencoder with a coordinate-network decoder (cryoDRGN)",
+            "homogeneous": "a single map",
+        }
+        latent = f" with {run.config.z_dim} latent dimensions" if run.config.z_dim else ""
+        return [f"Heterogeneity of the particles was described by {words[run.config.recipe]}{latent}, seed {run.config.seed}."]
+
+    def _citations(self):
+        return ["Zhong2021"] if self._recipe() == "cryodrgn" else ["Kimanius2022"]
+
+    # --------------------------- UTILS functions -----------------------------
+    def _recipe(self) -> str:
+        return RECIPES[self.recipe.get()]
+
+    def _overrides(self) -> dict[str, Any]:
+        """Every setting the form determines; what is typed as other settings beats the rest."""
+        device = "auto" if self.usesGpu() else "cpu"
+        return {"device": device, **chosen(self, SETTINGS), **typed(self.otherSettings.get())}
+
+    def _config(self) -> config.RunConfig:
+        return config.recipe_config(self._recipe(), self._overrides())
+
+    def _settingErrors(self) -> list[str]:
+        try:
+            self._config()
+        except EngineError as error:
+            return [str(error)]
+        return []
+
+    def _isRunOf(self, recipe: str, overrides: dict[str, Any]) -> bool:
+        """Whether the run folder holds a run with exactly these settings, which can be resumed."""
+        try:
+            there = Run.open(self._runPath()).config
+        except EngineError:
+            return False
+        return there == config.recipe_config(recipe, {**overrides, "particles": self._starFile()})
+
+    def _finishedRun(self) -> Run | None:
+        try:
+            return Run.open(self._runPath())
+        except EngineError:
+            return None
+
+    def _inputKey(self) -> str:
+        """What tells one input from another: its object and how many particles it has."""
+        particles = self.inputParticles.get()
+        return f"{particles.getObjId()} {particles.getSize()}"
+
+    def _blockEnds(self) -> list[int | None]:
+        """Last epochs of the training steps: several, so that the host's progress moves; the fast recipe is one step."""
+        if self._recipe() == "fast":
+            return [None]
+        epochs = self._config().training.epochs
+        blocks = min(epochs, MAX_BLOCKS)
+        return [epochs * block // blocks for block in range(1, blocks + 1)]
+
+    def _starFile(self) -> str:
+        return self._getExtraPath("particles.star")
+
+    def _consensusPath(self, *names: str) -> str:
+        return self._getExtraPath("consensus", *names)

@@ -1,0 +1,111 @@
+"""Form parameters made from the engine's settings, and back: types, defaults and help come from the engine, not from here.
+
+A training setting that some recipe changes is left empty in the form, which means "what the recipe says"; its help lists
+those values. A setting that no recipe touches shows its default.
+"""
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from pyworkflow.protocol import params
+
+from ..constants import RECIPES
+from ..engine import config
+from ..engine.errors import ConfigError
+
+RECIPE_CHOICE = "recipe's choice"
+
+_PARAM_TYPES = {int: params.IntParam, float: params.FloatParam, str: params.StringParam, bool: params.BooleanParam}
+
+
+@dataclass(frozen=True)
+class FormSetting:
+    """One engine setting in a form."""
+
+    param: str
+    """Name of the form parameter."""
+    setting: str
+    """Name of the setting: dotted in a run's configuration, or a field of `source`."""
+    label: str
+    source: type = config.RunConfig
+    """The configuration class that explains the setting."""
+    expert: bool = False
+    condition: str | None = None
+    choices: tuple[str, ...] = ()
+    """The texts of a menu, in its order; empty for numbers, text and yes/no."""
+
+    def add_to(self, form) -> None:
+        """Add the parameter to a form, a section or a group."""
+        kind, default, text = self._explained()
+        options: dict[str, Any] = {"label": self.label, "help": self._help(text)}
+        if self.condition:
+            options["condition"] = self.condition
+        if self.expert:
+            options["expertLevel"] = params.LEVEL_ADVANCED
+        if self.choices:
+            first = 0 if self.by_recipe else self.choices.index(default)
+            form.addParam(self.param, params.EnumParam, choices=self._menu(), default=first, **options)
+        elif self.by_recipe:
+            form.addParam(self.param, _PARAM_TYPES[kind], default=None, allowsNull=True, **options)
+        else:
+            form.addParam(self.param, _PARAM_TYPES[kind], default=default, **options)
+
+    def value(self, protocol) -> Any:
+        """The value chosen in the form, or None where the recipe decides."""
+        value = protocol.getAttributeValue(self.param)
+        if not self.choices:
+            return value
+        chosen = self._menu()[value]
+        return None if chosen == RECIPE_CHOICE else chosen
+
+    @property
+    def by_recipe(self) -> bool:
+        """Whether recipes differ in this setting."""
+        return self.source is config.RunConfig and any(self.setting in config.RECIPES[recipe] for recipe in RECIPES)
+
+    def _explained(self) -> tuple[type, Any, str]:
+        if self.source is config.RunConfig:
+            return config.setting(self.setting)
+        return (
+            get_type_hints(self.source)[self.setting],
+            getattr(self.source(), self.setting),
+            config.field_help(self.source)[self.setting],
+        )
+
+    def _menu(self) -> list[str]:
+        return [RECIPE_CHOICE, *self.choices] if self.by_recipe else list(self.choices)
+
+    def _help(self, text: str) -> str:
+        sentence = text[0].upper() + text[1:]
+        if not self.by_recipe:
+            return sentence
+        default = config.setting(self.setting)[1]
+        values = (f"{recipe} {config.RECIPES[recipe].get(self.setting, default)}" for recipe in RECIPES)
+        return f"{sentence}\nLeft to the recipe unless given here: {', '.join(values)}."
+
+
+def chosen(protocol, settings: Iterable[FormSetting]) -> dict[str, Any]:
+    """Names and values of the settings that the form determines; hidden ones and those left to the recipe are absent."""
+    values = {item.setting: item.value(protocol) for item in settings if protocol.evalParamCondition(item.param)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def typed(text: str | None) -> dict[str, str]:
+    """Settings typed as `section.name=value`, separated by spaces or lines.
+
+    Raises ConfigError for a word without an equals sign.
+    """
+    overrides = {}
+    for word in shlex.split(text or ""):
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise ConfigError(f"{word!r} is no setting; write section.name=value, such as training.points=0.5.")
+        overrides[name] = value
+    return overrides
+
+
+def as_arguments(overrides: dict[str, Any]) -> list[str]:
+    """The settings as arguments of the engine's command line."""
+    return [word for name, value in sorted(overrides.items()) for word in ("--set", f"{name}={value}")]

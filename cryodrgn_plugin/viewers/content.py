@@ -1,0 +1,71 @@
+"""What the explorer shows, free of any window: latents and their pictures, maps, resolution and training curves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A flat picture of the latent space."""
+
+    name: str
+    points: np.ndarray
+    """(N, 2)."""
+    x: str
+    y: str
+
+
+@dataclass(frozen=True)
+class Colouring:
+    """A value per particle to colour it by."""
+
+    name: str
+    values: np.ndarray
+    """(N,) class numbers from 1, or a quantity."""
+    categorical: bool = False
+
+
+@dataclass(frozen=True)
+class MapEntry:
+    """One map of a series."""
+
+    series: str
+    label: str
+    path: str
+    colour: str
+    level: float | None = None
+    """Density at which its surface is drawn; None lets the viewer choose."""
+    particle: int | None = None
+    """Index of the particle it was made at, if it was made at one."""
+    z: np.ndarray | None = None
+    fsc: np.ndarray | None = None
+    """(shells,) half-map correlation from shell 0."""
+    resolution_ang: float | None = None
+
+
+@dataclass
+class Content:
+    """Everything the explorer shows of a run."""
+
+    title: str
+    facts: list[str] = field(default_factory=list)
+    """Short lines for the foot of the window."""
+    object_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    projections: list[Projection] = field(default_factory=list)
+    colourings: list[Colouring] = field(default_factory=list)
+    maps: list[MapEntry] = field(default_factory=list)
+    metrics: list[dict[str, float]] = field(default_factory=list)
+    pixel_size_ang: float = 1.0
+    """Of the maps."""
+    decode: Callable[[int], str] | None = None
+    """Makes the map of a particle, by its index, and gives its file; None where no run can be asked."""
+
+    def series(self) -> list[str]:
+        """Names of the map series, in order."""
+        return list(dict.fromkeys(entry.series for entry in self.maps))
+
+    def maps_of(self, series: str) -> list[MapEntry]:
+        """The maps of one series, in order."""
+        return [entry for entry in self.maps if entry.series == series]

@@ -1,0 +1,93 @@
+"""The explorer: latent space on the left, the map of what is chosen there on the right, in the host's own window."""
+
+import threading
+import tkinter as tk
+from tkinter import ttk
+
+from pyworkflow.gui import Window
+
+from ..engine.errors import EngineError
+from . import style
+from .content import Content, MapEntry
+from .curve_panels import ResolutionPanel, TrainingPanel
+from .latent_panel import LatentPanel
+from .map_panel import MapPanel
+
+SIZE = (1360, 800)
+
+
+class ExplorerWindow(Window):
+    """Window over one run's content."""
+
+    def __init__(self, content: Content, **kwargs):
+        super().__init__(title=content.title, minsize=(900, 560), **kwargs)
+        self._content = content
+        self._status = tk.StringVar(self.root, value="   ·   ".join(content.facts))
+        define_styles(self.root)
+        self.root.configure(bg=style.PAPER)
+        self.root.geometry(f"{SIZE[0]}x{SIZE[1]}")
+        self._build()
+
+    def _build(self) -> None:
+        foot = ttk.Frame(self.root, style="HetFoot.TFrame", padding=(12, 5))
+        foot.pack(side=tk.BOTTOM, fill=tk.X)
+        ttk.Label(foot, textvariable=self._status, style="HetFoot.TLabel").pack(side=tk.LEFT)
+        split = ttk.PanedWindow(self.root, orient=tk.HORIZONTAL)
+        split.pack(fill=tk.BOTH, expand=True)
+        self.tabs = ttk.Notebook(split, style="Het.TNotebook")
+        self.maps = MapPanel(split, self._content)
+        split.add(self.tabs, weight=3)
+        split.add(self.maps, weight=2)
+        self.latents = LatentPanel(self.tabs, self._content, self.show_particle)
+        self.tabs.add(self.latents, text="Latent space")
+        self.tabs.add(ResolutionPanel(self.tabs, self._content), text="Resolution")
+        self.tabs.add(TrainingPanel(self.tabs, self._content), text="Training")
+
+    def show_particle(self, index: int) -> None:
+        """Tell about a particle and show its map: made on the spot where the run can, else that of its class."""
+        words = [f"particle {self._content.object_ids[index]}"]
+        for item in self._content.colourings:
+            value = item.values[index]
+            words.append(f"{item.name} {int(value)}" if item.categorical else f"{item.name} {value:.3g}")
+        self._status.set("   ·   ".join(words))
+        self._show_class_map(index)
+        if self._content.decode is not None:
+            self._status.set(self._status.get() + "   ·   making its own map …")
+            threading.Thread(target=self._make_map, args=(index, words), daemon=True).start()
+
+    def _show_class_map(self, index: int) -> None:
+        classes = next((item for item in self._content.colourings if item.categorical), None)
+        series = self._content.series()
+        if classes is not None and series:
+            place = int(classes.values[index]) - 1
+            if place < len(self._content.maps_of(series[0])):
+                self.maps.show_in_series(series[0], place)
+
+    def _make_map(self, index: int, words: list[str]) -> None:
+        """In a thread of its own: have the map made, then show it from the window's own thread."""
+        try:
+            path = self._content.decode(index)
+        except EngineError as error:
+            self.root.after(0, self._status.set, str(error))
+            return
+        entry = MapEntry("", words[0], path, style.ACCENT)
+        self.root.after(0, self._show_made, entry, words)
+
+    def _show_made(self, entry: MapEntry, words: list[str]) -> None:
+        self.maps.show_entry(entry)
+        self._status.set("   ·   ".join([*words, "its own map"]))
+
+
+def define_styles(root: tk.Misc) -> None:
+    """Ttk styles of the explorer, under names of their own so that the host's windows keep theirs."""
+    ttk_style = ttk.Style(root)
+    ttk_style.configure("Het.TFrame", background=style.PAPER)
+    ttk_style.configure("Het.TLabel", background=style.PAPER, foreground=style.INK)
+    ttk_style.configure("HetBold.TLabel", background=style.PAPER, foreground=style.INK, font=("Helvetica", 11, "bold"))
+    ttk_style.configure("HetMuted.TLabel", background=style.PAPER, foreground=style.MUTED, font=("Helvetica", 9))
+    ttk_style.configure("HetFoot.TFrame", background=style.FAINT)
+    ttk_style.configure("HetFoot.TLabel", background=style.FAINT, foreground=style.INK, font=("Helvetica", 9))
+    ttk_style.configure("Het.TNotebook", background=style.PAPER, borderwidth=0)
+    ttk_style.configure("Het.TNotebook.Tab", padding=(14, 6))
+    ttk_style.configure("Het.TButton", padding=(6, 2))
+    ttk_style.configure("Het.Horizontal.TScale", background=style.PAPER)

@@ -1,0 +1,191 @@
+"""One map at a time: its surface, turned with the mouse, three sections through it, and a walk along its series."""
+
+import tkinter as tk
+from tkinter import ttk
+
+import numpy as np
+from PIL import Image, ImageTk
+
+from ..engine.io.mrc import read_map
+from . import style
+from .content import Content, MapEntry
+from .isosurface import make_renderer, suggested_level
+
+SECTION_PX = 150
+STEP_MS = 350
+LEVEL_RANGE = (0.3, 2.5)
+"""The level slider covers these multiples of the suggested level."""
+
+
+class MapPanel(ttk.Frame):
+    """Surface and sections of the chosen map, with a menu of series, a slider along the series and one for the level."""
+
+    def __init__(self, master: tk.Misc, content: Content):
+        super().__init__(master, style="Het.TFrame")
+        self._content = content
+        self._series = tk.StringVar(value=next(iter(content.series()), ""))
+        self._place = tk.IntVar(value=0)
+        self._level = tk.DoubleVar(value=1.0)
+        self._heading = tk.StringVar(value="")
+        self._volumes: dict[str, np.ndarray] = {}
+        self._volume: np.ndarray | None = None
+        self._entry: MapEntry | None = None
+        self._azimuth, self._elevation, self._zoom = 35.0, 20.0, 1.0
+        self._drag: tuple[int, int] | None = None
+        self._playing = self._pending = None
+        self._renderer = make_renderer()
+        self._build()
+        self._fill_series()
+
+    # ---- what others ask of it ---------------------------------------------
+    def show_entry(self, entry: MapEntry) -> None:
+        """Show a map, which need not be in a series."""
+        self._entry = entry
+        self._volume = self._read(entry.path)
+        where = f"   {entry.resolution_ang:.1f} Å at FSC 0.143" if entry.resolution_ang else ""
+        self._heading.set(f"{entry.label}{where}")
+        self._redraw_surface()
+        self._redraw_sections()
+
+    def show_in_series(self, series: str, place: int) -> None:
+        """Show map number `place` (from 0) of a series."""
+        if series != self._series.get():
+            self._series.set(series)
+            self._fill_series()
+        self._place.set(place)
+        self._show_place()
+
+    # ---- building ----------------------------------------------------------
+    def _build(self) -> None:
+        bar = ttk.Frame(self, style="Het.TFrame", padding=(4, 8, 10, 4))
+        bar.pack(fill=tk.X)
+        ttk.Label(bar, text="Maps", style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 5))
+        self._menu = ttk.Combobox(
+            bar, textvariable=self._series, values=self._content.series(), state="readonly", width=20
+        )
+        self._menu.pack(side=tk.LEFT)
+        self._menu.bind("<<ComboboxSelected>>", lambda _event: self._fill_series())
+        self._play = ttk.Button(bar, text="▶ Play", width=8, command=self._toggle_play, style="Het.TButton")
+        self._play.pack(side=tk.LEFT, padx=8)
+        ttk.Label(bar, textvariable=self._heading, style="HetBold.TLabel").pack(side=tk.RIGHT)
+
+        self._walk = ttk.Scale(self, from_=0, to=1, command=self._walked, style="Het.Horizontal.TScale")
+        self._walk.pack(fill=tk.X, padx=(4, 10))
+        self._surface = tk.Label(self, bg=style.PAPER, cursor="fleur", bd=0)
+        self._surface.pack(fill=tk.BOTH, expand=True, padx=(4, 10), pady=4)
+        self._surface.bind("<ButtonPress-1>", lambda event: self._grab(event.x, event.y))
+        self._surface.bind("<B1-Motion>", lambda event: self._turn(event.x, event.y))
+        self._surface.bind("<Button-4>", lambda _event: self._enlarge(1.1))
+        self._surface.bind("<Button-5>", lambda _event: self._enlarge(1 / 1.1))
+        self._surface.bind("<Configure>", lambda _event: self._redraw_surface())
+
+        levels = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 4))
+        levels.pack(fill=tk.X)
+        ttk.Label(levels, text="Level", style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 6))
+        scale = ttk.Scale(levels, from_=LEVEL_RANGE[0], to=LEVEL_RANGE[1], variable=self._level,
+                          command=lambda _value: self._redraw_surface(), style="Het.Horizontal.TScale")  # fmt: skip
+        scale.pack(side=tk.LEFT, fill=tk.X, expand=True)
+        ttk.Label(levels, text="Drag to turn, wheel to zoom.", style="HetMuted.TLabel").pack(side=tk.RIGHT, padx=(8, 0))
+
+        row = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 8))
+        row.pack()
+        self._sections = []
+        for name in ("section z", "section y", "section x"):
+            cell = ttk.Frame(row, style="Het.TFrame")
+            cell.pack(side=tk.LEFT, padx=6)
+            label = tk.Label(cell, bg=style.PAPER, bd=0)
+            label.pack()
+            ttk.Label(cell, text=name, style="HetMuted.TLabel").pack()
+            self._sections.append(label)
+
+    # ---- the series --------------------------------------------------------
+    def _fill_series(self) -> None:
+        count = len(self._entries())
+        self._walk.configure(to=max(count - 1, 1), value=0)
+        self._place.set(0)
+        if count:
+            self._show_place()
+        else:
+            self._heading.set("There are no maps yet: run analyze heterogeneity.")
+
+    def _entries(self) -> list[MapEntry]:
+        return self._content.maps_of(self._series.get())
+
+    def _walked(self, value: str) -> None:
+        place = round(float(value))
+        if place != self._place.get() and place < len(self._entries()):
+            self._place.set(place)
+            self._show_place()
+
+    def _show_place(self) -> None:
+        self._walk.configure(value=self._place.get())
+        self.show_entry(self._entries()[self._place.get()])
+
+    def _toggle_play(self) -> None:
+        if self._playing is not None:
+            self.after_cancel(self._playing)
+            self._playing = None
+        else:
+            self._step_on()
+        self._play.configure(text="▶ Play" if self._playing is None else "❚❚ Pause")
+
+    def _step_on(self) -> None:
+        count = len(self._entries())
+        if count > 1:
+            self._place.set((self._place.get() + 1) % count)
+            self._show_place()
+        self._playing = self.after(STEP_MS, self._step_on)
+
+    def _read(self, path: str) -> np.ndarray:
+        if path not in self._volumes:
+            if len(self._volumes) > 64:
+                self._volumes.clear()
+            self._volumes[path] = read_map(path)[0]
+        return self._volumes[path]
+
+    # ---- drawing -----------------------------------------------------------
+    def _redraw_surface(self) -> None:
+        if self._volume is None:
+            return
+        level = (self._entry.level or suggested_level(self._volume)) * self._level.get()
+        self._renderer.show(self._volume, level, self._entry.colour)
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Draw the surface from where it is looked at, once for all motions that came meanwhile."""
+        if self._pending is None:
+            self._pending = self.after_idle(self._draw_frame)
+
+    def _draw_frame(self) -> None:
+        self._pending = None
+        size = (self._surface.winfo_width(), self._surface.winfo_height())
+        if self._volume is None or min(size) < 32:
+            return
+        frame = self._renderer.frame(self._azimuth, self._elevation, size, self._zoom)
+        self._surface.image = ImageTk.PhotoImage(Image.fromarray(frame), master=self)
+        self._surface.configure(image=self._surface.image)
+
+    def _redraw_sections(self) -> None:
+        middle = self._volume.shape[0] // 2
+        low, high = np.percentile(self._volume, (1, 99.7))
+        for axis, label in enumerate(self._sections):
+            plane = np.clip((np.take(self._volume, middle, axis) - low) / max(high - low, 1e-12), 0, 1)
+            picture = Image.fromarray((255 * (1 - plane)).astype(np.uint8)).resize((SECTION_PX, SECTION_PX), Image.BICUBIC)
+            label.image = ImageTk.PhotoImage(picture, master=self)
+            label.configure(image=label.image)
+
+    # ---- the mouse ---------------------------------------------------------
+    def _grab(self, x: int, y: int) -> None:
+        self._drag = (x, y)
+
+    def _turn(self, x: int, y: int) -> None:
+        if self._drag is None:
+            return
+        self._azimuth -= 0.5 * (x - self._drag[0])
+        self._elevation = float(np.clip(self._elevation + 0.5 * (y - self._drag[1]), -89, 89))
+        self._drag = (x, y)
+        self._refresh()
+
+    def _enlarge(self, factor: float) -> None:
+        self._zoom = float(np.clip(self._zoom * factor, 0.4, 6.0))
+        self._refresh()
