@@ -1,4 +1,4 @@
-"""What a training step receives: the spectra of a few particles with their CTF and poses. Nothing here is changed in place."""
+"""What a training step receives: the spectra of a few particles with their CTF and poses, never changed in place."""
 
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ class ImageBatch:
     group: Any
     """(B,) int64. Optics group, counted from 0."""
     freqs_per_ang: Any = None
-    """(F, 2) float32. Spatial frequency (x, y) of each coefficient, in the frame in which rotations and shifts are given."""
+    """(F, 2) float32. Spatial frequency (x, y) of each coefficient, in the frame of the poses."""
 
     def __len__(self) -> int:
         return len(self.index)

@@ -9,8 +9,9 @@ import numpy as np
 class SpectraCache:
     """Keeps the first spectra that are asked for until `limit_mb` is used, and does not replace them.
 
-    A pass over a set larger than the cache would replace every entry before it is used again; keeping the first ones saves
-    their share of the reading on every pass. Memory is taken as entries are filled. Safe to use from several threads.
+    A pass over a set larger than the cache would replace every entry before it is used again; keeping the first ones
+    saves their share of the reading on every pass. Memory is taken as entries are filled. Safe to use from several
+    threads.
     """
 
     def __init__(self, n_rows: int, size: int, limit_mb: float) -> None:

@@ -1,14 +1,14 @@
 """The particles of a star file as the engine sees them: prepared spectra, CTF and poses, read from disk when asked for.
 
-Preparation, in order: Fourier crop to one box, subtraction of the background mean and division by the background standard
-deviation (both measured outside the particle circle; noise-free images keep their grey values), a soft circular window,
-and the sign that makes protein white.
+Preparation, in order: Fourier crop to one box, subtraction of the background mean and division by the background
+standard deviation (both measured outside the particle circle; noise-free images keep their grey values), a soft
+circular window, and the sign that makes protein white.
 
-Optics groups may differ in pixel size and box. Each is cropped to the same number of pixels, so coefficient k of a group
-of extent L_g = box · pixel lies at the frequency k/L_g, and not at k/L of the reference group (the one with most
-particles). Rotations and shifts of such particles are multiplied by L/L_g: slices are then taken, and shifts undone, at the
-right physical frequency by code that knows one lattice only. Coefficients beyond the reference's frequency limit are 0 in
-spectra and CTF. Amplitudes are brought to the reference's, on the ground that equal doses give equal noise per Å².
+Optics groups may differ in pixel size and box. Each is cropped to the same number of pixels, so coefficient k of a
+group of extent L_g = box · pixel lies at the frequency k/L_g, and not at k/L of the reference group (the one with most
+particles). Rotations and shifts of such particles are multiplied by L/L_g: slices are then taken, and shifts undone, at
+the right physical frequency by code that knows one lattice only. Coefficients beyond the reference's frequency limit
+are 0 in spectra and CTF. Amplitudes are brought to the reference's: equal doses give equal noise per Å².
 """
 
 import os
@@ -46,7 +46,7 @@ class ParticleDataset:
         ----------
         path : RELION particles star file.
         config : box, window, sign, number of particles, memory.
-        root : folder that image paths are relative to; empty tries the working folder, then the star file's and its parents.
+        root : folder that image paths start from; empty tries the working folder, the star file's and its parents.
         seed : of the random choice of `config.max_particles`, and of the samples on which sign and noise are looked at.
 
         Raises
@@ -133,7 +133,7 @@ class ParticleDataset:
 
     @cached_property
     def shifts_ang(self) -> np.ndarray | None:
-        """(N, 2) float32. Displacement of the feature times L/L_g; 0 where only origins are absent. None without angles."""
+        """(N, 2) float32. Displacement of the feature times L/L_g; 0 without origins, None without angles."""
         return None if self.source.shifts_ang is None else self.source.shifts_ang[self.rows]
 
     @cached_property
@@ -157,7 +157,9 @@ class ParticleDataset:
         angles, origins = self.table.euler_deg, self.table.origins_ang
         path = self.table.path
         if angles is None:
-            raise DataError(f"{path}: the particles have no poses (columns {', '.join(EULER)}). Run a 3D refinement first.")
+            raise DataError(
+                f"{path}: the particles have no poses (columns {', '.join(EULER)}). Run a 3D refinement first."
+            )
         values = angles if origins is None else np.concatenate([angles, origins], axis=1)
         bad = ~np.isfinite(values[self.rows])
         if bad.any():

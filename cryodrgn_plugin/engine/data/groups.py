@@ -14,7 +14,7 @@ LARGEST_DEFAULT_BOX = 128
 
 @dataclass(frozen=True)
 class OpticsGeometry:
-    """The common lattice and what each of G optics groups is to it. The reference group is the one with most particles."""
+    """The common lattice, and what each of G optics groups is to it. The group with most particles is the reference."""
 
     box: int
     """Common box after downsampling, in pixels."""
@@ -51,7 +51,8 @@ def optics_geometry(table: ParticleTable, stacks: StackReader, box: int) -> Opti
 
     Raises
     ------
-    DataError : boxes or pixel sizes mixed within a group, a box other than the star file states, odd or too small boxes.
+    DataError : boxes or pixel sizes mixed within a group, a box other than the star file states, odd or too small
+        boxes.
     """
     n_groups = table.n_optics_groups
     boxes = np.zeros(n_groups, np.int64)
@@ -65,8 +66,8 @@ def optics_geometry(table: ParticleTable, stacks: StackReader, box: int) -> Opti
     target = box or _default_box(table, smallest)
     if target > smallest:
         raise DataError(
-            f"{table.path}: data.box is {target}, larger than the images ({smallest} pixels). Choose an even box of at most "
-            f"{smallest - smallest % 2}."
+            f"{table.path}: data.box is {target}, larger than the images ({smallest} pixels). Choose an even box of at "
+            f"most {smallest - smallest % 2}."
         )
     reference = int(np.bincount(table.optics_group, minlength=n_groups).argmax())
     extents = np.where(boxes > 0, boxes * pixels, boxes[reference] * pixels[reference])
@@ -85,8 +86,8 @@ def _default_box(table: ParticleTable, smallest: int) -> int:
         return LARGEST_DEFAULT_BOX
     if smallest % 2:
         raise DataError(
-            f"{table.path}: the box of the images is odd ({smallest} pixels). Set data.box to an even number of at most "
-            f"{smallest - 1}, to which they are Fourier-cropped."
+            f"{table.path}: the box of the images is odd ({smallest} pixels). Set data.box to an even number of at "
+            f"most {smallest - 1}, to which they are Fourier-cropped."
         )
     return smallest
 
@@ -97,13 +98,14 @@ def _one_box(table: ParticleTable, stacks: StackReader, group: int, members: np.
         other = members[np.flatnonzero(boxes != boxes[0])[0]]
         raise DataError(
             f"{table.path}: optics group {group + 1} mixes boxes: {boxes[0]} pixels in row {members[0] + 1:,} and "
-            f"{stacks.box[other]} in row {other + 1:,}. Extract the particles with one box, or give them optics groups of their own."
+            f"{stacks.box[other]} in row {other + 1:,}. Extract the particles with one box, or give them optics groups "
+            "of their own."
         )
     sizes = table.pixel_size_ang[members]
     if np.ptp(sizes) > 1e-6 * sizes[0]:
         raise DataError(
-            f"{table.path}: optics group {group + 1} mixes pixel sizes from {sizes.min():g} to {sizes.max():g} Å. Give each an "
-            "optics group of its own."
+            f"{table.path}: optics group {group + 1} mixes pixel sizes from {sizes.min():g} to {sizes.max():g} Å. Give "
+            "each an optics group of its own."
         )
     if table.box is not None and table.box[members[0]] != boxes[0]:
         raise DataError(

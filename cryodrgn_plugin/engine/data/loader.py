@@ -21,8 +21,9 @@ AHEAD = 4
 class BatchLoader:
     """Passes over a dataset in batches.
 
-    The order depends on the seed and the epoch alone. A set that fits the dataset's cache is shuffled freely. A larger one is
-    shuffled as blocks of neighbours on disk, and images within windows of many blocks, so that reading stays local.
+    The order depends on the seed and the epoch alone. A set that fits the dataset's cache is shuffled freely. A larger
+    one is shuffled as blocks of neighbours on disk, and images within windows of many blocks, so that reading stays
+    local.
 
     Parameters
     ----------

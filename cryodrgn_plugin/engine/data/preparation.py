@@ -53,7 +53,7 @@ class Preparation:
 
 
 def transform_places(lattice: HalfPlane) -> tuple[np.ndarray, np.ndarray]:
-    """Where the lattice lies in a real transform of its box, (F,) flat positions, and the (F,) signs that centre the origin."""
+    """Flat positions (F,) of the lattice in a real transform of its box, and the signs (F,) that centre the origin."""
     kx, ky = lattice.indices[:, 0], lattice.indices[:, 1]
     places = (ky % lattice.box) * (lattice.box // 2 + 1) + kx
     return places, (1.0 - 2.0 * ((kx + ky) % 2)).astype(np.float32)

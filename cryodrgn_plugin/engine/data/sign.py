@@ -15,9 +15,10 @@ _WIDTH_SHELLS = 2.0
 
 @dataclass(frozen=True)
 class Contrast:
-    """How much brighter the centre of the mean particle is than its surround, in standard errors; positive for white."""
+    """How much brighter the centre of the mean particle is than its surround; positive for white."""
 
     z: float
+    """In standard errors."""
 
     @property
     def is_known(self) -> bool:
@@ -31,10 +32,10 @@ class Contrast:
 def measure_contrast(spectra: np.ndarray, ctf: np.ndarray, lattice: HalfPlane) -> Contrast:
     """Grey value at the centre of the CTF-corrected, low-passed mean of these particles, against its surround.
 
-    Each image is multiplied by its CTF, the mean divided by the mean CTF² (a Wiener filter), so that frequencies which the
-    microscope passes weakly, and those that tell inside from outside, count as in the particle itself; the constant term,
-    which the microscope does not pass, is left out. The sign of the low-passed mean is that of its correlation with the
-    image, and the scatter over the images gives the standard error.
+    Each image is multiplied by its CTF, the mean divided by the mean CTF² (a Wiener filter), so that frequencies which
+    the microscope passes weakly, and those that tell inside from outside, count as in the particle itself; the constant
+    term, which the microscope does not pass, is left out. The sign of the low-passed mean is that of its correlation
+    with the image, and the scatter over the images gives the standard error.
 
     Parameters
     ----------

@@ -24,6 +24,7 @@ from .preparation import Preparation
 from .sign import SAMPLE, measure_contrast
 
 _NOISE_SAMPLE = 100
+_PIXELS_AT_ONCE = 2**17
 
 
 class ParticleSource:
@@ -80,9 +81,9 @@ class ParticleSource:
             bad = rows[~np.isfinite(flat).all(1)]
             if len(bad):
                 raise DataError(
-                    f"{self.table.path}: the image of row {bad.min() + 1:,} ({self.table.image_names[bad.min()]}) holds NaN or "
-                    f"infinite values, as do {len(bad):,} of the {len(rows):,} images read with it. Remove such particles, or "
-                    "extract them again."
+                    f"{self.table.path}: the image of row {bad.min() + 1:,} ({self.table.image_names[bad.min()]}) "
+                    f"holds NaN or infinite values; so do {len(bad):,} of the {len(rows):,} images read together. "
+                    "Remove such particles, or extract them again."
                 )
         return images
 
@@ -97,26 +98,30 @@ class ParticleSource:
         """(B, F) complex64 prepared spectra."""
         result = np.empty((len(rows), self.lattice.size), np.complex64)
         for group, members in self._by_group(rows):
-            result[members] = self.preparations[group].spectra(self.raw(rows[members]), self.lattice)
-            result[members, self.reach[group] :] = 0
+            # A few images at a time stay in the processor's cache: twice as fast as many.
+            step = max(4, _PIXELS_AT_ONCE // int(self.geometry.boxes[group]) ** 2)
+            for start in range(0, len(members), step):
+                some = members[start : start + step]
+                result[some] = self.preparations[group].spectra(self.raw(rows[some]), self.lattice)
+            if self.reach[group] < self.lattice.size:
+                result[members, self.reach[group] :] = 0
         return result
 
     def ctf(self, rows: np.ndarray) -> np.ndarray:
-        """(B, F) float32. CTF at each group's own frequencies; 1 for images without CTF, 0 beyond the frequency limit."""
+        """(B, F) float32. CTF at each group's own frequencies; 1 without CTF, 0 beyond the frequency limit."""
         result = np.ones((len(rows), self.lattice.size), np.float32)
         for group, members in self._by_group(rows):
             if self.ctf_params is not None:
                 freqs = self.freqs_per_ang * self.geometry.frequency_ratio[group]
                 result[members] = evaluate_ctf(self.ctf_params[rows[members]], freqs)
-            result[members, self.reach[group] :] = 0
+            if self.reach[group] < self.lattice.size:
+                result[members, self.reach[group] :] = 0
         return result
 
-    def _by_group(self, rows: np.ndarray) -> list[tuple[int, np.ndarray | slice]]:
+    def _by_group(self, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
+        """The optics groups among `rows` and the places of their members."""
         groups = self.group[rows]
-        present = np.unique(groups)
-        if len(present) == 1:
-            return [(int(present[0]), slice(None))]
-        return [(int(group), np.flatnonzero(groups == group)) for group in present]
+        return [(int(group), np.flatnonzero(groups == group)) for group in np.unique(groups)]
 
     def _preparations(self, rng: np.random.Generator) -> list[Preparation]:
         noisy = np.ones(len(self.geometry.boxes), bool)
@@ -142,8 +147,8 @@ class ParticleSource:
         if chosen == "auto":
             if not contrast.is_known:
                 self.notes.append(
-                    f"{self.table.path}: whether protein is white or black could not be measured ({contrast.z:+.1f} standard "
-                    "errors); it is taken to be white, RELION's default. Set data.sign to black if it is not."
+                    f"{self.table.path}: whether protein is white or black could not be measured ({contrast.z:+.1f} "
+                    "standard errors); it is taken to be white, RELION's default. Set data.sign to black if it is not."
                 )
                 return 1
             if contrast.sign < 0:
@@ -151,17 +156,20 @@ class ParticleSource:
             return contrast.sign
         if contrast.is_known and found != chosen:
             self.notes.append(
-                f"{self.table.path}: data.sign is {chosen}, but protein looks {found} in these images ({contrast.z:+.1f} standard "
-                f"errors over {len(rows):,} images); maps will come out inverted. Set data.sign to {found} or auto."
+                f"{self.table.path}: data.sign is {chosen}, but protein looks {found} in these images "
+                f"({contrast.z:+.1f} standard errors "
+                f"over {len(rows):,} images); maps will come out inverted. Set data.sign to {found} or auto."
             )
         return 1 if chosen == "white" else -1
 
 
 def search_folders(star: Path, root: str | os.PathLike) -> list[Path]:
-    """Where image paths may start: `root` alone if it is given, else the working folder, the star file's and its parents."""
+    """Where image paths may start: `root` alone if given, else the working folder, the star file's and its parents."""
     if root:
         if not Path(root).is_dir():
-            raise DataError(f"root is {root}, which is not a folder. Give the project folder that image paths are relative to.")
+            raise DataError(
+                f"root is {root}, which is not a folder. Give the project folder that image paths are relative to."
+            )
         return [Path(root)]
     folder = star.absolute().parent
     return [Path("."), folder, *folder.parents]

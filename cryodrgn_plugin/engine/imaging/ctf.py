@@ -48,18 +48,27 @@ def evaluate_ctf(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
     -------
     (N, F) float32.
     """
-    k2 = (freqs_per_ang**2).sum(-1)
-    theta = np.arctan2(freqs_per_ang[..., 1], freqs_per_ang[..., 0])
-    col = {f.name: getattr(params, f.name)[:, None] for f in fields(params)}
-    lam = wavelength_ang(col["voltage_kv"])
-    mean = 0.5 * (col["defocus_u_ang"] + col["defocus_v_ang"])
-    half_difference = 0.5 * (col["defocus_u_ang"] - col["defocus_v_ang"])
-    defocus = mean + half_difference * np.cos(2 * (theta - np.deg2rad(col["defocus_angle_deg"])))
-    w = col["amplitude_contrast"]
-    gamma = (
-        np.pi * lam * defocus * k2
-        - 0.5 * np.pi * (col["spherical_aberration_mm"] * 1e7) * lam**3 * k2**2
-        + np.deg2rad(col["phase_shift_deg"])
-        + np.arctan2(w, np.sqrt(1 - w**2))
+    freqs = np.asarray(freqs_per_ang, dtype=np.float64)
+    kx, ky = freqs[..., 0], freqs[..., 1]
+    k2 = kx**2 + ky**2
+    lam = wavelength_ang(params.voltage_kv)
+    mean = 0.5 * (params.defocus_u_ang + params.defocus_v_ang)
+    half_difference = 0.5 * (params.defocus_u_ang - params.defocus_v_ang)
+    double_angle = 2 * np.deg2rad(params.defocus_angle_deg)
+    w = params.amplitude_contrast
+    # k² cos 2(θ − dA) is linear in kx² − ky² and 2 kx ky, so the phase of all particles is one matrix product.
+    weights = np.stack(
+        [
+            np.pi * lam * mean,
+            np.pi * lam * half_difference * np.cos(double_angle),
+            np.pi * lam * half_difference * np.sin(double_angle),
+            -0.5 * np.pi * (params.spherical_aberration_mm * 1e7) * lam**3,
+            np.deg2rad(params.phase_shift_deg) + np.arctan2(w, np.sqrt(1 - w**2)),
+        ],
+        axis=1,
     )
-    return (col["scale"] * np.exp(-col["b_factor_ang2"] * k2 / 4) * np.sin(gamma)).astype(np.float32)
+    terms = np.stack([k2, kx**2 - ky**2, 2 * kx * ky, k2**2, np.ones_like(k2)], axis=-2)
+    ctf = np.sin(weights @ terms if freqs.ndim == 2 else (weights[:, None] @ terms)[:, 0])
+    if params.b_factor_ang2.any():
+        ctf *= np.exp(params.b_factor_ang2[:, None] * (-k2 / 4))
+    return (ctf * params.scale[:, None]).astype(np.float32)

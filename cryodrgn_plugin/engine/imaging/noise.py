@@ -1,10 +1,10 @@
 """The noise of each optics group, shell by shell, from the background outside the particle circle.
 
-The background is a piece of noise seen through a mask, and what is trained on is noise seen through the soft window, both
-with the background mean taken off. Each mixes shells linearly: the expected power of masked noise is K P, where P is the
-power per coefficient of the unmasked noise and K follows from the transform of the mask. The measured power of the
-background is unmixed by its K, and mixed again by that of the window, which gives the variance of the coefficients that
-the engine sees (the pseudo-spectrum method of Hivon et al. 2002, ApJ 567, 2).
+The background is a piece of noise seen through a mask, and what is trained on is noise seen through the soft window,
+both with the background mean taken off. Each mixes shells linearly: the expected power of masked noise is K P, where P
+is the power per coefficient of the unmasked noise and K follows from the transform of the mask. The measured power of
+the background is unmixed by its K, and mixed again by that of the window, which gives the variance of the coefficients
+that the engine sees (the pseudo-spectrum method of Hivon et al. 2002, ApJ 567, 2).
 """
 
 from dataclasses import dataclass
@@ -91,7 +91,7 @@ def spectral_power(dataset: "ParticleDataset", seed: int = 0, epsilon: float = 1
 
 
 def background_mask(box: int, radius: float) -> np.ndarray:
-    """(D, D) float32. 1 outside the circle of `radius` (fraction of half the box), falling softly to 0 inside and at the box edge."""
+    """(D, D) float32. 1 outside a circle of `radius` (a fraction of half the box), softly 0 inside and at the rim."""
     r = radius_grid(box)
     rim = np.clip((r - min(radius, 1.0)) / 0.1, 0, 1)
     axis = np.arange(box)
@@ -112,8 +112,8 @@ def shell_mixing(box: int, radius: float, through: str) -> np.ndarray:
 
     Returns
     -------
-    (R, R) float64, R shells up to the corner of the transform; [r, s] is the mean power of a coefficient of shell r when
-    coefficients of shell s have unit power.
+    (R, R) float64, R shells up to the corner of the transform; [r, s] is the mean power of a coefficient of shell r
+    when coefficients of shell s have unit power.
     """
     mask = background_mask(box, radius) if through == "background" else soft_window(box, radius)
     outside = background(box, radius)
@@ -136,7 +136,7 @@ def shell_mixing(box: int, radius: float, through: str) -> np.ndarray:
 
 
 def unmix(power: np.ndarray, mixing: np.ndarray) -> np.ndarray:
-    """(R,) power of the unmasked noise, whose mixture is `power` (R,). Stays positive and smooth by correcting in ratios."""
+    """(R,) power of the unmasked noise, given its mixture `power` (R,); correcting in ratios keeps it positive."""
     estimate = power / mixing.sum(1)
     for _ in range(_UNMIXING_STEPS):
         estimate = estimate * power / (mixing @ estimate)

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.fft
 
 FLAT_BACKGROUND = 0.25
-"""Background whose standard deviation is below this share of that inside the particle circle holds no noise to scale by."""
+"""Background with a standard deviation below this share of that inside the circle holds no noise to scale by."""
 
 
 def radius_grid(box: int) -> np.ndarray:
@@ -56,7 +56,7 @@ def fourier_crop(images: np.ndarray, box: int) -> np.ndarray:
     cropped[:, :half, :half] = full[:, :half, :half]
     cropped[:, half + 1 :, :half] = full[:, d - half + 1 :, :half]
     if d % 2:
-        # Both origins are at the middle pixel, which for odd d is half a pixel of the old grid off the middle of the box.
+        # Both origins are at the middle pixel, which for odd d is half an old pixel off the middle of the box.
         ramp = np.exp(1j * np.pi * np.fft.fftfreq(box, 1 / box) * (2 * (d // 2) / d - 1))
         cropped *= (ramp[:, None] * ramp[None, : half + 1]).astype(np.complex64)
     return scipy.fft.irfft2(cropped * np.float32((box / d) ** 2), s=(box, box))

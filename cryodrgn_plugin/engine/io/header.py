@@ -23,7 +23,7 @@ assert _HEADER.itemsize == HEADER_BYTES
 
 @dataclass(frozen=True)
 class MrcHeader:
-    """What is needed to read one file: (nz, ny, nx), the number type on disk, where the data begin, and the pixel size."""
+    """What is needed to read one file: (nz, ny, nx), the number type on disk, where data begin, and the pixel size."""
 
     shape: tuple[int, int, int]
     dtype: np.dtype
@@ -40,7 +40,8 @@ def read_header(path: str | os.PathLike) -> MrcHeader:
 
     Raises
     ------
-    DataError : the file is absent, not MRC, has a number type that is not supported, or is shorter than its header says.
+    DataError : the file is absent, not MRC, has a number type that is not supported, or is shorter than its header
+        says.
     """
     try:
         with open(path, "rb") as file:
@@ -56,7 +57,9 @@ def read_header(path: str | os.PathLike) -> MrcHeader:
     if min(shape) < 1 or max(shape) > 10**8 or not 0 <= mode <= 101:
         raise DataError(f"{path}: is not an MRC file (its header gives a size of {' × '.join(map(str, shape[::-1]))}).")
     if mode not in _DTYPES:
-        raise DataError(f"{path}: has MRC mode {mode}; modes 0, 1, 2, 6 and 12 are read. Convert it to mode 2 (float32).")
+        raise DataError(
+            f"{path}: has MRC mode {mode}; modes 0, 1, 2, 6 and 12 are read. Convert it to mode 2 (float32)."
+        )
     dtype = np.dtype(order + _DTYPES[mode])
     offset = HEADER_BYTES + max(0, int(header["extra_bytes"]))
     complete = (size - offset) // (shape[1] * shape[2] * dtype.itemsize)

@@ -1,8 +1,8 @@
 """A RELION particle table, old (one table) or new (optics groups), behind one set of accessors.
 
 Every original column and the row order are kept in `frame`, so that what goes back to RELION has lost nothing; what the
-engine needs (angles, origins in angstrom, CTF, pixel size, box) is offered in the engine's units, whichever way the file
-states it. Numbers are checked when asked for: a bad entry is named by row and column.
+engine needs (angles, origins in angstrom, CTF, pixel size, box) is offered in the engine's units, whichever way the
+file states it. Numbers are checked when asked for: a bad entry is named by row and column.
 """
 
 import os
@@ -18,12 +18,14 @@ from ..imaging.ctf import CtfParams
 from .star import read_star
 
 EULER = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
-_CTF_NEEDED = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast")
+_CTF_NEEDED = (
+    "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ParticleTable:
-    """The particles of one star file. Accessors raise DataError naming the column, and the row where one is at fault."""
+    """The particles of one star file. Accessors raise DataError naming the column and the row at fault."""
 
     path: Path
     frame: pd.DataFrame
@@ -86,7 +88,9 @@ class ParticleTable:
             sizes = self.numbers("rlnDetectorPixelSize") * 1e4 / self.numbers("rlnMagnification")
         bad = np.flatnonzero(~(np.isfinite(sizes) & (sizes > 0)))
         if len(bad):
-            raise DataError(f"{self.path}: the pixel size of row {bad[0] + 1:,} is {sizes[bad[0]]}; it must be positive.")
+            raise DataError(
+                f"{self.path}: the pixel size of row {bad[0] + 1:,} is {sizes[bad[0]]}; it must be positive."
+            )
         return sizes
 
     @cached_property
@@ -143,7 +147,9 @@ class ParticleTable:
         if name in self.frame:
             return self.frame[name]
         if self.optics is None:
-            raise DataError(f"{self.path}: the column {name} is missing. Add it, or export the particles again with it.")
+            raise DataError(
+                f"{self.path}: the column {name} is missing. Add it, or export the particles again with it."
+            )
         if name not in self.optics:
             raise DataError(
                 f"{self.path}: the column {name} is missing, from the particle table and from the optics table. "
@@ -178,7 +184,9 @@ class ParticleTable:
 
     def _optics_column(self, name: str) -> pd.Series:
         if name not in self.optics:
-            raise DataError(f"{self.path}: the optics table has no column {name}. Export the particles again from RELION.")
+            raise DataError(
+                f"{self.path}: the optics table has no column {name}. Export the particles again from RELION."
+            )
         return self.optics[name]
 
 

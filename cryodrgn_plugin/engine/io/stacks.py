@@ -31,7 +31,9 @@ class StackReader:
     DataError : a stack is absent, cut off, not square, or has fewer images than are named.
     """
 
-    def __init__(self, image_names: Sequence[str], folders: Sequence[str | os.PathLike] = (".",), source: str = "") -> None:
+    def __init__(
+        self, image_names: Sequence[str], folders: Sequence[str | os.PathLike] = (".",), source: str = ""
+    ) -> None:
         self.source = source
         self._slices, self._stacks, names = _parse(image_names, source)
         self.paths = _locate(names, [Path(folder) for folder in folders], source)
@@ -83,7 +85,9 @@ class StackReader:
             while done < len(wanted):
                 got = os.preadv(file, [wanted[done:]], start + done)
                 if got == 0:
-                    raise DataError(f"{self.paths[stack]}: was cut off while it was being read. Copy or extract it again.")
+                    raise DataError(
+                        f"{self.paths[stack]}: was cut off while it was being read. Copy or extract it again."
+                    )
                 done += got
         return values
 
@@ -117,12 +121,14 @@ class StackReader:
             row = beyond[0]
             stack = self._stacks[row]
             raise DataError(
-                f"{self.source}: row {row + 1:,} names image {self._slices[row] + 1:,} of {self.paths[stack]}, which holds "
-                f"{sizes[stack]:,} ({len(beyond):,} such rows). Star file and stack do not belong together."
+                f"{self.source}: row {row + 1:,} names image {self._slices[row] + 1:,} of {self.paths[stack]}, which "
+                f"holds {sizes[stack]:,} ({len(beyond):,} such rows). Star file and stack do not belong together."
             )
         for path, header in zip(self.paths, self.headers, strict=True):
             if header.shape[1] != header.shape[2]:
-                raise DataError(f"{path}: its images are {header.shape[2]} × {header.shape[1]} pixels; they must be square.")
+                raise DataError(
+                    f"{path}: its images are {header.shape[2]} × {header.shape[1]} pixels; they must be square."
+                )
 
 
 def _parse(image_names: Sequence[str], source: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -135,7 +141,9 @@ def _parse(image_names: Sequence[str], source: str) -> tuple[np.ndarray, np.ndar
         if not at:
             number, stack = "1", str(name)
         if not number.isdigit() or int(number) < 1 or not stack:
-            raise DataError(f"{source}: row {row + 1:,} has rlnImageName {name!r}; it must be number@stack, counted from 1.")
+            raise DataError(
+                f"{source}: row {row + 1:,} has rlnImageName {name!r}; it must be number@stack, counted from 1."
+            )
         slices[row] = int(number) - 1
         stacks[row] = known.setdefault(stack, len(known))
     return slices, stacks, list(known)
@@ -159,8 +167,8 @@ def _locate(names: list[str], folders: list[Path], source: str) -> list[Path]:
     if absent:
         looked = ", ".join(dict.fromkeys(str(folder.absolute()) for folder in folders))
         raise DataError(
-            f"{source}: {len(absent):,} of {len(names):,} image stacks are absent, the first is {absent[0]} (looked in {looked}). "
-            "Set root to the project folder that the paths are relative to."
+            f"{source}: {len(absent):,} of {len(names):,} image stacks are absent, the first is {absent[0]} "
+            f"(looked in {looked}). Set root to the project folder that the paths are relative to."
         )
     return found
 
@@ -170,5 +178,3 @@ def _runs(stacks: np.ndarray, slices: np.ndarray) -> list[slice]:
     breaks = np.flatnonzero((np.diff(stacks) != 0) | (np.diff(slices) != 1)) + 1
     edges = [0, *breaks.tolist(), len(stacks)]
     return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
-
-

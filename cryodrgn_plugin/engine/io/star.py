@@ -176,7 +176,8 @@ def _check_width(path: Path, name: str, columns: list[str], text: bytes) -> None
     found = len(_tokens(first))
     if found != len(columns):
         raise DataError(
-            f"{path}: row 1 of data_{name} has {found} values for {len(columns)} columns. The file is damaged or cut off."
+            f"{path}: row 1 of data_{name} has {found} values for {len(columns)} columns. "
+            "The file is damaged or cut off."
         )
 
 

@@ -16,7 +16,7 @@ _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOT
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path whose content takes the place of `path` when the block succeeds; after a failure `path` is as it was.
+    """A temporary path whose content replaces `path` when the block succeeds; a failure leaves `path` as it was.
 
     Raises DataError when the disk is full or the folder cannot be written.
     """
@@ -33,11 +33,13 @@ def explained(path: str | os.PathLike) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise DataError(
-                f"{path}: there is no space to write it ({_free_mb(path):,.0f} MB free on its disk, or a quota or size limit). "
-                "Free some space or choose another disk; files that were there before are untouched."
+                f"{path}: there is no space to write it ({_free_mb(path):,.0f} MB free on its disk, or a quota "
+                "or size limit). Free some space or choose another disk; files that were there before are untouched."
             ) from error
         if error.errno in _NOT_ALLOWED:
-            raise DataError(f"{path}: cannot be written ({error.strerror}). Check the folder and its permissions.") from error
+            raise DataError(
+                f"{path}: cannot be written ({error.strerror}). Check the folder and its permissions."
+            ) from error
         raise
 
 
