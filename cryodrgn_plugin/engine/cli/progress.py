@@ -4,21 +4,26 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..progress import PlainReporter, figures
+from ..progress import PlainReporter, Reporter, figures
 from ..run import Run
 
 
 @contextmanager
 def shown(run: Run) -> Iterator[None]:
     """Show the run's progress while the block runs: bars on a terminal, plain lines elsewhere."""
-    if not sys.stdout.isatty():
-        run.reporter = PlainReporter()
-        yield
-        return
-    with _bars() as bars:
-        run.reporter = BarReporter(bars)
+    with reporter() as run.reporter:
         yield
     run.reporter = PlainReporter()
+
+
+@contextmanager
+def reporter() -> Iterator[Reporter]:
+    """What shows progress here: bars on a terminal, plain lines elsewhere."""
+    if not sys.stdout.isatty():
+        yield PlainReporter()
+        return
+    with _bars() as bars:
+        yield BarReporter(bars)
 
 
 class BarReporter:

@@ -4,6 +4,7 @@
 """
 
 import argparse
+from collections.abc import Collection
 from typing import Any
 
 from ..config import RECIPES, setting, setting_names
@@ -24,8 +25,8 @@ GIVEN_ELSEWHERE = ("particles", "recipe")
 _PREFIX = "setting "
 
 
-def add_settings(parser: argparse.ArgumentParser) -> None:
-    """One option per setting, grouped by section, and --set."""
+def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
+    """One option per setting (or per setting in `names`), grouped by section, and --set."""
     parser.add_argument(
         "--set",
         action="append",
@@ -35,7 +36,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
     groups: dict[str, Any] = {}
     for name in setting_names():
-        if name in GIVEN_ELSEWHERE:
+        if name in GIVEN_ELSEWHERE or (names is not None and name not in names):
             continue
         section = name.rpartition(".")[0]
         if section not in groups:

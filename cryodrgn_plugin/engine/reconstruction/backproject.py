@@ -3,7 +3,7 @@
 The sums and their solution are in `accumulator`; here images are read, once, and shared out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,7 @@ def accumulate(
     noise: NoiseModel | None = None,
     labels: np.ndarray | None = None,
     padding: float = 2.0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Accumulator]:
     """Read the particles once and sum them into one accumulator per label.
 
@@ -50,6 +51,7 @@ def accumulate(
     dataset : ParticleDataset with poses.
     index : (n,) particles to use, default all; `weights` (n,) and `labels` (n,) ints from 0 go with it.
     noise : variance per optics group and shell; None weights all coefficients alike.
+    progress : told (particles done, particles in all) after each batch.
     """
     dataset.require_poses()
     chosen = np.arange(dataset.n) if index is None else np.asarray(index)
@@ -58,22 +60,26 @@ def accumulate(
     labels = np.zeros(len(chosen), dtype=np.int64) if labels is None else np.asarray(labels)
     weights = np.ones(len(chosen), dtype=np.float32) if weights is None else np.asarray(weights, dtype=np.float32)
     sums = [Accumulator(dataset.lattice, padding) for _ in range(int(labels.max()) + 1)]
-    at = 0
+    multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows[chosen]]
+    done = 0
     for batch in BatchLoader(dataset.subset(chosen), BATCH, shuffle=False).iterate(0):
-        here = slice(at, at + len(batch.index))
-        at = here.stop
+        here = slice(done, done + len(batch))
+        done = here.stop
         spectra = centred(batch)
         variance = None if noise is None else noise.per_coefficient(dataset.lattice, batch.group)
-        for label, total in enumerate(sums):
-            own = np.flatnonzero(labels[here] == label)
+        for label, is_multiplied in np.ndindex(len(sums), 2):
+            own = np.flatnonzero((labels[here] == label) & (multiplied[here] == is_multiplied))
             if len(own):
-                total.add(
+                sums[label].add(
                     spectra[own],
                     batch.ctf[own],
                     batch.pose.rotations[own, 0],
                     weights[here][own],
                     None if variance is None else variance[own],
+                    ctf_multiplied=bool(is_multiplied),
                 )
+        if progress is not None:
+            progress(done, len(chosen))
     return sums
 
 
@@ -113,6 +119,7 @@ def half_maps(
     noise: NoiseModel | None = None,
     halves: np.ndarray | None = None,
     padding: float = 2.0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> HalfMaps:
     """Maps of two halves and of all particles, reading the images once.
 
@@ -122,7 +129,7 @@ def half_maps(
     """
     count = dataset.n if index is None else len(index)
     halves = random_halves(count, seed) if halves is None else np.asarray(halves, dtype=np.int8)
-    sums = accumulate(dataset, index, weights, noise, halves, padding)
+    sums = accumulate(dataset, index, weights, noise, halves, padding, progress)
     if len(sums) < 2 or count < 2:
         raise DataError("Half-maps need particles in both halves; one half is empty.")
     combined, maps, curve = wiener_volume(sums)

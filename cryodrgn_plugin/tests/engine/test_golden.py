@@ -1,7 +1,7 @@
 """The image model against RELION 3.1.3's own projections and reconstructions (tests/data/relion_golden).
 
-48² × 24 images at 3.2 Å of an asymmetric map: two optics groups, astigmatism, phase shifts, origins, with and without CTF and
-B-factors. The path is that of every run: star file, particle table, CTF, half-plane, images.
+48² × 24 images at 3.2 Å of an asymmetric map: two optics groups, astigmatism, phase shifts, origins, with and without
+CTF and B-factors. The path is that of every run: star file, particle table, CTF, half-plane, images.
 """
 
 import shutil
@@ -107,7 +107,8 @@ def test_the_fourier_integral_is_a_sum_over_voxels():
     lattice = HalfPlane(6, 2)
     rotation = random_matrices(1, rng)
     z, y, x = np.indices(volume.shape) - 3
-    for q, value in zip(slice_frequencies(rotation, lattice)[0], exact_slices(volume, rotation, lattice)[0], strict=True):
+    frequencies, values = slice_frequencies(rotation, lattice)[0], exact_slices(volume, rotation, lattice)[0]
+    for q, value in zip(frequencies, values, strict=True):
         slow = (volume * np.exp(-2j * np.pi * (q[0] * x + q[1] * y + q[2] * z) / 6)).sum()
         assert value == pytest.approx(slow, abs=1e-9)
 
