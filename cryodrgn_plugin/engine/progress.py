@@ -21,14 +21,21 @@ class Reporter(Protocol):
 class PlainReporter:
     """One line per step, as `epoch 3/20  loss 0.987  12 s, 48 s left`; suits log files and pipes."""
 
-    def __init__(self) -> None:
+    def __init__(self, least_interval_s: float = 1.0) -> None:
+        """`least_interval_s` between two steps of a stage that are shown; its last step always is."""
         self._clock = StageClock()
+        self._least_interval_s = least_interval_s
+        self._shown = ("", 0.0)
 
     def line(self, text: str) -> None:
         print(text, file=sys.stdout, flush=True)
 
     def step(self, stage: str, done: int, total: int, values: dict[str, float]) -> None:
         spent, left = self._clock.times(stage, done, total)
+        last_stage, last_time = self._shown
+        if stage == last_stage and done < total and time.monotonic() - last_time < self._least_interval_s:
+            return
+        self._shown = (stage, time.monotonic())
         self.line("  ".join([f"{stage} {done}/{total}", *figures(values), f"{duration(spent)}, {duration(left)} left"]))
 
 
