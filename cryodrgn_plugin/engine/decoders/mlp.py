@@ -20,7 +20,7 @@ from ..imaging.lattice import HalfPlane
 from .amplitudes import ResidualBlock
 from .base import Decoder
 from .encoding import make_waves
-from .residual_stack import residual_stack
+from .residual_stack import fused_residual_stack, residual_stack
 
 VOLUME_CHUNK = 16384
 """Coefficients evaluated at a time for a volume; keeps the activations in cache."""
@@ -35,12 +35,15 @@ class MlpDecoder(Decoder):
     box : D. Coefficients beyond the radius D/2 − 1 are zero.
     z_dim : latent dimensions; 0 is homogeneous reconstruction.
     seed : of the random features and initial weights.
+
+    `compute_dtype` is the number type of its matrix products; training sets it, and parameters stay in float32.
     """
 
     def __init__(self, config: DecoderConfig, box: int, z_dim: int, seed: int = 0):
         super().__init__()
         self.box, self.z_dim, self.radius = box, z_dim, box // 2 - 1
         self.hartley = config.output == "hartley"
+        self.compute_dtype = torch.float32
         generator = torch.Generator().manual_seed(seed)
         self.register_buffer("waves", make_waves(config.encoding, box, generator))
         self.register_buffer("profile", torch.ones(box // 2 + 1))
@@ -103,7 +106,11 @@ class MlpDecoder(Decoder):
     def _network(self, features: Tensor, shift: Tensor) -> Tensor:
         """(B, N, 2W) features and the (B, H) share of z in the first layer → (B, N) or (B, N, 2), in the type of `shift`."""
         layers = [(block.linear.weight, block.linear.bias) for block in self.blocks]
-        out = residual_stack(features, self.first.weight, shift, layers, self.head.weight, self.head.bias)
+        parameters = (self.first.weight, shift, layers, self.head.weight, self.head.bias)
+        if features.requires_grad or shift.dtype != torch.float32:
+            out = residual_stack(features, *parameters)
+        else:
+            out = fused_residual_stack(features.to(self.compute_dtype), *parameters)
         return out.squeeze(-1) if self.hartley else out
 
     @torch.no_grad()

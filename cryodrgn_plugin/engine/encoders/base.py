@@ -1,0 +1,42 @@
+"""What an encoder is: images → a Gaussian posterior of z for each."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..data.batch import ImageBatch
+
+
+@dataclass(frozen=True)
+class LatentPosterior:
+    """q(z | image): independent normal distributions with `mean` and `log_var`, both (B, Z)."""
+
+    mean: Tensor
+    log_var: Tensor
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """One draw per image, (B, Z), differentiable in mean and variance; noise comes from a CPU generator."""
+        noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype).to(self.mean.device)
+        return self.mean + noise * torch.exp(0.5 * self.log_var)
+
+    def divergence(self) -> Tensor:
+        """(B,) Kullback–Leibler divergence from the standard normal prior."""
+        return 0.5 * (self.log_var.exp() + self.mean**2 - 1 - self.log_var).sum(-1)
+
+
+class Encoder(nn.Module):
+    """z of images."""
+
+    z_dim: int
+    generalizes: bool
+    """Whether it can place a particle that it was not trained on."""
+
+    @abstractmethod
+    def encode(self, batch: ImageBatch) -> LatentPosterior:
+        """The posterior of each image of a batch of tensors whose shifts are undone (`ImageFormation.centred`)."""
+
+    def sparse_parameters(self) -> list[nn.Parameter]:
+        """Parameters whose gradients are sparse."""
+        return []

@@ -1,0 +1,31 @@
+"""The latent table: every particle has its own free z (autodecoder), fitted with the decoder and read by nobody."""
+
+import torch
+from torch import nn
+
+from ..data.batch import ImageBatch
+from .base import Encoder, LatentPosterior
+
+INITIAL_LOG_VARIANCE = -4.0
+"""Posteriors start narrow, so that the first gradients of z are not drowned in sampling noise."""
+
+
+class LatentTable(Encoder):
+    """Mean and log-variance of z for each of `n` particles, addressed by `batch.index`; gradients touch only the rows used."""
+
+    generalizes = False
+
+    def __init__(self, n: int, z_dim: int):
+        super().__init__()
+        self.z_dim = z_dim
+        self.mean = nn.Embedding(n, z_dim, sparse=True)
+        self.log_var = nn.Embedding(n, z_dim, sparse=True)
+        nn.init.normal_(self.mean.weight, std=0.1)
+        nn.init.constant_(self.log_var.weight, INITIAL_LOG_VARIANCE)
+
+    def encode(self, batch: ImageBatch) -> LatentPosterior:
+        index = batch.index.to(torch.int64)
+        return LatentPosterior(self.mean(index), self.log_var(index))
+
+    def sparse_parameters(self) -> list[nn.Parameter]:
+        return [self.mean.weight, self.log_var.weight]

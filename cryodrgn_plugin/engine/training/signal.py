@@ -1,0 +1,36 @@
+"""How strong the signal is in each shell: what brings a network's outputs and a sampler's choices to units of one."""
+
+import numpy as np
+
+from ..data.dataset import ParticleDataset
+from ..imaging.noise import NoiseModel
+
+SAMPLE = 1000
+"""Images looked at."""
+LOWEST_SSNR = 0.01
+"""Signal-to-noise ratio below which a shell's signal cannot be told from errors of the noise estimate."""
+
+
+def signal_amplitude(dataset: ParticleDataset, noise: NoiseModel, seed: int = 0) -> np.ndarray:
+    """Root mean square of the Fourier coefficients of the volume in each shell, in the grey scale of the images.
+
+    The data's power minus the noise, divided by the mean CTF², from a sample of images; where nothing is left above the noise,
+    the amplitude at a ratio of `LOWEST_SSNR`.
+
+    Returns
+    -------
+    (n_shells,) float32, positive.
+    """
+    rng = np.random.default_rng([seed, 1])
+    chosen = np.sort(rng.choice(dataset.n, min(dataset.n, SAMPLE), replace=False))
+    lattice = dataset.lattice
+    signal, transfer, background = np.zeros(lattice.size), np.zeros(lattice.size), np.zeros(lattice.size)
+    for start in range(0, len(chosen), 100):
+        batch = dataset.batch(chosen[start : start + 100])
+        sigma2 = noise.per_coefficient(lattice, batch.group)
+        signal += (np.abs(batch.spectra) ** 2 - sigma2).sum(0, dtype=np.float64)
+        background += sigma2.sum(0, dtype=np.float64)
+        transfer += (batch.ctf**2).sum(0, dtype=np.float64)
+    shells = [lattice.shell_mean(values) for values in (signal, background, transfer)]
+    power = np.maximum(shells[0], LOWEST_SSNR * shells[1]) / np.maximum(shells[2], 1e-3 * len(chosen))
+    return np.sqrt(power).astype(np.float32)

@@ -1,0 +1,181 @@
+"""The neural recipes: a decoder and an encoder trained end to end on the images.
+
+"cryodrgn" is the coordinate network (zhong_thesis_cryodrgn 4.2.1, 4.4.5) with a whitened likelihood; "paper" the structural basis
+with eq. 4 and the spectral normalisation of eq. 5 of sparse_fourier_backpropagation. Either decoder without a latent is a
+homogeneous reconstruction.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from ..config import RunConfig
+from ..data.dataset import ParticleDataset
+from ..data.loader import BatchLoader
+from ..decoders.base import Decoder
+from ..decoders.basis import BasisDecoder
+from ..decoders.mlp import MlpDecoder
+from ..decoders.normalized import SpectrallyNormalized
+from ..encoders.base import Encoder
+from ..encoders.mlp import MlpEncoder
+from ..encoders.table import LatentTable
+from ..errors import ConfigError
+from ..imaging.formation import ImageFormation
+from ..imaging.noise import NoiseModel, estimate_noise, spectral_power
+from ..run import Run
+from .model_file import build_decoder, save_model
+from .objective import VaeObjective
+from .optimizers import keep_touched_rows
+from .points import PointSampler
+from .precision import autocast, pick_device, pick_dtype
+from .schedule import prior_weight
+from .signal import signal_amplitude
+from .trainer import Trainer
+
+HELD_OUT_SHARE = 0.05
+LARGEST_HELD_OUT = 1000
+FEWEST_TO_HOLD_OUT = 200
+"""Smaller sets are trained on whole."""
+INITIAL_BASES = 0.01
+"""Size of the random bases at the start, in units of the data's spectral amplitude."""
+
+
+@dataclass(frozen=True)
+class VaeFit:
+    """A trained model. `z` (N, Z) and `uncertainty` (N,), its root mean posterior variance, in dataset order; None without latent."""
+
+    decoder: Decoder
+    encoder: Encoder | None
+    z: np.ndarray | None
+    uncertainty: np.ndarray | None
+
+
+def fit_vae(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> VaeFit:
+    """Train the decoder and encoder of `config` on `dataset`; leaves metrics, checkpoints, latents.npz and model.pt in `run`.
+
+    Raises
+    ------
+    ConfigError : settings that contradict each other.
+    DataError : no poses, or a loss that is not a number.
+    Stopped : a signal came; the run can be resumed.
+    """
+    _require_consistent(config)
+    dataset.require_poses()
+    device = pick_device(config.device)
+    dtype = pick_dtype(config.training.precision, device)
+    torch.manual_seed(config.seed)
+    noise = estimate_noise(dataset, config.seed)
+    objective = make_objective(config, dataset, noise, device, dtype)
+    training, held_out = _split(dataset, config)
+    batch = config.training.batch_size
+    trainer = Trainer(
+        run,
+        objective,
+        BatchLoader(training, batch, seed=config.seed),
+        BatchLoader(held_out, batch, shuffle=False) if held_out else None,
+        config.training,
+        beta=partial(prior_weight, config.training, config.z_dim),
+        seed=config.seed,
+        device=device,
+        sparse=_sparse_parameters(objective, config),
+    )
+    run.log(f"Training {config.decoder.kind} decoder on {training.n:,} particles, {device}, {str(dtype)[6:]}.")
+    trainer.fit(resume)
+    run.note(loader_wait_seconds=round(trainer.loader.wait_seconds, 3))
+    return _finish(run, config, dataset, objective, device)
+
+
+def make_objective(
+    config: RunConfig, dataset: ParticleDataset, noise: NoiseModel, device: torch.device, dtype: torch.dtype
+) -> VaeObjective:
+    """The loss of `config` with untrained decoder and encoder, on `device`."""
+    lattice = dataset.lattice
+    sigma2 = noise.per_coefficient(lattice, np.arange(len(noise.sigma2)))
+    decoder, precision, sampler = build_decoder(config, dataset.box), 1 / sigma2, None
+    if isinstance(decoder, MlpDecoder):
+        amplitude = signal_amplitude(dataset, noise, config.seed)
+        decoder.profile[: len(amplitude)] = torch.from_numpy(amplitude)
+        decoder.profile[len(amplitude) :] = float(amplitude[-1])
+        decoder.compute_dtype = dtype
+        if config.training.points < 1:
+            expected = torch.from_numpy(amplitude[lattice.shells] / np.sqrt(sigma2))
+            sampler = PointSampler(expected.to(device), config.training.points)
+    elif isinstance(decoder, BasisDecoder):
+        decoder.randomize(torch.Generator().manual_seed(config.seed), INITIAL_BASES)
+        decoder = SpectrallyNormalized(decoder, np.sqrt(spectral_power(dataset, config.seed)))
+        # Eq. 4 with 1 − λ in proportion to σ̄² gives every shell the same weight; the constant makes pure noise cost about one.
+        precision = np.full_like(sigma2, 1 / sigma2.mean())
+    return VaeObjective(
+        decoder,
+        _make_encoder(config, dataset.n, sigma2),
+        ImageFormation(lattice, dataset.pixel_size_ang, device),
+        torch.from_numpy(precision.astype(np.float32)).to(device),
+        ctf_weight=config.decoder.kind == "basis",
+        sampler=sampler,
+        encoder_context=partial(autocast, device, dtype),
+    ).to(device)
+
+
+@torch.no_grad()
+def infer_latents(objective: VaeObjective, dataset: ParticleDataset, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean (N, Z) and root mean posterior variance (N,) of every particle, in dataset order."""
+    objective.eval()
+    means, deviations = [], []
+    for batch in BatchLoader(dataset, 256, shuffle=False).iterate(0):
+        posterior = objective.posterior(objective.centred(batch.torch(device)))
+        means.append(posterior.mean.cpu().numpy())
+        deviations.append(posterior.log_var.exp().mean(1).sqrt().cpu().numpy())
+    return np.concatenate(means), np.concatenate(deviations)
+
+
+def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, objective: VaeObjective, device: torch.device) -> VaeFit:
+    """Latents of all particles, and the decoder in the data's grey scale, written to the run."""
+    z = uncertainty = None
+    if objective.encoder is not None:
+        z, uncertainty = infer_latents(objective, dataset, device)
+        run.save_latents(z, uncertainty=uncertainty, rows=dataset.rows)
+    decoder = objective.decoder
+    if isinstance(decoder, SpectrallyNormalized):
+        decoder = decoder.baked()
+    save_model(run.model_file, config, decoder, objective.encoder, dataset.pixel_size_ang)
+    return VaeFit(decoder, objective.encoder, z, uncertainty)
+
+
+def _require_consistent(config: RunConfig) -> None:
+    if config.encoder.kind == "table" and config.training.early_stop:
+        raise ConfigError("training.early_stop needs held-out particles, which encoder.kind = table cannot place; set it to 0.")
+    if config.training.points < 1 and config.decoder.kind != "mlp":
+        raise ConfigError(f"training.points is {config.training.points}; only decoder.kind = mlp can use a part of the points.")
+    if config.training.sparse and config.decoder.kind != "basis":
+        raise ConfigError("training.sparse is for decoder.kind = basis; the coordinate network has no volumes.")
+
+
+def _make_encoder(config: RunConfig, particles: int, sigma2: np.ndarray) -> Encoder | None:
+    if not config.z_dim:
+        return None
+    if config.encoder.kind == "table":
+        return LatentTable(particles, config.z_dim)
+    # Real and imaginary parts each carry half of the noise variance.
+    return MlpEncoder(config.encoder, torch.from_numpy(np.sqrt(2 / sigma2.mean(0))), config.z_dim)
+
+
+def _sparse_parameters(objective: VaeObjective, config: RunConfig) -> list[torch.nn.Parameter]:
+    sparse = objective.encoder.sparse_parameters() if objective.encoder else []
+    if config.training.sparse:
+        volumes = objective.decoder.inner.coefs
+        keep_touched_rows(volumes)
+        sparse = [*sparse, volumes]
+    return sparse
+
+
+def _split(dataset: ParticleDataset, config: RunConfig) -> tuple[ParticleDataset, ParticleDataset | None]:
+    """Training and held-out particles; nothing is held out of small sets, or from a latent table."""
+    table = config.z_dim > 0 and config.encoder.kind == "table"
+    if table or dataset.n < FEWEST_TO_HOLD_OUT:
+        return dataset, None
+    held = np.zeros(dataset.n, dtype=bool)
+    count = min(round(HELD_OUT_SHARE * dataset.n), LARGEST_HELD_OUT)
+    held[np.random.default_rng([config.seed, 2]).choice(dataset.n, count, replace=False)] = True
+    return dataset.subset(~held), dataset.subset(held)
