@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     for note in dataset.notes:
         print(note)
     with reporter() as shown:
-        result = reconstruct(dataset, args.mask, args.halves, config.seed, in_tenths(shown, "particles"))
+        result = reconstruct(dataset, args.mask, args.halves, config.seed, in_tenths(shown, "reconstruct"))
     write_reconstruction(result, Path(args.out))
     pixel = f"{result.box}³ voxels of {result.pixel_size_ang:.4g} Å"
     print(f"{result.n_particles:,} particles, {pixel}, halves: {result.halves_from}")
@@ -76,6 +76,6 @@ def in_tenths(shown: Reporter, stage: str) -> Callable[[int, int], None]:
         nonlocal told
         if 10 * done // total > told:
             told = 10 * done // total
-            shown.step(stage, done, total, {})
+            shown.step(stage, told, 10, {"particles": done})
 
     return progress

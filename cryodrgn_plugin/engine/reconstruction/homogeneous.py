@@ -15,6 +15,7 @@ from ..data.dataset import ParticleDataset
 from ..errors import ConfigError, DataError
 from ..imaging.noise import estimate_noise
 from ..io.mrc import read_map, write_map
+from ..io.writing import replacing
 from .backproject import half_maps
 from .fsc import FscCurves, fsc_area, fsc_corrected, resolution, shell_frequencies
 from .masks import mask_from_map, spherical_mask
@@ -115,7 +116,8 @@ def write_reconstruction(result: Reconstruction, folder: Path) -> dict[str, str]
         "halves": result.halves_from,
         "files": files,
     }
-    (folder / "reconstruction.json").write_text(json.dumps(summary, indent=2) + "\n")
+    with replacing(folder / "reconstruction.json") as temporary:
+        temporary.write_text(json.dumps(summary, indent=2) + "\n")
     return {**files, "summary": "reconstruction.json"}
 
 
@@ -148,7 +150,7 @@ def _fitting_mask(path: str, box: int) -> np.ndarray:
 def _write_curves(result: Reconstruction, path: Path) -> None:
     curves = result.curves
     freqs = shell_frequencies(result.box, result.pixel_size_ang)
-    with open(path, "w", newline="") as file:
+    with replacing(path) as temporary, open(temporary, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["shell", "frequency_per_ang", "corrected", "masked", "unmasked", "randomised"])
         rows = zip(freqs, curves.corrected, curves.masked, curves.unmasked, curves.randomised, strict=True)
@@ -184,4 +186,5 @@ def _plot_curves(result: Reconstruction, path: Path) -> None:
     axes.set_xlabel("spatial frequency (1/Å)")
     axes.set_title(f"{result.n_particles:,} particles, two halves", fontsize=10)
     axes.legend(frameon=False, fontsize=9)
-    figure.savefig(path, dpi=150)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")
