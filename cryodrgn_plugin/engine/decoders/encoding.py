@@ -1,7 +1,8 @@
 """Positional encodings: the sines and cosines through which the coordinate network sees a spatial frequency.
 
-A wave exp(2πi k·r) over frequencies k is what a point at r contributes to a Fourier transform, so every encoding is a fixed set of
-points r, in units of the box. With q = k/D in [−0.5, 0.5]³ the features are cos(w·q) and sin(w·q), where w = 2π r D.
+A wave exp(2πi k·r) over frequencies k is what a point at r contributes to a Fourier transform, so every encoding is a
+fixed set of points r, in units of the box. With q = k/D in [−0.5, 0.5]³ the features are cos(w·q) and sin(w·q), where
+w = 2π r D.
 """
 
 import math
@@ -16,7 +17,9 @@ GAUSSIAN_SPREAD = 0.5
 
 
 def gaussian_waves(box: int, generator: torch.Generator) -> Tensor:
-    """Random Fourier features (thesis 3.1.1, after Tancik et al.): 3·D/2 wave vectors from a normal distribution, (W, 3)."""
+    """Random Fourier features (thesis 3.1.1, after Tancik et al.): 3·D/2 wave vectors from a normal distribution, (W,
+    3).
+    """
     return torch.randn(3 * (box // 2), 3, generator=generator) * (GAUSSIAN_SPREAD * box / 2)
 
 

@@ -2,11 +2,11 @@
 
     V_z(k) = profile(|k|) · MLP(encoding(k / D), z)
 
-Source: zhong_thesis_cryodrgn 3.1.1, 4.2.1. Three things make it cheap. z enters once per image, through its own columns of the
-first layer. The phases of the encoding on a slice are one product of the (kx, ky) lattice with the two rotated axes. And one
-of each pair of coefficients V(k), V(−k) is enough: the network is asked on the half of space whose first non-zero coordinate is
-positive, the other half is the complex conjugate. `profile` is the expected amplitude per shell, so that the network works in
-units of one.
+Source: zhong_thesis_cryodrgn 3.1.1, 4.2.1. Three things make it cheap. z enters once per image, through its own
+columns of the first layer. The phases of the encoding on a slice are one product of the (kx, ky) lattice with the two
+rotated axes. And one of each pair of coefficients V(k), V(−k) is enough: the network is asked on the half of space
+whose first non-zero coordinate is positive, the other half is the complex conjugate. `profile` is the expected
+amplitude per shell, so that the network works in units of one.
 """
 
 import math
@@ -31,7 +31,8 @@ class MlpDecoder(Decoder):
 
     Parameters
     ----------
-    config : layers, width, encoding and output ("hartley": one real value per coefficient; "complex": two, at half the work).
+    config : layers, width, encoding and output ("hartley": one real value per coefficient; "complex": two, at half the
+        work).
     box : D. Coefficients beyond the radius D/2 − 1 are zero.
     z_dim : latent dimensions; 0 is homogeneous reconstruction.
     seed : of the random features and initial weights.
@@ -86,7 +87,9 @@ class MlpDecoder(Decoder):
         return self._values(z, coordinates, phases)
 
     def _values(self, z: Tensor | None, coordinates: Tensor, phases: Tensor) -> Tensor:
-        """V_z at (B, P, F, 3) `coordinates` in 1/(box · pixel), whose encodings have (B, P, F, W) `phases`; (B, P, F) complex."""
+        """V_z at (B, P, F, 3) `coordinates` in 1/(box · pixel), whose encodings have (B, P, F, W) `phases`; (B, P, F)
+        complex.
+        """
         b, p, f, w = phases.shape
         cosines, sines = torch.cos(phases), torch.sin(phases)
         shift = self.first.bias.expand(b, -1) if self.latent is None else self.latent(z) + self.first.bias
@@ -104,7 +107,9 @@ class MlpDecoder(Decoder):
         return values * amplitude.to(values.real.dtype)
 
     def _network(self, features: Tensor, shift: Tensor) -> Tensor:
-        """(B, N, 2W) features and the (B, H) share of z in the first layer → (B, N) or (B, N, 2), in the type of `shift`."""
+        """(B, N, 2W) features and the (B, H) share of z in the first layer → (B, N) or (B, N, 2), in the type of
+        `shift`.
+        """
         layers = [(block.linear.weight, block.linear.bias) for block in self.blocks]
         parameters = (self.first.weight, shift, layers, self.head.weight, self.head.bias)
         if features.requires_grad or shift.dtype != torch.float32:
@@ -141,7 +146,7 @@ def interpolate_shells(profile: Tensor, radius: Tensor) -> Tensor:
 
 
 def half_sphere_indices(box: int, radius: float) -> np.ndarray:
-    """(M, 3) int. One of each pair ±(kx, ky, kz) inside `radius`: the one whose first non-zero coordinate is positive."""
+    """(M, 3) int. One of each pair ±(kx, ky, kz) inside `radius`: its first non-zero coordinate is positive."""
     k = np.arange(-(box // 2 - 1), box // 2)
     kx, ky, kz = np.meshgrid(k[k >= 0], k, k, indexing="ij")
     index = np.stack([kx.ravel(), ky.ravel(), kz.ravel()], axis=1)

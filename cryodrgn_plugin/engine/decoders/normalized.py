@@ -1,7 +1,8 @@
 """A basis decoder whose coefficients are trained in units of the data's spectral amplitude.
 
-Fourier coefficients of images span several orders of magnitude; divided by σ̄(|k|) (sparse_fourier_backpropagation eq. 5) they are
-near one and Adam's steps suit all of them. The wrapper multiplies slices by σ̄, so the outside sees the data's grey scale.
+Fourier coefficients of images span several orders of magnitude; divided by σ̄(|k|) (sparse_fourier_backpropagation eq.
+5) they are near one and Adam's steps suit all of them. The wrapper multiplies slices by σ̄, so the outside sees the
+data's grey scale.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from .basis import BasisDecoder
 
 
 class SpectrallyNormalized(Decoder):
-    """`inner` with its coefficients divided by `amplitude` (n_shells,) on construction; `baked` multiplies them back."""
+    """`inner` with its coefficients divided by `amplitude` (n_shells,) until `baked` multiplies them back."""
 
     def __init__(self, inner: BasisDecoder, amplitude: np.ndarray):
         super().__init__()

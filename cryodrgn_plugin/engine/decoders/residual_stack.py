@@ -2,9 +2,10 @@
 
     h₀ = relu(W x + shift_b),   h_{l+1} = relu(W_l h_l + b_l + h_l),   y = W_out h_L + b_out
 
-`shift` holds the bias and the share of z of the first layer: it is the same for all points of an image, so z is projected once
-per image and not once per point. The fused form folds the skip connection into the weights (W_l + 1), works in place, keeps
-only what the backward needs and runs every product in one number type (bfloat16 on processors that have it).
+`shift` holds the bias and the share of z of the first layer: it is the same for all points of an image, so z is
+projected once per image and not once per point. The fused form folds the skip connection into the weights (W_l + 1),
+works in place, keeps only what the backward needs and runs every product in one number type (bfloat16 on processors
+that have it).
 """
 
 import torch
@@ -14,7 +15,9 @@ from torch.nn import functional
 Layers = list[tuple[Tensor, Tensor]]
 
 
-def residual_stack(features: Tensor, first: Tensor, shift: Tensor, layers: Layers, head: Tensor, head_bias: Tensor) -> Tensor:
+def residual_stack(
+    features: Tensor, first: Tensor, shift: Tensor, layers: Layers, head: Tensor, head_bias: Tensor
+) -> Tensor:
     """Values of the network; differentiable in everything.
 
     Parameters
@@ -38,7 +41,9 @@ def residual_stack(features: Tensor, first: Tensor, shift: Tensor, layers: Layer
 def fused_residual_stack(
     features: Tensor, first: Tensor, shift: Tensor, layers: Layers, head: Tensor, head_bias: Tensor
 ) -> Tensor:
-    """`residual_stack` with products in the type of `features`, which get no gradient; parameters and result keep theirs."""
+    """`residual_stack` with products in the type of `features`, which get no gradient; parameters and result keep
+    theirs.
+    """
     weights, biases = [w for w, _ in layers], [b for _, b in layers]
     return _FusedStack.apply(features, first, shift, head, head_bias, *weights, *biases)
 

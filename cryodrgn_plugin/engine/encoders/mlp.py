@@ -1,4 +1,6 @@
-"""The image encoder: a residual network that reads a centred, phase-flipped spectrum and gives the posterior of z (M1)."""
+"""The image encoder: a residual network that reads a centred, phase-flipped spectrum and gives the posterior of z
+(M1).
+"""
 
 import torch
 from torch import Tensor, nn

@@ -11,7 +11,9 @@ INITIAL_LOG_VARIANCE = -4.0
 
 
 class LatentTable(Encoder):
-    """Mean and log-variance of z for each of `n` particles, addressed by `batch.index`; gradients touch only the rows used."""
+    """Mean and log-variance of z for each of `n` particles, addressed by `batch.index`; gradients touch only the rows
+    used.
+    """
 
     generalizes = False
 

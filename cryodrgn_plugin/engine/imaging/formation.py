@@ -1,6 +1,6 @@
 """What the microscope does to a projection: it moves it and multiplies its spectrum with the CTF.
 
-    y(k) = C(k) · exp(−2πi k·s) · I(k)          s: where the particle sits, in angstrom (+x right); docs/conventions.md
+y(k) = C(k) · exp(−2πi k·s) · I(k)          s: where the particle sits, in angstrom (+x right); docs/conventions.md
 """
 
 import math

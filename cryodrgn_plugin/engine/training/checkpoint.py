@@ -1,4 +1,6 @@
-"""Checkpoints: everything a training needs to go on as if it had never stopped. Atomic, and readable with weights_only=True."""
+"""Checkpoints: everything a training needs to go on as if it had never stopped. Atomic, and readable with
+weights_only=True.
+"""
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path

@@ -34,7 +34,7 @@ def build_decoder(config: RunConfig, box: int) -> Decoder:
         return MlpDecoder(settings, box, config.z_dim, config.seed)
     if bool(settings.n_bases) != bool(config.z_dim):
         raise ConfigError(
-            f"decoder.n_bases is {settings.n_bases} and z_dim is {config.z_dim}; set both to 0 for one map, neither for many."
+            f"decoder.n_bases is {settings.n_bases} and z_dim is {config.z_dim}; for one map set both to 0."
         )
     sphere = HalfSphere(box, settings.padding, box // 2 - 1)
     return BasisDecoder(sphere, settings.n_bases, config.z_dim, settings.layers, settings.width)

@@ -2,9 +2,10 @@
 
     loss = mean over the pixels of w |y − C S V_z|²  +  β · KL(q(z | y) ‖ N(0, 1)) / pixels          z ~ q(z | y)
 
-w is 1/σ² of the noise (whitened likelihood: 1.0 is an image explained to the noise), or eq. 4 of sparse_fourier_backpropagation.
-The mean over pixels and the scaled KL are cryoDRGN's (zhong_thesis_cryodrgn eq. 3.5 as its software computes it). With several
-candidate poses the likelihood of an image is the mean over its candidates; given poses are the case of one.
+w is 1/σ² of the noise (whitened likelihood: 1.0 is an image explained to the noise), or eq. 4 of
+sparse_fourier_backpropagation. The mean over pixels and the scaled KL are cryoDRGN's (zhong_thesis_cryodrgn eq. 3.5 as
+its software computes it). With several candidate poses the likelihood of an image is the mean over its candidates;
+given poses are the case of one.
 """
 
 import dataclasses
@@ -25,7 +26,9 @@ from .points import PointSampler
 
 @dataclass(frozen=True)
 class LossTerms:
-    """Means over the batch, scalars; `total` = reconstruction + β KL / pixels. `divergence` is the KL in nats per image."""
+    """Means over the batch, scalars; `total` = reconstruction + β KL / pixels. `divergence` is the KL in nats per
+    image.
+    """
 
     total: Tensor
     reconstruction: Tensor
@@ -105,7 +108,9 @@ class VaeObjective(nn.Module):
         return self._marginal(batch.spectra, predicted, self._coefficient_weights(batch.group, batch.ctf))
 
     def _sampled_misfit(self, batch: ImageBatch, z: Tensor | None, generator: torch.Generator) -> Tensor:
-        """The misfit from a part of the coefficients, each image its own, reweighted so that the expectation is the same."""
+        """The misfit from a part of the coefficients, each image its own, reweighted so that the expectation is the
+        same.
+        """
         chosen, inverse = self.sampler.draw(batch.ctf, batch.group, generator)
         ctf = batch.ctf.gather(1, chosen)
         slices = self.decoder.slices_at(z, batch.pose.rotations, self._freqs[chosen][:, None])
@@ -117,7 +122,7 @@ class VaeObjective(nn.Module):
         return weights * ctf.square() if self._ctf_weight else weights
 
     def _marginal(self, spectra: Tensor, predicted: Tensor, weights: Tensor) -> Tensor:
-        """(B,) misfit per pixel, −2 log of the mean likelihood over the P candidates divided by the number of pixels."""
+        """(B,) misfit per pixel, −2 log of the mean likelihood over the P candidates divided by the pixels."""
         residual = torch.view_as_real(spectra[:, None] - predicted)
         squared = (residual.square().sum(-1) * weights[:, None]).sum(-1)
         candidates = squared.shape[1]

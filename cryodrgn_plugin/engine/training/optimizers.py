@@ -23,7 +23,9 @@ def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
 
 
 def keep_touched_rows(parameter: nn.Parameter) -> None:
-    """Make the gradients of `parameter` sparse: only the rows that a step touched (sparse_fourier_backpropagation 4.3)."""
+    """Make the gradients of `parameter` sparse: only the rows that a step touched (sparse_fourier_backpropagation
+    4.3).
+    """
     parameter.register_post_accumulate_grad_hook(_to_sparse)
 
 

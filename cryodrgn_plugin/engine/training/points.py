@@ -1,8 +1,8 @@
 """Which Fourier coefficients of an image a training step looks at, when it does not look at all of them (F9).
 
-Coefficients are drawn by systematic sampling: along the half-plane, sorted by |k|, the inclusion probabilities are laid end to end
-and a comb with one random offset picks exactly n of them, so every step sees all shells in proportion. A coefficient that is
-drawn counts 1/probability, which keeps the expectation of the loss and of its gradient.
+Coefficients are drawn by systematic sampling: along the half-plane, sorted by |k|, the inclusion probabilities are
+laid end to end and a comb with one random offset picks exactly n of them, so every step sees all shells in proportion.
+A coefficient that is drawn counts 1/probability, which keeps the expectation of the loss and of its gradient.
 """
 
 import torch
@@ -17,8 +17,9 @@ class PointSampler:
 
     Parameters
     ----------
-    amplitude : (G, F). Expected |signal| / σ of each coefficient at CTF = 1. The gradient that a coefficient of pure noise sends
-        is proportional to |CTF| · amplitude, the square root of its CTF² · SSNR; drawing in proportion to that has the least variance.
+    amplitude : (G, F). Expected |signal| / σ of each coefficient at CTF = 1. The gradient that a coefficient of pure
+        noise sends is proportional to |CTF| · amplitude, the square root of its CTF² · SSNR; drawing in proportion to
+        that has the least variance.
     share : of the coefficients, in (0, 1].
     """
 
@@ -39,7 +40,9 @@ class PointSampler:
     def probabilities(self, ctf: Tensor, group: Tensor) -> Tensor:
         """(B, F). Expected number of times each coefficient is drawn; they sum to n and hardly exceed one."""
         wanted = ctf.abs() * self._amplitude[group.long()]
-        wanted = (1 - UNIFORM_SHARE) * wanted / wanted.sum(1, keepdim=True).clamp(min=1e-20) + UNIFORM_SHARE / ctf.shape[1]
+        wanted = (1 - UNIFORM_SHARE) * wanted / wanted.sum(1, keepdim=True).clamp(
+            min=1e-20
+        ) + UNIFORM_SHARE / ctf.shape[1]
         probability = self.count * wanted
         for _ in range(3):
             probability = probability.clamp(max=1.0)

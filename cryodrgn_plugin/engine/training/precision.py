@@ -20,7 +20,9 @@ def pick_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"device is {name!r}; choose auto, cpu, or cuda with an index (cuda:0).")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device is {name!r}, but torch finds {torch.cuda.device_count()} GPUs here; choose auto or cpu.")
+        raise ConfigError(
+            f"device is {name!r}, but torch finds {torch.cuda.device_count()} GPUs here; choose auto or cpu."
+        )
     return device
 
 

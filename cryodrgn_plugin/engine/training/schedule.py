@@ -1,4 +1,4 @@
-"""How the learning rate and the weight of the prior change over the epochs. Time is in epochs, and may be a fraction."""
+"""How the learning rate and the weight of the prior change with the epochs done, which may be a fraction."""
 
 import math
 

@@ -14,8 +14,8 @@ LOWEST_SSNR = 0.01
 def signal_amplitude(dataset: ParticleDataset, noise: NoiseModel, seed: int = 0) -> np.ndarray:
     """Root mean square of the Fourier coefficients of the volume in each shell, in the grey scale of the images.
 
-    The data's power minus the noise, divided by the mean CTF², from a sample of images; where nothing is left above the noise,
-    the amplitude at a ratio of `LOWEST_SSNR`.
+    The data's power minus the noise, divided by the mean CTF², from a sample of images; where nothing is left above
+    the noise, the amplitude at a ratio of `LOWEST_SSNR`.
 
     Returns
     -------

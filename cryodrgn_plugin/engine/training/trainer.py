@@ -1,7 +1,8 @@
-"""One trainer for every decoder, encoder and number of candidate poses: epochs of Adam steps, checkpoints, early stopping.
+"""One trainer for every decoder, encoder and number of candidate poses: epochs of Adam steps, checkpoints, early
+stopping.
 
-Every random choice of a step comes from a generator seeded with (seed, epoch, batch), and the order of batches from (seed, epoch),
-so a training that was killed and resumed takes the same steps as one that was not.
+Every random choice of a step comes from a generator seeded with (seed, epoch, batch), and the order of batches from
+(seed, epoch), so a training that was killed and resumed takes the same steps as one that was not.
 """
 
 import math
@@ -108,7 +109,9 @@ class Trainer:
     def _train_epoch(self, stop: StopRequest) -> None:
         """The epoch in progress, from the batch where it stands to its end."""
         state, began = self.state, time.perf_counter()
-        sums = {name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in state.sums.items()}
+        sums = {
+            name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in state.sums.items()
+        }
         self.objective.train()
         for batch in self.loader.iterate(state.epoch, start_batch=state.batch):
             terms = self._step(batch.torch(self.device))
@@ -172,8 +175,8 @@ class Trainer:
             return
         raise DataError(
             f"The loss stopped being a number in epoch {self.state.epoch + 1} (by batch {self.state.batch}). "
-            f"Start again with a training.learning_rate below {self.config.learning_rate:g} or training.precision = float32; "
-            "the checkpoints written before are intact."
+            f"Start again with a training.learning_rate below {self.config.learning_rate:g} or "
+            "training.precision = float32; the checkpoints written before are intact."
         )
 
 

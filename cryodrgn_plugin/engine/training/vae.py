@@ -1,8 +1,8 @@
 """The neural recipes: a decoder and an encoder trained end to end on the images.
 
-"cryodrgn" is the coordinate network (zhong_thesis_cryodrgn 4.2.1, 4.4.5) with a whitened likelihood; "paper" the structural basis
-with eq. 4 and the spectral normalisation of eq. 5 of sparse_fourier_backpropagation. Either decoder without a latent is a
-homogeneous reconstruction.
+"cryodrgn" is the coordinate network (zhong_thesis_cryodrgn 4.2.1, 4.4.5) with a whitened likelihood; "paper" the
+structural basis with eq. 4 and the spectral normalisation of eq. 5 of sparse_fourier_backpropagation. Either decoder
+without a latent is a homogeneous reconstruction.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,9 @@ INITIAL_BASES = 0.01
 
 @dataclass(frozen=True)
 class VaeFit:
-    """A trained model. `z` (N, Z) and `uncertainty` (N,), its root mean posterior variance, in dataset order; None without latent."""
+    """A trained model. `z` (N, Z) and `uncertainty` (N,), its root mean posterior variance, in dataset order; None
+    without latent.
+    """
 
     decoder: Decoder
     encoder: Encoder | None
@@ -53,7 +55,8 @@ class VaeFit:
 
 
 def fit_vae(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> VaeFit:
-    """Train the decoder and encoder of `config` on `dataset`; leaves metrics, checkpoints, latents.npz and model.pt in `run`.
+    """Train the decoder and encoder of `config` on `dataset`; leaves metrics, checkpoints, latents.npz and model.pt in
+    `run`.
 
     Raises
     ------
@@ -105,7 +108,7 @@ def make_objective(
     elif isinstance(decoder, BasisDecoder):
         decoder.randomize(torch.Generator().manual_seed(config.seed), INITIAL_BASES)
         decoder = SpectrallyNormalized(decoder, np.sqrt(spectral_power(dataset, config.seed)))
-        # Eq. 4 with 1 − λ in proportion to σ̄² gives every shell the same weight; the constant makes pure noise cost about one.
+        # Eq. 4 with 1 − λ ∝ σ̄² weighs every shell alike; the constant makes the loss of pure noise about mean CTF².
         precision = np.full_like(sigma2, 1 / sigma2.mean())
     return VaeObjective(
         decoder,
@@ -119,7 +122,9 @@ def make_objective(
 
 
 @torch.no_grad()
-def infer_latents(objective: VaeObjective, dataset: ParticleDataset, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+def infer_latents(
+    objective: VaeObjective, dataset: ParticleDataset, device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean (N, Z) and root mean posterior variance (N,) of every particle, in dataset order."""
     objective.eval()
     means, deviations = [], []
@@ -130,7 +135,9 @@ def infer_latents(objective: VaeObjective, dataset: ParticleDataset, device: tor
     return np.concatenate(means), np.concatenate(deviations)
 
 
-def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, objective: VaeObjective, device: torch.device) -> VaeFit:
+def _finish(
+    run: Run, config: RunConfig, dataset: ParticleDataset, objective: VaeObjective, device: torch.device
+) -> VaeFit:
     """Latents of all particles, and the decoder in the data's grey scale, written to the run."""
     z = uncertainty = None
     if objective.encoder is not None:
@@ -145,9 +152,13 @@ def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, objective: Va
 
 def _require_consistent(config: RunConfig) -> None:
     if config.encoder.kind == "table" and config.training.early_stop:
-        raise ConfigError("training.early_stop needs held-out particles, which encoder.kind = table cannot place; set it to 0.")
+        raise ConfigError(
+            "training.early_stop needs held-out particles, which encoder.kind = table cannot place; set it to 0."
+        )
     if config.training.points < 1 and config.decoder.kind != "mlp":
-        raise ConfigError(f"training.points is {config.training.points}; only decoder.kind = mlp can use a part of the points.")
+        raise ConfigError(
+            f"training.points is {config.training.points}; only decoder.kind = mlp can use a part of the points."
+        )
     if config.training.sparse and config.decoder.kind != "basis":
         raise ConfigError("training.sparse is for decoder.kind = basis; the coordinate network has no volumes.")
 
