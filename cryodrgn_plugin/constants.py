@@ -18,5 +18,3 @@ RECIPES = ("fast", "paper", "cryodrgn", "homogeneous")
 # Attributes of a FlexInfo made by the training protocol.
 FLEX_RUN = "runFolder"
 FLEX_RECIPE = "recipe"
-FLEX_BOX = "box"
-FLEX_SAMPLING = "samplingRate"

@@ -1,20 +1,30 @@
 """The only place that knows both the host's objects and the engine's files."""
 
+from .analysis import CLASS_SERIES, CURVE_SERIES, Analysis
 from .particles import object_ids, read_particles_star, relion_alignment, scipion_matrices, write_particles_star
 from .results import (
+    LatentsById,
     classify,
     fill_flex_particles,
-    flex_volume_object,
+    fill_flex_volumes,
+    fill_volumes,
     latents_by_id,
+    link_run,
     run_info,
     volume_object,
 )
 
 __all__ = [
+    "CLASS_SERIES",
+    "CURVE_SERIES",
+    "Analysis",
+    "LatentsById",
     "classify",
     "fill_flex_particles",
-    "flex_volume_object",
+    "fill_flex_volumes",
+    "fill_volumes",
     "latents_by_id",
+    "link_run",
     "object_ids",
     "read_particles_star",
     "relion_alignment",

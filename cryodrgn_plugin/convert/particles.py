@@ -1,7 +1,7 @@
 """Scipion sets to RELION star files and back.
 
-Scipion keeps the inverse of RELION's transform: with A = Rz(psi) Ry(tilt) Rz(rot) and the origin o in pixels, the matrix
-of a particle is inv([A | −o]). Every row carries the particle's object id in `cdrgObjId`; results come back by that id.
+Scipion keeps the inverse of RELION's transform: with A = Rz(psi) Ry(tilt) Rz(rot) and the origin o in pixels, a
+particle has the matrix inv([A | −o]). Every row carries the object id in `cdrgObjId`, by which results come back.
 """
 
 import io

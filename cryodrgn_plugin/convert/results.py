@@ -1,15 +1,30 @@
 """A run folder's results as Scipion objects: latents by particle id, maps with their pixel size, classes."""
 
-from collections.abc import Iterable
+import os
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-from pwem.objects import FlexInfo, ParticleFlex, SetOfClasses3D, SetOfParticles, SetOfParticlesFlex, Volume, VolumeFlex
-from pyworkflow.object import Float, Integer
+from pwem.objects import (
+    FlexInfo,
+    ParticleFlex,
+    SetOfClasses3D,
+    SetOfParticles,
+    SetOfParticlesFlex,
+    SetOfVolumes,
+    SetOfVolumesFlex,
+    Volume,
+    VolumeFlex,
+)
+from pyworkflow.object import Float
 
-from ..constants import FLEX_BOX, FLEX_RECIPE, FLEX_RUN, FLEX_SAMPLING, PROGRAM_NAME
+from ..constants import FLEX_RECIPE, FLEX_RUN, PROGRAM_NAME
 from ..engine.io.mrc import read_map
 from ..engine.run import Latents, Run
+from .analysis import Analysis
 from .particles import object_ids
 
 
@@ -20,13 +35,6 @@ class LatentsById:
     latents: Latents
     place: dict[int, int]
     """Object id to index in the latents."""
-
-    def __contains__(self, object_id: int) -> bool:
-        return object_id in self.place
-
-    def index(self, object_ids: Iterable[int]) -> np.ndarray:
-        """Indices (n,) of particles in the latents; every id must be there."""
-        return np.array([self.place[object_id] for object_id in object_ids], np.int64)
 
 
 def latents_by_id(run: Run) -> LatentsById:
@@ -52,7 +60,7 @@ def fill_flex_particles(
     labels: np.ndarray | None = None,
     reduced: np.ndarray | None = None,
 ) -> None:
-    """Copy `particles` into `flexible` with their latents, matched by object id; those the run did not use are left out.
+    """Copy `particles` into `flexible` with their latents, matched by object id; those without latents are left out.
 
     Parameters
     ----------
@@ -83,7 +91,22 @@ def fill_flex_particles(
         flexible.append(item)
 
 
-def volume_object(path: str, *, half_maps: tuple[str, str] | None = None) -> Volume:
+def link_run(trained: Run, folder: Path) -> None:
+    """Make `folder` a run that shares the results of `trained` by links and keeps its own status and analysis."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(trained.info_file, folder / trained.info_file.name)
+    shared = (
+        trained.config_file, trained.metrics_file, trained.latents_file, trained.poses_file, trained.model_file,
+        trained.half_file(1), trained.half_file(2),
+    )  # fmt: skip
+    for file in shared:
+        link = folder / file.name
+        link.unlink(missing_ok=True)
+        if file.exists():
+            link.symlink_to(os.path.relpath(file, folder))
+
+
+def volume_object(path: str, *, half_maps: Sequence[str] = ()) -> Volume:
     """A map file as a Scipion volume with the file's pixel size."""
     volume = Volume()
     _locate(volume, path)
@@ -92,12 +115,27 @@ def volume_object(path: str, *, half_maps: tuple[str, str] | None = None) -> Vol
     return volume
 
 
-def flex_volume_object(path: str, z: np.ndarray) -> VolumeFlex:
-    """A map file as a flexible volume with the latent coordinates it was made at."""
-    volume = VolumeFlex(progName=PROGRAM_NAME)
-    _locate(volume, path)
-    volume.setZFlex([float(value) for value in z])
-    return volume
+def fill_volumes(volumes: SetOfVolumes, analysis: Analysis, series: str) -> None:
+    """Append the maps of a series of an analysis."""
+    for entry in analysis.series(series):
+        _append(volumes, Volume(), analysis, entry)
+
+
+def fill_flex_volumes(volumes: SetOfVolumesFlex, analysis: Analysis, series: str) -> None:
+    """Append the maps of a series with the latent coordinates they were made at."""
+    for entry in analysis.series(series):
+        volume = VolumeFlex(progName=PROGRAM_NAME)
+        volume.setZFlex(entry["z"])
+        _append(volumes, volume, analysis, entry)
+
+
+def _append(volumes, volume: Volume, analysis: Analysis, entry: dict[str, Any]) -> None:
+    _locate(volume, analysis.path(entry["file"]))
+    volume.setObjLabel(entry["label"])
+    if entry["resolution_ang"]:
+        volume._cdrgResolution = Float(entry["resolution_ang"]["0.143"])
+    volumes.setSamplingRate(volume.getSamplingRate())
+    volumes.append(volume)
 
 
 def _locate(volume: Volume, path: str) -> None:
@@ -106,23 +144,11 @@ def _locate(volume: Volume, path: str) -> None:
     volume.setSamplingRate(float(pixel_size_ang))
 
 
-def classify(classes: SetOfClasses3D, found: LatentsById, labels: np.ndarray, maps: dict[int, str]) -> None:
-    """Fill `classes` from its images: a class per cluster with the cluster's map as representative.
-
-    Parameters
-    ----------
-    classes : empty, its images set.
-    found : the run's latents.
-    labels : (N,) class of each latent, from 1.
-    maps : class to map file.
-    """
-
-    def label(particle, _row):
-        k = found.place.get(particle.getObjId())
-        particle.setClassId(0 if k is None else int(labels[k]))
+def classify(classes: SetOfClasses3D, maps: dict[int, str]) -> None:
+    """Fill `classes` from its images, which carry their class, with one map file per class as representative."""
 
     def represent(new_class):
         new_class.setAlignmentProj()
         new_class.setRepresentative(volume_object(maps[new_class.getObjId()]))
 
-    classes.classifyItems(updateItemCallback=label, updateClassCallback=represent)
+    classes.classifyItems(updateClassCallback=represent)

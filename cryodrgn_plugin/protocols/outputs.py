@@ -1,7 +1,5 @@
 """Names and types of what the protocols give, as the host's `_possibleOutputs`."""
 
-from enum import Enum
-
 from pwem.objects import (
     SetOfClasses3D,
     SetOfParticles,
@@ -11,25 +9,19 @@ from pwem.objects import (
     Volume,
 )
 
+PARTICLES = "outputParticles"
+VOLUME = "outputVolume"
+VOLUMES = "outputVolumes"
+FLEX_VOLUMES = "outputVolumesFlex"
+TRAJECTORY = "outputTrajectory"
+CLASSES = "outputClasses"
 
-class SimulateOutputs(Enum):
-    """Outputs of *simulate particles*."""
-
-    outputParticles = SetOfParticles
-    outputVolumes = SetOfVolumes
-
-
-class TrainOutputs(Enum):
-    """Outputs of *train heterogeneity*."""
-
-    outputParticles = SetOfParticlesFlex
-    outputVolume = Volume
-
-
-class AnalyzeOutputs(Enum):
-    """Outputs of *analyze heterogeneity*."""
-
-    outputVolumes = SetOfVolumes
-    outputVolumesFlex = SetOfVolumesFlex
-    outputClasses = SetOfClasses3D
-    outputParticles = SetOfParticlesFlex
+SIMULATE_OUTPUTS = {PARTICLES: SetOfParticles, VOLUMES: SetOfVolumes}
+TRAIN_OUTPUTS = {PARTICLES: SetOfParticlesFlex, VOLUME: Volume}
+ANALYZE_OUTPUTS = {
+    VOLUMES: SetOfVolumes,
+    FLEX_VOLUMES: SetOfVolumesFlex,
+    TRAJECTORY: SetOfVolumesFlex,
+    CLASSES: SetOfClasses3D,
+    PARTICLES: SetOfParticlesFlex,
+}

@@ -1,6 +1,7 @@
 """What the protocols share: running the engine as a subprocess, explaining its failures, and matching results by id."""
 
 import os
+from collections.abc import Callable, Iterable
 
 import pyworkflow.protocol.constants as cons
 from pwem.protocols import EMProtocol
@@ -11,6 +12,7 @@ from ..constants import RUN_FOLDER
 from ..engine.errors import EngineError
 from ..engine.run import Run
 from ..plugin import Plugin
+from .settings import FormSetting
 
 ENGINE_MODULE = "cryodrgn_plugin.engine.cli"
 ENGINE_PREFIX = "cryodrgn-plugin: "
@@ -42,6 +44,12 @@ class ProtHetBase(EMProtocol):
         form.addParallelSection(threads=min(os.cpu_count() or 1, 8), mpi=0)
 
     # --------------------------- UTILS functions -----------------------------
+    def _give(self, name: str, made, *sources) -> None:
+        """Define an output and tell that it comes from `sources`."""
+        self._defineOutputs(**{name: made})
+        for source in sources:
+            self._defineSourceRelation(source, made)
+
     def runEngine(self, *arguments: object) -> None:
         """Run one command of the engine's command line; output goes to the run's log.
 
@@ -53,6 +61,15 @@ class ProtHetBase(EMProtocol):
             self.runJob(self._gpuPrefix() + python, self._quoted(arguments), env=self._engineEnviron())
         except Exception as error:
             raise EngineFailed(self._explanation(seen) or str(error)) from None
+
+    @staticmethod
+    def _settingErrors(check: Callable[[], object]) -> list[str]:
+        """The engine's own complaint about settings, if `check` raises one."""
+        try:
+            check()
+        except EngineError as error:
+            return [str(error)]
+        return []
 
     @staticmethod
     def _quoted(arguments) -> list[str]:
@@ -84,6 +101,13 @@ class ProtHetBase(EMProtocol):
     def _runPath(self, *names: str) -> str:
         """The engine's run folder, relative to the project."""
         return self._getExtraPath(RUN_FOLDER, *names)
+
+
+def addGroup(form, name: str, settings: Iterable[FormSetting], **options) -> None:
+    """Add a labelled group of engine settings to a form."""
+    group = form.addGroup(name, **options)
+    for item in settings:
+        item.add_to(group)
 
 
 def _size(path: str) -> int:

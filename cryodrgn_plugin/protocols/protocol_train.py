@@ -12,13 +12,16 @@ from ..constants import PROGRAM_NAME, RECIPES
 from ..engine import config
 from ..engine.errors import EngineError
 from ..engine.run import Run
-from .outputs import TrainOutputs
-from .protocol_base import ProtHetBase
+from . import outputs
+from .protocol_base import ProtHetBase, addGroup
 from .settings import FormSetting, as_arguments, chosen, typed
 
 FAST, PAPER, CRYODRGN, HOMOGENEOUS = range(len(RECIPES))
 FEW_PARTICLES = 1000
-MAX_BLOCKS = 10
+MAX_BLOCKS = 5
+HALVES = ("run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc")
+IMAGE_SETTINGS = ("seed", "data.box", "data.sign", "data.window", "data.max_particles")
+"""The settings that a reconstruction of one map shares with a training."""
 
 IMAGES = (
     FormSetting("box", "data.box", "Box after downsampling (px)"),
@@ -45,7 +48,7 @@ TRAINING = (
     FormSetting("precision", "training.precision", "Precision", condition="recipe!=0", expert=True,
                 choices=("auto", "float32", "bf16")),
     FormSetting("points", "training.points", "Share of Fourier points", condition="recipe!=0", expert=True),
-    FormSetting("earlyStop", "training.early_stop", "Stop after epochs without gain", condition="recipe!=0", expert=True),
+    FormSetting("earlyStop", "training.early_stop", "Patience (epochs)", condition="recipe!=0", expert=True),
 )  # fmt: skip
 DECODER = (
     FormSetting("nBases", "decoder.n_bases", "Basis volumes", condition="recipe<2"),
@@ -63,13 +66,13 @@ SETTINGS = (*IMAGES, *CLOSED_FORM, *TRAINING, *DECODER, LATENT, SEED)
 class ProtHetTrain(ProtHetBase):
     """Find how the particles of a refined set differ: a latent coordinate for each particle, and the maps behind it.
 
-    The particles need orientations from a 3D refinement and a CTF. The recipe *fast* solves the problem in closed form and takes
-    minutes without a GPU; *paper* and *cryodrgn* train networks and are better with one; *homogeneous* makes a single map, a check
-    that poses, CTF and pixel size are right.
+    The particles need orientations from a 3D refinement and a CTF. The recipe *fast* solves the problem in closed form
+    and takes minutes without a GPU; *paper* and *cryodrgn* train networks and are better with one; *homogeneous* makes
+    a single map, a check that poses, CTF and pixel size are right.
     """
 
     _label = "train heterogeneity"
-    _possibleOutputs = TrainOutputs
+    _possibleOutputs = outputs.TRAIN_OUTPUTS
     _devStatus = 1
 
     # --------------------------- DEFINE param functions ----------------------
@@ -86,11 +89,11 @@ class ProtHetTrain(ProtHetBase):
             label="Recipe", help=config.setting("recipe")[2],
         )  # fmt: skip
         LATENT.add_to(form)
-        self._addGroup(form, "Images", IMAGES)
+        addGroup(form, "Images", IMAGES)
         form.addSection(label="Method")
-        self._addGroup(form, "Closed forms", CLOSED_FORM, condition="recipe==0")
-        self._addGroup(form, "Training", TRAINING, condition="recipe!=0")
-        self._addGroup(form, "Decoder", DECODER)
+        addGroup(form, "Closed forms", CLOSED_FORM, condition="recipe==0")
+        addGroup(form, "Training", TRAINING, condition="recipe!=0")
+        addGroup(form, "Decoder", DECODER)
         SEED.add_to(form)
         form.addParam(
             "otherSettings", params.TextParam, default="", height=2, width=60, expertLevel=params.LEVEL_ADVANCED,
@@ -99,12 +102,6 @@ class ProtHetTrain(ProtHetBase):
                  f"The settings are: {', '.join(config.setting_names())}.",
         )  # fmt: skip
         self._addThreads(form)
-
-    @staticmethod
-    def _addGroup(form, name, settings, **options):
-        group = form.addGroup(name, **options)
-        for item in settings:
-            item.add_to(group)
 
     # --------------------------- INSERT steps functions ----------------------
     def _insertAllSteps(self):
@@ -135,8 +132,8 @@ class ProtHetTrain(ProtHetBase):
 
     def consensusStep(self, source: str, recipe: str, settings: str):
         """One map of all particles, with half-maps and their resolution."""
-        box = json.loads(settings).get("data.box", 0)
-        self.runEngine("reconstruct", self._starFile(), "--out", self._consensusPath(), "--set", f"data.box={box}")
+        images = {name: value for name, value in json.loads(settings).items() if name in IMAGE_SETTINGS}
+        self.runEngine("reconstruct", self._starFile(), "--out", self._consensusPath(), *as_arguments(images))
 
     def createOutputStep(self, source: str, recipe: str, settings: str):
         """The particles with their latents, and the consensus map."""
@@ -144,24 +141,20 @@ class ProtHetTrain(ProtHetBase):
 
         particles = self.inputParticles.get()
         run = Run.open(self._runPath())
-        volume = volume_object(
-            self._consensusPath("map.mrc"), half_maps=(self._consensusPath("half1.mrc"), self._consensusPath("half2.mrc"))
-        )
-        self._defineOutputs(**{TrainOutputs.outputVolume.name: volume})
-        self._defineSourceRelation(self.inputParticles, volume)
+        volume = volume_object(self._consensusPath("map.mrc"), half_maps=[self._consensusPath(name) for name in HALVES])
+        self._give(outputs.VOLUME, volume, self.inputParticles)
         if run.config.z_dim == 0:
             return
         flexible = SetOfParticlesFlex.create(self._getPath(), progName=PROGRAM_NAME)
         flexible.copyInfo(particles)
         run_info(run, flexible.getFlexInfo())
         fill_flex_particles(flexible, particles, latents_by_id(run))
-        self._defineOutputs(**{TrainOutputs.outputParticles.name: flexible})
-        self._defineSourceRelation(self.inputParticles, flexible)
+        self._give(outputs.PARTICLES, flexible, self.inputParticles)
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
         particles = self.inputParticles.get()
-        errors = self._settingErrors()
+        errors = self._settingErrors(self._config)
         if not particles.hasAlignmentProj():
             errors.append("The particles have no orientations; run a 3D refinement first and use its particles.")
         if not particles.hasCTF():
@@ -170,8 +163,8 @@ class ProtHetTrain(ProtHetBase):
             errors.append("The particles are phase flipped; use the particles as they were before phase flipping.")
         if self.box.get() and self.box.get() > particles.getXDim():
             errors.append(
-                f"The box after downsampling is {self.box.get()} px, larger than the particles' {particles.getXDim()} px; "
-                "choose a smaller one or 0 to keep theirs."
+                f"The box after downsampling is {self.box.get()} px and the particles have {particles.getXDim()} px; "
+                "choose a smaller one, or 0 to keep theirs."
             )
         return errors
 
@@ -189,7 +182,7 @@ class ProtHetTrain(ProtHetBase):
         if run is None or not self.isFinished():
             return ["The training has not finished."]
         lines = [f"Recipe *{run.config.recipe}* on {self.inputParticles.get().getSize():,} particles."]
-        volume = getattr(self, TrainOutputs.outputVolume.name, None)
+        volume = getattr(self, outputs.VOLUME, None)
         if volume is not None:
             lines.append(f"Maps are {volume.getXDim()} px of {volume.getSamplingRate():.2f} Å.")
         if run.config.z_dim:
@@ -210,7 +203,7 @@ class ProtHetTrain(ProtHetBase):
             "homogeneous": "a single map",
         }
         latent = f" with {run.config.z_dim} latent dimensions" if run.config.z_dim else ""
-        return [f"Heterogeneity of the particles was described by {words[run.config.recipe]}{latent}, seed {run.config.seed}."]
+        return [f"Heterogeneity was described by {words[run.config.recipe]}{latent}, seed {run.config.seed}."]
 
     def _citations(self):
         return ["Zhong2021"] if self._recipe() == "cryodrgn" else ["Kimanius2022"]
@@ -226,13 +219,6 @@ class ProtHetTrain(ProtHetBase):
 
     def _config(self) -> config.RunConfig:
         return config.recipe_config(self._recipe(), self._overrides())
-
-    def _settingErrors(self) -> list[str]:
-        try:
-            self._config()
-        except EngineError as error:
-            return [str(error)]
-        return []
 
     def _isRunOf(self, recipe: str, overrides: dict[str, Any]) -> bool:
         """Whether the run folder holds a run with exactly these settings, which can be resumed."""
@@ -254,7 +240,7 @@ class ProtHetTrain(ProtHetBase):
         return f"{particles.getObjId()} {particles.getSize()}"
 
     def _blockEnds(self) -> list[int | None]:
-        """Last epochs of the training steps: several, so that the host's progress moves; the fast recipe is one step."""
+        """Last epoch of each training step: several, so that the host's progress moves; one for the fast recipe."""
         if self._recipe() == "fast":
             return [None]
         epochs = self._config().training.epochs

@@ -1,7 +1,7 @@
-"""Form parameters made from the engine's settings, and back: types, defaults and help come from the engine, not from here.
+"""Form parameters made from the engine's settings, and back: types, defaults and help come from the engine.
 
-A training setting that some recipe changes is left empty in the form, which means "what the recipe says"; its help lists
-those values. A setting that no recipe touches shows its default.
+A training setting that some recipe changes is left empty in the form, which means "what the recipe says"; its help
+lists those values. A setting that no recipe touches shows its default.
 """
 
 import shlex
@@ -87,7 +87,7 @@ class FormSetting:
 
 
 def chosen(protocol, settings: Iterable[FormSetting]) -> dict[str, Any]:
-    """Names and values of the settings that the form determines; hidden ones and those left to the recipe are absent."""
+    """Names and values of the settings that the form determines; hidden ones and the recipe's are absent."""
     values = {item.setting: item.value(protocol) for item in settings if protocol.evalParamCondition(item.param)}
     return {name: value for name, value in values.items() if value is not None}
 

@@ -1,7 +1,7 @@
 """Pictures of a density's surface from any side, drawn off screen, so that a plain Tk label can show them.
 
-pyvista (VTK) draws a frame in tens of milliseconds, with or without a display; without it scikit-image and matplotlib draw
-the same surface more slowly. Angles are those of a globe: `azimuth` turns about the vertical, `elevation` tips it, in degrees.
+pyvista (VTK) draws a frame in tens of milliseconds, with or without a display; without it scikit-image and matplotlib
+draw the same surface more slowly. Angles are those of a globe, in degrees: `azimuth` turns it, `elevation` tips it.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ def make_renderer() -> SurfaceRenderer:
 
 
 def suggested_level(volume: np.ndarray) -> float:
-    """A density that encloses the molecule: halfway between Otsu's threshold and the bright end of what lies above it."""
+    """A density that encloses the molecule: Otsu's threshold of the positive densities."""
     values = volume[volume > 0]
     if values.size < 8:
         return float(volume.max())

@@ -18,7 +18,7 @@ LEVEL_RANGE = (0.3, 2.5)
 
 
 class MapPanel(ttk.Frame):
-    """Surface and sections of the chosen map, with a menu of series, a slider along the series and one for the level."""
+    """Surface and sections of the chosen map; a menu of series, a slider along the series and one for the level."""
 
     def __init__(self, master: tk.Misc, content: Content):
         super().__init__(master, style="Het.TFrame")
@@ -170,7 +170,8 @@ class MapPanel(ttk.Frame):
         low, high = np.percentile(self._volume, (1, 99.7))
         for axis, label in enumerate(self._sections):
             plane = np.clip((np.take(self._volume, middle, axis) - low) / max(high - low, 1e-12), 0, 1)
-            picture = Image.fromarray((255 * (1 - plane)).astype(np.uint8)).resize((SECTION_PX, SECTION_PX), Image.BICUBIC)
+            picture = Image.fromarray((255 * (1 - plane)).astype(np.uint8))
+            picture = picture.resize((SECTION_PX, SECTION_PX), Image.BICUBIC)
             label.image = ImageTk.PhotoImage(picture, master=self)
             label.configure(image=label.image)
 

@@ -1,0 +1,133 @@
+"""Simulated particles of a moving molecule, so that a newcomer has data whose answer is known."""
+
+import glob
+import json
+
+from pwem.objects import SetOfParticles, SetOfVolumes
+from pyworkflow.protocol import params
+from pyworkflow.utils import Message
+
+from ..engine.simulate.config import SimulationConfig
+from ..engine.simulate.presets import PRESETS
+from . import outputs
+from .protocol_base import ProtHetBase, addGroup
+from .settings import FormSetting, chosen
+
+PRESET, MODELS = 0, 1
+PRESET_NAMES = tuple(PRESETS)
+
+IMAGES = (
+    FormSetting("nParticles", "n_particles", "Particles", SimulationConfig),
+    FormSetting("box", "box", "Box (px)", SimulationConfig),
+    FormSetting("snr", "snr", "Signal-to-noise ratio", SimulationConfig),
+    FormSetting("shift", "shift_px", "Largest shift (px)", SimulationConfig, expert=True),
+    FormSetting("astigmatism", "astigmatism_ang", "Largest astigmatism (Å)", SimulationConfig, expert=True),
+    FormSetting("contrast", "contrast_sd", "Spread of the contrast", SimulationConfig, expert=True),
+)
+FLAGS = {"n_particles": "--particles"}
+"""Options whose name on the command line is not the setting's."""
+
+
+class ProtHetSimulate(ProtHetBase):
+    """Make particle images of a molecule in motion, with CTF, shifts and noise, and the true maps beside them.
+
+    Try the other protocols on these before you trust them with your data: here the answer is known. The table truth.npz
+    in the run's extra folder holds the state, orientation and shift of every particle.
+    """
+
+    _label = "simulate particles"
+    _possibleOutputs = outputs.SIMULATE_OUTPUTS
+    _devStatus = 1
+
+    # --------------------------- DEFINE param functions ----------------------
+    def _defineParams(self, form):
+        form.addSection(label=Message.LABEL_INPUT)
+        form.addParam(
+            "source", params.EnumParam, choices=["a ready-made molecule", "my own models"], default=PRESET,
+            display=params.EnumParam.DISPLAY_HLIST, label="Simulate",
+            help="Ready-made molecules come with the plugin; nothing is downloaded. With two models of your own the "
+                 "motion goes from the first to the second.",
+        )  # fmt: skip
+        described = "\n".join(f"*{name}*: {preset.summary}." for name, preset in PRESETS.items())
+        form.addParam(
+            "preset", params.EnumParam, choices=list(PRESET_NAMES), default=0, label="Molecule",
+            condition="source==0", help=described,
+        )  # fmt: skip
+        for name, label in (("firstModel", "First model"), ("secondModel", "Second model")):
+            form.addParam(
+                name, params.FileParam, default="", label=label, condition="source==1",
+                help="A PDB, mmCIF or MMTF file. Both models must be of the same molecule.",
+            )  # fmt: skip
+        addGroup(form, "Images", IMAGES)
+        form.addParam(
+            "pixelSize", params.FloatParam, default=None, allowsNull=True, label="Pixel size (Å)",
+            help="Empty chooses it so that the molecule fills about four fifths of the box.",
+        )  # fmt: skip
+        form.addParam(
+            "states", params.IntParam, default=50, expertLevel=params.LEVEL_ADVANCED, label="States along the motion",
+            help="More make the motion smoother; the simulation takes a little longer.",
+        )  # fmt: skip
+        form.addParam(
+            "seed", params.IntParam, default=0, expertLevel=params.LEVEL_ADVANCED, label="Random seed",
+            help="The same seed gives the same particles.",
+        )  # fmt: skip
+        self._addThreads(form)
+
+    # --------------------------- INSERT steps functions ----------------------
+    def _insertAllSteps(self):
+        arguments = json.dumps(self._arguments())
+        self._insertFunctionStep(self.simulateStep, arguments, needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, arguments, needsGPU=False)
+
+    # --------------------------- STEPS functions -----------------------------
+    def simulateStep(self, arguments: str):
+        """Let the engine make the images."""
+        self.runEngine("simulate", "--out", self._getExtraPath(), "--overwrite", *json.loads(arguments))
+
+    def createOutputStep(self, arguments: str):
+        """The particles, and the maps of the states they were made from."""
+        from ..convert import read_particles_star, volume_object
+
+        particles = SetOfParticles.create(self._getPath())
+        read_particles_star(self._getExtraPath("particles.star"), particles)
+        volumes = SetOfVolumes.create(self._getPath())
+        volumes.setSamplingRate(particles.getSamplingRate())
+        for path in self._mapFiles():
+            volumes.append(volume_object(path))
+        self._defineOutputs(**{outputs.PARTICLES: particles, outputs.VOLUMES: volumes})
+        self._defineSourceRelation(volumes, particles)
+
+    # --------------------------- INFO functions ------------------------------
+    def _validate(self):
+        if self.source.get() == MODELS and not (self.firstModel.get() and self.secondModel.get()):
+            return ["Choose two models, or simulate a ready-made molecule."]
+        return self._settingErrors(lambda: SimulationConfig(**chosen(self, IMAGES)))
+
+    def _summary(self):
+        particles = getattr(self, outputs.PARTICLES, None)
+        if particles is None:
+            return ["The particles are not ready."]
+        volumes = getattr(self, outputs.VOLUMES)
+        return [
+            f"{particles.getSize():,} images of {particles.getXDim()} px of {particles.getSamplingRate():.2f} Å,",
+            f"of {volumes.getSize()} states, with a signal-to-noise ratio of {self.snr.get():g}.",
+            f"What was planted is in {self._getExtraPath('truth.npz')}.",
+        ]
+
+    def _methods(self):
+        return [f"{self.nParticles.get():,} particle images were simulated (signal-to-noise ratio {self.snr.get():g})."]
+
+    # --------------------------- UTILS functions -----------------------------
+    def _arguments(self) -> list[str]:
+        """The options of the command line that the form gives."""
+        molecule = ["--preset", PRESET_NAMES[self.preset.get()]]
+        if self.source.get() == MODELS:
+            molecule = ["--model", self.firstModel.get(), "--model", self.secondModel.get()]
+        options = {**chosen(self, IMAGES), "states": self.states.get(), "seed": self.seed.get()}
+        if self.pixelSize.get():
+            options["pixel_size"] = self.pixelSize.get()
+        flags = {name: FLAGS.get(name, "--" + name.replace("_", "-")) for name in options}
+        return molecule + [word for name, value in options.items() for word in (flags[name], str(value))]
+
+    def _mapFiles(self) -> list[str]:
+        return sorted(glob.glob(self._getExtraPath("maps", "state_*.mrc")))

@@ -1,0 +1,5 @@
+"""Wizards beside form parameters."""
+
+from .wizard_box import HetBoxWizard
+
+__all__ = ["HetBoxWizard"]
