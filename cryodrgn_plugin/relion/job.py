@@ -5,6 +5,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from ..engine.analysis.options import AnalysisOptions
 from ..engine.errors import DataError
 from .arguments import JobArguments, parse_arguments
 from .markers import JobMarkers
@@ -28,6 +29,9 @@ def run_job(argv: list[str], markers: JobMarkers) -> int:
     (arguments.job / OUTPUT_NODES).unlink(missing_ok=True)
     if not Path(arguments.particles).exists():
         raise DataError(f"There is no file {arguments.particles}; choose the particles again on the Input tab.")
+    for what in ("reference", "mask"):
+        if getattr(arguments, what):
+            print(f"The input {what} ({getattr(arguments, what)}) is not used by this job.", flush=True)
     stages = train_stages(arguments, version) if arguments.task == "train" else analyze_stages(arguments, version)
     threads = dict.fromkeys(_THREAD_VARIABLES, str(arguments.threads))
     outcome = Supervisor(markers.abort_requested, environment=threads).run(stages)
@@ -55,12 +59,12 @@ def _training_stage(arguments: JobArguments, run: Path) -> Stage:
 
 
 def _analysis_stage(arguments: JobArguments, run: Path) -> Stage:
-    words: list[str] = []
+    defaults, words = AnalysisOptions(), []
     for name, value in asdict(arguments.options).items():
         flag = name.replace("_", "-")
-        if value is False:
-            words.append(f"--no-{flag}")
-        elif value is not True:
+        if value is True or value is False:
+            words += [f"--{flag}" if value else f"--no-{flag}"] if value != getattr(defaults, name) else []
+        else:
             words += [f"--{flag}", str(value)]
     return Stage("Analysis", [*_ENGINE, "analyze", str(run), *words])
 

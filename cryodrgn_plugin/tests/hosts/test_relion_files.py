@@ -1,66 +1,137 @@
-"""Star files that go back to RELION keep everything that came in, in its order."""
+"""What a finished run leaves in a RELION job folder: particle files, maps, half-maps, log and node list.
+
+The runs here hold planted latents and a decoder with known maps, so that what comes out can be foretold.
+"""
+
+import json
+import subprocess
 
 import numpy as np
+import pytest
 
-from cryodrgn_plugin.engine.io.star import read_star, write_star
-from cryodrgn_plugin.engine.run import Latents
-from cryodrgn_plugin.relion.particle_files import ParticleFiles
+from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
+from cryodrgn_plugin.engine.analysis.report import analyze
+from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.io.star import read_star
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.relion import findings
+from cryodrgn_plugin.relion.results import ResultsRequest, publish
 from cryodrgn_plugin.tests.hosts.relion_sandbox import GOLDEN
 
 STAR = GOLDEN / "in2000.star"
+ROWS = 2000
 
 
-def found(rows: np.ndarray, seed: int = 0) -> Latents:
-    rng = np.random.default_rng(seed)
-    z = rng.normal(size=(len(rows), 3)).astype(np.float32)
-    return Latents(z, rows, coordinate=z[:, 0], uncertainty=np.abs(z[:, 1]))
+class PlantedDecoder:
+    """A map whose every voxel is the first latent coordinate, with noise that differs between its halves."""
+
+    box, pixel_size_ang = 16, 3.2
+
+    def volume(self, z):
+        rng = np.random.default_rng(0)
+        return rng.normal(size=(16, 16, 16)).astype(np.float32) + z.sum()
+
+    def half_volumes(self, z):
+        return self.volume(z), self.volume(z) + 1
 
 
-def test_every_column_and_row_comes_back_in_order_with_the_latents_behind_them(tmp_path):
-    latents, labels = found(np.arange(2000)), np.arange(2000) % 3
-    ParticleFiles(STAR, latents, labels).write_all(tmp_path / "particles.star")
-    before, after = read_star(STAR), read_star(tmp_path / "particles.star")
-    names = list(before["particles"].columns)
-    added = ["cdrgLatent1", "cdrgLatent2", "cdrgLatent3", "cdrgCoordinate", "cdrgUncertainty"]
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory):
+    """A run of all golden particles whose latents form two clusters of 1,200 and 800, and its job folder."""
+    job = tmp_path_factory.mktemp("project") / "External/job002"
+    run = Run.create(job / "run", recipe_config("fast", {"particles": str(STAR), "z_dim": 2}))
+    with run.working():
+        side = np.where(np.arange(ROWS) % 5 < 3, -3.0, 3.0)
+        z = np.random.default_rng(1).normal(size=(ROWS, 2)) * 0.3 + side[:, None]
+        run.save_latents(z.astype(np.float32), coordinate=z[:, 0])
+        for epoch in range(1, 6):
+            run.append_metrics({"epoch": epoch, "seconds": 1.0 * epoch, "loss": 1 + 1 / epoch})
+    return run, job
+
+
+def publish_job(run, job, **changes):
+    request = {"task": "train", "job": str(job), "run": str(run.path), "relion_version": "5", "clusters": True}
+    publish(ResultsRequest(**{**request, **changes}))
+
+
+@pytest.fixture(scope="module")
+def published(finished_run):
+    run, job = finished_run
+    analyze(run, AnalysisOptions(clusters=2, umap=False, steps=2, components=1), PlantedDecoder())
+    (job / "particles_class007.star").write_text("of an earlier run with more clusters")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(findings, "_decoder", lambda _run: PlantedDecoder())
+        publish_job(run, job)
+    return run, job
+
+
+def test_every_column_and_row_comes_back_in_order_with_clusters_and_latents(published):
+    run, job = published
+    before, after = read_star(STAR), read_star(job / "particles.star")
+    names = [name for name in before["particles"] if name != "rlnClassNumber"]
     assert list(after) == list(before)
-    assert list(after["particles"].columns) == [*names, *added]
-    same = [name for name in names if name != "rlnClassNumber"]
-    assert after["particles"][same].equals(before["particles"][same])
+    assert list(after["particles"].columns)[: before["particles"].shape[1]] == list(before["particles"].columns)
+    assert after["particles"][names].equals(before["particles"][names])
     assert (after["optics"] == before["optics"]).all(axis=None)
-    np.testing.assert_array_equal(after["particles"].rlnClassNumber, labels + 1)
-    np.testing.assert_allclose(after["particles"].cdrgLatent2, latents.z[:, 1], rtol=1e-6)
+    np.testing.assert_allclose(after["particles"].cryodrgnLatent2, run.latents().z[:, 1], rtol=1e-6)
+    np.testing.assert_array_equal(after["particles"].rlnClassNumber, np.where(np.arange(ROWS) % 5 < 3, 1, 2))
 
 
-def test_clusters_divide_the_particles(tmp_path):
-    labels = np.random.default_rng(1).integers(0, 3, 2000)
-    files = ParticleFiles(STAR, found(np.arange(2000)), labels)
-    sizes = [files.write_cluster(tmp_path / f"{cluster}.star", cluster) for cluster in range(3)]
-    names = read_star(STAR)["particles"].rlnImageName.to_numpy()
-    assert sizes == np.bincount(labels).tolist()
-    for cluster in range(3):
-        written = read_star(tmp_path / f"{cluster}.star")["particles"].rlnImageName
-        assert written.tolist() == names[labels == cluster].tolist()
+def test_each_cluster_has_its_particles_and_its_maps(published):
+    _, job = published
+    everything = read_star(job / "particles.star")["particles"]
+    for number, size in ((1, 1200), (2, 800)):
+        members = read_star(job / f"particles_class{number:03d}.star")["particles"]
+        expected = everything[everything.rlnClassNumber == number]
+        assert len(members) == size
+        assert members.rlnImageName.tolist() == expected.rlnImageName.tolist()
+        centre, pixel_size_ang = read_map(job / f"run_class{number:03d}.mrc")
+        half, _ = read_map(job / f"run_half2_class{number:03d}_unfil.mrc")
+        assert pixel_size_ang == pytest.approx(3.2)
+        np.testing.assert_allclose(half, centre + 1, atol=1e-5)
+    assert not (job / "particles_class007.star").exists()
 
 
-def test_a_run_on_part_of_the_particles_gives_back_that_part(tmp_path):
+def test_the_node_list_names_files_that_exist_particles_first(published):
+    _, job = published
+    nodes = read_star(job / "RELION_OUTPUT_NODES.star")["output_nodes"]
+    assert all((job / name).exists() for name in nodes.rlnPipeLineNodeName)
+    kinds = ["ParticleGroupMetadata.star.relion"] * 3 + ["DensityMap.mrc"] * 2 + ["DensityMap.mrc.halfmap"] * 4
+    assert nodes.rlnPipeLineNodeTypeLabel.tolist() == [*kinds, "LogFile.pdf.relion"]
+    summary = json.loads((job / "job.json").read_text())
+    assert [found["particles"] for found in summary["classes"]] == [1200, 800]
+    assert summary["settings"]["z_dim"] == 2
+
+
+def test_the_logfile_says_what_was_done_and_shows_the_figures(published):
+    _, job = published
+    assert "Pages:" in run_tool("pdfinfo", job / "logfile.pdf")
+    text = run_tool("pdftotext", "-layout", job / "logfile.pdf", "-")
+    for words in ("1,200 (60.0%)", "recipe", "particles_class002.star", "Training", "principal components"):
+        assert words.lower() in text.lower()
+
+
+def run_tool(*words) -> str:
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True, check=True).stdout
+
+
+def test_training_alone_gives_latents_and_leaves_the_class_numbers(finished_run, tmp_path):
+    run, job = finished_run[0], tmp_path
+    publish_job(run, job, clusters=False, relion_version="3.1")
+    before, after = read_star(STAR)["particles"], read_star(job / "particles.star")["particles"]
+    assert after.rlnClassNumber.equals(before.rlnClassNumber)
+    assert "cryodrgnLatent2" in after and "cryodrgnCoordinate" in after
+    nodes = read_star(job / "RELION_OUTPUT_NODES.star")["output_nodes"]
+    assert nodes.rlnPipeLineNodeType.astype(int).tolist() == [3, 13]
+
+
+def test_a_run_on_part_of_the_particles_gives_back_that_part_in_star_order(tmp_path):
     rows = np.array([3, 17, 4, 1999])
-    ParticleFiles(STAR, found(rows)).write_all(tmp_path / "particles.star")
-    written, original = read_star(tmp_path / "particles.star")["particles"], read_star(STAR)["particles"]
-    assert written.rlnImageName.tolist() == original.rlnImageName.iloc[rows].tolist()
-    assert written.rlnClassNumber.tolist() == original.rlnClassNumber.iloc[rows].tolist()
-
-
-def test_the_latents_of_an_earlier_run_are_replaced(tmp_path):
-    ParticleFiles(STAR, found(np.arange(2000))).write_all(tmp_path / "first.star")
-    second = Latents(np.ones((2000, 1), np.float32), np.arange(2000))
-    ParticleFiles(tmp_path / "first.star", second).write_all(tmp_path / "second.star")
-    table = read_star(tmp_path / "second.star")["particles"]
-    assert [name for name in table.columns if name.startswith("cdrg")] == ["cdrgLatent1"]
-    assert (table.cdrgLatent1 == 1).all()
-
-
-def test_a_single_table_of_relion_3_0_comes_back_as_one(tmp_path):
-    old = tmp_path / "old.star"
-    write_star(old, {"": read_star(STAR)["particles"].drop(columns="rlnOpticsGroup")})
-    ParticleFiles(old, found(np.arange(2000)), np.zeros(2000, int)).write_all(tmp_path / "new.star")
-    assert list(read_star(tmp_path / "new.star")) == [""]
+    run = Run.create(tmp_path / "run", recipe_config("fast", {"particles": str(STAR), "z_dim": 1}))
+    with run.working():
+        run.save_latents(np.arange(4, dtype=np.float32)[:, None], rows=rows)
+    publish_job(run, tmp_path, clusters=False)
+    written = read_star(tmp_path / "particles.star")["particles"]
+    assert written.rlnImageName.tolist() == read_star(STAR)["particles"].rlnImageName.iloc[np.sort(rows)].tolist()
+    assert written.cryodrgnLatent1.tolist() == [0, 2, 1, 3]

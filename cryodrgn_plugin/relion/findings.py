@@ -1,0 +1,104 @@
+"""What a run and its analysis have found, put into the job folder under the names a RELION user expects."""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..engine.analysis.lists import COORDINATE, latent_column
+from ..engine.io.mrc import write_map
+from ..engine.io.star import write_star
+from ..engine.run import Run
+
+
+@dataclass
+class ClassFiles:
+    """One cluster of particles with its files, relative to the job folder. A homogeneous run has a single one."""
+
+    number: int
+    particles: int
+    star: str = ""
+    map: str = ""
+    half_maps: list[str] = field(default_factory=list)
+    resolution_ang: dict[str, float] | None = None
+    """Resolution of the half-maps at FSC 0.5 and 0.143."""
+
+
+def read_index(run: Run) -> dict[str, Any]:
+    """The index of the run's analysis; empty when there was none."""
+    file = run.analysis_dir / "analysis.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def place_particles(run: Run, index: dict[str, Any], job: Path) -> list[ClassFiles]:
+    """particles.star with everything that is known of each particle, and one star file per cluster."""
+    clusters = index.get("clusters", [])
+    if not clusters:
+        return [_place_without_clusters(run, index, job)]
+    _place(run.analysis_dir / index["files"]["particles"], job / "particles.star")
+    classes = []
+    for cluster in clusters:
+        star = f"particles_class{cluster['class']:03d}.star"
+        _place(run.analysis_dir / cluster["star"], job / star)
+        classes.append(ClassFiles(cluster["class"], cluster["particles"], star))
+    return classes
+
+
+def place_maps(run: Run, index: dict[str, Any], job: Path, classes: list[ClassFiles]) -> None:
+    """run_class001.mrc, … and, where the recipe makes them, half-maps under the names of a RELION refinement."""
+    series = next((s for s in index.get("series", []) if s["name"] in ("kmeans", "consensus")), None)
+    if series is None:
+        return
+    has_halves = all(entry["fsc"] is not None for entry in series["maps"])
+    decoder = _decoder(run) if has_halves else None
+    for found, entry in zip(classes, series["maps"], strict=True):
+        found.map = f"run_class{found.number:03d}.mrc"
+        found.resolution_ang = entry["resolution_ang"]
+        _place(run.analysis_dir / entry["file"], job / found.map)
+        if decoder is None:
+            continue
+        for half, volume in enumerate(decoder.half_volumes(np.array(entry["z"], np.float32)), start=1):
+            name = f"run_half{half}_class{found.number:03d}_unfil.mrc"
+            write_map(job / name, np.asarray(volume, np.float32), decoder.pixel_size_ang)
+            found.half_maps.append(name)
+
+
+def remove_stale(job: Path) -> None:
+    """Remove what an earlier run of this job has made; it may have had more clusters."""
+    for pattern in ("particles*.star", "run_class*.mrc", "run_half*_class*_unfil.mrc", "logfile.pdf", "job.json"):
+        for file in job.glob(pattern):
+            file.unlink()
+
+
+def _place_without_clusters(run: Run, index: dict[str, Any], job: Path) -> ClassFiles:
+    """particles.star with the latents alone; rlnClassNumber stays as it was."""
+    table = run.particles()
+    frame = table.frame
+    if run.config.z_dim:
+        latents = run.latents()
+        order = np.argsort(latents.rows, kind="stable")
+        found = {} if latents.coordinate is None else {COORDINATE: latents.coordinate[order]}
+        found |= {latent_column(axis + 1): latents.z[order, axis] for axis in range(latents.z.shape[1])}
+        frame = frame.iloc[latents.rows[order]].reset_index(drop=True).assign(**found)
+    blocks = {name: frame if block is table.frame else block for name, block in table.tables.items()}
+    write_star(job / "particles.star", blocks)
+    return ClassFiles(1, len(frame))
+
+
+def _decoder(run: Run):
+    from ..engine.training.restore import load_decoder
+
+    return load_decoder(run)
+
+
+def _place(source: Path, target: Path) -> None:
+    """The same content under another name, without using the disk twice where the file system allows it."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
