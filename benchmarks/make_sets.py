@@ -5,9 +5,9 @@
     python benchmarks/make_sets.py --out SETS --data DATA --size paper        the thesis's size, 50,000 × 128²
 
 DATA holds adk/adk_dims.dcd with adk/adk.psf (98 frames of adenylate kinase, read with MDAnalysis) and
-ctf/empiar10028_ctf_5000.npy (CTF parameters of real particles). `adk` is made from those frames, 5,000 × 64², SNR 0.1, shifts of
-± 3 px at 1.8 Å per pixel. The others are the presets of the same name, in the manner of the cryoDRGN thesis (4.4.1):
-SNR 0.1, B-factor 100 Å², shifts of ± 8 % of the box, 10,000 particles at the CPU size.
+ctf/empiar10028_ctf_5000.npy (CTF parameters of real particles). `adk` is made from those frames, 5,000 × 64², SNR 0.1,
+shifts of ± 3 px at 1.8 Å per pixel. The others are the presets of the same name, in the manner of the cryoDRGN thesis
+(4.4.1): SNR 0.1, B-factor 100 Å², shifts of ± 8 % of the box, 10,000 particles at the CPU size.
 """
 
 import argparse
@@ -27,7 +27,7 @@ THESIS_SETS = ("uniform", "cooperative", "noncontiguous", "compositional")
 
 
 def adk_trajectory(data: Path) -> Ensemble:
-    """The heavy atoms of the 98 frames, superposed on the core; the coordinate is the frame's place in the path, 0 to 1."""
+    """The heavy atoms of the 98 frames, superposed on the core; the coordinate is the fraction of the path."""
     import MDAnalysis
 
     with warnings.catch_warnings():
@@ -79,7 +79,7 @@ def main() -> None:
         if name == "adk":
             ensemble, config = adk_trajectory(args.data), adk_config(ctf_rows)
         else:
-            ensemble = PRESETS[name].make(PRESETS[name].states)
+            ensemble = PRESETS[name].make(50)
             config = thesis_config(name, ctf_rows, args.size == "paper")
         simulate_particles(ensemble, config, args.out / name, args.seed)
         seconds = time.perf_counter() - start

@@ -19,7 +19,7 @@ RESOURCES = Path(__file__).parents[1] / "cryodrgn_plugin" / "engine" / "resource
 
 
 def subunits(model: AtomicModel) -> AtomicModel:
-    """The first 70S of 4V5A as pseudo-atoms whose chain is 30S or 50S; tRNAs, mRNA, recycling factor and ions are left out."""
+    """The first 70S of 4V5A as pseudo-atoms whose chain is 30S or 50S, without tRNAs, mRNA, factor and ions."""
     small = np.char.startswith(model.chains, "A") & ~np.isin(model.chains, ["AV", "AW", "AX", "AY"])
     large = np.char.startswith(model.chains, "B")
     polymer = ~np.isin(model.names, ["MG", "ZN"])

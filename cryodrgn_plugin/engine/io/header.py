@@ -82,12 +82,14 @@ def _ordered_header(raw: bytes) -> tuple[np.void, str]:
     return np.frombuffer(raw, _HEADER.newbyteorder("<"))[0], "<"
 
 
-def new_header(shape: tuple[int, int, int], pixel_size_ang: float, *, is_stack: bool) -> np.ndarray:
-    """A header for float32 data of `shape` (nz, ny, nx); minimum, maximum, mean and deviation are left at 0."""
+def new_header(
+    shape: tuple[int, int, int], pixel_size_ang: float, *, is_stack: bool, float16: bool = False
+) -> np.ndarray:
+    """A header for float32 or float16 data of `shape` (nz, ny, nx); its statistics are left at 0."""
     nz, ny, nx = shape
     header = np.zeros((), _HEADER)
     header["size"] = nx, ny, nz
-    header["mode"] = 2
+    header["mode"] = 12 if float16 else 2
     # For a stack of images mz = 1 and space group 0; for a volume mz = nz and space group 1 (MRC2014).
     header["sampling"] = nx, ny, 1 if is_stack else nz
     header["space_group"] = 0 if is_stack else 1

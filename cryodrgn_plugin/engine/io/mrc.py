@@ -2,7 +2,7 @@
 
 Reading uses positioned reads and not memory maps: the memory of the process stays that of the images asked for, however
 large the stacks are, and a file that is cut off gives an error instead of a bus error. Arrays are `vol[z, y, x]` and
-`img[y, x]`; everything written is float32 with its pixel size set and its origin at 0 (docs/conventions.md).
+`img[y, x]`; everything written is float32 (a stack may be float16), its pixel size set and its origin at 0 (docs/conventions.md).
 """
 
 import os
@@ -47,15 +47,16 @@ def write_stack(path: str | os.PathLike, images: np.ndarray, pixel_size_ang: flo
 
 
 class StackWriter:
-    """A float32 stack that grows; it appears under its name, complete, when it is closed.
+    """A float32 (or float16) stack that grows; it appears under its name, complete, when it is closed.
 
     Use as a context manager: when the block fails nothing is left behind. `append` raises DataError on a full disk.
     """
 
-    def __init__(self, path: str | os.PathLike, box: int, pixel_size_ang: float) -> None:
+    def __init__(self, path: str | os.PathLike, box: int, pixel_size_ang: float, *, float16: bool = False) -> None:
         self.path = Path(path)
         self.box = box
         self.pixel_size_ang = pixel_size_ang
+        self.float16 = float16
         self.n = 0
         self._sum = self._sum_of_squares = 0.0
         self._minimum, self._maximum = np.inf, -np.inf
@@ -68,7 +69,7 @@ class StackWriter:
 
     def append(self, images: np.ndarray) -> None:
         """Add one image (D, D) or several (B, D, D)."""
-        images = np.ascontiguousarray(images, dtype="<f4").reshape(-1, self.box, self.box)
+        images = np.ascontiguousarray(images, dtype="<f2" if self.float16 else "<f4").reshape(-1, self.box, self.box)
         with explained(self.path):
             self._file.write(images.tobytes())
         self.n += len(images)
@@ -90,7 +91,8 @@ class StackWriter:
             self._place.__exit__(kind, error, traceback)
 
     def _finish(self) -> None:
-        header = new_header((self.n, self.box, self.box), self.pixel_size_ang, is_stack=True)
+        shape = (self.n, self.box, self.box)
+        header = new_header(shape, self.pixel_size_ang, is_stack=True, float16=self.float16)
         if self.n:
             pixels = self.n * self.box**2
             mean = self._sum / pixels

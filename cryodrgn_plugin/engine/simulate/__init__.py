@@ -1,19 +1,27 @@
-"""Simulated particles with planted truth: atomic models, motions, exact projections, CTF, noise, and the files of a RELION project."""
+"""Simulated particles with planted truth: models, motions, exact projections, CTF, noise, and RELION's files.
 
-from .atoms import AtomicModel, bare_model
-from .config import OpticsGroup, SimulationConfig
-from .dataset import simulate_particles
-from .ensemble import Ensemble, equal_parts
-from .tiny import tiny_ensemble, tiny_set
+Names are loaded when first used, so that a program which only asks for the settings starts at once.
+"""
 
-__all__ = [
-    "AtomicModel",
-    "Ensemble",
-    "OpticsGroup",
-    "SimulationConfig",
-    "bare_model",
-    "equal_parts",
-    "simulate_particles",
-    "tiny_ensemble",
-    "tiny_set",
-]
+from importlib import import_module
+
+_HOME = {
+    "AtomicModel": "atoms",
+    "bare_model": "atoms",
+    "OpticsGroup": "config",
+    "SimulationConfig": "config",
+    "simulate_particles": "dataset",
+    "Ensemble": "ensemble",
+    "equal_parts": "ensemble",
+    "PRESETS": "presets",
+    "tiny_ensemble": "tiny",
+    "tiny_set": "tiny",
+}
+
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

@@ -1,7 +1,7 @@
 """Atomic models as the simulator needs them: where each atom is, what it weighs, and what it is called.
 
-An atom counts in proportion to its atomic number, which is close to its scattering of electrons. A coarse model, one pseudo-atom
-per residue or nucleotide, carries the weight of what it stands for.
+An atom counts in proportion to its atomic number, which is close to its scattering of electrons. A coarse model, one
+pseudo-atom per residue or nucleotide, carries the weight of what it stands for.
 """
 
 from collections.abc import Sequence
@@ -86,22 +86,23 @@ def joined(models: Sequence[AtomicModel]) -> AtomicModel:
 def matched(first: AtomicModel, second: AtomicModel) -> tuple[AtomicModel, AtomicModel]:
     """The atoms that both models have, by chain, residue number and atom name, in the order of the first.
 
-    Chain names are ignored when each model has a single chain, since depositions of one protein often name it differently.
-    Raises DataError when fewer than three atoms are shared.
+    Chain names are ignored when each model has a single chain, since depositions of one protein often name it
+    differently. Raises DataError when fewer than three atoms are shared.
     """
     by_chain = len(set(first.chains)) > 1 or len(set(second.chains)) > 1
     places = {key: i for i, key in enumerate(_keys(second, by_chain))}
     pairs = [(i, places[key]) for i, key in enumerate(_keys(first, by_chain)) if key in places]
     if len(pairs) < 3:
         raise DataError(
-            f"The two models share {len(pairs)} atoms by chain, residue number and name; give two models of the same molecule."
+            f"The two models share {len(pairs)} atoms by chain, residue number and name; "
+            "give two models of the same molecule."
         )
     index = np.array(pairs)
     return first[index[:, 0]], second[index[:, 1]]
 
 
 def coarse(model: AtomicModel) -> AtomicModel:
-    """One pseudo-atom per residue, and two per nucleotide (backbone BB and base NB), at the centre of what each stands for."""
+    """One pseudo-atom per residue, and two per nucleotide (backbone BB, base NB), each at the centre of its atoms."""
     residue = _residue_index(model)
     sugar = np.char.endswith(model.names, "'")
     nucleic = np.isin(residue, residue[sugar])

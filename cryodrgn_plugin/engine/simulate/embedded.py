@@ -1,7 +1,8 @@
 """The models that the package carries (engine/resources), and the compact form they are stored in.
 
-Coordinates are stored as hundredths of an angstrom in 16 bits, about the accuracy of a deposited structure, so that a model takes a
-few bytes per atom. `tools/make_models.py` makes the files from the depositions; resources/README.md says which.
+Coordinates are stored as hundredths of an angstrom in 16 bits, about the accuracy of a deposited structure, so that a
+model takes a few bytes per atom. `tools/make_models.py` makes the files from the depositions; resources/README.md says
+which.
 """
 
 from importlib import resources

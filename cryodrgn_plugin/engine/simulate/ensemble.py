@@ -45,7 +45,7 @@ def equal_parts(states: Sequence, labels: tuple[str, ...] = ()) -> Ensemble:
 
 
 def gaussian_mixture(coordinates: np.ndarray, means: Sequence[float], sd: float) -> np.ndarray:
-    """Population of each of S evenly spaced states under equal Gaussians at `means`, all with the standard deviation `sd`.
+    """Population of each of S evenly spaced states under equal Gaussians at `means` with standard deviation `sd`.
 
     Each state takes the probability of its bin; what lies beyond the ends counts for the end states (thesis 4.4.1).
     """
@@ -57,7 +57,7 @@ def gaussian_mixture(coordinates: np.ndarray, means: Sequence[float], sd: float)
 
 
 def assign_states(populations: np.ndarray, n_particles: int, rng: np.random.Generator) -> np.ndarray:
-    """(n_particles,) state of each particle, in random order; the counts follow the populations to the nearest whole particle."""
+    """(n_particles,) state of each particle in random order; counts follow the populations to the nearest particle."""
     share = np.asarray(populations, dtype=float) / np.sum(populations) * n_particles
     counts = np.floor(share).astype(int)
     largest_remainders = np.argsort(counts - share, kind="stable")[: n_particles - counts.sum()]

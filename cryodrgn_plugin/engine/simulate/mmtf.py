@@ -1,7 +1,8 @@
 """MMTF structure files (gemmi does not read them): a small reader for what the simulator needs.
 
-An MMTF file is a MessagePack map whose long arrays are packed further, each with a 12-byte header: codec, length, parameter
-(big-endian int32). Source: the MMTF specification 1.0, github.com/rcsb/mmtf/blob/master/spec.md. Only the first model is read.
+An MMTF file is a MessagePack map whose long arrays are packed further, each with a 12-byte header: codec, length,
+parameter (big-endian int32). Source: the MMTF specification 1.0, github.com/rcsb/mmtf/blob/master/spec.md. Only the
+first model is read.
 """
 
 import gzip
@@ -98,7 +99,8 @@ class MessagePack:
     """A reader of MessagePack, the part of it that MMTF uses (github.com/msgpack/msgpack/blob/master/spec.md)."""
 
     _NUMBERS = {
-        0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q", 0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q",
+        0xCA: ">f", 0xCB: ">d", 0xCC: ">B", 0xCD: ">H", 0xCE: ">I", 0xCF: ">Q",
+        0xD0: ">b", 0xD1: ">h", 0xD2: ">i", 0xD3: ">q",
     }  # fmt: skip
     _CONSTANTS = {0xC0: None, 0xC2: False, 0xC3: True}
     _SIZED = {

@@ -28,7 +28,7 @@ def superposed(coords: np.ndarray, fixed: np.ndarray, core: np.ndarray) -> np.nd
 
 
 def trajectory(model: AtomicModel, frames: np.ndarray, core: np.ndarray | None = None) -> list[AtomicModel]:
-    """States from (S, n, 3) coordinates of the atoms of `model`, each superposed on the first by `core` when that is given."""
+    """States from (S, n, 3) coordinates of the model's atoms, each superposed on the first by `core` where given."""
     frames = np.asarray(frames, dtype=np.float64)
     if frames.ndim != 3 or frames.shape[1:] != (len(model), 3):
         raise ConfigError(f"The frames have the shape {frames.shape}; the model needs (frames, {len(model)}, 3).")
@@ -54,14 +54,31 @@ def hinge_rotation(
     return states
 
 
+def likely_hinge(domain: np.ndarray, rest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A point (3,) and an axis (3,) about which (n, 3) points of a domain swing away from the (m, 3) of the rest.
+
+    The point is the centre of the tenth of the domain that is nearest to the rest; the axis is perpendicular to the
+    lines from there to the centres of both.
+    """
+    from scipy.spatial import cKDTree
+
+    distance, _ = cKDTree(rest).query(domain)
+    point = domain[distance <= np.quantile(distance, 0.1)].mean(axis=0)
+    axis = np.cross(domain.mean(axis=0) - point, rest.mean(axis=0) - point)
+    length = np.linalg.norm(axis)
+    if not length > 1e-6:
+        raise ConfigError("The domain lies in line with the rest, so its hinge has no natural axis; give one.")
+    return point, axis / length
+
+
 def domain_path(
     first: AtomicModel, last: AtomicModel, core: np.ndarray, domains: Sequence[np.ndarray], fractions: Sequence[float]
 ) -> list[AtomicModel]:
     """States on the way from one conformation to another of the same atoms, with the core superposed.
 
-    Each domain moves along the screw that carries it rigidly from its first to its last place, so that it keeps its shape where a
-    straight line would shrink it; what is left over (its internal change, and all other atoms) is interpolated linearly.
-    At fractions 0 and 1 the states are the two conformations exactly.
+    Each domain moves along the screw that carries it rigidly from its first to its last place, so that it keeps its
+    shape where a straight line would shrink it; what is left over (its internal change, and all other atoms) is
+    interpolated linearly. At fractions 0 and 1 the states are the two conformations exactly.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the microscope does to a projection: contrast, shift and CTF, in the half-plane of `rfft2` (docs/conventions.md)."""
+"""What the microscope does to a projection: contrast, shift and CTF, in the half-plane of `rfft2`."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from .transform import squared_radius
 
 
 class ObservationModel:
-    """Turns spectra of projections into spectra of noise-free images; made once, since all images share the frequencies."""
+    """Turns spectra of projections into spectra of noise-free images; one serves a set, as its frequencies are one."""
 
     def __init__(self, config: SimulationConfig) -> None:
         box = config.box

@@ -1,7 +1,8 @@
 """Ready-made ensembles from the models that the package carries, so that a newcomer has data without a download.
 
-`uniform`, `cooperative`, `noncontiguous` and `compositional` are in the manner of the cryoDRGN thesis, section 4.4.1: 50 states of a
-complex with one bond turning through 1.5 rad, populated evenly or as a mixture of three Gaussians, and three ribosomal species.
+`uniform`, `cooperative`, `noncontiguous` and `compositional` are in the manner of the cryoDRGN thesis, section 4.4.1:
+50 states of a complex with one bond turning through 1.5 rad, populated evenly or as a mixture of three Gaussians, and
+three ribosomal species.
 """
 
 from collections.abc import Callable
@@ -22,14 +23,10 @@ class Preset:
 
     summary: str
     make: Callable[[int], Ensemble]
-    """The ensemble with this many states."""
-    states: int
-    """States when no number is asked for."""
+    """The ensemble with this many states; a mixture of species has its own number."""
     box_ang: float
     """Edge of the box in angstrom; the molecule fills at most four fifths of it."""
     b_factor_ang2: float = 0.0
-    fixed_states: bool = False
-    """Whether the number of states is part of the ensemble (species)."""
 
 
 ADK_CORE = ((1, 29), (60, 121), (160, 214))
@@ -37,7 +34,7 @@ ADK_DOMAINS = {"NMP": (30, 59), "LID": (122, 159)}
 
 
 def adenylate_kinase(states: int) -> Ensemble:
-    """Adenylate kinase from open (4AKE) to closed (1AKE): LID and NMP turn as rigid bodies; the coordinate is the fraction."""
+    """Adenylate kinase from open (4AKE) to closed (1AKE), LID and NMP turning; the coordinate is the fraction."""
     opened, closed = matched(embedded_model("adk_open"), embedded_model("adk_closed"))
     core = np.any([opened.select(None, *span) for span in ADK_CORE], axis=0)
     domains = [opened.select(None, *span) for span in ADK_DOMAINS.values()]
@@ -46,7 +43,7 @@ def adenylate_kinase(states: int) -> Ensemble:
 
 
 def hinged_complex(states: int, range_rad: float = 1.5) -> Ensemble:
-    """A hypothetical complex of eight adenylate kinases, three of them an arm that turns about a hinge on the body of five.
+    """A hypothetical complex of eight adenylate kinases: a body of five and an arm of three that turns about a hinge.
 
     States are evenly spaced; the coordinate is the angle, from 0 in steps of range_rad / states (0.03 rad for 50).
     """
@@ -65,14 +62,15 @@ def hinged_complex(states: int, range_rad: float = 1.5) -> Ensemble:
 
 # Centres of the eight proteins: A to E are the body, F to H the arm that starts above it.
 _PLACES_ANG = np.array(
-    [[0, 0, 0], [44, 6, -4], [-8, 44, 2], [34, 46, 14], [20, 14, -42], [-10, -2, 44], [-34, -6, 80], [-52, 4, 121]], float
+    [[0, 0, 0], [44, 6, -4], [-8, 44, 2], [34, 46, 14], [20, 14, -42], [-10, -2, 44], [-34, -6, 80], [-52, 4, 121]],
+    float,
 )
 _ARM = ("F", "G", "H")
 _HINGE_ANG = np.array([0.0, 0.0, 24.0])
 
 
 def mixture_on_complex(sd_rad: float) -> Callable[[int], Ensemble]:
-    """`hinged_complex` populated by three Gaussians at 20, 50 and 80 % of the range (the 10th, 25th and 40th of 50 states)."""
+    """`hinged_complex` populated by three Gaussians, at the 10th, 25th and 40th of 50 states."""
 
     def make(states: int) -> Ensemble:
         ensemble = hinged_complex(states)
@@ -83,7 +81,7 @@ def mixture_on_complex(sd_rad: float) -> Callable[[int], Ensemble]:
 
 
 def ribosomal_species(states: int = 3) -> Ensemble:
-    """30S, 50S and 70S of Thermus thermophilus (4V5A) in one frame, 10 : 15 : 25."""
+    """30S, 50S and 70S of Thermus thermophilus (4V5A) in one frame, 10 : 15 : 25, whatever `states` says."""
     whole = embedded_model("ribosome")
     species = [whole[whole.chains == "30S"], whole[whole.chains == "50S"], whole]
     return Ensemble(species, np.arange(3.0), np.array([10.0, 15.0, 25.0]), ("30S", "50S", "70S"))
@@ -95,7 +93,8 @@ SPIKE_DOMAIN = (331, 527)
 def opening_spike(states: int) -> Ensemble:
     """The SARS-CoV-2 spike (6VYB) with the receptor-binding domain of chain B going up; the coordinate is the fraction.
 
-    The closed state is the deposited one with chain B's place taken by chain A (whose domain is down), fitted on the stalk.
+    The closed state is the deposited one with chain B's place taken by chain A (whose domain is down), fitted on the
+    stalk.
     """
     spike = embedded_model("spike")
     down, up = matched(spike[spike.chains == "A"].renamed("B"), spike[spike.chains == "B"])
@@ -109,12 +108,10 @@ def opening_spike(states: int) -> Ensemble:
 
 
 PRESETS = {
-    "adk": Preset("adenylate kinase closing, its LID and NMP domains turning", adenylate_kinase, 50, 115.2),
-    "uniform": Preset("a complex with an arm at a hinge, all angles alike", hinged_complex, 50, 320.0, 100.0),
-    "cooperative": Preset("the same, in three wide clusters of angles", mixture_on_complex(0.09), 50, 320.0, 100.0),
-    "noncontiguous": Preset("the same, in three narrow clusters", mixture_on_complex(0.03), 50, 320.0, 100.0),
-    "compositional": Preset(
-        "30S, 50S and 70S ribosomes, 10 : 15 : 25", ribosomal_species, 3, 384.0, 100.0, fixed_states=True
-    ),
-    "spike": Preset("the SARS-CoV-2 spike raising one receptor-binding domain", opening_spike, 50, 256.0),
+    "adk": Preset("adenylate kinase closing, its LID and NMP domains turning", adenylate_kinase, 115.2),
+    "uniform": Preset("a complex with an arm at a hinge, all angles alike", hinged_complex, 320.0, 100.0),
+    "cooperative": Preset("the same, in three wide clusters of angles", mixture_on_complex(0.09), 320.0, 100.0),
+    "noncontiguous": Preset("the same, in three narrow clusters", mixture_on_complex(0.03), 320.0, 100.0),
+    "compositional": Preset("30S, 50S and 70S ribosomes, 10 : 15 : 25", ribosomal_species, 384.0, 100.0),
+    "spike": Preset("the SARS-CoV-2 spike raising one receptor-binding domain", opening_spike, 256.0),
 }

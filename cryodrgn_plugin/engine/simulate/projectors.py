@@ -1,8 +1,9 @@
 """From one state of the molecule to the noise-free spectra of its views, and to its map.
 
-A projector is a state ready to be seen from any side. `AtomProjector` sums over atoms exactly (see `transform`). `MapProjector`
-takes central slices of a map's padded transform. Both give the same kind of spectrum: unnormalised, origin at the centre of the box,
-laid out as `rfft2`, and zero outside |k| < box/2, so that the map they report has exactly these slices.
+A projector is a state ready to be seen from any side. `AtomProjector` sums over atoms exactly (see `transform`).
+`MapProjector` takes central slices of a map's padded transform. Both give the same kind of spectrum: unnormalised,
+origin at the centre of the box, laid out as `rfft2`, and zero outside |k| < box/2, so that the map they report has
+exactly these slices.
 """
 
 from functools import cached_property
@@ -15,7 +16,7 @@ from ..errors import ConfigError
 from .atoms import AtomicModel
 from .transform import centre_phase, plane_transform, resolution_envelope, space_transform, squared_radius, waves
 
-# Floats of waves held at once; more leave the processor's cache (64 px, 1,656 atoms: 0.5 ms per view, 0.9 with 4 million).
+# Floats of waves held at once. More leave the processor's cache (64 px, 1,656 atoms: 0.5 ms a view, 0.9 with 4 million).
 _WAVE_BUDGET = 200_000
 
 

@@ -10,7 +10,8 @@ from .atoms import AtomicModel
 
 
 def read_model(path: str | Path) -> AtomicModel:
-    """The first model of a structure file (.pdb, .ent, .cif, .mmcif, .mmtf, also .gz): heavy atoms, alternate location A or none.
+    """The first model of a structure file (.pdb, .ent, .cif, .mmcif, .mmtf, also .gz): heavy atoms, alternate location
+    A or none.
 
     Raises DataError when the file is absent, is no structure or has no heavy atoms.
     """
@@ -26,7 +27,9 @@ def read_model(path: str | Path) -> AtomicModel:
     try:
         structure = gemmi.read_structure(str(path))
     except (RuntimeError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as an atomic model ({error}); give a PDB, mmCIF or MMTF file.") from None
+        raise DataError(
+            f"{path} cannot be read as an atomic model ({error}); give a PDB, mmCIF or MMTF file."
+        ) from None
     if len(structure) == 0:
         raise DataError(f"{path} holds no atomic model; give a PDB, mmCIF or MMTF file.")
     structure.remove_waters()
@@ -53,8 +56,8 @@ def _from_gemmi(model, path: Path) -> AtomicModel:
 def _heavy_atoms(residue) -> Iterator[tuple]:
     """The residue's atoms other than hydrogen, each with its atomic number.
 
-    Files from simulation programs leave the element out, and CA may then be read as calcium: in an amino acid or a nucleotide
-    the first letter of the name is the element (selenium, SE, apart).
+    Files from simulation programs leave the element out, and CA may then be read as calcium: in an amino acid or a
+    nucleotide the first letter of the name is the element (selenium, SE, apart).
     """
     from gemmi import Element
 

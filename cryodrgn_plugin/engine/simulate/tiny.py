@@ -1,4 +1,4 @@
-"""Small data sets for tests: a bent chain of pseudo-atoms that opens at its hinge. Needs no files and takes under a second."""
+"""Small data sets for tests, made in under a second without files: a chain of pseudo-atoms that opens at a hinge."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -25,21 +25,21 @@ def tiny_set(
 ) -> Path:
     """A set of `n` images of `box` pixels with `states` states along a hinge motion through 90°; returns the star file.
 
-    The chain fills about two thirds of the box, whatever the box. `config` replaces every other setting (default: SNR 0.5,
-    CTF, shifts of ± 2 px, pixel size 3.5 Å at box 32).
+    The chain fills about two thirds of the box, whatever the box. `config` replaces every other setting (default: SNR
+    0.5, CTF, shifts of ± 2 px, pixel size 3.5 Å at box 32).
     """
     config = config or SimulationConfig(snr=0.5, shift_px=2.0, pixel_size_ang=3.5 * 32 / box)
     return simulate_particles(tiny_ensemble(states), replace(config, n_particles=n, box=box), out_dir, seed)
 
 
 def tiny_ensemble(states: int = 10, range_rad: float = np.pi / 2) -> Ensemble:
-    """States of the chain, its arm turned by evenly spaced angles about the hinge; the coordinate is the angle in radians."""
+    """States of the chain, its arm turned by evenly spaced angles; the coordinate is the angle in radians."""
     angles = np.linspace(0, range_rad, states) if states > 1 else np.zeros(1)
     return Ensemble([_chain(angle) for angle in angles], angles, np.ones(states))
 
 
 def _chain(angle_rad: float) -> AtomicModel:
-    """A helix as body with a thinner arm of a third of its length; the body has no symmetry, so every pose is told apart."""
+    """A helix with a thinner arm of a third of its length; it has no symmetry, so every pose is told apart."""
     s = np.arange(_RESIDUES)
     turn = 0.35 * s
     radius = np.where(s < 80, 14.0, 6.0)

@@ -1,0 +1,71 @@
+"""Motions of maps: the density inside a mask turned about a hinge, and maps brought to the box of the images.
+
+Coordinates are angstrom from the first voxel, (x, y, z), as in a viewer that puts the map's origin at 0.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import fft, ndimage
+from scipy.spatial.transform import Rotation
+
+from ..errors import ConfigError, DataError
+from .motions import likely_hinge
+
+
+def cropped_map(volume: np.ndarray, box: int, name: str) -> np.ndarray:
+    """(box, box, box) float32: the map with its transform cut to the smaller box, its grey values kept. `name` is for
+    errors.
+    """
+    edge = volume.shape[0]
+    if volume.shape != (edge,) * 3:
+        raise DataError(f"{name} has {volume.shape} voxels; a map must be a cube.")
+    if edge < box:
+        raise DataError(
+            f"{name} has a box of {edge}, smaller than the box of the images, {box}; choose a box up to {edge}."
+        )
+    if edge == box:
+        return volume.astype(np.float32)
+    centred = fft.fftshift(fft.fftn(fft.ifftshift(volume)))
+    start = edge // 2 - box // 2
+    kept = centred[(slice(start, start + box),) * 3]
+    # The slices at −box/2 have lost their partners; a real map has none there.
+    kept[0], kept[:, 0], kept[:, :, 0] = 0, 0, 0
+    return (fft.fftshift(fft.ifftn(fft.ifftshift(kept))).real * (box / edge) ** 3).astype(np.float32)
+
+
+def hinge_in_mask(
+    volume: np.ndarray,
+    mask: np.ndarray,
+    angles_rad: Sequence[float],
+    pixel_size_ang: float,
+    point_ang: Sequence[float] | None = None,
+    axis: Sequence[float] | None = None,
+) -> list[np.ndarray]:
+    """One map per angle, with the density under `mask` turned about the line through `point_ang` along `axis`.
+
+    The part is cut out with the mask's edge softened by a Gaussian of one voxel, turned by cubic interpolation, and
+    added to what is left. Without a point or an axis the hinge is the contact of the part with the rest
+    (`motions.likely_hinge`).
+
+    Raises ConfigError when the mask holds no density or all of it.
+    """
+    part = np.clip(ndimage.gaussian_filter((mask > 0.5 * mask.max()).astype(np.float32), 1.0), 0, 1)
+    dense = volume > volume.mean() + 2 * volume.std()
+    inside, outside = (np.argwhere(dense & where)[:, ::-1] * pixel_size_ang for where in (part > 0.5, part <= 0.5))
+    if not mask.max() > 0 or len(inside) == 0 or len(outside) == 0:
+        raise ConfigError(
+            "The domain mask holds none or all of the map's density; it must mark the part that should move."
+        )
+    found_point, found_axis = likely_hinge(inside, outside)
+    point = found_point if point_ang is None else np.asarray(point_ang, dtype=float)
+    direction = found_axis if axis is None else np.asarray(axis, dtype=float)
+    moving, still = volume * part, volume * (1 - part)
+    pivot_zyx = point[::-1] / pixel_size_ang
+    states = []
+    for rotation in Rotation.from_rotvec(np.outer(angles_rad, direction / np.linalg.norm(direction))):
+        # affine_transform asks, for each output voxel, where it came from: the inverse rotation, in (z, y, x) order.
+        back = rotation.inv().as_matrix()[::-1, ::-1]
+        turned = ndimage.affine_transform(moving, back, pivot_zyx - back @ pivot_zyx, order=3)
+        states.append((still + turned).astype(np.float32))
+    return states
