@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ..config import RunConfig
+from ..errors import ConfigError
 from ..slicing.sphere import HalfSphere
 from .base import Decoder
 from .basis import BasisDecoder
@@ -10,9 +11,13 @@ from .mlp import MlpDecoder
 
 
 def _basis(config: RunConfig, box: int) -> Decoder:
-    sphere = HalfSphere(box, config.decoder.padding, box // 2 - 1)
-    n_bases = config.decoder.n_bases if config.z_dim else 0
-    return BasisDecoder(sphere, n_bases, config.z_dim, config.decoder.layers, config.decoder.width)
+    settings = config.decoder
+    if bool(settings.n_bases) != bool(config.z_dim):
+        raise ConfigError(
+            f"decoder.n_bases is {settings.n_bases} and z_dim is {config.z_dim}; for one map set both to 0."
+        )
+    sphere = HalfSphere(box, settings.padding, box // 2 - 1)
+    return BasisDecoder(sphere, settings.n_bases, config.z_dim, settings.layers, settings.width)
 
 
 def _mlp(config: RunConfig, box: int) -> Decoder:
@@ -24,5 +29,8 @@ DECODERS: dict[str, Callable[[RunConfig, int], Decoder]] = {"basis": _basis, "ml
 
 
 def make_decoder(config: RunConfig, box: int) -> Decoder:
-    """The decoder that `config.decoder.kind` names, for images of `box` pixels."""
+    """The untrained decoder that `config.decoder.kind` names, for images of `box` pixels.
+
+    Raises ConfigError for bases without latent dimensions or the other way round.
+    """
     return DECODERS[config.decoder.kind](config, box)

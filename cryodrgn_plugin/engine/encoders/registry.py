@@ -22,12 +22,14 @@ ENCODERS: dict[str, Callable[[RunConfig, Tensor, int], Encoder]] = {"mlp": _mlp,
 """Name to maker; the contract tests run over every member."""
 
 
-def make_encoder(config: RunConfig, scale: Tensor, n_particles: int) -> Encoder:
-    """The encoder that `config.encoder.kind` names.
+def make_encoder(config: RunConfig, scale: Tensor, n_particles: int) -> Encoder | None:
+    """The untrained encoder that `config.encoder.kind` names, or None without latent dimensions.
 
     Parameters
     ----------
     scale : (F,). What coefficients are multiplied by so that a network reads numbers near one.
     n_particles : how many particles a table holds.
     """
+    if not config.z_dim:
+        return None
     return ENCODERS[config.encoder.kind](config, scale, n_particles)

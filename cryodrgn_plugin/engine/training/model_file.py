@@ -7,12 +7,10 @@ import torch
 
 from ..config import RunConfig
 from ..decoders.base import Decoder
-from ..decoders.basis import BasisDecoder
-from ..decoders.mlp import MlpDecoder
+from ..decoders.registry import make_decoder
 from ..encoders.base import Encoder
-from ..errors import ConfigError, DataError
+from ..errors import DataError
 from ..io.atomic import atomic_path
-from ..slicing.sphere import HalfSphere
 
 
 @dataclass(frozen=True)
@@ -24,24 +22,8 @@ class StoredModel:
     pixel_size_ang: float
 
 
-def build_decoder(config: RunConfig, box: int) -> Decoder:
-    """The decoder of a configuration, untrained.
-
-    Raises ConfigError for bases without latent dimensions or the other way round.
-    """
-    settings = config.decoder
-    if settings.kind == "mlp":
-        return MlpDecoder(settings, box, config.z_dim, config.seed)
-    if bool(settings.n_bases) != bool(config.z_dim):
-        raise ConfigError(
-            f"decoder.n_bases is {settings.n_bases} and z_dim is {config.z_dim}; for one map set both to 0."
-        )
-    sphere = HalfSphere(box, settings.padding, box // 2 - 1)
-    return BasisDecoder(sphere, settings.n_bases, config.z_dim, settings.layers, settings.width)
-
-
 def save_model(path: Path, config: RunConfig, decoder: Decoder, encoder: Encoder | None, pixel_size_ang: float) -> None:
-    """Write a decoder made by `build_decoder(config, …)`, in the data's grey scale, and its encoder."""
+    """Write a decoder made by `make_decoder(config, …)`, in the data's grey scale, and its encoder."""
     content = {
         "kind": config.decoder.kind,
         "config": config.to_json(),
@@ -61,7 +43,7 @@ def load_model(path: Path) -> StoredModel:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         config = RunConfig.from_json(content["config"])
-        decoder = build_decoder(config, content["box"])
+        decoder = make_decoder(config, content["box"])
         decoder.load_state_dict(content["state"])
     except (RuntimeError, KeyError, TypeError, EOFError) as error:
         raise DataError(f"{path} is not a model of this program.") from error

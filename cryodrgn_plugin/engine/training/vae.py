@@ -18,14 +18,14 @@ from ..decoders.base import Decoder
 from ..decoders.basis import BasisDecoder
 from ..decoders.mlp import MlpDecoder
 from ..decoders.normalized import SpectrallyNormalized
+from ..decoders.registry import make_decoder
 from ..encoders.base import Encoder
-from ..encoders.mlp import MlpEncoder
-from ..encoders.table import LatentTable
+from ..encoders.registry import make_encoder
 from ..errors import ConfigError
 from ..imaging.formation import ImageFormation
 from ..imaging.noise import NoiseModel, estimate_noise, spectral_power
 from ..run import Run
-from .model_file import build_decoder, save_model
+from .model_file import save_model
 from .objective import VaeObjective
 from .optimizers import keep_touched_rows
 from .points import PointSampler
@@ -96,7 +96,7 @@ def make_objective(
     """The loss of `config` with untrained decoder and encoder, on `device`."""
     lattice = dataset.lattice
     sigma2 = noise.per_coefficient(lattice, np.arange(len(noise.sigma2)))
-    decoder, precision, sampler = build_decoder(config, dataset.box), 1 / sigma2, None
+    decoder, precision, sampler = make_decoder(config, dataset.box), 1 / sigma2, None
     if isinstance(decoder, MlpDecoder):
         amplitude = signal_amplitude(dataset, noise, config.seed)
         decoder.profile[: len(amplitude)] = torch.from_numpy(amplitude)
@@ -112,7 +112,8 @@ def make_objective(
         precision = np.full_like(sigma2, 1 / sigma2.mean())
     return VaeObjective(
         decoder,
-        _make_encoder(config, dataset.n, sigma2),
+        # Real and imaginary parts each carry half of the noise variance.
+        make_encoder(config, torch.from_numpy(np.sqrt(2 / sigma2.mean(0))), dataset.n),
         ImageFormation(lattice, dataset.pixel_size_ang, device),
         torch.from_numpy(precision.astype(np.float32)).to(device),
         ctf_weight=config.decoder.kind == "basis",
@@ -161,15 +162,6 @@ def _require_consistent(config: RunConfig) -> None:
         )
     if config.training.sparse and config.decoder.kind != "basis":
         raise ConfigError("training.sparse is for decoder.kind = basis; the coordinate network has no volumes.")
-
-
-def _make_encoder(config: RunConfig, particles: int, sigma2: np.ndarray) -> Encoder | None:
-    if not config.z_dim:
-        return None
-    if config.encoder.kind == "table":
-        return LatentTable(particles, config.z_dim)
-    # Real and imaginary parts each carry half of the noise variance.
-    return MlpEncoder(config.encoder, torch.from_numpy(np.sqrt(2 / sigma2.mean(0))), config.z_dim)
 
 
 def _sparse_parameters(objective: VaeObjective, config: RunConfig) -> list[torch.nn.Parameter]:
