@@ -16,8 +16,8 @@ class AnalysisOptions:
     """Maps along each component and along the curve. More for smoother movies."""
     neighbors: int = 15
     """Neighbours per particle in UMAP. Raise it to see the whole, lower it to see small groups."""
-    umap_limit: int = 100_000
-    """Above this many particles UMAP is fitted on half of this number and places the rest. Raise it when time allows."""
+    umap_limit: int = 50_000
+    """Particles UMAP is fitted on, drawn at random when there are more; it places the rest. Lower it to save time."""
     seed: int = 0
     """Seed of k-means, UMAP and of every random draw."""
     umap: bool = True
@@ -26,6 +26,8 @@ class AnalysisOptions:
     """the maps, and with them their resolutions"""
     figures: bool = True
     """the figures"""
+    half_maps: bool = False
+    """Write the two half-maps of every map as well, for masking and sharpening elsewhere; three times the disk."""
 
     def __post_init__(self) -> None:
         for name, least in (("clusters", 1), ("components", 0), ("steps", 2), ("neighbors", 2), ("umap_limit", 2)):

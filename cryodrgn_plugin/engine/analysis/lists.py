@@ -1,0 +1,60 @@
+"""Particle lists that go back to RELION: every original column, the order of the rows, and what the run has found."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..io.particles import ParticleTable
+from ..io.star import write_star
+
+CLASS = "rlnClassNumber"
+FORMER_CLASS = "cryodrgnFormerClassNumber"
+COORDINATE = "cryodrgnCoordinate"
+
+
+def latent_column(dimension: int) -> str:
+    """Name of the column of a latent dimension, counted from 1. RELION keeps columns it does not know."""
+    return f"cryodrgnLatent{dimension}"
+
+
+def particle_list(
+    table: ParticleTable, rows: np.ndarray, z: np.ndarray, labels: np.ndarray, coordinate: np.ndarray | None
+) -> pd.DataFrame:
+    """The particles of a run as a table in the order of the star file.
+
+    Parameters
+    ----------
+    table : the particles the run was made from.
+    rows : (N,) star row of each particle of the run.
+    z, labels, coordinate : (N, Z), (N,) from 0, (N,) or None.
+
+    Returns
+    -------
+    N rows: the original columns, then rlnClassNumber (label + 1), the coordinate and the latents. A class number that
+    was there before is kept as `cryodrgnFormerClassNumber`.
+    """
+    order = np.argsort(rows, kind="stable")
+    frame = table.frame.iloc[rows[order]].reset_index(drop=True)
+    found = {CLASS: labels[order] + 1}
+    if CLASS in frame and FORMER_CLASS not in frame:
+        found[FORMER_CLASS] = frame[CLASS].to_numpy()
+    if coordinate is not None:
+        found[COORDINATE] = coordinate[order]
+    found |= {latent_column(d + 1): z[order, d] for d in range(z.shape[1])}
+    return frame.assign(**found)
+
+
+def write_lists(folder: Path, table: ParticleTable, frame: pd.DataFrame, n_clusters: int) -> tuple[Path, list[Path]]:
+    """Write particles.star and clusters/cluster_001.star, … in `folder`; their other tables are the original's."""
+    everything = folder / "particles.star"
+    write_star(everything, _with_particles(table, frame))
+    files = []
+    for number in range(1, n_clusters + 1):
+        files.append(folder / "clusters" / f"cluster_{number:03d}.star")
+        write_star(files[-1], _with_particles(table, frame[frame[CLASS] == number].reset_index(drop=True)))
+    return everything, files
+
+
+def _with_particles(table: ParticleTable, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {name: frame if block is table.frame else block for name, block in table.tables.items()}

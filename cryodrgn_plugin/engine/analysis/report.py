@@ -1,0 +1,230 @@
+"""`analyze`: everything a finished run can say, in RUN/analysis, with analysis.json naming all of it.
+
+The folder is made beside the old one and takes its place when it is complete, so a reader never meets half of one.
+docs/run_folder.md describes its files and the schema of analysis.json.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..io.writing import replacing, write_text
+from ..run import Latents, Run
+from .clusters import Clusters, kmeans
+from .embed import MIN_DIST, Pca, UmapEmbedding, principal_components, umap_embedding
+from .lists import particle_list, write_lists
+from .options import AnalysisOptions
+from .series import Series, cluster_series, component_series, consensus_series, curve_series
+from .volumes import MadeMap, TrainedDecoder, make_maps
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class LatentView:
+    """What is known of the latents before any map is made."""
+
+    latents: Latents
+    pca: Pca
+    umap: UmapEmbedding | None
+    clusters: Clusters
+
+
+@dataclass(frozen=True)
+class MadeSeries:
+    """A series and its maps."""
+
+    series: Series
+    maps: list[MadeMap]
+    level: float
+    """One density at which to draw all of them: the median of their own."""
+
+
+def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDecoder | None = None) -> Path:
+    """Analyse a finished run into RUN/analysis; returns the path of analysis.json.
+
+    `decoder` is what the run's model.pt holds unless given.
+
+    Raises
+    ------
+    DataError : the run has no latents, they are not finite, or there are fewer different ones than clusters.
+    """
+    options = options or AnalysisOptions()
+    latents = run.latents()
+    with run.replacing_analysis() as folder:
+        view = look_at_latents(run, latents, options) if latents.z.shape[1] else None
+        made: list[MadeSeries] = []
+        if options.volumes:
+            decoder = decoder or _restore(run)
+            made = [_make(run, decoder, series, folder, options) for series in series_of(view, options)]
+        index = _index(latents, view, made, options)
+        if view:
+            index |= _write_latents(run, view, folder)
+        if made:
+            index["files"] |= _write_chimerax(made, folder)
+            index["box"], index["pixel_size_ang"] = decoder.box, decoder.pixel_size_ang
+        if options.figures:
+            from .figures import draw_all
+
+            index["figures"] = draw_all(run, view, made, folder / "figures", index.get("pixel_size_ang"))
+        write_text(folder / "analysis.json", json.dumps(index, indent=2) + "\n")
+    _log_findings(run, view, made)
+    return run.analysis_dir / "analysis.json"
+
+
+def look_at_latents(run: Run, latents: Latents, options: AnalysisOptions) -> LatentView:
+    """Principal components, clusters and UMAP."""
+    stages = 3 if options.umap else 2
+    pca = principal_components(latents.z)
+    run.progress("latents", 1, stages)
+    clusters = kmeans(latents.z, options.clusters, seed=options.seed, along=latents.coordinate)
+    run.progress("latents", 2, stages)
+    umap = None
+    if options.umap:
+        umap = umap_embedding(latents.z, neighbors=options.neighbors, limit=options.umap_limit, seed=options.seed)
+        run.progress("latents", 3, stages)
+        if umap.fitted_on < len(latents.z):
+            run.log(f"UMAP was fitted on {umap.fitted_on:,} of {len(latents.z):,} particles; it placed the others.")
+    return LatentView(latents, pca, umap, clusters)
+
+
+def series_of(view: LatentView | None, options: AnalysisOptions) -> list[Series]:
+    """The series of maps to make; a homogeneous run has one map."""
+    if view is None:
+        return [consensus_series()]
+    z, coordinate = view.latents.z, view.latents.coordinate
+    series = [cluster_series(z, view.clusters)]
+    if coordinate is not None:
+        series.append(curve_series(z, coordinate, options.steps))
+    return series + [component_series(view.pca, c, options.steps) for c in range(min(options.components, z.shape[1]))]
+
+
+def _restore(run: Run) -> TrainedDecoder:
+    from ..training.restore import load_decoder
+
+    return load_decoder(run)
+
+
+def _make(run: Run, decoder: TrainedDecoder, series: Series, folder: Path, options: AnalysisOptions) -> MadeSeries:
+    maps = make_maps(
+        decoder,
+        series.z,
+        folder / "volumes" / series.name,
+        run.progress,
+        stage=f"maps {series.name}",
+        half_maps=options.half_maps,
+        judge=True,
+    )
+    made = list(maps)
+    return MadeSeries(series, made, float(np.median([m.level for m in made])))
+
+
+# --- what is written ------------------------------------------------------------------------------------------------
+
+
+def _write_latents(run: Run, view: LatentView, folder: Path) -> dict[str, Any]:
+    """embedding.npz and the particle lists; their part of the index."""
+    latents, clusters = view.latents, view.clusters
+    arrays = {"rows": latents.rows, "labels": clusters.labels, "pca": view.pca.scores}
+    if view.umap:
+        arrays["umap"] = view.umap.positions
+    if latents.coordinate is not None:
+        arrays["coordinate"] = latents.coordinate
+    with replacing(folder / "embedding.npz") as temporary:
+        np.savez(temporary, **arrays)
+    table = run.particles()
+    frame = particle_list(table, latents.rows, latents.z, clusters.labels, latents.coordinate)
+    everything, lists = write_lists(folder, table, frame, len(clusters.centres))
+    sizes = clusters.sizes
+    entries = [
+        {
+            "class": c + 1,
+            "particles": int(sizes[c]),
+            "share": round(float(sizes[c] / sizes.sum()), 5),
+            "centre_row": int(latents.rows[centre]),
+            "z": _numbers(latents.z[centre]),
+            "star": _relative(lists[c], folder),
+        }
+        for c, centre in enumerate(clusters.centres)
+    ]
+    return {"clusters": entries, "files": {"particles": _relative(everything, folder), "embedding": "embedding.npz"}}
+
+
+def _write_chimerax(made: Sequence[MadeSeries], folder: Path) -> dict[str, str]:
+    from .chimerax import chimerax_script
+
+    entries = [(m.series.title, [_relative(one.file, folder) for one in m.maps], m.level) for m in made]
+    write_text(folder / "volumes.cxc", chimerax_script(entries))
+    return {"chimerax": "volumes.cxc"}
+
+
+def _index(
+    latents: Latents, view: LatentView | None, made: Sequence[MadeSeries], options: AnalysisOptions
+) -> dict[str, Any]:
+    index: dict[str, Any] = {
+        "schema": SCHEMA,
+        "options": dataclasses.asdict(options),
+        "particles": len(latents.z),
+        "z_dim": latents.z.shape[1],
+        "clusters": [],
+        "files": {},
+        "series": [_series_entry(m) for m in made],
+        "figures": {},
+    }
+    if view:
+        pca, umap = view.pca, view.umap
+        index["pca"] = {
+            "explained": _numbers(pca.explained),
+            "mean": _numbers(pca.mean),
+            "axes": [_numbers(axis) for axis in pca.axes],
+        }
+        index["umap"] = umap and {
+            "neighbors": options.neighbors,
+            "min_dist": MIN_DIST,
+            "fitted_on": umap.fitted_on,
+            "placed": len(latents.z) - umap.fitted_on,
+        }
+    return index
+
+
+def _series_entry(made: MadeSeries) -> dict[str, Any]:
+    series = made.series
+    maps = []
+    for k, one in enumerate(made.maps):
+        entry = {
+            "file": f"volumes/{series.name}/{one.file.name}",
+            "label": series.labels[k],
+            "position": float(series.positions[k]),
+            "z": _numbers(one.z),
+            "level": float(one.level),
+            "resolution_ang": one.resolution_ang,
+            "fsc": None if one.fsc is None else _numbers(one.fsc),
+        }
+        if series.particles is not None:
+            entry["particle"] = int(series.particles[k])
+        maps.append(entry)
+    return {"name": series.name, "title": series.title, "level": made.level, "maps": maps}
+
+
+def _log_findings(run: Run, view: LatentView | None, made: Sequence[MadeSeries]) -> None:
+    if view:
+        shares = ", ".join(f"{share:.1%}" for share in view.clusters.sizes / len(view.latents.z))
+        run.log(f"{len(view.clusters.centres)} classes hold {shares} of {len(view.latents.z):,} particles.")
+    for m in made:
+        limits = [one.resolution_ang["0.143"] for one in m.maps if one.resolution_ang]
+        reach = f", {min(limits):.3g} to {max(limits):.3g} Å at FSC 0.143" if limits else ""
+        run.log(f"{len(m.maps)} maps {m.series.title}{reach}.")
+    run.log(f"The analysis is in {run.analysis_dir}.")
+
+
+def _relative(file: Path, folder: Path) -> str:
+    return file.relative_to(folder).as_posix()
+
+
+def _numbers(values: np.ndarray) -> list[float]:
+    return [float(f"{value:.7g}") for value in np.asarray(values, float)]

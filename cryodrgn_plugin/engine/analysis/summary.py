@@ -1,0 +1,65 @@
+"""One page that says what a run has found, for a lab book or a host's log viewer."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .clusters import Clusters
+from .embed import Pca
+from .map_plots import PER_ROW, draw_fsc, draw_montage
+from .plots import Scatter, draw_clusters, draw_coordinate, draw_density, draw_explained, draw_populations
+from .style import GREY, figure
+from .volumes import MadeMap
+
+WIDTH = 8.27
+"""Of the page, in inches."""
+
+
+def summary_figure(
+    file: Path,
+    *,
+    heading: str,
+    lines: Sequence[str],
+    scatter: Scatter,
+    pca: Pca,
+    clusters: Clusters,
+    coordinate: np.ndarray | None,
+    maps: tuple[str, Sequence[str], Sequence[MadeMap]] | None,
+    pixel_size_ang: float | None,
+) -> None:
+    """One A4 page: what was run, the latents, the classes, and one series of maps with its FSC."""
+    heights = [1.0, 3.7, 2.7]
+    if maps:
+        chosen = np.unique(np.linspace(0, len(maps[2]) - 1, min(len(maps[2]), PER_ROW)).round().astype(int))
+        heights.append(0.8 + 3 * min(WIDTH / len(chosen), 1.1))
+    with figure(file, WIDTH, sum(heights)) as page:
+        parts = page.subfigures(len(heights), 1, height_ratios=heights)
+        _write(parts[0], heading, lines)
+        _latents(parts[1], scatter, clusters, coordinate)
+        curves = maps is not None and maps[2][0].fsc is not None
+        axes = parts[2].subplots(1, 3 if curves else 2)
+        draw_populations(axes[0], clusters)
+        draw_explained(axes[1], pca.explained)
+        if maps is None:
+            return
+        title, labels, made = maps
+        if curves:
+            draw_fsc(axes[2], "half-map FSC", made, pixel_size_ang)
+        parts[3].suptitle(title, x=0.02, ha="left", fontsize=10, fontweight="bold")
+        shown = [made[k] for k in chosen]
+        draw_montage(parts[3], [labels[k] for k in chosen], shown, made, pixel_size_ang, len(chosen))
+
+
+def _write(part, heading: str, lines: Sequence[str]) -> None:
+    part.text(0.02, 0.9, heading, fontsize=14, fontweight="bold", va="top")
+    part.text(0.02, 0.5, "\n".join(lines), fontsize=8, color=GREY, va="top", linespacing=1.5)
+
+
+def _latents(part, scatter: Scatter, clusters: Clusters, coordinate: np.ndarray | None) -> None:
+    axes = part.subplots(1, 2, sharex=True, sharey=True)
+    draw_clusters(axes[0], scatter, clusters)
+    if coordinate is None:
+        draw_density(axes[1], scatter)
+    else:
+        draw_coordinate(axes[1], scatter, coordinate)
