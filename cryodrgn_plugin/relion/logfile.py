@@ -9,12 +9,13 @@ import matplotlib.image
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
+from ..engine.analysis.style import DPI
 from ..engine.io.writing import replacing
 
-_WIDTH, _HEIGHT, _MARGIN = 8.27, 11.69, 0.6
-"""A4, in inches."""
+_WIDTH, _HEIGHT, _MARGIN = 11.69, 8.27, 0.6
+"""A4 on its side, in inches: figures of a series of maps are wide."""
 _LINE, _GAP, _TITLE = 0.2, 0.3, 0.32
-_COLUMNS = (0.0, 0.6, 1.7, 2.6, 4.3)
+_COLUMNS = (0.0, 0.7, 2.0, 3.2, 5.2)
 """Left edges of the table's columns, in inches from the margin."""
 _STYLE = {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "text.color": "#222222", "pdf.fonttype": 42}
 
@@ -26,19 +27,19 @@ def write_logfile(
     table: Sequence[Sequence[str]],
     figures: Sequence[tuple[str, Path]],
 ) -> None:
-    """A4 pages: facts and a table of the classes first, then the figures under their titles, as many as fit a page.
+    """Facts and a table of the classes first, then the figures, as many as fit a page.
 
     Parameters
     ----------
     facts : (name, value) pairs.
     table : rows of cells, the first row being the column names.
-    figures : (title, PNG file) pairs.
+    figures : (title, PNG file) pairs; the title is empty where the figure has its own.
     """
     with matplotlib.rc_context(_STYLE):
         pages = _Pages()
         pages.write(heading, size=16, weight="bold", height=0.5)
         for name, value in facts:
-            lines = textwrap.wrap(value, 75) or [""]
+            lines = textwrap.wrap(value, 110) or [""]
             pages.write(name, "\n".join(lines), columns=(0, 1.4), height=_LINE * len(lines) + 0.05)
         pages.skip(_GAP)
         for number, row in enumerate(table):
@@ -74,13 +75,16 @@ class _Pages:
         self.skip(height)
 
     def draw(self, title: str, file: Path) -> None:
-        """A picture under its title: as wide as the page allows, narrower where it would be too high."""
+        """A picture under its title, in the size it was made for, or smaller where the page is."""
         picture = matplotlib.image.imread(file)
-        shape = picture.shape[0] / picture.shape[1]
-        width = min(_WIDTH - 2 * _MARGIN, (_HEIGHT - 2 * _MARGIN - _TITLE) / shape)
-        height = width * shape
-        self._make_room(_TITLE + height)
-        self.write(title, size=12, weight="bold", height=_TITLE)
+        title_height = _TITLE if title else 0.0
+        natural = picture.shape[1] / DPI, picture.shape[0] / DPI
+        room = _WIDTH - 2 * _MARGIN, _HEIGHT - 2 * _MARGIN - title_height
+        scale = min(1.0, room[0] / natural[0], room[1] / natural[1])
+        width, height = natural[0] * scale, natural[1] * scale
+        self._make_room(title_height + height)
+        if title:
+            self.write(title, size=12, weight="bold", height=_TITLE)
         corner = (_MARGIN / _WIDTH, (self._top - height) / _HEIGHT)
         axes = self.all[-1].add_axes((*corner, width / _WIDTH, height / _HEIGHT))
         axes.imshow(picture, aspect="auto", interpolation="lanczos")

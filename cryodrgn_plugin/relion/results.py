@@ -18,18 +18,10 @@ from ..engine.run import Run
 from .findings import ClassFiles, place_maps, place_particles, read_index, remove_stale
 from .nodes import OutputNode, write_output_nodes
 
-_TITLES = {
-    "training": "Training",
-    "pca": "Latent space: principal components",
-    "umap": "Latent space: UMAP",
-    "populations": "Particles per class",
-    "explained": "Variance of the latents",
-    "fsc": "Half-map FSC",
-    "maps_kmeans": "Maps at the centres of the classes",
-    "maps_curve": "Maps along the curve",
-    "maps_consensus": "The map",
-}
+_TITLES = {"training": "Training", "fsc": "Resolution: half-maps compared"}
+"""Headings of figures that have none of their own."""
 _LEFT_OUT = ("summary",)
+"""Figures whose content the first page gives in another form."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +109,7 @@ def _figures(run: Run, index: dict[str, Any]) -> list[tuple[str, Path]]:
     if not index:
         return _training_curves(run)
     figures = {name: run.analysis_dir / file for name, file in index["figures"].items() if name not in _LEFT_OUT}
-    return [(_TITLES.get(name, name.replace("maps_pc", "Maps along PC")), file) for name, file in figures.items()]
+    return [(_TITLES.get(name, ""), file) for name, file in figures.items()]
 
 
 def _training_curves(run: Run) -> list[tuple[str, Path]]:

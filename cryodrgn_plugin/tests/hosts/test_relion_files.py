@@ -108,7 +108,7 @@ def test_the_logfile_says_what_was_done_and_shows_the_figures(published):
     _, job = published
     assert "Pages:" in run_tool("pdfinfo", job / "logfile.pdf")
     text = run_tool("pdftotext", "-layout", job / "logfile.pdf", "-")
-    for words in ("1,200 (60.0%)", "recipe", "particles_class002.star", "Training", "principal components"):
+    for words in ("1,200 (60.0%)", "recipe", "particles_class002.star", "Training", "Resolution"):
         assert words.lower() in text.lower()
 
 
