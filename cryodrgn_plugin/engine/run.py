@@ -13,7 +13,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,10 @@ import numpy as np
 
 from .config import RunConfig
 from .errors import DataError, EngineError
-from .io.atomic import atomic_path, write_text
+from .io.writing import replacing, write_text
 from .progress import PlainReporter, Reporter
 from .provenance import peak_memory_mb, provenance
+from .run_layout import RunLayout
 from .stopping import Stopped
 
 if TYPE_CHECKING:
@@ -32,12 +33,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 """Version of the folder's layout; raised when a reader of the old layout would misread the new one."""
-
-CONTENTS = (
-    *("config.json", "run.json", "run.log", "metrics.csv", "latents.npz", "poses.star"),
-    *("model.pt", "half1.pt", "half2.pt", "checkpoints", "volumes", "analysis", "figures"),
-)
-"""Everything a run may contain; overwriting removes these and nothing else."""
 
 MAY_CHANGE_ON_RESUME = (
     "device",
@@ -64,11 +59,11 @@ class Latents:
     """(N,) float32: standard deviation of the coordinate, or of z where there is no coordinate."""
 
 
-class Run:
+class Run(RunLayout):
     """One run folder. Use `Run.create` or `Run.open`."""
 
     def __init__(self, path: Path, config: RunConfig) -> None:
-        self.path = path
+        super().__init__(path)
         self.config = config
         self.reporter: Reporter = PlainReporter()
 
@@ -92,8 +87,9 @@ class Run:
             return cls._take_up(path, config)
         if path.exists() and not path.is_dir():
             raise DataError(f"{path} is a file; give a folder for the run.")
-        _remove_contents(path)
         run = cls(path, config)
+        if run.info_file.exists():
+            run.remove_contents()
         write_text(run.config_file, config.to_json() + "\n")
         run._write_info(
             {"schema": SCHEMA, "status": "created", "message": "", "provenance": provenance(config, command)}
@@ -113,10 +109,9 @@ class Run:
                 f"{path} was written by a newer version (run schema {schema}, this one reads up to {SCHEMA}); update."
             )
         try:
-            text = (path / "config.json").read_text(encoding="utf-8")
-        except OSError:
+            return cls(path, RunConfig.from_json((path / "config.json").read_text(encoding="utf-8")))
+        except (OSError, ValueError):
             raise DataError(f"{path} is not a complete run folder: its config.json cannot be read.") from None
-        return cls(path, RunConfig.from_json(text))
 
     @classmethod
     def _take_up(cls, path: Path, config: RunConfig) -> "Run":
@@ -133,64 +128,6 @@ class Run:
             write_text(run.config_file, config.to_json() + "\n")
             run._record("train", "stopped", "Settings were changed; the run goes on from its last checkpoint.", {})
         return run
-
-    # --- where things are -----------------------------------------------------------------------------------------
-
-    @property
-    def config_file(self) -> Path:
-        return self.path / "config.json"
-
-    @property
-    def info_file(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def log_file(self) -> Path:
-        return self.path / "run.log"
-
-    @property
-    def metrics_file(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def latents_file(self) -> Path:
-        return self.path / "latents.npz"
-
-    @property
-    def poses_file(self) -> Path:
-        return self.path / "poses.star"
-
-    @property
-    def model_file(self) -> Path:
-        return self.path / "model.pt"
-
-    def half_file(self, half: int) -> Path:
-        """The closed-form bases of half-set 1 or 2."""
-        return self.path / f"half{half}.pt"
-
-    @property
-    def checkpoints_dir(self) -> Path:
-        return self.path / "checkpoints"
-
-    def checkpoint_file(self, epoch: int) -> Path:
-        return self.checkpoints_dir / f"epoch_{epoch:03d}.pt"
-
-    def latest_checkpoint(self) -> Path | None:
-        """The checkpoint of the highest epoch, or None."""
-        found = [file for file in self.checkpoints_dir.glob("epoch_*.pt") if file.stem[6:].isdigit()]
-        return max(found, key=lambda file: int(file.stem[6:]), default=None)
-
-    @property
-    def volumes_dir(self) -> Path:
-        return self.path / "volumes"
-
-    @property
-    def analysis_dir(self) -> Path:
-        return self.path / "analysis"
-
-    @property
-    def figures_dir(self) -> Path:
-        return self.path / "figures"
 
     # --- status and provenance ------------------------------------------------------------------------------------
 
@@ -228,11 +165,14 @@ class Run:
         except BaseException as error:
             message = explain(error)
             if not isinstance(error, EngineError):
-                self._append_to_log(traceback.format_exc())
+                with suppress(OSError):
+                    self._append_to_log(traceback.format_exc())
             raise
         finally:
             figures = {"seconds": round(time.time() - began, 1), "peak_memory_mb": peak_memory_mb()}
-            self._record(step, status, message, figures)
+            # On a full disk the status cannot be kept either; the error that says so matters more.
+            with nullcontext() if status == "finished" else suppress(DataError):
+                self._record(step, status, message, figures)
 
     def note(self, **values: Any) -> None:
         """Add figures worth keeping (JSON values) to run.json under "notes"."""
@@ -304,7 +244,7 @@ class Run:
                 arrays[name] = np.asarray(values, np.float32)
         for name, values in arrays.items():
             assert len(values) == len(z), f"{name} has {len(values)} entries for {len(z)} particles"
-        with atomic_path(self.latents_file) as temporary:
+        with replacing(self.latents_file) as temporary:
             np.savez(temporary, **arrays)
 
     def latents(self) -> Latents:
@@ -317,6 +257,19 @@ class Run:
         return Latents(
             arrays["z"], arrays["rows"], coordinate=arrays.get("coordinate"), uncertainty=arrays.get("uncertainty")
         )
+
+    @contextmanager
+    def replacing_analysis(self) -> Iterator[Path]:
+        """A new folder that takes the place of analysis/ when the block succeeds; after an error the old one stays."""
+        fresh = self.path / ".analysis.part"
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            fresh.mkdir()
+            yield fresh
+            shutil.rmtree(self.analysis_dir, ignore_errors=True)
+            fresh.rename(self.analysis_dir)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
     def particles(self) -> "ParticleTable":
         """The particles the run was made from: all rows of its star file."""
@@ -341,15 +294,6 @@ def explain(error: BaseException) -> str:
     if isinstance(error, MemoryError):
         return "There was not enough memory; lower data.box or data.cache_mb, or use fewer particles."
     return f"Unexpected error, a bug: {type(error).__name__}: {error}. The traceback is in run.log."
-
-
-def _remove_contents(path: Path) -> None:
-    for name in CONTENTS:
-        target = path / name
-        if target.is_dir() and not target.is_symlink():
-            shutil.rmtree(target)
-        else:
-            target.unlink(missing_ok=True)
 
 
 def _read_json(file: Path, folder: Path) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def draw_fsc(ax: Axes, title: str, maps: Sequence[MadeMap], pixel_size_ang: floa
 
 
 def _round_resolutions(highest: float, least_gap: float = 0.085) -> list[float]:
-    """The `ROUND_ANG` that have room for their labels on an axis that ends at the frequency `highest`, coarse to fine."""
+    """The `ROUND_ANG` whose labels have room on an axis that ends at the frequency `highest`, coarse to fine."""
     chosen: list[float] = []
     for resolution in ROUND_ANG:
         room = 1 / resolution - (1 / chosen[-1] if chosen else 0)

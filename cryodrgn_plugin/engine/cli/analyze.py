@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text in option_help().items():
         default = getattr(defaults, name)
         flag = name.replace("_", "-")
-        if isinstance(default, bool):
+        if default is False:
+            parser.add_argument(f"--{flag}", dest=name, action="store_true", help=text)
+        elif default is True:
             parser.add_argument(f"--no-{flag}", dest=name, action="store_false", help=f"leave this out: {text}")
         else:
             parser.add_argument(

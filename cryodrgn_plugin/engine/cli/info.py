@@ -66,7 +66,7 @@ def about_star(path: Path) -> tuple[str, list[tuple[str, str]]]:
     groups = len(np.unique(table.optics_group))
     rows = [("particles", f"{len(table.frame):,}"), ("RELION star", f"{table.version / 10:.1f}")]
     rows += [("optics groups", str(groups)), ("pixel size (Å)", _values(table.pixel_size_ang, "{:.4g}"))]
-    rows += [("box (pixels)", _values(table.box, "{:.0f}"))]
+    rows += [("box (pixels)", "stated by the stacks" if table.box is None else _values(table.box, "{:.0f}"))]
     rows += [("stacks", f"{len({name.rpartition('@')[2] for name in table.image_names}):,}")]
     rows += [("poses", "yes" if table.euler_deg is not None else "none: run a 3D refinement first")]
     if table.origins_ang is not None:
