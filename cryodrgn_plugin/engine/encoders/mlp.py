@@ -34,5 +34,5 @@ class MlpEncoder(Encoder):
     def encode(self, batch: ImageBatch) -> LatentPosterior:
         flipped = batch.spectra * (torch.sign(batch.ctf) * self.scale)
         hidden = self.network(torch.view_as_real(flipped).flatten(1))
-        mean, log_var = self.head(hidden).float().chunk(2, dim=1)
+        mean, log_var = self.head(hidden).to(self.scale.dtype).chunk(2, dim=1)
         return LatentPosterior(mean, log_var)

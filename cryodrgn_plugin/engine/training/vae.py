@@ -160,6 +160,8 @@ def _require_consistent(config: RunConfig) -> None:
         raise ConfigError(
             f"training.points is {config.training.points}; only decoder.kind = mlp can use a part of the points."
         )
+    if config.decoder.kind == "basis" and config.z_dim and not config.decoder.n_bases:
+        raise ConfigError("decoder.n_bases is 0 but z_dim is not; without bases z changes nothing. Set z_dim to 0 too.")
     if config.training.sparse and config.decoder.kind != "basis":
         raise ConfigError("training.sparse is for decoder.kind = basis; the coordinate network has no volumes.")
 
