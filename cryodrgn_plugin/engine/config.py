@@ -149,7 +149,7 @@ class ClosedFormConfig:
     n_components: int = 8
     """Directions of motion solved for in closed form (fast recipe). Raise it for large motions or many states, with
     more particles."""
-    iterations: int = 8
+    iterations: int = 12
     """EM iterations from random directions; they march from low to full resolution."""
     first_radius: int = 8
     """Fourier shell at which the march starts. Weak differences settle better when it starts low."""

@@ -192,3 +192,98 @@ def gather_gradients(grad, coefs, amplitudes, rotations, freqs, row_start, step,
         grad_amplitudes[b] = by_s
         grad_rotations[b, :2] = by_rotation
         grad_rotations[b, 2] = 0
+
+
+@njit(parallel=True, fastmath=FAST, cache=True)
+def compress_images(coefs, targets, weights, rotations, freqs, row_start, step, radius, gram, inner):
+    """What a linear decoder needs to know of each image (F11): gram[b] = Σ_f w Re(u* uᵀ), inner[b] = Σ_f Re(u* t).
+
+    u (C) are the slices of all channels at coefficient f; targets (B, F) complex64 and weights (B, F) float32 already hold CTF,
+    noise and multiplicity. gram (B, C, C) and inner (B, C) float64 are overwritten.
+    """
+    n_images, n_points, n_channels = rotations.shape[0], freqs.shape[0], coefs.shape[2]
+    h = row_start.shape[0] // 2
+    limit2 = (radius * step) ** 2 * (1 + 1e-5)
+    for b in prange(n_images):
+        re = np.empty(n_channels, dtype=np.float32)
+        im = np.empty(n_channels, dtype=np.float32)
+        square = np.zeros((n_channels, n_channels), dtype=np.float64)
+        product = np.zeros(n_channels, dtype=np.float64)
+        for f in range(n_points):
+            x0, y0, z0, fx, fy, fz, sign, inside = _place(freqs[f, 0], freqs[f, 1], rotations[b], step, limit2)
+            if not inside:
+                continue
+            re[:] = 0
+            im[:] = 0
+            for corner in range(4):
+                dy, dz = corner & 1, corner >> 1
+                wy = fy if dy else 1 - fy
+                wz = fz if dz else 1 - fz
+                m = row_start[z0 + dz + h, y0 + dy + h] + x0
+                w0, w1 = (1 - fx) * wy * wz, fx * wy * wz
+                for c in range(n_channels):
+                    re[c] += w0 * coefs[m, 0, c] + w1 * coefs[m + 1, 0, c]
+                    im[c] += w0 * coefs[m, 1, c] + w1 * coefs[m + 1, 1, c]
+            w, t_re, t_im = weights[b, f], targets[b, f].real, sign * targets[b, f].imag
+            for i in range(n_channels):
+                w_re, w_im = w * re[i], w * im[i]
+                product[i] += re[i] * t_re + im[i] * t_im
+                for j in range(i + 1):
+                    square[i, j] += w_re * re[j] + w_im * im[j]
+        for i in range(n_channels):
+            inner[b, i] = product[i]
+            for j in range(i + 1):
+                gram[b, i, j] = square[i, j]
+                gram[b, j, i] = square[i, j]
+
+
+@njit(parallel=True, cache=True)
+def solve_voxels(lhs, rhs, precision, shells, solution, variance):
+    """Per-voxel normal equations (F1): (A_v + diag precision[shell]) V_v = b_v by Cholesky, in place of M small systems.
+
+    Parameters
+    ----------
+    lhs : (M, T) float32. Lower triangles of A_v packed by rows, T = C(C + 1)/2.
+    rhs : (M, 2, C) float32.
+    precision : (S, C) float32. Prior precision of each channel per shell.
+    shells : (M,) int32.
+    solution : (M, 2, C) float32, overwritten.
+    variance : (M, C) float32, overwritten: the posterior variance of the real (and of the imaginary) part.
+    """
+    n_channels = rhs.shape[2]
+    for m in prange(lhs.shape[0]):
+        low = np.zeros((n_channels, n_channels), dtype=np.float64)
+        k = 0
+        for i in range(n_channels):
+            for j in range(i + 1):
+                total = float(lhs[m, k])
+                k += 1
+                if i == j:
+                    total += precision[shells[m], i]
+                for p in range(j):
+                    total -= low[i, p] * low[j, p]
+                low[i, j] = math.sqrt(max(total, 1e-30)) if i == j else total / low[j, j]
+        x = np.empty(n_channels, dtype=np.float64)
+        for part in range(2):
+            for i in range(n_channels):
+                total = float(rhs[m, part, i])
+                for p in range(i):
+                    total -= low[i, p] * x[p]
+                x[i] = total / low[i, i]
+            for i in range(n_channels - 1, -1, -1):
+                total = x[i]
+                for p in range(i + 1, n_channels):
+                    total -= low[p, i] * x[p]
+                x[i] = total / low[i, i]
+            for i in range(n_channels):
+                solution[m, part, i] = x[i]
+        # diag(A⁻¹) = column norms of L⁻¹
+        for c in range(n_channels):
+            norm = 0.0
+            for i in range(c, n_channels):
+                total = 1.0 if i == c else 0.0
+                for p in range(c, i):
+                    total -= low[i, p] * x[p]
+                x[i] = total / low[i, i]
+                norm += x[i] * x[i]
+            variance[m, c] = norm

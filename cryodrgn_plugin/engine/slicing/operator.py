@@ -39,7 +39,7 @@ class _FusedSlice(torch.autograd.Function):
         ctx.save_for_backward(coefs, amplitudes, rotations, freqs)
         ctx.sphere = sphere
         out = np.empty((len(rotations), len(freqs)), dtype=np.complex64)
-        cpu.project_weighted(*_arrays(coefs, amplitudes, rotations, freqs), *_geometry(sphere), out)
+        cpu.project_weighted(*_arrays(coefs, amplitudes, rotations, freqs), *kernel_geometry(sphere), out)
         return torch.from_numpy(out)
 
     @staticmethod
@@ -51,13 +51,13 @@ class _FusedSlice(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             by_coefs = np.zeros(tuple(coefs.shape), dtype=np.float32)
             arrays = _arrays(amplitudes, rotations, freqs)
-            cpu.scatter_weighted(values, *arrays, *_geometry(sphere), by_coefs, numba.get_num_threads())
+            cpu.scatter_weighted(values, *arrays, *kernel_geometry(sphere), by_coefs, numba.get_num_threads())
             by_coefs = torch.from_numpy(sphere.symmetrize(by_coefs, total=True))
         if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
             by_amplitudes = np.empty(tuple(amplitudes.shape), dtype=np.float32)
             by_rotations = np.empty(tuple(rotations.shape), dtype=np.float32)
             arrays = _arrays(coefs, amplitudes, rotations, freqs)
-            cpu.gather_gradients(values, *arrays, *_geometry(sphere), by_amplitudes, by_rotations)
+            cpu.gather_gradients(values, *arrays, *kernel_geometry(sphere), by_amplitudes, by_rotations)
             by_amplitudes, by_rotations = torch.from_numpy(by_amplitudes), torch.from_numpy(by_rotations)
         return by_coefs, by_amplitudes, by_rotations, None, None
 
@@ -83,5 +83,6 @@ def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
     return tuple(np.ascontiguousarray(t.detach().numpy()) for t in tensors)
 
 
-def _geometry(sphere: HalfSphere) -> tuple[np.ndarray, np.float32, np.float32]:
+def kernel_geometry(sphere: HalfSphere) -> tuple[np.ndarray, np.float32, np.float32]:
+    """What every CPU kernel needs to know of the storage: row starts, grid steps per frequency, radius."""
     return sphere.row_start, np.float32(sphere.step), np.float32(sphere.radius)

@@ -1,0 +1,49 @@
+"""Maps that are local where things move and global where they do not (F15): a Wiener filter in space and frequency.
+
+Two half-maps say, in each band of frequencies and each neighbourhood, how much of the density is shared and how much is noise.
+Where a basis volume has no signal (solvent, or the part that stands still) it is taken to zero there, and everything else keeps
+the detail that its own data support.
+"""
+
+import numpy as np
+import scipy.fft
+from scipy.ndimage import gaussian_filter
+
+N_BANDS = 5
+LOWEST_BAND = 4.0
+"""Shell at which the lowest band is centred."""
+NEIGHBOURHOOD = 0.7
+"""Standard deviation of a neighbourhood, in periods of the band's frequency."""
+
+
+def local_wiener(half1: np.ndarray, half2: np.ndarray) -> np.ndarray:
+    """Combine two half-maps by what they share, locally.
+
+    Parameters
+    ----------
+    half1, half2 : (D, D, D) from independent halves of the data.
+
+    Returns
+    -------
+    (D, D, D) float32. Their mean times 2c/(1 + c) in each band and neighbourhood, c the local correlation (0 where negative).
+    """
+    box = len(half1)
+    spectra = [scipy.fft.rfftn(half.astype(np.float32), workers=-1) for half in (half1, half2)]
+    total = np.zeros(half1.shape, dtype=np.float32)
+    for weight, centre in _bands(box):
+        a, b = (scipy.fft.irfftn(spectrum * weight, s=half1.shape, workers=-1) for spectrum in spectra)
+        width = max(NEIGHBOURHOOD * box / centre, 1.5)
+        shared = gaussian_filter(a * b, width, truncate=3)
+        own = gaussian_filter((a**2 + b**2) / 2, width, truncate=3)
+        correlation = np.clip(shared / np.maximum(own, 1e-30), 0, 1)
+        total += (a + b) * (correlation / (1 + correlation))
+    return total
+
+
+def _bands(box: int) -> list[tuple[np.ndarray, float]]:
+    """Overlapping bands that sum to 1 over the half-transform, (D, D, D//2 + 1) each, with the shell of their centre."""
+    full, half = scipy.fft.fftfreq(box, 1 / box), scipy.fft.rfftfreq(box, 1 / box)
+    shell = np.sqrt(full[:, None, None] ** 2 + full[None, :, None] ** 2 + half**2)
+    centres = np.geomspace(LOWEST_BAND, box / 2, N_BANDS)
+    place = np.interp(np.log(np.maximum(shell, 1e-3)), np.log(centres), np.arange(N_BANDS)).astype(np.float32)
+    return [(np.clip(1 - np.abs(place - i), 0, 1), float(centre)) for i, centre in enumerate(centres)]

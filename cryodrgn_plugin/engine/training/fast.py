@@ -1,0 +1,211 @@
+"""The "fast" recipe: every step has a closed form, the images are passed over some twenty times, and no step needs a GPU.
+
+1. EM for linear directions of motion, from random starts, the frequency limit marching up (`em`, F2).
+2. Nodes on the compressed images, free to follow any shape, and the harmonics of their confusion graph (`nodes`, `harmonics`).
+3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice (`voxel_solve`, F1).
+4. Half-sets combined by a Wiener filter in space and frequency (`adaptive`, F15); each half stays for half-maps at any z (F3).
+
+z is the posterior mean of the harmonics, the slowest first; the coordinate is the position along the slowest.
+Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..config import RunConfig, with_settings
+from ..data.dataset import ParticleDataset
+from ..decoders.base import Decoder
+from ..decoders.registry import make_decoder
+from ..errors import DataError
+from ..imaging.noise import estimate_noise
+from ..io.atomic import atomic_path
+from ..reconstruction.adaptive import local_wiener
+from ..run import Run
+from ..stopping import graceful_stop
+from .em import Amplitudes, iterate, pruned, reliability, schedule
+from .harmonics import Harmonics, harmonics, positions
+from .linear_model import LinearModel, compress, fit_volumes, soft_ball, sphere_at
+from .model_file import save_model
+from .nodes import Responsibilities, fit_nodes, log_likelihoods, responsibilities
+from .voxel_solve import accumulate
+from .whitened import WhitenedImages
+
+LEAST_RELIABLE = 0.02
+"""Directions whose amplitudes the images determine less than this are dropped once half-sets check each other."""
+NODE_ROUNDS = 40
+POPULATION_ROUNDS = 30
+
+
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint keeps: the steps done, and what the next one starts from."""
+
+    done: int
+    seconds: float
+    half: np.ndarray
+    amplitudes: Amplitudes | None
+    found: Responsibilities | None
+
+
+class ClosedForm:
+    """The steps of the recipe over one dataset."""
+
+    def __init__(self, run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
+        if dataset.n < 2 * (config.closed_form.n_components + 1):
+            raise DataError(
+                f"{config.particles}: {dataset.n} particles are too few for {config.closed_form.n_components} directions "
+                "of motion; use more particles, or lower closed_form.n_components."
+            )
+        self.run, self.config, self.dataset = run, config, dataset
+        self.images = WhitenedImages(dataset, estimate_noise(dataset, config.seed))
+        self.last_radius = dataset.box // 2 - 1
+        self.bands = schedule(config.closed_form, self.last_radius)
+        self.finishing = [max(int(0.7 * self.last_radius), self.bands[0][0]), self.last_radius]
+        self.n_steps = len(self.bands) + len(self.finishing)
+
+    def start(self) -> State:
+        """Random amplitudes and random half-sets."""
+        rng = np.random.default_rng(self.config.seed)
+        n, k = self.dataset.n, self.config.closed_form.n_components
+        amplitudes = Amplitudes(rng.standard_normal((n, k)), np.zeros((n, k, k)))
+        return State(0, 0.0, (rng.permutation(n) % 2).astype(np.int8), amplitudes, None)
+
+    def advance(self, state: State) -> tuple[State, dict[str, float]]:
+        """The next step, and figures for metrics.csv."""
+        if state.done < len(self.bands):
+            return self._find_directions(state)
+        radius = self.finishing[state.done - len(self.bands)]
+        models, features = self._solve_maps(state, radius)
+        gram, inner = self._compressed(models, state.half)
+        scores = log_likelihoods(gram, inner, features)
+        found = responsibilities(scores, state.found.population, POPULATION_ROUNDS)
+        self._models, self._shown = models, features
+        gain = float((found.shares * scores).sum(1).mean())
+        return replace(state, found=found), {"radius": radius, "directions": features.shape[1] - 1, "loss": -gain}
+
+    def _find_directions(self, state: State) -> tuple[State, dict[str, float]]:
+        radius, crossed = self.bands[state.done]
+        half = state.half if crossed else None
+        padding = self.config.decoder.padding
+        models, amplitudes = iterate(self.images, self.dataset.box, padding, radius, state.amplitudes, half)
+        figures = {"radius": radius, "directions": float(reliability(amplitudes).sum()), "loss": -_gain(amplitudes)}
+        if state.done + 1 == len(self.bands):
+            return replace(state, found=self._place_nodes(models, amplitudes, state.half), amplitudes=None), figures
+        if crossed:
+            amplitudes = pruned(amplitudes, LEAST_RELIABLE)
+        return replace(state, amplitudes=amplitudes), figures
+
+    def _place_nodes(self, models: list[LinearModel], amplitudes: Amplitudes, half: np.ndarray) -> Responsibilities:
+        keep = np.flatnonzero(reliability(amplitudes) >= LEAST_RELIABLE)
+        keep = keep if len(keep) else np.array([0])
+        channels = np.concatenate([[0], keep + 1])
+        models = [LinearModel(m.sphere, np.ascontiguousarray(m.coefs[:, :, channels])) for m in models]
+        gram, inner = self._compressed(models, half)
+        wanted = min(self.config.closed_form.nodes, self.dataset.n // 4)
+        return fit_nodes(gram, inner, amplitudes.mean[:, keep], max(wanted, 2), NODE_ROUNDS, self.config.seed)
+
+    def _solve_maps(self, state: State, radius: int) -> tuple[list[LinearModel], np.ndarray]:
+        """Half-set models with one channel per harmonic, and the harmonics at the nodes (M, Q + 1)."""
+        features = self._harmonics(state.found).features
+        shares = state.found.shares
+
+        def moments(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            outer = (features[:, :, None] * features[:, None, :]).reshape(len(features), -1)
+            second = (shares[index] @ outer).reshape(len(index), features.shape[1], features.shape[1])
+            return shares[index] @ features, second
+
+        sphere = sphere_at(self.dataset.box, self.config.decoder.padding, radius)
+        equations = accumulate(self.images, sphere, self.images.lattice.count(radius), moments, state.half)
+        return fit_volumes(equations, sphere, soft_ball(sphere.box)), features
+
+    def _compressed(self, models: list[LinearModel], half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return compress(models, self.images, self.images.lattice.count(models[0].sphere.radius), half)
+
+    def _harmonics(self, found: Responsibilities) -> Harmonics:
+        return harmonics(found, self.config.z_dim)
+
+    def finish(self, state: State) -> None:
+        """Latents, coordinate, decoder and half-set decoders into the run folder."""
+        models, features = self._models, self._shown
+        coordinate, uncertainty = positions(state.found, features[:, 1])
+        z = state.found.shares @ features[:, 1:]
+        self.run.save_latents(z, coordinate=coordinate, uncertainty=uncertainty, rows=self.dataset.rows)
+        visibility = self._harmonics(state.found).visibility
+        self.run.note(
+            visibility=[round(float(v), 4) for v in visibility], loader_wait_seconds=round(self.images.wait_seconds, 3)
+        )
+        settings = with_settings(self.config, decoder={"n_bases": self.config.z_dim})
+        pixel = self.dataset.pixel_size_ang
+        for number, model in enumerate(models, start=1):
+            save_model(self.run.half_file(number), settings, self._decoder(settings, model.coefs), None, pixel)
+        volumes = [model.sphere.to_volumes(model.coefs) for model in models]
+        joined = np.stack([local_wiener(a, b) for a, b in zip(*volumes, strict=True)])
+        decoder = self._decoder(settings, models[0].sphere.from_volumes(joined))
+        save_model(self.run.model_file, settings, decoder, None, pixel)
+
+    def _decoder(self, settings: RunConfig, coefs: np.ndarray) -> Decoder:
+        decoder = make_decoder(settings, self.dataset.box)
+        decoder.load_state_dict({**decoder.state_dict(), "coefs": torch.from_numpy(coefs)})
+        return decoder
+
+
+def fit_fast(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> None:
+    """Train by closed forms; leaves metrics, checkpoints, latents.npz, model.pt and half-set models in `run`.
+
+    Raises
+    ------
+    DataError : no poses, or too few particles.
+    Stopped : a signal came; the run can be resumed.
+    """
+    recipe = ClosedForm(run, config, dataset)
+    state = _load(run) if resume else None
+    state = state or recipe.start()
+    run.log(f"Closed forms on {dataset.n:,} particles of {dataset.box}² px, {recipe.n_steps} steps.")
+    with graceful_stop() as stop:
+        while state.done < recipe.n_steps:
+            began = time.perf_counter()
+            state, figures = recipe.advance(state)
+            state = replace(state, done=state.done + 1, seconds=state.seconds + time.perf_counter() - began)
+            run.append_metrics({"epoch": state.done, "seconds": round(state.seconds, 3), **figures})
+            run.progress("step", state.done, recipe.n_steps, loss=figures["loss"])
+            if state.done < recipe.n_steps:  # the last step is short of nothing but writing its results
+                _save(run, state)
+                stop.raise_if_requested()
+    recipe.finish(state)
+
+
+def _gain(amplitudes: Amplitudes) -> float:
+    """Mean over images of ½ log |covariance|⁻¹: what knowing the images tells of the amplitudes, in nats."""
+    return float(-0.5 * np.linalg.slogdet(amplitudes.covariance)[1].mean())
+
+
+def _save(run: Run, state: State) -> None:
+    content = {"done": state.done, "seconds": state.seconds, "half": torch.from_numpy(state.half)}
+    if state.amplitudes is not None:
+        content |= {name: torch.from_numpy(getattr(state.amplitudes, name)) for name in ("mean", "covariance")}
+    if state.found is not None:
+        content |= {name: torch.from_numpy(getattr(state.found, name)) for name in ("shares", "population")}
+    run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+    with atomic_path(run.checkpoint_file(state.done)) as temporary:
+        torch.save(content, temporary)
+    for old in range(state.done - 1):
+        run.checkpoint_file(old).unlink(missing_ok=True)
+
+
+def _load(run: Run) -> State | None:
+    path = run.latest_checkpoint()
+    if path is None:
+        return None
+    try:
+        content = torch.load(path, weights_only=True)
+        arrays = {name: value.numpy() for name, value in content.items() if isinstance(value, torch.Tensor)}
+        amplitudes = Amplitudes(arrays["mean"], arrays["covariance"]) if "mean" in arrays else None
+        found = Responsibilities(arrays["shares"], arrays["population"]) if "shares" in arrays else None
+        state = State(content["done"], content["seconds"], arrays["half"], amplitudes, found)
+    except (OSError, RuntimeError, KeyError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error
+    run.log(f"Resuming after step {state.done}.")
+    return state

@@ -1,0 +1,67 @@
+"""A latent space of any shape as nodes in amplitude space, fitted to compressed images (F11).
+
+Each node is a point s_m of amplitudes with a population π_m; image i belongs to it in proportion to π_m exp ℓ_i(s_m), where
+ℓ_i(s) = b_i·s − ½ sᵀ A_i s needs no image any more. Nodes are free: a curve, a sheet and separate states all come out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+RIDGE = 2.0
+"""How much a node resists moving, in units of one image's information."""
+
+
+@dataclass(frozen=True)
+class Responsibilities:
+    """`shares` (N, M) float64, rows sum to 1: how far each image belongs to each node; `population` (M,)."""
+
+    shares: np.ndarray
+    population: np.ndarray
+
+
+def log_likelihoods(gram: np.ndarray, inner: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """ℓ_i(s_m), (N, M), of compressed images A (N, C, C), b (N, C) at nodes (M, C)."""
+    outer = (nodes[:, :, None] * nodes[:, None, :]).reshape(len(nodes), -1)
+    return inner @ nodes.T - 0.5 * gram.reshape(len(gram), -1) @ outer.T
+
+
+def responsibilities(scores: np.ndarray, population: np.ndarray, rounds: int = 1) -> Responsibilities:
+    """Shares of each image from scores ℓ (N, M), with the populations brought up to date `rounds` times."""
+    for _ in range(rounds):
+        logits = scores + np.log(population)
+        logits -= logits.max(axis=1, keepdims=True)
+        shares = np.exp(logits)
+        shares /= shares.sum(axis=1, keepdims=True)
+        population = (shares.sum(0) + 1) / (len(shares) + len(population))
+    return Responsibilities(shares, population)
+
+
+def fit_nodes(
+    gram: np.ndarray, inner: np.ndarray, start: np.ndarray, count: int, rounds: int, seed: int
+) -> Responsibilities:
+    """Place `count` nodes by EM.
+
+    Parameters
+    ----------
+    gram, inner : compressed images; channel 0 is the mean volume.
+    start : (N, K) posterior means of the amplitudes, whose k-means centres the nodes start from.
+    """
+    count = min(count, len(np.unique(start, axis=0)))
+    centres = KMeans(count, n_init=2, random_state=seed).fit(start).cluster_centers_
+    ridge = RIDGE * np.trace(gram[:, 1:, 1:].mean(0)) / start.shape[1]
+    flat_gram = gram[:, 1:, 1:].reshape(len(gram), -1)
+    residual = inner[:, 1:] - gram[:, 1:, 0]
+    population = np.full(count, 1 / count)
+    for _ in range(rounds):
+        found = responsibilities(log_likelihoods(gram, inner, _with_mean(centres)), population)
+        population = found.population
+        left = (found.shares.T @ flat_gram).reshape(count, *gram[0, 1:, 1:].shape) + ridge * np.eye(start.shape[1])
+        right = found.shares.T @ residual + ridge * centres
+        centres = np.linalg.solve(left, right[..., None])[..., 0]
+    return responsibilities(log_likelihoods(gram, inner, _with_mean(centres)), population)
+
+
+def _with_mean(centres: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.ones((len(centres), 1)), centres], axis=1)

@@ -1,0 +1,20 @@
+"""Which training a recipe is. The one entry of the command line and the hosts into training."""
+
+from ..config import RunConfig
+from ..data.dataset import ParticleDataset
+from ..run import Run
+
+
+def fit(run: Run, config: RunConfig, resume: bool = False) -> None:
+    """Open the particles of `config` and train by its recipe; results go to the run folder."""
+    dataset = ParticleDataset.open(config.particles, config.data, config.root, config.seed)
+    for note in dataset.notes:
+        run.log(note)
+    if config.recipe == "fast" and config.z_dim:
+        from .fast import fit_fast
+
+        fit_fast(run, config, dataset, resume)
+    else:
+        from .vae import fit_vae
+
+        fit_vae(run, config, dataset, resume)

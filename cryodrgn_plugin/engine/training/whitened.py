@@ -1,0 +1,85 @@
+"""Images as the likelihood sees them: CTF, shift, noise and multiplicity folded in once.
+
+With y the image moved back to the origin, c its CTF and σ² the noise variance, the log-likelihood of a slice u is, up to a
+constant, Σ_f Re(u* t) − ½ w |u|² with targets t = m c y / σ² and weights w = m c² / σ² (m is the lattice's multiplicity).
+
+The circular window takes part of the noise away and ties neighbouring coefficients together in the same measure: a window of
+mean square a leaves a F independent coefficients of variance a σ². σ² here is therefore that of the noise before the window.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.batch import ImageBatch, centred
+from ..data.dataset import ParticleDataset
+from ..data.loader import BatchLoader
+from ..imaging.lattice import HalfPlane
+from ..imaging.noise import NoiseModel
+from ..imaging.preprocess import soft_window
+
+BYTES_PER_COEFFICIENT = 12
+
+
+@dataclass(frozen=True)
+class WhitenedBatch:
+    """`index` (B,) int64, `targets` (B, F) complex64, `weights` (B, F) float32, `rotations` (B, 3, 3) float32."""
+
+    index: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    rotations: np.ndarray
+
+    def leading(self, count: int) -> "WhitenedBatch":
+        """The same with the first `count` coefficients only."""
+        targets = np.ascontiguousarray(self.targets[:, :count])
+        return WhitenedBatch(self.index, targets, np.ascontiguousarray(self.weights[:, :count]), self.rotations)
+
+
+class WhitenedImages:
+    """Repeated passes over a dataset in its order, whitened; kept in memory up to the dataset's cache size, else streamed."""
+
+    def __init__(self, dataset: ParticleDataset, noise: NoiseModel, batch_size: int = 256) -> None:
+        dataset.require_poses()
+        self._dataset = dataset
+        self._precision = _precision(dataset, noise)
+        self._loader = BatchLoader(dataset, batch_size, shuffle=False)
+        size = dataset.n * dataset.lattice.size * BYTES_PER_COEFFICIENT
+        self._keeps = size <= dataset.config.cache_mb * 2**20
+        self._kept: list[WhitenedBatch] = []
+
+    @property
+    def lattice(self) -> HalfPlane:
+        return self._dataset.lattice
+
+    @property
+    def n(self) -> int:
+        return self._dataset.n
+
+    @property
+    def wait_seconds(self) -> float:
+        """Time spent waiting for images, over all passes."""
+        return self._loader.wait_seconds
+
+    def passes(self, count: int) -> Iterator[WhitenedBatch]:
+        """One pass in order, with the first `count` coefficients of each image."""
+        if self._keeps and not self._kept:
+            self._kept = [self._whiten(raw, self.lattice.size) for raw in self._loader.iterate(0)]
+        if self._kept:
+            yield from (batch.leading(count) for batch in self._kept)
+        else:
+            yield from (self._whiten(raw, count) for raw in self._loader.iterate(0))
+
+    def _whiten(self, raw: ImageBatch, count: int) -> WhitenedBatch:
+        weighted = raw.ctf[:, :count] * self._precision[raw.group, :count]
+        targets = centred(raw)[:, :count] * weighted
+        rotations = np.ascontiguousarray(raw.pose.rotations[:, 0], dtype=np.float32)
+        return WhitenedBatch(raw.index, targets.astype(np.complex64), weighted * raw.ctf[:, :count], rotations)
+
+
+def _precision(dataset: ParticleDataset, noise: NoiseModel) -> np.ndarray:
+    """(G, F) float32. m / σ² of each optics group, σ² before the window."""
+    independent = float((soft_window(dataset.box, dataset.config.window) ** 2).mean())
+    variance = noise.per_coefficient(dataset.lattice, np.arange(len(noise.sigma2)))
+    return (dataset.lattice.multiplicity * independent / variance).astype(np.float32)
