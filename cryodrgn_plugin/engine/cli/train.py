@@ -39,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="go on from the last checkpoint of RUN; starts it when there is none"
     )
     again.add_argument("--overwrite", action="store_true", help="remove the run that is in RUN and start anew")
+    parser.add_argument(
+        "--until-epoch", type=int, metavar="N", help="pause after this epoch (exit code 3); --resume goes on from there"
+    )
     add_settings(parser)
 
 
@@ -55,5 +58,5 @@ def run(args: argparse.Namespace) -> int:
     with the_run.working("train"), shown(the_run):
         from ..training.recipes import fit
 
-        fit(the_run, config, resume=args.resume)
+        fit(the_run, config, resume=args.resume, until_epoch=args.until_epoch)
     return 0

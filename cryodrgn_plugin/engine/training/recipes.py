@@ -5,8 +5,11 @@ from ..data.dataset import ParticleDataset
 from ..run import Run
 
 
-def fit(run: Run, config: RunConfig, resume: bool = False) -> None:
-    """Open the particles of `config` and train by its recipe; results go to the run folder."""
+def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | None = None) -> None:
+    """Open the particles of `config` and train by its recipe; results go to the run folder.
+
+    `until_epoch` pauses a training by epochs after that one, with `Stopped`; the fast recipe has no epochs to pause at.
+    """
     dataset = ParticleDataset.open(config.particles, config.data, config.root, config.seed)
     for note in dataset.notes:
         run.log(note)
@@ -17,4 +20,4 @@ def fit(run: Run, config: RunConfig, resume: bool = False) -> None:
     else:
         from .vae import fit_vae
 
-        fit_vae(run, config, dataset, resume)
+        fit_vae(run, config, dataset, resume, until_epoch)

@@ -18,7 +18,7 @@ from ..data.batch import ImageBatch
 from ..data.loader import BatchLoader
 from ..errors import DataError
 from ..run import Run
-from ..stopping import StopRequest, graceful_stop
+from ..stopping import Stopped, StopRequest, graceful_stop
 from .checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from .objective import LossTerms
 from .optimizers import make_optimizers, set_learning_rate
@@ -42,7 +42,7 @@ class Trainer:
     Parameters
     ----------
     run : receives metrics, progress and checkpoints.
-    objective : a module; `sparse` lists its parameters that are updated row by row.
+    objective : a module; `tables` and `volumes` list those of its parameters that have sparse gradients.
     held_out : particles that are only looked at, for the held-out loss; None without.
     beta : weight of the prior as a function of the epochs done.
     """
@@ -58,28 +58,35 @@ class Trainer:
         beta: Callable[[float], float],
         seed: int,
         device: torch.device,
-        sparse: list[nn.Parameter],
+        tables: list[nn.Parameter],
+        volumes: list[nn.Parameter],
     ):
         self.run, self.objective, self.loader, self.held_out = run, objective, loader, held_out
         self.config, self.beta, self.seed, self.device = config, beta, seed, device
-        self.optimizers = make_optimizers(objective, sparse, config.learning_rate)
+        self.optimizers = make_optimizers(objective, tables, volumes)
         self.state = TrainingState()
 
-    def fit(self, resume: bool = False) -> None:
-        """Train to the last epoch, or until the held-out loss no longer falls.
+    def fit(self, resume: bool = False, until_epoch: int | None = None) -> None:
+        """Train to the last epoch, or until the held-out loss no longer falls; pause after `until_epoch` if it is earlier.
 
         Raises
         ------
-        Stopped : a signal came; a checkpoint was written first.
+        Stopped : a signal came, or the training pauses; a checkpoint was written first.
         DataError : the loss is no longer a number.
         """
         if resume:
             self._resume()
         with graceful_stop() as stop:
             while self.state.epoch < self.config.epochs and not self._has_stalled():
+                if until_epoch is not None and self.state.epoch >= until_epoch:
+                    self._pause()
                 self._train_epoch(stop)
         if self.config.early_stop and self.state.best_epoch < self.state.epoch:
             self._load_best()
+
+    def _pause(self) -> None:
+        self._save()
+        raise Stopped(f"The training pauses after epoch {self.state.epoch} of {self.config.epochs}; resume it to go on.")
 
     def _resume(self) -> None:
         path = self.run.latest_checkpoint()

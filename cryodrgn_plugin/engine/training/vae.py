@@ -54,7 +54,9 @@ class VaeFit:
     uncertainty: np.ndarray | None
 
 
-def fit_vae(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> VaeFit:
+def fit_vae(
+    run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False, until_epoch: int | None = None
+) -> VaeFit:
     """Train the decoder and encoder of `config` on `dataset`; leaves metrics, checkpoints, latents.npz and model.pt in
     `run`.
 
@@ -62,7 +64,7 @@ def fit_vae(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool 
     ------
     ConfigError : settings that contradict each other.
     DataError : no poses, or a loss that is not a number.
-    Stopped : a signal came; the run can be resumed.
+    Stopped : a signal came, or `until_epoch` is over; the run can be resumed.
     """
     _require_consistent(config)
     dataset.require_poses()
@@ -82,10 +84,11 @@ def fit_vae(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool 
         beta=partial(prior_weight, config.training, config.z_dim),
         seed=config.seed,
         device=device,
-        sparse=_sparse_parameters(objective, config),
+        tables=objective.encoder.sparse_parameters() if objective.encoder else [],
+        volumes=_sparse_volumes(objective, config),
     )
     run.log(f"Training {config.decoder.kind} decoder on {training.n:,} particles, {device}, {str(dtype)[6:]}.")
-    trainer.fit(resume)
+    trainer.fit(resume, until_epoch)
     run.note(loader_wait_seconds=round(trainer.loader.wait_seconds, 3))
     return _finish(run, config, dataset, objective, device)
 
@@ -166,13 +169,12 @@ def _require_consistent(config: RunConfig) -> None:
         raise ConfigError("training.sparse is for decoder.kind = basis; the coordinate network has no volumes.")
 
 
-def _sparse_parameters(objective: VaeObjective, config: RunConfig) -> list[torch.nn.Parameter]:
-    sparse = objective.encoder.sparse_parameters() if objective.encoder else []
-    if config.training.sparse:
-        volumes = objective.decoder.inner.coefs
-        keep_touched_rows(volumes)
-        sparse = [*sparse, volumes]
-    return sparse
+def _sparse_volumes(objective: VaeObjective, config: RunConfig) -> list[torch.nn.Parameter]:
+    if not config.training.sparse:
+        return []
+    volumes = objective.decoder.inner.coefs
+    keep_touched_rows(volumes)
+    return [volumes]
 
 
 def _split(dataset: ParticleDataset, config: RunConfig) -> tuple[ParticleDataset, ParticleDataset | None]:
