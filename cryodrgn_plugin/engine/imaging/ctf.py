@@ -1,7 +1,7 @@
 """The contrast transfer function in RELION's convention, positive at low frequency for white protein.
 
-    CTF(k) = scale · exp(−B k²/4) · sin(π λ df(θ) k² − (π/2) Cs λ³ k⁴ + phase shift + atan(w / √(1 − w²)))
-    df(θ) = ½ (dU + dV + (dU − dV) cos 2(θ − dA)),      λ = 12.2643247 / √(V (1 + 0.978466e-6 V)) Å
+CTF(k) = scale · exp(−B k²/4) · sin(π λ df(θ) k² − (π/2) Cs λ³ k⁴ + phase shift + atan(w / √(1 − w²)))
+df(θ) = ½ (dU + dV + (dU − dV) cos 2(θ − dA)),      λ = 12.2643247 / √(V (1 + 0.978466e-6 V)) Å
 """
 
 from dataclasses import dataclass, fields

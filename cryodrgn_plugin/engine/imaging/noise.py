@@ -20,11 +20,11 @@ from .preprocess import background, radius_grid, soft_window
 if TYPE_CHECKING:
     from ..data.dataset import ParticleDataset
 
-SAMPLE = 1000
+SAMPLE = 2000
 """Images per optics group that the estimate uses."""
 NOISE_FREE_SHARE = 1e-3
 """Variance given to noise-free images, as a share of their mean power: enough to keep divisions by it harmless."""
-_UNMIXING_STEPS = 10
+_UNMIXING_STEPS = 5
 _CHUNK = 250
 
 
@@ -41,7 +41,7 @@ class NoiseModel:
 
 
 def estimate_noise(dataset: "ParticleDataset", seed: int = 0) -> NoiseModel:
-    """Noise variance per optics group and shell, from the background of up to 1,000 images of each group.
+    """Noise variance per optics group and shell, from the background of up to 2,000 images of each group.
 
     Groups without particles in this dataset get the mean of the others.
     """

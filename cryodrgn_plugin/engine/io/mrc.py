@@ -2,7 +2,7 @@
 
 Reading uses positioned reads and not memory maps: the memory of the process stays that of the images asked for, however
 large the stacks are, and a file that is cut off gives an error instead of a bus error. Arrays are `vol[z, y, x]` and
-`img[y, x]`; everything written is float32 (a stack may be float16), its pixel size set and its origin at 0 (docs/conventions.md).
+`img[y, x]`; everything written is float32 (a stack may be float16), with pixel size and origin 0 (docs/conventions.md).
 """
 
 import os
@@ -63,8 +63,9 @@ class StackWriter:
 
     def __enter__(self) -> "StackWriter":
         self._place = replacing(self.path)
-        self._file = open(self._place.__enter__(), "wb")  # noqa: SIM115
-        self._file.write(bytes(HEADER_BYTES))
+        with explained(self.path):
+            self._file = open(self._place.__enter__(), "wb")
+            self._file.write(bytes(HEADER_BYTES))
         return self
 
     def append(self, images: np.ndarray) -> None:

@@ -57,8 +57,14 @@ class ParticleTable:
         """
         if self.optics is None:
             return np.unique(self.pixel_size_ang, return_inverse=True)[1].reshape(-1)
-        known = self._optics_column("rlnOpticsGroup").to_numpy()
-        named = self.column("rlnOpticsGroup").to_numpy()
+        for table, name in ((self.optics, "optics"), (self.frame, "particle")):
+            if "rlnOpticsGroup" not in table:
+                raise DataError(
+                    f"{self.path}: the column rlnOpticsGroup is missing from the {name} table. "
+                    "Export the particles again from RELION."
+                )
+        known = self.optics["rlnOpticsGroup"].to_numpy()
+        named = self.frame["rlnOpticsGroup"].to_numpy()
         places = pd.Index(known).get_indexer(named)
         if (places < 0).any():
             row = int(np.flatnonzero(places < 0)[0])
@@ -161,7 +167,7 @@ class ParticleTable:
         """(N,) float64 of a numeric column. Raises DataError for text, and for NaN unless `missing_ok`."""
         values = self.column(name)
         numeric = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
-        if values.dtype == object:
+        if not pd.api.types.is_numeric_dtype(values):
             text = np.flatnonzero(np.isnan(numeric) & values.notna().to_numpy())
             if len(text):
                 raise DataError(
@@ -181,13 +187,6 @@ class ParticleTable:
 
     def _has(self, name: str) -> bool:
         return name in self.frame or (self.optics is not None and name in self.optics)
-
-    def _optics_column(self, name: str) -> pd.Series:
-        if name not in self.optics:
-            raise DataError(
-                f"{self.path}: the optics table has no column {name}. Export the particles again from RELION."
-            )
-        return self.optics[name]
 
 
 def read_particles(path: str | os.PathLike) -> ParticleTable:

@@ -4,7 +4,6 @@ A header scan finds the blocks; pandas' C parser reads each table (a million row
 ('001' is an optics group name, not a number), `nan` is a missing number, and columns and rows keep their order.
 """
 
-import csv
 import io
 import os
 import re
@@ -17,8 +16,8 @@ import pandas as pd
 from ..errors import DataError
 from .writing import replacing
 
-_BLOCK = re.compile(rb"^data_([^\s]*)[ \t\r]*$", re.MULTILINE)
 _TEXT_COLUMN = re.compile(r"(Name|Label|File|Filename|Star|Path|Type|Comment|VisibleFrames|TomoProj[XYZW])$")
+_ROWS_AT_ONCE = 50_000
 _MISSING = ["nan", "NaN", "-nan", "NAN", "<NA>", "null"]
 
 
@@ -40,17 +39,15 @@ def read_star(path: str | os.PathLike) -> dict[str, pd.DataFrame]:
     """
     path = Path(path)
     data = _content(path)
-    starts = list(_BLOCK.finditer(data))
-    if not starts:
+    blocks = _blocks(data)
+    if not blocks:
         what = "is empty" if not data.strip() else "has no data_ block, so it is not a STAR file"
         raise DataError(f"{path}: the file {what}. Give a RELION particles star file.")
-    ends = [match.start() for match in starts[1:]] + [len(data)]
     tables: dict[str, pd.DataFrame] = {}
-    for match, end in zip(starts, ends, strict=True):
-        name = match.group(1).decode()
+    for name, start, end in blocks:
         if name in tables:
             raise DataError(f"{path}: the block data_{name} occurs twice. Keep one of them.")
-        tables[name] = _read_block(path, name, data[match.end() : end])
+        tables[name] = _read_block(path, name, data[start:end])
     return tables
 
 
@@ -72,11 +69,9 @@ def write_star(path: str | os.PathLike, tables: dict[str, pd.DataFrame]) -> None
                 continue
             out.write("loop_\n")
             out.writelines(f"_{column} #{i}\n" for i, column in enumerate(table.columns, 1))
-            if len(table):
-                _printable(table).to_csv(
-                    out, sep=" ", header=False, index=False, float_format="%.10g", na_rep="nan",
-                    quoting=csv.QUOTE_NONE, quotechar=None, lineterminator="\n",
-                )  # fmt: skip
+            for start in range(0, len(table), _ROWS_AT_ONCE):
+                columns = [_texts(table.iloc[start : start + _ROWS_AT_ONCE, i]) for i in range(table.shape[1])]
+                out.writelines(" ".join(row) + "\n" for row in zip(*columns, strict=True))
         out.write("\n")
 
 
@@ -87,6 +82,21 @@ def _content(path: Path) -> bytes:
         raise DataError(f"{path}: there is no such file. Check the path of the star file.") from None
     except (IsADirectoryError, PermissionError) as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Give a RELION particles star file.") from None
+
+
+def _blocks(data: bytes) -> list[tuple[str, int, int]]:
+    """Name of each block, and where its content starts and ends."""
+    heads: list[tuple[str, int, int]] = []
+    start = data.find(b"data_")
+    while start >= 0:
+        end = data.find(b"\n", start)
+        end = len(data) if end < 0 else end
+        words = data[start:end].split()
+        if (start == 0 or data[start - 1 : start] == b"\n") and len(words) == 1:
+            heads.append((words[0][5:].decode(errors="replace"), start, end))
+        start = data.find(b"data_", start + 5)
+    stops = [head for _, head, _ in heads[1:]] + [len(data)] * bool(heads)
+    return [(name, content, stop) for (name, _, content), stop in zip(heads, stops, strict=True)]
 
 
 def _read_block(path: Path, name: str, text: bytes) -> pd.DataFrame:
@@ -182,7 +192,9 @@ def _check_width(path: Path, name: str, columns: list[str], text: bytes) -> None
 
 
 def _check_complete(path: Path, name: str, table: pd.DataFrame, text: bytes) -> None:
-    suspects = np.flatnonzero(table.iloc[:, -1].isna().to_numpy())
+    """The parser fills up rows that are too short: look at those whose last value is missing."""
+    last = table.iloc[:, -1]
+    suspects = np.flatnonzero((last.isna() | (last == "")).to_numpy())
     if not len(suspects):
         return
     lines = [line for line in text.decode(errors="replace").splitlines() if line.strip()]
@@ -199,14 +211,18 @@ def _tokens(line: str) -> list[str]:
     return re.findall(r"\"[^\"]*\"|'[^']*'|\S+", line)
 
 
-def _printable(table: pd.DataFrame) -> pd.DataFrame:
-    """Text columns quoted where a reader would otherwise split or lose them."""
-    text = {column: table[column].map(_plain) for column in table.columns if table[column].dtype == object}
-    return table.assign(**text)
+def _texts(column: pd.Series) -> list[str]:
+    if column.dtype.kind == "f":
+        return [f"{value:.10g}" for value in column.tolist()]
+    if column.dtype.kind in "iu":
+        return list(map(str, column.tolist()))
+    return list(map(_plain, column))
 
 
 def _plain(value: object) -> str:
     if isinstance(value, (float, np.floating)):
         return "nan" if np.isnan(value) else f"{value:.10g}"
+    if isinstance(value, (bool, np.bool_)):
+        return str(int(value))
     text = str(value)
     return f'"{text}"' if not text or re.search(r"\s", text) else text
