@@ -13,15 +13,14 @@ The map ends in a soft sphere at the box: no image sees the corners, and cutting
 left outside over all frequencies (at 0.8 of the Nyquist frequency the error of a noise-free map falls fivefold).
 """
 
-import numba
 import numpy as np
 
 from ..errors import ConfigError
 from ..imaging.lattice import HalfPlane
-from ..slicing import cpu
 from ..slicing.sphere import HalfSphere
 from .fsc import shell_power
 from .masks import spherical_mask
+from .scatter import scatter
 
 FLOOR = 1e-3
 """Without a prior, weights below this share of their shell's mean are raised to it, RELION's choice."""
@@ -36,8 +35,8 @@ class Accumulator:
     def __init__(self, lattice: HalfPlane, padding: float = 2.0):
         self.lattice = lattice
         self.sphere = HalfSphere(lattice.box, padding, lattice.radius)
-        self.numerator = np.zeros((self.sphere.n_voxels, 2, 1), dtype=np.float32)
-        self.weight = np.zeros((self.sphere.n_voxels, 1), dtype=np.float32)
+        self.sums = np.zeros((self.sphere.n_voxels, 3), dtype=np.float32)
+        """(M, 3): real and imaginary part of N, and A; the plane kx = 0 not yet summed over Hermitian pairs."""
         self._freqs = lattice.indices.astype(np.float32)
         # The half-sphere's plane kx = 0 receives each pair of coefficients once more when it is symmetrised.
         self._share = (lattice.multiplicity / 2).astype(np.float32)
@@ -63,27 +62,22 @@ class Accumulator:
         ctf_multiplied : the images were multiplied by their CTF already.
         """
         inverse = self._share if noise_variance is None else self._share / noise_variance
-        data = (spectra * inverse if ctf_multiplied else spectra * (ctf * inverse)).astype(np.complex64)
-        power = np.ascontiguousarray((ctf * ctf * inverse).astype(np.float32))
-        weights = np.ones(len(spectra)) if weights is None else weights
-        amount = np.ascontiguousarray(weights, dtype=np.float32)[:, None]
-        geometry = (
-            np.ascontiguousarray(rotations, dtype=np.float32),
+        data = spectra * inverse if ctf_multiplied else spectra * (ctf * inverse)
+        scatter(
+            data.astype(np.complex64, copy=False),
+            (ctf * ctf * inverse).astype(np.float32, copy=False),
+            np.ones(len(spectra), np.float32) if weights is None else np.asarray(weights, np.float32),
+            np.asarray(rotations, np.float32),
             self._freqs,
-            self.sphere.row_start,
-            np.float32(self.sphere.step),
-            np.float32(self.sphere.radius),
+            self.sphere,
+            self.sums,
         )
-        threads = numba.get_num_threads()
-        cpu.scatter_weighted(np.ascontiguousarray(data), amount, *geometry, self.numerator, threads)
-        cpu.scatter_moments(power, amount, *geometry, self.weight, threads)
 
     def __add__(self, other: "Accumulator") -> "Accumulator":
         if self.sphere != other.sphere:
             raise ConfigError("Only backprojections on the same grid can be added.")
         total = Accumulator(self.lattice, self.sphere.padding)
-        total.numerator += self.numerator + other.numerator
-        total.weight += self.weight + other.weight
+        np.add(self.sums, other.sums, out=total.sums)
         return total
 
     def volume(self, precision: np.ndarray | None = None) -> np.ndarray:
@@ -99,7 +93,7 @@ class Accumulator:
         else:
             extended = np.append(precision, np.full(self.sphere.n_shells, precision[-1]))
             denominator = weight + extended[self.sphere.shells]
-        numerator = self.sphere.symmetrize(self.numerator.copy(), total=True)
+        numerator = self.sphere.symmetrize(self.sums[:, :2, None].copy(), total=True)
         solution = np.divide(numerator, denominator[:, None, None], out=numerator, where=denominator[:, None, None] > 0)
         volume = self.sphere.to_volumes(solution, convolve=False, radius=self.lattice.radius)[0]
         return volume * spherical_mask(self.lattice.box, edge_px=EDGE_PX)
@@ -117,7 +111,7 @@ class Accumulator:
         return self._shell_mean(variance) * inside / self.sphere.step**3
 
     def _symmetric_weight(self) -> np.ndarray:
-        return self.sphere.symmetrize_real(self.weight.copy())[:, 0]
+        return self.sphere.symmetrize_real(self.sums[:, 2:].copy())[:, 0]
 
     def _shell_mean(self, values: np.ndarray) -> np.ndarray:
         shells, times = self.sphere.shells, self.sphere.multiplicity
