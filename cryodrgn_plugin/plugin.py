@@ -51,11 +51,11 @@ class Plugin(pwem.Plugin):
         python = cls.getVar(PYTHON_VARIABLE)
         if python:
             usable = os.path.isfile(python) and os.access(python, os.X_OK)
-            return [] if usable else [f"{PYTHON_VARIABLE} is {python}, which cannot be run; correct it in scipion.conf."]
+            return [] if usable else [f"{PYTHON_VARIABLE} is {python}, which cannot be run; correct scipion.conf."]
         missing = [name for name in ENGINE_MODULES if importlib.util.find_spec(name) is None]
         if not missing:
             return []
-        return [f"The engine needs {', '.join(missing)}, absent from {sys.executable}; install this plugin again there."]
+        return [f"The engine needs {', '.join(missing)}, absent from {sys.executable}; install this plugin again."]
 
     @classmethod
     def defineBinaries(cls, env):

@@ -71,17 +71,17 @@ class ProtHetAnalyze(ProtHetBase):
         """A run folder of our own that shares the training's files, so that several analyses stand side by side."""
         from ..convert import link_run
 
-        link_run(Run.open(self._trainedRun()), Path(self._runPath()))
+        link_run(Run.open(self._trainedRun()), Path(self.getRunFolder()))
 
     def analyzeStep(self, source: str, options: str):
         """Let the engine analyse the run."""
-        self.runEngine("analyze", self._runPath(), *_flags(json.loads(options)))
+        self.runEngine("analyze", self.getRunFolder(), *_flags(json.loads(options)))
 
     def createOutputStep(self, source: str, options: str):
         """Maps, classes and particles, as far as they were made."""
         from ..convert import Analysis, latents_by_id
 
-        run = Run.open(self._runPath())
+        run = Run.open(self.getRunFolder())
         analysis = Analysis.open(run)
         particles = self._particlesOutput(run, analysis, latents_by_id(run))
         if analysis.index["series"]:
@@ -136,7 +136,7 @@ class ProtHetAnalyze(ProtHetBase):
             return ["The analysis has not finished."]
         from ..convert import Analysis
 
-        analysis = Analysis.open(Run.open(self._runPath()))
+        analysis = Analysis.open(Run.open(self.getRunFolder()))
         shares = ", ".join(f"{item['share']:.0%}" for item in analysis.index["clusters"])
         lines = [f"{len(analysis.index['clusters'])} clusters hold {shares} of the particles."]
         for series in analysis.index["series"]:

@@ -94,13 +94,17 @@ class ProtHetBase(EMProtocol):
 
     def _statusMessage(self) -> str:
         try:
-            return Run.open(self._runPath()).message
+            return Run.open(self.getRunFolder()).message
         except EngineError:
             return ""
 
-    def _runPath(self, *names: str) -> str:
+    def getRunFolder(self) -> str:
         """The engine's run folder, relative to the project."""
-        return self._getExtraPath(RUN_FOLDER, *names)
+        return self._getExtraPath(RUN_FOLDER)
+
+    def getConsensusMap(self) -> str:
+        """The map of all particles, relative to the project; empty where this protocol makes none."""
+        return ""
 
 
 def addGroup(form, name: str, settings: Iterable[FormSetting], **options) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from operator import attrgetter
 from typing import Any
 
 from pwem.objects import SetOfParticlesFlex
@@ -13,7 +14,7 @@ from ..engine import config
 from ..engine.errors import EngineError
 from ..engine.run import Run
 from . import outputs
-from .protocol_base import ProtHetBase, addGroup
+from .protocol_base import EngineFailed, ProtHetBase, addGroup
 from .settings import FormSetting, as_arguments, chosen, typed
 
 FAST, PAPER, CRYODRGN, HOMOGENEOUS = range(len(RECIPES))
@@ -118,17 +119,21 @@ class ProtHetTrain(ProtHetBase):
         """Write the particles as a star file; a run made from other particles goes."""
         from ..convert import write_particles_star
 
-        shutil.rmtree(self._runPath(), ignore_errors=True)
+        shutil.rmtree(self.getRunFolder(), ignore_errors=True)
         write_particles_star(self.inputParticles.get(), self._starFile(), stack=self._getExtraPath("particles.mrcs"))
 
     def trainStep(self, source: str, recipe: str, settings: str, last_epoch: int | None):
         """Train up to the end of `last_epoch`, or to the end; a run made with other settings is started anew."""
         until = [] if last_epoch is None else ["--until-epoch", last_epoch]
         again = "--resume" if self._isRunOf(recipe, json.loads(settings)) else "--overwrite"
-        self.runEngine(
-            "train", self._starFile(), "--out", self._runPath(), "--recipe", recipe, again, *until,
-            *as_arguments(json.loads(settings)),
-        )  # fmt: skip
+        try:
+            self.runEngine(
+                "train", self._starFile(), "--out", self.getRunFolder(), "--recipe", recipe, again, *until,
+                *as_arguments(json.loads(settings)),
+            )  # fmt: skip
+        except EngineFailed:
+            if last_epoch is None or not self._hasPausedAfter(last_epoch):
+                raise
 
     def consensusStep(self, source: str, recipe: str, settings: str):
         """One map of all particles, with half-maps and their resolution."""
@@ -140,8 +145,8 @@ class ProtHetTrain(ProtHetBase):
         from ..convert import fill_flex_particles, latents_by_id, run_info, volume_object
 
         particles = self.inputParticles.get()
-        run = Run.open(self._runPath())
-        volume = volume_object(self._consensusPath("map.mrc"), half_maps=[self._consensusPath(name) for name in HALVES])
+        run = Run.open(self.getRunFolder())
+        volume = volume_object(self.getConsensusMap(), half_maps=[self._consensusPath(name) for name in HALVES])
         self._give(outputs.VOLUME, volume, self.inputParticles)
         if run.config.z_dim == 0:
             return
@@ -178,9 +183,11 @@ class ProtHetTrain(ProtHetBase):
         return []
 
     def _summary(self):
-        run = self._finishedRun()
-        if run is None or not self.isFinished():
-            return ["The training has not finished."]
+        run = self._openRun()
+        if run is None:
+            return ["The training has not started."]
+        if not self.isFinished():
+            return _progress(run)
         lines = [f"Recipe *{run.config.recipe}* on {self.inputParticles.get().getSize():,} particles."]
         volume = getattr(self, outputs.VOLUME, None)
         if volume is not None:
@@ -189,12 +196,12 @@ class ProtHetTrain(ProtHetBase):
             latents = run.latents()
             curve = ", with a position along the curve that was found" if latents.coordinate is not None else ""
             lines.append(f"{len(latents.z):,} particles have {run.config.z_dim} latent coordinates{curve}.")
-        lines.append(f"Everything the engine wrote is in {self._runPath()}.")
+        lines.append(f"Everything the engine wrote is in {self.getRunFolder()}.")
         return lines
 
     def _methods(self):
-        run = self._finishedRun()
-        if run is None:
+        run = self._openRun()
+        if run is None or not self.isFinished():
             return []
         words = {
             "fast": "a linear subspace of conformations solved in closed form and a curve fitted in it",
@@ -209,13 +216,18 @@ class ProtHetTrain(ProtHetBase):
         return ["Zhong2021"] if self._recipe() == "cryodrgn" else ["Kimanius2022"]
 
     # --------------------------- UTILS functions -----------------------------
+    def getConsensusMap(self) -> str:
+        return self._consensusPath("map.mrc")
+
     def _recipe(self) -> str:
         return RECIPES[self.recipe.get()]
 
     def _overrides(self) -> dict[str, Any]:
-        """Every setting the form determines; what is typed as other settings beats the rest."""
-        device = "auto" if self.usesGpu() else "cpu"
-        return {"device": device, **chosen(self, SETTINGS), **typed(self.otherSettings.get())}
+        """Settings that differ from the recipe's; what is typed as other settings beats the rest."""
+        usual = config.recipe_config(self._recipe())
+        given = {"device": "auto" if self.usesGpu() else "cpu", **chosen(self, SETTINGS)}
+        differing = {name: value for name, value in given.items() if value != attrgetter(name)(usual)}
+        return {**differing, **typed(self.otherSettings.get())}
 
     def _config(self) -> config.RunConfig:
         return config.recipe_config(self._recipe(), self._overrides())
@@ -223,14 +235,20 @@ class ProtHetTrain(ProtHetBase):
     def _isRunOf(self, recipe: str, overrides: dict[str, Any]) -> bool:
         """Whether the run folder holds a run with exactly these settings, which can be resumed."""
         try:
-            there = Run.open(self._runPath()).config
+            there = Run.open(self.getRunFolder()).config
         except EngineError:
             return False
         return there == config.recipe_config(recipe, {**overrides, "particles": self._starFile()})
 
-    def _finishedRun(self) -> Run | None:
+    def _hasPausedAfter(self, epoch: int) -> bool:
+        """Whether the engine stopped because this block of epochs is over."""
+        run = self._openRun()
+        done = run.metrics()[-1]["epoch"] if run and run.metrics() else 0
+        return done >= epoch and run.status == "stopped"
+
+    def _openRun(self) -> Run | None:
         try:
-            return Run.open(self._runPath())
+            return Run.open(self.getRunFolder())
         except EngineError:
             return None
 
@@ -252,3 +270,12 @@ class ProtHetTrain(ProtHetBase):
 
     def _consensusPath(self, *names: str) -> str:
         return self._getExtraPath("consensus", *names)
+
+
+def _progress(run: Run) -> list[str]:
+    """How far a training is, from the figures of its last epoch."""
+    rows = run.metrics()
+    if not rows:
+        return [f"The training is {run.status}."]
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in rows[-1].items() if name not in ("epoch", "seconds"))
+    return [f"Epoch {rows[-1]['epoch']} of {run.config.training.epochs}: {figures}."]

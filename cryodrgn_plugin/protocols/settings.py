@@ -78,7 +78,8 @@ class FormSetting:
         return [RECIPE_CHOICE, *self.choices] if self.by_recipe else list(self.choices)
 
     def _help(self, text: str) -> str:
-        sentence = text[0].upper() + text[1:]
+        names_a_choice = text.split()[0].strip(",:") in self.choices
+        sentence = text if names_a_choice else text[0].upper() + text[1:]
         if not self.by_recipe:
             return sentence
         default = config.setting(self.setting)[1]

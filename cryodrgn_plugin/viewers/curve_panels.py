@@ -12,26 +12,23 @@ from .content import Content, MapEntry
 NOT_CURVES = ("epoch", "seconds")
 
 
-class _CurvePanel(ttk.Frame):
-    """A figure that fills its frame; `_draw` puts the curves in it."""
+class CurvePanel(ttk.Frame):
+    """A figure that fills its frame."""
 
     def __init__(self, master: tk.Misc, content: Content):
         super().__init__(master, style="Het.TFrame")
         self._content = content
         self._figure = style.figure()
-        self._draw()
-        canvas = FigureCanvasTkAgg(self._figure, master=self)
-        canvas.get_tk_widget().configure(highlightthickness=0)
-        canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True, padx=6, pady=6)
-
-    def _draw(self) -> None:
-        raise NotImplementedError
+        self._canvas = FigureCanvasTkAgg(self._figure, master=self)
+        self._canvas.get_tk_widget().configure(highlightthickness=0)
+        self._canvas.get_tk_widget().pack(side=tk.BOTTOM, fill=tk.BOTH, expand=True, padx=6, pady=6)
 
 
-class TrainingPanel(_CurvePanel):
+class TrainingPanel(CurvePanel):
     """One small plot per figure that the training recorded."""
 
-    def _draw(self) -> None:
+    def __init__(self, master: tk.Misc, content: Content):
+        super().__init__(master, content)
         rows = self._content.metrics
         names = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in NOT_CURVES]
         if not names:
@@ -48,14 +45,28 @@ class TrainingPanel(_CurvePanel):
             axes.set_axis_off()
 
 
-class ResolutionPanel(_CurvePanel):
-    """Fourier shell correlation between half-maps of each map that has them."""
+class ResolutionPanel(CurvePanel):
+    """Fourier shell correlation between the half-maps of each map of a series."""
 
-    def _draw(self) -> None:
-        entries = [entry for entry in self._content.maps if entry.fsc is not None]
-        if not entries:
+    def __init__(self, master: tk.Misc, content: Content):
+        super().__init__(master, content)
+        judged = list(dict.fromkeys(entry.series for entry in content.maps if entry.fsc is not None))
+        if not judged:
             style.note(self._figure.add_subplot(), "There are no half-maps: they come with the closed-form finish.")
             return
+        self._series = tk.StringVar(self, value=judged[0])
+        bar = ttk.Frame(self, style="Het.TFrame", padding=(10, 8, 10, 0))
+        bar.pack(fill=tk.X)
+        ttk.Label(bar, text="Maps", style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 5))
+        menu = ttk.Combobox(bar, textvariable=self._series, values=judged, state="readonly", width=20)
+        menu.pack(side=tk.LEFT)
+        menu.bind("<<ComboboxSelected>>", lambda _event: self.draw())
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw the curves of the chosen series."""
+        self._figure.clear()
+        entries = [entry for entry in self._content.maps_of(self._series.get()) if entry.fsc is not None]
         axes = style.tidy(self._figure.add_subplot(), "resolution (Å)", "Fourier shell correlation of half-maps")
         for entry in entries:
             self._curve(axes, entry)
@@ -67,8 +78,9 @@ class ResolutionPanel(_CurvePanel):
         box_ang = 2 * (shells - 1) * self._content.pixel_size_ang
         axes.set_xticks(ticks, [f"{box_ang / tick:.1f}" for tick in ticks])
         axes.set(xlim=(0, shells - 1), ylim=(-0.08, 1.02))
-        if len(entries) <= 16:
+        if len(entries) <= 24:
             axes.legend(fontsize=8, frameon=False, labelcolor=style.INK, loc="upper right", bbox_to_anchor=(1, 0.98))
+        self._canvas.draw_idle()
 
     @staticmethod
     def _curve(axes, entry: MapEntry) -> None:

@@ -1,7 +1,7 @@
 """The explorer: latent space on the left, the map of what is chosen there on the right, in the host's own window."""
 
-import threading
 import tkinter as tk
+from concurrent.futures import Future, ThreadPoolExecutor
 from tkinter import ttk
 
 from pyworkflow.gui import Window
@@ -14,6 +14,7 @@ from .latent_panel import LatentPanel
 from .map_panel import MapPanel
 
 SIZE = (1360, 800)
+POLL_MS = 100
 
 
 class ExplorerWindow(Window):
@@ -22,6 +23,8 @@ class ExplorerWindow(Window):
     def __init__(self, content: Content, **kwargs):
         super().__init__(title=content.title, minsize=(900, 560), **kwargs)
         self._content = content
+        self._maker = ThreadPoolExecutor(max_workers=1)
+        self._asked: Future | None = None
         self._status = tk.StringVar(self.root, value="   ·   ".join(content.facts))
         define_styles(self.root)
         self.root.configure(bg=style.PAPER)
@@ -53,7 +56,8 @@ class ExplorerWindow(Window):
         self._show_class_map(index)
         if self._content.decode is not None:
             self._status.set(self._status.get() + "   ·   making its own map …")
-            threading.Thread(target=self._make_map, args=(index, words), daemon=True).start()
+            self._asked = self._maker.submit(self._content.decode, index)
+            self._await_map(self._asked, words)
 
     def _show_class_map(self, index: int) -> None:
         classes = next((item for item in self._content.colourings if item.categorical), None)
@@ -63,19 +67,21 @@ class ExplorerWindow(Window):
             if place < len(self._content.maps_of(series[0])):
                 self.maps.show_in_series(series[0], place)
 
-    def _make_map(self, index: int, words: list[str]) -> None:
-        """In a thread of its own: have the map made, then show it from the window's own thread."""
-        try:
-            path = self._content.decode(index)
-        except EngineError as error:
-            self.root.after(0, self._status.set, str(error))
+    def _await_map(self, asked: Future, words: list[str]) -> None:
+        """Look from the window's own thread whether the map is there, unless another was asked for meanwhile."""
+        if asked is not self._asked:
             return
-        entry = MapEntry("", words[0], path, style.ACCENT)
-        self.root.after(0, self._show_made, entry, words)
-
-    def _show_made(self, entry: MapEntry, words: list[str]) -> None:
-        self.maps.show_entry(entry)
-        self._status.set("   ·   ".join([*words, "its own map"]))
+        if not asked.done():
+            self.root.after(POLL_MS, self._await_map, asked, words)
+            return
+        try:
+            # Drawn at the level of the other maps, so that they compare.
+            level = self._content.maps[0].level if self._content.maps else None
+            self.maps.show_entry(MapEntry("", f"map of {words[0]}", asked.result(), style.ACCENT, level))
+        except EngineError as error:
+            self._status.set(str(error))
+        else:
+            self._status.set("   ·   ".join([*words, "its own map"]))
 
 
 def define_styles(root: tk.Misc) -> None:

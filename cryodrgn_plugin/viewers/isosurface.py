@@ -40,6 +40,21 @@ def suggested_level(volume: np.ndarray) -> float:
     return float(edges[1 + int(np.nanargmax(between[:-1]))])
 
 
+def finer(volume: np.ndarray, voxels: int = 112) -> np.ndarray:
+    """`volume` (D, D, D) sampled two or three times as finely where it is small, so that its surface is smooth.
+
+    The samples between come from the Fourier transform, so nothing is added or lost.
+    """
+    box = volume.shape[0]
+    factor = min(round(voxels / box), 3)
+    if factor < 2:
+        return volume
+    spectrum = np.fft.fftshift(np.fft.fftn(volume))
+    before = (factor * box) // 2 - box // 2
+    padded = np.pad(spectrum, [(before, (factor - 1) * box - before)] * 3)
+    return np.fft.ifftn(np.fft.ifftshift(padded)).real.astype(np.float32) * factor**3
+
+
 class PyvistaRenderer:
     """Surfaces by VTK's flying edges, with soft light."""
 
@@ -54,7 +69,7 @@ class PyvistaRenderer:
 
     def show(self, volume: np.ndarray, level: float, colour: str) -> None:
         grid = self._pyvista.ImageData(dimensions=volume.shape[::-1])
-        grid.origin = tuple(-0.5 * (n - 1) for n in volume.shape[::-1])
+        grid.origin = tuple(-(n // 2) for n in volume.shape[::-1])
         grid["density"] = np.ascontiguousarray(volume, np.float32).ravel()
         mesh = grid.contour([level], scalars="density", method="flying_edges")
         self._plotter.clear_actors()
@@ -96,12 +111,12 @@ class MatplotlibRenderer:
     def show(self, volume: np.ndarray, level: float, colour: str) -> None:
         from skimage.measure import marching_cubes
 
-        step = max(1, max(volume.shape) // 48)
+        step = max(1, max(volume.shape) // 64)
         self._colour = colour
         self._mesh = None
         if volume.min() < level < volume.max():
             points, faces, _, _ = marching_cubes(volume, level, step_size=step)
-            points = points[:, ::-1] - 0.5 * (np.array(volume.shape[::-1]) - 1)
+            points = points[:, ::-1] - np.array(volume.shape[::-1]) // 2
             self._mesh = points, faces
             self._half = max(self._half, 0.9 * float(np.linalg.norm(points, axis=1).max()))
 

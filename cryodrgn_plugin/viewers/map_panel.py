@@ -9,7 +9,7 @@ from PIL import Image, ImageTk
 from ..engine.io.mrc import read_map
 from . import style
 from .content import Content, MapEntry
-from .isosurface import make_renderer, suggested_level
+from .isosurface import finer, make_renderer, suggested_level
 
 SECTION_PX = 150
 STEP_MS = 350
@@ -140,7 +140,7 @@ class MapPanel(ttk.Frame):
         if path not in self._volumes:
             if len(self._volumes) > 64:
                 self._volumes.clear()
-            self._volumes[path] = read_map(path)[0]
+            self._volumes[path] = finer(read_map(path)[0])
         return self._volumes[path]
 
     # ---- drawing -----------------------------------------------------------

@@ -2,7 +2,9 @@
 
 import colorsys
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 INK = "#222b36"
@@ -28,6 +30,12 @@ def category_colours(count: int) -> list[str]:
         return list(CATEGORIES[:count])
     rgb = (colorsys.hls_to_rgb(k / count, 0.48 + 0.12 * (k % 2), 0.55) for k in range(count))
     return ["#{:02x}{:02x}{:02x}".format(*(round(255 * part) for part in colour)) for colour in rgb]
+
+
+def sequential_colours(count: int, name: str = SEQUENTIAL) -> list[str]:
+    """`count` colours from one end of a colour scale to the other, without its darkest and brightest tips."""
+    scale = colormaps[name]
+    return [to_hex(scale(0.08 + 0.84 * k / max(count - 1, 1))) for k in range(count)]
 
 
 def figure(width: float = 6.0, height: float = 4.5) -> Figure:

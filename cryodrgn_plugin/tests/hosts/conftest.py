@@ -1,4 +1,4 @@
-"""The Scipion that host tests run in: its own folders, set before any module imports pyworkflow, which reads them once."""
+"""The Scipion that host tests run in: folders of its own, set before pyworkflow is imported and reads them."""
 
 import atexit
 import os

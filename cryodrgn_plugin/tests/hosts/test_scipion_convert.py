@@ -1,4 +1,4 @@
-"""Scipion sets become star files and back without loss: poses, CTF, optics and ids, compared with the host's RELION plugin."""
+"""Scipion sets become star files and back without loss, compared with the host's own RELION plugin."""
 
 import numpy as np
 import pytest

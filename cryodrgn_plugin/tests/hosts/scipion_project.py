@@ -1,0 +1,51 @@
+"""Scipion projects driven from tests: making them, adding protocols, running these to the end."""
+
+import os
+from contextlib import contextmanager
+
+
+def create_project(name: str):
+    """A new project, with the working folder moved into it as in Scipion's own processes."""
+    from pyworkflow.project import Manager
+
+    project = Manager().createProject(name)
+    os.chdir(project.path)
+    return project
+
+
+@contextmanager
+def project_named(name: str):
+    """`create_project`, with the working folder back where it was at the end."""
+    before = os.getcwd()
+    try:
+        yield create_project(name)
+    finally:
+        os.chdir(before)
+
+
+def new_protocol(project, class_name: str, inputs: dict[str, tuple] | None = None, **values):
+    """A protocol with parameters set; `inputs` maps a parameter to (protocol, name of its output)."""
+    from pwem import Domain
+
+    protocol = project.newProtocol(Domain.getProtocols()[class_name], **values)
+    for name, (source, output) in (inputs or {}).items():
+        pointer = getattr(protocol, name)
+        pointer.set(source)
+        pointer.setExtended(output)
+    return protocol
+
+
+def run(project, protocol):
+    """Run a protocol as Scipion does, in a process of its own, and give it back as it ended."""
+    project.launchProtocol(protocol, wait=True)
+    return project.getProtocol(protocol.getObjId(), fromRuns=True) or protocol
+
+
+def logs(protocol) -> str:
+    """The end of what a run wrote, for the message of a failed assertion."""
+    texts = []
+    for path in (protocol.getStdoutLog(), protocol.getStderrLog()):
+        if os.path.exists(path):
+            with open(path, encoding="utf-8", errors="replace") as log:
+                texts.append(log.read()[-3000:])
+    return "\n".join(texts)

@@ -1,0 +1,116 @@
+"""The host finds the plugin, its forms say what the engine says, and a wrong form is refused in a sentence."""
+
+import json
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("pwem")
+
+from pwem import Domain  # noqa: E402
+
+import cryodrgn_plugin  # noqa: E402
+from cryodrgn_plugin.engine import config  # noqa: E402
+from cryodrgn_plugin.engine.analysis.options import AnalysisOptions, option_help  # noqa: E402
+from cryodrgn_plugin.engine.errors import ConfigError  # noqa: E402
+from cryodrgn_plugin.protocols import protocol_analyze, protocol_simulate, protocol_train  # noqa: E402
+from cryodrgn_plugin.protocols.settings import typed  # noqa: E402
+
+from .scipion_project import new_protocol, project_named  # noqa: E402
+
+NAMES = ("ProtHetSimulate", "ProtHetTrain", "ProtHetAnalyze")
+
+
+@pytest.fixture(scope="module")
+def project(scipion):
+    with project_named("forms") as made:
+        yield made
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_host_finds_each_protocol_under_the_plugins_name(name, scipion):
+    protocol = Domain.getProtocols()[name]
+    assert protocol.getPlugin().getName() == "cryodrgn_plugin"
+    assert Path(protocol.getPluginLogoPath()).exists()
+    assert protocol.isInstalled()
+
+
+def test_the_host_finds_the_viewer_and_the_wizard(scipion):
+    assert "HetExplorerViewer" in Domain.getViewers()
+    assert "HetBoxWizard" in Domain.getWizards()
+
+
+def test_every_protocol_has_its_place_in_both_trees():
+    parser = ConfigParser()
+    parser.optionxform = str
+    parser.read(Path(cryodrgn_plugin.__file__).with_name("protocols.conf"))
+    trees = {name: json.loads(parser.get("PROTOCOLS", name)) for name in parser.options("PROTOCOLS")}
+    assert set(trees) == {"Protocols SPA", "Flexibility Hub"}
+    for tree in trees.values():
+        assert set(_protocols(tree)) == set(NAMES)
+
+
+def _protocols(nodes):
+    for node in nodes:
+        if node["tag"] == "protocol":
+            yield node["value"]
+        yield from _protocols(node.get("children", []))
+
+
+@pytest.mark.parametrize("item", protocol_train.SETTINGS, ids=lambda item: item.param)
+def test_a_training_parameter_has_the_engines_default_and_help(item, project):
+    parameter = new_protocol(project, "ProtHetTrain").getDefinition().getParam(item.param)
+    _, default, text = config.setting(item.setting)
+    assert parameter.help.get().startswith(text)
+    if item.by_recipe:
+        assert all(recipe in parameter.help.get() for recipe in config.RECIPES)
+    else:
+        assert item.value(new_protocol(project, "ProtHetTrain")) == default
+
+
+@pytest.mark.parametrize("item", protocol_analyze.OPTIONS, ids=lambda item: item.param)
+def test_an_analysis_parameter_has_the_engines_default(item, project):
+    protocol = new_protocol(project, "ProtHetAnalyze")
+    assert item.value(protocol) == getattr(AnalysisOptions(), item.setting)
+    assert protocol.getDefinition().getParam(item.param).help.get().lower().startswith(option_help()[item.setting].lower())
+
+
+@pytest.mark.parametrize("recipe", range(4))
+def test_an_untouched_form_is_the_recipe_itself(recipe, project):
+    protocol = new_protocol(project, "ProtHetTrain", recipe=recipe)
+    assert protocol._config() == config.recipe_config(protocol_train.RECIPES[recipe])
+
+
+def test_what_is_typed_as_other_settings_beats_the_form(project):
+    protocol = new_protocol(project, "ProtHetTrain", recipe=1, epochs=7, otherSettings="training.epochs=9 decoder.layers=2")
+    assert protocol._config().training.epochs == 9
+    assert protocol._config().decoder.layers == 2
+
+
+def test_a_word_without_an_equals_sign_is_refused():
+    with pytest.raises(ConfigError, match="section.name=value"):
+        typed("training.epochs 5")
+
+
+def test_training_blocks_end_at_the_last_epoch_and_the_fast_recipe_has_one(project):
+    ends = new_protocol(project, "ProtHetTrain", recipe=2, epochs=7)._blockEnds()
+    assert ends[-1] == 7 and ends == sorted(set(ends)) and len(ends) == protocol_train.MAX_BLOCKS
+    assert new_protocol(project, "ProtHetTrain", recipe=0)._blockEnds() == [None]
+
+
+def test_two_models_are_needed_to_simulate_ones_own(project):
+    protocol = new_protocol(project, "ProtHetSimulate", source=protocol_simulate.MODELS)
+    assert protocol._validate() == ["Choose two models, or simulate a ready-made molecule."]
+
+
+def test_the_engines_complaint_about_a_setting_reaches_the_form(project):
+    errors = new_protocol(project, "ProtHetSimulate", snr=-1.0)._validate()
+    assert len(errors) == 1 and "SNR" in errors[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_citations_resolve(name, project):
+    protocol = new_protocol(project, name)
+    assert all("[[" in text for text in protocol.getCitations().values())
+    assert any("Kimanius" in line for line in protocol.citations())

@@ -1,0 +1,34 @@
+"""Viewers of trainings and analyses: both open the explorer."""
+
+import os
+
+from pyworkflow.viewer import Viewer
+
+from ..engine.errors import EngineError
+from ..engine.run import Run
+from ..protocols import ProtHetAnalyze, ProtHetTrain
+
+
+class HetExplorerViewer(Viewer):
+    """Latent space, maps, resolution and training curves in one window."""
+
+    _name = "explore latent space and maps"
+    _targets = [ProtHetTrain, ProtHetAnalyze]
+
+    def _visualize(self, obj, **kwargs):
+        try:
+            window = self.open_window(self.protocol if self.protocol is not None else obj)
+        except EngineError as error:
+            return [self.errorMessage(str(error), "There is nothing to show yet")]
+        window.show()
+        return []
+
+    def open_window(self, protocol):
+        """The explorer's window over a protocol's run, not yet shown."""
+        from .explorer import ExplorerWindow
+        from .load import consensus_entry, content_of
+
+        run = Run.open(protocol.getRunFolder())
+        title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
+        content = content_of(run, title, consensus_entry(protocol.getConsensusMap()))
+        return ExplorerWindow(content, masterWindow=self.formWindow)
