@@ -8,8 +8,7 @@ the first renders the signal state by state and measures its variance; the secon
 star file. The grey scale is chosen so that the noise has standard deviation 1 (without noise: the signal has), and the
 maps are on that scale: projecting one (sum over z), moving it and multiplying by the CTF gives the signal of an image.
 For states given as maps that holds to 1e-5. Images of atomic models come from the atoms themselves; a map,
-band-limited and cut to its box, gives them back to 1 % of their root mean square at the default resolution
-(correlation 0.9999).
+band-limited and cut to its box, gives them back with a correlation above 0.999 (1 to 3 % of their root mean square).
 """
 
 from collections.abc import Callable, Iterator, Sequence

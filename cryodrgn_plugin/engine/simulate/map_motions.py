@@ -44,12 +44,15 @@ def hinge_in_mask(
 ) -> list[np.ndarray]:
     """One map per angle, with the density under `mask` turned about the line through `point_ang` along `axis`.
 
-    The part is cut out with the mask's edge softened by a Gaussian of one voxel, turned by cubic interpolation, and
+    The part is cut out with the mask's edge softened by a Gaussian of one voxel, turned in Fourier space, and
     added to what is left. Without a point or an axis the hinge is the contact of the part with the rest
     (`motions.likely_hinge`).
 
     Raises ConfigError when the mask holds no density or all of it.
     """
+    from .slices import moved_volume, padded_transform
+
+    box = len(volume)
     part = np.clip(ndimage.gaussian_filter((mask > 0.5 * mask.max()).astype(np.float32), 1.0), 0, 1)
     dense = volume > volume.mean() + 2 * volume.std()
     inside, outside = (np.argwhere(dense & where)[:, ::-1] * pixel_size_ang for where in (part > 0.5, part <= 0.5))
@@ -60,12 +63,10 @@ def hinge_in_mask(
     found_point, found_axis = likely_hinge(inside, outside)
     point = found_point if point_ang is None else np.asarray(point_ang, dtype=float)
     direction = found_axis if axis is None else np.asarray(axis, dtype=float)
-    moving, still = volume * part, volume * (1 - part)
-    pivot_zyx = point[::-1] / pixel_size_ang
+    still, moving = volume * (1 - part), padded_transform(volume * part)
+    pivot_px = point / pixel_size_ang - box // 2
     states = []
-    for rotation in Rotation.from_rotvec(np.outer(angles_rad, direction / np.linalg.norm(direction))):
-        # affine_transform asks, for each output voxel, where it came from: the inverse rotation, in (z, y, x) order.
-        back = rotation.inv().as_matrix()[::-1, ::-1]
-        turned = ndimage.affine_transform(moving, back, pivot_zyx - back @ pivot_zyx, order=3)
-        states.append((still + turned).astype(np.float32))
-    return states
+    for turn in Rotation.from_rotvec(np.outer(angles_rad, direction / np.linalg.norm(direction))):
+        rotation = turn.as_matrix()
+        states.append(still + moved_volume(moving, rotation, pivot_px - rotation @ pivot_px, box))
+    return [state.astype(np.float32) for state in states]

@@ -1,4 +1,4 @@
-"""Central slices of a map's transform at any frequency, to about 1e-5 of the exact sum.
+"""Slices of a map's transform, and turned maps, to about 1e-5 of the exact sum over voxels.
 
 The map is divided by the transform of the interpolation kernel, padded twofold and transformed; a value is then
 gathered from 6³ neighbours with the "exponential of a semicircle" kernel of FINUFFT (Barnett, Magland & af Klinteberg
@@ -40,6 +40,23 @@ def central_slices(transform: np.ndarray, rotations: np.ndarray, box: int) -> np
     return values
 
 
+def moved_volume(transform: np.ndarray, rotation: np.ndarray, shift_px: np.ndarray, box: int) -> np.ndarray:
+    """The map r → R r + t about the centre of the box, (box, box, box) float32, cut to |k| < box/2.
+
+    A rotation is a slice in three dimensions: V'(k) = V(Rᵀ k) exp(−2πi k·t), with R (3, 3) and t (3,) on (x, y, z).
+    """
+    half = box // 2
+    full, x = np.fft.fftfreq(box, 1 / box), np.arange(half + 1)
+    kz, ky, kx = np.meshgrid(full, full, x, indexing="ij")
+    inside = kx**2 + ky**2 + kz**2 < half**2
+    k = np.stack([kx[inside], ky[inside], kz[inside]], axis=1)
+    values = np.zeros(inside.shape, dtype=np.complex64)
+    # With the origin at the centre, voxel 0 lies half a box away: a factor of −1 for every odd frequency.
+    phase = np.exp(-2j * np.pi * (k @ (np.asarray(shift_px) + half)) / box)
+    values[inside] = _gather(transform, _PADDING * (k @ rotation)) * phase
+    return fft.irfftn(values, s=(box,) * 3).astype(np.float32)
+
+
 def _kernel_transform(x: np.ndarray) -> np.ndarray:
     """∫ kernel(k) cos(2πkx) dk by Gauss–Legendre quadrature; x as a fraction of the padded box."""
     nodes, weights = np.polynomial.legendre.leggauss(60)
@@ -66,13 +83,13 @@ def _gather(transform, places):
                 y = first[1] + b
                 weight = weights[2, c] * weights[1, b]
                 for a in range(_WIDTH):
-                    x = first[0] + a
-                    # The transform of a real map is stored for 0 ≤ x ≤ padded/2 only; the rest is its conjugate.
-                    if 0 <= x <= padded // 2:
+                    x = (first[0] + a) % padded
+                    # The transform of a real map is stored for x ≤ padded/2 only; the rest is its conjugate.
+                    if x <= padded // 2:
                         value = transform[z % padded, y % padded, x]
                         total_im += weight * weights[0, a] * value.imag
                     else:
-                        value = transform[-z % padded, -y % padded, -x % padded]
+                        value = transform[-z % padded, -y % padded, padded - x]
                         total_im -= weight * weights[0, a] * value.imag
                     total_re += weight * weights[0, a] * value.real
         values[i] = total_re + 1j * total_im

@@ -4,8 +4,8 @@ A model of Gaussian atoms has the transform  V(k) = exp(−(|k| d)²) Σ_j w_j e
 in angstrom: amplitudes fall to 1/e at 1/d, the convention of Chimera's molmap. On a square grid the sum separates into
 a product over the axes, so that one real matrix product per image evaluates it at every coefficient at once. Nothing
 is interpolated, so the error is float32's, below 1e-6 of the largest coefficient; on one core a view of 1,656 atoms
-takes 0.5 ms at 64 px, of 3,000 atoms 2 ms at 128 px. Coefficients are unnormalised sums with the origin at the centre of
-the box; axes are (y, x) and (z, y, x), x halved as in `rfftn`.
+takes 0.5 ms at 64 px, of 3,000 atoms 2 ms at 128 px. Coefficients are unnormalised sums with the origin at the centre
+of the box; axes are (y, x) and (z, y, x), x halved as in `rfftn`.
 """
 
 import numpy as np
@@ -55,7 +55,7 @@ def plane_transform(waves_y: np.ndarray, waves_x: np.ndarray, weights: np.ndarra
 
     Returns
     -------
-    (B, box, box // 2 + 1) complex64, in the order of `rfft2`, origin at the centre of the box, zero on the Nyquist lines.
+    (B, box, box // 2 + 1) complex64 in the order of `rfft2`, origin at the centre of the box, zero on the Nyquist line.
     """
     half = box // 2
     products = waves_y @ np.swapaxes(waves_x * weights[:, None], 1, 2)
