@@ -163,4 +163,4 @@ def volume_from_half_sphere(box: int, index: np.ndarray, values: np.ndarray) -> 
     plane = kx == 0
     full[-kz[plane], -ky[plane], 0] = np.conj(values[plane])
     full[kz, ky, kx] = values
-    return np.fft.irfftn(full, s=(box, box, box)).astype(np.float32)
+    return np.fft.irfftn(full, s=(box, box, box), axes=(0, 1, 2)).astype(np.float32)

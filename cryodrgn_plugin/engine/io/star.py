@@ -159,7 +159,7 @@ def _read_rows(path: Path, name: str, columns: list[str], text: bytes) -> pd.Dat
             io.BytesIO(text), sep=r"\s+", header=None, names=range(len(columns)), index_col=False, quotechar=quote,
             dtype={i: str for i, column in enumerate(columns) if _TEXT_COLUMN.search(column)},
             keep_default_na=False, na_values={i: _MISSING for i, c in enumerate(columns) if not _TEXT_COLUMN.search(c)},
-            low_memory=False, float_precision="high",
+            low_memory=False,
         )  # fmt: skip
     except pd.errors.ParserError as error:
         raise DataError(f"{path}: a row of data_{name} does not have {len(columns)} values ({error}).") from None
