@@ -25,6 +25,7 @@ SAMPLE = 2000
 NOISE_FREE_SHARE = 1e-3
 """Variance given to noise-free images, as a share of their mean power: enough to keep divisions by it harmless."""
 _UNMIXING_STEPS = 5
+_UNSMOOTHED_SHELLS = 3
 _CHUNK = 250
 
 
@@ -56,7 +57,7 @@ def estimate_noise(dataset: "ParticleDataset", seed: int = 0) -> NoiseModel:
         rng = np.random.default_rng([seed, int(group)])
         chosen = np.sort(rng.choice(members, min(len(members), SAMPLE), replace=False))
         if dataset.source.preparations[group].has_noise:
-            power = unmix(_background_power(dataset, chosen), mixing)
+            power = smooth(unmix(_background_power(dataset, chosen), mixing))
             sigma2[group] = (seen @ power)[:n_shells]
         else:
             spectra = dataset.batch(chosen[:_CHUNK]).spectra
@@ -141,6 +142,16 @@ def unmix(power: np.ndarray, mixing: np.ndarray) -> np.ndarray:
     for _ in range(_UNMIXING_STEPS):
         estimate = estimate * power / (mixing @ estimate)
     return estimate
+
+
+def smooth(power: np.ndarray) -> np.ndarray:
+    """(R,) positive power, each shell averaged with its neighbours (1, 2, 1) in the logarithm.
+
+    The innermost shells, where backgrounds may be steep, are left alone.
+    """
+    padded = np.pad(np.log(power), 1, mode="edge")
+    averaged = np.exp((padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4)
+    return np.where(np.arange(len(power)) < _UNSMOOTHED_SHELLS, power, averaged)
 
 
 def _background_power(dataset: "ParticleDataset", index: np.ndarray) -> np.ndarray:
