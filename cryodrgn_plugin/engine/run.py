@@ -154,7 +154,10 @@ class Run(RunLayout):
         failed analysis does not spoil a finished run. Errors pass through.
         """
         began = time.time()
-        self._record(step, "running", "", {"started": _timestamp(began)})
+        # A resumed training goes on with its clock; every other step starts anew.
+        before = self.info.get("steps", {}).get(step, {}) if step == "train" else {}
+        started = {"started": before.get("started", _timestamp(began)), "sessions": before.get("sessions", 0) + 1}
+        self._record(step, "running", "", started)
         status, message = "failed", ""
         try:
             yield
@@ -169,7 +172,8 @@ class Run(RunLayout):
                     self._append_to_log(traceback.format_exc())
             raise
         finally:
-            figures = {"seconds": round(time.time() - began, 1), "peak_memory_mb": peak_memory_mb()}
+            seconds = before.get("seconds", 0.0) + time.time() - began
+            figures = {"seconds": round(seconds, 1), "peak_memory_mb": peak_memory_mb()}
             # On a full disk the status cannot be kept either; the error that says so matters more.
             with nullcontext() if status == "finished" else suppress(DataError):
                 self._record(step, status, message, figures)
@@ -275,7 +279,10 @@ class Run(RunLayout):
         """The particles the run was made from: all rows of its star file."""
         from .io.particles import read_particles
 
-        return read_particles(self.config.particles)
+        given = Path(self.config.particles)
+        # Hosts name the file relative to their project, which need not be the working folder of who asks now.
+        bases = (Path(), *self.path.resolve().parents)
+        return read_particles(next((base / given for base in bases if (base / given).is_file()), given))
 
 
 def differing_settings(base: RunConfig, config: RunConfig) -> dict[str, Any]:

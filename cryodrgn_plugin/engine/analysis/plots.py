@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib.patheffects as effects
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from .clusters import Clusters
 from .style import FAINT, GREY, INK, SEQUENTIAL, class_colours, figure, without_ticks
@@ -44,7 +44,7 @@ def draw_density(ax: Axes, scatter: Scatter) -> None:
     bins = int(np.clip(np.sqrt(len(scatter.positions)) / 2, 15, 60))
     patch = ax.hexbin(*scatter.positions.T, gridsize=bins, bins="log", mincnt=1, cmap=SEQUENTIAL, linewidths=0.1)
     _frame(ax, scatter, "density")
-    _colourbar(ax, patch, "particles per bin")
+    _colourbar(ax, patch, "particles per bin", "{x:,.0f}")
 
 
 def draw_clusters(ax: Axes, scatter: Scatter, clusters: Clusters) -> None:
@@ -66,7 +66,7 @@ def draw_coordinate(ax: Axes, scatter: Scatter, coordinate: np.ndarray) -> None:
     low, high = np.percentile(coordinate, (1, 99))
     patch = ax.scatter(x, y, c=coordinate[shown], cmap=SEQUENTIAL, vmin=low, vmax=high, **_dots(len(shown)))
     _frame(ax, scatter, "position along the curve")
-    _colourbar(ax, patch, "position t")
+    _colourbar(ax, patch, "position t", "{x:.3g}")
 
 
 def training_figure(file: Path, metrics: Sequence[dict[str, float]]) -> None:
@@ -138,8 +138,8 @@ def _frame(ax: Axes, scatter: Scatter, title: str) -> None:
         limit(low - margin, high + margin)
 
 
-def _colourbar(ax: Axes, patch, label: str) -> None:
-    bar = ax.figure.colorbar(patch, ax=ax, shrink=0.8, aspect=25, pad=0.02)
+def _colourbar(ax: Axes, patch, label: str, form: str) -> None:
+    bar = ax.figure.colorbar(patch, ax=ax, shrink=0.8, aspect=25, pad=0.02, format=StrMethodFormatter(form))
     bar.set_label(label, fontsize=8)
     bar.outline.set_visible(False)
     bar.solids.set_alpha(1)

@@ -1,6 +1,7 @@
 """`info`: a readable summary of a run folder or of a particle star file."""
 
 import argparse
+import json
 from pathlib import Path
 
 from ..errors import DataError
@@ -50,10 +51,25 @@ def about_run(path: Path) -> tuple[str, list[tuple[str, str]]]:
     for step, state in info.get("steps", {}).items():
         took = f" in {duration(state['seconds'])}, up to {state['peak_memory_mb']:,} MB" if "seconds" in state else ""
         rows.append((step, f"{state['status']}{took}{': ' + state['message'] if state['message'] else ''}"))
+    rows += about_analysis(run.analysis_dir / "analysis.json")
     hardware = made_by["hardware"]
     rows.append(("made", f"{made_by['created']} by version {made_by['version']}"))
     rows.append(("on", f"{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gb']} GB"))
     return f"run {path}", [row for row in rows if row[1]]
+
+
+def about_analysis(file: Path) -> list[tuple[str, str]]:
+    """Rows for the classes and maps of an analysis, if there is one."""
+    if not file.exists():
+        return []
+    index = json.loads(file.read_text(encoding="utf-8"))
+    shares = ", ".join(f"{cluster['share']:.0%}" for cluster in index["clusters"])
+    rows = [("classes", f"{len(index['clusters'])}: {shares}")] if shares else []
+    for series in index["series"]:
+        limits = [entry["resolution_ang"]["0.143"] for entry in series["maps"] if entry["resolution_ang"]]
+        reach = f", {min(limits):.3g} to {max(limits):.3g} Å at FSC 0.143" if limits else ""
+        rows.append((f"maps {series['title']}", f"{len(series['maps'])}{reach}"))
+    return rows
 
 
 def about_star(path: Path) -> tuple[str, list[tuple[str, str]]]:
@@ -96,4 +112,8 @@ def _print(title: str, rows: list[tuple[str, str]]) -> None:
     table.add_column(overflow="fold")
     for what, value in rows:
         table.add_row(what, value)
-    Console().print(table)
+    console = Console()
+    # Printed as text, for rich itself would turn a pipe that closes early into exit code 1.
+    with console.capture() as text:
+        console.print(table)
+    print(text.get(), end="")

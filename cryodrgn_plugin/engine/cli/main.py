@@ -79,7 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(run, args: argparse.Namespace) -> int:
     try:
         with stop_on_signals():
-            return run(args)
+            code = run(args)
+            sys.stdout.flush()
+            return code
     except Stopped as stop:
         print(stop, file=sys.stderr)
         return STOPPED
