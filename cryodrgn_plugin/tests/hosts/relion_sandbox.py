@@ -40,7 +40,7 @@ class RelionProject:
         """Run a RELION program in the project; its progress bars go to a log file."""
         environment = {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT), "OMP_NUM_THREADS": "1"}
         with open(self.folder / "relion.log", "ab") as log:
-            subprocess.run(words, cwd=self.folder, env=environment, stdout=log, stderr=log, timeout=300, check=False)
+            subprocess.run(words, cwd=self.folder, env=environment, stdout=log, stderr=log, timeout=120, check=False)
 
     def import_particles(self, star: str) -> str:
         """Add and run an Import job; returns its folder."""

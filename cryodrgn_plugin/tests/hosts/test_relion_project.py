@@ -1,0 +1,160 @@
+"""The External job in a real RELION 3.1 project, run by RELION's pipeliner, with RELION's programs before and after.
+
+One project serves all tests: its particles, two states of the golden map, are projected by relion_project.
+"""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.io.star import read_star, write_star
+from cryodrgn_plugin.engine.reconstruction.fsc import fsc
+from cryodrgn_plugin.tests.hosts.relion_sandbox import RelionProject, make_two_state_particles, needs_relion
+
+pytestmark = needs_relion
+
+PER_STATE = 200
+QUICK = {"z_dim": 2, "data__box": 32, "closed_form__n_components": 3, "closed_form__iterations": 4}
+FEW_MAPS = {"clusters": 2, "umap": "no", "components": 0, "steps": 2}
+PARTICLES = "Import/job001/particles.star"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> RelionProject:
+    project = RelionProject(tmp_path_factory.mktemp("relion") / "project")
+    project.states = make_two_state_particles(project, PER_STATE, noise=1.0)
+    assert project.status(project.import_particles("Sim/particles.star")) == "finished"
+    return project
+
+
+@pytest.fixture(scope="module")
+def trained(project) -> str:
+    """A training job without analysis."""
+    job = project.add_external("train", PARTICLES, **QUICK, training__epochs=3, analysis="no")
+    project.run(job)
+    return job
+
+
+@pytest.fixture(scope="module")
+def analyzed(project, trained) -> str:
+    """An analysis job on the particles that the training job made."""
+    job = project.add_external("analyze", f"{trained}particles.star", **FEW_MAPS)
+    project.run(job)
+    return job
+
+
+def test_training_finishes_with_particles_and_log_as_nodes(project, trained):
+    assert project.text(trained, "run.err") == ""
+    assert (project.status(trained), project.markers(trained)) == ("finished", {"EXIT_SUCCESS"})
+    assert project.nodes(trained) == {"particles.star": 3, "logfile.pdf": 13}
+
+
+def test_analysis_finishes_with_clusters_maps_and_half_maps_as_nodes(project, analyzed):
+    assert project.text(analyzed, "run.err") == ""
+    assert (project.status(analyzed), project.markers(analyzed)) == ("finished", {"EXIT_SUCCESS"})
+    particles = {name: 3 for name in ("particles.star", "particles_class001.star", "particles_class002.star")}
+    maps = {f"run_class{number:03d}.mrc": 6 for number in (1, 2)}
+    halves = {f"run_half{half}_class{number:03d}_unfil.mrc": 10 for number in (1, 2) for half in (1, 2)}
+    assert project.nodes(analyzed) == {**particles, **maps, **halves, "logfile.pdf": 13}
+
+
+def test_the_analysis_leaves_the_training_job_as_it_was(project, trained, analyzed):
+    assert not (project.folder / trained / "run/analysis").exists()
+    assert json.loads(project.text(analyzed, "job.json"))["run"] == f"{analyzed}run"
+
+
+def test_the_clusters_are_the_two_states_and_relion_reconstructs_them(project, analyzed):
+    table = read_star(project.folder / analyzed / "particles.star")["particles"]
+    agreement = np.mean((table.rlnClassNumber == 1).to_numpy() == (project.states == 0))
+    assert max(agreement, 1 - agreement) > 0.95
+    similarity = np.zeros((2, 2))
+    for number in (1, 2):
+        output = f"class{number}.mrc"
+        star = f"{analyzed}particles_class{number:03d}.star"
+        project.relion("relion_reconstruct", "--i", star, "--o", output, "--ctf")
+        reconstructed, _ = read_map(project.folder / output)
+        for state in (0, 1):
+            true, _ = read_map(project.folder / f"Sim/state{state}.mrc")
+            similarity[number - 1, state] = fsc(reconstructed, true)[2:9].mean()
+    own = similarity.argmax(axis=1)
+    assert sorted(own) == [0, 1]
+    assert similarity[[0, 1], own].min() > 0.8
+    assert (similarity[[0, 1], own] - similarity[[0, 1], 1 - own]).min() > 0.1
+
+
+def test_relion_keeps_the_latents_in_its_own_star_files(project, analyzed):
+    star = f"{analyzed}particles_class001.star"
+    words = f"relion_star_handler --i {star} --o kept.star --select rlnOpticsGroup --minval 0"
+    project.relion(*words.split())
+    kept = read_star(project.folder / "kept.star")["particles"]
+    assert np.allclose(kept.cryodrgnLatent1, read_star(project.folder / star)["particles"].cryodrgnLatent1, atol=1e-5)
+
+
+def test_particles_without_poses_fail_with_one_sentence_in_log_and_note(project):
+    tables = read_star(project.folder / "Sim/particles.star")
+    tables["particles"] = tables["particles"].drop(columns=["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"])
+    write_star(project.folder / "Sim/noposes.star", tables)
+    job = project.add_external("train", project.import_particles("Sim/noposes.star") + "noposes.star", **QUICK)
+    project.run(job)
+    assert (project.status(job), project.markers(job)) == ("failed", {"EXIT_FAILURE"})
+    lines = project.text(job, "run.err").splitlines()
+    assert len(lines) == 1 and "rlnAngleRot" in lines[0]
+    assert lines[0].removeprefix("cryodrgn-plugin: ") in project.text(job, "note.txt")
+    assert project.nodes(job) == {}
+
+
+def test_an_aborted_job_is_continued_from_its_checkpoint(project):
+    long = {**QUICK, "recipe": "paper", "decoder__n_bases": 2, "training__epochs": 12, "analysis": "no"}
+    job = project.add_external("train", PARTICLES, **long)
+    pipeliner = project.start(job)
+    checkpoints = project.folder / job / "run/checkpoints"
+    wait_for(lambda: list(checkpoints.glob("epoch_00*.pt")), project, job)
+    (project.folder / job / "RELION_JOB_ABORT_NOW").touch()
+    pipeliner.wait(timeout=60)
+    assert (project.status(job), project.markers(job)) == ("aborted", {"EXIT_ABORTED"})
+    reached = max(checkpoints.glob("epoch_*.pt")).name
+    before = project.text(job, "run/metrics.csv").splitlines()
+    project.run(job)
+    assert (project.status(job), project.markers(job)) == ("finished", {"EXIT_SUCCESS"})
+    after = project.text(job, "run/metrics.csv").splitlines()
+    assert reached < "epoch_012.pt" and len(after) == 13
+    assert after[1:2] == before[1:2], "the first epoch was trained again instead of taken from the checkpoint"
+
+
+def test_a_killed_engine_fails_the_job(project):
+    job = project.add_external("train", PARTICLES, **QUICK, recipe="paper", training__epochs=200, analysis="no")
+    pipeliner = project.start(job)
+    wait_for(lambda: list((project.folder / job / "run").glob("run.json")), project, job)
+    for pid in engine_processes(project, job):
+        os.kill(pid, signal.SIGKILL)
+    pipeliner.wait(timeout=60)
+    assert (project.status(job), project.markers(job)) == ("failed", {"EXIT_FAILURE"})
+    assert "SIGKILL" in project.text(job, "run.err") and "SIGKILL" in project.text(job, "note.txt")
+
+
+def engine_processes(project: RelionProject, job: str) -> list[int]:
+    """The engine's processes that work in this project on this job."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_text()
+            is_here = (folder / "cwd").resolve() == project.folder.resolve()
+        except OSError:
+            continue
+        if is_here and "cryodrgn_plugin.engine.cli" in command and job in command:
+            found.append(int(folder.name))
+    return found
+
+
+def wait_for(condition, project: RelionProject, job: str, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert not project.markers(job), project.text(job, "run.err")
+        assert time.monotonic() < end, f"it did not happen in {seconds} s"
+        time.sleep(0.1)
