@@ -1,4 +1,4 @@
-"""A finished run with a planted truth: three groups of particles on a curve, and a decoder whose maps say where they were made."""
+"""A finished run with a planted truth: three groups on a curve, and a decoder whose maps say where they were made."""
 
 import sys
 import types

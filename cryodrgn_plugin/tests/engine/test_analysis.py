@@ -1,4 +1,4 @@
-"""Analysis on a run with a planted truth: its groups are found, its maps are numbered in order, its lists lose nothing."""
+"""Analysis of a run with a planted truth: its groups are found, its maps numbered in order, its lists lose nothing."""
 
 import json
 import struct

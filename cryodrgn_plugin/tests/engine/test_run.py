@@ -1,4 +1,4 @@
-"""The run folder: it always says what became of the run, nothing in it is half written, and nothing is overwritten unasked."""
+"""The run folder: it says what became of the run, nothing in it is half written, nothing is overwritten unasked."""
 
 import errno
 import json
@@ -132,6 +132,15 @@ def test_the_traceback_of_a_bug_is_in_the_log_and_that_of_a_mistake_is_not(run):
     with pytest.raises(KeyError), run.working():
         raise KeyError("x")
     assert "test_run.py" in run.log_file.read_text()
+
+
+def test_an_error_is_not_hidden_when_the_status_cannot_be_kept_either(run, monkeypatch):
+    def full_disk(*_):
+        raise DataError("there is no space to write run.json")
+
+    with pytest.raises(DataError, match="no space to write model.pt"), run.working():
+        monkeypatch.setattr(Run, "_write_info", full_disk)
+        raise DataError("there is no space to write model.pt")
 
 
 def test_a_failed_analysis_leaves_the_run_finished(run):
