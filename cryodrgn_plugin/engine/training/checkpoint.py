@@ -4,6 +4,7 @@ weights_only=True.
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -60,7 +61,7 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[TrainingState, di
         content = torch.load(path, map_location=device, weights_only=True)
         state = TrainingState(**content["training"])
         model, optimizers, rng = content["model"], content["optimizers"], content["rng"]
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
         raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error
     torch.set_rng_state(rng.cpu())
     return state, model, optimizers

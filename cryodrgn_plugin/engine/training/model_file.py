@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 
@@ -45,6 +46,6 @@ def load_model(path: Path) -> StoredModel:
         config = RunConfig.from_json(content["config"])
         decoder = make_decoder(config, content["box"])
         decoder.load_state_dict(content["state"])
-    except (RuntimeError, KeyError, TypeError, EOFError) as error:
+    except (RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
         raise DataError(f"{path} is not a model of this program.") from error
     return StoredModel(decoder.eval(), config, content["pixel_size_ang"])

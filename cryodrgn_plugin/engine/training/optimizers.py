@@ -4,22 +4,32 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer, SparseAdam
 
+LATENT_RATE = 100.0
+"""How much larger the steps of a latent table are than those of networks: a row of it takes one step per epoch."""
 
-def make_optimizers(module: nn.Module, sparse: list[nn.Parameter], learning_rate: float) -> list[Optimizer]:
-    """One optimiser for the `sparse` parameters of `module` and one for all others; empty ones are left out."""
-    rows = {id(parameter) for parameter in sparse}
+
+def make_optimizers(module: nn.Module, tables: list[nn.Parameter], volumes: list[nn.Parameter]) -> list[Optimizer]:
+    """Optimisers for the parameters of `module`, whose rates `set_learning_rate` sets.
+
+    Parameters
+    ----------
+    tables : latent tables, whose gradients are sparse.
+    volumes : volumes whose gradients are sparse. All other parameters are dense.
+    """
+    rows = {id(parameter) for parameter in [*tables, *volumes]}
     dense = [parameter for parameter in module.parameters() if id(parameter) not in rows]
     optimizers: list[Optimizer] = []
     if dense:
-        optimizers.append(Adam(dense, lr=learning_rate, fused=True))
+        optimizers.append(Adam([{"params": dense, "relative_rate": 1.0}], fused=True))
+    sparse = [{"params": p, "relative_rate": rate} for p, rate in ((tables, LATENT_RATE), (volumes, 1.0)) if p]
     if sparse:
-        optimizers.append(SparseAdam(sparse, lr=learning_rate))
+        optimizers.append(SparseAdam(sparse))
     return optimizers
 
 
 def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group["relative_rate"]
 
 
 def keep_touched_rows(parameter: nn.Parameter) -> None:
@@ -32,4 +42,5 @@ def keep_touched_rows(parameter: nn.Parameter) -> None:
 def _to_sparse(parameter: Tensor) -> None:
     grad = parameter.grad
     touched = grad.flatten(1).any(1).nonzero()[:, 0]
-    parameter.grad = torch.sparse_coo_tensor(touched[None], grad[touched], grad.shape, is_coalesced=True)
+    rows, values = touched[None], grad[touched]
+    parameter.grad = torch.sparse_coo_tensor(rows, values, grad.shape, is_coalesced=True, check_invariants=False)

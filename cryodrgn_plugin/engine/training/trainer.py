@@ -67,7 +67,8 @@ class Trainer:
         self.state = TrainingState()
 
     def fit(self, resume: bool = False, until_epoch: int | None = None) -> None:
-        """Train to the last epoch, or until the held-out loss no longer falls; pause after `until_epoch` if it is earlier.
+        """Train to the last epoch, or until the held-out loss no longer falls; pause after `until_epoch` if it is
+        earlier.
 
         Raises
         ------
@@ -86,7 +87,9 @@ class Trainer:
 
     def _pause(self) -> None:
         self._save()
-        raise Stopped(f"The training pauses after epoch {self.state.epoch} of {self.config.epochs}; resume it to go on.")
+        raise Stopped(
+            f"The training pauses after epoch {self.state.epoch} of {self.config.epochs}; resume it to go on."
+        )
 
     def _resume(self) -> None:
         path = self.run.latest_checkpoint()
