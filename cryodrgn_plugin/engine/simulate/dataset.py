@@ -14,12 +14,12 @@ band-limited and cut to its box, gives them back with a correlation above 0.999 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from ..errors import ConfigError
 from ..io.mrc import StackWriter, write_map
+from ..io.writing import explained
 from .acquisition import Acquisition, draw_acquisition
 from .atoms import AtomicModel
 from .config import SimulationConfig
@@ -27,6 +27,7 @@ from .ensemble import Ensemble, equal_parts
 from .optics import ObservationModel
 from .projectors import AtomProjector, MapProjector, Projector, images_from_spectra
 from .records import write_star_file, write_truth
+from .scratch import ScratchImages
 
 Progress = Callable[[int, int], None]
 
@@ -57,7 +58,7 @@ def simulate_particles(
     Raises
     ------
     ConfigError : a map's box is not the configuration's, or the molecule does not fit the box.
-    DataError : the CTF table cannot be used.
+    DataError : the CTF table cannot be used, or the disk is full.
     """
     ensemble = states if isinstance(states, Ensemble) else equal_parts(states)
     layout_rng, noise_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
@@ -66,22 +67,25 @@ def simulate_particles(
     report = _Steps(2 * len(acquisition), progress)
 
     out_dir = Path(out_dir)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out_dir, prefix=".clean-") as scratch:
-        shape = (len(acquisition), config.box, config.box)
-        clean = np.memmap(Path(scratch) / "images.f32", dtype=np.float32, mode="w+", shape=shape)
+    _clear(out_dir)
+    with ScratchImages(out_dir / ".clean.scratch", config.box) as clean:
         signal_variance = _render_signal(clean, acquisition, make_projector, config, report)
         gain = _gain(signal_variance, config)
         _write_stacks(clean, gain, acquisition, config, out_dir, noise_rng, report)
-        del clean
-    for old in (out_dir / "maps").glob("state_*.mrc"):
-        old.unlink()
     for state in range(len(ensemble.states)):
-        write_map(
-            out_dir / "maps" / f"state_{state:03d}.mrc", gain * make_projector(state).volume(), config.pixel_size_ang
-        )
+        volume = gain * make_projector(state).volume()
+        write_map(out_dir / "maps" / f"state_{state:03d}.mrc", volume, config.pixel_size_ang)
     write_truth(out_dir / "truth.npz", acquisition, ensemble, config, seed)
     return write_star_file(out_dir / "particles.star", acquisition, config)
+
+
+def _clear(out_dir: Path) -> None:
+    """Make the folder, without an earlier set's star file and maps: where there is a star file, the set is complete."""
+    with explained(out_dir):
+        out_dir.mkdir(parents=True, exist_ok=True)
+        (out_dir / "particles.star").unlink(missing_ok=True)
+        for old in (out_dir / "maps").glob("state_*.mrc"):
+            old.unlink()
 
 
 def _projector_maker(ensemble: Ensemble, config: SimulationConfig) -> Callable[[int], Projector]:
@@ -120,7 +124,7 @@ def frame_radius_ang(models: Sequence[AtomicModel]) -> float:
 
 
 def _render_signal(
-    clean: np.ndarray,
+    clean: ScratchImages,
     acquisition: Acquisition,
     make_projector: Callable[[int], Projector],
     config: SimulationConfig,
@@ -135,7 +139,7 @@ def _render_signal(
             spectra = observe(projector.spectra(acquisition.rotations[rows]), acquisition, rows)
             images = images_from_spectra(spectra)
             total += float(images.var(axis=(1, 2), dtype=np.float64).sum())
-            clean[rows] = images
+            clean.write(rows, images)
             report(len(rows))
     return total / len(acquisition)
 
@@ -148,7 +152,7 @@ def _gain(signal_variance: float, config: SimulationConfig) -> float:
 
 
 def _write_stacks(
-    clean: np.ndarray,
+    clean: ScratchImages,
     gain: float,
     acquisition: Acquisition,
     config: SimulationConfig,
@@ -163,7 +167,7 @@ def _write_stacks(
             for name in names
         ]
         for rows in _blocks(np.arange(len(acquisition))):
-            signal = gain * clean[rows]
+            signal = gain * clean.read(rows[0], len(rows))
             images = signal
             if config.noisy:
                 noise = rng.standard_normal(signal.shape, dtype=np.float32)

@@ -18,7 +18,7 @@ _STEP_ANG = 0.01
 
 def embedded_model(name: str) -> AtomicModel:
     """A model of engine/resources by its file name without the ending, such as adk_open."""
-    with resources.files("cryodrgn_plugin.engine.resources").joinpath(f"{name}.npz").open("rb") as file:
+    with resources.files("cryodrgn_plugin.engine").joinpath("resources", f"{name}.npz").open("rb") as file:
         stored = np.load(file, allow_pickle=False)
         return AtomicModel(
             stored["coords"] * _STEP_ANG + stored["origin_ang"],

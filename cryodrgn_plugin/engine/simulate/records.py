@@ -7,6 +7,7 @@ import pandas as pd
 
 from ..geometry.rotations import euler_from_matrices
 from ..io.star import write_star
+from ..io.writing import replacing
 from .acquisition import Acquisition
 from .config import SimulationConfig
 from .ensemble import Ensemble
@@ -75,8 +76,7 @@ def _particle_table(acquisition: Acquisition, config: SimulationConfig) -> pd.Da
 def write_truth(path: Path, acquisition: Acquisition, ensemble: Ensemble, config: SimulationConfig, seed: int) -> None:
     """Write what was planted, one entry per row of the star file, as plain arrays."""
     coordinates = np.asarray(ensemble.coordinates, dtype=np.float64)
-    np.savez_compressed(
-        path,
+    values = dict(
         state=acquisition.state.astype(np.int32),
         coordinate=coordinates[acquisition.state],
         rotations=acquisition.rotations,
@@ -92,3 +92,5 @@ def write_truth(path: Path, acquisition: Acquisition, ensemble: Ensemble, config
         snr_definition=SNR_DEFINITION,
         seed=seed,
     )
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, **values)

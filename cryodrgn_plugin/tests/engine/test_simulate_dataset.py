@@ -180,6 +180,17 @@ def test_maps_of_an_earlier_set_do_not_stay_behind(tmp_path):
     assert len(list((tmp_path / "maps").iterdir())) == 2
 
 
+def test_a_simulation_that_is_stopped_leaves_no_star_file_and_no_scratch(tmp_path):
+    tiny_set(tmp_path, n=10)
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        simulate_particles(tiny_ensemble(2), CONFIG, tmp_path, progress=stop)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["maps", "particles.mrcs", "truth.npz"]
+
+
 def test_a_molecule_too_large_for_the_box_is_refused_with_a_pixel_size_that_fits(tmp_path):
     with pytest.raises(ConfigError, match=r"77 Å across and the box 64 Å.*a pixel of 3\.00 Å"):
         tiny_set(tmp_path, config=SimulationConfig(pixel_size_ang=2.0))
