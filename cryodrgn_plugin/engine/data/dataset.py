@@ -13,6 +13,7 @@ are 0 in spectra and CTF. Amplitudes are brought to the reference's: equal doses
 
 import os
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
@@ -22,9 +23,10 @@ from ..imaging.ctf import CtfParams
 from ..imaging.lattice import HalfPlane
 from ..imaging.preprocess import soft_window
 from ..io.particles import EULER, ParticleTable, read_particles
+from ..io.tilt_series import is_tilt_series, read_tilt_series
 from .batch import ImageBatch, Pose
 from .cache import SpectraCache
-from .source import ParticleSource
+from .source import ParticleSource, search_folders
 
 
 class ParticleDataset:
@@ -44,7 +46,7 @@ class ParticleDataset:
 
         Parameters
         ----------
-        path : RELION particles star file.
+        path : RELION particles star file, or an optimisation set of tilt series, whose tilt images are the particles.
         config : box, window, sign, number of particles, memory.
         root : folder that image paths start from; empty tries the working folder, the star file's and its parents.
         seed : of the random choice of `config.max_particles`, and of the samples on which sign and noise are looked at.
@@ -54,7 +56,9 @@ class ParticleDataset:
         DataError : one sentence for whatever is wrong with the star file or its stacks.
         """
         config = config or DataConfig()
-        source = ParticleSource(read_particles(path), config, root, seed)
+        folders = search_folders(Path(path), root)
+        table = read_tilt_series(path, folders) if is_tilt_series(path) else read_particles(path)
+        source = ParticleSource(table, config, folders, seed)
         rows = np.arange(source.table.n)
         if 0 < config.max_particles < len(rows):
             rows = np.sort(np.random.default_rng(seed).choice(rows, config.max_particles, replace=False))

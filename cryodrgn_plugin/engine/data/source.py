@@ -30,13 +30,13 @@ _PIXELS_AT_ONCE = 2**17
 class ParticleSource:
     """Prepared images, CTFs and poses by star-file row."""
 
-    def __init__(self, table: ParticleTable, config: DataConfig, root: str | os.PathLike, seed: int) -> None:
+    def __init__(self, table: ParticleTable, config: DataConfig, folders: list[Path], seed: int) -> None:
         self.table = table
         self.config = config
         self.notes: list[str] = []
         self.ctf_params = table.ctf()
         self.group = table.optics_group
-        self.stacks = StackReader(table.image_names, search_folders(table.path, root), str(table.path))
+        self.stacks = StackReader(table.image_names, folders, str(table.path))
         self.geometry = optics_geometry(table, self.stacks, config.box)
         self.lattice = HalfPlane(self.geometry.box, self.geometry.box // 2 - 1)
         self.reach = self.geometry.reach(self.lattice)

@@ -36,7 +36,7 @@ class StackReader:
     ) -> None:
         self.source = source
         self._slices, self._stacks, names = _parse(image_names, source)
-        self.paths = _locate(names, [Path(folder) for folder in folders], source)
+        self.paths = locate_stacks(names, [Path(folder) for folder in folders], source)
         self.headers = [read_header(path) for path in self.paths]
         self._check_sizes()
         self._open: OrderedDict[int, int] = OrderedDict()
@@ -149,7 +149,11 @@ def _parse(image_names: Sequence[str], source: str) -> tuple[np.ndarray, np.ndar
     return slices, stacks, list(known)
 
 
-def _locate(names: list[str], folders: list[Path], source: str) -> list[Path]:
+def locate_stacks(names: list[str], folders: list[Path], source: str) -> list[Path]:
+    """Where each of these stacks lies; `source` is the file that names them.
+
+    Raises DataError saying how many are absent, which is the first, and where they were looked for.
+    """
     found: list[Path] = []
     absent: list[str] = []
     # Stacks of one set lie under one folder: the folder that held the last one is tried first.
