@@ -1,4 +1,4 @@
-"""The small residual network that turns a latent into basis weights: s(z) of sparse_fourier_backpropagation section 4.2."""
+"""The small residual network from latent to basis weights: s(z) of sparse_fourier_backpropagation section 4.2."""
 
 import torch
 from torch import Tensor, nn

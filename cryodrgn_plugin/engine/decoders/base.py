@@ -1,7 +1,7 @@
 """What a decoder is: latent z → Fourier coefficients on any slice, and → a volume.
 
-`Decoder` is what the trainer, the pose strategies' score and the analysis know. `LinearDecoder` adds what closed forms need:
-volumes that are a mean plus a weighted sum of bases (METHODS F1–F4, F11).
+`Decoder` is what the trainer, the pose strategies' score and the analysis know. `LinearDecoder` adds what closed forms
+need: volumes that are a mean plus a weighted sum of bases (docs/conventions.md, eq. 5 to 9).
 """
 
 from abc import abstractmethod

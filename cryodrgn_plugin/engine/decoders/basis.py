@@ -1,7 +1,8 @@
 """The structural basis: a mean and K basis volumes on a Fourier half-sphere, weighted by a small network of z.
 
-Source: sparse_fourier_backpropagation section 4.2, eq. 3. Storage and slicing are `HalfSphere` and `slice_weighted`; one fused
-operation gathers the slice, weights and sums the bases, and its backward touches only the voxels that the slice touched.
+Source: sparse_fourier_backpropagation section 4.2, eq. 3. Storage and slicing are `HalfSphere` and `slice_weighted`;
+one fused operation gathers the slice, weights and sums the bases, and its backward touches only the voxels that the
+slice touched.
 """
 
 import numpy as np

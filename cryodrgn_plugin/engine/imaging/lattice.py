@@ -1,8 +1,9 @@
-"""The half-plane: which Fourier coefficients of a real D × D image are stored, in which order, and what each counts for.
+"""The half-plane: which Fourier coefficients of a real D × D image are stored, in which order, with what weight.
 
-Images are real, so I(−k) = conj I(k) and one of each pair is enough. `HalfPlane` keeps kx > 0, and on the line kx = 0 only
-ky ≥ 0. Coefficients are sorted by |k|, so that a limit on the frequency is a prefix: `spectra[..., :lattice.count(radius)]`.
-Spectra are unnormalised sums with the origin of the image at pixel D//2 on each axis (docs/conventions.md).
+Images are real, so I(−k) = conj I(k) and one of each pair is enough. `HalfPlane` keeps kx > 0, and on the line kx = 0
+only ky ≥ 0. Coefficients are sorted by |k|, so that a limit on the frequency is a prefix:
+`spectra[..., :lattice.count(radius)]`. Spectra are unnormalised sums with the origin of the image at pixel D//2 on each
+axis (docs/conventions.md).
 """
 
 from dataclasses import dataclass
@@ -22,9 +23,13 @@ class HalfPlane:
 
     def __post_init__(self) -> None:
         if self.box < 4 or self.box % 2:
-            raise ConfigError(f"The image box is {self.box}; it must be even and at least 4. Downsample to an even box.")
+            raise ConfigError(
+                f"The image box is {self.box}; it must be even and at least 4. Downsample to an even box."
+            )
         if not 0 < self.radius <= self.box // 2:
-            raise ConfigError(f"The frequency limit is {self.radius}; with a box of {self.box} it must be in (0, {self.box // 2}].")
+            raise ConfigError(
+                f"The frequency limit is {self.radius}; with a box of {self.box} it must be in (0, {self.box // 2}]."
+            )
 
     @cached_property
     def indices(self) -> np.ndarray:
@@ -40,7 +45,7 @@ class HalfPlane:
 
     @cached_property
     def multiplicity(self) -> np.ndarray:
-        """(F,) float32. How many coefficients of the full plane each stands for: 2, or 1 where it is its own partner."""
+        """(F,) float32. How many coefficients of the full plane each stands for: 2, or 1 for its own partner."""
         k = self.indices
         half = self.box // 2
         own = ((k[:, 0] == 0) | (k[:, 0] == half)) & ((k[:, 1] == 0) | (np.abs(k[:, 1]) == half))
@@ -109,7 +114,7 @@ class HalfPlane:
 
 
 def _centre_phase(kx: np.ndarray, ky: np.ndarray, d: int) -> np.ndarray:
-    """exp(2πi k·c/d) with c = d//2: moves the origin from the first pixel to the centre (its own inverse for even d)."""
+    """exp(2πi k·c/d) with c = d//2: moves the origin from first pixel to centre (its own inverse for even d)."""
     if d % 2 == 0:
         return 1.0 - 2.0 * ((kx + ky) % 2)
     return np.exp(2j * np.pi * (kx + ky) * (d // 2) / d)

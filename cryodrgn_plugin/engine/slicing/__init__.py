@@ -1,1 +1,1 @@
-"""Central slices of volumes kept as Fourier coefficients on a half-sphere, and everything that flows back from slices."""
+"""Central slices of volumes kept as Fourier coefficients on a half-sphere, and what flows back from them."""

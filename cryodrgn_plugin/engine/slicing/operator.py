@@ -1,8 +1,8 @@
-"""One slicing operation for decoders: the kernel that fits the device, with gradients for coefficients, amplitudes, rotations.
+"""One slicing operation for decoders: the kernel that fits the device, differentiable in all but the lattice.
 
-On the CPU the numba kernels serve float32; every other case (float64, GPU) takes the torch reference, which is also where a
-GPU kernel belongs. Gradients of the coefficients are Hermitian-summed on the plane kx = 0, so that an optimiser step keeps the
-stored plane Hermitian.
+On the CPU the numba kernels serve float32; every other case (float64, GPU) takes the torch reference, which is also
+where a GPU kernel belongs. Gradients of the coefficients are Hermitian-summed on the plane kx = 0, so that an optimiser
+step keeps the stored plane Hermitian.
 """
 
 import numba

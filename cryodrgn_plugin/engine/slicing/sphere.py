@@ -1,12 +1,13 @@
 """The half-sphere: how volumes are stored for slicing.
 
-A volume of box D is padded to P ≈ padding · D, Fourier transformed, and kept only where kx ≥ 0 and |k| ≤ radius, plus a rim
-that trilinear interpolation reaches into. The plane kx = 0 is kept whole and must stay Hermitian (`symmetrize`). Rows along kx
-are contiguous, so one small table of row starts replaces an index per voxel. Coefficients are (M, 2, C) float32: voxel, real
-and imaginary part, channel; channels are contiguous because one gather serves all bases (sparse_fourier_backpropagation 4.3).
+A volume of box D is padded to P ≈ padding · D, Fourier transformed, and kept only where kx ≥ 0 and |k| ≤ radius, plus a
+rim that trilinear interpolation reaches into. The plane kx = 0 is kept whole and must stay Hermitian (`symmetrize`).
+Rows along kx are contiguous, so one small table of row starts replaces an index per voxel. Coefficients are (M, 2, C)
+float32: voxel, real and imaginary part, channel; channels are contiguous because one gather serves all bases
+(sparse_fourier_backpropagation 4.3).
 
-Trilinear interpolation on the grid multiplies real space by sinc²(r/P); `from_volumes` divides it out beforehand, so that
-slices are those of the volume given. Frequencies are in units of 1/(D · pixel) outside and in grid steps inside.
+Trilinear interpolation on the grid multiplies real space by sinc²(r/P); `from_volumes` divides it out beforehand, so
+that slices are those of the volume given. Frequencies are in units of 1/(D · pixel) outside and in grid steps inside.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ class HalfSphere:
         if self.box % 2:
             raise ConfigError(f"The volume box is {self.box}; it must be even.")
         if self.radius > self.box // 2:
-            raise ConfigError(f"The frequency limit {self.radius} is beyond the Nyquist limit {self.box // 2} of box {self.box}.")
+            raise ConfigError(
+                f"The frequency limit {self.radius} is beyond the Nyquist limit {self.box // 2} of box {self.box}."
+            )
 
     @cached_property
     def grid(self) -> int:
@@ -62,7 +65,7 @@ class HalfSphere:
 
     @cached_property
     def row_start(self) -> np.ndarray:
-        """(2H+1, 2H+1) int32, indexed [kz + H, ky + H]: storage index of the voxel kx = 0 of each row, −1 where empty."""
+        """(2H+1, 2H+1) int32, indexed [kz + H, ky + H]: storage index of each row's voxel kx = 0, −1 where empty."""
         count = self._extent
         start = np.concatenate([[0], np.cumsum(count.ravel())[:-1]]).reshape(count.shape)
         return np.where(count > 0, start, -1).astype(np.int32)
@@ -80,7 +83,9 @@ class HalfSphere:
         n = count[kz, ky]
         first = np.repeat(np.cumsum(n) - n, n)
         kx = np.arange(self.n_voxels) - first
-        return np.stack([kx, np.repeat(ky, n) - self.half_width, np.repeat(kz, n) - self.half_width], 1).astype(np.int32)
+        return np.stack([kx, np.repeat(ky, n) - self.half_width, np.repeat(kz, n) - self.half_width], 1).astype(
+            np.int32
+        )
 
     @cached_property
     def shells(self) -> np.ndarray:
@@ -162,7 +167,8 @@ class HalfSphere:
         Parameters
         ----------
         coefs : (M, 2, C).
-        convolve : multiply by the interpolation's sinc² (True), or divide by it: what RELION does to gridded averages (False).
+        convolve : multiply by the interpolation's sinc² (True), or divide by it: what RELION does to gridded averages
+            (False).
         radius : keep only |k| up to this; the default is the sphere's own.
 
         Returns
