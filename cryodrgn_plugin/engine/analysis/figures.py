@@ -36,12 +36,11 @@ def draw_all(
             umap = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False)
             latent_figure(file("umap"), umap, view.clusters, coordinate, "latents, UMAP")
         population_figure(file("populations"), view.clusters)
-    judged = [(m.series.title, m.series.labels, m.maps) for m in made if m.maps[0].fsc is not None]
+    judged = [(m.series.title, m.series.labels, m.maps) for m in made if m.maps[0].whole is not None]
     if judged:
         fsc_figure(file("fsc"), judged, pixel_size_ang)
     for m in made:
-        title = f"maps {m.series.title}"
-        montage_figure(file(f"maps_{m.series.name}"), title, m.series.labels, m.maps, pixel_size_ang)
+        montage_figure(file(f"maps_{m.series.name}"), m.series.title, m.series.labels, m.maps, pixel_size_ang)
     if view:
         _summary(file("summary"), run, view, made, pixel_size_ang)
     return {name: f"figures/{name}.png" for name in drawn}
@@ -77,6 +76,6 @@ def _summary(file: Path, run: Run, view: LatentView, made: Sequence[MadeSeries],
         pca=view.pca,
         clusters=view.clusters,
         coordinate=view.latents.coordinate,
-        maps=shown and (f"maps {shown.series.title}", shown.series.labels, shown.maps),
+        maps=shown and (shown.series.title, shown.series.labels, shown.maps),
         pixel_size_ang=pixel_size_ang,
     )

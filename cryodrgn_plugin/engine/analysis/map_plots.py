@@ -10,10 +10,9 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure, SubFigure
 
 from .style import DIVERGING, FAINT, GREY, figure, in_order_colours, without_ticks
-from .volumes import MadeMap
+from .volumes import THRESHOLDS, MadeMap
 
 PER_ROW = 10
-THRESHOLDS = (0.5, 0.143)
 ROUND_ANG = (
     *(200, 100, 50, 30, 20, 15, 12, 10, 9, 8, 7, 6, 5.5, 5, 4.5, 4, 3.5, 3.2, 3),
     *(2.8, 2.6, 2.4, 2.2, 2, 1.8, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1),
@@ -28,7 +27,7 @@ def montage_figure(
     blocks = [slice(start, start + PER_ROW) for start in range(0, len(maps), PER_ROW)]
     columns = min(len(maps), PER_ROW)
     with figure(file, 0.9 + 1.25 * columns, 0.7 + 4.1 * len(blocks)) as page:
-        page.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        page.suptitle(series_title(title, maps), x=0.01, ha="left", fontsize=11, fontweight="bold")
         for part, block in zip(np.atleast_1d(page.subfigures(len(blocks), 1)), blocks, strict=True):
             draw_montage(part, labels[block], maps[block], maps, pixel_size_ang, columns)
 
@@ -86,13 +85,18 @@ def draw_fsc(ax: Axes, title: str, maps: Sequence[MadeMap], pixel_size_ang: floa
     """Half-map FSC of the maps of a series, in the order of the colours; the frequency axis is labelled in angstrom."""
     for made, colour in zip(maps, in_order_colours(len(maps)), strict=True):
         box = made.projection.shape[0]
-        frequency = np.arange(len(made.fsc)) / (box * pixel_size_ang)
+        frequency = np.arange(len(made.whole.fsc)) / (box * pixel_size_ang)
         # The shell at the Nyquist frequency is empty: images are band-limited to the circle inside it.
-        ax.plot(frequency[1:-1], made.fsc[1:-1], color=colour, lw=1.3)
+        ax.plot(frequency[1:-1], made.whole.fsc[1:-1], color=colour, lw=1.3)
+        if made.moving is not None:
+            ax.plot(frequency[1:-1], made.moving.fsc[1:-1], color=colour, lw=1.0, ls=(0, (1, 1.2)))
     for threshold in THRESHOLDS:
         ax.axhline(threshold, color=GREY, lw=0.8, ls=(0, (4, 3)))
-        where = {"xycoords": ("axes fraction", "data"), "va": "bottom", "ha": "right"}
-        ax.annotate(f"{threshold}", (1, threshold), fontsize=7, color=GREY, **where)
+        where = {"xycoords": ("axes fraction", "data"), "va": "bottom", "ha": "left"}
+        ax.annotate(f"{threshold}", (0.01, threshold), fontsize=7, color=GREY, **where)
+    if any(made.moving is not None for made in maps):
+        note = "solid: whole map\ndotted: moving region"
+        ax.annotate(note, (0.01, 0.02), xycoords="axes fraction", fontsize=7, color=GREY, va="bottom")
     highest = 0.5 / pixel_size_ang
     ax.set(title=title, xlabel="resolution (Å)", ylabel="half-map FSC", ylim=(-0.08, 1.04), xlim=(0, highest))
     ticks = _round_resolutions(highest)
@@ -128,8 +132,17 @@ def _key(ax: Axes, labels: Sequence[str]) -> None:
     bar.outline.set_visible(False)
 
 
+def series_title(title: str, maps: Sequence[MadeMap]) -> str:
+    """What the captions of a montage state."""
+    if maps[0].whole is None:
+        return f"maps {title}"
+    regions = "whole map" if maps[0].moving is None else "whole map | moving region"
+    return f"maps {title}, resolution at half-map FSC 0.143 ({regions})"
+
+
 def _caption(label: str, made: MadeMap) -> str:
-    return label if made.resolution_ang is None else f"{label}\n{made.resolution_ang['0.143']:.3g} Å"
+    limits = [f"{part.resolution_ang['0.143']:.3g}" for part in (made.whole, made.moving) if part is not None]
+    return f"{label}\n{' | '.join(limits)} Å" if limits else label
 
 
 def _grey_range(images: np.ndarray) -> tuple[float, float]:

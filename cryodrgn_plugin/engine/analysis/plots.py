@@ -41,7 +41,7 @@ def latent_figure(file: Path, scatter: Scatter, clusters: Clusters, coordinate: 
 
 def draw_density(ax: Axes, scatter: Scatter) -> None:
     """Particles per hexagon, on a logarithmic scale."""
-    bins = int(np.clip(np.sqrt(len(scatter.positions)) / 2, 15, 60))
+    bins = int(np.clip(np.sqrt(len(scatter.positions)) / 2, 30, 70))
     patch = ax.hexbin(*scatter.positions.T, gridsize=bins, bins="log", mincnt=1, cmap=SEQUENTIAL, linewidths=0.1)
     _frame(ax, scatter, "density")
     _colourbar(ax, patch, "particles per bin", "{x:,.0f}")

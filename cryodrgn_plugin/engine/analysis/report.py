@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..io.mrc import write_map
 from ..io.writing import replacing, write_text
 from ..run import Latents, Run
 from .clusters import Clusters, kmeans
@@ -20,9 +21,10 @@ from .embed import MIN_DIST, Pca, UmapEmbedding, principal_components, umap_embe
 from .lists import particle_list, write_lists
 from .options import AnalysisOptions
 from .series import Series, cluster_series, component_series, consensus_series, curve_series
-from .volumes import MadeMap, TrainedDecoder, make_maps
+from .volumes import HalfAgreement, MadeMap, TrainedDecoder, make_maps, moving_region
 
 SCHEMA = 1
+MOVING_MASK = "volumes/moving_mask.mrc"
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,14 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
         made: list[MadeSeries] = []
         if options.volumes:
             decoder = decoder or _restore(run)
-            made = [_make(run, decoder, series, folder, options) for series in series_of(view, options)]
+            made = make_all(run, decoder, series_of(view, options), folder, options)
         index = _index(latents, view, made, options)
         if view:
             index |= _write_latents(run, view, folder)
         if made:
             index["files"] |= _write_chimerax(made, folder)
+            if (folder / MOVING_MASK).exists():
+                index["files"]["moving_mask"] = MOVING_MASK
             index["box"], index["pixel_size_ang"] = decoder.box, decoder.pixel_size_ang
         if options.figures:
             from .figures import draw_all
@@ -110,18 +114,28 @@ def _restore(run: Run) -> TrainedDecoder:
     return load_decoder(run)
 
 
-def _make(run: Run, decoder: TrainedDecoder, series: Series, folder: Path, options: AnalysisOptions) -> MadeSeries:
-    maps = make_maps(
-        decoder,
-        series.z,
-        folder / "volumes" / series.name,
-        run.progress,
-        stage=f"maps {series.name}",
-        half_maps=options.half_maps,
-        judge=True,
-    )
-    made = list(maps)
-    return MadeSeries(series, made, float(np.median([m.level for m in made])))
+def make_all(
+    run: Run, decoder: TrainedDecoder, series: Sequence[Series], folder: Path, options: AnalysisOptions
+) -> list[MadeSeries]:
+    """Make the maps of every series. The moving region is where the maps of the first one differ."""
+    moving = moving_region(decoder, series[0].z) if len(series[0].z) > 1 else None
+    if moving is not None:
+        write_map(folder / MOVING_MASK, moving, decoder.pixel_size_ang)
+    made = []
+    for one in series:
+        maps = make_maps(
+            decoder,
+            one.z,
+            folder / "volumes" / one.name,
+            run.progress,
+            stage=f"maps {one.name}",
+            half_maps=options.half_maps,
+            judge=True,
+            moving_region=moving,
+        )
+        maps = list(maps)
+        made.append(MadeSeries(one, maps, float(np.median([m.level for m in maps]))))
+    return made
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -202,8 +216,8 @@ def _series_entry(made: MadeSeries) -> dict[str, Any]:
             "position": float(series.positions[k]),
             "z": _numbers(one.z),
             "level": float(one.level),
-            "resolution_ang": one.resolution_ang,
-            "fsc": None if one.fsc is None else _numbers(one.fsc),
+            **_agreement_entry("", one.whole),
+            **_agreement_entry("moving_", one.moving),
         }
         if series.particles is not None:
             entry["particle"] = int(series.particles[k])
@@ -216,10 +230,23 @@ def _log_findings(run: Run, view: LatentView | None, made: Sequence[MadeSeries])
         shares = ", ".join(f"{share:.1%}" for share in view.clusters.sizes / len(view.latents.z))
         run.log(f"{len(view.clusters.centres)} classes hold {shares} of {len(view.latents.z):,} particles.")
     for m in made:
-        limits = [one.resolution_ang["0.143"] for one in m.maps if one.resolution_ang]
-        reach = f", {min(limits):.3g} to {max(limits):.3g} Å at FSC 0.143" if limits else ""
-        run.log(f"{len(m.maps)} maps {m.series.title}{reach}.")
+        whole, moving = (_reach([getattr(one, part) for one in m.maps]) for part in ("whole", "moving"))
+        reach = f", {whole} at half-map FSC 0.143" if whole else ""
+        run.log(f"{len(m.maps)} maps {m.series.title}{reach}{f', {moving} where they move' if moving else ''}.")
     run.log(f"The analysis is in {run.analysis_dir}.")
+
+
+def _reach(agreements: Sequence[HalfAgreement | None]) -> str:
+    limits = [agreement.resolution_ang["0.143"] for agreement in agreements if agreement]
+    return f"{min(limits):.3g} to {max(limits):.3g} Å" if limits else ""
+
+
+def _agreement_entry(prefix: str, agreement: HalfAgreement | None) -> dict[str, Any]:
+    known = agreement is not None
+    return {
+        f"{prefix}resolution_ang": agreement.resolution_ang if known else None,
+        f"{prefix}fsc": _numbers(agreement.fsc) if known else None,
+    }
 
 
 def _relative(file: Path, folder: Path) -> str:

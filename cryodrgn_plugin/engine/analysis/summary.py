@@ -7,7 +7,7 @@ import numpy as np
 
 from .clusters import Clusters
 from .embed import Pca
-from .map_plots import PER_ROW, draw_fsc, draw_montage
+from .map_plots import PER_ROW, draw_fsc, draw_montage, series_title
 from .plots import Scatter, draw_clusters, draw_coordinate, draw_density, draw_explained, draw_populations
 from .style import GREY, figure
 from .volumes import MadeMap
@@ -37,7 +37,7 @@ def summary_figure(
         parts = page.subfigures(len(heights), 1, height_ratios=heights)
         _write(parts[0], heading, lines)
         _latents(parts[1], scatter, clusters, coordinate)
-        curves = maps is not None and maps[2][0].fsc is not None
+        curves = maps is not None and maps[2][0].whole is not None
         axes = parts[2].subplots(1, 3 if curves else 2)
         draw_populations(axes[0], clusters)
         draw_explained(axes[1], pca.explained)
@@ -46,7 +46,7 @@ def summary_figure(
         title, labels, made = maps
         if curves:
             draw_fsc(axes[2], "half-map FSC", made, pixel_size_ang)
-        parts[3].suptitle(title, x=0.02, ha="left", fontsize=10, fontweight="bold")
+        parts[3].suptitle(series_title(title, made), x=0.02, ha="left", fontsize=10, fontweight="bold")
         shown = [made[k] for k in chosen]
         draw_montage(parts[3], [labels[k] for k in chosen], shown, made, pixel_size_ang, len(chosen))
 

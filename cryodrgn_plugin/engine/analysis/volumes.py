@@ -9,6 +9,13 @@ import numpy as np
 
 from ..errors import DataError
 from ..io.mrc import write_map
+from ..reconstruction.fsc import fsc_corrected, resolution
+from ..reconstruction.masks import auto_threshold, lowpass, mask_from_map
+
+THRESHOLDS = (0.5, 0.143)
+"""FSC values at which resolution is stated."""
+STILL = 1e-4
+"""Maps that vary by less than this share of their largest density do not move."""
 
 Report = Callable[..., None]
 """Called as report(stage, done, total) after each map."""
@@ -28,6 +35,16 @@ class TrainedDecoder(Protocol):
 
 
 @dataclass(frozen=True)
+class HalfAgreement:
+    """How far the two half-maps of one map agree inside a soft mask."""
+
+    fsc: np.ndarray
+    """(D//2 + 1,) corrected for the mask by phase randomisation."""
+    resolution_ang: dict[str, float]
+    """At FSC "0.5" and "0.143"."""
+
+
+@dataclass(frozen=True)
 class MadeMap:
     """One map and what is known of it."""
 
@@ -39,10 +56,10 @@ class MadeMap:
     """(D, D) sum over z."""
     section: np.ndarray
     """(D, D) central section, z = D//2."""
-    fsc: np.ndarray | None
-    """(D//2 + 1,) half-map correlation, masked and corrected for the mask; None without half-maps."""
-    resolution_ang: dict[str, float] | None
-    """Resolution at FSC 0.5 and 0.143."""
+    whole: HalfAgreement | None
+    """Inside a mask around the map; None without half-maps."""
+    moving: HalfAgreement | None
+    """Inside the mask of the moving region, which the figure for the whole map hides; None without one."""
 
 
 def make_maps(
@@ -54,10 +71,12 @@ def make_maps(
     stage: str = "maps",
     half_maps: bool = False,
     judge: bool = False,
+    moving_region: np.ndarray | None = None,
 ) -> Iterator[MadeMap]:
     """Write a map for each row of z (n, Z) as vol_000.mrc, vol_001.mrc, … in `folder`, in the order of the rows.
 
-    `half_maps` also writes vol_000_half1.mrc and vol_000_half2.mrc; `judge` computes their FSC.
+    `half_maps` also writes vol_000_half1.mrc and vol_000_half2.mrc; `judge` computes their FSC, also inside the mask
+    `moving_region` (D, D, D) if given.
 
     Raises DataError when half-maps are asked of a decoder that has none.
     """
@@ -68,7 +87,12 @@ def make_maps(
         halves = decoder.half_volumes(point) if half_maps or judge else None
         if half_maps:
             _write_halves(file, halves, decoder.pixel_size_ang)
-        yield _describe(file, point, volume, halves if judge else None, decoder.pixel_size_ang)
+        whole = moving = None
+        if judge and halves is not None:
+            whole = _agreement(halves, mask_from_map((halves[0] + halves[1]) / 2, decoder.pixel_size_ang), decoder)
+            moving = None if moving_region is None else _agreement(halves, moving_region, decoder)
+        views = volume.sum(axis=0), volume[volume.shape[0] // 2].copy()
+        yield MadeMap(file, point, auto_threshold(volume), *views, whole, moving)
         report(stage, k + 1, len(z))
 
 
@@ -79,6 +103,23 @@ def write_series(
     return [made.file for made in make_maps(decoder, z, folder, report, half_maps=half_maps)]
 
 
+def moving_region(decoder: TrainedDecoder, z: np.ndarray) -> np.ndarray | None:
+    """Soft mask of where the maps at z (n, Z) differ, (D, D, D) float32; None where they do not.
+
+    Where the standard deviation over the low-passed maps stands out of its own background (METHODS F8, F15): a figure
+    for the whole map says little about the part that moves.
+    """
+    maps = (lowpass(decoder.volume(p), decoder.pixel_size_ang, 4 * decoder.pixel_size_ang) for p in z)
+    total = squares = np.zeros((decoder.box,) * 3)
+    for volume in maps:
+        total, squares = total + volume, squares + volume.astype(np.float64) ** 2
+    mean = total / len(z)
+    spread = np.sqrt(np.maximum(squares / len(z) - mean**2, 0))
+    if spread.max() <= STILL * np.abs(mean).max():
+        return None
+    return mask_from_map(spread, decoder.pixel_size_ang, lowpass_ang=0, extend_px=1, edge_px=4)
+
+
 def _write_halves(file: Path, halves: tuple[np.ndarray, np.ndarray] | None, pixel_size_ang: float) -> None:
     if halves is None:
         raise DataError("This run has no half-maps: they come with the closed-form finish (closed_form.finish = yes).")
@@ -86,21 +127,7 @@ def _write_halves(file: Path, halves: tuple[np.ndarray, np.ndarray] | None, pixe
         write_map(file.with_name(f"{file.stem}_half{number}.mrc"), np.asarray(half, np.float32), pixel_size_ang)
 
 
-def _describe(
-    file: Path,
-    point: np.ndarray,
-    volume: np.ndarray,
-    halves: tuple[np.ndarray, np.ndarray] | None,
-    pixel_size_ang: float,
-) -> MadeMap:
-    from ..reconstruction.fsc import fsc_corrected, resolution
-    from ..reconstruction.masks import auto_threshold, mask_from_map
-
-    curve = limits = None
-    if halves is not None:
-        mask = mask_from_map((halves[0] + halves[1]) / 2, pixel_size_ang)
-        curve = fsc_corrected(halves[0], halves[1], mask).corrected
-        box = volume.shape[0]
-        limits = {str(at): round(resolution(curve, pixel_size_ang, box, at), 3) for at in (0.5, 0.143)}
-    views = volume.sum(axis=0), volume[volume.shape[0] // 2].copy()
-    return MadeMap(file, point, auto_threshold(volume), *views, curve, limits)
+def _agreement(halves: tuple[np.ndarray, np.ndarray], mask: np.ndarray, decoder: TrainedDecoder) -> HalfAgreement:
+    curve = fsc_corrected(*halves, mask).corrected
+    limits = {str(at): round(resolution(curve, decoder.pixel_size_ang, decoder.box, at), 3) for at in THRESHOLDS}
+    return HalfAgreement(curve, limits)

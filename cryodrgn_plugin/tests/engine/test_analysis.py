@@ -13,7 +13,7 @@ from cryodrgn_plugin.engine.analysis.map_plots import _round_resolutions
 from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
 from cryodrgn_plugin.engine.analysis.report import analyze
 from cryodrgn_plugin.engine.analysis.series import component_series, curve_series
-from cryodrgn_plugin.engine.analysis.volumes import write_series
+from cryodrgn_plugin.engine.analysis.volumes import moving_region, write_series
 from cryodrgn_plugin.engine.config import RunConfig
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import read_map
@@ -174,8 +174,21 @@ def test_every_map_has_a_resolution_from_its_halves_and_they_are_written(analyse
     _, index, folder = analysed
     for entry in index["series"][0]["maps"]:
         assert 2 * PIXEL_ANG <= entry["resolution_ang"]["0.143"] <= entry["resolution_ang"]["0.5"] < 40
-        assert len(entry["fsc"]) == BOX // 2 + 1
+        assert len(entry["fsc"]) == len(entry["moving_fsc"]) == BOX // 2 + 1
         assert (folder / entry["file"].replace(".mrc", "_half1.mrc")).is_file()
+
+
+def test_the_moving_region_covers_the_places_of_the_blob_and_nothing_else(analysed):
+    _, index, folder = analysed
+    mask = read_map(folder / index["files"]["moving_mask"])[0]
+    centre = BOX // 2
+    for place in np.rint(CENTRES[:, 0]).astype(int):
+        assert mask[centre, centre, centre + place] == 1
+    assert mask[:3].max() == mask[:, :3].max() == 0 and mask.mean() < 0.2
+
+
+def test_maps_that_do_not_differ_have_no_moving_region():
+    assert moving_region(BlobDecoder(), np.ones((3, 4))) is None
 
 
 def test_the_surface_level_encloses_the_blob_and_not_the_box(analysed):
