@@ -28,8 +28,7 @@ def scatter(
     sphere: HalfSphere,
     sums: np.ndarray,
 ) -> None:
-    """sums[v] += t_v · weights[b] · (Re data, Im data, power)[b, f] over images b, coefficients f and their 8
-    neighbours v.
+    """sums[v] += t_v · weights[b] · (Re data, Im data, power)[b, f], over images b, coefficients f and 8 neighbours v.
 
     Parameters
     ----------
@@ -44,8 +43,7 @@ def scatter(
 
 
 def _slabs(sphere: HalfSphere, threads: int) -> np.ndarray:
-    """(threads + 1,) bounds of the kz rows each thread owns; central slices put π(R − |kz|) of their area at each kz.
-    """
+    """(threads + 1,) bounds of the kz rows of each thread; central slices put π(R − |kz|) of their area at each kz."""
     h = sphere.half_width
     load = np.cumsum(h + 1.0 - np.abs(np.arange(-h, h + 1)))
     inner = np.searchsorted(load, load[-1] * np.arange(1, threads) / threads)

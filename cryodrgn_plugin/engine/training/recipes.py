@@ -17,6 +17,10 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
         from .fast import fit_fast
 
         fit_fast(run, config, dataset, resume)
+    elif config.recipe == "homogeneous" and config.decoder.kind == "basis" and not config.z_dim:
+        from .homogeneous import fit_homogeneous
+
+        fit_homogeneous(run, config, dataset)
     else:
         from .vae import fit_vae
 
