@@ -1,7 +1,7 @@
 """What the best possible analysis would find: maximum likelihood with the true maps, on the same images.
 
-For simulated sets only. The oracle knows every state's true map and all noise statistics, and sees nothing but one image at a
-time; a method's coordinate is judged by how close it comes to the oracle's.
+For simulated sets only. The oracle knows every state's true map and all noise statistics, and sees nothing but one
+image at a time; a method's coordinate is judged by how close it comes to the oracle's.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """How well a run recovered a planted truth: coordinate, maps, and maps where things move (F8).
 
-For simulated sets. Every figure has its yardstick beside it: the oracle's coordinate, the consensus map, class averages with
-the true labels, and the same map solution given the true coordinates.
+For simulated sets. Every figure has its yardstick beside it: the oracle's coordinate, the consensus map, class averages
+with the true labels, and the same map solution given the true coordinates.
 """
 
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def rank_correlation(found: np.ndarray, true: np.ndarray) -> float:
 
 
 def map_quality(volumes: np.ndarray, truth: Truth, sample: np.ndarray) -> MapQuality:
-    """Per-image FSC areas (zhong_thesis_cryodrgn 4.4.7): volumes (n, D, D, D) against the true map of each sampled image."""
+    """Per-image FSC areas (zhong_thesis_cryodrgn 4.4.7): volumes (n, D, D, D) against true maps of sampled images."""
     mask = truth.moving_mask()
     pairs = [(volume, truth.maps[truth.state[i]]) for volume, i in zip(volumes, sample, strict=True)]
     last = len(mask) // 2 - 1

@@ -1,4 +1,4 @@
-"""Moving images by phase ramps. A shift is where the feature goes, +x to the right: minus RELION's rlnOriginX/YAngst."""
+"""Images moved by phase ramps. A shift is where the feature goes, +x to the right; minus RELION's rlnOriginX/YAngst."""
 
 import numpy as np
 

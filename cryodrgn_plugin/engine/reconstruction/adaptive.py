@@ -1,8 +1,8 @@
 """Maps that are local where things move and global where they do not (F15): a Wiener filter in space and frequency.
 
-Two half-maps say, in each band of frequencies and each neighbourhood, how much of the density is shared and how much is noise.
-Where a basis volume has no signal (solvent, or the part that stands still) it is taken to zero there, and everything else keeps
-the detail that its own data support.
+Two half-maps say, in each band of frequencies and each neighbourhood, how much of the density is shared and how much is
+noise. Where a basis volume has no signal (solvent, or the part that stands still) it is taken to zero there, and
+everything else keeps the detail that its own data support.
 """
 
 import numpy as np
@@ -25,7 +25,8 @@ def local_wiener(half1: np.ndarray, half2: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    (D, D, D) float32. Their mean times 2c/(1 + c) in each band and neighbourhood, c the local correlation (0 where negative).
+    (D, D, D) float32. Their mean times 2c/(1 + c) in each band and neighbourhood, c the local correlation (0 where
+    negative).
     """
     box = len(half1)
     spectra = [scipy.fft.rfftn(half.astype(np.float32), workers=-1) for half in (half1, half2)]
@@ -41,7 +42,7 @@ def local_wiener(half1: np.ndarray, half2: np.ndarray) -> np.ndarray:
 
 
 def _bands(box: int) -> list[tuple[np.ndarray, float]]:
-    """Overlapping bands that sum to 1 over the half-transform, (D, D, D//2 + 1) each, with the shell of their centre."""
+    """Overlapping bands that sum to 1 over the half-transform, (D, D, D//2 + 1) each, with their central shell."""
     full, half = scipy.fft.fftfreq(box, 1 / box), scipy.fft.rfftfreq(box, 1 / box)
     shell = np.sqrt(full[:, None, None] ** 2 + full[None, :, None] ** 2 + half**2)
     centres = np.geomspace(LOWEST_BAND, box / 2, N_BANDS)

@@ -1,11 +1,11 @@
 """Fused slicing kernels for the CPU (numba).
 
-Floors, per image of F coefficients with C channels: the gather reads 8 · 2C floats per coefficient, so at D = 128 (F ≈ 6,300)
-and C = 17 that is 6.8 MB; at 10 GB/s and core, 0.7 ms. Scatter kernels read and write the same amount.
+Floors, per image of F coefficients with C channels: the gather reads 8 · 2C floats per coefficient, so at D = 128 (F ≈
+6,300) and C = 17 that is 6.8 MB; at 10 GB/s and core, 0.7 ms. Scatter kernels read and write the same amount.
 
-Work is shared between threads by image where threads only read, and by row of the half-sphere where they write: every thread
-walks all images and writes only rows whose kz it owns. Sums therefore have one order whatever the thread count or timing.
-`threads` is the number of such shares, normally `numba.get_num_threads()`.
+Work is shared between threads by image where threads only read, and by row of the half-sphere where they write: every
+thread walks all images and writes only rows whose kz it owns. Sums therefore have one order whatever the thread count
+or timing. `threads` is the number of such shares, normally `numba.get_num_threads()`.
 """
 
 import math
@@ -146,10 +146,13 @@ def scatter_moments(weights, moments, rotations, freqs, row_start, step, radius,
 
 
 @njit(parallel=True, fastmath=FAST, cache=True)
-def gather_gradients(grad, coefs, amplitudes, rotations, freqs, row_start, step, radius, grad_amplitudes, grad_rotations):
+def gather_gradients(
+    grad, coefs, amplitudes, rotations, freqs, row_start, step, radius, grad_amplitudes, grad_rotations
+):
     """Gradients of `project_weighted` with respect to amplitudes and rotations.
 
-    grad : (B, F) complex64, the loss's derivative by the real part plus i times that by the imaginary part of each output.
+    grad : (B, F) complex64, the loss's derivative by the real part plus i times that by the imaginary part of each
+        output.
     grad_amplitudes (B, C) and grad_rotations (B, 3, 3) are overwritten.
     """
     n_images, n_points, n_channels = rotations.shape[0], freqs.shape[0], coefs.shape[2]
@@ -198,8 +201,8 @@ def gather_gradients(grad, coefs, amplitudes, rotations, freqs, row_start, step,
 def compress_images(coefs, targets, weights, rotations, freqs, row_start, step, radius, gram, inner):
     """What a linear decoder needs to know of each image (F11): gram[b] = Σ_f w Re(u* uᵀ), inner[b] = Σ_f Re(u* t).
 
-    u (C) are the slices of all channels at coefficient f; targets (B, F) complex64 and weights (B, F) float32 already hold CTF,
-    noise and multiplicity. gram (B, C, C) and inner (B, C) float64 are overwritten.
+    u (C) are the slices of all channels at coefficient f; targets (B, F) complex64 and weights (B, F) float32 already
+    hold CTF, noise and multiplicity. gram (B, C, C) and inner (B, C) float64 are overwritten.
     """
     n_images, n_points, n_channels = rotations.shape[0], freqs.shape[0], coefs.shape[2]
     h = row_start.shape[0] // 2
@@ -239,7 +242,8 @@ def compress_images(coefs, targets, weights, rotations, freqs, row_start, step, 
 
 @njit(parallel=True, cache=True)
 def solve_voxels(lhs, rhs, precision, shells, solution, variance):
-    """Per-voxel normal equations (F1): (A_v + diag precision[shell]) V_v = b_v by Cholesky, in place of M small systems.
+    """Per-voxel normal equations (F1): (A_v + diag precision[shell]) V_v = b_v by Cholesky, in place of M small
+    systems.
 
     Parameters
     ----------

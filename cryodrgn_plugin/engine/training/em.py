@@ -1,8 +1,9 @@
 """Probabilistic principal components by EM (F2): directions of motion from random starts, without a network.
 
-With amplitudes s ~ N(0, I), the E-step is one K × K solve per image on its compressed likelihood, the M-step one closed-form
-solve of the volumes. The frequency limit marches up; weak directions settle in a low band first (F12). After each E-step the
-amplitudes are whitened and the volumes scaled in return (parameter expansion), which speeds the slow directions.
+With amplitudes s ~ N(0, I), the E-step is one K × K solve per image on its compressed likelihood, the M-step one
+closed-form solve of the volumes. The frequency limit marches up; weak directions settle in a low band first (F12).
+After each E-step the amplitudes are whitened and the volumes scaled in return (parameter expansion), which speeds the
+slow directions.
 """
 
 from dataclasses import dataclass

@@ -1,9 +1,11 @@
-"""The "fast" recipe: every step has a closed form, the images are passed over some twenty times, and no step needs a GPU.
+"""The "fast" recipe: every step has a closed form, the images are passed over some twenty times, and no step needs a
+GPU.
 
 1. EM for linear directions of motion, from random starts, the frequency limit marching up (`em`, F2).
-2. Nodes on the compressed images, free to follow any shape, and the harmonics of their confusion graph (`nodes`, `harmonics`).
-3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice (`voxel_solve`, F1).
-4. Half-sets combined by a Wiener filter in space and frequency (`adaptive`, F15); each half stays for half-maps at any z (F3).
+2. Nodes on the compressed images, free to follow any shape, and the harmonics of their confusion graph (`nodes`,
+`harmonics`). 3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew;
+twice (`voxel_solve`, F1). 4. Half-sets combined by a Wiener filter in space and frequency (`adaptive`, F15); each half
+stays for half-maps at any z (F3).
 
 z is the posterior mean of the harmonics, the slowest first; the coordinate is the position along the slowest.
 Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
@@ -56,8 +58,8 @@ class ClosedForm:
     def __init__(self, run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
         if dataset.n < 2 * (config.closed_form.n_components + 1):
             raise DataError(
-                f"{config.particles}: {dataset.n} particles are too few for {config.closed_form.n_components} directions "
-                "of motion; use more particles, or lower closed_form.n_components."
+                f"{config.particles}: {dataset.n} particles are too few for {config.closed_form.n_components} "
+                "directions of motion; use more particles, or lower closed_form.n_components."
             )
         self.run, self.config, self.dataset = run, config, dataset
         self.images = WhitenedImages(dataset, estimate_noise(dataset, config.seed))

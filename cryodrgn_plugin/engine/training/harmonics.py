@@ -1,10 +1,10 @@
 """Coordinates on a latent space of any shape: the harmonics of its confusion graph.
 
-Two nodes are neighbours in so far as images cannot tell them apart: W = RᵀR, with R the responsibilities. The eigenvectors of
-the random walk on W are the smooth functions of the latent space, slowest first: on a curve they are cosines of the position,
-on separate states they tell states apart, on a sheet they are its modes. An eigenvalue says how well the noise lets the
-function be seen: 1 perfectly, 0 not at all. Volumes linear in these functions are non-linear in the motion, and nothing needs
-to be known of the topology beforehand.
+Two nodes are neighbours in so far as images cannot tell them apart: W = RᵀR, with R the responsibilities. The
+eigenvectors of the random walk on W are the smooth functions of the latent space, slowest first: on a curve they are
+cosines of the position, on separate states they tell states apart, on a sheet they are its modes. An eigenvalue says
+how well the noise lets the function be seen: 1 perfectly, 0 not at all. Volumes linear in these functions are
+non-linear in the motion, and nothing needs to be known of the topology beforehand.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from .nodes import Responsibilities
 
 @dataclass(frozen=True)
 class Harmonics:
-    """`values` (M, Q): each function at each node, of unit mean square over the population; `visibility` (Q,) descending."""
+    """`values` (M, Q): each function at each node, of unit mean square over the population; `visibility` (Q,) falls."""
 
     values: np.ndarray
     visibility: np.ndarray

@@ -2,9 +2,10 @@
 
     A_v = Σ_i Σ_f w s_i s_iᵀ,   b_v = Σ_i Σ_f t s_i,   (A_v + diag 1/τ²(shell)) V_v = b_v
 
-w and t are the whitened images' (`whitened`), spread to the eight neighbours by trilinear weights; that trilinear neighbours
-decouple is the approximation. The prior variances τ² per shell and channel come from the data (empirical Bayes). Solutions are
-brought to real space, freed of the gridding sinc², confined to a soft sphere, and brought back ready for slicing.
+w and t are the whitened images' (`whitened`), spread to the eight neighbours by trilinear weights; that trilinear
+neighbours decouple is the approximation. The prior variances τ² per shell and channel come from the data (empirical
+Bayes). Solutions are brought to real space, freed of the gridding sinc², confined to a soft sphere, and brought back
+ready for slicing.
 """
 
 from collections.abc import Callable
@@ -78,8 +79,8 @@ def solve(equations: NormalEquations, sphere: HalfSphere, support: float, prior:
 
     Parameters
     ----------
-    support : share of the padded box that the molecule's mask fills. Voxels of an oversampled grid share their information;
-        this many of them count as one.
+    support : share of the padded box that the molecule's mask fills. Voxels of an oversampled grid share their
+        information; this many of them count as one.
     prior : (S, C). τ², the variance of a real or imaginary part per shell and channel.
 
     Returns
@@ -104,7 +105,7 @@ def empirical_prior(equations: NormalEquations, sphere: HalfSphere, support: flo
 
 
 def cross_validated_prior(halves: list[NormalEquations], sphere: HalfSphere, support: float) -> np.ndarray:
-    """τ² (S, C) from what two half-sets agree on: the shell mean of Re(V_a V_b*)/2, free of noise and of overfitting."""
+    """τ² (S, C) from what two half-sets agree on: shell means of Re(V_a V_b*)/2, free of noise and overfitting."""
     norm = np.maximum(np.bincount(sphere.shells, minlength=sphere.n_shells), 1)[:, None]
     raw = []
     for equations in halves:

@@ -1,10 +1,12 @@
 """Images as the likelihood sees them: CTF, shift, noise and multiplicity folded in once.
 
-With y the image moved back to the origin, c its CTF and σ² the noise variance, the log-likelihood of a slice u is, up to a
-constant, Σ_f Re(u* t) − ½ w |u|² with targets t = m c y / σ² and weights w = m c² / σ² (m is the lattice's multiplicity).
+With y the image moved back to the origin, c its CTF and σ² the noise variance, the log-likelihood of a slice u is, up
+to a constant, Σ_f Re(u* t) − ½ w |u|² with targets t = m c y / σ² and weights w = m c² / σ² (m is the lattice's
+multiplicity).
 
-The circular window takes part of the noise away and ties neighbouring coefficients together in the same measure: a window of
-mean square a leaves a F independent coefficients of variance a σ². σ² here is therefore that of the noise before the window.
+The circular window takes part of the noise away and ties neighbouring coefficients together in the same measure: a
+window of mean square a leaves a F independent coefficients of variance a σ². σ² here is therefore that of the noise
+before the window.
 """
 
 from collections.abc import Iterator
@@ -38,7 +40,7 @@ class WhitenedBatch:
 
 
 class WhitenedImages:
-    """Repeated passes over a dataset in its order, whitened; kept in memory up to the dataset's cache size, else streamed."""
+    """Repeated passes over a dataset in its order, whitened; kept in memory up to its cache size, else streamed."""
 
     def __init__(self, dataset: ParticleDataset, noise: NoiseModel, batch_size: int = 256) -> None:
         dataset.require_poses()
