@@ -24,7 +24,7 @@ JOB_LABELS = {
 }
 _INPUTS = {"in_parts": "particles", "in_3dref": "reference", "in_mask": "mask"}
 _UNUSED_INPUTS = {"in_movies": "movies", "in_mics": "micrographs", "in_coords": "coordinates"}
-_NOT_LABELS = ("particles", "root")
+_NOT_LABELS = ("particles",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ def _label(name: str) -> str:
 
 
 def setting_labels() -> list[str]:
-    """Engine settings that may be given as labels; the particles and their root come from RELION."""
+    """Engine settings that may be given as labels; the particles come from RELION."""
     return [name for name in setting_names() if name not in _NOT_LABELS]
 
 

@@ -20,7 +20,7 @@ from .nodes import OutputNode, write_output_nodes
 
 _TITLES = {"training": "Training", "fsc": "Resolution: half-maps compared"}
 """Headings of figures that have none of their own."""
-_LEFT_OUT = ("summary",)
+_LEFT_OUT = ("summary", "populations")
 """Figures whose content the first page gives in another form."""
 
 
@@ -64,12 +64,11 @@ def publish(request: ResultsRequest) -> None:
 
 
 def output_nodes(job: Path, classes: list[ClassFiles]) -> list[OutputNode]:
-    """Everything that later jobs can use, the particles first."""
-    nodes = [OutputNode(f"{job}/particles.star", "particles")]
+    """Everything that later jobs can use, in the order of RELION's Display menu: what is looked at first comes first."""
+    nodes = [OutputNode(f"{job}/particles.star", "particles"), OutputNode(f"{job}/logfile.pdf", "log")]
     nodes += [OutputNode(f"{job}/{found.star}", "particles") for found in classes if found.star]
     nodes += [OutputNode(f"{job}/{found.map}", "map") for found in classes if found.map]
-    nodes += [OutputNode(f"{job}/{half}", "half-map") for found in classes for half in found.half_maps]
-    return [*nodes, OutputNode(f"{job}/logfile.pdf", "log")]
+    return nodes + [OutputNode(f"{job}/{half}", "half-map") for found in classes for half in found.half_maps]
 
 
 def _facts(

@@ -72,7 +72,7 @@ class Supervisor:
             for stage in stages:
                 if self._told_to_stop():
                     return Outcome("stopped", f"Stopped before: {stage.title.lower()}.")
-                print(f"{stage.title}: {' '.join(stage.command)}", flush=True)
+                print(f"--- {stage.title}", flush=True)
                 outcome = self._run_stage(stage)
                 if outcome.kind != "finished":
                     return outcome
@@ -137,11 +137,11 @@ def _judge(stage: Stage, code: int, asked_to_stop: bool, errors: list[str]) -> O
     if code == 0:
         return Outcome("finished")
     if asked_to_stop or code == STOPPED_BY_SIGNAL:
-        return Outcome("stopped", f"{stage.title} was stopped; Continue goes on from the last checkpoint.")
+        return Outcome("stopped", f"{stage.title} was stopped; Continue takes it up again.")
     if code < 0:
         name = signal.Signals(-code).name
         memory = " (the usual cause is too little memory)" if name == "SIGKILL" else ""
-        sentence = f"{stage.title} was killed by {name}{memory}; Continue goes on from the last checkpoint."
+        sentence = f"{stage.title} was killed by {name}{memory}; Continue takes it up again."
         return Outcome("failed", sentence)
     words = [line.strip() for line in errors if line.strip()]
     if not words:

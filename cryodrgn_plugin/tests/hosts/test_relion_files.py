@@ -97,8 +97,9 @@ def test_the_node_list_names_files_that_exist_particles_first(published):
     _, job = published
     nodes = read_star(job / "RELION_OUTPUT_NODES.star")["output_nodes"]
     assert all((job / name).exists() for name in nodes.rlnPipeLineNodeName)
-    kinds = ["ParticleGroupMetadata.star.relion"] * 3 + ["DensityMap.mrc"] * 2 + ["DensityMap.mrc.halfmap"] * 4
-    assert nodes.rlnPipeLineNodeTypeLabel.tolist() == [*kinds, "LogFile.pdf.relion"]
+    particles = "ParticleGroupMetadata.star.relion"
+    maps = ["DensityMap.mrc"] * 2 + ["DensityMap.mrc.halfmap"] * 4
+    assert nodes.rlnPipeLineNodeTypeLabel.tolist() == [particles, "LogFile.pdf.relion", particles, particles, *maps]
     summary = json.loads((job / "job.json").read_text())
     assert [found["particles"] for found in summary["classes"]] == [1200, 800]
     assert summary["settings"]["z_dim"] == 2
