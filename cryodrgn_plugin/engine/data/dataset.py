@@ -22,6 +22,7 @@ from ..errors import DataError
 from ..imaging.ctf import CtfParams
 from ..imaging.lattice import HalfPlane
 from ..imaging.preprocess import soft_window
+from ..io.cs import read_cs
 from ..io.particles import EULER, ParticleTable, read_particles
 from ..io.tilt_series import is_tilt_series, read_tilt_series
 from .batch import ImageBatch, Pose
@@ -46,7 +47,8 @@ class ParticleDataset:
 
         Parameters
         ----------
-        path : RELION particles star file, or an optimisation set of tilt series, whose tilt images are the particles.
+        path : RELION particles star file, optimisation set of tilt series (their tilt images are the particles), or
+            cryoSPARC particles (.cs).
         config : box, window, sign, number of particles, memory.
         root : folder that image paths start from; empty tries the working folder, the star file's and its parents.
         seed : of the random choice of `config.max_particles`, and of the samples on which sign and noise are looked at.
@@ -57,8 +59,7 @@ class ParticleDataset:
         """
         config = config or DataConfig()
         folders = search_folders(Path(path), root)
-        table = read_tilt_series(path, folders) if is_tilt_series(path) else read_particles(path)
-        source = ParticleSource(table, config, folders, seed)
+        source = ParticleSource(_read_table(Path(path), folders), config, folders, seed)
         rows = np.arange(source.table.n)
         if 0 < config.max_particles < len(rows):
             rows = np.sort(np.random.default_rng(seed).choice(rows, config.max_particles, replace=False))
@@ -194,6 +195,14 @@ class ParticleDataset:
             pose = Pose(self.rotations[index][:, None], self.shifts_ang[index][:, None])
         spectra = self.cache.get(rows, self.source.spectra)
         return ImageBatch(index, spectra, self.source.ctf(rows), pose, self.optics_group[index], self.freqs_per_ang)
+
+
+def _read_table(path: Path, folders: list[Path]) -> ParticleTable:
+    if path.suffix == ".cs":
+        return read_cs(path)
+    if is_tilt_series(path):
+        return read_tilt_series(path, folders)
+    return read_particles(path)
 
 
 def _numbers(index: np.ndarray) -> np.ndarray:

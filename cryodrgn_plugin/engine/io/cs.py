@@ -1,0 +1,137 @@
+"""cryoSPARC particle files (.cs, format 1: a numpy structured array) as a RELION-like particle table.
+
+cryoSPARC states a pose as a rotation vector, of which RELION's rotation is the transposed matrix, shifts in pixels of
+the alignment with the sign of rlnOrigin, angles in radians and paths that may begin with '>'.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.spatial.transform import Rotation
+
+from ..errors import DataError
+from ..geometry.rotations import euler_from_matrices
+from .particles import EULER, ParticleTable
+
+_COLUMNS = {
+    "rlnDefocusU": "ctf/df1_A",
+    "rlnDefocusV": "ctf/df2_A",
+    "rlnCtfScalefactor": "ctf/scale",
+    "rlnCtfBfactor": "ctf/bfactor",
+}
+_IN_RADIANS = {"rlnDefocusAngle": "ctf/df_angle_rad", "rlnPhaseShift": "ctf/phase_shift_rad"}
+_OPTICS = {
+    "rlnVoltage": "ctf/accel_kv",
+    "rlnSphericalAberration": "ctf/cs_mm",
+    "rlnAmplitudeContrast": "ctf/amp_contrast",
+    "rlnImagePixelSize": "blob/psize_A",
+}
+
+
+def read_cs(path: str | os.PathLike, passthrough: Sequence[str | os.PathLike] = ()) -> ParticleTable:
+    """Particles of a .cs file, with the columns RELION 3.1 would give them.
+
+    Parameters
+    ----------
+    path : particles of a cryoSPARC job.
+    passthrough : files whose fields are added by particle (`uid`), as cryoSPARC splits them.
+
+    Returns
+    -------
+    One row per particle in the file's order; `cryosparcUid` leads back to it. Optics groups are exposure groups.
+
+    Raises
+    ------
+    DataError : not a .cs file of format 1, no particles, or no image locations.
+    """
+    path = Path(path)
+    fields = _fields(path)
+    for other in passthrough:
+        _merge(fields, _fields(Path(other)), path, Path(other))
+    for name in ("blob/path", "blob/idx", "blob/psize_A", "blob/shape"):
+        if name not in fields:
+            raise DataError(
+                f"{path}: it has no field {name}. Give the job's particles file, or its passthrough file too."
+            )
+    n = len(fields["blob/idx"])
+    if not n:
+        raise DataError(f"{path}: it lists no particles. Select some and export again.")
+    stacks = [text.decode().lstrip(">") for text in fields["blob/path"]]
+    table = {"rlnImageName": [f"{i + 1}@{stack}" for i, stack in zip(fields["blob/idx"], stacks, strict=True)]}
+    if "uid" in fields:
+        table["cryosparcUid"] = fields["uid"]
+    table |= {name: fields[field].astype(np.float64) for name, field in _COLUMNS.items() if field in fields}
+    table |= {
+        name: np.degrees(fields[field].astype(np.float64)) for name, field in _IN_RADIANS.items() if field in fields
+    }
+    table |= _poses(fields)
+    optics, group = _optics(fields)
+    frame = pd.DataFrame(table | {"rlnOpticsGroup": group})
+    return ParticleTable(path, frame, optics, {"optics": optics, "particles": frame})
+
+
+def _fields(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with open(path, "rb") as file:
+            if file.read(6) == b"\x95CSDAT":
+                raise DataError(
+                    f"{path}: this is cryoSPARC's compressed format, which is not read. Export the particles to a star "
+                    "file, or save them with cryosparc-tools in the numpy format."
+                )
+            file.seek(0)
+            rows = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read as a cryoSPARC particles file ({error}).") from None
+    if rows.dtype.names is None:
+        raise DataError(f"{path}: this is a plain array and not a cryoSPARC particles file.")
+    return {name: rows[name] for name in rows.dtype.names}
+
+
+def _merge(fields: dict[str, np.ndarray], others: dict[str, np.ndarray], path: Path, other: Path) -> None:
+    if "uid" not in fields or "uid" not in others:
+        raise DataError(f"{other}: it cannot be joined to {path}, because one of them has no field uid.")
+    places = pd.Index(others["uid"]).get_indexer(fields["uid"])
+    if (places < 0).any():
+        raise DataError(
+            f"{other}: {int((places < 0).sum()):,} of the {len(places):,} particles of {path} are not in it. "
+            "Give the passthrough file of the same job."
+        )
+    for name, values in others.items():
+        fields.setdefault(name, values[places])
+
+
+def _poses(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Angles and origins, or nothing. Of several alignments of a particle the most probable is taken."""
+    prefix = next((p for p in ("alignments3D", "alignments3D_multi") if f"{p}/pose" in fields), None)
+    if prefix is None:
+        return {}
+    poses, shifts = fields[f"{prefix}/pose"], fields[f"{prefix}/shift"]
+    pixel = fields.get(f"{prefix}/psize_A", fields["blob/psize_A"]).astype(np.float64)
+    if poses.ndim == 3:
+        posterior = fields.get(f"{prefix}/class_posterior", np.zeros(poses.shape[:2]))
+        best = (np.arange(len(poses)), posterior.argmax(1))
+        poses, shifts = poses[best], shifts[best]
+        pixel = pixel[best] if pixel.ndim == 2 else pixel
+    matrices = np.swapaxes(Rotation.from_rotvec(poses.astype(np.float64)).as_matrix(), 1, 2)
+    angles = euler_from_matrices(matrices)
+    origins = shifts * pixel[:, None]
+    return dict(zip(EULER, angles.T, strict=True)) | {
+        "rlnOriginXAngst": origins[:, 0],
+        "rlnOriginYAngst": origins[:, 1],
+    }
+
+
+def _optics(fields: dict[str, np.ndarray]) -> tuple[pd.DataFrame, np.ndarray]:
+    """The optics table, one row per exposure group and image size, and the group of each particle."""
+    box = fields["blob/shape"][:, 0]
+    exposure = fields.get("ctf/exp_group_id", np.zeros(len(box), np.int64))
+    keys = np.stack([exposure, box], axis=1).astype(np.int64)
+    _, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    table = {"rlnOpticsGroup": np.arange(1, len(first) + 1)}
+    table["rlnOpticsGroupName"] = [f"opticsGroup{exposure[row]}" for row in first]
+    table |= {name: fields[field][first].astype(np.float64) for name, field in _OPTICS.items() if field in fields}
+    table |= {"rlnImageSize": box[first].astype(np.int64), "rlnImageDimensionality": 2}
+    return pd.DataFrame(table), group.reshape(-1) + 1
