@@ -1,8 +1,9 @@
 """k-means clusters of the latents, with a real particle at each centre, in an order that means something.
 
 The centre of a cluster is its particle nearest to the mean, so that a map made there is one the data support ("on-data"
-centres, thesis 4.4). Clusters are numbered along the curve that the run found, else so that neighbours in number are
-neighbours in the latent space; the same seed gives the same numbers.
+centres, thesis 4.4). Where the run found a curve, the mean is that of the members halfway along: the mean of a bent
+cluster lies beside it, where hardly a particle is. Clusters are numbered along the curve, else so that neighbours in
+number are neighbours in the latent space; the same seed gives the same numbers.
 """
 
 from dataclasses import dataclass
@@ -54,8 +55,10 @@ def kmeans(z: np.ndarray, k: int, *, seed: int, along: np.ndarray | None = None)
     rank = np.empty(k, np.int32)
     rank[_order(labels, means, along)] = np.arange(k)
     labels = rank[labels]
-    means = means[np.argsort(rank)]
-    return Clusters(labels, np.array([_nearest(z, labels == c, means[c]) for c in range(k)], np.int64))
+    members = [np.flatnonzero(labels == c) for c in range(k)]
+    if along is not None:
+        members = [_halfway(index, along) for index in members]
+    return Clusters(labels, np.array([_nearest_to_mean(z, index) for index in members], np.int64))
 
 
 def _order(labels: np.ndarray, means: np.ndarray, along: np.ndarray | None) -> np.ndarray:
@@ -79,6 +82,13 @@ def _first_axis(means: np.ndarray) -> np.ndarray:
     return principal_components(means).scores[:, 0]
 
 
-def _nearest(z: np.ndarray, members: np.ndarray, point: np.ndarray) -> int:
-    index = np.flatnonzero(members)
-    return int(index[np.argmin(((z[index] - point) ** 2).sum(axis=1))])
+def _halfway(index: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """The tenth of the particles `index` (at least one) that lies in the middle of them along the curve."""
+    ordered = index[np.argsort(along[index], kind="stable")]
+    half_width = len(index) // 20
+    middle = len(index) // 2
+    return ordered[middle - half_width : middle + half_width + 1]
+
+
+def _nearest_to_mean(z: np.ndarray, index: np.ndarray) -> int:
+    return int(index[np.argmin(((z[index] - z[index].mean(axis=0)) ** 2).sum(axis=1))])

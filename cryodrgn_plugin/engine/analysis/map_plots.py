@@ -13,6 +13,8 @@ from .style import DIVERGING, FAINT, GREY, figure, in_order_colours, without_tic
 from .volumes import THRESHOLDS, MadeMap
 
 PER_ROW = 10
+LEAST_WIDTH = 3.6
+"""Of a page, in inches: the title must fit."""
 ROUND_ANG = (
     *(200, 100, 50, 30, 20, 15, 12, 10, 9, 8, 7, 6, 5.5, 5, 4.5, 4, 3.5, 3.2, 3),
     *(2.8, 2.6, 2.4, 2.2, 2, 1.8, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1),
@@ -26,8 +28,8 @@ def montage_figure(
     """Projection, central section and difference of every map of a series, ten to a row."""
     blocks = [slice(start, start + PER_ROW) for start in range(0, len(maps), PER_ROW)]
     columns = min(len(maps), PER_ROW)
-    with figure(file, 0.9 + 1.25 * columns, 0.7 + 4.1 * len(blocks)) as page:
-        page.suptitle(series_title(title, maps), x=0.01, ha="left", fontsize=11, fontweight="bold")
+    with figure(file, max(0.9 + 1.25 * columns, LEAST_WIDTH), 0.9 + 3.95 * len(blocks)) as page:
+        head(page, title, maps)
         for part, block in zip(np.atleast_1d(page.subfigures(len(blocks), 1)), blocks, strict=True):
             draw_montage(part, labels[block], maps[block], maps, pixel_size_ang, columns)
 
@@ -61,7 +63,7 @@ def draw_montage(
             ax.set_visible(False)
         line[0].set_ylabel(name, fontsize=8)
     for ax, label, made in zip(axes[0], labels, maps, strict=False):
-        ax.set_title(_caption(label, made), fontsize=8, fontweight="normal", loc="center")
+        ax.set_title(_caption(label, made), fontsize=8 if columns < 8 else 7, fontweight="normal", loc="center")
     _scale_bar(axes[0][0], maps[0].projection.shape[0], pixel_size_ang)
 
 
@@ -132,16 +134,17 @@ def _key(ax: Axes, labels: Sequence[str]) -> None:
     bar.outline.set_visible(False)
 
 
-def series_title(title: str, maps: Sequence[MadeMap]) -> str:
-    """What the captions of a montage state."""
-    if maps[0].whole is None:
-        return f"maps {title}"
-    regions = "whole map" if maps[0].moving is None else "whole map | moving region"
-    return f"maps {title}, resolution at half-map FSC 0.143 ({regions})"
+def head(page: Figure | SubFigure, title: str, maps: Sequence[MadeMap]) -> None:
+    """The title of a montage, and below it what its captions state."""
+    stated = ""
+    if maps[0].whole is not None:
+        regions = "whole map" if maps[0].moving is None else "whole map | moving region"
+        stated = f"\nÅ at half-map FSC 0.143: {regions}"
+    page.suptitle(f"maps {title}{stated}", x=0.015, ha="left", fontsize=9, fontweight="bold")
 
 
 def _caption(label: str, made: MadeMap) -> str:
-    limits = [f"{part.resolution_ang['0.143']:.3g}" for part in (made.whole, made.moving) if part is not None]
+    limits = [f"{part.resolution_ang['0.143']:#.3g}" for part in (made.whole, made.moving) if part is not None]
     return f"{label}\n{' | '.join(limits)} Å" if limits else label
 
 

@@ -19,7 +19,7 @@ class AnalysisOptions:
     umap_limit: int = 50_000
     """Particles UMAP is fitted on, drawn at random when there are more; it places the rest. Lower it to save time."""
     seed: int = 0
-    """Seed of k-means, UMAP and of every random draw."""
+    """Seed of k-means, UMAP and of every random draw. Change it to see how much of a picture is chance."""
     umap: bool = True
     """the UMAP embedding; the slowest part for many particles"""
     volumes: bool = True

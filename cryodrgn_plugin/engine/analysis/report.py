@@ -238,7 +238,7 @@ def _log_findings(run: Run, view: LatentView | None, made: Sequence[MadeSeries])
 
 def _reach(agreements: Sequence[HalfAgreement | None]) -> str:
     limits = [agreement.resolution_ang["0.143"] for agreement in agreements if agreement]
-    return f"{min(limits):.3g} to {max(limits):.3g} Å" if limits else ""
+    return f"{min(limits):#.3g} to {max(limits):#.3g} Å" if limits else ""
 
 
 def _agreement_entry(prefix: str, agreement: HalfAgreement | None) -> dict[str, Any]:

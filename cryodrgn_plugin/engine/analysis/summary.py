@@ -7,13 +7,15 @@ import numpy as np
 
 from .clusters import Clusters
 from .embed import Pca
-from .map_plots import PER_ROW, draw_fsc, draw_montage, series_title
+from .map_plots import PER_ROW, draw_fsc, draw_montage, head
 from .plots import Scatter, draw_clusters, draw_coordinate, draw_density, draw_explained, draw_populations
 from .style import GREY, figure
 from .volumes import MadeMap
 
 WIDTH = 8.27
 """Of the page, in inches."""
+LEAST_COLUMNS = 7
+"""Fewer maps are drawn at this size and leave the rest of the line empty, so that the page stays a page."""
 
 
 def summary_figure(
@@ -32,7 +34,8 @@ def summary_figure(
     heights = [1.0, 3.7, 2.7]
     if maps:
         chosen = np.unique(np.linspace(0, len(maps[2]) - 1, min(len(maps[2]), PER_ROW)).round().astype(int))
-        heights.append(0.8 + 3 * min(WIDTH / len(chosen), 1.1))
+        columns = max(len(chosen), LEAST_COLUMNS)
+        heights.append(1.0 + 3 * WIDTH / columns)
     with figure(file, WIDTH, sum(heights)) as page:
         parts = page.subfigures(len(heights), 1, height_ratios=heights)
         _write(parts[0], heading, lines)
@@ -46,9 +49,9 @@ def summary_figure(
         title, labels, made = maps
         if curves:
             draw_fsc(axes[2], "half-map FSC", made, pixel_size_ang)
-        parts[3].suptitle(series_title(title, made), x=0.02, ha="left", fontsize=10, fontweight="bold")
+        head(parts[3], title, made)
         shown = [made[k] for k in chosen]
-        draw_montage(parts[3], [labels[k] for k in chosen], shown, made, pixel_size_ang, len(chosen))
+        draw_montage(parts[3], [labels[k] for k in chosen], shown, made, pixel_size_ang, columns)
 
 
 def _write(part, heading: str, lines: Sequence[str]) -> None:

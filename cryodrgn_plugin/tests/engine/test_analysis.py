@@ -77,6 +77,16 @@ def test_the_centre_of_a_class_is_its_particle_nearest_to_the_mean():
         assert centre == members[np.argmin(distances)]
 
 
+def test_the_centre_of_a_bent_class_is_on_the_bend():
+    rng = np.random.default_rng(0)
+    angle = rng.uniform(0, np.pi, 400)
+    arc = np.column_stack([np.cos(angle), np.sin(angle)]) * rng.normal(1, 0.02, (400, 1))
+    stray = np.array([[0.0, 0.64]])  # near the mean of the arc, where the arc is not
+    z, along = np.concatenate([arc, stray]), np.append(angle, np.pi / 2)
+    assert kmeans(z, 1, seed=0).centres[0] == 400
+    assert np.linalg.norm(z[kmeans(z, 1, seed=0, along=along).centres[0]]) > 0.9
+
+
 def test_more_clusters_than_different_latents_are_refused():
     with pytest.raises(DataError, match="5 clusters were asked for, but there are only 2 different latents"):
         kmeans(np.repeat([[0.0], [1.0]], 50, axis=0), 5, seed=0)
