@@ -64,7 +64,7 @@ def publish(request: ResultsRequest) -> None:
 
 
 def output_nodes(job: Path, classes: list[ClassFiles]) -> list[OutputNode]:
-    """Everything that later jobs can use, in the order of RELION's Display menu: what is looked at first comes first."""
+    """Everything that later jobs can use, in the order of RELION's Display menu: first what is looked at first."""
     nodes = [OutputNode(f"{job}/particles.star", "particles"), OutputNode(f"{job}/logfile.pdf", "log")]
     nodes += [OutputNode(f"{job}/{found.star}", "particles") for found in classes if found.star]
     nodes += [OutputNode(f"{job}/{found.map}", "map") for found in classes if found.map]

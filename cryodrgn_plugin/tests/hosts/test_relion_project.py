@@ -17,7 +17,7 @@ from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
 from cryodrgn_plugin.tests.hosts.relion_sandbox import RelionProject, make_two_state_particles, needs_relion
 
-pytestmark = needs_relion
+pytestmark = [needs_relion, pytest.mark.slow]
 
 PER_STATE = 200
 QUICK = {"z_dim": 2, "data__box": 32, "closed_form__n_components": 3, "closed_form__iterations": 4}
@@ -118,13 +118,12 @@ def test_an_aborted_job_is_continued_from_its_checkpoint(project):
     (project.folder / job / "RELION_JOB_ABORT_NOW").touch()
     pipeliner.wait(timeout=60)
     assert (project.status(job), project.markers(job)) == ("aborted", {"EXIT_ABORTED"})
-    reached = max(checkpoints.glob("epoch_*.pt")).name
     before = project.text(job, "run/metrics.csv").splitlines()
     project.run(job)
     assert (project.status(job), project.markers(job)) == ("finished", {"EXIT_SUCCESS"})
     after = project.text(job, "run/metrics.csv").splitlines()
-    assert reached < "epoch_012.pt" and len(after) == 13
-    assert after[1:2] == before[1:2], "the first epoch was trained again instead of taken from the checkpoint"
+    assert 1 < len(before) < len(after) == 13
+    assert after[: len(before)] == before, "epochs were trained again instead of taken from the checkpoint"
 
 
 def test_a_killed_engine_fails_the_job(project):
