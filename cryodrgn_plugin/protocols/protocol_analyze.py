@@ -26,8 +26,9 @@ EMBEDDING = (
     FormSetting("neighbors", "neighbors", "UMAP neighbours", AnalysisOptions, condition="umap", expert=True),
     FormSetting("umapLimit", "umap_limit", "UMAP fitted on at most", AnalysisOptions, condition="umap", expert=True),
 )
+FIGURES = FormSetting("figures", "figures", "Draw figures", AnalysisOptions, expert=True)
 SEED = FormSetting("seed", "seed", "Random seed", AnalysisOptions, expert=True)
-OPTIONS = (*CLASSES, *MAPS, *EMBEDDING, SEED)
+OPTIONS = (*CLASSES, *MAPS, *EMBEDDING, FIGURES, SEED)
 
 
 class ProtHetAnalyze(ProtHetBase):
@@ -54,6 +55,7 @@ class ProtHetAnalyze(ProtHetBase):
         addGroup(form, "Classes", CLASSES)
         addGroup(form, "Maps", MAPS)
         addGroup(form, "Picture of the latent space", EMBEDDING)
+        FIGURES.add_to(form)
         SEED.add_to(form)
         self._addThreads(form)
 
