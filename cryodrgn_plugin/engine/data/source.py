@@ -35,11 +35,17 @@ class ParticleSource:
         self.config = config
         self.notes: list[str] = []
         self.ctf_params = table.ctf()
+        self.phase_flipped = table.flag("rlnCtfDataArePhaseFlipped")
         self.group = table.optics_group
         self.stacks = StackReader(table.image_names, folders, str(table.path))
         self.geometry = optics_geometry(table, self.stacks, config.box)
         self.lattice = HalfPlane(self.geometry.box, self.geometry.box // 2 - 1)
         self.reach = self.geometry.reach(self.lattice)
+        if table.flag("rlnCtfDataAreCtfPremultiplied").any():
+            self.notes.append(
+                f"{table.path}: images were multiplied by their CTF on extraction. Reconstruction allows for it; "
+                "training expects images that were not: extract them again without it."
+            )
         self.sign = 1
         self.preparations = self._preparations(np.random.default_rng(seed))
         self.sign = self._settle_sign(np.random.default_rng(seed))
@@ -77,7 +83,9 @@ class ParticleSource:
         """Images as stored, (B, D, D) float32. Raises DataError naming the first row whose image is not finite."""
         images = self.stacks.read(rows)
         flat = images.reshape(len(images), -1)
-        if not np.isfinite(flat @ np.ones(flat.shape[1], np.float32)).all():
+        with np.errstate(invalid="ignore", over="ignore"):
+            suspicious = not np.isfinite(flat @ np.ones(flat.shape[1], np.float32)).all()
+        if suspicious:
             bad = rows[~np.isfinite(flat).all(1)]
             if len(bad):
                 raise DataError(
@@ -108,12 +116,16 @@ class ParticleSource:
         return result
 
     def ctf(self, rows: np.ndarray) -> np.ndarray:
-        """(B, F) float32. CTF at each group's own frequencies; 1 without CTF, 0 beyond the frequency limit."""
+        """(B, F) float32. CTF at each group's own frequencies; 1 without CTF, 0 beyond the frequency limit.
+
+        Of groups whose images had their phases flipped on extraction it is the modulus.
+        """
         result = np.ones((len(rows), self.lattice.size), np.float32)
         for group, members in self._by_group(rows):
             if self.ctf_params is not None:
                 freqs = self.freqs_per_ang * self.geometry.frequency_ratio[group]
-                result[members] = evaluate_ctf(self.ctf_params[rows[members]], freqs)
+                values = evaluate_ctf(self.ctf_params[rows[members]], freqs)
+                result[members] = np.abs(values) if self.phase_flipped[rows[members[0]]] else values
             if self.reach[group] < self.lattice.size:
                 result[members, self.reach[group] :] = 0
         return result

@@ -61,6 +61,22 @@ def test_ctf_and_poses_are_those_of_the_star_file(tmp_path):
     assert batch.pose.rotations.shape == (2, 1, 3, 3)
 
 
+def test_images_with_flipped_phases_have_the_modulus_of_their_ctf(tmp_path):
+    group, table = optics(), rows(6)
+    images = np.random.default_rng(0).normal(size=(6, 32, 32))
+    plain = ParticleDataset.open(write_set(tmp_path, images, table, [group]), WHITE).batch(np.arange(6)).ctf
+    flipped = {**group, "rlnCtfDataArePhaseFlipped": 1}
+    ctf = ParticleDataset.open(write_set(tmp_path, images, table, [flipped]), WHITE).batch(np.arange(6)).ctf
+    assert (plain < 0).any()
+    np.testing.assert_array_equal(ctf, np.abs(plain))
+
+
+def test_images_multiplied_by_their_ctf_are_pointed_out(tmp_path):
+    images = np.random.default_rng(0).normal(size=(6, 32, 32))
+    path = write_set(tmp_path, images, rows(6), [{**optics(), "rlnCtfDataAreCtfPremultiplied": 1}])
+    assert "multiplied by their CTF" in ParticleDataset.open(path, WHITE).notes[0]
+
+
 def test_centred_spectra_are_those_of_the_particle_at_its_origin(tmp_path):
     group, table = optics(), rows(5)
     blobs = molecule(radius_ang=20, width_ang=6)
