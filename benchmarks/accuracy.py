@@ -3,7 +3,8 @@
     python benchmarks/accuracy.py SETS/adk --seeds 0 1 2 --out benchmarks/results/accuracy_adk.json
     python benchmarks/accuracy.py SETS/compositional --clusters 3
 
-A set is a folder that `cryodrgn-plugin simulate` or benchmarks/make_sets.py wrote. Every seed is reported, and the worst.
+A set is a folder that `cryodrgn-plugin simulate` or benchmarks/make_sets.py wrote. Every seed is reported, and the
+worst.
 """
 
 import argparse
@@ -46,7 +47,8 @@ def main() -> None:
     images = WhitenedImages(dataset, estimate_noise(dataset))
     populations = np.bincount(known.state, minlength=len(known.maps)) / len(known.state)
     assigned = oracle.assigned_states(oracle.state_log_likelihoods(images, known.maps), populations)
-    report = {"set": args.set.name, "recipe": args.recipe, "settings": settings, "particles": dataset.n, "box": dataset.box}
+    report = {"set": args.set.name, "recipe": args.recipe, "settings": settings}
+    report |= {"particles": dataset.n, "box": dataset.box}
     report["hardware"] = hardware()
     report["oracle"] = coordinate_figures(assigned[:, None].astype(float), assigned, known, args.clusters)
     sample = np.random.default_rng(5).choice(dataset.n, SAMPLED, replace=False)
@@ -69,14 +71,17 @@ def yardsticks(images: WhitenedImages, box: int, config, known: truth.Truth, sam
     maps = {
         "consensus": np.broadcast_to(mean, (len(sample), *mean.shape)),
         "true-label class averages": truth.class_averages(images, box, padding, known, sample),
-        "maps at true coordinates": truth.maps_at_true_coordinates(images, box, padding, known, functions, sample, half),
+        "maps at true coordinates": truth.maps_at_true_coordinates(
+            images, box, padding, known, functions, sample, half
+        ),
     }
     return {name: vars(truth.map_quality(volumes, known, sample)) for name, volumes in maps.items()}
 
 
 def one_run(config, args, seed: int, known: truth.Truth, sample: np.ndarray) -> dict:
     """Train with one seed, and judge what came out."""
-    config = recipe_config(config.recipe, {**dict(pair.split("=", 1) for pair in args.set_value), "particles": config.particles, "seed": seed})
+    given = dict(pair.split("=", 1) for pair in args.set_value)
+    config = recipe_config(config.recipe, {**given, "particles": config.particles, "seed": seed})
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", config)
         wall, cpu = time.perf_counter(), time.process_time()
