@@ -53,9 +53,9 @@ def analyze_stages(arguments: JobArguments, version: str) -> list[Stage]:
 
 
 def _training_stage(arguments: JobArguments, run: Path) -> Stage:
-    settings = [word for name, value in arguments.settings.items() for word in ("--set", f"{name}={value}")]
-    again = ["--resume"] if has_progress(run) else ["--overwrite"]
-    return Stage("Training", [*_ENGINE, "train", arguments.particles, "--out", str(run), *settings, *again])
+    settings = [word for name, value in arguments.settings.items() for word in (f"--{name}", value)]
+    again = "--resume" if has_progress(run) else "--overwrite"
+    return Stage("Training", [*_ENGINE, "train", arguments.particles, "--out", str(run), *settings, again])
 
 
 def _analysis_stage(arguments: JobArguments, run: Path) -> Stage:

@@ -1,12 +1,17 @@
 """The command line RELION builds, the version of a project, the node file of each, the run an analysis borrows."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 
 from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
+from cryodrgn_plugin.engine.cli import train
+from cryodrgn_plugin.engine.cli.settings import given_settings
+from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.relion.arguments import parse_arguments
+from cryodrgn_plugin.relion.job import train_stages
 from cryodrgn_plugin.relion.nodes import OutputNode, output_nodes_text
 from cryodrgn_plugin.relion.training_run import borrow_run, training_job
 from cryodrgn_plugin.relion.version import relion_version
@@ -69,6 +74,37 @@ def test_a_wrong_argument_gives_one_sentence(command, sentence):
     with pytest.raises(ConfigError) as raised:
         parse(command)
     assert sentence in str(raised.value)
+
+
+# --- the work of a job --------------------------------------------------------------------------------------------
+
+
+def words_of(stage) -> list[str]:
+    return stage.command[stage.command.index("-m") + 1 :]
+
+
+def test_training_is_followed_by_analysis_and_results():
+    command = f"{COMMAND} --recipe homogeneous --training.epochs 5 --clusters 3 --umap no --half_maps yes"
+    training, analysis, results = train_stages(parse(command), "5")
+    assert words_of(training)[1:] == [
+        *("train", "Import/job001/particles.star", "--out", "External/job002/run"),
+        *("--recipe", "homogeneous", "--training.epochs", "5", "--overwrite"),
+    ]
+    words = words_of(analysis)
+    assert words[1:5] == ["analyze", "External/job002/run", "--clusters", "3"]
+    assert "--no-umap" in words and "--half-maps" in words and "--no-figures" not in words
+    assert words_of(results)[0] == "cryodrgn_plugin.relion.results"
+    assert len(train_stages(parse(f"{COMMAND} --analysis no"), "5")) == 2
+
+
+def test_the_engine_understands_what_it_is_told():
+    """A recipe brings its own defaults: z_dim 0 for the homogeneous one."""
+    training = train_stages(parse(f"{COMMAND} --recipe homogeneous --training.epochs 5"), "5")[0]
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    given = parser.parse_args(words_of(training)[2:])
+    config = recipe_config(given.recipe, given_settings(given))
+    assert (config.recipe, config.z_dim, config.training.epochs) == ("homogeneous", 0, 5)
 
 
 # --- version and nodes --------------------------------------------------------------------------------------------
