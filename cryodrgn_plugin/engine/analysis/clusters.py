@@ -83,9 +83,9 @@ def _first_axis(means: np.ndarray) -> np.ndarray:
 
 
 def _halfway(index: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """The tenth of the particles `index` (at least one) that lies in the middle of them along the curve."""
+    """The third of the particles `index` (at least one) that lies in the middle of them along the curve."""
     ordered = index[np.argsort(along[index], kind="stable")]
-    half_width = len(index) // 20
+    half_width = len(index) // 6
     middle = len(index) // 2
     return ordered[middle - half_width : middle + half_width + 1]
 
