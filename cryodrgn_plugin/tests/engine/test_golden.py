@@ -145,5 +145,5 @@ def test_a_few_particles_come_as_near_the_truth_as_relions_reconstruction(truth,
     config = DataConfig(window=1.0, sign="white")
     dataset = ParticleDataset.open(tmp_path / "particles.star", config, root=GOLDEN)
     volume, relion_map = backproject(dataset, mode="relion"), read_map(GOLDEN / reference)[0]
-    assert fsc(volume, relion_map)[1:10].min() > 0.95
+    assert fsc(volume, relion_map)[1:10].min() > 0.94
     assert fsc(volume, truth)[1:10].mean() > fsc(relion_map, truth)[1:10].mean() - 0.01
