@@ -38,7 +38,7 @@ def place_particles(run: Run, index: dict[str, Any], job: Path) -> list[ClassFil
     """particles.star with everything that is known of each particle, and one star file per cluster."""
     clusters = index.get("clusters", [])
     if not clusters:
-        return [_place_without_clusters(run, index, job)]
+        return [_place_without_clusters(run, job)]
     _place(run.analysis_dir / index["files"]["particles"], job / "particles.star")
     classes = []
     for cluster in clusters:
@@ -74,16 +74,13 @@ def remove_stale(job: Path) -> None:
             file.unlink()
 
 
-def _place_without_clusters(run: Run, index: dict[str, Any], job: Path) -> ClassFiles:
+def _place_without_clusters(run: Run, job: Path) -> ClassFiles:
     """particles.star with the latents alone; rlnClassNumber stays as it was."""
-    table = run.particles()
-    frame = table.frame
-    if run.config.z_dim:
-        latents = run.latents()
-        order = np.argsort(latents.rows, kind="stable")
-        found = {} if latents.coordinate is None else {COORDINATE: latents.coordinate[order]}
-        found |= {latent_column(axis + 1): latents.z[order, axis] for axis in range(latents.z.shape[1])}
-        frame = frame.iloc[latents.rows[order]].reset_index(drop=True).assign(**found)
+    table, latents = run.particles(), run.latents()
+    order = np.argsort(latents.rows, kind="stable")
+    found = {} if latents.coordinate is None else {COORDINATE: latents.coordinate[order]}
+    found |= {latent_column(axis + 1): latents.z[order, axis] for axis in range(latents.z.shape[1])}
+    frame = table.frame.iloc[latents.rows[order]].reset_index(drop=True).assign(**found)
     blocks = {name: frame if block is table.frame else block for name, block in table.tables.items()}
     write_star(job / "particles.star", blocks)
     return ClassFiles(1, len(frame))

@@ -26,6 +26,7 @@ def fit_homogeneous(run: Run, config: RunConfig, dataset: ParticleDataset) -> No
     _save(run.model_file, config, result.volume, dataset.pixel_size_ang)
     for number, half in enumerate((result.half1, result.half2), start=1):
         _save(run.half_file(number), config, half, dataset.pixel_size_ang)
+    run.save_latents(np.zeros((dataset.n, 0)), rows=dataset.rows)
     area = fsc_area(result.curves.corrected)
     found = {"resolution_ang": round(result.resolution_ang(), 3), "fsc_area": round(area, 4)}
     run.append_metrics({"epoch": 1, "seconds": round(time.perf_counter() - began, 3), **found})

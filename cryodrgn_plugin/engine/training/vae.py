@@ -146,7 +146,7 @@ def _finish(
     z = uncertainty = None
     if objective.encoder is not None:
         z, uncertainty = infer_latents(objective, dataset, device)
-        run.save_latents(z, uncertainty=uncertainty, rows=dataset.rows)
+    run.save_latents(np.zeros((dataset.n, 0)) if z is None else z, uncertainty=uncertainty, rows=dataset.rows)
     decoder = objective.decoder
     if isinstance(decoder, SpectrallyNormalized):
         decoder = decoder.baked()
