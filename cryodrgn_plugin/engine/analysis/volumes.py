@@ -106,7 +106,7 @@ def write_series(
 def moving_region(decoder: TrainedDecoder, z: np.ndarray) -> np.ndarray | None:
     """Soft mask of where the maps at z (n, Z) differ, (D, D, D) float32; None where they do not.
 
-    Where the standard deviation over the low-passed maps stands out of its own background (METHODS F8, F15): a figure
+    Where the standard deviation over the low-passed maps stands out of its own background: a figure
     for the whole map says little about the part that moves.
     """
     maps = (lowpass(decoder.volume(p), decoder.pixel_size_ang, 4 * decoder.pixel_size_ang) for p in z)

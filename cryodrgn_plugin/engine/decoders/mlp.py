@@ -1,4 +1,4 @@
-"""The coordinate network: a function of (spatial frequency, z), evaluated only where an image has coefficients (M1).
+"""The coordinate network: a function of (spatial frequency, z), evaluated only where an image has coefficients.
 
     V_z(k) = profile(|k|) · MLP(encoding(k / D), z)
 

@@ -1,5 +1,4 @@
-"""The image encoder: a residual network that reads a centred, phase-flipped spectrum and gives the posterior of z
-(M1).
+"""The image encoder: a residual network that reads a centred, phase-flipped spectrum and gives the posterior of z.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Which Fourier coefficients of an image a training step looks at, when it does not look at all of them (F9).
+"""Which Fourier coefficients of an image a training step looks at, when it does not look at all of them.
 
 Coefficients are drawn by systematic sampling: along the half-plane, sorted by |k|, the inclusion probabilities are
 laid end to end and a comb with one random offset picks exactly n of them, so every step sees all shells in proportion.

@@ -1,4 +1,4 @@
-"""A finished run's decoder, ready to make volumes; with half-maps where the run solved its maps on half-sets (F3)."""
+"""A finished run's decoder, ready to make volumes; with half-maps where the run solved its maps on half-sets."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The basis in closed form (F1): given amplitudes, mean and bases are one small linear system per voxel.
+"""The basis in closed form: given amplitudes, mean and bases are one small linear system per voxel.
 
     A_v = Σ_i Σ_f w s_i s_iᵀ,   b_v = Σ_i Σ_f t s_i,   (A_v + diag 1/τ²(shell)) V_v = b_v
 
