@@ -1,5 +1,4 @@
-"""The image encoder: a residual network that reads a centred, phase-flipped spectrum and gives the posterior of z.
-"""
+"""The image encoder: a residual network from a centred, phase-flipped spectrum to the posterior of z."""
 
 import torch
 from torch import Tensor, nn
