@@ -1,4 +1,4 @@
-"""`python -m cryodrgn_plugin.demo --folder demo`: from nothing to maps of a moving molecule, inside a real Scipion project.
+"""`python -m cryodrgn_plugin.demo --folder demo`: from nothing to maps of a moving molecule, in a real Scipion project.
 
 Adenylate kinase opens and closes in simulated particles; the project finds the motion without being told, and what it
 found is compared with what was planted. Scipion's own files, the project included, stay in the folder.
@@ -7,6 +7,7 @@ found is compared with what was planted. Scipion's own files, the project includ
 import argparse
 import json
 import os
+import shlex
 import sys
 import time
 from pathlib import Path
@@ -72,7 +73,7 @@ def _report(project, runs, folder: Path, seconds: float) -> None:
     analysis = Path(project.path) / analyzed.getRunFolder() / "analysis"
     maps = sum(len(item["maps"]) for item in json.loads((analysis / "analysis.json").read_text())["series"])
     agreement = abs(rank_correlation(*coordinates(simulated, trained)))
-    gui = " ".join(f"{name}={value}" for name, value in scipion_home.environment(folder).items())
+    script = _write_opener(project, folder)
     print(f"""
 what was planted   adenylate kinase from open to closed, {simulated.nParticles.get():,} particles, every state alike
 what was found     a motion along one curve; its order agrees with the planted one at |Spearman| = {agreement:.3f}
@@ -80,9 +81,19 @@ maps               {maps}, and {analyzed.outputClasses.getSize()} classes as Sci
 figures            {analysis / "figures"}
 time               {seconds:.0f} s
 
-Open the project, then double-click *analyze heterogeneity* and press Analyze Results:
-  {gui} {sys.executable} -O -m scipion project {PROJECT}
+Open the project in Scipion, choose *analyze heterogeneity* and press Analyze Results:
+  sh {script}
 """)
+
+
+def _write_opener(project, folder: Path) -> Path:
+    """A script that opens the project in Scipion's own window."""
+    variables = scipion_home.environment(folder)
+    lines = ["#!/bin/sh", *(f"export {name}={shlex.quote(value)}" for name, value in variables.items())]
+    lines.append(f"exec {shlex.quote(sys.executable)} -O -m scipion project {shlex.quote(project.getShortName())}")
+    script = folder / "open-project.sh"
+    script.write_text("\n".join(lines) + "\n")
+    return script
 
 
 def coordinates(simulated, trained):

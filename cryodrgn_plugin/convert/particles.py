@@ -123,6 +123,7 @@ def optics_table(particles: SetOfParticles) -> pd.DataFrame:
     table = _parse_optics(text) if text else pd.DataFrame(single)
     table["rlnImageSize"] = particles.getXDim()
     table["rlnImageDimensionality"] = 2
+    table["rlnCtfDataArePhaseFlipped"] = int(particles.isPhaseFlipped())
     table["rlnImagePixelSize"] = particles.getSamplingRate()
     microscope = {
         "rlnVoltage": acquisition.getVoltage(),

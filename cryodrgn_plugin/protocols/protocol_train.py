@@ -52,7 +52,7 @@ TRAINING = (
     FormSetting("earlyStop", "training.early_stop", "Patience (epochs)", condition="recipe!=0", expert=True),
 )  # fmt: skip
 DECODER = (
-    FormSetting("nBases", "decoder.n_bases", "Basis volumes", condition="recipe<2"),
+    FormSetting("nBases", "decoder.n_bases", "Basis volumes", condition="recipe==1"),
     FormSetting("padding", "decoder.padding", "Oversampling of the Fourier grid", condition="recipe!=2", expert=True),
     FormSetting("layers", "decoder.layers", "Hidden layers", condition="recipe==1 or recipe==2", expert=True),
     FormSetting("width", "decoder.width", "Units per hidden layer", condition="recipe==1 or recipe==2", expert=True),
@@ -164,8 +164,8 @@ class ProtHetTrain(ProtHetBase):
             errors.append("The particles have no orientations; run a 3D refinement first and use its particles.")
         if not particles.hasCTF():
             errors.append("The particles have no CTF; estimate it and assign it to them before training.")
-        if particles.isPhaseFlipped():
-            errors.append("The particles are phase flipped; use the particles as they were before phase flipping.")
+        if particles.isAmplitudeCorrected():
+            errors.append("The particles are corrected for the CTF's amplitude; use them as they were before that.")
         if self.box.get() and self.box.get() > particles.getXDim():
             errors.append(
                 f"The box after downsampling is {self.box.get()} px and the particles have {particles.getXDim()} px; "

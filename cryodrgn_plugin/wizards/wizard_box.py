@@ -3,21 +3,21 @@
 import tkinter as tk
 from tkinter import ttk
 
-from pyworkflow.gui.dialog import RESULT_YES, Dialog, showError
+from pyworkflow.gui.dialog import RESULT_CANCEL, RESULT_YES, Dialog, showError
 from pyworkflow.wizard import Wizard
 
 from ..protocols import ProtHetTrain
 from .boxes import BoxChoice, box_choices
 
 COLUMNS = (
-    ("box", "Box (px)", 80, tk.E),
-    ("pixel", "Pixel (Å)", 90, tk.E),
-    ("finest", "Finest detail (Å)", 130, tk.E),
-    ("time", "Time", 80, tk.E),
-    ("memory", "Map memory", 100, tk.E),
-    ("remark", "", 290, tk.W),
+    ("box", "Box (px)", 90, tk.E),
+    ("pixel", "Pixel (Å)", 100, tk.E),
+    ("finest", "Finest detail (Å)", 150, tk.E),
+    ("time", "Time", 90, tk.E),
+    ("memory", "Map memory", 130, tk.E),
+    ("remark", "", 330, tk.W),
 )
-BAR_WIDTH = 420
+WIDTH = sum(width for _, _, width, _ in COLUMNS)
 
 
 class HetBoxWizard(Wizard):
@@ -43,7 +43,7 @@ class BoxDialog(Dialog):
         self.choice: BoxChoice | None = None
         self._choices = choices
         self._current = current
-        super().__init__(parent, "Box after downsampling", buttons=[("Select", RESULT_YES), ("Cancel", 0)])
+        super().__init__(parent, "Box after downsampling", buttons=[("Select", RESULT_YES), ("Cancel", RESULT_CANCEL)])
 
     def body(self, bodyFrame):
         bodyFrame.config(bg="white")
@@ -55,7 +55,7 @@ class BoxDialog(Dialog):
         label.grid(row=0, column=0, sticky="w", padx=8, pady=(8, 6))
         self.tree = self._table(bodyFrame)
         self.tree.grid(row=1, column=0, sticky="news", padx=8)
-        self._bar = tk.Canvas(bodyFrame, width=BAR_WIDTH, height=46, bg="white", highlightthickness=0)
+        self._bar = tk.Canvas(bodyFrame, width=WIDTH, height=46, bg="white", highlightthickness=0)
         self._bar.grid(row=2, column=0, sticky="ew", padx=8, pady=8)
         self.tree.bind("<<TreeviewSelect>>", lambda _event: self._selected())
         self.tree.bind("<Double-1>", lambda _event: self._handleResult(RESULT_YES))
@@ -70,14 +70,17 @@ class BoxDialog(Dialog):
 
     def _table(self, master) -> ttk.Treeview:
         names = [name for name, *_ in COLUMNS]
-        tree = ttk.Treeview(master, columns=names, show="headings", height=len(self._choices), selectmode="browse")
+        ttk.Style(master).configure("HetBox.Treeview", rowheight=26)
+        tree = ttk.Treeview(
+            master, columns=names, show="headings", height=len(self._choices), selectmode="browse", style="HetBox.Treeview"
+        )
         for name, title, width, anchor in COLUMNS:
             tree.heading(name, text=title, anchor=anchor)
             tree.column(name, width=width, anchor=anchor, stretch=name == "remark")
         for item in self._choices:
             values = (
                 item.box, f"{item.pixel_size_ang:.2f}", f"{item.finest_ang:.1f}", f"× {item.time:.2g}",
-                f"× {item.memory:.2g}", f"   {item.remark}",
+                f"× {item.memory:.2g}", f"     {item.remark}",
             )  # fmt: skip
             tree.insert("", tk.END, iid=str(item.box), values=values)
         return tree
@@ -100,7 +103,7 @@ class BoxDialog(Dialog):
             return
         own = self._choices[-1]
         share = self.choice.box / own.box
-        self._bar.create_rectangle(0, 6, BAR_WIDTH, 18, fill="#e3e7ec", width=0)
-        self._bar.create_rectangle(0, 6, BAR_WIDTH * share, 18, fill="#4e79a7", width=0)
+        self._bar.create_rectangle(0, 6, WIDTH, 18, fill="#e3e7ec", width=0)
+        self._bar.create_rectangle(0, 6, WIDTH * share, 18, fill="#4e79a7", width=0)
         text = f"keeps detail down to {self.choice.finest_ang:.1f} Å; the particles reach {own.finest_ang:.1f} Å"
         self._bar.create_text(0, 34, text=text, anchor=tk.W, fill="#222b36")

@@ -16,9 +16,15 @@ def create_project(name: str):
 @contextmanager
 def project_named(name: str):
     """`create_project`, with the working folder back where it was at the end."""
+    with _working_folder_kept():
+        yield create_project(name)
+
+
+@contextmanager
+def _working_folder_kept():
     before = os.getcwd()
     try:
-        yield create_project(name)
+        yield
     finally:
         os.chdir(before)
 
@@ -49,3 +55,31 @@ def logs(protocol) -> str:
             with open(path, encoding="utf-8", errors="replace") as log:
                 texts.append(log.read()[-3000:])
     return "\n".join(texts)
+
+
+class Workflow:
+    """simulate, train and analyze, run once in a project of their own; tests enter it with `inside`."""
+
+    N, BOX, STATES, CLASSES = 240, 32, 6, 3
+
+    def __init__(self):
+        with _working_folder_kept():
+            self.project = create_project("workflow")
+            self.simulated = self._run("ProtHetSimulate", nParticles=self.N, box=self.BOX, states=self.STATES, snr=0.5)
+            self.trained = self._run("ProtHetTrain", self.simulated, zDim=2, iterations=3, nComponents=4)
+            self.analyzed = self._run(
+                "ProtHetAnalyze", self.trained, clusters=self.CLASSES, components=1, steps=3, umap=False
+            )
+
+    @contextmanager
+    def inside(self):
+        """The working folder in the project while the block runs."""
+        with _working_folder_kept():
+            os.chdir(self.project.path)
+            yield self
+
+    def _run(self, name, source=None, **values):
+        inputs = {"inputParticles": (source, "outputParticles")} if source else None
+        protocol = run(self.project, new_protocol(self.project, name, inputs, **values))
+        assert protocol.isFinished(), logs(protocol)
+        return protocol

@@ -73,6 +73,7 @@ def test_the_star_file_carries_poses_ctf_optics_and_ids(particles, tmp_path):
     assert table["rlnImageName"].iloc[4].startswith("000005@")
     assert optics["rlnImagePixelSize"] == PIXEL_SIZE_ANG
     assert (optics["rlnVoltage"], optics["rlnImageSize"]) == (300, 16)
+    assert optics["rlnCtfDataArePhaseFlipped"] == 0
 
 
 def test_the_columns_equal_those_of_the_relion_plugin(particles, tmp_path):

@@ -121,13 +121,13 @@ def test_particles_without_poses_or_ctf_are_refused_in_a_sentence_each(project, 
     assert len(errors) == 2
 
 
-def test_phase_flipped_particles_are_refused_and_few_particles_are_warned_about(project, bare):
+def test_amplitude_corrected_particles_are_refused_and_few_particles_are_warned_about(project, bare):
     bare.setAlignmentProj()
     bare.setHasCTF(True)
-    bare.setIsPhaseFlipped(True)
+    bare.setIsAmplitudeCorrected(True)
     protocol = new_protocol(project, "ProtHetTrain")
     protocol.inputParticles.set(bare)
-    assert len(protocol._validate()) == 1 and "phase flipped" in protocol._validate()[0]
+    assert len(protocol._validate()) == 1 and "amplitude" in protocol._validate()[0]
     assert "only 2 particles" in protocol._warnings()[0]
 
 

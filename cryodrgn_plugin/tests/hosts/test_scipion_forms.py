@@ -73,7 +73,8 @@ def test_a_training_parameter_has_the_engines_default_and_help(item, project):
 def test_an_analysis_parameter_has_the_engines_default(item, project):
     protocol = new_protocol(project, "ProtHetAnalyze")
     assert item.value(protocol) == getattr(AnalysisOptions(), item.setting)
-    assert protocol.getDefinition().getParam(item.param).help.get().lower().startswith(option_help()[item.setting].lower())
+    shown = protocol.getDefinition().getParam(item.param).help.get()
+    assert shown.lower().startswith(option_help()[item.setting].lower())
 
 
 @pytest.mark.parametrize("recipe", range(4))
@@ -83,7 +84,8 @@ def test_an_untouched_form_is_the_recipe_itself(recipe, project):
 
 
 def test_what_is_typed_as_other_settings_beats_the_form(project):
-    protocol = new_protocol(project, "ProtHetTrain", recipe=1, epochs=7, otherSettings="training.epochs=9 decoder.layers=2")
+    typed_words = "training.epochs=9 decoder.layers=2"
+    protocol = new_protocol(project, "ProtHetTrain", recipe=1, epochs=7, otherSettings=typed_words)
     assert protocol._config().training.epochs == 9
     assert protocol._config().decoder.layers == 2
 
@@ -107,6 +109,21 @@ def test_two_models_are_needed_to_simulate_ones_own(project):
 def test_the_engines_complaint_about_a_setting_reaches_the_form(project):
     errors = new_protocol(project, "ProtHetSimulate", snr=-1.0)._validate()
     assert len(errors) == 1 and "SNR" in errors[0]
+
+
+def test_the_template_makes_the_whole_workflow(scipion):
+    (template,) = Domain.getPluginModule("cryodrgn_plugin")._pluginInstance.getTemplates()
+    assert template.description.startswith("Adenylate kinase")
+    template.replaceEnvVariables()
+    template.parseContent()
+    template.setParamValue("particles", "123")
+    with project_named("template") as made:
+        made.loadProtocols(template.createTemplateFile())
+        runs = {protocol.getClassName(): protocol for protocol in made.getRuns()}
+    assert set(runs) == set(NAMES)
+    assert runs["ProtHetSimulate"].nParticles.get() == 123
+    assert runs["ProtHetTrain"].inputParticles.getUniqueId().endswith("outputParticles")
+    assert runs["ProtHetAnalyze"].inputParticles.getObjValue().getObjId() == runs["ProtHetTrain"].getObjId()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,4 +1,4 @@
-"""simulate → train → analyze in a real project: what comes out is right in size, sampling, relations and every value."""
+"""simulate → train → analyze in a real project: sizes, sampling, relations and every value that comes out."""
 
 from pathlib import Path
 
@@ -15,35 +15,18 @@ from cryodrgn_plugin.convert import Analysis, latents_by_id  # noqa: E402
 from cryodrgn_plugin.engine.io.mrc import read_map  # noqa: E402
 from cryodrgn_plugin.engine.run import Run  # noqa: E402
 
-from .scipion_project import logs, new_protocol, project_named, run  # noqa: E402
+from .scipion_project import Workflow, logs, run  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-N, BOX, STATES, CLASSES = 240, 32, 6, 3
+N, BOX, STATES, CLASSES = Workflow.N, Workflow.BOX, Workflow.STATES, Workflow.CLASSES
 
 
-class Workflow:
-    """The three runs, in their project."""
-
-    def __init__(self, project):
-        self.project = project
-        self.simulated = self.run("ProtHetSimulate", nParticles=N, box=BOX, states=STATES, snr=0.5)
-        self.trained = self.run("ProtHetTrain", self.simulated, zDim=2, iterations=3, nComponents=4)
-        self.analyzed = self.run(
-            "ProtHetAnalyze", self.trained, clusters=CLASSES, components=1, steps=3, umap=False
-        )
-
-    def run(self, name, source=None, **values):
-        inputs = {"inputParticles": (source, "outputParticles")} if source else None
-        protocol = run(self.project, new_protocol(self.project, name, inputs, **values))
-        assert protocol.isFinished(), logs(protocol)
-        return protocol
-
-
-@pytest.fixture(scope="module")
-def flow(scipion):
-    with project_named("workflow") as project:
-        yield Workflow(project)
+@pytest.fixture
+def flow(workflow):
+    """The three runs, with the working folder in their project."""
+    with workflow.inside():
+        yield workflow
 
 
 def test_the_simulation_gives_aligned_particles_and_the_true_maps(flow):

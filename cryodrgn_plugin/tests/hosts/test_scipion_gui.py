@@ -1,0 +1,150 @@
+"""The plugin in Scipion's own windows on a virtual screen: a form with its wizard, a launch, and the explorer."""
+
+import time
+import tkinter as tk
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pwem")
+
+from PIL import ImageGrab  # noqa: E402
+from pwem import Domain  # noqa: E402
+
+from .scipion_project import logs, new_protocol  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def window(workflow, screen):
+    from pyworkflow.gui.project import ProjectWindow
+
+    with workflow.inside():
+        made = ProjectWindow(workflow.project.path)
+        made.root.deiconify()
+        yield made
+        made.root.destroy()
+
+
+def pump(window, seconds: float, until=lambda: False) -> None:
+    """Let a window work for some seconds, or until something is true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not until():
+        window.root.update()
+        time.sleep(0.02)
+
+
+def test_a_filled_form_with_the_wizards_box_runs_to_the_end(window, workflow):
+    from pyworkflow.gui.form import FormWindow
+
+    project = window.project
+    protocol = new_protocol(project, "ProtHetTrain", {"inputParticles": (workflow.simulated, "outputParticles")})
+    view = window.viewWidget
+    form = FormWindow(
+        "train", protocol, view._executeSaveProtocol, window, updateProtocolCallback=view._updateProtocol,
+        disableRunMode=True,
+    )  # fmt: skip
+    form.adjustSize()
+    form.root.deiconify()
+    pump(form, 0.5)
+    for name, value in (("zDim", 3), ("iterations", 2), ("nComponents", 4)):
+        form.setVar(name, value)
+    form.root.after(500, _choose_box, form, workflow.BOX)
+    form.widgetDict["box"]._showWizard()
+    assert int(form.widgetDict["box"].get()) == workflow.BOX
+    form.root.after(500, _press_yes, form)  # to the warning that these particles are few
+    form.execute()
+    pump(window, 120, until=lambda: project.getProtocol(protocol.getObjId()).isActive() is False)
+    ended = project.getProtocol(protocol.getObjId())
+    assert ended.isFinished(), logs(ended)
+    assert len(ended.outputParticles.getFirstItem().getZFlex()) == 3
+
+
+def _choose_box(form, box):
+    """Choose a row in the wizard's dialog and press Select, as a person would."""
+    from pyworkflow.gui.dialog import RESULT_YES
+
+    dialog = _open_dialog(form, "BoxDialog")
+    assert [int(row) for row in dialog.tree.get_children()] == [32]
+    dialog.select(box)
+    dialog._handleResult(RESULT_YES)
+
+
+def _press_yes(form):
+    from pyworkflow.gui.dialog import RESULT_YES
+
+    _open_dialog(form, "YesNoDialog")._handleResult(RESULT_YES)
+
+
+def _open_dialog(form, name):
+    return next(item for item in form.root.winfo_children() if type(item).__name__ == name)
+
+
+@pytest.fixture(scope="module")
+def explorer(window, workflow):
+    viewer = Domain.findViewers(workflow.analyzed, "tkinter")[0]
+    made = viewer(project=window.project, protocol=workflow.analyzed, parent=window).open_window(workflow.analyzed)
+    made.root.geometry("1300x800+20+20")
+    made.root.deiconify()
+    pump(made, 1.5)
+    yield made
+    made.close()
+
+
+def _surface(explorer) -> np.ndarray:
+    """The picture of the map as it stands on the screen."""
+    label = explorer.maps._surface
+    x, y = label.winfo_rootx(), label.winfo_rooty()
+    return np.asarray(ImageGrab.grab((x, y, x + label.winfo_width(), y + label.winfo_height())).convert("RGB"), float)
+
+
+def test_the_explorer_shows_latents_maps_resolution_and_training(explorer):
+    names = [explorer.tabs.tab(tab, "text") for tab in explorer.tabs.tabs()]
+    assert names == ["Latent space", "Resolution", "Training"]
+    assert _surface(explorer).std() > 10
+
+
+def test_the_map_turns_under_the_mouse(explorer):
+    before = _surface(explorer)
+    explorer.maps._surface.event_generate("<ButtonPress-1>", x=100, y=100)
+    explorer.maps._surface.event_generate("<B1-Motion>", x=190, y=130)
+    pump(explorer, 1.0)
+    assert np.abs(_surface(explorer) - before).mean() > 1
+
+
+def test_a_click_chooses_the_nearest_particle_and_makes_its_map(explorer, workflow):
+    panel, content = explorer.latents, explorer._content
+    point = panel._axes.transData.transform(content.projections[0].points[5])
+    panel._clicked(SimpleNamespace(inaxes=panel._axes, button=1, x=point[0] + 0.2, y=point[1]))
+    assert f"particle {content.object_ids[5]}" in explorer._status.get()
+    pump(explorer, 60, until=lambda: "its own map" in explorer._status.get() and "making" not in explorer._status.get())
+    assert explorer._status.get().endswith("its own map")
+    assert f"map of particle {content.object_ids[5]}" in explorer.maps._heading.get()
+
+
+def test_playing_walks_along_the_series(explorer):
+    explorer.maps.show_in_series("along the curve", 0)
+    explorer.maps._toggle_play()
+    pump(explorer, 5, until=lambda: explorer.maps._place.get() > 0)
+    explorer.maps._toggle_play()
+    assert explorer.maps._place.get() > 0
+
+
+@pytest.mark.parametrize("tab", [1, 2], ids=["resolution", "training"])
+def test_the_curves_are_drawn(explorer, tab):
+    explorer.tabs.select(tab)
+    pump(explorer, 0.5)
+    figure = explorer.root.nametowidget(explorer.tabs.tabs()[tab])._figure
+    assert sum(len(axes.lines) for axes in figure.axes) >= 3
+
+
+def test_a_training_without_analysis_shows_its_consensus(window, workflow):
+    viewer = Domain.findViewers(workflow.trained, "tkinter")[0]
+    made = viewer(project=window.project, protocol=workflow.trained, parent=window).open_window(workflow.trained)
+    made.root.deiconify()
+    pump(made, 1.0)
+    assert made.maps._heading.get().startswith("consensus")
+    assert isinstance(made.root, tk.Toplevel)
+    made.close()
