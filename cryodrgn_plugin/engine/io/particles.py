@@ -137,9 +137,14 @@ class ParticleTable:
             spherical_aberration_mm=aberration,
             amplitude_contrast=contrast,
             phase_shift_deg=self._optional("rlnPhaseShift", 0.0),
-            b_factor_ang2=self._optional("rlnCtfBfactor", 0.0),
+            b_factor_ang2=self._b_factor_ang2(),
             scale=self._optional("rlnCtfScalefactor", 1.0),
         )
+
+    def _b_factor_ang2(self) -> np.ndarray:
+        """(N,) B-factors, positive where the envelope falls with frequency; Warp and M write those as negative."""
+        values = self._optional("rlnCtfBfactor", 0.0)
+        return -values if (values <= 0).all() else values
 
     def flag(self, name: str) -> np.ndarray:
         """(N,) bool. A yes/no column that may be absent (then all no)."""

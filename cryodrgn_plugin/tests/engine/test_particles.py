@@ -113,3 +113,11 @@ def test_files_that_are_no_particle_sets_are_one_sentence(tmp_path):
         write_star(tmp_path / "p.star", tables)
         with pytest.raises(DataError, match=message):
             read_particles(tmp_path / "p.star")
+
+
+@pytest.mark.parametrize(
+    ("written", "falling"), [([13.0, 26.0, 0.0], [13.0, 26.0, 0.0]), ([-13.0, -26.0, 0.0], [13.0, 26.0, 0.0])]
+)
+def test_the_negative_b_factors_of_warp_and_m_damp_high_frequencies_too(tmp_path, written, falling):
+    particles = write(tmp_path, rows(3).assign(rlnCtfBfactor=written), [optics()])
+    assert particles.ctf().b_factor_ang2.tolist() == falling
