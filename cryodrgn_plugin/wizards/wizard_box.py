@@ -72,7 +72,12 @@ class BoxDialog(Dialog):
         names = [name for name, *_ in COLUMNS]
         ttk.Style(master).configure("HetBox.Treeview", rowheight=26)
         tree = ttk.Treeview(
-            master, columns=names, show="headings", height=len(self._choices), selectmode="browse", style="HetBox.Treeview"
+            master,
+            columns=names,
+            show="headings",
+            height=len(self._choices),
+            selectmode="browse",
+            style="HetBox.Treeview",
         )
         for name, title, width, anchor in COLUMNS:
             tree.heading(name, text=title, anchor=anchor)
