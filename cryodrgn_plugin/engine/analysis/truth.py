@@ -1,4 +1,4 @@
-"""How well a run recovered a planted truth: coordinate, maps, and maps where things move (F8).
+"""How well a run recovered a planted truth: coordinate, maps, and maps where things move.
 
 For simulated sets. Every figure has its yardstick beside it: the oracle's coordinate, the consensus map, class averages
 with the true labels, and the same map solution given the true coordinates.

@@ -43,8 +43,8 @@ class ParticleSource:
         self.reach = self.geometry.reach(self.lattice)
         if table.flag("rlnCtfDataAreCtfPremultiplied").any():
             self.notes.append(
-                f"{table.path}: images were multiplied by their CTF on extraction. Reconstruction allows for it; "
-                "training expects images that were not: extract them again without it."
+                f"{table.path}: images were multiplied by their CTF on extraction. Reconstruction and the fast "
+                "recipe allow for it; the network recipes expect images that were not: extract them again without it."
             )
         self.sign = 1
         self.preparations = self._preparations(np.random.default_rng(seed))

@@ -1,4 +1,4 @@
-"""Maps that are local where things move and global where they do not (F15): a Wiener filter in space and frequency.
+"""Maps that are local where things move and global where they do not: a Wiener filter in space and frequency.
 
 Two half-maps say, in each band of frequencies and each neighbourhood, how much of the density is shared and how much is
 noise. Where a basis volume has no signal (solvent, or the part that stands still) it is taken to zero there, and
@@ -26,7 +26,7 @@ def local_wiener(half1: np.ndarray, half2: np.ndarray) -> np.ndarray:
     Returns
     -------
     (D, D, D) float32. Their mean times 2c/(1 + c) in each band and neighbourhood, c the local correlation (0 where
-    negative).
+    negative): the Wiener factor of all data, from the correlation of two halves.
     """
     box = len(half1)
     spectra = [scipy.fft.rfftn(half.astype(np.float32), workers=-1) for half in (half1, half2)]

@@ -1,7 +1,7 @@
-"""Probabilistic principal components by EM (F2): directions of motion from random starts, without a network.
+"""Probabilistic principal components by EM: directions of motion from random starts, without a network.
 
 With amplitudes s ~ N(0, I), the E-step is one K × K solve per image on its compressed likelihood, the M-step one
-closed-form solve of the volumes. The frequency limit marches up; weak directions settle in a low band first (F12).
+closed-form solve of the volumes. The frequency limit marches up; weak directions settle in a low band first.
 After each E-step the amplitudes are whitened and the volumes scaled in return (parameter expansion), which speeds the
 slow directions.
 """
@@ -18,10 +18,14 @@ from .whitened import WhitenedImages
 
 @dataclass(frozen=True)
 class Amplitudes:
-    """Gaussian posteriors of the amplitudes: `mean` (N, K), `covariance` (N, K, K)."""
+    """Gaussian posteriors of the amplitudes: `mean` (N, K), `covariance` (N, K, K).
+
+    `evidence` is the mean log-likelihood of an image, amplitudes integrated out, over that of an image of nothing.
+    """
 
     mean: np.ndarray
     covariance: np.ndarray
+    evidence: float = 0.0
 
     def moments(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """E[s] (B, K + 1) and E[s sᵀ] (B, K + 1, K + 1), the mean volume's 1 in front."""
@@ -40,10 +44,14 @@ class Amplitudes:
 def posterior(gram: np.ndarray, inner: np.ndarray) -> Amplitudes:
     """E-step: posteriors of s under N(0, I), from compressed images A (N, C, C), b (N, C)."""
     k = gram.shape[1] - 1
-    covariance = np.linalg.inv(gram[:, 1:, 1:] + np.eye(k))
+    precision = gram[:, 1:, 1:] + np.eye(k)
+    covariance = np.linalg.inv(precision)
     covariance = (covariance + np.swapaxes(covariance, 1, 2)) / 2
-    mean = np.einsum("nij,nj->ni", covariance, inner[:, 1:] - gram[:, 1:, 0])
-    return Amplitudes(mean, covariance)
+    residual = inner[:, 1:] - gram[:, 1:, 0]
+    mean = np.einsum("nij,nj->ni", covariance, residual)
+    of_mean_volume = inner[:, 0] - gram[:, 0, 0] / 2
+    of_amplitudes = (residual * mean).sum(1) / 2 - np.linalg.slogdet(precision)[1] / 2
+    return Amplitudes(mean, covariance, float((of_mean_volume + of_amplitudes).mean()))
 
 
 def normalizing(model: LinearModel, amplitudes: Amplitudes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,7 +77,7 @@ def normalized(models: list[LinearModel], amplitudes: Amplitudes) -> tuple[list[
     """The same volumes and amplitudes in the normalizing frame of the models' mean."""
     mean = LinearModel(models[0].sphere, sum(m.coefs for m in models) / len(models))
     matrix, centre, back = normalizing(mean, amplitudes)
-    moved = Amplitudes((amplitudes.mean - centre) @ back.T, back @ amplitudes.covariance @ back.T)
+    moved = Amplitudes((amplitudes.mean - centre) @ back.T, back @ amplitudes.covariance @ back.T, amplitudes.evidence)
     return [m.mixed(matrix) for m in models], moved
 
 
@@ -114,4 +122,5 @@ def pruned(amplitudes: Amplitudes, least: float) -> Amplitudes:
     """Without the directions that are less reliable than `least`; the most reliable one always stays."""
     reliable = reliability(amplitudes)
     keep = np.flatnonzero((reliable >= least) | (reliable == reliable.max()))
-    return Amplitudes(amplitudes.mean[:, keep], amplitudes.covariance[:, keep[:, None], keep[None, :]])
+    covariance = amplitudes.covariance[:, keep[:, None], keep[None, :]]
+    return Amplitudes(amplitudes.mean[:, keep], covariance, amplitudes.evidence)

@@ -1,11 +1,13 @@
-"""The "fast" recipe: every step has a closed form, the images are passed over some twenty times, and no step needs a
-GPU.
+"""The "fast" recipe: every step has a closed form, the images are passed over some twenty times, and no GPU is needed.
 
-1. EM for linear directions of motion, from random starts, the frequency limit marching up (`em`, F2).
+1. EM for linear directions of motion, from random starts, the frequency limit marching up (`em`).
 2. Nodes on the compressed images, free to follow any shape, and the harmonics of their confusion graph (`nodes`,
-`harmonics`). 3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew;
-twice (`voxel_solve`, F1). 4. Half-sets combined by a Wiener filter in space and frequency (`adaptive`, F15); each half
-stays for half-maps at any z (F3).
+   `harmonics`).
+3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice
+   (`voxel_solve`).
+4. Half-sets combined by a Wiener filter in space and frequency (`adaptive`); each half stays for half-maps at any z.
+
+The equations are 7 to 9 of docs/conventions.md.
 
 z is the posterior mean of the harmonics, the slowest first; the coordinate is the position along the slowest.
 Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
@@ -31,7 +33,7 @@ from .em import Amplitudes, iterate, pruned, reliability, schedule
 from .harmonics import Harmonics, harmonics, positions
 from .linear_model import LinearModel, compress, fit_volumes, soft_ball, sphere_at
 from .model_file import save_model
-from .nodes import Responsibilities, fit_nodes, log_likelihoods, responsibilities
+from .nodes import Responsibilities, evidence, fit_nodes, log_likelihoods, responsibilities
 from .voxel_solve import accumulate
 from .whitened import WhitenedImages
 
@@ -85,15 +87,15 @@ class ClosedForm:
         scores = log_likelihoods(gram, inner, features)
         found = responsibilities(scores, state.found.population, POPULATION_ROUNDS)
         self._models, self._shown = models, features
-        gain = float((found.shares * scores).sum(1).mean())
-        return replace(state, found=found), {"radius": radius, "directions": features.shape[1] - 1, "loss": -gain}
+        figures = {"radius": radius, "directions": self._visible(found), "loss": -evidence(scores, found.population)}
+        return replace(state, found=found), figures
 
     def _find_directions(self, state: State) -> tuple[State, dict[str, float]]:
         radius, crossed = self.bands[state.done]
         half = state.half if crossed else None
         padding = self.config.decoder.padding
         models, amplitudes = iterate(self.images, self.dataset.box, padding, radius, state.amplitudes, half)
-        figures = {"radius": radius, "directions": float(reliability(amplitudes).sum()), "loss": -_gain(amplitudes)}
+        figures = {"radius": radius, "directions": float(reliability(amplitudes).sum()), "loss": -amplitudes.evidence}
         if state.done + 1 == len(self.bands):
             return replace(state, found=self._place_nodes(models, amplitudes, state.half), amplitudes=None), figures
         if crossed:
@@ -125,6 +127,10 @@ class ClosedForm:
 
     def _compressed(self, models: list[LinearModel], half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return compress(models, self.images, self.images.lattice.count(models[0].sphere.radius), half)
+
+    def _visible(self, found: Responsibilities) -> float:
+        """How many harmonics the noise lets be seen, each counted by its visibility."""
+        return float(self._harmonics(found).visibility.sum())
 
     def _harmonics(self, found: Responsibilities) -> Harmonics:
         return harmonics(found, self.config.z_dim)
@@ -177,11 +183,6 @@ def fit_fast(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool
                 _save(run, state)
                 stop.raise_if_requested()
     recipe.finish(state)
-
-
-def _gain(amplitudes: Amplitudes) -> float:
-    """Mean over images of ½ log |covariance|⁻¹: what knowing the images tells of the amplitudes, in nats."""
-    return float(-0.5 * np.linalg.slogdet(amplitudes.covariance)[1].mean())
 
 
 def _save(run: Run, state: State) -> None:

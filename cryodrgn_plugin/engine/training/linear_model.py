@@ -67,7 +67,7 @@ def confined(solution: np.ndarray, sphere: HalfSphere, mask: np.ndarray) -> Line
 
 
 def compress(models: list[LinearModel], images: WhitenedImages, count: int, half: np.ndarray | None = None):
-    """The likelihood of every image over amplitudes (F11): ℓ_i(s) = b_i·s − ½ sᵀ A_i s, s with the mean's 1 in front.
+    """The likelihood of every image over amplitudes: ℓ_i(s) = b_i·s − ½ sᵀ A_i s, s with the mean's 1 in front.
 
     With two half-set models, each image meets the model that has not seen it, so that its own noise in the volumes
     cannot pass for signal.

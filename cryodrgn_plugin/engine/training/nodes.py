@@ -1,4 +1,4 @@
-"""A latent space of any shape as nodes in amplitude space, fitted to compressed images (F11).
+"""A latent space of any shape as nodes in amplitude space, fitted to compressed images.
 
 Each node is a point s_m of amplitudes with a population π_m; image i belongs to it in proportion to π_m exp ℓ_i(s_m),
 where ℓ_i(s) = b_i·s − ½ sᵀ A_i s needs no image any more. Nodes are free: a curve, a sheet and separate states all come
@@ -8,6 +8,7 @@ out.
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.cluster import KMeans
 
 RIDGE = 2.0
@@ -37,6 +38,11 @@ def responsibilities(scores: np.ndarray, population: np.ndarray, rounds: int = 1
         shares /= shares.sum(axis=1, keepdims=True)
         population = (shares.sum(0) + 1) / (len(shares) + len(population))
     return Responsibilities(shares, population)
+
+
+def evidence(scores: np.ndarray, population: np.ndarray) -> float:
+    """Mean over images of log Σ_m π_m exp ℓ_i(s_m)."""
+    return float(logsumexp(scores + np.log(population), axis=1).mean())
 
 
 def fit_nodes(

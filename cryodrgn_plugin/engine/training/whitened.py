@@ -46,6 +46,7 @@ class WhitenedImages:
         dataset.require_poses()
         self._dataset = dataset
         self._precision = _precision(dataset, noise)
+        self._multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows]
         self._loader = BatchLoader(dataset, batch_size, shuffle=False)
         size = dataset.n * dataset.lattice.size * BYTES_PER_COEFFICIENT
         self._keeps = size <= dataset.config.cache_mb * 2**20
@@ -74,8 +75,11 @@ class WhitenedImages:
             yield from (self._whiten(raw, count) for raw in self._loader.iterate(0))
 
     def _whiten(self, raw: ImageBatch, count: int) -> WhitenedBatch:
-        weighted = raw.ctf[:, :count] * self._precision[raw.group, :count]
-        targets = centred(raw)[:, :count] * weighted
+        precision = self._precision[raw.group, :count]
+        weighted = raw.ctf[:, :count] * precision
+        # Images already multiplied by their CTF are targets as they are.
+        multiplied = self._multiplied[raw.index][:, None]
+        targets = centred(raw)[:, :count] * np.where(multiplied, precision, weighted)
         rotations = np.ascontiguousarray(raw.pose.rotations[:, 0], dtype=np.float32)
         return WhitenedBatch(raw.index, targets.astype(np.complex64), weighted * raw.ctf[:, :count], rotations)
 
