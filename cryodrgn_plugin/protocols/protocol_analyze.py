@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from pwem.objects import SetOfClasses3D, SetOfParticlesFlex, SetOfVolumes, SetOfVolumesFlex
+from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
@@ -40,7 +41,7 @@ class ProtHetAnalyze(ProtHetBase):
 
     _label = "analyze heterogeneity"
     _possibleOutputs = outputs.ANALYZE_OUTPUTS
-    _devStatus = 1
+    _devStatus = BETA
 
     # --------------------------- DEFINE param functions ----------------------
     def _defineParams(self, form):
@@ -142,8 +143,9 @@ class ProtHetAnalyze(ProtHetBase):
         shares = ", ".join(f"{item['share']:.0%}" for item in analysis.index["clusters"])
         lines = [f"{len(analysis.index['clusters'])} clusters hold {shares} of the particles."]
         for series in analysis.index["series"]:
-            reached = [item["resolution_ang"]["0.143"] for item in series["maps"] if item["resolution_ang"]]
-            limits = f", {min(reached):.1f} to {max(reached):.1f} Å at FSC 0.143" if reached else ""
+            whole, moving = (_reach(series["maps"], key) for key in ("resolution_ang", "moving_resolution_ang"))
+            limits = f", {whole} at half-map FSC 0.143" if whole else ""
+            limits += f" ({moving} where they move)" if moving else ""
             lines.append(f"{len(series['maps'])} maps {series['title']}{limits}.")
         lines.append(f"Figures, particle lists and a ChimeraX script are in {analysis.folder}.")
         return lines
@@ -163,6 +165,12 @@ class ProtHetAnalyze(ProtHetBase):
         if info.getProgName() != PROGRAM_NAME or not info.hasAttribute(FLEX_RUN):
             return None
         return info.getAttr(FLEX_RUN)
+
+
+def _reach(maps: list[dict], key: str) -> str:
+    """The range of a resolution over maps, in angstrom; empty where none has it."""
+    values = sorted({f"{item[key]['0.143']:.1f}" for item in maps if item.get(key)}, key=float)
+    return f"{' to '.join(dict.fromkeys((values[0], values[-1])))} Å" if values else ""
 
 
 def _flags(options: dict[str, object]) -> list[object]:

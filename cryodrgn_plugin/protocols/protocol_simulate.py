@@ -4,6 +4,7 @@ import glob
 import json
 
 from pwem.objects import SetOfParticles, SetOfVolumes
+from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
@@ -37,7 +38,7 @@ class ProtHetSimulate(ProtHetBase):
 
     _label = "simulate particles"
     _possibleOutputs = outputs.SIMULATE_OUTPUTS
-    _devStatus = 1
+    _devStatus = BETA
 
     # --------------------------- DEFINE param functions ----------------------
     def _defineParams(self, form):

@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from pwem.objects import SetOfParticlesFlex
+from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
@@ -24,6 +25,12 @@ HALVES = ("run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc")
 IMAGE_SETTINGS = ("seed", "data.box", "data.sign", "data.window", "data.max_particles")
 """The settings that a reconstruction of one map shares with a training."""
 
+# The recipes that a setting matters to.
+CLOSED = ("fast",)
+BY_EPOCHS = ("paper", "cryodrgn", "homogeneous")
+GRID = ("fast", "paper", "homogeneous")
+LATENT_RECIPES = ("fast", "paper", "cryodrgn")
+
 IMAGES = (
     FormSetting("box", "data.box", "Box after downsampling (px)"),
     FormSetting("sign", "data.sign", "Particles are", choices=("auto", "white", "black"), expert=True),
@@ -32,34 +39,34 @@ IMAGES = (
     FormSetting("cacheMb", "data.cache_mb", "Images kept in memory (MB)", expert=True),
 )
 CLOSED_FORM = (
-    FormSetting("nComponents", "closed_form.n_components", "Directions of motion", condition="recipe==0"),
-    FormSetting("iterations", "closed_form.iterations", "EM iterations", condition="recipe==0", expert=True),
-    FormSetting("firstRadius", "closed_form.first_radius", "First Fourier shell", condition="recipe==0", expert=True),
-    FormSetting("nodes", "closed_form.nodes", "Nodes of the curve", condition="recipe==0", expert=True),
-    FormSetting("finish", "closed_form.finish", "Closed-form finish", condition="recipe==0", expert=True),
+    FormSetting("nComponents", "closed_form.n_components", "Directions of motion", recipes=CLOSED),
+    FormSetting("iterations", "closed_form.iterations", "EM iterations", recipes=CLOSED, expert=True),
+    FormSetting("firstRadius", "closed_form.first_radius", "First Fourier shell", recipes=CLOSED, expert=True),
+    FormSetting("nodes", "closed_form.nodes", "Nodes of the curve", recipes=CLOSED, expert=True),
+    FormSetting("finish", "closed_form.finish", "Closed-form finish", recipes=CLOSED, expert=True),
 )
 TRAINING = (
-    FormSetting("epochs", "training.epochs", "Epochs", condition="recipe!=0"),
-    FormSetting("batchSize", "training.batch_size", "Batch size", condition="recipe!=0", expert=True),
-    FormSetting("learningRate", "training.learning_rate", "Learning rate", condition="recipe!=0", expert=True),
-    FormSetting("schedule", "training.schedule", "Learning rate schedule", condition="recipe!=0", expert=True,
+    FormSetting("epochs", "training.epochs", "Epochs", recipes=BY_EPOCHS),
+    FormSetting("batchSize", "training.batch_size", "Batch size", recipes=BY_EPOCHS, expert=True),
+    FormSetting("learningRate", "training.learning_rate", "Learning rate", recipes=BY_EPOCHS, expert=True),
+    FormSetting("schedule", "training.schedule", "Learning rate schedule", recipes=BY_EPOCHS, expert=True,
                 choices=("constant", "cosine", "step")),
-    FormSetting("beta", "training.beta", "Weight of the prior on z", condition="recipe!=0", expert=True),
-    FormSetting("warmup", "training.warmup_epochs", "Warm-up epochs", condition="recipe!=0", expert=True),
-    FormSetting("precision", "training.precision", "Precision", condition="recipe!=0", expert=True,
+    FormSetting("beta", "training.beta", "Weight of the prior on z", recipes=BY_EPOCHS, expert=True),
+    FormSetting("warmup", "training.warmup_epochs", "Warm-up epochs", recipes=BY_EPOCHS, expert=True),
+    FormSetting("precision", "training.precision", "Precision", recipes=BY_EPOCHS, expert=True,
                 choices=("auto", "float32", "bf16")),
-    FormSetting("points", "training.points", "Share of Fourier points", condition="recipe!=0", expert=True),
-    FormSetting("earlyStop", "training.early_stop", "Patience (epochs)", condition="recipe!=0", expert=True),
+    FormSetting("points", "training.points", "Share of Fourier points", recipes=BY_EPOCHS, expert=True),
+    FormSetting("earlyStop", "training.early_stop", "Patience (epochs)", recipes=BY_EPOCHS, expert=True),
 )  # fmt: skip
 DECODER = (
-    FormSetting("nBases", "decoder.n_bases", "Basis volumes", condition="recipe==1"),
-    FormSetting("padding", "decoder.padding", "Oversampling of the Fourier grid", condition="recipe!=2", expert=True),
-    FormSetting("layers", "decoder.layers", "Hidden layers", condition="recipe==1 or recipe==2", expert=True),
-    FormSetting("width", "decoder.width", "Units per hidden layer", condition="recipe==1 or recipe==2", expert=True),
-    FormSetting("encoding", "decoder.encoding", "Positional encoding", condition="recipe==2", expert=True,
+    FormSetting("nBases", "decoder.n_bases", "Basis volumes", recipes=("paper",)),
+    FormSetting("padding", "decoder.padding", "Oversampling of the Fourier grid", recipes=GRID, expert=True),
+    FormSetting("layers", "decoder.layers", "Hidden layers", recipes=("paper", "cryodrgn"), expert=True),
+    FormSetting("width", "decoder.width", "Units per hidden layer", recipes=("paper", "cryodrgn"), expert=True),
+    FormSetting("encoding", "decoder.encoding", "Positional encoding", recipes=("cryodrgn",), expert=True,
                 choices=("gaussian", "geometric")),
 )  # fmt: skip
-LATENT = FormSetting("zDim", "z_dim", "Latent dimensions", condition="recipe!=3")
+LATENT = FormSetting("zDim", "z_dim", "Latent dimensions", recipes=LATENT_RECIPES)
 SEED = FormSetting("seed", "seed", "Random seed", expert=True)
 SETTINGS = (*IMAGES, *CLOSED_FORM, *TRAINING, *DECODER, LATENT, SEED)
 
@@ -74,7 +81,7 @@ class ProtHetTrain(ProtHetBase):
 
     _label = "train heterogeneity"
     _possibleOutputs = outputs.TRAIN_OUTPUTS
-    _devStatus = 1
+    _devStatus = BETA
 
     # --------------------------- DEFINE param functions ----------------------
     def _defineParams(self, form):

@@ -32,6 +32,8 @@ class FormSetting:
     source: type = config.RunConfig
     """The configuration class that explains the setting."""
     expert: bool = False
+    recipes: tuple[str, ...] = RECIPES
+    """The recipes in which a training's parameter is shown."""
     condition: str | None = None
     choices: tuple[str, ...] = ()
     """The texts of a menu, in its order; empty for numbers, text and yes/no."""
@@ -40,8 +42,8 @@ class FormSetting:
         """Add the parameter to a form, a section or a group."""
         kind, default, text = self._explained()
         options: dict[str, Any] = {"label": self.label, "help": self._help(text)}
-        if self.condition:
-            options["condition"] = self.condition
+        if self._shown_when():
+            options["condition"] = self._shown_when()
         if self.expert:
             options["expertLevel"] = params.LEVEL_ADVANCED
         if self.choices:
@@ -62,12 +64,22 @@ class FormSetting:
 
     @property
     def by_recipe(self) -> bool:
-        """Whether recipes differ in this setting."""
-        return self.source is config.RunConfig and any(self.setting in config.RECIPES[recipe] for recipe in RECIPES)
+        """Whether the recipes that show this setting differ in it."""
+        return self.source is config.RunConfig and len(set(self._recipe_values())) > 1
+
+    def _shown_when(self) -> str | None:
+        if self.recipes == RECIPES:
+            return self.condition
+        return f"recipe in {[RECIPES.index(recipe) for recipe in self.recipes]}"
+
+    def _recipe_values(self) -> list[Any]:
+        default = config.setting(self.setting)[1]
+        return [config.RECIPES[recipe].get(self.setting, default) for recipe in self.recipes]
 
     def _explained(self) -> tuple[type, Any, str]:
         if self.source is config.RunConfig:
-            return config.setting(self.setting)
+            kind, _, text = config.setting(self.setting)
+            return kind, self._recipe_values()[0], text
         return (
             get_type_hints(self.source)[self.setting],
             getattr(self.source(), self.setting),
@@ -82,8 +94,7 @@ class FormSetting:
         sentence = text if names_a_choice else text[0].upper() + text[1:]
         if not self.by_recipe:
             return sentence
-        default = config.setting(self.setting)[1]
-        values = (f"{recipe} {config.RECIPES[recipe].get(self.setting, default)}" for recipe in RECIPES)
+        values = (f"{recipe} {value}" for recipe, value in zip(self.recipes, self._recipe_values(), strict=True))
         return f"{sentence}\nLeft to the recipe unless given here: {', '.join(values)}."
 
 

@@ -73,13 +73,13 @@ class ResolutionPanel(CurvePanel):
         shells = len(entries[0].fsc)
         for level in (0.5, 0.143):
             axes.axhline(level, color=style.MUTED, lw=0.8, ls=(0, (4, 3)))
-            axes.text(shells - 1, level + 0.012, f"{level}", color=style.MUTED, fontsize=8, ha="right")
+            axes.text(0.3, level + 0.012, f"{level}", color=style.MUTED, fontsize=8)
         ticks = np.linspace(0, shells - 1, 7)[1:]
         box_ang = 2 * (shells - 1) * self._content.pixel_size_ang
         axes.set_xticks(ticks, [f"{box_ang / tick:.1f}" for tick in ticks])
         axes.set(xlim=(0, shells - 1), ylim=(-0.08, 1.02))
         if len(entries) <= 24:
-            axes.legend(fontsize=8, frameon=False, labelcolor=style.INK, loc="upper right", bbox_to_anchor=(1, 0.98))
+            axes.legend(fontsize=8, frameon=False, labelcolor=style.INK, loc="lower left", bbox_to_anchor=(0, 0.02))
         self._canvas.draw_idle()
 
     @staticmethod

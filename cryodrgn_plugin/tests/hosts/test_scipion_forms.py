@@ -64,7 +64,7 @@ def test_a_training_parameter_has_the_engines_default_and_help(item, project):
     _, default, text = config.setting(item.setting)
     assert parameter.help.get().startswith(text)
     if item.by_recipe:
-        assert all(recipe in parameter.help.get() for recipe in config.RECIPES)
+        assert all(recipe in parameter.help.get() for recipe in item.recipes)
     else:
         assert item.value(new_protocol(project, "ProtHetTrain")) == default
 
