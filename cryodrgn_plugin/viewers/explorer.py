@@ -28,8 +28,14 @@ class ExplorerWindow(Window):
         self._status = tk.StringVar(self.root, value="   ·   ".join(content.facts))
         define_styles(self.root)
         self.root.configure(bg=style.PAPER)
-        self.root.geometry(f"{SIZE[0]}x{SIZE[1]}")
+        self._place()
         self._build()
+
+    def _place(self) -> None:
+        """At its size in the middle of the screen, or as large as the screen allows."""
+        screen = self.root.winfo_screenwidth(), self.root.winfo_screenheight()
+        width, height = (min(wanted, round(0.95 * there)) for wanted, there in zip(SIZE, screen, strict=True))
+        self.root.geometry(f"{width}x{height}+{(screen[0] - width) // 2}+{(screen[1] - height) // 2}")
 
     def _build(self) -> None:
         foot = ttk.Frame(self.root, style="HetFoot.TFrame", padding=(12, 5))

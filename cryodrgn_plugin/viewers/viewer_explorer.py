@@ -20,7 +20,7 @@ class HetExplorerViewer(Viewer):
             window = self.open_window(self.protocol if self.protocol is not None else obj)
         except EngineError as error:
             return [self.errorMessage(str(error), "There is nothing to show yet")]
-        window.show()
+        window.show(center=False)
         return []
 
     def open_window(self, protocol):

@@ -13,7 +13,6 @@ from pyworkflow.tests import BaseTest, setupTestProject  # noqa: E402
 
 from cryodrgn_plugin.protocols import ProtHetSimulate, ProtHetTrain  # noqa: E402
 
-
 pytestmark = pytest.mark.usefixtures("scipion")
 
 
