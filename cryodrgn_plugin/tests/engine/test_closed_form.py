@@ -1,0 +1,156 @@
+"""The fast recipe's parts against planted truth and brute force: posteriors, frames, priors, nodes, harmonics, filters."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from cryodrgn_plugin.engine.config import ClosedFormConfig
+from cryodrgn_plugin.engine.reconstruction.adaptive import local_wiener
+from cryodrgn_plugin.engine.training.em import Amplitudes, normalized, posterior, pruned, reliability, schedule
+from cryodrgn_plugin.engine.training.harmonics import harmonics, positions
+from cryodrgn_plugin.engine.training.linear_model import LinearModel, sphere_at
+from cryodrgn_plugin.engine.training.nodes import evidence, fit_nodes, log_likelihoods, responsibilities
+from cryodrgn_plugin.engine.training.voxel_solve import NormalEquations, cross_validated_prior, empirical_prior, pack
+
+RNG = np.random.default_rng(3)
+
+
+def compressed(amplitudes: np.ndarray, information: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A (N, C, C) and b (N, C) of images whose amplitudes (N, K) are seen with this information and random coupling."""
+    n, k = amplitudes.shape
+    design = rng.standard_normal((n, 3 * (k + 1), k + 1)) * np.sqrt(information / (3 * (k + 1)))
+    whole = np.concatenate([np.ones((n, 1)), amplitudes], axis=1)
+    seen = np.einsum("nfc,nc->nf", design, whole) + rng.standard_normal(design.shape[:2])
+    return np.einsum("nfc,nfd->ncd", design, design), np.einsum("nfc,nf->nc", design, seen)
+
+
+def test_posteriors_are_those_of_a_gaussian_integrated_on_a_grid():
+    gram, inner = compressed(RNG.standard_normal((4, 1)), 8.0, RNG)
+    found = posterior(gram, inner)
+    grid = np.linspace(-12, 12, 20001)
+    points = np.stack([np.ones_like(grid), grid], axis=1)
+    log_density = log_likelihoods(gram, inner, points) - grid**2 / 2
+    density = np.exp(log_density - log_density.max(1, keepdims=True))
+    density /= density.sum(1, keepdims=True)
+    mean = density @ grid
+    np.testing.assert_allclose(found.mean[:, 0], mean, atol=1e-6)
+    np.testing.assert_allclose(found.covariance[:, 0, 0], density @ grid**2 - mean**2, rtol=1e-5)
+    integral = np.log(np.exp(log_density).sum(1) * (grid[1] - grid[0]) / np.sqrt(2 * np.pi))
+    assert found.evidence == pytest.approx(integral.mean(), abs=1e-6)
+
+
+def test_the_normalizing_frame_changes_no_image():
+    """V₀ + Σ s_k V_k stays the same for every image; amplitudes become white and bases orthogonal."""
+    sphere = sphere_at(16, 1.5, 7)
+    coefs = sphere.from_volumes(RNG.standard_normal((4, 16, 16, 16)).astype(np.float32))
+    model = LinearModel(sphere, coefs)
+    mean = RNG.standard_normal((200, 3)) @ RNG.standard_normal((3, 3)) + [1.0, -2.0, 0.5]
+    before = Amplitudes(mean, np.tile(0.1 * np.eye(3), (200, 1, 1)))
+    (after_model,), after = normalized([model], before)
+    as_volumes = coefs[:, :, 0] + np.einsum("mpk,k->mp", coefs[:, :, 1:], before.mean[7])
+    as_new = after_model.coefs[:, :, 0] + np.einsum("mpk,k->mp", after_model.coefs[:, :, 1:], after.mean[7])
+    np.testing.assert_allclose(as_new, as_volumes, atol=2e-3 * np.abs(as_volumes).max())
+    spread = np.cov(after.mean.T, bias=True) + after.covariance.mean(0)
+    np.testing.assert_allclose(spread, np.eye(3), atol=1e-6)
+    gram = after_model.gram()[1:, 1:]
+    assert np.abs(gram - np.diag(np.diag(gram))).max() < 1e-3 * np.diag(gram).max()
+    assert (np.diff(np.diag(gram)) <= 0).all()
+
+
+def test_directions_without_information_are_pruned_but_one_stays():
+    reliable = np.array([0.9, 0.001, 0.5])
+    found = Amplitudes(np.zeros((50, 3)), np.tile(np.diag(1 - reliable), (50, 1, 1)))
+    np.testing.assert_allclose(reliability(found), reliable)
+    assert pruned(found, 0.02).mean.shape == (50, 2)
+    assert pruned(found, 0.99).mean.shape == (50, 1)
+
+
+def test_the_march_settles_low_and_ends_at_the_full_band():
+    steps = schedule(ClosedFormConfig(iterations=10, first_radius=8), 31)
+    radii = [radius for radius, _ in steps]
+    assert radii[:5] == [8] * 5 and radii[-1] == 31 and sorted(radii) == radii
+    assert [crossed for _, crossed in steps] == [False] * 5 + [True] * 5
+
+
+def equations_of(signal: np.ndarray, sphere, information: float, rng: np.random.Generator) -> NormalEquations:
+    """Normal equations of known coefficients (M, 2, C) seen with the same information everywhere."""
+    n_channels = signal.shape[2]
+    square = np.tile(information * np.eye(n_channels), (sphere.n_voxels, 1, 1))
+    noise = rng.standard_normal(signal.shape) * np.sqrt(information)
+    return NormalEquations(pack(square), (information * signal + noise).astype(np.float32))
+
+
+def test_half_sets_find_the_signal_variance_and_give_noise_none():
+    sphere = sphere_at(24, 1.0, 11)
+    rng = np.random.default_rng(0)
+    power = np.array([4.0, 0.0])
+    signal = rng.standard_normal((sphere.n_voxels, 2, 2)) * np.sqrt(power)
+    halves = [equations_of(signal, sphere, 2.0, rng) for _ in range(2)]
+    prior = cross_validated_prior(halves, sphere, support=1.0)[3:11]
+    np.testing.assert_allclose(prior[:, 0].mean(), power[0], rtol=0.15)
+    assert prior[:, 1].max() < 0.1
+    np.testing.assert_allclose(empirical_prior(halves[0], sphere, 1.0)[3:11, 0].mean(), power[0], rtol=0.15)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_slowest_harmonic_follows_a_bent_curve(seed):
+    """Amplitudes on three quarters of a circle: no axis is monotonic in the position, the slowest harmonic is."""
+    rng = np.random.default_rng(seed)
+    position = rng.uniform(0, 1, 1500)
+    angle = 1.5 * np.pi * position
+    gram, inner = compressed(1.5 * np.stack([np.cos(angle), np.sin(angle)], 1), 80.0, rng)
+    start = posterior(gram, inner).mean
+    found = fit_nodes(gram, inner, start, count=30, rounds=30, seed=seed)
+    coordinate, deviation = positions(found, harmonics(found, 4).values[:, 0])
+    axes = max(abs(spearmanr(axis, position).correlation) for axis in start.T)
+    followed = abs(spearmanr(coordinate, position).correlation)
+    assert followed > 0.97 > axes + 0.03
+    flipped = coordinate if spearmanr(coordinate, position).correlation > 0 else 1 - coordinate
+    error = np.abs(flipped - position)
+    assert np.mean(error < 2 * deviation + 0.03) > 0.85
+
+
+def test_harmonics_tell_separate_states_apart():
+    rng = np.random.default_rng(1)
+    state = rng.integers(0, 3, 900)
+    corners = np.array([[0.0, 2.0], [-1.7, -1.0], [1.7, -1.0]])
+    gram, inner = compressed(corners[state], 60.0, rng)
+    found = fit_nodes(gram, inner, posterior(gram, inner).mean, count=12, rounds=30, seed=0)
+    space = harmonics(found, 4)
+    z = found.shares @ space.values[:, :2]
+    centres = np.stack([z[state == s].mean(0) for s in range(3)])
+    assigned = np.linalg.norm(z[:, None] - centres, axis=2).argmin(1)
+    assert (assigned == state).mean() > 0.98
+    assert space.visibility[1] > 0.9 and (np.diff(space.visibility) <= 1e-12).all()
+
+
+def test_harmonics_are_orthonormal_over_the_population_and_padded_with_zeros():
+    rng = np.random.default_rng(2)
+    shares = rng.dirichlet(np.ones(3), 400)
+    found = responsibilities(np.log(shares), np.full(3, 1 / 3))
+    space = harmonics(found, 6)
+    assert space.values.shape == (3, 6)
+    assert not space.values[:, 2:].any() and not space.visibility[2:].any()
+    np.testing.assert_allclose(found.population @ space.values[:, :2] ** 2, 1.0)
+
+
+def test_evidence_grows_when_nodes_come_to_lie_where_the_images_are():
+    rng = np.random.default_rng(4)
+    gram, inner = compressed(rng.choice([-2.0, 2.0], (300, 1)), 20.0, rng)
+    flat = np.full(2, 0.5)
+    at = [evidence(log_likelihoods(gram, inner, np.array([[1.0, -x], [1.0, x]])), flat) for x in (0.0, 1.0, 2.0)]
+    assert at[0] < at[1] < at[2]
+
+
+def test_the_local_filter_keeps_what_halves_share_and_drops_what_they_do_not():
+    rng = np.random.default_rng(5)
+    axis = np.arange(32) - 16
+    r = np.sqrt(axis[:, None, None] ** 2 + axis[None, :, None] ** 2 + axis[None, None, :] ** 2)
+    signal = (np.exp(-((r / 6) ** 2)) * (1 + np.cos(0.9 * axis))).astype(np.float32)
+    halves = [signal + 0.3 * rng.standard_normal(signal.shape).astype(np.float32) for _ in range(2)]
+    filtered, plain = local_wiener(*halves), (halves[0] + halves[1]) / 2
+    error, plain_error = ((filtered - signal) ** 2).mean(), ((plain - signal) ** 2).mean()
+    assert error < 0.25 * plain_error
+    far = r > 14
+    assert (filtered[far] ** 2).mean() < 0.1 * (plain[far] ** 2).mean()
+    np.testing.assert_allclose(local_wiener(signal, signal), signal, atol=0.02 * signal.max())

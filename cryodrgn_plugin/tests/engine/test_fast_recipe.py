@@ -1,0 +1,106 @@
+"""The fast recipe end to end on a small planted motion: coordinate, maps, half-maps, restarts, streaming, bad input."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from cryodrgn_plugin.engine.analysis.truth import Truth, map_quality
+from cryodrgn_plugin.engine.config import RunConfig, recipe_config
+from cryodrgn_plugin.engine.errors import DataError
+from cryodrgn_plugin.engine.reconstruction.fsc import fsc, fsc_area
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.simulate import tiny_set
+from cryodrgn_plugin.engine.training.recipes import fit
+from cryodrgn_plugin.engine.training.restore import load_decoder
+
+SETTINGS = {"z_dim": 3, "closed_form.n_components": 3, "closed_form.iterations": 8, "closed_form.nodes": 20}
+
+
+@pytest.fixture(scope="module")
+def particles(tmp_path_factory):
+    return tiny_set(tmp_path_factory.mktemp("hinge"), n=600, box=32, seed=4)
+
+
+def config_for(particles, **overrides) -> RunConfig:
+    return recipe_config("fast", {**SETTINGS, "particles": str(particles), **overrides})
+
+
+def train(path, config: RunConfig) -> Run:
+    run = Run.create(path, config)
+    with run.working("train"):
+        fit(run, config)
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(particles, tmp_path_factory) -> Run:
+    return train(tmp_path_factory.mktemp("fast") / "run", config_for(particles))
+
+
+def test_the_coordinate_follows_the_planted_angle(trained, particles):
+    truth = Truth.open(particles.parent)
+    assert abs(spearmanr(trained.latents().coordinate, truth.coordinate).correlation) > 0.95
+
+
+def test_decoded_maps_beat_the_mean_map(trained, particles):
+    truth, latents, decoder = Truth.open(particles.parent), trained.latents(), load_decoder(trained)
+    sample = np.arange(0, 600, 30)
+    decoded = np.stack([decoder.volume(latents.z[i]) for i in sample])
+    mean = np.broadcast_to(decoder.volume(latents.z.mean(0)), decoded.shape)
+    found, still = map_quality(decoded, truth, sample), map_quality(mean, truth, sample)
+    assert found.box > still.box + 0.01 and found.moving > still.moving + 0.02
+
+
+def test_half_maps_agree_with_the_truth_as_far_as_with_each_other(trained, particles):
+    """With independent noise, correlation c between halves means √(2c/(1 + c)) between their mean and the truth."""
+    truth, decoder = Truth.open(particles.parent), load_decoder(trained)
+    latents = trained.latents()
+    i = int(np.argsort(latents.coordinate)[300])
+    a, b = decoder.half_volumes(latents.z[i])
+    predicted = np.sqrt(2 * np.clip(fsc(a, b), 0, 1) / (1 + np.clip(fsc(a, b), 0, 1)))
+    actual = fsc((a + b) / 2, truth.maps[truth.state[i]])
+    assert abs(fsc_area(predicted, 14) - fsc_area(actual, 14)) < 0.12
+
+
+def test_the_same_seed_gives_the_same_result_also_when_streaming(trained, particles, tmp_path):
+    streamed = train(tmp_path / "run", config_for(particles, **{"data.cache_mb": 0}))
+    np.testing.assert_array_equal(streamed.latents().z, trained.latents().z)
+    np.testing.assert_array_equal(streamed.latents().coordinate, trained.latents().coordinate)
+
+
+def outcome(run: Run) -> tuple[list, np.ndarray]:
+    return [{**row, "seconds": 0} for row in run.metrics()], run.latents().z
+
+
+def test_a_killed_run_resumes_bit_for_bit(trained, particles, tmp_path):
+    command = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", "train", str(particles), "--out", str(tmp_path / "run")]
+    command += ["--recipe", "fast", *(word for name, value in SETTINGS.items() for word in (f"--{name}", str(value)))]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    checkpoint = tmp_path / "run" / "checkpoints" / "epoch_003.pt"
+    deadline = time.time() + 120
+    while not checkpoint.exists() and process.poll() is None and time.time() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    assert subprocess.run([*command, "--resume"], stdout=subprocess.DEVNULL, timeout=300).returncode == 0
+    resumed, uninterrupted = outcome(Run.open(tmp_path / "run")), outcome(trained)
+    assert resumed[0] == uninterrupted[0]
+    np.testing.assert_array_equal(resumed[1], uninterrupted[1])
+
+
+def test_a_finished_run_says_how_visible_each_harmonic_is(trained):
+    info = json.loads(trained.info_file.read_text())
+    visibility = info["notes"]["visibility"]
+    assert len(visibility) == 3 and 0.5 < visibility[0] <= 1
+
+
+def test_too_few_particles_are_named(tmp_path):
+    few = tiny_set(tmp_path / "few", n=6, box=32, seed=1)
+    with pytest.raises(DataError, match="6 particles are too few for 3 directions"):
+        fit(Run.create(tmp_path / "run", config_for(few)), config_for(few))
