@@ -154,9 +154,7 @@ class ClosedFormConfig:
     first_radius: int = 8
     """Fourier shell at which the march starts. Weak differences settle better when it starts low."""
     nodes: int = 40
-    """Nodes of the curve that is fitted through the latent space; the reported coordinate is the position along it."""
-    finish: bool = True
-    """Solve the maps again in closed form at the final latents, with half-maps; off keeps the EM maps."""
+    """Nodes that map out the latent space, whatever its shape. Raise it when many separate states are expected."""
 
     def __post_init__(self) -> None:
         _require(self.n_components >= 1, f"closed_form.n_components is {self.n_components}; it must be at least 1.")

@@ -42,8 +42,7 @@ CLOSED_FORM = (
     FormSetting("nComponents", "closed_form.n_components", "Directions of motion", recipes=CLOSED),
     FormSetting("iterations", "closed_form.iterations", "EM iterations", recipes=CLOSED, expert=True),
     FormSetting("firstRadius", "closed_form.first_radius", "First Fourier shell", recipes=CLOSED, expert=True),
-    FormSetting("nodes", "closed_form.nodes", "Nodes of the curve", recipes=CLOSED, expert=True),
-    FormSetting("finish", "closed_form.finish", "Closed-form finish", recipes=CLOSED, expert=True),
+    FormSetting("nodes", "closed_form.nodes", "Nodes of the latent space", recipes=CLOSED, expert=True),
 )
 TRAINING = (
     FormSetting("epochs", "training.epochs", "Epochs", recipes=BY_EPOCHS),

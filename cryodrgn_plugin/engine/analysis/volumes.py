@@ -122,7 +122,7 @@ def moving_region(decoder: TrainedDecoder, z: np.ndarray) -> np.ndarray | None:
 
 def _write_halves(file: Path, halves: tuple[np.ndarray, np.ndarray] | None, pixel_size_ang: float) -> None:
     if halves is None:
-        raise DataError("This run has no half-maps: they come with the closed-form finish (closed_form.finish = yes).")
+        raise DataError("This run has no half-maps: they come with the fast recipe.")
     for number, half in enumerate(halves, start=1):
         write_map(file.with_name(f"{file.stem}_half{number}.mrc"), np.asarray(half, np.float32), pixel_size_ang)
 

@@ -1,4 +1,4 @@
-"""The fast recipe's parts against planted truth and brute force: posteriors, frames, priors, nodes, harmonics, filters."""
+"""The fast recipe against planted truth and brute force: posteriors, frames, priors, nodes, harmonics, filters."""
 
 import numpy as np
 import pytest

@@ -79,7 +79,15 @@ def outcome(run: Run) -> tuple[list, np.ndarray]:
 
 
 def test_a_killed_run_resumes_bit_for_bit(trained, particles, tmp_path):
-    command = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", "train", str(particles), "--out", str(tmp_path / "run")]
+    command = [
+        sys.executable,
+        "-m",
+        "cryodrgn_plugin.engine.cli",
+        "train",
+        str(particles),
+        "--out",
+        str(tmp_path / "run"),
+    ]
     command += ["--recipe", "fast", *(word for name, value in SETTINGS.items() for word in (f"--{name}", str(value)))]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     checkpoint = tmp_path / "run" / "checkpoints" / "epoch_003.pt"
