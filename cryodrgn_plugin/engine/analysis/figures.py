@@ -14,7 +14,7 @@ from .plots import Scatter, latent_figure, population_figure, training_figure
 from .summary import summary_figure
 
 if TYPE_CHECKING:
-    from .report import LatentView, MadeSeries
+    from .views import LatentView, MadeSeries
 
 
 def draw_all(

@@ -7,7 +7,6 @@ docs/run_folder.md describes its files and the schema of analysis.json.
 import dataclasses
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +15,16 @@ import numpy as np
 from ..io.mrc import write_map
 from ..io.writing import replacing, write_text
 from ..run import Latents, Run
-from .clusters import Clusters, kmeans
-from .embed import MIN_DIST, Pca, UmapEmbedding, principal_components, umap_embedding
+from .clusters import kmeans
+from .embed import MIN_DIST, principal_components, umap_embedding
 from .lists import particle_list, write_lists
 from .options import AnalysisOptions
 from .series import Series, cluster_series, component_series, consensus_series, curve_series
-from .volumes import HalfAgreement, MadeMap, TrainedDecoder, make_maps, moving_region
+from .views import LatentView, MadeSeries
+from .volumes import HalfAgreement, TrainedDecoder, make_maps, moving_region
 
 SCHEMA = 1
 MOVING_MASK = "volumes/moving_mask.mrc"
-
-
-@dataclass(frozen=True)
-class LatentView:
-    """What is known of the latents before any map is made."""
-
-    latents: Latents
-    pca: Pca
-    umap: UmapEmbedding | None
-    clusters: Clusters
-
-
-@dataclass(frozen=True)
-class MadeSeries:
-    """A series and its maps."""
-
-    series: Series
-    maps: list[MadeMap]
-    level: float
-    """One density at which to draw all of them: the median of their own."""
 
 
 def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDecoder | None = None) -> Path:
