@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,7 @@ from ..run import Run
 from .map_plots import fsc_figure, montage_figure
 from .plots import Scatter, latent_figure, population_figure, training_figure
 from .summary import summary_figure
-
-if TYPE_CHECKING:
-    from .views import LatentView, MadeSeries
+from .views import LatentView, MadeSeries
 
 
 def draw_all(

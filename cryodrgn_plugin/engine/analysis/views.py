@@ -1,4 +1,4 @@
-"""What an analysis hands from step to step: the latents as they were looked at, and the series of maps that were made."""
+"""What an analysis hands from step to step: the latents as looked at, and the series of maps that were made."""
 
 from dataclasses import dataclass
 
