@@ -53,12 +53,14 @@ class _FusedSlice(torch.autograd.Function):
             arrays = _arrays(amplitudes, rotations, freqs)
             cpu.scatter_weighted(values, *arrays, *kernel_geometry(sphere), by_coefs, numba.get_num_threads())
             by_coefs = torch.from_numpy(sphere.symmetrize(by_coefs, total=True))
-        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            by_amplitudes = np.empty(tuple(amplitudes.shape), dtype=np.float32)
-            by_rotations = np.empty(tuple(rotations.shape), dtype=np.float32)
+        if ctx.needs_input_grad[1]:
+            by_amplitudes = torch.empty(amplitudes.shape)
+            arrays = _arrays(coefs, rotations, freqs)
+            cpu.amplitude_gradients(values, *arrays, *kernel_geometry(sphere), by_amplitudes.numpy())
+        if ctx.needs_input_grad[2]:
+            by_rotations = torch.empty(rotations.shape)
             arrays = _arrays(coefs, amplitudes, rotations, freqs)
-            cpu.gather_gradients(values, *arrays, *kernel_geometry(sphere), by_amplitudes, by_rotations)
-            by_amplitudes, by_rotations = torch.from_numpy(by_amplitudes), torch.from_numpy(by_rotations)
+            cpu.rotation_gradients(values, *arrays, *kernel_geometry(sphere), by_rotations.numpy())
         return by_coefs, by_amplitudes, by_rotations, None, None
 
 

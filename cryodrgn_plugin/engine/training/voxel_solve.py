@@ -66,8 +66,8 @@ def accumulate(
         for part in range(n_sets):
             rows = np.flatnonzero(half[batch.index] == part)
             geometry = (batch.rotations[rows], freqs, *kernel_geometry(sphere))
-            cpu.scatter_moments(batch.weights[rows], second[rows], *geometry, lhs[part], threads)
-            cpu.scatter_weighted(batch.targets[rows], first[rows], *geometry, rhs[part], threads)
+            data = (batch.weights[rows], second[rows], batch.targets[rows], first[rows])
+            cpu.scatter_equations(*data, *geometry, lhs[part], rhs[part], threads)
     return [
         NormalEquations(sphere.symmetrize_real(a), sphere.symmetrize(b, total=True))
         for a, b in zip(lhs, rhs, strict=True)

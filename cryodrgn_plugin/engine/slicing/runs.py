@@ -1,0 +1,166 @@
+"""Vector operations on short runs of float32, for use inside numba kernels.
+
+A voxel holds a run of a few dozen numbers, and the kernels spend their time adding and weighting such runs. The
+compiler's own vectorisation is made for long loops: on runs of 9 to 45 numbers it mostly executes its remainder loop,
+one number at a time. These operations take a run in blocks of 16, then 8, 4, 2 and 1 numbers, as LLVM vectors that any
+processor's instructions are found for. None checks bounds. Arrays must be contiguous.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+BLOCKS = (16, 8, 4, 2, 1)
+CORNERS = 8
+CACHE_LINE = 16
+"""Floats per cache line."""
+
+_FLAGS = ("contract", "reassoc", "nsz", "arcp")  # not "nnan": a NaN image must stay visible
+_FLOAT, _INT, _INT32 = ir.FloatType(), ir.IntType(64), ir.IntType(32)
+
+
+@intrinsic
+def blend(typingctx, source, starts, weights, target, count):
+    """target[k] = Σ_i weights[i] · source[starts[i] + k], i < 8, k < count."""
+
+    def codegen(context, builder, signature, args):
+        runs, starts, weights, target = _data(context, builder, signature, args[:4])
+        corners = list(zip(_eight(builder, starts), _eight(builder, weights), strict=True))
+
+        def block(k, lanes):
+            total = ir.Constant(ir.VectorType(_FLOAT, lanes), [0.0] * lanes)
+            for start, weight in corners:
+                term = _load(builder, runs, builder.add(start, k), lanes)
+                total = _fused(builder, total, _splat(builder, weight, lanes), term)
+            _store(builder, total, target, k, lanes)
+
+        _over_run(builder, args[4], block)
+        return context.get_dummy_value()
+
+    return types.void(source, starts, weights, target, types.intp), codegen
+
+
+@intrinsic
+def spread(typingctx, target, starts, weights, source, count):
+    """target[starts[i] + k] += weights[i] · source[k], i < 8, k < count: the adjoint of `blend`."""
+
+    def codegen(context, builder, signature, args):
+        runs, starts, weights, source = _data(context, builder, signature, args[:4])
+        corners = list(zip(_eight(builder, starts), _eight(builder, weights), strict=True))
+
+        def block(k, lanes):
+            values = _load(builder, source, k, lanes)
+            for start, weight in corners:
+                at = builder.add(start, k)
+                total = _fused(builder, _load(builder, runs, at, lanes), _splat(builder, weight, lanes), values)
+                _store(builder, total, runs, at, lanes)
+
+        _over_run(builder, args[4], block)
+        return context.get_dummy_value()
+
+    return types.void(target, starts, weights, source, types.intp), codegen
+
+
+@intrinsic
+def scale(typingctx, factor, source, target, count):
+    """target[k] = factor · source[k], k < count."""
+
+    def codegen(context, builder, signature, args):
+        source, target = _data(context, builder, signature, args, first=1, last=3)
+
+        def block(k, lanes):
+            product = builder.fmul(_splat(builder, args[0], lanes), _load(builder, source, k, lanes), flags=_FLAGS)
+            _store(builder, product, target, k, lanes)
+
+        _over_run(builder, args[3], block)
+        return context.get_dummy_value()
+
+    return types.void(types.float32, source, target, types.intp), codegen
+
+
+@intrinsic
+def add_scaled(typingctx, factor, source, target, count):
+    """target[k] += factor · source[k], k < count."""
+
+    def codegen(context, builder, signature, args):
+        source, target = _data(context, builder, signature, args, first=1, last=3)
+
+        def block(k, lanes):
+            old, new = _load(builder, target, k, lanes), _load(builder, source, k, lanes)
+            _store(builder, _fused(builder, old, _splat(builder, args[0], lanes), new), target, k, lanes)
+
+        _over_run(builder, args[3], block)
+        return context.get_dummy_value()
+
+    return types.void(types.float32, source, target, types.intp), codegen
+
+
+@intrinsic
+def prefetch(typingctx, array, start, count):
+    """Ask for array[start : start + count] to be brought into the cache."""
+
+    def codegen(context, builder, signature, args):
+        (data,) = _data(context, builder, signature, args[:1])
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, _INT32, _INT32, _INT32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+
+        def line(index):
+            address = builder.bitcast(builder.gep(data, [index]), cgutils.voidptr_t)
+            builder.call(function, [address, _INT32(0), _INT32(3), _INT32(1)])
+
+        last = builder.add(args[1], builder.sub(args[2], _INT(1)))
+        with cgutils.for_range_slice(builder, args[1], last, _INT(CACHE_LINE), inc=True) as (index, _):
+            line(index)
+        line(last)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp), codegen
+
+
+def _data(context, builder, signature, args, first=0, last=None):
+    """Data pointers of the array arguments `first` to `last`."""
+    pairs = list(zip(signature.args, args, strict=False))[first:last]
+    return [context.make_array(kind)(context, builder, value).data for kind, value in pairs]
+
+
+def _eight(builder, data):
+    return [builder.load(builder.gep(data, [_INT(i)])) for i in range(CORNERS)]
+
+
+def _over_run(builder, count, block):
+    """Emit `block(k, lanes)` so that the blocks together cover 0 ≤ k < count."""
+    widest = BLOCKS[0]
+    k = builder.and_(count, _INT(-widest))
+    with cgutils.for_range_slice(builder, _INT(0), k, _INT(widest), inc=True) as (index, _):
+        block(index, widest)
+    for lanes in BLOCKS[1:]:
+        left = builder.and_(count, _INT(lanes))
+        with builder.if_then(builder.icmp_unsigned("!=", left, _INT(0))):
+            block(k, lanes)
+        k = builder.add(k, left)
+
+
+def _splat(builder, value, lanes):
+    vector = ir.VectorType(_FLOAT, lanes)
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, _INT32(0))
+    zeros = ir.Constant(ir.VectorType(_INT32, lanes), [0] * lanes)
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+
+def _fused(builder, total, weight, term):
+    return builder.fadd(total, builder.fmul(weight, term, flags=_FLAGS), flags=_FLAGS)
+
+
+def _load(builder, data, index, lanes):
+    loaded = builder.load(_vector_at(builder, data, index, lanes))
+    loaded.align = 4
+    return loaded
+
+
+def _store(builder, values, data, index, lanes):
+    builder.store(values, _vector_at(builder, data, index, lanes), align=4)
+
+
+def _vector_at(builder, data, index, lanes):
+    return builder.bitcast(builder.gep(data, [index]), ir.VectorType(_FLOAT, lanes).as_pointer())
