@@ -2,7 +2,7 @@
 
 On the CPU the numba kernels serve float32; every other case (float64, GPU) takes the torch reference, which is also
 where a GPU kernel belongs. Gradients of the coefficients are Hermitian-summed on the plane kx = 0, so that an optimiser
-step keeps the stored plane Hermitian.
+step keeps the stored plane Hermitian: a pair is one variable there, and has its derivative; so has the origin.
 """
 
 import numba
@@ -52,7 +52,8 @@ class _FusedSlice(torch.autograd.Function):
             by_coefs = np.zeros(tuple(coefs.shape), dtype=np.float32)
             arrays = _arrays(amplitudes, rotations, freqs)
             cpu.scatter_weighted(values, *arrays, *kernel_geometry(sphere), by_coefs, numba.get_num_threads())
-            by_coefs = torch.from_numpy(sphere.symmetrize(by_coefs, total=True))
+            sphere.symmetrize(by_coefs, total=True)[sphere.origin] /= 2
+            by_coefs = torch.from_numpy(by_coefs)
         if ctx.needs_input_grad[1]:
             by_amplitudes = torch.empty(amplitudes.shape)
             arrays = _arrays(coefs, rotations, freqs)
@@ -78,6 +79,7 @@ class _Hermitian(torch.autograd.Function):
         conjugate = torch.tensor([1.0, -1.0], dtype=grad.dtype, device=grad.device)[:, None]
         summed = grad.clone()
         summed[own] = grad[own] + grad[partner] * conjugate
+        summed[ctx.sphere.origin] /= 2
         return summed, None
 
 

@@ -108,6 +108,11 @@ class HalfSphere:
         k = self.indices[own]
         return own, self.row_start[self.half_width - k[:, 2], self.half_width - k[:, 1]].astype(np.int64)
 
+    @property
+    def origin(self) -> int:
+        """Storage index of the voxel k = 0, the only one that is its own partner."""
+        return int(self.row_start[self.half_width, self.half_width])
+
     def symmetrize(self, coefs: np.ndarray, total: bool = False) -> np.ndarray:
         """Make the plane kx = 0 Hermitian in place: the mean of each pair, or its sum (for what was accumulated).
 

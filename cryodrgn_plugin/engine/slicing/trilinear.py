@@ -1,4 +1,7 @@
-"""Where a coefficient of a rotated slice lies on the half-sphere's grid (numba, inlined into the kernels)."""
+"""Where a coefficient of a rotated slice lies on the half-sphere's grid (numba, inlined into the kernels).
+
+Numba's cache follows the file of a kernel, not this one: after a change here, touch gather.py and scatter.py.
+"""
 
 import math
 
