@@ -12,9 +12,6 @@ RUN_FOLDER = "run"
 PYTHON_VARIABLE = "CRYODRGN_PLUGIN_PYTHON"
 """Scipion variable: the python that runs the engine; empty means the host's own."""
 
-RECIPES = ("fast", "paper", "cryodrgn", "homogeneous")
-"""Recipes offered by the form, in its order."""
-
 # Attributes of a FlexInfo made by the training protocol.
 FLEX_RUN = "runFolder"
 FLEX_RECIPE = "recipe"

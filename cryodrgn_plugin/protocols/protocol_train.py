@@ -10,15 +10,14 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..constants import PROGRAM_NAME, RECIPES
+from ..constants import PROGRAM_NAME
 from ..engine import config
 from ..engine.errors import EngineError
 from ..engine.run import Run
 from . import outputs
 from .protocol_base import EngineFailed, ProtHetBase, addGroup
-from .settings import FormSetting, as_arguments, chosen, typed
+from .settings import RECIPES, FormSetting, as_arguments, chosen, typed
 
-FAST, PAPER, CRYODRGN, HOMOGENEOUS = range(len(RECIPES))
 FEW_PARTICLES = 1000
 MAX_BLOCKS = 5
 HALVES = ("run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc")
@@ -92,7 +91,8 @@ class ProtHetTrain(ProtHetBase):
             help="Particles with orientations (from a 3D refinement) and CTF. Results are matched to them by their id.",
         )  # fmt: skip
         form.addParam(
-            "recipe", params.EnumParam, choices=list(RECIPES), default=FAST, display=params.EnumParam.DISPLAY_HLIST,
+            "recipe", params.EnumParam, choices=list(RECIPES), default=RECIPES.index("fast"),
+            display=params.EnumParam.DISPLAY_HLIST,
             label="Recipe", help=config.setting("recipe")[2],
         )  # fmt: skip
         LATENT.add_to(form)

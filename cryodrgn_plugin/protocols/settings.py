@@ -11,9 +11,11 @@ from typing import Any, get_type_hints
 
 from pyworkflow.protocol import params
 
-from ..constants import RECIPES
 from ..engine import config
 from ..engine.errors import ConfigError
+
+RECIPES = tuple(config.RECIPES)
+"""Names of the recipes in the order of the form; Scipion stores the place, so new ones go to the end."""
 
 RECIPE_CHOICE = "recipe's choice"
 
