@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..config import ClosedFormConfig
-from .linear_model import LinearModel, compress, fit_volumes, soft_ball, sphere_at
+from .linear_model import LinearModel, compress, fit_volumes, mean_model, soft_ball, sphere_at
 from .voxel_solve import accumulate
 from .whitened import WhitenedImages
 
@@ -75,8 +75,7 @@ def normalizing(model: LinearModel, amplitudes: Amplitudes) -> tuple[np.ndarray,
 
 def normalized(models: list[LinearModel], amplitudes: Amplitudes) -> tuple[list[LinearModel], Amplitudes]:
     """The same volumes and amplitudes in the normalizing frame of the models' mean."""
-    mean = LinearModel(models[0].sphere, sum(m.coefs for m in models) / len(models))
-    matrix, centre, back = normalizing(mean, amplitudes)
+    matrix, centre, back = normalizing(mean_model(models), amplitudes)
     moved = Amplitudes((amplitudes.mean - centre) @ back.T, back @ amplitudes.covariance @ back.T, amplitudes.evidence)
     return [m.mixed(matrix) for m in models], moved
 

@@ -9,7 +9,8 @@
 
 The equations are 7 to 9 of docs/conventions.md.
 
-z is the posterior mean of the harmonics, the slowest first; the coordinate is the position along the slowest.
+z is the posterior mean of the harmonics, the slowest first; the coordinate is the position along the longest way
+through the nodes' maps.
 Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
 """
 
@@ -30,8 +31,16 @@ from ..reconstruction.adaptive import local_wiener
 from ..run import Run
 from ..stopping import graceful_stop
 from .em import Amplitudes, iterate, pruned, reliability, schedule
-from .harmonics import Harmonics, harmonics, positions
-from .linear_model import LinearModel, compress, fit_volumes, soft_ball, sphere_at
+from .harmonics import along_the_motion, harmonics, positions
+from .linear_model import (
+    LinearModel,
+    compress,
+    fit_volumes,
+    map_distances,
+    mean_model,
+    soft_ball,
+    sphere_at,
+)
 from .model_file import save_model
 from .nodes import Responsibilities, evidence, fit_nodes, log_likelihoods, responsibilities
 from .voxel_solve import accumulate
@@ -41,6 +50,8 @@ LEAST_RELIABLE = 0.02
 """Directions whose amplitudes the images determine less than this are dropped once half-sets check each other."""
 NODE_ROUNDS = 40
 POPULATION_ROUNDS = 30
+BLUR_RADIUS = 3.0
+"""Nodes are compared on maps blurred to this Fourier shell, where moving further always means differing more."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,8 @@ class State:
     half: np.ndarray
     amplitudes: Amplitudes | None
     found: Responsibilities | None
+    apart: np.ndarray | None
+    """(M, M) distances between the blurred maps at the nodes."""
 
 
 class ClosedForm:
@@ -75,7 +88,7 @@ class ClosedForm:
         rng = np.random.default_rng(self.config.seed)
         n, k = self.dataset.n, self.config.closed_form.n_components
         amplitudes = Amplitudes(rng.standard_normal((n, k)), np.zeros((n, k, k)))
-        return State(0, 0.0, (rng.permutation(n) % 2).astype(np.int8), amplitudes, None)
+        return State(0, 0.0, (rng.permutation(n) % 2).astype(np.int8), amplitudes, None, None)
 
     def advance(self, state: State) -> tuple[State, dict[str, float]]:
         """The next step, and figures for metrics.csv."""
@@ -87,8 +100,10 @@ class ClosedForm:
         scores = log_likelihoods(gram, inner, features)
         found = responsibilities(scores, state.found.population, POPULATION_ROUNDS)
         self._models, self._shown = models, features
-        figures = {"radius": radius, "directions": self._visible(found), "loss": -evidence(scores, found.population)}
-        return replace(state, found=found), figures
+        apart = map_distances(mean_model(models), features, BLUR_RADIUS)
+        visible = float(harmonics(found, self.config.z_dim).visibility.sum())
+        figures = {"radius": radius, "directions": visible, "loss": -evidence(scores, found.population)}
+        return replace(state, found=found, apart=apart), figures
 
     def _find_directions(self, state: State) -> tuple[State, dict[str, float]]:
         radius, crossed = self.bands[state.done]
@@ -97,23 +112,27 @@ class ClosedForm:
         models, amplitudes = iterate(self.images, self.dataset.box, padding, radius, state.amplitudes, half)
         figures = {"radius": radius, "directions": float(reliability(amplitudes).sum()), "loss": -amplitudes.evidence}
         if state.done + 1 == len(self.bands):
-            return replace(state, found=self._place_nodes(models, amplitudes, state.half), amplitudes=None), figures
+            found, apart = self._place_nodes(models, amplitudes, state.half)
+            return replace(state, found=found, apart=apart, amplitudes=None), figures
         if crossed:
             amplitudes = pruned(amplitudes, LEAST_RELIABLE)
         return replace(state, amplitudes=amplitudes), figures
 
-    def _place_nodes(self, models: list[LinearModel], amplitudes: Amplitudes, half: np.ndarray) -> Responsibilities:
+    def _place_nodes(self, models: list[LinearModel], amplitudes: Amplitudes, half: np.ndarray):
+        """Responsibilities of nodes in the reliable directions, and the distances between their maps."""
         keep = np.flatnonzero(reliability(amplitudes) >= LEAST_RELIABLE)
         keep = keep if len(keep) else np.array([0])
         channels = np.concatenate([[0], keep + 1])
         models = [LinearModel(m.sphere, np.ascontiguousarray(m.coefs[:, :, channels])) for m in models]
         gram, inner = self._compressed(models, half)
         wanted = min(self.config.closed_form.nodes, self.dataset.n // 4)
-        return fit_nodes(gram, inner, amplitudes.mean[:, keep], max(wanted, 2), NODE_ROUNDS, self.config.seed)
+        start = amplitudes.mean[:, keep]
+        found, nodes = fit_nodes(gram, inner, start, max(wanted, 2), NODE_ROUNDS, self.config.seed)
+        return found, map_distances(mean_model(models), nodes, BLUR_RADIUS)
 
     def _solve_maps(self, state: State, radius: int) -> tuple[list[LinearModel], np.ndarray]:
         """Half-set models with one channel per harmonic, and the harmonics at the nodes (M, Q + 1)."""
-        features = self._harmonics(state.found).features
+        features = harmonics(state.found, self.config.z_dim).features
         shares = state.found.shares
 
         def moments(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -128,20 +147,14 @@ class ClosedForm:
     def _compressed(self, models: list[LinearModel], half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return compress(models, self.images, self.images.lattice.count(models[0].sphere.radius), half)
 
-    def _visible(self, found: Responsibilities) -> float:
-        """How many harmonics the noise lets be seen, each counted by its visibility."""
-        return float(self._harmonics(found).visibility.sum())
-
-    def _harmonics(self, found: Responsibilities) -> Harmonics:
-        return harmonics(found, self.config.z_dim)
-
     def finish(self, state: State) -> None:
         """Latents, coordinate, decoder and half-set decoders into the run folder."""
         models, features = self._models, self._shown
-        coordinate, uncertainty = positions(state.found, features[:, 1])
+        along = along_the_motion(state.apart, state.found.population)
+        coordinate, uncertainty = positions(state.found, along)
         z = state.found.shares @ features[:, 1:]
         self.run.save_latents(z, coordinate=coordinate, uncertainty=uncertainty, rows=self.dataset.rows)
-        visibility = self._harmonics(state.found).visibility
+        visibility = harmonics(state.found, self.config.z_dim).visibility
         self.run.note(
             visibility=[round(float(v), 4) for v in visibility], loader_wait_seconds=round(self.images.wait_seconds, 3)
         )
@@ -190,7 +203,8 @@ def _save(run: Run, state: State) -> None:
     if state.amplitudes is not None:
         content |= {name: torch.from_numpy(getattr(state.amplitudes, name)) for name in ("mean", "covariance")}
     if state.found is not None:
-        content |= {name: torch.from_numpy(getattr(state.found, name)) for name in ("shares", "population")}
+        content |= {name: torch.from_numpy(getattr(state.found, name)) for name in ("log_shares", "population")}
+        content["apart"] = torch.from_numpy(state.apart)
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     with atomic_path(run.checkpoint_file(state.done)) as temporary:
         torch.save(content, temporary)
@@ -206,8 +220,8 @@ def _load(run: Run) -> State | None:
         content = torch.load(path, weights_only=True)
         arrays = {name: value.numpy() for name, value in content.items() if isinstance(value, torch.Tensor)}
         amplitudes = Amplitudes(arrays["mean"], arrays["covariance"]) if "mean" in arrays else None
-        found = Responsibilities(arrays["shares"], arrays["population"]) if "shares" in arrays else None
-        state = State(content["done"], content["seconds"], arrays["half"], amplitudes, found)
+        found = Responsibilities(arrays["log_shares"], arrays["population"]) if "log_shares" in arrays else None
+        state = State(content["done"], content["seconds"], arrays["half"], amplitudes, found, arrays.get("apart"))
     except (OSError, RuntimeError, KeyError, EOFError) as error:
         raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error
     run.log(f"Resuming after step {state.done}.")

@@ -10,8 +10,12 @@ non-linear in the motion, and nothing needs to be known of the topology beforeha
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse.csgraph import minimum_spanning_tree
 
 from .nodes import Responsibilities
+
+REACH = 2.0
+"""Nats by which nodes across the widest gap are less neighbours than nodes in one place, when they are ordered."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +44,35 @@ def harmonics(found: Responsibilities, count: int) -> Harmonics:
     return Harmonics(np.pad(values, ((0, 0), (0, absent))), np.pad(visibility[slowest], (0, absent)))
 
 
-def positions(found: Responsibilities, slowest: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each image lies along the slowest function: the share of the population before it.
+def along_the_motion(apart: np.ndarray, population: np.ndarray) -> np.ndarray:
+    """(M,) a number for each node that grows along the longest way through the nodes' maps.
+
+    Confusion cannot order states that no image confuses, and through a CTF what has moved by more than its own width
+    is merely different. Distances between blurred maps keep growing, so the slowest function on them is taken instead.
 
     Parameters
     ----------
-    slowest : (M,) the first harmonic at the nodes.
+    apart : (M, M) distances between the blurred maps at the nodes.
+    population : (M,) share of the images at each node.
+    """
+    widest_gap = minimum_spanning_tree(apart).data.max(initial=np.finfo(float).tiny)
+    near = np.exp(-REACH * (apart / widest_gap) ** 2) * np.sqrt(population[:, None] * population[None, :])
+    mass = near.sum(1)
+    return np.linalg.eigh(near / np.sqrt(mass[:, None] * mass[None, :]))[1][:, -2] / np.sqrt(mass)
+
+
+def positions(found: Responsibilities, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each image lies along the motion: the share of the population before it.
+
+    Parameters
+    ----------
+    along : (M,) what `along_the_motion` gives.
 
     Returns
     -------
     (N,) posterior mean in [0, 1] and (N,) posterior standard deviation.
     """
-    order = np.argsort(slowest, kind="stable")
+    order = np.argsort(along, kind="stable")
     place = np.empty(len(order))
     place[order] = np.cumsum(found.population[order]) - found.population[order] / 2
     mean = found.shares @ place

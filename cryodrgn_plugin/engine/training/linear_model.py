@@ -26,11 +26,28 @@ class LinearModel:
         """The model whose channel c is Σ_d V_d matrix[d, c]."""
         return LinearModel(self.sphere, np.ascontiguousarray(self.coefs @ matrix.astype(np.float32)))
 
-    def gram(self) -> np.ndarray:
-        """(C, C) float64. Inner products of the volumes, by Parseval over the half-sphere."""
+    def gram(self, blur_radius: float | None = None) -> np.ndarray:
+        """(C, C) float64. Inner products of the volumes, by Parseval over the half-sphere.
+
+        `blur_radius` (in 1/(box · pixel)) blurs the volumes first, by exp(−½ (|k|/radius)²).
+        """
         weight = self.sphere.multiplicity * (self.sphere.shells <= self.sphere.radius)
+        if blur_radius is not None:
+            weight = weight * np.exp(-((self.sphere.shells / blur_radius) ** 2))
         flat = self.coefs.reshape(len(self.coefs), 2, -1)
         return np.einsum("mpc,m,mpd->cd", flat, weight, flat, dtype=np.float64, optimize=True)
+
+
+def mean_model(models: list[LinearModel]) -> LinearModel:
+    """The average of half-set models; a single model as it is."""
+    return LinearModel(models[0].sphere, sum(model.coefs for model in models) / len(models))
+
+
+def map_distances(model: LinearModel, nodes: np.ndarray, blur_radius: float) -> np.ndarray:
+    """(M, M) root of the squared difference between the blurred volumes at amplitudes `nodes` (M, C)."""
+    products = nodes @ model.gram(blur_radius) @ nodes.T
+    power = np.diag(products)
+    return np.sqrt(np.maximum(power[:, None] + power[None, :] - 2 * products, 0))
 
 
 def sphere_at(box: int, padding: float, radius: float) -> HalfSphere:

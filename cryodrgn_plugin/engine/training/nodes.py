@@ -6,9 +6,10 @@ out.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.special import log_softmax, logsumexp
 from sklearn.cluster import KMeans
 
 RIDGE = 2.0
@@ -17,10 +18,17 @@ RIDGE = 2.0
 
 @dataclass(frozen=True)
 class Responsibilities:
-    """`shares` (N, M) float64, rows sum to 1: how far each image belongs to each node; `population` (M,)."""
+    """`log_shares` (N, M): logarithm of how far each image belongs to each node, shares of an image sum to 1;
+    `population` (M,), sums to 1.
+    """
 
-    shares: np.ndarray
+    log_shares: np.ndarray
     population: np.ndarray
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """(N, M)."""
+        return np.exp(self.log_shares)
 
 
 def log_likelihoods(gram: np.ndarray, inner: np.ndarray, nodes: np.ndarray) -> np.ndarray:
@@ -32,12 +40,9 @@ def log_likelihoods(gram: np.ndarray, inner: np.ndarray, nodes: np.ndarray) -> n
 def responsibilities(scores: np.ndarray, population: np.ndarray, rounds: int = 1) -> Responsibilities:
     """Shares of each image from scores ℓ (N, M), with the populations brought up to date `rounds` times."""
     for _ in range(rounds):
-        logits = scores + np.log(population)
-        logits -= logits.max(axis=1, keepdims=True)
-        shares = np.exp(logits)
-        shares /= shares.sum(axis=1, keepdims=True)
-        population = (shares.sum(0) + 1) / (len(shares) + len(population))
-    return Responsibilities(shares, population)
+        log_shares = log_softmax(scores + np.log(population), axis=1)
+        population = (np.exp(log_shares).sum(0) + 1) / (len(log_shares) + len(population))
+    return Responsibilities(log_shares, population)
 
 
 def evidence(scores: np.ndarray, population: np.ndarray) -> float:
@@ -47,8 +52,8 @@ def evidence(scores: np.ndarray, population: np.ndarray) -> float:
 
 def fit_nodes(
     gram: np.ndarray, inner: np.ndarray, start: np.ndarray, count: int, rounds: int, seed: int
-) -> Responsibilities:
-    """Place `count` nodes by EM.
+) -> tuple[Responsibilities, np.ndarray]:
+    """Place `count` nodes by EM; returns how far images belong to them, and where they are, (M, C).
 
     Parameters
     ----------
@@ -67,7 +72,8 @@ def fit_nodes(
         left = (found.shares.T @ flat_gram).reshape(count, *gram[0, 1:, 1:].shape) + ridge * np.eye(start.shape[1])
         right = found.shares.T @ residual + ridge * centres
         centres = np.linalg.solve(left, right[..., None])[..., 0]
-    return responsibilities(log_likelihoods(gram, inner, _with_mean(centres)), population)
+    nodes = _with_mean(centres)
+    return responsibilities(log_likelihoods(gram, inner, nodes), population), nodes
 
 
 def _with_mean(centres: np.ndarray) -> np.ndarray:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
 
 from cryodrgn_plugin.engine.config import ClosedFormConfig
 from cryodrgn_plugin.engine.reconstruction.adaptive import local_wiener
 from cryodrgn_plugin.engine.training.em import Amplitudes, normalized, posterior, pruned, reliability, schedule
-from cryodrgn_plugin.engine.training.harmonics import harmonics, positions
+from cryodrgn_plugin.engine.training.harmonics import along_the_motion, harmonics, positions
 from cryodrgn_plugin.engine.training.linear_model import LinearModel, sphere_at
 from cryodrgn_plugin.engine.training.nodes import evidence, fit_nodes, log_likelihoods, responsibilities
 from cryodrgn_plugin.engine.training.voxel_solve import NormalEquations, cross_validated_prior, empirical_prior, pack
@@ -93,15 +94,15 @@ def test_half_sets_find_the_signal_variance_and_give_noise_none():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_slowest_harmonic_follows_a_bent_curve(seed):
-    """Amplitudes on three quarters of a circle: no axis is monotonic in the position, the slowest harmonic is."""
+def test_the_coordinate_follows_a_bent_curve(seed):
+    """Amplitudes on three quarters of a circle: no axis is monotonic in the position, the coordinate is."""
     rng = np.random.default_rng(seed)
     position = rng.uniform(0, 1, 1500)
     angle = 1.5 * np.pi * position
     gram, inner = compressed(1.5 * np.stack([np.cos(angle), np.sin(angle)], 1), 80.0, rng)
     start = posterior(gram, inner).mean
-    found = fit_nodes(gram, inner, start, count=30, rounds=30, seed=seed)
-    coordinate, deviation = positions(found, harmonics(found, 4).values[:, 0])
+    found, nodes = fit_nodes(gram, inner, start, count=30, rounds=30, seed=seed)
+    coordinate, deviation = positions(found, along_the_motion(cdist(nodes, nodes), found.population))
     axes = max(abs(spearmanr(axis, position).correlation) for axis in start.T)
     followed = abs(spearmanr(coordinate, position).correlation)
     assert followed > 0.97 > axes + 0.03
@@ -115,7 +116,7 @@ def test_harmonics_tell_separate_states_apart():
     state = rng.integers(0, 3, 900)
     corners = np.array([[0.0, 2.0], [-1.7, -1.0], [1.7, -1.0]])
     gram, inner = compressed(corners[state], 60.0, rng)
-    found = fit_nodes(gram, inner, posterior(gram, inner).mean, count=12, rounds=30, seed=0)
+    found, _ = fit_nodes(gram, inner, posterior(gram, inner).mean, count=12, rounds=30, seed=0)
     space = harmonics(found, 4)
     z = found.shares @ space.values[:, :2]
     centres = np.stack([z[state == s].mean(0) for s in range(3)])
@@ -154,3 +155,13 @@ def test_the_local_filter_keeps_what_halves_share_and_drops_what_they_do_not():
     far = r > 14
     assert (filtered[far] ** 2).mean() < 0.1 * (plain[far] ** 2).mean()
     np.testing.assert_allclose(local_wiener(signal, signal), signal, atol=0.02 * signal.max())
+
+
+def test_states_that_no_image_confuses_are_ordered_by_their_distance():
+    """Three tight states on a line, hundreds of nats apart: the middle one must come out in the middle."""
+    rng = np.random.default_rng(6)
+    state = rng.integers(0, 3, 600)
+    gram, inner = compressed((np.array([-4.0, 0.0, 4.0])[state] + 0.05 * rng.standard_normal(600))[:, None], 150.0, rng)
+    found, nodes = fit_nodes(gram, inner, posterior(gram, inner).mean, count=12, rounds=30, seed=0)
+    coordinate, _ = positions(found, along_the_motion(cdist(nodes, nodes), found.population))
+    assert abs(spearmanr(coordinate, state).correlation) > 0.9
