@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from numba import njit, prange
 
-from .runs import scale, spread
+from .runs import prefetch, scale, spread
 from .trilinear import FAST, axes_of, corner_starts, corner_weights, limit_of, locate
 
 BLOCK_POINTS = 2**21
@@ -128,6 +128,8 @@ def add_weighted(points, bits, plane_start, planes, values, amplitudes, rotation
                 axes = axes_of(rotations[b], step)
                 x, y, z, fx, fy, fz, sign, _ = locate(freqs[f, 0], freqs[f, 1], axes, np.float32(0.0))
                 corner_starts(row_start, x, y, z, 2 * n_channels, starts[i])
+                for corner in range(0, 8, 2):
+                    prefetch(flat, starts[i, corner], 4 * n_channels)
                 corner_weights(fx, fy, fz, np.float32(1.0), share[i])
                 _keep_to(low, high, z + h, starts[i], share[i])
                 scale(values[b, f].real, amplitudes[b], runs[i], n_channels)
