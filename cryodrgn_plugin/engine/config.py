@@ -151,7 +151,7 @@ class ClosedFormConfig:
     more particles."""
     iterations: int = 12
     """EM iterations from random directions; they march from low to full resolution."""
-    first_radius: int = 8
+    first_radius: int = 14
     """Fourier shell at which the march starts. Weak differences settle better when it starts low."""
     nodes: int = 40
     """Nodes that map out the latent space, whatever its shape. Raise it when many separate states are expected."""
