@@ -152,7 +152,8 @@ class ClosedFormConfig:
     iterations: int = 12
     """EM iterations from random directions; they march from low to full resolution."""
     first_radius: int = 14
-    """Fourier shell at which the march starts. Weak differences settle better when it starts low."""
+    """Fourier shell at which the march starts. Lower it when noise drowns the motion, raise it when small motions are
+    missed."""
     nodes: int = 40
     """Nodes that map out the latent space, whatever its shape. Raise it when many separate states are expected."""
 
