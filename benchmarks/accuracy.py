@@ -44,6 +44,7 @@ def main() -> None:
     settings = dict(pair.split("=", 1) for pair in args.set_value)
     config = recipe_config(args.recipe, {**settings, "particles": str(args.set / "particles.star")})
     dataset = ParticleDataset.open(config.particles, config.data)
+    known = known.at_box(dataset.box)
     images = WhitenedImages(dataset, estimate_noise(dataset))
     populations = np.bincount(known.state, minlength=len(known.maps)) / len(known.state)
     assigned = oracle.assigned_states(oracle.state_log_likelihoods(images, known.maps), populations)

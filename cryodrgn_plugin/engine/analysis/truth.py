@@ -4,10 +4,11 @@ For simulated sets. Every figure has its yardstick beside it: the oracle's coord
 with the true labels, and the same map solution given the true coordinates.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import scipy.fft
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
@@ -41,6 +42,16 @@ class Truth:
             raise DataError(f"{folder} has no truth.npz; give the folder that the simulation wrote.") from None
         maps = np.stack([read_map(path)[0] for path in sorted((folder / "maps").glob("state_*.mrc"))])
         return cls(state, coordinate, maps)
+
+    def at_box(self, box: int) -> "Truth":
+        """The same truth with maps Fourier-cropped to `box`, in the grey scale of images cropped to it."""
+        full = self.maps.shape[1]
+        if box == full:
+            return self
+        keep = np.r_[0 : box // 2, full - box // 2 : full]
+        cropped = [scipy.fft.rfftn(volume)[np.ix_(keep, keep, np.arange(box // 2 + 1))] for volume in self.maps]
+        maps = [scipy.fft.irfftn(spectrum * (box / full) ** 2, s=(box,) * 3) for spectrum in cropped]
+        return replace(self, maps=np.stack(maps).astype(np.float32))
 
     def moving_mask(self) -> np.ndarray:
         """(D, D, D) float32. Soft mask of the voxels that differ most between states."""

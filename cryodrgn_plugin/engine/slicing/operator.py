@@ -51,7 +51,8 @@ class _FusedSlice(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             by_coefs = np.zeros(tuple(coefs.shape), dtype=np.float32)
             arrays = _arrays(amplitudes, rotations, freqs)
-            cpu.scatter_weighted(values, *arrays, *kernel_geometry(sphere), by_coefs, numba.get_num_threads())
+            threads = numba.get_num_threads()
+            cpu.scatter_weighted(values, *arrays, *kernel_geometry(sphere), out=by_coefs, threads=threads)
             sphere.symmetrize(by_coefs, total=True)[sphere.origin] /= 2
             by_coefs = torch.from_numpy(by_coefs)
         if ctx.needs_input_grad[1]:
