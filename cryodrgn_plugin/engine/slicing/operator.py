@@ -50,9 +50,9 @@ class _FusedSlice(torch.autograd.Function):
         by_coefs = by_amplitudes = by_rotations = None
         if ctx.needs_input_grad[0]:
             by_coefs = np.zeros(tuple(coefs.shape), dtype=np.float32)
-            arrays = _arrays(amplitudes, rotations, freqs)
             threads = numba.get_num_threads()
-            cpu.scatter_weighted(values, *arrays, *kernel_geometry(sphere), out=by_coefs, threads=threads)
+            where = (*_arrays(rotations, freqs), *kernel_geometry(sphere))
+            cpu.scatter_weighted(values, _arrays(amplitudes)[0], *where, out=by_coefs, threads=threads)
             sphere.symmetrize(by_coefs, total=True)[sphere.origin] /= 2
             by_coefs = torch.from_numpy(by_coefs)
         if ctx.needs_input_grad[1]:
