@@ -146,7 +146,7 @@ def test_maps_are_numbered_in_the_order_asked_for(tmp_path):
 
 
 def test_half_maps_of_a_decoder_without_them_are_refused(tmp_path):
-    with pytest.raises(DataError, match="has no half-maps: they come with the closed-form finish"):
+    with pytest.raises(DataError, match="has no half-maps: they come with the fast recipe"):
         write_series(BlobDecoder(halves=False), np.zeros((1, 4)), tmp_path, silent, half_maps=True)
 
 

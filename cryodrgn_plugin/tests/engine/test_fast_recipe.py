@@ -78,28 +78,26 @@ def outcome(run: Run) -> tuple[list, np.ndarray]:
     return [{**row, "seconds": 0} for row in run.metrics()], run.latents().z
 
 
-def test_a_killed_run_resumes_bit_for_bit(trained, particles, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "cryodrgn_plugin.engine.cli",
-        "train",
-        str(particles),
-        "--out",
-        str(tmp_path / "run"),
-    ]
-    command += ["--recipe", "fast", *(word for name, value in SETTINGS.items() for word in (f"--{name}", str(value)))]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    checkpoint = tmp_path / "run" / "checkpoints" / "epoch_003.pt"
-    deadline = time.time() + 120
-    while not checkpoint.exists() and process.poll() is None and time.time() < deadline:
+def command_for(particles, folder) -> list[str]:
+    settings = [word for name, value in SETTINGS.items() for word in (f"--{name}", str(value))]
+    train = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", "train", str(particles), "--out", str(folder)]
+    return [*train, "--recipe", "fast", *settings]
+
+
+def test_a_killed_run_resumes_bit_for_bit(particles, tmp_path):
+    whole, killed = (command_for(particles, tmp_path / name) for name in ("whole", "killed"))
+    uninterrupted = subprocess.Popen(whole, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(killed, stdout=subprocess.DEVNULL)
+    checkpoint = tmp_path / "killed" / "checkpoints" / "epoch_003.pt"
+    while not checkpoint.exists() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-    assert subprocess.run([*command, "--resume"], stdout=subprocess.DEVNULL, timeout=300).returncode == 0
-    resumed, uninterrupted = outcome(Run.open(tmp_path / "run")), outcome(trained)
-    assert resumed[0] == uninterrupted[0]
-    np.testing.assert_array_equal(resumed[1], uninterrupted[1])
+    assert subprocess.run([*killed, "--resume"], stdout=subprocess.DEVNULL, timeout=300).returncode == 0
+    assert uninterrupted.wait() == 0
+    (metrics, z), (metrics_again, z_again) = (outcome(Run.open(tmp_path / name)) for name in ("whole", "killed"))
+    assert metrics_again == metrics
+    np.testing.assert_array_equal(z_again, z)
 
 
 def test_a_finished_run_says_how_visible_each_harmonic_is(trained):

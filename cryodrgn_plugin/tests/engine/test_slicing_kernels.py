@@ -109,7 +109,7 @@ def test_scattering_is_the_adjoint_of_slicing(channels):
     cpu.scatter_weighted(values, amplitudes, rotations, FREQS, *GEOMETRY, back, 2)
     there = np.vdot(values.astype(np.complex128), out).real
     rounding = 1e-6 * np.linalg.norm(values) * np.linalg.norm(out)
-    assert there == pytest.approx(np.vdot(coefs.astype(np.float64), back), abs=rounding)
+    assert there == pytest.approx(np.vdot(coefs.astype(np.float64), back), abs=float(rounding))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 9])
