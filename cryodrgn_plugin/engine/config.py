@@ -208,8 +208,10 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "cryodrgn": {
         "decoder.kind": "mlp",
-        "training.batch_size": 8,
-        "training.learning_rate": 1e-4,
+        "decoder.output": "complex",
+        "training.batch_size": 16,
+        "training.learning_rate": 3e-4,
+        "training.points": 0.5,
         "training.schedule": "constant",
         "training.warmup_epochs": 0,
     },

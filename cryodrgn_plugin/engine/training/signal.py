@@ -7,8 +7,9 @@ from ..imaging.noise import NoiseModel
 
 SAMPLE = 1000
 """Images looked at."""
-LOWEST_SSNR = 0.01
-"""Signal-to-noise ratio below which a shell's signal cannot be told from errors of the noise estimate."""
+LOWEST_SSNR = 0.1
+"""Signal-to-noise ratio that is granted to every shell: a network learns a shell slowly where it is given small units.
+"""
 
 
 def signal_amplitude(dataset: ParticleDataset, noise: NoiseModel, seed: int = 0) -> np.ndarray:

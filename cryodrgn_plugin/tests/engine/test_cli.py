@@ -110,7 +110,7 @@ def test_options_reach_the_run_on_top_of_the_recipe(tmp_path, monkeypatch):
     assert main(["train", "p.star", "--out", str(tmp_path / "run"), *words]) == 0
     config = Run.open(tmp_path / "run").config
     assert (config.training.epochs, config.decoder.width, config.training.sparse) == (5, 64, True)
-    assert (config.decoder.kind, config.training.batch_size, config.particles) == ("mlp", 8, "p.star")
+    assert (config.decoder.kind, config.training.batch_size, config.particles) == ("mlp", 16, "p.star")
 
 
 @pytest.mark.parametrize(

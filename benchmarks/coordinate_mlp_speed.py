@@ -1,0 +1,247 @@
+"""Time per epoch of the coordinate network beside cryoDRGN's, on the same images, and what each had learned by then.
+
+    python benchmarks/coordinate_mlp_speed.py --peer PEER/bin/python --out benchmarks/results/coordinate_mlp_speed.json
+    python benchmarks/coordinate_mlp_speed.py --peer PEER/bin/python --width 256 --judge-epochs 10
+
+PEER is an environment of its own: python -m venv PEER; PEER/bin/pip install torch==2.13.0 cryodrgn==4.3.1 "numpy<2".
+It is run as a program; nothing of it is imported. Both sides have the same layers, width, z dimensions, batch size and
+threads and run in turn, so that a machine that is busy is busy for both. `train_vae` keeps its defaults (1024 × 3).
+Ours is timed with all Fourier points of an image and with half of them; an epoch ends with the latents (theirs) or the
+held-out loss (ours) and a checkpoint, which are left out of its time on both sides.
+
+With --judge-epochs both are trained that long and judged alike: correlation of the true coordinate with its best
+linear prediction from z, and the area under the FSC between maps at particles' z and those particles' true maps.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from hardware import hardware
+
+from cryodrgn_plugin.engine.analysis.truth import Truth, map_quality
+from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
+from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.simulate.config import SimulationConfig
+from cryodrgn_plugin.engine.simulate.tiny import tiny_set
+from cryodrgn_plugin.engine.training.restore import load_decoder
+
+BOX, PIXEL_ANG, Z_DIM, BATCH, LAYERS = 64, 1.75, 8, 16, 3
+FEATURES = 3 * BOX
+JUDGED = 24
+"""Particles whose maps are judged."""
+FINISHED = re.compile(r"Finished in (\d+):(\d+):([\d.]+)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--peer", type=Path, required=True, help="python of the environment that has cryodrgn 4.3.1")
+    parser.add_argument("--width", type=int, default=1024, help="units per hidden layer of both networks (both sides)")
+    parser.add_argument("--particles", type=int, default=300)
+    parser.add_argument("--rounds", type=int, default=3, help="times each side is timed, in turn")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--judge-epochs", type=int, default=0, help="also train this long and judge the result")
+    parser.add_argument("--judge-particles", type=int, default=1500)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    with tempfile.TemporaryDirectory() as scratch:
+        report = {"hardware": hardware(), "box": BOX, "width": args.width, "batch": BATCH, "threads": args.threads}
+        report["speed"] = speed(args, Path(scratch))
+        print(json.dumps(report["speed"], indent=1), flush=True)
+        if args.judge_epochs:
+            report["judged"] = judged(args, Path(scratch))
+    text = json.dumps(report, indent=1)
+    print(text)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text + "\n")
+
+
+# --- time ---------------------------------------------------------------------------------------------------------
+
+
+def speed(args: argparse.Namespace, scratch: Path) -> dict[str, object]:
+    """Seconds per epoch of each side, one run of one epoch per round and side, in turn; medians and their ratios."""
+    folder = make_set(scratch / "speed", args.particles)
+    prepare_peer(args.peer, folder)
+    sides = {"cryodrgn 4.3.1": lambda: peer_epoch(args, folder, scratch / "peer")}
+    for name, settings in OURS.items():
+        sides[name] = lambda settings=settings: our_epoch(args, folder, scratch / "ours", settings)
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(args.rounds):
+        for name, epoch in sides.items():
+            seconds[name].append(epoch() / args.particles * 1e3)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    first = next(iter(median.values()))
+    return {
+        "particles": args.particles,
+        "ms_per_particle": {name: [round(value, 2) for value in values] for name, values in seconds.items()},
+        "median_ms_per_particle": {name: round(value, 2) for name, value in median.items()},
+        "times_faster": {name: round(first / value, 2) for name, value in median.items()},
+        "floor": floor(args.width, args.threads, median),
+    }
+
+
+OURS = {
+    "ours": {"training.points": 1.0},
+    "ours, float32": {"training.points": 1.0, "training.precision": "float32"},
+    "ours, half of the points": {"training.points": 0.5},
+    "ours, a quarter of the points": {"training.points": 0.25},
+}
+
+
+def floor(width: int, threads: int, median: dict[str, float]) -> dict[str, float]:
+    """What the decoder's matrix products alone would take at the rate this machine multiplies large matrices."""
+    points = HalfPlane(BOX, BOX // 2 - 1).size
+    products = 3 * LAYERS * width**2 + 2 * FEATURES * width + 3 * 2 * width
+    gflop = 2e-9 * points * products
+    rate = gemm_rate(width, BATCH * points, torch.bfloat16, threads)
+    return {
+        "gflop_per_particle": round(gflop, 3),
+        "bf16_gflop_per_second": round(rate, 1),
+        "float32_gflop_per_second": round(gemm_rate(width, BATCH * points, torch.float32, threads), 1),
+        "floor_ms_per_particle": round(gflop / rate * 1e3, 3),
+        "floor_share_of_our_time": round(gflop / rate * 1e3 / median["ours"], 3),
+    }
+
+
+def gemm_rate(width: int, rows: int, dtype: torch.dtype, threads: int) -> float:
+    """GFLOP/s of (rows, width) @ (width, width), the best of ten."""
+    torch.set_num_threads(threads)
+    a, b = torch.randn(rows, width).to(dtype), torch.randn(width, width).to(dtype)
+    best = float("inf")
+    for _ in range(10):
+        began = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - began)
+    return 2e-9 * rows * width**2 / best
+
+
+# --- what was learned ---------------------------------------------------------------------------------------------
+
+
+def judged(args: argparse.Namespace, scratch: Path) -> dict[str, object]:
+    """Both sides trained for `judge_epochs` on the same images, judged by the same figures."""
+    folder = make_set(scratch / "judge", args.judge_particles)
+    prepare_peer(args.peer, folder)
+    truth = Truth.open(folder)
+    sample = np.sort(np.random.default_rng(0).choice(args.judge_particles, JUDGED, replace=False))
+    found: dict[str, object] = {"particles": args.judge_particles, "epochs": args.judge_epochs}
+    peer = scratch / "judged_peer"
+    train_peer(args, folder, peer, args.judge_epochs)
+    z = peer_latents(args.peer, peer, args.judge_epochs)
+    found["cryodrgn 4.3.1"] = figures(z, peer_volumes(args, peer, z[sample], truth), truth, sample)
+    for name, settings in OURS.items():
+        run = train_ours(args, folder, scratch / "judged_ours", settings, args.judge_epochs)
+        decoder, z = load_decoder(run), run.latents().z
+        found[name] = figures(z, np.stack([decoder.volume(row) for row in z[sample]]), truth, sample)
+    return found
+
+
+def figures(z: np.ndarray, volumes: np.ndarray, truth: Truth, sample: np.ndarray) -> dict[str, float]:
+    design = np.column_stack([z, np.ones(len(z))])
+    predicted = design @ np.linalg.lstsq(design, truth.coordinate, rcond=None)[0]
+    quality = map_quality(volumes, truth, sample)
+    return {
+        "correlation": round(float(np.corrcoef(predicted, truth.coordinate)[0, 1]), 4),
+        "fsc_area": round(quality.box, 4),
+        "fsc_area_where_it_moves": round(quality.moving, 4),
+    }
+
+
+# --- the two programs ---------------------------------------------------------------------------------------------
+
+
+def make_set(folder: Path, particles: int) -> Path:
+    """Images of a chain that opens at its hinge: 10 states, SNR 0.1, CTF, shifts of ± 3 px."""
+    config = SimulationConfig(snr=0.1, shift_px=3.0, pixel_size_ang=PIXEL_ANG)
+    tiny_set(folder, n=particles, box=BOX, seed=5, config=config)
+    return folder
+
+
+def our_epoch(args: argparse.Namespace, folder: Path, out: Path, settings: dict) -> float:
+    run = train_ours(args, folder, out, settings, 1)
+    return run.metrics()[0]["seconds"]
+
+
+def train_ours(args: argparse.Namespace, folder: Path, out: Path, settings: dict, epochs: int) -> Run:
+    """Train by the command line in a process of its own, as a user would."""
+    values = {
+        "z_dim": Z_DIM,
+        "decoder.width": args.width,
+        "encoder.width": args.width,
+        "training.batch_size": BATCH,
+        "training.epochs": epochs,
+        **settings,
+    }
+    recipe_config("cryodrgn", values)
+    options = [text for name, value in values.items() for text in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", "train", str(folder / "particles.star")]
+    quiet([*command, "--out", str(out), "--overwrite", "--recipe", "cryodrgn", *options])
+    return Run.open(out)
+
+
+def prepare_peer(peer: Path, folder: Path) -> None:
+    """Poses and CTF in the peer's own files, made by its own converters."""
+    for step, name in (("parse_pose_star", "poses.pkl"), ("parse_ctf_star", "ctf.pkl")):
+        size = ["-D", str(BOX), "--Apix", str(PIXEL_ANG)]
+        quiet([program(peer), step, str(folder / "particles.star"), *size, "-o", str(folder / name)])
+
+
+def peer_epoch(args: argparse.Namespace, folder: Path, out: Path) -> float:
+    """Seconds of one epoch, as the peer reports them."""
+    log = train_peer(args, folder, out, 1)
+    hours, minutes, seconds = FINISHED.search(log).groups()
+    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+
+
+def train_peer(args: argparse.Namespace, folder: Path, out: Path, epochs: int) -> str:
+    command = [program(args.peer), "train_vae", str(folder / "particles.mrcs"), "--uninvert-data", "--no-analysis"]
+    inputs = ["--poses", str(folder / "poses.pkl"), "--ctf", str(folder / "ctf.pkl"), "--zdim", str(Z_DIM)]
+    sizes = ["--enc-dim", str(args.width), "--dec-dim", str(args.width), "-b", str(BATCH), "-n", str(epochs)]
+    return quiet([*command, *inputs, *sizes, "--seed", "1", "-o", str(out)])
+
+
+def peer_latents(peer: Path, run: Path, epoch: int) -> np.ndarray:
+    """(N, Z). Its pickle is opened by its own python."""
+    text = "import pickle, sys, numpy; numpy.save(sys.argv[2], pickle.load(open(sys.argv[1], 'rb')))"
+    quiet([str(peer), "-c", text, str(run / f"z.{epoch}.pkl"), str(run / "z.npy")])
+    return np.load(run / "z.npy")
+
+
+def peer_volumes(args: argparse.Namespace, run: Path, z: np.ndarray, truth: Truth) -> np.ndarray:
+    """(n, D, D, D). Its CTF has the other sign, so white particles give black maps; they are turned white."""
+    np.savetxt(run / "wanted.txt", z)
+    weights = ["eval_vol", str(run / f"weights.{args.judge_epochs}.pkl"), "-c", str(run / "config.yaml")]
+    out = run / "maps"
+    quiet([program(args.peer), *weights, "--zfile", str(run / "wanted.txt"), "-o", str(out)])
+    volumes = np.stack([read_map(path)[0] for path in sorted(out.glob("*.mrc"))])
+    return volumes * np.sign((volumes * truth.maps.mean(0)).sum())
+
+
+def program(peer: Path) -> str:
+    return str(peer.parent / "cryodrgn")
+
+
+def quiet(command: list[str]) -> str:
+    """Run a program; its output, or the end of it as an error."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout[-3000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
