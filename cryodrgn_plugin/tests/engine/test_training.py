@@ -25,6 +25,8 @@ from cryodrgn_plugin.engine.training.vae import fit_vae
 
 SMALL = {"decoder.width": 32, "decoder.layers": 2, "encoder.width": 32, "encoder.layers": 2, "decoder.n_bases": 2}
 
+MLP = {"training.learning_rate": 2e-3, "decoder.width": 64, "encoder.width": 64}
+
 
 @pytest.fixture(scope="module")
 def two_states(tmp_path_factory):
@@ -63,8 +65,8 @@ def explained(z: np.ndarray, coordinate: np.ndarray) -> float:
     ("kind", "overrides"),
     [
         ("basis", {"training.epochs": 16, "training.learning_rate": 3e-3}),
-        ("mlp", {"training.epochs": 12, "training.learning_rate": 2e-3, "decoder.width": 64, "encoder.width": 64}),
-        ("mlp", {"training.epochs": 16, "training.learning_rate": 2e-3, "decoder.width": 64, "training.points": 0.5}),
+        ("mlp", {**MLP, "training.epochs": 12, "training.points": 1.0}),
+        ("mlp", {**MLP, "training.epochs": 16, "training.points": 0.5}),
     ],
     ids=["basis", "mlp", "mlp on half of the points"],
 )
@@ -137,7 +139,7 @@ def outcome(path):
 @pytest.mark.parametrize(("kind", "how"), [("mlp", signal.SIGKILL), ("basis", signal.SIGTERM)])
 def test_a_stopped_training_resumes_bit_for_bit(kind, how, two_states, tmp_path):
     star, _ = two_states
-    config = config_for(star, kind, **{"training.epochs": 12, "training.precision": "auto", "training.points": 1.0})
+    config = config_for(star, kind, **{"training.epochs": 12, "training.precision": "auto"})
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     process, undisturbed = train_in_subprocess(stopped, config), train_in_subprocess(whole, config)
     while process.poll() is None and not list(stopped.glob("checkpoints/epoch_00[2-9].pt")):
