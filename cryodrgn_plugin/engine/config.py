@@ -164,6 +164,73 @@ class ClosedFormConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PoseConfig:
+    inference: str = "given"
+    """Where poses come from. given: the star file. hierarchical: a search over all poses, refined where it is best.
+    branch_and_bound: a search that keeps every pose its bound does not rule out. amortized: a network reads them off
+    the image."""
+    spacing_deg: float = 15.0
+    """Spacing of the first grid of rotations: 30, 15 or 7.5. Finer finds more and takes eight times longer a step."""
+    levels: int = 4
+    """How often the best poses are refined, each time on a grid of half the spacing."""
+    kept: int = 8
+    """Poses per image that are refined. Raise it when many images are placed wrongly."""
+    shift_extent: float = 0.16
+    """Largest shift searched for, as a fraction of the box. Lower it for well centred particles."""
+    shift_steps: int = 14
+    """Shifts tried along each axis at each level."""
+    first_radius: int = 12
+    """Fourier shell up to which the first grid is compared. Lower it for noisy data, raise it for small particles."""
+    last_radius: int = 48
+    """Fourier shell up to which the finest grid is compared; the box limits it."""
+    search_every: int = 5
+    """Epochs of a network's training between two pose searches."""
+    schedule: str = "search:30"
+    """Stages of a network's training without given poses, such as "search:30, reset, fixed:30, search:30": search looks
+    for poses every few epochs, fixed keeps them, reset starts the network anew, refine moves poses by gradient."""
+
+    def __post_init__(self) -> None:
+        choices = ("given", "hierarchical", "branch_and_bound", "amortized")
+        _require(
+            self.inference in choices, f"poses.inference is {self.inference!r}; choose one of {', '.join(choices)}."
+        )
+        _require(
+            2.0 <= self.spacing_deg <= 60.0, f"poses.spacing_deg is {self.spacing_deg}; it must lie between 2 and 60."
+        )
+        _require(self.levels >= 0, f"poses.levels is {self.levels}; it must be 0 or more.")
+        _require(self.kept >= 1, f"poses.kept is {self.kept}; it must be at least 1.")
+        _require(
+            0 <= self.shift_extent <= 0.5, f"poses.shift_extent is {self.shift_extent}; it must lie between 0 and 0.5."
+        )
+        _require(self.shift_steps >= 1, f"poses.shift_steps is {self.shift_steps}; it must be at least 1.")
+        _require(
+            1 <= self.first_radius <= self.last_radius,
+            f"poses.first_radius is {self.first_radius} and poses.last_radius {self.last_radius}; "
+            "they must be at least 1 and rise.",
+        )
+        _require(self.search_every >= 1, f"poses.search_every is {self.search_every}; it must be at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AbInitioConfig:
+    species: int = 1
+    """Kinds of molecule told apart while poses are found; 0 lets the data decide, starting from `most_species`. 1 for
+    one molecule, moving or not."""
+    most_species: int = 8
+    """Species started with when their number is left to the data; empty ones are dropped on the way."""
+    rounds: int = 40
+    """Rounds of search and reconstruction. Raise it when the map still changes at the end."""
+    starts: int = 1
+    """Independent random starts; the likeliest goes on. Raise it when results differ between seeds."""
+
+    def __post_init__(self) -> None:
+        _require(self.species >= 0, f"ab_initio.species is {self.species}; it must be 0 (the data decide) or more.")
+        _require(self.most_species >= 2, f"ab_initio.most_species is {self.most_species}; it must be at least 2.")
+        _require(self.rounds >= 4, f"ab_initio.rounds is {self.rounds}; it must be at least 4.")
+        _require(self.starts >= 1, f"ab_initio.starts is {self.starts}; it must be at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     particles: str = ""
     """The particles: a RELION star file with poses and CTF."""
@@ -184,6 +251,8 @@ class RunConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     closed_form: ClosedFormConfig = field(default_factory=ClosedFormConfig)
+    poses: PoseConfig = field(default_factory=PoseConfig)
+    ab_initio: AbInitioConfig = field(default_factory=AbInitioConfig)
 
     def __post_init__(self) -> None:
         _require(self.recipe in RECIPES, f"recipe is {self.recipe!r}; choose one of {', '.join(RECIPES)}.")

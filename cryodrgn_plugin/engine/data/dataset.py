@@ -38,6 +38,7 @@ class ParticleDataset:
         self.rows = rows
         """(N,) int64. Star-file row of each particle, counted from 0."""
         self.cache = cache
+        self._found: Pose | None = None
 
     @classmethod
     def open(
@@ -134,11 +135,15 @@ class ParticleDataset:
     @cached_property
     def rotations(self) -> np.ndarray | None:
         """(N, 3, 3) float32, volume to view, times L/L_g (see above). None without angles."""
+        if self._found is not None:
+            return self._found.rotations
         return None if self.source.rotations is None else self.source.rotations[self.rows]
 
     @cached_property
     def shifts_ang(self) -> np.ndarray | None:
         """(N, 2) float32. Displacement of the feature times L/L_g; 0 without origins, None without angles."""
+        if self._found is not None:
+            return self._found.shifts_ang
         return None if self.source.shifts_ang is None else self.source.shifts_ang[self.rows]
 
     @cached_property
@@ -155,10 +160,35 @@ class ParticleDataset:
 
     def subset(self, index: np.ndarray) -> "ParticleDataset":
         """The particles at `index` (numbers or a mask), sharing files and cache with this dataset."""
-        return ParticleDataset(self.source, self.rows[index], self.cache)
+        part = ParticleDataset(self.source, self.rows[index], self.cache)
+        if self._found is not None:
+            part._found = Pose(self._found.rotations[index], self._found.shifts_ang[index])
+        return part
+
+    def with_poses(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> "ParticleDataset":
+        """The same particles with other poses than the file's, which need not have any.
+
+        Parameters
+        ----------
+        rotations : (N, 3, 3). Volume to view.
+        shifts_ang : (N, 2). Displacement of the feature.
+        """
+        posed = ParticleDataset(self.source, self.rows, self.cache)
+        ratio = self.frequency_ratio
+        posed._found = Pose(
+            (rotations * ratio[:, None, None]).astype(np.float32), (shifts_ang * ratio[:, None]).astype(np.float32)
+        )
+        return posed
+
+    @property
+    def is_posed(self) -> bool:
+        """Whether every particle has a pose, from the file or from `with_poses`."""
+        return self._found is not None or self.rotations is not None
 
     def require_poses(self) -> None:
         """Raise DataError unless every particle has angles and, if there are any, origins."""
+        if self._found is not None:
+            return
         angles, origins = self.table.euler_deg, self.table.origins_ang
         path = self.table.path
         if angles is None:

@@ -1,0 +1,100 @@
+"""Nested grids of rotations: the Hopf fibration over HEALPix (zhong_thesis_cryodrgn 3.4 and 5.6.1).
+
+A rotation of the grid is a viewing direction, a HEALPix pixel, and an in-plane angle, the middle of one of equal steps.
+Every level halves the spacing: each rotation has eight children, four directions times two angles, and the children of
+all rotations are the next level.
+
+    level        0     1      2       3        4
+    rotations   72   576  4,608  36,864  294,912
+    spacing    60°   30°    15°    7.5°    3.75°
+
+Rotations are numbered direction by direction: number = direction · in-plane steps + step, directions in HEALPix's
+nested order.
+"""
+
+from functools import lru_cache
+
+import healpix
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+from .rotations import matrices_from_euler
+
+CHILDREN = 8
+
+
+def spacing_deg(level: int) -> float:
+    """In-plane step of a level, and about the distance between neighbouring directions."""
+    return 60.0 / 2**level
+
+
+def n_inplane(level: int) -> int:
+    """In-plane angles per direction."""
+    return 6 * 2**level
+
+
+def size(level: int) -> int:
+    """Number of rotations of a level."""
+    return 72 * CHILDREN**level
+
+
+def level_for(degrees: float) -> int:
+    """The coarsest level whose spacing is at most `degrees`."""
+    return max(0, int(np.ceil(np.log2(60.0 / degrees) - 1e-9)))
+
+
+@lru_cache(maxsize=4)
+def grid(level: int) -> np.ndarray:
+    """(R, 3, 3) float32. All rotations of a level, volume to view; do not write into it."""
+    rotations = rotations_of(np.arange(size(level)), level)
+    rotations.flags.writeable = False
+    return rotations
+
+
+def rotations_of(numbers: np.ndarray, level: int) -> np.ndarray:
+    """Rotations (..., 3, 3) float32 of the given numbers of a level."""
+    numbers = np.asarray(numbers)
+    direction, step = np.divmod(numbers.ravel(), n_inplane(level))
+    tilt, rot = healpix.pix2ang(2**level, direction, nest=True)
+    psi = (step + 0.5) * spacing_deg(level)
+    angles = np.stack([np.degrees(rot), np.degrees(tilt), psi], axis=1)
+    return matrices_from_euler(angles).astype(np.float32).reshape(*numbers.shape, 3, 3)
+
+
+def children(numbers: np.ndarray, level: int) -> np.ndarray:
+    """Numbers (..., 8) on level + 1 of the rotations into which those of `level` are divided."""
+    direction, step = np.divmod(np.asarray(numbers), n_inplane(level))
+    directions = 4 * direction[..., None] + np.arange(4).repeat(2)
+    steps = 2 * step[..., None] + np.tile(np.arange(2), 4)
+    return directions * n_inplane(level + 1) + steps
+
+
+def parents(numbers: np.ndarray, level: int) -> np.ndarray:
+    """Numbers on level − 1 of the rotations that those of `level` came from."""
+    direction, step = np.divmod(np.asarray(numbers), n_inplane(level))
+    return direction // 4 * n_inplane(level - 1) + step // 2
+
+
+def nearest(rotations: np.ndarray, level: int, count: int = 1) -> np.ndarray:
+    """Numbers (N, count) of the rotations of a level nearest to the given ones (N, 3, 3), the nearest first."""
+    # q and −q are one rotation: the tree holds both.
+    distance_order = _tree(level).query(_quaternions(rotations), k=2 * count)[1]
+    return (distance_order % size(level)).reshape(len(rotations), -1)[:, :count]
+
+
+def neighbours(numbers: np.ndarray, level: int, count: int) -> np.ndarray:
+    """Numbers (N, count) of the rotations of a level nearest to its rotations `numbers`, without these themselves."""
+    numbers = np.atleast_1d(numbers)
+    near = nearest(rotations_of(numbers, level), level, count + 1)
+    return near[near != numbers[:, None]].reshape(len(numbers), count)
+
+
+@lru_cache(maxsize=2)
+def _tree(level: int) -> cKDTree:
+    quaternions = _quaternions(grid(level))
+    return cKDTree(np.concatenate([quaternions, -quaternions]))
+
+
+def _quaternions(rotations: np.ndarray) -> np.ndarray:
+    return Rotation.from_matrix(np.asarray(rotations, dtype=np.float64)).as_quat()

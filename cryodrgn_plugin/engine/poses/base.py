@@ -1,0 +1,71 @@
+"""What a pose strategy is: a batch of images and a score in, poses out.
+
+A strategy never sees a decoder. It proposes candidate poses and is told how well each explains each image
+(`Score`); whether voxels, a network or a mixture of volumes stand behind that is not its business.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..data.batch import Pose
+
+
+class Score(Protocol):
+    """Log-likelihoods of B images at candidate poses, each up to a constant of its image: higher is better."""
+
+    n: int
+    """B, the number of images."""
+
+    def shared(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
+        """All images at the same candidates, every rotation with every shift.
+
+        Parameters
+        ----------
+        rotations : (R, 3, 3) float32, volume to view.
+        shifts_ang : (T, 2). Where the feature is.
+        radius : frequency limit in 1/(box · pixel).
+
+        Returns
+        -------
+        (B, R, T) float32.
+        """
+
+    def own(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
+        """Each image at candidates of its own: rotations (B, P, 3, 3), shifts_ang (B, P, T, 2) → (B, P, T) float32."""
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """P poses per image with their log-likelihoods, the best first."""
+
+    rotations: np.ndarray
+    """(B, P, 3, 3) float32, volume to view."""
+    shifts_ang: np.ndarray
+    """(B, P, 2) float32, displacement (x, y) of the feature."""
+    score: np.ndarray
+    """(B, P) float32. Comparable within an image."""
+
+    @property
+    def best(self) -> Pose:
+        """The most likely pose of each image, P = 1."""
+        return Pose(self.rotations[:, :1], self.shifts_ang[:, :1])
+
+    def sorted(self) -> "Candidates":
+        """The same, the best first."""
+        order = np.argsort(-self.score, axis=1, kind="stable")
+        return Candidates(
+            np.take_along_axis(self.rotations, order[:, :, None, None], 1),
+            np.take_along_axis(self.shifts_ang, order[:, :, None], 1),
+            np.take_along_axis(self.score, order, 1),
+        )
+
+
+class PoseInference(ABC):
+    """Finds poses of images by a score."""
+
+    @abstractmethod
+    def infer(self, score: Score) -> Candidates:
+        """The best poses found for the images behind `score`, best first; `Candidates.best` is the answer."""
