@@ -178,7 +178,9 @@ class PoseConfig:
     shift_extent: float = 0.16
     """Largest shift searched for, as a fraction of the box. Lower it for well centred particles."""
     shift_steps: int = 14
-    """Shifts tried along each axis at each level."""
+    """Shifts tried along each axis on the first grid."""
+    finer_shift_steps: int = 3
+    """Shifts tried along each axis about the best one of the level before, at half its spacing; 14 is cryoDRGN2's."""
     first_radius: int = 12
     """Fourier shell up to which the first grid is compared. Lower it for noisy data, raise it for small particles."""
     last_radius: int = 48
@@ -202,7 +204,11 @@ class PoseConfig:
         _require(
             0 <= self.shift_extent <= 0.5, f"poses.shift_extent is {self.shift_extent}; it must lie between 0 and 0.5."
         )
-        _require(self.shift_steps >= 1, f"poses.shift_steps is {self.shift_steps}; it must be at least 1.")
+        _require(
+            self.shift_steps >= 1 and self.finer_shift_steps >= 1,
+            f"poses.shift_steps and poses.finer_shift_steps must be at least 1, not {self.shift_steps} and "
+            f"{self.finer_shift_steps}.",
+        )
         _require(
             1 <= self.first_radius <= self.last_radius,
             f"poses.first_radius is {self.first_radius} and poses.last_radius {self.last_radius}; "

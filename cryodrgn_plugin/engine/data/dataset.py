@@ -22,12 +22,11 @@ from ..errors import DataError
 from ..imaging.ctf import CtfParams
 from ..imaging.lattice import HalfPlane
 from ..imaging.preprocess import soft_window
-from ..io.cs import read_cs
-from ..io.particles import EULER, ParticleTable, read_particles
-from ..io.tilt_series import is_tilt_series, read_tilt_series
+from ..io.particles import EULER, ParticleTable
+from ..io.tables import read_table, search_folders
 from .batch import ImageBatch, Pose
 from .cache import SpectraCache
-from .source import ParticleSource, search_folders
+from .source import ParticleSource
 
 
 class ParticleDataset:
@@ -39,6 +38,7 @@ class ParticleDataset:
         """(N,) int64. Star-file row of each particle, counted from 0."""
         self.cache = cache
         self._found: Pose | None = None
+        self._ignores_file = False
 
     @classmethod
     def open(
@@ -60,7 +60,7 @@ class ParticleDataset:
         """
         config = config or DataConfig()
         folders = search_folders(Path(path), root)
-        source = ParticleSource(_read_table(Path(path), folders), config, folders, seed)
+        source = ParticleSource(read_table(path, root), config, folders, seed)
         rows = np.arange(source.table.n)
         if 0 < config.max_particles < len(rows):
             rows = np.sort(np.random.default_rng(seed).choice(rows, config.max_particles, replace=False))
@@ -137,14 +137,14 @@ class ParticleDataset:
         """(N, 3, 3) float32, volume to view, times L/L_g (see above). None without angles."""
         if self._found is not None:
             return self._found.rotations
-        return None if self.source.rotations is None else self.source.rotations[self.rows]
+        return None if self._ignores_file or self.source.rotations is None else self.source.rotations[self.rows]
 
     @cached_property
     def shifts_ang(self) -> np.ndarray | None:
         """(N, 2) float32. Displacement of the feature times L/L_g; 0 without origins, None without angles."""
         if self._found is not None:
             return self._found.shifts_ang
-        return None if self.source.shifts_ang is None else self.source.shifts_ang[self.rows]
+        return None if self._ignores_file or self.source.shifts_ang is None else self.source.shifts_ang[self.rows]
 
     @cached_property
     def frequency_ratio(self) -> np.ndarray:
@@ -161,6 +161,7 @@ class ParticleDataset:
     def subset(self, index: np.ndarray) -> "ParticleDataset":
         """The particles at `index` (numbers or a mask), sharing files and cache with this dataset."""
         part = ParticleDataset(self.source, self.rows[index], self.cache)
+        part._ignores_file = self._ignores_file
         if self._found is not None:
             part._found = Pose(self._found.rotations[index], self._found.shifts_ang[index])
         return part
@@ -179,6 +180,12 @@ class ParticleDataset:
             (rotations * ratio[:, None, None]).astype(np.float32), (shifts_ang * ratio[:, None]).astype(np.float32)
         )
         return posed
+
+    def without_poses(self) -> "ParticleDataset":
+        """The same particles as if the file had no angles and origins."""
+        unposed = ParticleDataset(self.source, self.rows, self.cache)
+        unposed._ignores_file = True
+        return unposed
 
     @property
     def is_posed(self) -> bool:
@@ -225,14 +232,6 @@ class ParticleDataset:
             pose = Pose(self.rotations[index][:, None], self.shifts_ang[index][:, None])
         spectra = self.cache.get(rows, self.source.spectra)
         return ImageBatch(index, spectra, self.source.ctf(rows), pose, self.optics_group[index], self.freqs_per_ang)
-
-
-def _read_table(path: Path, folders: list[Path]) -> ParticleTable:
-    if path.suffix == ".cs":
-        return read_cs(path)
-    if is_tilt_series(path):
-        return read_tilt_series(path, folders)
-    return read_particles(path)
 
 
 def _numbers(index: np.ndarray) -> np.ndarray:

@@ -4,7 +4,6 @@ Rows count the particles of the star file. See `ParticleDataset` for the meaning
 """
 
 import dataclasses
-import os
 from functools import cached_property
 from pathlib import Path
 
@@ -173,15 +172,3 @@ class ParticleSource:
                 f"over {len(rows):,} images); maps will come out inverted. Set data.sign to {found} or auto."
             )
         return 1 if chosen == "white" else -1
-
-
-def search_folders(star: Path, root: str | os.PathLike) -> list[Path]:
-    """Where image paths may start: `root` alone if given, else the working folder, the star file's and its parents."""
-    if root:
-        if not Path(root).is_dir():
-            raise DataError(
-                f"root is {root}, which is not a folder. Give the project folder that image paths are relative to."
-            )
-        return [Path(root)]
-    folder = star.absolute().parent
-    return [Path("."), folder, *folder.parents]

@@ -76,6 +76,7 @@ class ClosedForm:
                 f"{config.particles}: {dataset.n} particles are too few for {config.closed_form.n_components} "
                 "directions of motion; use more particles, or lower closed_form.n_components."
             )
+        dataset.require_poses()
         self.run, self.config, self.dataset = run, config, dataset
         self.images = WhitenedImages(dataset, estimate_noise(dataset, config.seed))
         self.last_radius = dataset.box // 2 - 1

@@ -26,7 +26,10 @@ BYTES_PER_COEFFICIENT = 12
 
 @dataclass(frozen=True)
 class WhitenedBatch:
-    """`index` (B,) int64, `targets` (B, F) complex64, `weights` (B, F) float32, `rotations` (B, 3, 3) float32."""
+    """`index` (B,) int64, `targets` (B, F) complex64, `weights` (B, F) float32, `rotations` (B, 3, 3) float32.
+
+    Without poses targets are not moved and `rotations` (B, 0, 3, 3) are none.
+    """
 
     index: np.ndarray
     targets: np.ndarray
@@ -43,7 +46,6 @@ class WhitenedImages:
     """Repeated passes over a dataset in its order, whitened; kept in memory up to its cache size, else streamed."""
 
     def __init__(self, dataset: ParticleDataset, noise: NoiseModel, batch_size: int = 256) -> None:
-        dataset.require_poses()
         self._dataset = dataset
         self._precision = _precision(dataset, noise)
         self._multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows]
@@ -80,7 +82,9 @@ class WhitenedImages:
         # Images already multiplied by their CTF are targets as they are.
         multiplied = self._multiplied[raw.index][:, None]
         targets = centred(raw)[:, :count] * np.where(multiplied, precision, weighted)
-        rotations = np.ascontiguousarray(raw.pose.rotations[:, 0], dtype=np.float32)
+        rotations = np.empty((len(raw), 0, 3, 3), np.float32)
+        if raw.pose is not None:
+            rotations = np.ascontiguousarray(raw.pose.rotations[:, 0], dtype=np.float32)
         return WhitenedBatch(raw.index, targets.astype(np.complex64), weighted * raw.ctf[:, :count], rotations)
 
 
