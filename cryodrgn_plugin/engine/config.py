@@ -245,7 +245,8 @@ class RunConfig:
     folder and its parents."""
     recipe: str = "fast"
     """fast: closed forms first, a short network on compressed images after, minutes on a workstation without a GPU.
-    paper: sparse Fourier backpropagation end to end. cryodrgn: the coordinate MLP. homogeneous: one map."""
+    paper: sparse Fourier backpropagation end to end. cryodrgn: the coordinate MLP. homogeneous: one map. abinitio:
+    poses are found too."""
     z_dim: int = 8
     """Latent dimensions. 8 suits most data; 1 or 2 when one motion is expected."""
     seed: int = 0
@@ -291,6 +292,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "training.warmup_epochs": 0,
     },
     "homogeneous": {"z_dim": 0, "decoder.n_bases": 0},
+    "abinitio": {"poses.inference": "hierarchical"},
 }
 
 

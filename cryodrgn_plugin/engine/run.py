@@ -275,14 +275,46 @@ class Run(RunLayout):
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
+    def save_poses(
+        self,
+        rows: np.ndarray,
+        rotations: np.ndarray,
+        shifts_ang: np.ndarray,
+        *,
+        species: np.ndarray | None = None,
+        score: np.ndarray | None = None,
+    ) -> None:
+        """Write poses.star: the particles at `rows` (N,) with the poses that were found; see `found_poses.posed_frame`.
+
+        `rotations` (N, 3, 3) turn volume to view and `shifts_ang` (N, 2) say where the feature is, both physical.
+        """
+        from .io.found_poses import posed_frame, tables_with
+        from .io.star import write_star
+
+        table = self._given_particles()
+        frame = posed_frame(table, np.asarray(rows), rotations, shifts_ang, species, score)
+        write_star(self.poses_file, tables_with(table, frame))
+
     def particles(self) -> "ParticleTable":
-        """The particles the run was made from: all rows of its star file."""
+        """The particles the run was made from: all rows of its star file, with the poses that the run has found."""
+        from .io.found_poses import put_back
         from .io.particles import read_particles
 
+        given = self._given_particles()
+        return put_back(given, read_particles(self.poses_file)) if self.poses_file.exists() else given
+
+    @property
+    def given_file(self) -> Path:
+        """The star file the run was made from."""
         given = Path(self.config.particles)
         # Hosts name the file relative to their project, which need not be the working folder of who asks now.
         bases = (Path(), *self.path.resolve().parents)
-        return read_particles(next((base / given for base in bases if (base / given).is_file()), given))
+        return next((base / given for base in bases if (base / given).is_file()), given)
+
+    def _given_particles(self) -> "ParticleTable":
+        from .io.tables import read_table
+
+        return read_table(self.given_file, self.config.root)
 
 
 def differing_settings(base: RunConfig, config: RunConfig) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..io.found_poses import CLASS, FORMER_CLASS, tables_with
 from ..io.particles import ParticleTable
 from ..io.star import write_star
 
-CLASS = "rlnClassNumber"
-FORMER_CLASS = "cryodrgnFormerClassNumber"
 COORDINATE = "cryodrgnCoordinate"
 
 
@@ -48,13 +47,9 @@ def particle_list(
 def write_lists(folder: Path, table: ParticleTable, frame: pd.DataFrame, n_clusters: int) -> tuple[Path, list[Path]]:
     """Write particles.star and clusters/cluster_001.star, … in `folder`; their other tables are the original's."""
     everything = folder / "particles.star"
-    write_star(everything, _with_particles(table, frame))
+    write_star(everything, tables_with(table, frame))
     files = []
     for number in range(1, n_clusters + 1):
         files.append(folder / "clusters" / f"cluster_{number:03d}.star")
-        write_star(files[-1], _with_particles(table, frame[frame[CLASS] == number].reset_index(drop=True)))
+        write_star(files[-1], tables_with(table, frame[frame[CLASS] == number].reset_index(drop=True)))
     return everything, files
-
-
-def _with_particles(table: ParticleTable, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {name: frame if block is table.frame else block for name, block in table.tables.items()}

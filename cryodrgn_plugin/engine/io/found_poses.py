@@ -1,0 +1,73 @@
+"""Poses that a run has found, as a particle star file: the original's columns and order of rows, with other angles.
+
+The file has the particles whose poses were found, so that any program reads it as it is. Where those are a part of the
+original's, `cryodrgnStarRow` names the original's row of each, from 0.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from ..geometry.rotations import euler_from_matrices
+from .particles import EULER, ParticleTable
+
+ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
+CLASS = "rlnClassNumber"
+FORMER_CLASS = "cryodrgnFormerClassNumber"
+SCORE = "rlnLogLikeliContribution"
+STAR_ROW = "cryodrgnStarRow"
+_ORIGINS_PX = ("rlnOriginX", "rlnOriginY")
+
+
+def posed_frame(
+    table: ParticleTable,
+    rows: np.ndarray,
+    rotations: np.ndarray,
+    shifts_ang: np.ndarray,
+    species: np.ndarray | None = None,
+    score: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """The particles of `table` at `rows`, in the table's order, with the poses given.
+
+    Parameters
+    ----------
+    rows : (N,) int. Star rows, in any order.
+    rotations : (N, 3, 3). Volume to view.
+    shifts_ang : (N, 2). Displacement of the feature: minus rlnOriginX/YAngst.
+    species : (N,) int from 0, written as rlnClassNumber from 1; an earlier class number moves to
+        `cryodrgnFormerClassNumber`.
+    score : (N,). Log-likelihood of each pose, written as rlnLogLikeliContribution.
+    """
+    order = np.argsort(rows, kind="stable")
+    frame = _without(table.frame.iloc[rows[order]].reset_index(drop=True), *_ORIGINS_PX, STAR_ROW)
+    angles = euler_from_matrices(rotations[order])
+    found = dict(zip((*EULER, *ORIGINS), (*angles.T, *(-shifts_ang[order]).T), strict=True))
+    if species is not None:
+        if CLASS in frame and FORMER_CLASS not in frame:
+            found[FORMER_CLASS] = frame[CLASS].to_numpy()
+        found[CLASS] = species[order] + 1
+    if score is not None:
+        found[SCORE] = score[order]
+    if len(rows) < table.n:
+        found[STAR_ROW] = rows[order]
+    return frame.assign(**found)
+
+
+def tables_with(table: ParticleTable, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """All blocks of the file, with `frame` in place of its particles."""
+    return {name: frame if block is table.frame else block for name, block in table.tables.items()}
+
+
+def put_back(original: ParticleTable, found: ParticleTable) -> ParticleTable:
+    """All rows of `original` with the poses of `found`; rows that it leaves out have no angles."""
+    if STAR_ROW not in found.frame:
+        return found
+    columns = [name for name in (*EULER, *ORIGINS, CLASS, FORMER_CLASS, SCORE) if name in found.frame]
+    placed = found.frame.set_index(STAR_ROW)[columns].reindex(np.arange(original.n))
+    frame = _without(original.frame, *_ORIGINS_PX).assign(**{name: placed[name].to_numpy() for name in columns})
+    return replace(original, frame=frame, tables=tables_with(original, frame))
+
+
+def _without(frame: pd.DataFrame, *names: str) -> pd.DataFrame:
+    return frame.drop(columns=[name for name in names if name in frame])
