@@ -296,6 +296,11 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 
 
+def finds_poses(recipe: str) -> bool:
+    """Whether a recipe looks for poses itself; the others take those of the star file."""
+    return RECIPES[recipe].get("poses.inference", "given") != "given"
+
+
 def recipe_config(recipe: str, overrides: dict[str, Any] | None = None) -> RunConfig:
     """The configuration of a recipe with `overrides`: dotted names to values, strings converted to the field's type.
 

@@ -20,6 +20,7 @@ DONE, BUG, USER_ERROR, STOPPED = 0, 1, 2, 3
 COMMANDS = {
     "simulate": "make particles of a moving molecule, with the truth beside them",
     "train": "find the latent space and the maps of a set of particles with poses",
+    "abinitio": "find the poses too: maps and, if asked for, a latent space or species",
     "analyze": "clusters, principal components, maps, particle lists and figures of a run",
     "volumes": "maps at chosen particles or latent coordinates",
     "reconstruct": "one map, with half-maps and resolution, from particles with poses",

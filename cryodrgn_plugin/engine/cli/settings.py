@@ -17,6 +17,8 @@ SECTIONS = {
     "encoder": "encoder: image to latent coordinates (--encoder.…)",
     "training": "training of the networks (--training.…)",
     "closed_form": "closed forms of the fast recipe (--closed_form.…)",
+    "poses": "search for poses (--poses.…)",
+    "ab_initio": "reconstruction without given poses (--ab_initio.…)",
 }
 
 GIVEN_ELSEWHERE = ("particles", "recipe")
