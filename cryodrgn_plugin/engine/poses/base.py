@@ -12,6 +12,9 @@ import numpy as np
 
 from ..data.batch import Pose
 
+CHUNK_VALUES = 2**24
+"""Scores held at a time on the first grid of a search."""
+
 
 class Score(Protocol):
     """Log-likelihoods of B images at candidate poses, each up to a constant of its image: higher is better."""
@@ -35,6 +38,9 @@ class Score(Protocol):
 
     def own(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
         """Each image at candidates of its own: rotations (B, P, 3, 3), shifts_ang (B, P, T, 2) → (B, P, T) float32."""
+
+    def headroom(self, radius: float, last_radius: float) -> np.ndarray:
+        """(B,). The most that the frequencies from `radius` to `last_radius` can add to the score of any pose."""
 
 
 @dataclass(frozen=True)
@@ -69,3 +75,7 @@ class PoseInference(ABC):
     @abstractmethod
     def infer(self, score: Score) -> Candidates:
         """The best poses found for the images behind `score`, best first; `Candidates.best` is the answer."""
+
+    @abstractmethod
+    def images_at_once(self) -> int:
+        """How many images to put behind one score, so that the scores of the first grid fit in memory."""

@@ -10,10 +10,7 @@ import numpy as np
 
 from ..config import PoseConfig
 from ..geometry import so3_grid
-from .base import Candidates, PoseInference, Score
-
-CHUNK_VALUES = 2**24
-"""Scores held at a time on the first grid."""
+from .base import CHUNK_VALUES, Candidates, PoseInference, Score
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,6 @@ class HierarchicalSearch(PoseInference):
         return best, self._shifts[shift], np.take_along_axis(value, order, 1)
 
     def images_at_once(self) -> int:
-        """How many images to put behind one score, so that the scores of the first grid fit in memory."""
         return max(1, CHUNK_VALUES // (len(self._grid) * len(self._shifts)))
 
     def _turned(self, rotations: np.ndarray) -> np.ndarray:

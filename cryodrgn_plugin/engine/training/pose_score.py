@@ -98,6 +98,11 @@ class LinearScore:
         log_evidence(gram.reshape(len(out), -1), inner.reshape(len(out), *inner.shape[2:]), out)
         return out.reshape(*gram.shape[:2], -1)
 
+    def headroom(self, radius: float, last_radius: float) -> np.ndarray:
+        """(B,) float32; see `Score.headroom`."""
+        band = slice(self.bank.lattice.count(radius), self.bank.lattice.count(last_radius))
+        return perfect_fit(self.targets[:, band], self.weights[:, band])
+
     def compressed(
         self, rotations: np.ndarray, centres_ang: np.ndarray, pattern_ang: np.ndarray, radius: float
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -140,3 +145,8 @@ class LinearScore:
         angle = 2 * np.pi * (np.asarray(shifts_ang) / self.extent_ang) @ self.bank.lattice.indices[:count].T
         moved = self.targets[:, None, :count] * np.exp(1j * angle).astype(np.complex64)
         return torch.from_numpy(np.concatenate([moved.real, moved.imag], axis=2).reshape(-1, 2 * count))
+
+
+def perfect_fit(targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(B,) ½ Σ |t|²/w: the log-likelihood that (B, F) coefficients add where a volume explains them to the last."""
+    return (np.abs(targets) ** 2 / np.maximum(weights, 1e-30)).sum(1) / 2
