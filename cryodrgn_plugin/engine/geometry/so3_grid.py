@@ -9,7 +9,9 @@ all rotations are the next level.
     spacing    60°   30°    15°    7.5°    3.75°
 
 Rotations are numbered direction by direction: number = direction · in-plane steps + step, directions in HEALPix's
-nested order.
+nested order. The in-plane angle of a child is counted from its parent's, carried from one direction to the other
+without a turn. Counted from psi = 0 everywhere, children of a cell at a pole, where rot means nothing, would lie up to
+180° from their parent and leave a hole where a search descends.
 """
 
 from functools import lru_cache
@@ -56,10 +58,10 @@ def rotations_of(numbers: np.ndarray, level: int) -> np.ndarray:
     """Rotations (..., 3, 3) float32 of the given numbers of a level."""
     numbers = np.asarray(numbers)
     direction, step = np.divmod(numbers.ravel(), n_inplane(level))
-    tilt, rot = healpix.pix2ang(2**level, direction, nest=True)
-    psi = (step + 0.5) * spacing_deg(level)
-    angles = np.stack([np.degrees(rot), np.degrees(tilt), psi], axis=1)
-    return matrices_from_euler(angles).astype(np.float32).reshape(*numbers.shape, 3, 3)
+    rot_deg, tilt_deg = _directions_deg(direction, level)
+    psi_deg = (step + 0.5) * spacing_deg(level) + _inplane_zeros_deg(level)[direction]
+    angles_deg = np.stack([rot_deg, tilt_deg, psi_deg], axis=1)
+    return matrices_from_euler(angles_deg).astype(np.float32).reshape(*numbers.shape, 3, 3)
 
 
 def children(numbers: np.ndarray, level: int) -> np.ndarray:
@@ -88,6 +90,28 @@ def neighbours(numbers: np.ndarray, level: int, count: int) -> np.ndarray:
     numbers = np.atleast_1d(numbers)
     near = nearest(rotations_of(numbers, level), level, count + 1)
     return near[near != numbers[:, None]].reshape(len(numbers), count)
+
+
+def _directions_deg(direction: np.ndarray, level: int) -> tuple[np.ndarray, np.ndarray]:
+    """(rot, tilt) of HEALPix pixels."""
+    tilt, rot = healpix.pix2ang(2**level, direction, nest=True)
+    return np.degrees(rot), np.degrees(tilt)
+
+
+@lru_cache(maxsize=16)
+def _inplane_zeros_deg(level: int) -> np.ndarray:
+    """(directions,) psi from which in-plane steps are counted: the parent's, with the least turn from there to here."""
+    directions = np.arange(12 * 4**level)
+    if level == 0:
+        return np.zeros(len(directions))
+    here, parent = (
+        matrices_from_euler(np.stack([*_directions_deg(pixel, depth), np.zeros(len(pixel))], axis=1))
+        for pixel, depth in ((directions, level), (directions // 4, level - 1))
+    )
+    # The trace of Rz(turn) · step is largest, so their distance least, at this turn.
+    step = here @ np.swapaxes(parent, 1, 2)
+    turn = np.arctan2(step[:, 1, 0] - step[:, 0, 1], step[:, 0, 0] + step[:, 1, 1])
+    return _inplane_zeros_deg(level - 1)[directions // 4] + np.degrees(turn)
 
 
 @lru_cache(maxsize=2)
