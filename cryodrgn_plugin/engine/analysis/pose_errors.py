@@ -1,9 +1,9 @@
 """How far found poses are from true ones, when both maps were free to choose their frame.
 
 Nothing in the images says how a map is turned, where its origin is or which hand it has. So the best rotation, origin
-and hand are fitted first, for the whole set at once, and errors are what is left (zhong_thesis_cryodrgn, table 5.2: the
-squared Frobenius norm after a global alignment). A point r of the true map lies at G (r − o) in the found one, after the
-mirror of `geometry.hand` where the hands differ:
+and hand are fitted first, for the whole set at once, and errors are what is left (zhong_thesis_cryodrgn, table 5.2:
+the squared Frobenius norm after a global alignment). A point r of the true map lies at G (r − o) in the found one,
+after the mirror of `geometry.hand` where the hands differ:
 
     A_found G ≈ A_true,      s_found − s_true ≈ (A_true o)_xy.
 
@@ -115,7 +115,7 @@ def align_poses(
 
 
 def _fit_rotation(found: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, float]:
-    """(G, share of poses that agree with it): the mode of A_foundᵀ A_true, with a width that shrinks to their spread."""
+    """(G, share of poses that agree): the mode of A_foundᵀ A_true, under a kernel that shrinks to their spread."""
     votes = np.swapaxes(found, 1, 2) @ true
     every = votes[:: max(1, len(votes) // _COMPARED)]
     starts = every[:: max(1, len(every) // _STARTS)]
