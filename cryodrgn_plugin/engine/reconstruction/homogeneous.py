@@ -71,7 +71,7 @@ def reconstruct(
     dataset.require_poses()
     # A mask that does not fit should be known before the particles are read.
     given = None if mask in ("auto", "sphere") else _fitting_mask(mask, dataset.box)
-    labels = _given_halves(dataset, halves)
+    labels = given_halves(dataset, halves)
     noise = estimate_noise(dataset, seed) if dataset.has_noise else None
     maps = half_maps(dataset, seed, noise=noise, halves=labels, progress=progress)
     if given is None:
@@ -121,7 +121,7 @@ def write_reconstruction(result: Reconstruction, folder: Path) -> dict[str, str]
     return {**files, "summary": "reconstruction.json"}
 
 
-def _given_halves(dataset: ParticleDataset, halves: str) -> np.ndarray | None:
+def given_halves(dataset: ParticleDataset, halves: str) -> np.ndarray | None:
     """0 or 1 per particle from rlnRandomSubset, or None for random halves."""
     if halves not in ("auto", "star", "random"):
         raise ConfigError(f"The halves are {halves!r}; choose auto, star or random.")

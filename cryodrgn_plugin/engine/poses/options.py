@@ -1,0 +1,35 @@
+"""The settings of local refinement. Imports nothing heavy: the command line and the hosts' forms are made from them."""
+
+from dataclasses import dataclass
+
+from ..config import field_help
+from ..errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefineOptions:
+    rounds: int = 5
+    """Rounds of new maps and refined poses. More when the resolution still improves."""
+    max_angle_deg: float = 8.0
+    """Largest turn away from the pose given, in degrees. A little more than the poses may be wrong by."""
+    max_shift_ang: float = 12.0
+    """Largest move away from the origin given, in Å. A little more than the origins may be wrong by."""
+    steps: int = 6
+    """Steps of each image at each frequency limit. The limit doubles from what the largest turn allows to the box's."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("rounds", 1), ("steps", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {least}.")
+        if not 0 < self.max_angle_deg <= 45:
+            raise ConfigError(
+                f"max_angle_deg is {self.max_angle_deg}; it must be positive and at most 45: poses that are wrong by "
+                "more are found by `cryodrgn-plugin abinitio`."
+            )
+        if self.max_shift_ang < 0:
+            raise ConfigError(f"max_shift_ang is {self.max_shift_ang}; it must be 0 or more.")
+
+
+def option_help() -> dict[str, str]:
+    """Option name to its explanation, in order."""
+    return field_help(RefineOptions)
