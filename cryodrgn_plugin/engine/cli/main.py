@@ -23,10 +23,11 @@ COMMANDS = {
     "abinitio": "find the poses too: maps and, if asked for, a latent space or species",
     "analyze": "clusters, principal components, maps, particle lists and figures of a run",
     "volumes": "maps at chosen particles or latent coordinates",
+    "refine-poses": "improve poses that are nearly right, each image by itself",
     "reconstruct": "one map, with half-maps and resolution, from particles with poses",
     "info": "what a run or a particle file holds",
 }
-"""Command to summary; the module of the same name in this package does the work."""
+"""Command to summary; the module of the same name (with underscores) in this package does the work."""
 
 HELP = """\
 usage: cryodrgn-plugin COMMAND ...
@@ -71,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         return _refuse(f"there is no command {name!r}; the commands are {', '.join(COMMANDS)}.")
-    command = importlib.import_module(f".{name}", __package__)
+    command = importlib.import_module(f".{name.replace('-', '_')}", __package__)
     parser = Parser(prog=f"cryodrgn-plugin {name}")
     command.add_arguments(parser)
     return _run(command.run, parser.parse_args(rest))

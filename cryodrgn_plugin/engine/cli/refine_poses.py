@@ -1,0 +1,169 @@
+"""`refine-poses`: poses that are nearly right made better, each image by itself."""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import RunConfig, recipe_config
+from ..poses.options import RefineOptions, option_help
+from .reconstruct import in_tenths
+from .settings import add_settings, given_settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..data.dataset import ParticleDataset
+    from ..io.particles import ParticleTable
+    from ..poses.refine import RefinedPoses
+
+DESCRIPTION = """\
+Improve poses that are nearly right: those of a consensus refinement, or those that `cryodrgn-plugin abinitio` found.
+Each image climbs its own likelihood by small turns and shifts, within bounds, against maps of the half of the particles
+that it is not in; then the maps are solved again.
+
+Given a run, its poses are refined; where it has latent coordinates the maps follow them, so that an image is compared
+with the molecule as it is in that image, and species each have maps of their own.
+
+examples
+  cryodrgn-plugin refine-poses particles.star --out refined
+  cryodrgn-plugin refine-poses run --out refined --data.box 128                finer maps than the run had
+  cryodrgn-plugin refine-poses particles.star --out refined --max-angle-deg 3 --max-shift-ang 4
+
+what comes out
+  poses.star                     the particles, every original column, with the refined angles and origins and, as
+                                 rlnLogLikeliContribution, how well each fits
+  map.mrc and its half-maps      from the refined poses, as `cryodrgn-plugin reconstruct` makes them, with mask and FSC
+  refinement.json                what each round has done, and the resolution before and after
+"""
+
+SETTINGS = ("root", "seed", "data.box", "data.window", "data.sign", "data.max_particles", "data.cache_mb")
+"""The settings of a run that mean something here."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is refined."""
+
+    dataset: "ParticleDataset"
+    table: "ParticleTable"
+    """Where the columns of the result come from."""
+    z: "np.ndarray | None" = None
+    species: "np.ndarray | None" = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.add_argument(
+        "particles", metavar="RUN|PARTICLES.star", help="a finished run, or particles with poses and CTF"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made if absent")
+    for name, text in option_help().items():
+        default = getattr(RefineOptions(), name)
+        kind = type(default)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}", dest=name, type=kind, default=default,
+            metavar="N" if kind is int else "X", help=f"{text} (default {default:g})",
+        )  # fmt: skip
+    add_settings(parser, SETTINGS)
+
+
+def run(args: argparse.Namespace) -> int:
+    options = RefineOptions(**{name: getattr(args, name) for name in option_help()})
+    path, given = Path(args.particles), given_settings(args)
+    from ..reconstruction.homogeneous import reconstruct, write_reconstruction
+    from ..training.refine_poses import RoundFigures, refine_poses
+    from .progress import reporter
+
+    subject = run_subject(path, given) if path.is_dir() else star_subject(path, given)
+    dataset, seed = subject.dataset, int(given.get("seed", 0))
+    for note in dataset.notes:
+        print(note)
+    rounds: list[RoundFigures] = []
+    with reporter() as shown:
+        before = reconstruct(dataset, seed=seed).resolution_ang()
+        found = refine_poses(
+            dataset, options, z=subject.z, species=subject.species, seed=seed,
+            progress=in_tenths(shown, "refine"), told=rounds.append,
+        )  # fmt: skip
+        after = reconstruct(dataset.with_poses(found.rotations, found.shifts_ang), seed=seed)
+    out = Path(args.out)
+    write_reconstruction(after, out)
+    write_poses(out / "poses.star", subject, found)
+    resolution = {"before": round(before, 3), "after": round(after.resolution_ang(), 3)}
+    _write_summary(out / "refinement.json", dataset.n, options, rounds, resolution)
+    for each in rounds:
+        print(f"round {each.number}: median turn {each.median_turn_deg:.2f}°, move {each.median_move_ang:.2f} Å")
+    print(
+        f"{dataset.n:,} particles; FSC 0.143 of the halves at {before:.2f} Å before, {resolution['after']:.2f} Å after"
+    )
+    print(f"poses.star and the map are in {out}")
+    return 0
+
+
+def star_subject(path: Path, given: dict[str, str]) -> Subject:
+    """The particles of a star file with the poses it has."""
+    from ..data.dataset import ParticleDataset
+
+    config = recipe_config("homogeneous", {**given, "particles": str(path)})
+    dataset = ParticleDataset.open(path, config.data, config.root, config.seed)
+    return Subject(dataset, dataset.table)
+
+
+def run_subject(path: Path, given: dict[str, str]) -> Subject:
+    """The particles of a finished run with the poses, latent coordinates and species that it has found."""
+    import numpy as np
+
+    from ..data.dataset import ParticleDataset
+    from ..geometry.rotations import matrices_from_euler
+    from ..io.found_poses import CLASS
+    from ..run import Run
+
+    run = Run.open(path)
+    latents, table = run.latents(), run.particles()
+    config = _changed(run.config, given)
+    dataset = ParticleDataset.open(run.given_file, config.data, config.root, run.config.seed)
+    place = {int(row): i for i, row in enumerate(latents.rows)}
+    dataset = dataset.subset(np.isin(dataset.rows, latents.rows))
+    index = np.array([place[int(row)] for row in dataset.rows], np.int64)
+    species = None
+    if run.poses_file.exists():
+        angles, origins = table.euler_deg, table.origins_ang
+        assert angles is not None and origins is not None, "poses.star always has angles and origins"
+        dataset = dataset.with_poses(matrices_from_euler(angles[dataset.rows]), -origins[dataset.rows])
+        if config.ab_initio.species != 1 and CLASS in table.frame:
+            species = table.frame[CLASS].to_numpy()[dataset.rows]
+    return Subject(dataset, table, latents.z[index] if latents.z.shape[1] else None, species)
+
+
+def write_poses(path: Path, subject: Subject, found: "RefinedPoses") -> None:
+    """The particle file with the refined poses; classes stay as they were."""
+    from ..io.found_poses import posed_frame, tables_with
+    from ..io.star import write_star
+
+    table, rows = subject.table, subject.dataset.rows
+    frame = posed_frame(table, rows, found.rotations, found.shifts_ang, score=found.score)
+    write_star(path, tables_with(table, frame))
+
+
+def _changed(config: RunConfig, given: dict[str, str]) -> RunConfig:
+    """The run's settings of data and root with those given on top."""
+    asked = recipe_config("homogeneous", given)
+    data = {
+        name.removeprefix("data."): getattr(asked.data, name.removeprefix("data.")) for name in given if "." in name
+    }
+    return replace(config, data=replace(config.data, **data), root=asked.root or config.root)
+
+
+def _write_summary(path: Path, n: int, options: RefineOptions, rounds: list, resolution: dict[str, float]) -> None:
+    from ..io.writing import write_text
+
+    summary = {
+        "schema": 1,
+        "particles": n,
+        "options": asdict(options),
+        "rounds": [asdict(each) for each in rounds],
+        "resolution_ang": resolution,
+    }
+    write_text(path, json.dumps(summary, indent=2) + "\n")
