@@ -40,6 +40,11 @@ def central_slices(transform: np.ndarray, rotations: np.ndarray, box: int) -> np
     return values
 
 
+def values_at(transform: np.ndarray, freqs: np.ndarray) -> np.ndarray:
+    """V(k) of a padded transform at (n, 3) frequencies (x, y, z) in units of 1/box, n complex64; any |k| < box/2."""
+    return _gather(transform, _PADDING * np.asarray(freqs, dtype=np.float64))
+
+
 def moved_volume(transform: np.ndarray, rotation: np.ndarray, shift_px: np.ndarray, box: int) -> np.ndarray:
     """The map r → R r + t about the centre of the box, (box, box, box) float32, cut to |k| < box/2.
 
