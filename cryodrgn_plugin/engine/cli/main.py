@@ -24,6 +24,7 @@ COMMANDS = {
     "analyze": "clusters, principal components, maps, particle lists and figures of a run",
     "volumes": "maps at chosen particles or latent coordinates",
     "refine-poses": "improve poses that are nearly right, each image by itself",
+    "align": "how far two sets of poses, or two maps, are apart",
     "reconstruct": "one map, with half-maps and resolution, from particles with poses",
     "info": "what a run or a particle file holds",
 }
