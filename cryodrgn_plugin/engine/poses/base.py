@@ -19,8 +19,9 @@ CHUNK_VALUES = 2**24
 class Score(Protocol):
     """Log-likelihoods of B images at candidate poses, each up to a constant of its image: higher is better."""
 
-    n: int
-    """B, the number of images."""
+    @property
+    def n(self) -> int:
+        """B, the number of images."""
 
     def shared(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
         """All images at the same candidates, every rotation with every shift.

@@ -68,17 +68,17 @@ class LinearScore:
 
     def shared(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
         """(B, R, T) float32; see `Score.shared`. A turned copy of a grid should be passed as the same array again."""
-        count = self.bank.lattice.count(radius)
+        count = self._count(radius)
         slices, products = self.bank.at(rotations, count)
         moved = self._moved_back(shifts_ang, count)
         weights = torch.from_numpy(np.ascontiguousarray(self.weights[:, :count]))
-        inner = torch.stack([torch.mm(moved, channel) for channel in slices])
-        inner = inner.view(len(slices), self.n, len(shifts_ang), -1)
-        gram = torch.stack([torch.mm(weights, pair) for pair in products])
+        gram = [torch.mm(weights, pair) for pair in products]
         if len(slices) == 1:
-            return (inner[0] - gram[0][:, None] / 2).permute(0, 2, 1).numpy()
+            inner = torch.mm(moved, slices[0]).view(self.n, len(shifts_ang), -1)
+            return inner.sub_(gram[0][:, None] / 2).permute(0, 2, 1).numpy()
+        inner = torch.stack([torch.mm(moved, channel).view(self.n, len(shifts_ang), -1) for channel in slices])
         out = np.empty((self.n * slices.shape[2], len(shifts_ang)), np.float32)
-        flat_gram = gram.permute(1, 2, 0).reshape(len(out), -1).contiguous()
+        flat_gram = torch.stack(gram).permute(1, 2, 0).reshape(len(out), -1).contiguous()
         flat_inner = inner.permute(1, 3, 0, 2).reshape(len(out), len(slices), -1).contiguous()
         log_evidence(flat_gram.numpy(), flat_inner.numpy(), out)
         return out.reshape(self.n, -1, len(shifts_ang))
@@ -118,7 +118,7 @@ class LinearScore:
         gram (B, P, C(C + 1)/2), lower triangles by rows, and inner (B, P, C, T), float32.
         """
         model, lattice = self.bank.model, self.bank.lattice
-        count = lattice.count(radius)
+        count = self._count(radius)
         indices = lattice.indices[:count]
         angle = 2 * np.pi * indices @ (np.asarray(pattern_ang) / self.extent_ang).T
         waves = np.stack([np.cos(angle), -np.sin(angle)], axis=1).astype(np.float32)
@@ -139,6 +139,10 @@ class LinearScore:
             inner,
         )
         return gram, inner
+
+    def _count(self, radius: float) -> int:
+        """Leading coefficients inside `radius`, as far as the model is known."""
+        return self.bank.lattice.count(min(radius, self.bank.model.sphere.radius))
 
     def _moved_back(self, shifts_ang: np.ndarray, count: int) -> torch.Tensor:
         """(B T, 2F) real and imaginary parts of the targets moved back by each shift."""

@@ -54,24 +54,38 @@ def accumulate(
     One set of equations per half-set.
     """
     half = np.zeros(images.n, dtype=np.int8) if half is None else half
-    n_channels = moments(np.arange(1))[0].shape[1]
-    n_sets = int(half.max()) + 1
-    lhs = np.zeros((n_sets, sphere.n_voxels, n_channels * (n_channels + 1) // 2), dtype=np.float32)
-    rhs = np.zeros((n_sets, sphere.n_voxels, 2, n_channels), dtype=np.float32)
+    sums = [EquationSums(sphere, moments(np.arange(1))[0].shape[1]) for _ in range(int(half.max()) + 1)]
     freqs = images.lattice.indices[:count].astype(np.float32)
-    threads = numba.get_num_threads()
     for batch in images.passes(count):
         first, second = moments(batch.index)
-        first, second = first.astype(np.float32), pack(second)
-        for part in range(n_sets):
+        for part, each in enumerate(sums):
             rows = np.flatnonzero(half[batch.index] == part)
-            geometry = (batch.rotations[rows], freqs, *kernel_geometry(sphere))
             data = (batch.weights[rows], second[rows], batch.targets[rows], first[rows])
-            cpu.scatter_equations(*data, *geometry, lhs[part], rhs[part], threads)
-    return [
-        NormalEquations(sphere.symmetrize_real(a), sphere.symmetrize(b, total=True))
-        for a, b in zip(lhs, rhs, strict=True)
-    ]
+            each.add(*data, batch.rotations[rows], freqs)
+    return [each.equations() for each in sums]
+
+
+class EquationSums:
+    """Normal equations under construction."""
+
+    def __init__(self, sphere: HalfSphere, n_channels: int) -> None:
+        self._sphere = sphere
+        self._lhs = np.zeros((sphere.n_voxels, n_channels * (n_channels + 1) // 2), dtype=np.float32)
+        self._rhs = np.zeros((sphere.n_voxels, 2, n_channels), dtype=np.float32)
+
+    def add(self, weights, second, targets, first, rotations, freqs) -> None:
+        """Add B images: weights (B, F), E[s sᵀ] (B, C, C), centred targets (B, F), E[s] (B, C), rotations (B, 3, 3);
+        freqs (F, 2) float32 are the lattice's.
+        """
+        data = (weights, pack(second), targets, first.astype(np.float32))
+        geometry = (rotations, freqs, *kernel_geometry(self._sphere))
+        cpu.scatter_equations(*data, *geometry, self._lhs, self._rhs, numba.get_num_threads())
+
+    def equations(self) -> NormalEquations:
+        """The equations of all that was added; nothing can be added after."""
+        return NormalEquations(
+            self._sphere.symmetrize_real(self._lhs), self._sphere.symmetrize(self._rhs, total=True)
+        )
 
 
 def solve(equations: NormalEquations, sphere: HalfSphere, support: float, prior: np.ndarray) -> np.ndarray:
