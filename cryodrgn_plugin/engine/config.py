@@ -185,6 +185,12 @@ class PoseConfig:
     """Fourier shell up to which the first grid is compared. Lower it for noisy data, raise it for small particles."""
     last_radius: int = 48
     """Fourier shell up to which the finest grid is compared; the box limits it."""
+    volumes: int = 8
+    """Maps, spread over the latent space, that a network's poses are searched against; 0 searches against the network
+    itself, exactly and many times slower."""
+    block: int = 256
+    """Particles whose poses are searched at a time, before a network learns from them. Lower it when no map forms at
+    the start, raise it for speed."""
     search_every: int = 5
     """Epochs of a network's training between two pose searches."""
     schedule: str = "search:30"
@@ -214,6 +220,8 @@ class PoseConfig:
             f"poses.first_radius is {self.first_radius} and poses.last_radius {self.last_radius}; "
             "they must be at least 1 and rise.",
         )
+        _require(self.block >= 1, f"poses.block is {self.block}; it must be at least 1.")
+        _require(self.volumes >= 0, f"poses.volumes is {self.volumes}; it must be 0 or more.")
         _require(self.search_every >= 1, f"poses.search_every is {self.search_every}; it must be at least 1.")
 
 
@@ -292,6 +300,30 @@ RECIPES: dict[str, dict[str, Any]] = {
         "training.warmup_epochs": 0,
     },
     "homogeneous": {"z_dim": 0, "decoder.n_bases": 0},
+    "cryodrgn2": {
+        "decoder.kind": "mlp",
+        "decoder.output": "complex",
+        "training.batch_size": 16,
+        "training.learning_rate": 3e-4,
+        "training.schedule": "constant",
+        "training.warmup_epochs": 0,
+        "poses.inference": "hierarchical",
+    },
+    "bnb": {
+        "decoder.kind": "mlp",
+        "decoder.output": "complex",
+        "training.batch_size": 16,
+        "training.learning_rate": 3e-4,
+        "training.schedule": "constant",
+        "training.warmup_epochs": 0,
+        "poses.inference": "branch_and_bound",
+        "poses.spacing_deg": 30.0,
+        "poses.levels": 5,
+        "poses.kept": 24,
+        "poses.shift_steps": 8,
+        "poses.search_every": 1,
+        "poses.schedule": "search:5, reset, fixed:15",
+    },
     "abinitio": {"poses.inference": "hierarchical"},
 }
 

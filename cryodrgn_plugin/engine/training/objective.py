@@ -22,6 +22,7 @@ from ..decoders.base import Decoder
 from ..encoders.base import Encoder, LatentPosterior
 from ..imaging.formation import ImageFormation
 from .points import PointSampler
+from .pose_table import PoseTable
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class VaeObjective(nn.Module):
     precision : (G, F). Weight of each coefficient of each optics group, 1/σ² for the whitened likelihood.
     ctf_weight : weigh residuals with the squared CTF too (sparse_fourier_backpropagation eq. 4).
     sampler : draws a part of the coefficients for each step; None uses all. Needs a decoder with `slices_at`.
+    poses : poses that take the place of the batches' own; None keeps those.
     encoder_context : a context the encoder runs in, such as autocast.
     """
 
@@ -55,10 +57,11 @@ class VaeObjective(nn.Module):
         *,
         ctf_weight: bool = False,
         sampler: PointSampler | None = None,
+        poses: PoseTable | None = None,
         encoder_context: Callable[[], AbstractContextManager] = nullcontext,
     ):
         super().__init__()
-        self.decoder, self.encoder, self.sampler = decoder, encoder, sampler
+        self.decoder, self.encoder, self.sampler, self.poses = decoder, encoder, sampler, poses
         self._formation, self._ctf_weight, self._encoder_context = formation, ctf_weight, encoder_context
         lattice = formation.lattice
         device = precision.device
@@ -94,9 +97,10 @@ class VaeObjective(nn.Module):
 
     def centred(self, batch: ImageBatch) -> ImageBatch:
         """The batch with the shift of its (first) pose undone: of the images and of the poses."""
-        shifts = batch.pose.shifts_ang
-        spectra = self._formation.centre(batch.spectra, shifts[:, :1])[:, 0]
-        return dataclasses.replace(batch, spectra=spectra, pose=Pose(batch.pose.rotations, shifts - shifts[:, :1]))
+        pose = batch.pose if self.poses is None else self.poses.of(batch.index)
+        first = pose.shifts_ang[:, :1]
+        spectra = self._formation.centre(batch.spectra, first)[:, 0]
+        return dataclasses.replace(batch, spectra=spectra, pose=Pose(pose.rotations, pose.shifts_ang - first))
 
     def _misfit(self, batch: ImageBatch, z: Tensor | None) -> Tensor:
         lattice = self._formation.lattice

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -36,6 +37,16 @@ class Objective(Protocol):
     def evaluate(self, batch: ImageBatch, beta: float) -> LossTerms: ...
 
 
+class Preparation(Protocol):
+    """What may happen before a step, such as a search for poses."""
+
+    def __call__(self, epoch: int, batch: int, order: np.ndarray) -> bool:
+        """Prepare `batch` of `epoch`, both counted from 0; True when the parameters have begun anew.
+
+        `order` (N,) has the particles in the order of the epoch. What it changes is part of the objective's state.
+        """
+
+
 class Trainer:
     """Minimises an objective over the particles of a loader.
 
@@ -45,6 +56,7 @@ class Trainer:
     objective : a module; `tables` and `volumes` list those of its parameters that have sparse gradients.
     held_out : particles that are only looked at, for the held-out loss; None without.
     beta : weight of the prior as a function of the epochs done.
+    prepare : called before each step.
     """
 
     def __init__(
@@ -60,9 +72,11 @@ class Trainer:
         device: torch.device,
         tables: list[nn.Parameter],
         volumes: list[nn.Parameter],
+        prepare: Preparation | None = None,
     ):
         self.run, self.objective, self.loader, self.held_out = run, objective, loader, held_out
         self.config, self.beta, self.seed, self.device = config, beta, seed, device
+        self.prepare, self._tables, self._volumes = prepare, tables, volumes
         self.optimizers = make_optimizers(objective, tables, volumes)
         self.state = TrainingState()
 
@@ -122,8 +136,11 @@ class Trainer:
         sums = {
             name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in state.sums.items()
         }
-        self.objective.train()
+        order = self.loader.order(state.epoch)
         for batch in self.loader.iterate(state.epoch, start_batch=state.batch):
+            if self.prepare is not None and self.prepare(state.epoch, state.batch, order):
+                self.optimizers = make_optimizers(self.objective, self._tables, self._volumes)
+            self.objective.train()
             terms = self._step(batch.torch(self.device))
             _accumulate(sums, terms, len(batch))
             state.batch += 1

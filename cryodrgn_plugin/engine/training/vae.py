@@ -2,10 +2,11 @@
 
 "cryodrgn" is the coordinate network (zhong_thesis_cryodrgn 4.2.1, 4.4.5) with a whitened likelihood; "paper" the
 structural basis with eq. 4 and the spectral normalisation of eq. 5 of sparse_fourier_backpropagation. Either decoder
-without a latent is a homogeneous reconstruction.
+without a latent is a homogeneous reconstruction. Where `poses.inference` names a search, poses are found on the way:
+"cryodrgn2" and "bnb" are the coordinate network with one (thesis chapter 5 and section 3.4).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -24,11 +25,16 @@ from ..encoders.registry import make_encoder
 from ..errors import ConfigError
 from ..imaging.formation import ImageFormation
 from ..imaging.noise import NoiseModel, estimate_noise, spectral_power
+from ..poses.registry import STRATEGIES
 from ..run import Run
 from .model_file import save_model
 from .objective import VaeObjective
 from .optimizers import keep_touched_rows
 from .points import PointSampler
+from .pose_preparation import PosePreparation
+from .pose_schedule import PoseSchedule
+from .pose_search import PoseSearch
+from .pose_table import PoseTable
 from .precision import autocast, pick_device, pick_dtype
 from .schedule import prior_weight
 from .signal import signal_amplitude
@@ -67,12 +73,28 @@ def fit_vae(
     Stopped : a signal came, or `until_epoch` is over; the run can be resumed.
     """
     _require_consistent(config)
-    dataset.require_poses()
+    schedule = PoseSchedule.of(config.poses) if searches(config) else None
+    if schedule is None:
+        dataset.require_poses()
     device = pick_device(config.device)
     dtype = pick_dtype(config.training.precision, device)
     torch.manual_seed(config.seed)
     noise = estimate_noise(dataset, config.seed)
-    objective = make_objective(config, dataset, noise, device, dtype)
+    make = partial(make_objective, dataset=dataset, noise=noise, device=device, dtype=dtype)
+    objective = make(config)
+    prepare = None
+    if schedule is not None:
+        config = replace(config, training=replace(config.training, epochs=schedule.epochs))
+        prepare = PosePreparation(
+            run,
+            dataset,
+            objective,
+            PoseSearch(config, dataset, noise, device),
+            schedule,
+            latents=lambda index: infer_latents(objective, dataset, device, index)[0] if objective.encoder else None,
+            untrained=lambda seed: make(replace(config, seed=seed)),
+            config=config,
+        )
     training, held_out = _split(dataset, config)
     batch = config.training.batch_size
     trainer = Trainer(
@@ -86,6 +108,7 @@ def fit_vae(
         device=device,
         tables=objective.encoder.sparse_parameters() if objective.encoder else [],
         volumes=_sparse_volumes(objective, config),
+        prepare=prepare,
     )
     run.log(f"Training {config.decoder.kind} decoder on {training.n:,} particles, {device}, {str(dtype)[6:]}.")
     trainer.fit(resume, until_epoch)
@@ -121,18 +144,26 @@ def make_objective(
         torch.from_numpy(precision.astype(np.float32)).to(device),
         ctf_weight=config.decoder.kind == "basis",
         sampler=sampler,
+        poses=PoseTable(dataset) if searches(config) else None,
         encoder_context=partial(autocast, device, dtype),
     ).to(device)
 
 
+def searches(config: RunConfig) -> bool:
+    """Whether poses are searched for in training; else the particles bring them."""
+    return config.poses.inference in STRATEGIES
+
+
 @torch.no_grad()
 def infer_latents(
-    objective: VaeObjective, dataset: ParticleDataset, device: torch.device
+    objective: VaeObjective, dataset: ParticleDataset, device: torch.device, index: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior mean (N, Z) and root mean posterior variance (N,) of every particle, in dataset order."""
+    """Posterior mean (B, Z) and root mean posterior variance (B,) of the particles `index` (B,); by default of all."""
     objective.eval()
     means, deviations = [], []
-    for batch in BatchLoader(dataset, 256, shuffle=False).iterate(0):
+    index = np.arange(dataset.n) if index is None else index
+    for start in range(0, len(index), 256):
+        batch = dataset.batch(index[start : start + 256])
         posterior = objective.posterior(objective.centred(batch.torch(device)))
         means.append(posterior.mean.cpu().numpy())
         deviations.append(posterior.log_var.exp().mean(1).sqrt().cpu().numpy())
@@ -147,6 +178,10 @@ def _finish(
     if objective.encoder is not None:
         z, uncertainty = infer_latents(objective, dataset, device)
     run.save_latents(np.zeros((dataset.n, 0)) if z is None else z, uncertainty=uncertainty, rows=dataset.rows)
+    if objective.poses is not None:
+        table = objective.poses.cpu()
+        found = (table.rotations.numpy(), table.shifts_ang.numpy())
+        run.save_poses(dataset.rows, *found, score=table.score.numpy())
     decoder = objective.decoder
     if isinstance(decoder, SpectrallyNormalized):
         decoder = decoder.baked()
@@ -167,6 +202,16 @@ def _require_consistent(config: RunConfig) -> None:
         raise ConfigError("decoder.n_bases is 0 but z_dim is not; without bases z changes nothing. Set z_dim to 0 too.")
     if config.training.sparse and config.decoder.kind != "basis":
         raise ConfigError("training.sparse is for decoder.kind = basis; the coordinate network has no volumes.")
+    if searches(config) and config.training.early_stop:
+        raise ConfigError(
+            "training.early_stop needs held-out particles with poses, which a search for poses does not have; set it "
+            "to 0."
+        )
+    if config.poses.inference not in ("given", *STRATEGIES):
+        raise ConfigError(
+            f"poses.inference is {config.poses.inference!r}, which the recipe {config.recipe} has no network for; "
+            f"choose given or one of {', '.join(STRATEGIES)}, or the recipe ace."
+        )
 
 
 def _sparse_volumes(objective: VaeObjective, config: RunConfig) -> list[torch.nn.Parameter]:
@@ -178,9 +223,9 @@ def _sparse_volumes(objective: VaeObjective, config: RunConfig) -> list[torch.nn
 
 
 def _split(dataset: ParticleDataset, config: RunConfig) -> tuple[ParticleDataset, ParticleDataset | None]:
-    """Training and held-out particles; nothing is held out of small sets, or from a latent table."""
+    """Training and held-out particles; nothing is held out of small sets, or from a table of latents or poses."""
     table = config.z_dim > 0 and config.encoder.kind == "table"
-    if table or dataset.n < FEWEST_TO_HOLD_OUT:
+    if table or searches(config) or dataset.n < FEWEST_TO_HOLD_OUT:
         return dataset, None
     held = np.zeros(dataset.n, dtype=bool)
     count = min(round(HELD_OUT_SHARE * dataset.n), LARGEST_HELD_OUT)

@@ -36,6 +36,10 @@ class WhitenedBatch:
     weights: np.ndarray
     rotations: np.ndarray
 
+    def at(self, places: np.ndarray) -> "WhitenedBatch":
+        """The images at these places of the batch."""
+        return WhitenedBatch(self.index[places], self.targets[places], self.weights[places], self.rotations[places])
+
     def leading(self, count: int) -> "WhitenedBatch":
         """The same with the first `count` coefficients only."""
         targets = np.ascontiguousarray(self.targets[:, :count])
@@ -75,6 +79,10 @@ class WhitenedImages:
             yield from (batch.leading(count) for batch in self._kept)
         else:
             yield from (self._whiten(raw, count) for raw in self._loader.iterate(0))
+
+    def of(self, index: np.ndarray, count: int) -> WhitenedBatch:
+        """The images `index` (B,) with their first `count` coefficients."""
+        return self._whiten(self._dataset.batch(index), count)
 
     def _whiten(self, raw: ImageBatch, count: int) -> WhitenedBatch:
         precision = self._precision[raw.group, :count]
