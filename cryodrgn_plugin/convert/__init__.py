@@ -2,6 +2,7 @@
 
 from .analysis import CLASS_SERIES, CURVE_SERIES, Analysis
 from .particles import object_ids, read_particles_star, relion_alignment, scipion_matrices, write_particles_star
+from .posed import class_sizes, posed_particles
 from .results import (
     LatentsById,
     classify,
@@ -19,6 +20,7 @@ __all__ = [
     "CURVE_SERIES",
     "Analysis",
     "LatentsById",
+    "class_sizes",
     "classify",
     "fill_flex_particles",
     "fill_flex_volumes",
@@ -26,6 +28,7 @@ __all__ = [
     "latents_by_id",
     "link_run",
     "object_ids",
+    "posed_particles",
     "read_particles_star",
     "relion_alignment",
     "run_info",

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from pwem.objects import (
     FlexInfo,
+    Particle,
     ParticleFlex,
     SetOfClasses3D,
-    SetOfParticles,
     SetOfParticlesFlex,
     SetOfVolumes,
     SetOfVolumesFlex,
@@ -54,7 +54,7 @@ def run_info(run: Run, info: FlexInfo) -> FlexInfo:
 
 def fill_flex_particles(
     flexible: SetOfParticlesFlex,
-    particles: SetOfParticles,
+    particles: Iterable[Particle],
     found: LatentsById,
     *,
     labels: np.ndarray | None = None,
@@ -65,13 +65,13 @@ def fill_flex_particles(
     Parameters
     ----------
     flexible : empty.
-    particles : the particles as they are in Scipion, in any order.
+    particles : a set, or particles of one, in any order.
     found : the run's latents.
     labels : (N,) class of each latent, from 1; None sets no class.
     reduced : (N, 2) a picture of the latent space, such as UMAP, for viewers of flexibility sets.
     """
     latents = found.latents
-    for particle in particles.iterItems():
+    for particle in particles:
         k = found.place.get(particle.getObjId())
         if k is None:
             continue

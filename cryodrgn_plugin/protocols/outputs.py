@@ -18,6 +18,8 @@ CLASSES = "outputClasses"
 
 SIMULATE_OUTPUTS = {PARTICLES: SetOfParticles, VOLUMES: SetOfVolumes}
 TRAIN_OUTPUTS = {PARTICLES: SetOfParticlesFlex, VOLUME: Volume}
+AB_INITIO_OUTPUTS = {PARTICLES: SetOfParticles, VOLUME: Volume, VOLUMES: SetOfVolumes, CLASSES: SetOfClasses3D}
+REFINE_OUTPUTS = {PARTICLES: SetOfParticles, VOLUME: Volume}
 ANALYZE_OUTPUTS = {
     VOLUMES: SetOfVolumes,
     FLEX_VOLUMES: SetOfVolumesFlex,

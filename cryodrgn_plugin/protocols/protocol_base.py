@@ -106,6 +106,11 @@ class ProtHetBase(EMProtocol):
         """The map of all particles, relative to the project; empty where this protocol makes none."""
         return ""
 
+    def getMaps(self) -> list[tuple[str, str, str]]:
+        """Series, label and file of the maps that this protocol made itself, relative to the project."""
+        consensus = self.getConsensusMap()
+        return [("consensus", "consensus", consensus)] if os.path.isfile(consensus) else []
+
 
 def addGroup(form, name: str, settings: Iterable[FormSetting], **options) -> None:
     """Add a labelled group of engine settings to a form."""

@@ -1,9 +1,6 @@
 """Training: particles with poses in, a latent coordinate per particle and a consensus map out."""
 
 import json
-import shutil
-from operator import attrgetter
-from typing import Any
 
 from pwem.objects import SetOfParticlesFlex
 from pyworkflow import BETA
@@ -12,17 +9,13 @@ from pyworkflow.utils import Message
 
 from ..constants import PROGRAM_NAME
 from ..engine import config
-from ..engine.errors import EngineError
 from ..engine.run import Run
 from . import outputs
-from .protocol_base import EngineFailed, ProtHetBase, addGroup
-from .settings import RECIPES, FormSetting, as_arguments, chosen, typed
+from .protocol_base import EngineFailed, addGroup
+from .protocol_fit import ProtHetFit, image_settings
+from .settings import RECIPES, FormSetting, as_arguments
 
-FEW_PARTICLES = 1000
 MAX_BLOCKS = 5
-HALVES = ("run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc")
-IMAGE_SETTINGS = ("seed", "data.box", "data.sign", "data.window", "data.max_particles")
-"""The settings that a reconstruction of one map shares with a training."""
 
 # The recipes that a setting matters to.
 CLOSED = ("fast",)
@@ -30,13 +23,7 @@ BY_EPOCHS = ("paper", "cryodrgn", "homogeneous")
 GRID = ("fast", "paper", "homogeneous")
 LATENT_RECIPES = ("fast", "paper", "cryodrgn")
 
-IMAGES = (
-    FormSetting("box", "data.box", "Box after downsampling (px)"),
-    FormSetting("sign", "data.sign", "Particles are", choices=("auto", "white", "black"), expert=True),
-    FormSetting("window", "data.window", "Window radius", expert=True),
-    FormSetting("maxParticles", "data.max_particles", "Use at most (particles)", expert=True),
-    FormSetting("cacheMb", "data.cache_mb", "Images kept in memory (MB)", expert=True),
-)
+IMAGES = image_settings(RECIPES)
 CLOSED_FORM = (
     FormSetting("nComponents", "closed_form.n_components", "Directions of motion", recipes=CLOSED),
     FormSetting("iterations", "closed_form.iterations", "EM iterations", recipes=CLOSED, expert=True),
@@ -69,7 +56,7 @@ SEED = FormSetting("seed", "seed", "Random seed", expert=True)
 SETTINGS = (*IMAGES, *CLOSED_FORM, *TRAINING, *DECODER, LATENT, SEED)
 
 
-class ProtHetTrain(ProtHetBase):
+class ProtHetTrain(ProtHetFit):
     """Find how the particles of a refined set differ: a latent coordinate for each particle, and the maps behind it.
 
     The particles need orientations from a 3D refinement and a CTF. The recipe *fast* solves the problem in closed form
@@ -80,6 +67,8 @@ class ProtHetTrain(ProtHetBase):
     _label = "train heterogeneity"
     _possibleOutputs = outputs.TRAIN_OUTPUTS
     _devStatus = BETA
+    RECIPES = RECIPES
+    SETTINGS = SETTINGS
 
     # --------------------------- DEFINE param functions ----------------------
     def _defineParams(self, form):
@@ -102,12 +91,7 @@ class ProtHetTrain(ProtHetBase):
         addGroup(form, "Training", TRAINING, condition="recipe!=0")
         addGroup(form, "Decoder", DECODER)
         SEED.add_to(form)
-        form.addParam(
-            "otherSettings", params.TextParam, default="", height=2, width=60, expertLevel=params.LEVEL_ADVANCED,
-            label="Other settings",
-            help="Any setting of the engine as section.name=value, separated by spaces; they beat the form.\n"
-                 f"The settings are: {', '.join(config.setting_names())}.",
-        )  # fmt: skip
+        self._addOtherSettings(form)
         self._addThreads(form)
 
     # --------------------------- INSERT steps functions ----------------------
@@ -121,21 +105,13 @@ class ProtHetTrain(ProtHetBase):
         self._insertFunctionStep(self.createOutputStep, *depends_on, needsGPU=False)
 
     # --------------------------- STEPS functions -----------------------------
-    def convertInputStep(self, source: str):
-        """Write the particles as a star file; a run made from other particles goes."""
-        from ..convert import write_particles_star
-
-        shutil.rmtree(self.getRunFolder(), ignore_errors=True)
-        write_particles_star(self.inputParticles.get(), self._starFile(), stack=self._getExtraPath("particles.mrcs"))
-
     def trainStep(self, source: str, recipe: str, settings: str, last_epoch: int | None):
         """Train up to the end of `last_epoch`, or to the end; a run made with other settings is started anew."""
         until = [] if last_epoch is None else ["--until-epoch", last_epoch]
-        again = "--resume" if self._isRunOf(recipe, json.loads(settings)) else "--overwrite"
         try:
             self.runEngine(
-                "train", self._starFile(), "--out", self.getRunFolder(), "--recipe", recipe, again, *until,
-                *as_arguments(json.loads(settings)),
+                "train", self._starFile(), "--out", self.getRunFolder(), "--recipe", recipe,
+                self._again(recipe, json.loads(settings)), *until, *as_arguments(json.loads(settings)),
             )  # fmt: skip
         except EngineFailed:
             if last_epoch is None or not self._hasPausedAfter(last_epoch):
@@ -143,17 +119,15 @@ class ProtHetTrain(ProtHetBase):
 
     def consensusStep(self, source: str, recipe: str, settings: str):
         """One map of all particles, with half-maps and their resolution."""
-        images = {name: value for name, value in json.loads(settings).items() if name in IMAGE_SETTINGS}
-        self.runEngine("reconstruct", self._starFile(), "--out", self._consensusPath(), *as_arguments(images))
+        self._reconstruct(self._starFile(), json.loads(settings))
 
     def createOutputStep(self, source: str, recipe: str, settings: str):
         """The particles with their latents, and the consensus map."""
-        from ..convert import fill_flex_particles, latents_by_id, run_info, volume_object
+        from ..convert import fill_flex_particles, latents_by_id, run_info
 
         particles = self.inputParticles.get()
         run = Run.open(self.getRunFolder())
-        volume = volume_object(self.getConsensusMap(), half_maps=[self._consensusPath(name) for name in HALVES])
-        self._give(outputs.VOLUME, volume, self.inputParticles)
+        self._give(outputs.VOLUME, self._consensusVolume(), self.inputParticles)
         if run.config.z_dim == 0:
             return
         flexible = SetOfParticlesFlex.create(self._getPath(), progName=PROGRAM_NAME)
@@ -164,29 +138,13 @@ class ProtHetTrain(ProtHetBase):
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
-        particles = self.inputParticles.get()
-        errors = self._settingErrors(self._config)
-        if not particles.hasAlignmentProj():
-            errors.append("The particles have no orientations; run a 3D refinement first and use its particles.")
-        if not particles.hasCTF():
-            errors.append("The particles have no CTF; estimate it and assign it to them before training.")
-        if particles.isAmplitudeCorrected():
-            errors.append("The particles are corrected for the CTF's amplitude; use them as they were before that.")
-        if self.box.get() and self.box.get() > particles.getXDim():
+        errors = self._inputErrors()
+        if not self.inputParticles.get().hasAlignmentProj():
             errors.append(
-                f"The box after downsampling is {self.box.get()} px and the particles have {particles.getXDim()} px; "
-                "choose a smaller one, or 0 to keep theirs."
+                "The particles have no orientations; find them with ab initio maps, or run a 3D refinement first and "
+                "use its particles."
             )
         return errors
-
-    def _warnings(self):
-        particles = self.inputParticles.get()
-        if particles is not None and particles.getSize() < FEW_PARTICLES:
-            return [
-                f"There are only {particles.getSize():,} particles; motions are rarely found with fewer than a few "
-                "thousand, so take the result as a trial."
-            ]
-        return []
 
     def _summary(self):
         run = self._openRun()
@@ -222,46 +180,11 @@ class ProtHetTrain(ProtHetBase):
         return ["Zhong2021"] if self._recipe() == "cryodrgn" else ["Kimanius2022"]
 
     # --------------------------- UTILS functions -----------------------------
-    def getConsensusMap(self) -> str:
-        return self._consensusPath("map.mrc")
-
-    def _recipe(self) -> str:
-        return RECIPES[self.recipe.get()]
-
-    def _overrides(self) -> dict[str, Any]:
-        """Settings that differ from the recipe's; what is typed as other settings beats the rest."""
-        usual = config.recipe_config(self._recipe())
-        given = {"device": "auto" if self.usesGpu() else "cpu", **chosen(self, SETTINGS)}
-        differing = {name: value for name, value in given.items() if value != attrgetter(name)(usual)}
-        return {**differing, **typed(self.otherSettings.get())}
-
-    def _config(self) -> config.RunConfig:
-        return config.recipe_config(self._recipe(), self._overrides())
-
-    def _isRunOf(self, recipe: str, overrides: dict[str, Any]) -> bool:
-        """Whether the run folder holds a run with exactly these settings, which can be resumed."""
-        try:
-            there = Run.open(self.getRunFolder()).config
-        except EngineError:
-            return False
-        return there == config.recipe_config(recipe, {**overrides, "particles": self._starFile()})
-
     def _hasPausedAfter(self, epoch: int) -> bool:
         """Whether the engine stopped because this block of epochs is over."""
         run = self._openRun()
         done = run.metrics()[-1]["epoch"] if run and run.metrics() else 0
         return done >= epoch and run.status == "stopped"
-
-    def _openRun(self) -> Run | None:
-        try:
-            return Run.open(self.getRunFolder())
-        except EngineError:
-            return None
-
-    def _inputKey(self) -> str:
-        """What tells one input from another: its object and how many particles it has."""
-        particles = self.inputParticles.get()
-        return f"{particles.getObjId()} {particles.getSize()}"
 
     def _blockEnds(self) -> list[int | None]:
         """Last epoch of each training step: several, so that the host's progress moves; one for the fast recipe."""
@@ -270,12 +193,6 @@ class ProtHetTrain(ProtHetBase):
         epochs = self._config().training.epochs
         blocks = min(epochs, MAX_BLOCKS)
         return [epochs * block // blocks for block in range(1, blocks + 1)]
-
-    def _starFile(self) -> str:
-        return self._getExtraPath("particles.star")
-
-    def _consensusPath(self, *names: str) -> str:
-        return self._getExtraPath("consensus", *names)
 
 
 def _progress(run: Run) -> list[str]:

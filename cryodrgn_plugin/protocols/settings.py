@@ -14,8 +14,11 @@ from pyworkflow.protocol import params
 from ..engine import config
 from ..engine.errors import ConfigError
 
-RECIPES = tuple(config.RECIPES)
-"""Names of the recipes in the order of the form; Scipion stores the place, so new ones go to the end."""
+RECIPES = tuple(name for name in config.RECIPES if not config.finds_poses(name))
+"""Recipes for particles with poses, in the order of the form; Scipion stores the place, so new ones go to the end."""
+
+POSE_RECIPES = tuple(name for name in config.RECIPES if config.finds_poses(name))
+"""Recipes that find poses, in the order of the form."""
 
 RECIPE_CHOICE = "recipe's choice"
 
@@ -36,6 +39,8 @@ class FormSetting:
     expert: bool = False
     recipes: tuple[str, ...] = RECIPES
     """The recipes in which a training's parameter is shown."""
+    menu: tuple[str, ...] = RECIPES
+    """The recipes that the form offers."""
     condition: str | None = None
     choices: tuple[str, ...] = ()
     """The texts of a menu, in its order; empty for numbers, text and yes/no."""
@@ -70,9 +75,9 @@ class FormSetting:
         return self.source is config.RunConfig and len(set(self._recipe_values())) > 1
 
     def _shown_when(self) -> str | None:
-        if self.recipes == RECIPES:
+        if self.recipes == self.menu:
             return self.condition
-        return f"recipe in {[RECIPES.index(recipe) for recipe in self.recipes]}"
+        return f"recipe in {[self.menu.index(recipe) for recipe in self.recipes]}"
 
     def _recipe_values(self) -> list[Any]:
         default = config.setting(self.setting)[1]

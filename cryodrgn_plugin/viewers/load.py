@@ -3,7 +3,6 @@
 import itertools
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 
@@ -122,6 +121,6 @@ def _ask_engine(*arguments: str) -> None:
         raise DataError(said[-1] if said else "The engine could not make the map.")
 
 
-def consensus_entry(path: str) -> list[MapEntry]:
-    """The consensus map of a training, when it is there."""
-    return [MapEntry("consensus", "consensus", path, style.SURFACE)] if Path(path).is_file() else []
+def entries_of(maps: list[tuple[str, str, str]]) -> list[MapEntry]:
+    """Maps by series, label and file."""
+    return [MapEntry(series, label, path, style.SURFACE) for series, label, path in maps]

@@ -1,4 +1,4 @@
-"""Viewers of trainings and analyses: both open the explorer."""
+"""The viewer of trainings, searches and analyses: the explorer."""
 
 import os
 
@@ -6,14 +6,14 @@ from pyworkflow.viewer import Viewer
 
 from ..engine.errors import EngineError
 from ..engine.run import Run
-from ..protocols import ProtHetAnalyze, ProtHetTrain
+from ..protocols import ProtHetAbInitio, ProtHetAnalyze, ProtHetTrain
 
 
 class HetExplorerViewer(Viewer):
     """Latent space, maps, resolution and training curves in one window."""
 
     _name = "explore latent space and maps"
-    _targets = [ProtHetTrain, ProtHetAnalyze]
+    _targets = [ProtHetTrain, ProtHetAbInitio, ProtHetAnalyze]
 
     def _visualize(self, obj, **kwargs):
         try:
@@ -26,9 +26,9 @@ class HetExplorerViewer(Viewer):
     def open_window(self, protocol):
         """The explorer's window over a protocol's run, not yet shown."""
         from .explorer import ExplorerWindow
-        from .load import consensus_entry, content_of
+        from .load import content_of, entries_of
 
         run = Run.open(protocol.getRunFolder())
         title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
-        content = content_of(run, title, consensus_entry(protocol.getConsensusMap()))
+        content = content_of(run, title, entries_of(protocol.getMaps()))
         return ExplorerWindow(content, masterWindow=self.formWindow)

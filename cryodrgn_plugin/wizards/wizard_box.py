@@ -6,7 +6,7 @@ from tkinter import ttk
 from pyworkflow.gui.dialog import RESULT_CANCEL, RESULT_YES, Dialog, showError
 from pyworkflow.wizard import Wizard
 
-from ..protocols import ProtHetTrain
+from ..protocols import ProtHetAbInitio, ProtHetRefinePoses, ProtHetTrain
 from .boxes import BoxChoice, box_choices
 
 COLUMNS = (
@@ -23,7 +23,7 @@ WIDTH = sum(width for _, _, width, _ in COLUMNS)
 class HetBoxWizard(Wizard):
     """Choose the box after downsampling from a table."""
 
-    _targets = [(ProtHetTrain, ["box"])]
+    _targets = [(protocol, ["box"]) for protocol in (ProtHetTrain, ProtHetAbInitio, ProtHetRefinePoses)]
 
     def show(self, form, *params):
         particles = form.protocol.inputParticles.get()

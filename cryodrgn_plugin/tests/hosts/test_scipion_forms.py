@@ -14,12 +14,20 @@ import cryodrgn_plugin  # noqa: E402
 from cryodrgn_plugin.engine import config  # noqa: E402
 from cryodrgn_plugin.engine.analysis.options import AnalysisOptions, option_help  # noqa: E402
 from cryodrgn_plugin.engine.errors import ConfigError  # noqa: E402
-from cryodrgn_plugin.protocols import protocol_analyze, protocol_simulate, protocol_train  # noqa: E402
+from cryodrgn_plugin.engine.poses.options import RefineOptions  # noqa: E402
+from cryodrgn_plugin.protocols import (  # noqa: E402
+    protocol_ab_initio,
+    protocol_analyze,
+    protocol_refine_poses,
+    protocol_simulate,
+    protocol_train,
+)
 from cryodrgn_plugin.protocols.settings import typed  # noqa: E402
 
 from .scipion_project import new_protocol, project_named  # noqa: E402
 
-NAMES = ("ProtHetSimulate", "ProtHetTrain", "ProtHetAnalyze")
+DEMO = ("ProtHetSimulate", "ProtHetTrain", "ProtHetAnalyze")
+NAMES = (*DEMO, "ProtHetAbInitio", "ProtHetRefinePoses")
 
 
 @pytest.fixture(scope="module")
@@ -58,15 +66,27 @@ def _protocols(nodes):
         yield from _protocols(node.get("children", []))
 
 
-@pytest.mark.parametrize("item", protocol_train.SETTINGS, ids=lambda item: item.param)
-def test_a_training_parameter_has_the_engines_default_and_help(item, project):
-    parameter = new_protocol(project, "ProtHetTrain").getDefinition().getParam(item.param)
+ENGINE_SETTINGS = [
+    (name, item)
+    for name, module in (("ProtHetTrain", protocol_train), ("ProtHetAbInitio", protocol_ab_initio))
+    for item in module.SETTINGS
+]
+
+
+@pytest.mark.parametrize("name, item", ENGINE_SETTINGS, ids=lambda value: getattr(value, "param", value))
+def test_a_parameter_has_the_engines_default_and_help(name, item, project):
+    parameter = new_protocol(project, name).getDefinition().getParam(item.param)
     _, default, text = config.setting(item.setting)
-    assert parameter.help.get().startswith(text)
+    assert parameter.help.get().lower().startswith(text.lower())
     if item.by_recipe:
         assert all(recipe in parameter.help.get() for recipe in item.recipes)
     else:
-        assert item.value(new_protocol(project, "ProtHetTrain")) == default
+        assert item.value(new_protocol(project, name)) == default
+
+
+@pytest.mark.parametrize("item", protocol_refine_poses.REFINEMENT, ids=lambda item: item.param)
+def test_a_refinement_parameter_has_the_engines_default(item, project):
+    assert item.value(new_protocol(project, "ProtHetRefinePoses")) == getattr(RefineOptions(), item.setting)
 
 
 @pytest.mark.parametrize("item", protocol_analyze.OPTIONS, ids=lambda item: item.param)
@@ -75,6 +95,22 @@ def test_an_analysis_parameter_has_the_engines_default(item, project):
     assert item.value(protocol) == getattr(AnalysisOptions(), item.setting)
     shown = protocol.getDefinition().getParam(item.param).help.get()
     assert shown.lower().startswith(option_help()[item.setting].lower())
+
+
+@pytest.mark.parametrize(
+    ("target", "z_dim", "species"),
+    [(protocol_ab_initio.RIGID, 0, 1), (protocol_ab_initio.MOVING, 8, 1), (protocol_ab_initio.MIXTURE, 0, 0)],
+)
+def test_what_is_looked_for_decides_latent_space_and_species(target, z_dim, species, project):
+    made = new_protocol(project, "ProtHetAbInitio", target=target)._config()
+    expected = config.recipe_config("abinitio", {"z_dim": z_dim, "ab_initio.species": species})
+    assert made == expected
+
+
+def test_a_number_of_species_and_a_search_reach_the_engine(project):
+    values = {"target": protocol_ab_initio.MIXTURE, "species": 5, "rounds": 12, "kept": 3, "box": 48}
+    made = new_protocol(project, "ProtHetAbInitio", **values)._config()
+    assert (made.ab_initio.species, made.ab_initio.rounds, made.poses.kept, made.data.box) == (5, 12, 3, 48)
 
 
 @pytest.mark.parametrize("recipe", range(4))
@@ -120,7 +156,7 @@ def test_the_template_makes_the_whole_workflow(scipion):
     with project_named("template") as made:
         made.loadProtocols(template.createTemplateFile())
         runs = {protocol.getClassName(): protocol for protocol in made.getRuns()}
-    assert set(runs) == set(NAMES)
+    assert set(runs) == set(DEMO)
     assert runs["ProtHetSimulate"].nParticles.get() == 123
     assert runs["ProtHetTrain"].inputParticles.getUniqueId().endswith("outputParticles")
     assert runs["ProtHetAnalyze"].inputParticles.getObjValue().getObjId() == runs["ProtHetTrain"].getObjId()

@@ -1,0 +1,240 @@
+"""Ab initio: particles without poses in; their poses, maps in both hands and, if asked for, latents or species out."""
+
+import itertools
+import json
+import os
+from functools import partial
+from pathlib import Path
+
+from pwem.objects import SetOfClasses3D, SetOfParticles, SetOfParticlesFlex, SetOfVolumes
+from pyworkflow import BETA
+from pyworkflow.protocol import params
+from pyworkflow.utils import Message
+
+from ..constants import PROGRAM_NAME
+from ..engine import config
+from ..engine.run import Run
+from . import outputs
+from .protocol_base import addGroup
+from .protocol_fit import ProtHetFit, image_settings
+from .settings import POSE_RECIPES, FormSetting, as_arguments
+
+TARGETS = ("one rigid molecule", "one molecule that moves", "several species")
+RIGID, MOVING, MIXTURE = range(3)
+OTHER_HAND = "_other_hand"
+
+_Setting = partial(FormSetting, recipes=POSE_RECIPES, menu=POSE_RECIPES)
+_InAbInitio = partial(FormSetting, recipes=("abinitio",), menu=POSE_RECIPES)
+
+IMAGES = image_settings(POSE_RECIPES)
+LATENT = _Setting("zDim", "z_dim", "Latent dimensions", condition=f"target == {MOVING}")
+SEARCH = (
+    _InAbInitio("rounds", "ab_initio.rounds", "Rounds"),
+    _InAbInitio("starts", "ab_initio.starts", "Random starts"),
+    _Setting("shiftExtent", "poses.shift_extent", "Largest shift (share of the box)"),
+    _Setting("spacing", "poses.spacing_deg", "First spacing of rotations (degrees)", expert=True),
+    _Setting("levels", "poses.levels", "Refinements of the grid", expert=True),
+    _Setting("kept", "poses.kept", "Poses refined per image", expert=True),
+    _Setting("shiftSteps", "poses.shift_steps", "Shifts tried along each axis", expert=True),
+    _Setting("firstRadius", "poses.first_radius", "First Fourier shell", expert=True),
+    _Setting("lastRadius", "poses.last_radius", "Last Fourier shell", expert=True),
+)
+SEED = _Setting("seed", "seed", "Random seed", expert=True)
+SETTINGS = (*IMAGES, *SEARCH, LATENT, SEED)
+
+
+class ProtHetAbInitio(ProtHetFit):
+    """Find the orientations of particles together with the maps they show, from nothing.
+
+    One rigid molecule gives an initial volume; one that moves gives latent coordinates as well; several species are
+    told apart while their maps are found. Images cannot tell the hand, so every map comes in both. The particles go on
+    to any 3D refinement with the map, to *refine poses*, or to *train heterogeneity*.
+    """
+
+    _label = "ab initio maps"
+    _possibleOutputs = outputs.AB_INITIO_OUTPUTS
+    _devStatus = BETA
+    RECIPES = POSE_RECIPES
+    SETTINGS = SETTINGS
+
+    # --------------------------- DEFINE param functions ----------------------
+    def _defineParams(self, form):
+        form.addSection(label=Message.LABEL_INPUT)
+        self._addGpuParams(form)
+        form.addParam(
+            "inputParticles", params.PointerParam, pointerClass="SetOfParticles", important=True,
+            label="Input particles",
+            help="Particles with CTF. Orientations that they may have are ignored. Results are matched to them by "
+                 "their id.",
+        )  # fmt: skip
+        form.addParam(
+            "target", params.EnumParam, choices=list(TARGETS), default=RIGID, label="Look for",
+            help="*One rigid molecule*: poses and one map; start here. *One molecule that moves*: latent coordinates "
+                 "beside the poses. *Several species*: different molecules, or states of one that do not blend, each "
+                 "with its own map.",
+        )  # fmt: skip
+        form.addParam(
+            "species", params.IntParam, default=0, condition=f"target == {MIXTURE}", label="Number of species",
+            help=config.setting("ab_initio.species")[2],
+        )  # fmt: skip
+        LATENT.add_to(form)
+        form.addParam(
+            "recipe", params.EnumParam, choices=list(POSE_RECIPES), default=POSE_RECIPES.index("abinitio"),
+            expertLevel=params.LEVEL_ADVANCED, label="Recipe",
+            help="*abinitio* searches against voxel maps that have a closed form, and takes minutes without a GPU. The "
+                 "others find poses with neural networks; they are slow without a GPU.",
+        )  # fmt: skip
+        addGroup(form, "Images", IMAGES)
+        form.addSection(label="Method")
+        addGroup(form, "Search for poses", SEARCH)
+        SEED.add_to(form)
+        self._addOtherSettings(form)
+        self._addThreads(form)
+
+    # --------------------------- INSERT steps functions ----------------------
+    def _insertAllSteps(self):
+        # Scipion compares steps one by one, so each carries everything its result depends on.
+        depends_on = (self._inputKey(), self._recipe(), json.dumps(self._overrides(), sort_keys=True))
+        self._insertFunctionStep(self.convertInputStep, depends_on[0], needsGPU=False)
+        self._insertFunctionStep(self.searchStep, *depends_on, needsGPU=True)
+        if not self._hasSpecies():
+            self._insertFunctionStep(self.consensusStep, *depends_on, needsGPU=False)
+        self._insertFunctionStep(self.createOutputStep, *depends_on, needsGPU=False)
+
+    # --------------------------- STEPS functions -----------------------------
+    def searchStep(self, source: str, recipe: str, settings: str):
+        """Find poses and maps; a run made with other settings is started anew."""
+        overrides = json.loads(settings)
+        self.runEngine(
+            "abinitio", self._starFile(), "--out", self.getRunFolder(), "--recipe", recipe,
+            self._again(recipe, overrides), *as_arguments(overrides),
+        )  # fmt: skip
+
+    def consensusStep(self, source: str, recipe: str, settings: str):
+        """One map from the poses that were found, with half-maps and their resolution."""
+        self._reconstruct(self._posesFile(), json.loads(settings))
+
+    def createOutputStep(self, source: str, recipe: str, settings: str):
+        """Particles with their poses, the maps in both hands, the initial volume and, for species, classes."""
+        particles = self._posedOutput()
+        if self._mapFiles():
+            self._volumesOutput()
+        if self._hasSpecies():
+            self._classesOutput(particles)
+        else:
+            self._give(outputs.VOLUME, self._consensusVolume(), self.inputParticles)
+
+    def _posedOutput(self) -> SetOfParticles:
+        from ..convert import fill_flex_particles, latents_by_id, posed_particles, run_info
+
+        run = Run.open(self.getRunFolder())
+        source = self.inputParticles.get()
+        found = posed_particles(source, self._posesFile(), with_class=self._hasSpecies())
+        if run.config.z_dim:
+            posed = SetOfParticlesFlex.create(self._getPath(), progName=PROGRAM_NAME)
+            posed.copyInfo(source)
+            run_info(run, posed.getFlexInfo())
+            fill_flex_particles(posed, found, latents_by_id(run))
+        else:
+            posed = SetOfParticles.create(self._getPath())
+            posed.copyInfo(source)
+            for particle in found:
+                posed.append(particle)
+        posed.setAlignmentProj()
+        self._give(outputs.PARTICLES, posed, self.inputParticles)
+        return posed
+
+    def _volumesOutput(self) -> None:
+        from ..convert import volume_object
+
+        volumes = SetOfVolumes.create(self._getPath())
+        for label, path in self._mapFiles():
+            volume = volume_object(path)
+            volume.setObjLabel(label)
+            volumes.setSamplingRate(volume.getSamplingRate())
+            volumes.append(volume)
+        self._give(outputs.VOLUMES, volumes, self.inputParticles)
+
+    def _classesOutput(self, particles: SetOfParticles) -> None:
+        """One class per species with its map; the map of the largest is the initial volume."""
+        from ..convert import class_sizes, classify, volume_object
+
+        sizes = class_sizes(self._posesFile())
+        classes = SetOfClasses3D.create(self._getPath())
+        classes.setImages(particles)
+        classify(classes, {number: self._mapFile(number) for number in sizes})
+        self._give(outputs.CLASSES, classes, self.inputParticles)
+        largest = max(sizes, key=lambda number: sizes[number])
+        self._give(outputs.VOLUME, volume_object(self._mapFile(largest)), self.inputParticles)
+
+    # --------------------------- INFO functions ------------------------------
+    def _validate(self):
+        errors = self._inputErrors()
+        if self.target.get() == MIXTURE and self._recipe() != "abinitio":
+            errors.append("Only the recipe abinitio tells species apart; choose it, or look for one molecule.")
+        return errors
+
+    def _summary(self):
+        run = self._openRun()
+        if run is None:
+            return ["The search has not started."]
+        if not self.isFinished():
+            rows = run.metrics()
+            return [f"Round {rows[-1]['epoch']} is over." if rows else f"The search is {run.status}."]
+        particles, volume = (getattr(self, name) for name in (outputs.PARTICLES, outputs.VOLUME))
+        lines = [f"{particles.getSize():,} particles have poses; maps are {volume.getXDim()} px of "
+                 f"{volume.getSamplingRate():.2f} Å."]  # fmt: skip
+        if self._hasSpecies():
+            from ..convert import class_sizes
+
+            sizes = class_sizes(self._posesFile())
+            shares = ", ".join(f"{size / particles.getSize():.0%}" for size in sizes.values())
+            lines.append(f"{len(sizes)} species hold {shares} of them.")
+        else:
+            found = json.loads(Path(self._consensusPath("reconstruction.json")).read_text())["resolution_ang"]
+            lines.append(f"The halves of the map agree up to {found['0.143']:.1f} Å (FSC 0.143).")
+        lines.append("Images do not tell the hand: the set of volumes has every map in both.")
+        lines.append(f"Everything the engine wrote is in {self.getRunFolder()}.")
+        return lines
+
+    def _methods(self):
+        if not self.isFinished():
+            return []
+        return [f"Orientations and maps of {TARGETS[self.target.get()]} were found ab initio, recipe {self._recipe()}."]
+
+    def _citations(self):
+        return ["Zhong2021", "Kimanius2022"]
+
+    # --------------------------- UTILS functions -----------------------------
+    def _formSettings(self):
+        target = self.target.get()
+        species = self.species.get() if target == MIXTURE else 1
+        rigid = {} if target == MOVING else {"z_dim": 0}
+        return {**super()._formSettings(), **rigid, "ab_initio.species": species}
+
+    def _hasSpecies(self) -> bool:
+        return self._config().ab_initio.species != 1
+
+    def getConsensusMap(self) -> str:
+        return "" if self._hasSpecies() else super().getConsensusMap()
+
+    def getMaps(self) -> list[tuple[str, str, str]]:
+        found = [
+            ("ab initio, other hand" if OTHER_HAND in entry[1] else "ab initio", *entry) for entry in self._mapFiles()
+        ]
+        return super().getMaps() + found
+
+    def _posesFile(self) -> str:
+        return str(Run.open(self.getRunFolder()).poses_file)
+
+    def _mapFile(self, number: int, hand: str = "") -> str:
+        return f"{self.getRunFolder()}/volumes/ab_initio/map_{number:03d}{hand}.mrc"
+
+    def _mapFiles(self) -> list[tuple[str, str]]:
+        """Label and file of each species' map, each followed by its other hand; none for the networks' recipes."""
+        labelled = []
+        for number in itertools.count(1):
+            if not os.path.exists(self._mapFile(number)):
+                return labelled
+            label = f"species {number}" if self._hasSpecies() else "map"
+            labelled += [(label, self._mapFile(number)), (f"{label}, other hand", self._mapFile(number, OTHER_HAND))]
