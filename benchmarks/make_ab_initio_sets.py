@@ -10,7 +10,7 @@ hand/hand_pointer.mrc and ctf/empiar10028_ctf_5000.npy (CTF parameters of real p
 says `_clean`.
 
     hand, hand_clean           the hand of the thesis's tables 5.2 and 5.7, no CTF, shifts of ± 5 px at 64²
-    hand32, hand32_clean       the same at 32²
+    hand32, hand32_clean       the same at 32², noise as 64² images of SNR 0.1 have it after cropping (SNR 0.4)
     spike, spike_clean         6VYB in a box of 256 Å (384 Å at 128²); the noisy one with CTF
     subunit                    2,000 × 48², 48 kDa, CTF, shifts of ± 3 px
     mixture                    six species at 64², CTF, shifts of ± 3 px
@@ -48,6 +48,7 @@ class Request:
 
 
 def hand(request: Request, box: int, snr: float) -> tuple[Ensemble, SimulationConfig]:
+    """`snr` is that of images of the map's own box; cropping them to a smaller one leaves the noise beyond it out."""
     volume, _ = read_map(request.data / "hand" / "hand_pointer.mrc")
     full = len(volume)
     few = 2_000 if box < full else 10_000
@@ -55,7 +56,7 @@ def hand(request: Request, box: int, snr: float) -> tuple[Ensemble, SimulationCo
         n_particles=50_000 if request.paper_size else few,
         box=box,
         pixel_size_ang=HAND_PIXEL_ANG * full / box,
-        snr=snr,
+        snr=snr * (full / box) ** 2,
         shift_px=5 * box / full,
         ctf=False,
     )
