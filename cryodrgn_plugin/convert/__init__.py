@@ -11,7 +11,7 @@ from .results import (
     fill_volumes,
     latents_by_id,
     link_run,
-    run_info,
+    new_flex_particles,
     volume_object,
 )
 
@@ -27,11 +27,11 @@ __all__ = [
     "fill_volumes",
     "latents_by_id",
     "link_run",
+    "new_flex_particles",
     "object_ids",
     "posed_particles",
     "read_particles_star",
     "relion_alignment",
-    "run_info",
     "scipion_matrices",
     "volume_object",
     "write_particles_star",

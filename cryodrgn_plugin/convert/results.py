@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from pwem.objects import (
-    FlexInfo,
     Particle,
     ParticleFlex,
     SetOfClasses3D,
+    SetOfParticles,
     SetOfParticlesFlex,
     SetOfVolumes,
     SetOfVolumesFlex,
@@ -44,12 +44,16 @@ def latents_by_id(run: Run) -> LatentsById:
     return LatentsById(latents, {int(object_id): k for k, object_id in enumerate(ids)})
 
 
-def run_info(run: Run, info: FlexInfo) -> FlexInfo:
-    """Note in a set's FlexInfo where its latents come from, so that later protocols find the run."""
+def new_flex_particles(folder: str, like: SetOfParticles, run: Run) -> SetOfParticlesFlex:
+    """An empty set in `folder` with what `like` says of itself, which notes the run that its latents come from."""
+    flexible = SetOfParticlesFlex.create(folder, progName=PROGRAM_NAME)
+    flexible.copyInfo(like)
+    flexible.setHasCTF(like.hasCTF())  # the host's copyInfo leaves this out
+    info = flexible.getFlexInfo()
     info.setProgName(PROGRAM_NAME)
     info.setAttr(FLEX_RUN, str(run.path))
     info.setAttr(FLEX_RECIPE, run.config.recipe)
-    return info
+    return flexible
 
 
 def fill_flex_particles(

@@ -6,12 +6,11 @@ import os
 from functools import partial
 from pathlib import Path
 
-from pwem.objects import SetOfClasses3D, SetOfParticles, SetOfParticlesFlex, SetOfVolumes
+from pwem.objects import SetOfClasses3D, SetOfParticles, SetOfVolumes
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..constants import PROGRAM_NAME
 from ..engine import config
 from ..engine.run import Run
 from . import outputs
@@ -125,15 +124,13 @@ class ProtHetAbInitio(ProtHetFit):
             self._give(outputs.VOLUME, self._consensusVolume(), self.inputParticles)
 
     def _posedOutput(self) -> SetOfParticles:
-        from ..convert import fill_flex_particles, latents_by_id, posed_particles, run_info
+        from ..convert import fill_flex_particles, latents_by_id, new_flex_particles, posed_particles
 
         run = Run.open(self.getRunFolder())
         source = self.inputParticles.get()
         found = posed_particles(source, self._posesFile(), with_class=self._hasSpecies())
         if run.config.z_dim:
-            posed = SetOfParticlesFlex.create(self._getPath(), progName=PROGRAM_NAME)
-            posed.copyInfo(source)
-            run_info(run, posed.getFlexInfo())
+            posed = new_flex_particles(self._getPath(), source, run)
             fill_flex_particles(posed, found, latents_by_id(run))
         else:
             posed = SetOfParticles.create(self._getPath())

@@ -92,12 +92,10 @@ class ProtHetAnalyze(ProtHetBase):
             self._classesOutput(analysis, particles)
 
     def _particlesOutput(self, run, analysis, found) -> SetOfParticlesFlex:
-        from ..convert import fill_flex_particles, run_info
+        from ..convert import fill_flex_particles, new_flex_particles
 
         particles = self.inputParticles.get()
-        flexible = SetOfParticlesFlex.create(self._getPath(), progName=PROGRAM_NAME)
-        flexible.copyInfo(particles)
-        run_info(run, flexible.getFlexInfo())
+        flexible = new_flex_particles(self._getPath(), particles, run)
         reduced = analysis.embedding.get("umap", analysis.embedding["pca"][:, :2])
         fill_flex_particles(flexible, particles, found, labels=analysis.labels, reduced=reduced)
         self._give(outputs.PARTICLES, flexible, self.inputParticles)

@@ -2,12 +2,10 @@
 
 import json
 
-from pwem.objects import SetOfParticlesFlex
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..constants import PROGRAM_NAME
 from ..engine import config
 from ..engine.run import Run
 from . import outputs
@@ -123,16 +121,14 @@ class ProtHetTrain(ProtHetFit):
 
     def createOutputStep(self, source: str, recipe: str, settings: str):
         """The particles with their latents, and the consensus map."""
-        from ..convert import fill_flex_particles, latents_by_id, run_info
+        from ..convert import fill_flex_particles, latents_by_id, new_flex_particles
 
         particles = self.inputParticles.get()
         run = Run.open(self.getRunFolder())
         self._give(outputs.VOLUME, self._consensusVolume(), self.inputParticles)
         if run.config.z_dim == 0:
             return
-        flexible = SetOfParticlesFlex.create(self._getPath(), progName=PROGRAM_NAME)
-        flexible.copyInfo(particles)
-        run_info(run, flexible.getFlexInfo())
+        flexible = new_flex_particles(self._getPath(), particles, run)
         fill_flex_particles(flexible, particles, latents_by_id(run))
         self._give(outputs.PARTICLES, flexible, self.inputParticles)
 

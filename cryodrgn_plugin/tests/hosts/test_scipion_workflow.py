@@ -47,7 +47,7 @@ def test_simulated_poses_are_the_planted_ones(flow):
 
 def test_every_particle_carries_its_own_latents(flow):
     particles = flow.trained.outputParticles
-    assert isinstance(particles, SetOfParticlesFlex) and particles.getSize() == N
+    assert isinstance(particles, SetOfParticlesFlex) and particles.getSize() == N and particles.hasCTF()
     assert particles.getSamplingRate() == flow.simulated.outputParticles.getSamplingRate()
     with np.load(Path(flow.trained.getRunFolder()) / "latents.npz") as stored:
         z, coordinate = stored["z"], stored["coordinate"]
