@@ -87,14 +87,18 @@ class DecoderConfig:
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
     kind: str = "mlp"
-    """mlp: a network reads the image and gives z. table: every particle has its own free z (autodecoder)."""
+    """mlp: a network reads the image and gives z. table: every particle has its own free z (autodecoder). tilt_pair: a
+    network reads both images of a particle of tilt pairs."""
     layers: int = 3
     """Residual hidden layers of the encoder."""
     width: int = 256
     """Units per hidden layer of the encoder."""
 
     def __post_init__(self) -> None:
-        _require(self.kind in ("mlp", "table"), f"encoder.kind is {self.kind!r}; choose mlp or table.")
+        _require(
+            self.kind in ("mlp", "table", "tilt_pair"),
+            f"encoder.kind is {self.kind!r}; choose mlp, table or tilt_pair.",
+        )
         _require(
             self.layers >= 1 and self.width >= 1,
             f"encoder.layers and encoder.width must be at least 1, not {self.layers} and {self.width}.",
@@ -232,16 +236,64 @@ class AbInitioConfig:
     one molecule, moving or not."""
     most_species: int = 8
     """Species started with when their number is left to the data; empty ones are dropped on the way."""
-    rounds: int = 40
-    """Rounds of search and reconstruction. Raise it when the map still changes at the end."""
+    rounds: int = 20
+    """Rounds of search and reconstruction at low resolution, from random orientations. Raise it when the maps still
+    change at the end of them."""
+    images_per_round: int = 500
+    """Images drawn for each of these rounds, per species. Raise it for very noisy data."""
+    refinements: int = 5
+    """Rounds over all images at rising resolution that follow, in which half-sets check each other."""
     starts: int = 1
     """Independent random starts; the likeliest goes on. Raise it when results differ between seeds."""
 
     def __post_init__(self) -> None:
         _require(self.species >= 0, f"ab_initio.species is {self.species}; it must be 0 (the data decide) or more.")
         _require(self.most_species >= 2, f"ab_initio.most_species is {self.most_species}; it must be at least 2.")
-        _require(self.rounds >= 4, f"ab_initio.rounds is {self.rounds}; it must be at least 4.")
+        _require(self.rounds >= 2, f"ab_initio.rounds is {self.rounds}; it must be at least 2.")
+        _require(
+            self.images_per_round >= 20,
+            f"ab_initio.images_per_round is {self.images_per_round}; it must be at least 20.",
+        )
+        _require(self.refinements >= 1, f"ab_initio.refinements is {self.refinements}; it must be at least 1.")
         _require(self.starts >= 1, f"ab_initio.starts is {self.starts}; it must be at least 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmortizedConfig:
+    method: str = "network"
+    """How the recipe ace finds poses. network: a ResNet reads pose and z off the image. vae and descent are baselines
+    that are known to fail, rotations only: an encoder with a distribution of rotations, and poses moved by gradient."""
+    trunk_width: int = 64
+    """Channels of the first stage of the ResNet-18; 64 is the standard, 16 ten times faster for small boxes."""
+    symmetrized: bool = True
+    """Read each image also turned by 180° and keep the pose that explains it better; it helps against maps that come
+    out as their own mirror image."""
+    pose_weight: float = 0.1
+    """Weight of the pose-to-pose task: views drawn from the model at random poses must give these poses back. 0 leaves
+    it out."""
+    kl_weight: float = 1e-4
+    """Weight of the prior on z, against a loss of one per pixel for an empty model."""
+    shift_weight: float = 1e-3
+    """Loss per pixel of shift, which keeps the molecule near the centre."""
+    latent_from: int = 300_000
+    """Images seen before z is learnt; until then it is drawn from its prior, and the model is one consensus map."""
+    warmup_images: int = 100_000
+    """Images seen until the model is compared with the images themselves; at the start it is compared with blurred
+    ones. 0 leaves the blur out."""
+    warmup_blur_px: float = 2.0
+    """Standard deviation of that blur in pixels. Raise it for noisier images."""
+    start_from: str = ""
+    """Folder of a finished run whose decoder training starts from, made with the same decoder settings and box; empty
+    starts from nothing."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.method in ("network", "vae", "descent"),
+            f"amortized.method is {self.method!r}; choose network, vae or descent.",
+        )
+        _require(self.trunk_width >= 1, f"amortized.trunk_width is {self.trunk_width}; it must be at least 1.")
+        for name in ("pose_weight", "kl_weight", "shift_weight", "latent_from", "warmup_images", "warmup_blur_px"):
+            _require(getattr(self, name) >= 0, f"amortized.{name} is {getattr(self, name)}; it must be 0 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,7 +306,7 @@ class RunConfig:
     recipe: str = "fast"
     """fast: closed forms first, a short network on compressed images after, minutes on a workstation without a GPU.
     paper: sparse Fourier backpropagation end to end. cryodrgn: the coordinate MLP. homogeneous: one map. abinitio:
-    poses are found too."""
+    poses are found too. ace: a network reads poses off the images."""
     z_dim: int = 8
     """Latent dimensions. 8 suits most data; 1 or 2 when one motion is expected."""
     seed: int = 0
@@ -268,6 +320,7 @@ class RunConfig:
     closed_form: ClosedFormConfig = field(default_factory=ClosedFormConfig)
     poses: PoseConfig = field(default_factory=PoseConfig)
     ab_initio: AbInitioConfig = field(default_factory=AbInitioConfig)
+    amortized: AmortizedConfig = field(default_factory=AmortizedConfig)
 
     def __post_init__(self) -> None:
         _require(self.recipe in RECIPES, f"recipe is {self.recipe!r}; choose one of {', '.join(RECIPES)}.")
@@ -325,6 +378,15 @@ RECIPES: dict[str, dict[str, Any]] = {
         "poses.schedule": "search:5, reset, fixed:15",
     },
     "abinitio": {"poses.inference": "hierarchical"},
+    "ace": {
+        "poses.inference": "amortized",
+        "decoder.kind": "mlp",
+        "decoder.output": "complex",
+        "training.epochs": 30,
+        "training.batch_size": 512,
+        "training.learning_rate": 1e-4,
+        "training.schedule": "constant",
+    },
 }
 
 

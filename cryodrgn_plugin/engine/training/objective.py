@@ -12,7 +12,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,8 @@ class LossTerms:
     total: Tensor
     reconstruction: Tensor
     divergence: Tensor
+    others: dict[str, Tensor] = field(default_factory=dict)
+    """Further figures of an objective, by the names of their columns in metrics.csv."""
 
 
 class VaeObjective(nn.Module):
@@ -74,7 +76,7 @@ class VaeObjective(nn.Module):
         """The loss of one training step; `generator` (CPU) draws z and the coefficients used."""
         batch = self.centred(batch)
         posterior = self.posterior(batch)
-        z = posterior.sample(generator) if posterior else None
+        z = self._of_images(posterior.sample(generator)) if posterior else None
         if self.sampler is None:
             reconstruction = self._misfit(batch, z)
         else:
@@ -86,7 +88,8 @@ class VaeObjective(nn.Module):
         """The loss at the posterior means, from all coefficients; nothing is random."""
         batch = self.centred(batch)
         posterior = self.posterior(batch)
-        return self._terms(self._misfit(batch, posterior.mean if posterior else None), posterior, beta)
+        z = self._of_images(posterior.mean) if posterior else None
+        return self._terms(self._misfit(batch, z), posterior, beta)
 
     def posterior(self, centred: ImageBatch) -> LatentPosterior | None:
         """q(z) of a centred batch; None without an encoder."""
@@ -94,6 +97,10 @@ class VaeObjective(nn.Module):
             return None
         with self._encoder_context():
             return self.encoder.encode(centred)
+
+    def _of_images(self, z: Tensor) -> Tensor:
+        """z of particles as that of their images."""
+        return z.repeat_interleave(self.encoder.images_per_particle, dim=0)
 
     def centred(self, batch: ImageBatch) -> ImageBatch:
         """The batch with the shift of its (first) pose undone: of the images and of the poses."""
@@ -136,5 +143,7 @@ class VaeObjective(nn.Module):
 
     def _terms(self, misfit: Tensor, posterior: LatentPosterior | None, beta: float) -> LossTerms:
         reconstruction = misfit.mean()
-        divergence = posterior.divergence().mean() if posterior else torch.zeros_like(reconstruction)
+        divergence = torch.zeros_like(reconstruction)
+        if posterior:
+            divergence = posterior.divergence().mean() / self.encoder.images_per_particle
         return LossTerms(reconstruction + beta * divergence / self.pixels, reconstruction, divergence)

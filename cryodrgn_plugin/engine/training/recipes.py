@@ -21,6 +21,10 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
         from .homogeneous import fit_homogeneous
 
         fit_homogeneous(run, config, dataset)
+    elif config.recipe == "ace":
+        from .amortized import fit_amortized
+
+        fit_amortized(run, config, dataset, resume, until_epoch)
     else:
         from .vae import fit_vae
 

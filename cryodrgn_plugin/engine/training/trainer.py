@@ -214,7 +214,7 @@ def step_generator(seed: int, epoch: int, batch: int) -> torch.Generator:
 
 
 def _accumulate(sums: dict[str, torch.Tensor], terms: LossTerms, count: int) -> None:
-    values = {"loss": terms.total, "reconstruction": terms.reconstruction, "kl": terms.divergence}
+    values = {"loss": terms.total, "reconstruction": terms.reconstruction, "kl": terms.divergence, **terms.others}
     for name, value in values.items():
         sums[name] = sums.get(name, 0.0) + value.detach().double() * count
     sums["count"] = sums.get("count", torch.zeros((), dtype=torch.float64)) + count

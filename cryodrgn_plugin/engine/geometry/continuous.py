@@ -1,0 +1,33 @@
+"""Rotations as networks give them, in torch: six numbers without gaps or jumps, and small turns about an axis.
+
+Three or four numbers cannot follow all rotations continuously, six can (Zhou et al. 2019, CVPR, "On the continuity of
+rotation representations"); two vectors made orthonormal, S² × S² in zhong_thesis_cryodrgn 5.6.3.
+"""
+
+import torch
+from torch import Tensor
+
+
+def rotations_from_six(values: Tensor) -> Tensor:
+    """Rotations (..., 3, 3), volume to view, of any six numbers (..., 6).
+
+    The first three point along the view's x axis, the first row of A; the other three, made orthogonal to it, along its
+    y axis, the second row. These rows are what a central slice depends on (docs/conventions.md, eq. 1).
+    """
+    first, second = values[..., :3], values[..., 3:]
+    x = torch.nn.functional.normalize(first, dim=-1)
+    y = torch.nn.functional.normalize(second - (second * x).sum(-1, keepdim=True) * x, dim=-1)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], dim=-2)
+
+
+def turns(vectors: Tensor) -> Tensor:
+    """Rotations (..., 3, 3) about axes by angles in radians, given as their products (..., 3)."""
+    x, y, z = vectors.unbind(-1)
+    zero = torch.zeros_like(x)
+    generator = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).reshape(*vectors.shape, 3)
+    return torch.linalg.matrix_exp(generator)
+
+
+def random_rotations(count: int, generator: torch.Generator) -> Tensor:
+    """`count` rotations drawn uniformly from SO(3), (count, 3, 3): two normal vectors made orthonormal."""
+    return rotations_from_six(torch.randn(count, 6, generator=generator))
