@@ -15,9 +15,11 @@ from ..engine.analysis.options import AnalysisOptions, option_help
 from ..engine.config import recipe_config, setting_names
 from ..engine.errors import ConfigError
 
-TASKS = ("train", "analyze")
+TASKS = ("train", "abinitio", "analyze")
 JOB_LABELS = {
-    "task": "train or analyze; the same as the word after the executable.",
+    "task": "train, abinitio or analyze; the same as the word after the executable.",
+    "homogeneous": "abinitio only: yes looks for rigid molecules, without a latent space (default no).",
+    "species": "abinitio only: kinds of molecule told apart, a number or auto (default 1).",
     "analysis": "no leaves out clusters and maps after training; run analyze later (default yes).",
     "run": "analyze only: the training job, e.g. External/job002/; empty takes the job that made the input particles.",
     "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star (default auto).",
@@ -40,6 +42,9 @@ class JobArguments:
     relion_version: str = "auto"
     analysis: bool = True
     run: str = ""
+    homogeneous: bool = False
+    species: str = ""
+    """A number of species, or auto; empty is one."""
     options: AnalysisOptions = field(default_factory=AnalysisOptions)
     settings: dict[str, str] = field(default_factory=dict)
     """Engine settings by dotted name, checked against the recipe; the recipe is among them."""
@@ -61,8 +66,12 @@ def parse_arguments(argv: list[str]) -> JobArguments:
     if not inputs["particles"]:
         raise ConfigError("No particles were given; fill in 'Input particles' on the Input tab.")
     settings = {name: labels[name] for name in labels if name in setting_labels()}
-    recipe_config(settings.get("recipe", "fast"), {k: v for k, v in settings.items() if k != "recipe"})
     task = _task(words, labels.get("task", ""))
+    usual = "abinitio" if task == "abinitio" else "fast"
+    recipe_config(settings.get("recipe", usual), {k: v for k, v in settings.items() if k != "recipe"})
+    for name in ("homogeneous", "species"):
+        if name in labels and task != "abinitio":
+            raise ConfigError(f"{name} is a label of the task abinitio, but the task is {task}; remove that label.")
     if task == "analyze" and set(settings) - {"seed"}:
         name = next(name for name in settings if name != "seed")
         raise ConfigError(f"{name} is a setting of training; an analyze job cannot change it, so remove that label.")
@@ -74,6 +83,8 @@ def parse_arguments(argv: list[str]) -> JobArguments:
         relion_version=labels.get("relion_version", "auto"),
         analysis=_yes(labels.get("analysis", "yes"), "analysis"),
         run=labels.get("run", ""),
+        homogeneous=_yes(labels.get("homogeneous", "no"), "homogeneous"),
+        species=labels.get("species", ""),
         options=_options(labels),
         settings=settings,
     )
@@ -126,7 +137,7 @@ def _options(labels: dict[str, str]) -> AnalysisOptions:
 def _task(words: list[str], label: str) -> str:
     wanted = label or " ".join(words) or "train"
     if wanted not in TASKS or (words and label and words != [label]):
-        raise ConfigError(f"The task is {' '.join([*words, label]).strip()!r}; choose train or analyze.")
+        raise ConfigError(f"The task is {' '.join([*words, label]).strip()!r}; choose train, abinitio or analyze.")
     return wanted
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.analysis.lists import COORDINATE, latent_column
+from ..engine.io.found_poses import CLASS, tables_with
 from ..engine.io.mrc import write_map
 from ..engine.io.star import write_star
 from ..engine.run import Run
@@ -38,7 +39,7 @@ def place_particles(run: Run, index: dict[str, Any], job: Path) -> list[ClassFil
     """particles.star with everything that is known of each particle, and one star file per cluster."""
     clusters = index.get("clusters", [])
     if not clusters:
-        return [_place_without_clusters(run, job)]
+        return _place_without_clusters(run, job)
     _place(run.analysis_dir / index["files"]["particles"], job / "particles.star")
     classes = []
     for cluster in clusters:
@@ -69,21 +70,36 @@ def place_maps(run: Run, index: dict[str, Any], job: Path, classes: list[ClassFi
 
 def remove_stale(job: Path) -> None:
     """Remove what an earlier run of this job has made; it may have had more clusters."""
-    for pattern in ("particles*.star", "run_class*.mrc", "run_half*_class*_unfil.mrc", "logfile.pdf", "job.json"):
+    for pattern in ("particles*.star", "run_*.mrc", "logfile.pdf", "job.json"):
         for file in job.glob(pattern):
             file.unlink()
 
 
-def _place_without_clusters(run: Run, job: Path) -> ClassFiles:
-    """particles.star with the latents alone; rlnClassNumber stays as it was."""
+def place_initial_maps(run: Run, job: Path) -> list[str]:
+    """The maps that poses were found with, as run_initial001.mrc and so on, each followed by its other hand."""
+    names = []
+    for file in sorted((run.volumes_dir / "ab_initio").glob("map_*.mrc")):
+        names.append(f"run_initial{file.name.removeprefix('map_')}")
+        _place(file, job / names[-1])
+    return names
+
+
+def _place_without_clusters(run: Run, job: Path) -> list[ClassFiles]:
+    """particles.star with the latents alone, rlnClassNumber as it was; one more file per species, if there are any."""
     table, latents = run.particles(), run.latents()
     order = np.argsort(latents.rows, kind="stable")
     found = {} if latents.coordinate is None else {COORDINATE: latents.coordinate[order]}
     found |= {latent_column(axis + 1): latents.z[order, axis] for axis in range(latents.z.shape[1])}
     frame = table.frame.iloc[latents.rows[order]].reset_index(drop=True).assign(**found)
-    blocks = {name: frame if block is table.frame else block for name, block in table.tables.items()}
-    write_star(job / "particles.star", blocks)
-    return ClassFiles(1, len(frame))
+    write_star(job / "particles.star", tables_with(table, frame))
+    if not run.poses_file.exists() or run.config.ab_initio.species == 1:
+        return [ClassFiles(1, len(frame))]
+    classes = []
+    for number, members in frame.groupby(CLASS, sort=True):
+        star = f"particles_class{int(number):03d}.star"
+        write_star(job / star, tables_with(table, members.reset_index(drop=True)))
+        classes.append(ClassFiles(int(number), len(members), star))
+    return classes
 
 
 def _decoder(run: Run):

@@ -11,6 +11,7 @@ Heterogeneous reconstruction as an External job of RELION 3.1, 4 or 5.
 
 On the Input tab:   External executable   cryodrgn-plugin-relion train
                     Input particles       a particles or data star file with poses and CTF
+                    Without poses, the executable is cryodrgn-plugin-relion abinitio.
 On the Params tab:  a label and a value per line, any of those below; an empty value keeps the default.
 On the Running tab: the number of threads.
 

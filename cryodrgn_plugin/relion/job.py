@@ -32,7 +32,8 @@ def run_job(argv: list[str], markers: JobMarkers) -> int:
     for what in ("reference", "mask"):
         if getattr(arguments, what):
             print(f"The input {what} ({getattr(arguments, what)}) is not used by this job.", flush=True)
-    stages = train_stages(arguments, version) if arguments.task == "train" else analyze_stages(arguments, version)
+    make_stages = {"train": train_stages, "abinitio": ab_initio_stages, "analyze": analyze_stages}
+    stages = make_stages[arguments.task](arguments, version)
     threads = dict.fromkeys(_THREAD_VARIABLES, str(arguments.threads))
     outcome = Supervisor(markers.abort_requested, environment=threads).run(stages)
     return _leave_marker(outcome, markers)
@@ -45,6 +46,13 @@ def train_stages(arguments: JobArguments, version: str) -> list[Stage]:
     return [_training_stage(arguments, run), *analysis, _results_stage(arguments, run, version)]
 
 
+def ab_initio_stages(arguments: JobArguments, version: str) -> list[Stage]:
+    """Poses and maps from nothing; clusters of the latent space, where one was asked for; then the files for RELION."""
+    run = run_folder(arguments.job)
+    analysis = [_analysis_stage(arguments, run)] if _has_clusters(arguments) else []
+    return [_search_stage(arguments, run), *analysis, _results_stage(arguments, run, version)]
+
+
 def analyze_stages(arguments: JobArguments, version: str) -> list[Stage]:
     """Clusters and maps of an earlier training job, then the files for RELION."""
     run = run_folder(arguments.job)
@@ -53,9 +61,26 @@ def analyze_stages(arguments: JobArguments, version: str) -> list[Stage]:
 
 
 def _training_stage(arguments: JobArguments, run: Path) -> Stage:
+    return Stage("Training", [*_ENGINE, "train", *_run_words(arguments, run)])
+
+
+def _search_stage(arguments: JobArguments, run: Path) -> Stage:
+    wanted = ["--homogeneous"] if arguments.homogeneous else []
+    wanted += ["--species", arguments.species] if arguments.species else []
+    return Stage("Search for poses", [*_ENGINE, "abinitio", *_run_words(arguments, run), *wanted])
+
+
+def _run_words(arguments: JobArguments, run: Path) -> list[str]:
+    """Particles, run folder and settings; an earlier run of the job is taken up."""
     settings = [word for name, value in arguments.settings.items() for word in (f"--{name}", value)]
     again = "--resume" if has_progress(run) else "--overwrite"
-    return Stage("Training", [*_ENGINE, "train", arguments.particles, "--out", str(run), *settings, again])
+    return [arguments.particles, "--out", str(run), *settings, again]
+
+
+def _has_clusters(arguments: JobArguments) -> bool:
+    """Whether the job makes clusters and maps: not without a latent space that poses were searched with."""
+    is_rigid = arguments.homogeneous or arguments.settings.get("z_dim") == "0"
+    return arguments.analysis and not (arguments.task == "abinitio" and is_rigid)
 
 
 def _analysis_stage(arguments: JobArguments, run: Path) -> Stage:
@@ -75,7 +100,7 @@ def _results_stage(arguments: JobArguments, run: Path, version: str) -> Stage:
         "job": str(arguments.job),
         "run": str(run),
         "relion_version": version,
-        "clusters": arguments.task == "analyze" or arguments.analysis,
+        "clusters": arguments.task == "analyze" or _has_clusters(arguments),
     }
     return Stage("Results for RELION", [*_RESULTS, json.dumps(request)])
 

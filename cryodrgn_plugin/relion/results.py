@@ -15,7 +15,7 @@ from .. import __version__
 from ..engine.errors import EngineError
 from ..engine.io.writing import write_text
 from ..engine.run import Run
-from .findings import ClassFiles, place_maps, place_particles, read_index, remove_stale
+from .findings import ClassFiles, place_initial_maps, place_maps, place_particles, read_index, remove_stale
 from .nodes import OutputNode, write_output_nodes
 
 _TITLES = {"training": "Training", "fsc": "Resolution: half-maps compared"}
@@ -55,19 +55,21 @@ def publish(request: ResultsRequest) -> None:
     remove_stale(job)
     classes = place_particles(run, index, job)
     place_maps(run, index, job, classes)
+    initial_maps = place_initial_maps(run, job)
     facts = _facts(request, run, classes, index)
     write_logfile(job / "logfile.pdf", f"RELION job {request.job}", facts, _table(classes), _figures(run, index))
-    nodes = output_nodes(job, classes)
+    nodes = output_nodes(job, classes, initial_maps)
     write_text(job / "job.json", json.dumps(_summary(request, run, classes, nodes), indent=2) + "\n")
     write_output_nodes(job, nodes, request.relion_version)
     print(f"{len(nodes)} files for RELION are in {request.job}.", flush=True)
 
 
-def output_nodes(job: Path, classes: list[ClassFiles]) -> list[OutputNode]:
+def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[str]) -> list[OutputNode]:
     """Everything that later jobs can use, in the order of RELION's Display menu: first what is looked at first."""
     nodes = [OutputNode(f"{job}/particles.star", "particles"), OutputNode(f"{job}/logfile.pdf", "log")]
     nodes += [OutputNode(f"{job}/{found.star}", "particles") for found in classes if found.star]
     nodes += [OutputNode(f"{job}/{found.map}", "map") for found in classes if found.map]
+    nodes += [OutputNode(f"{job}/{name}", "map") for name in initial_maps]
     return nodes + [OutputNode(f"{job}/{half}", "half-map") for found in classes for half in found.half_maps]
 
 

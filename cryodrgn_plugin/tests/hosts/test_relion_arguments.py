@@ -1,17 +1,18 @@
 """The command line RELION builds, the version of a project, the node file of each, the run an analysis borrows."""
 
 import argparse
+import json
 from pathlib import Path
 
 import pytest
 
 from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
-from cryodrgn_plugin.engine.cli import train
+from cryodrgn_plugin.engine.cli import abinitio, train
 from cryodrgn_plugin.engine.cli.settings import given_settings
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.relion.arguments import parse_arguments
-from cryodrgn_plugin.relion.job import train_stages
+from cryodrgn_plugin.relion.job import ab_initio_stages, train_stages
 from cryodrgn_plugin.relion.nodes import OutputNode, output_nodes_text
 from cryodrgn_plugin.relion.training_run import borrow_run, training_job
 from cryodrgn_plugin.relion.version import relion_version
@@ -63,7 +64,9 @@ def test_the_task_comes_from_the_executable_field_or_a_label():
         (f"{COMMAND} --j none", "--j"),
         (f"{COMMAND} --clusters 0", "clusters is 0"),
         (f"{COMMAND} --umap perhaps", "give yes or no"),
-        (f"retrain {COMMAND}", "choose train or analyze"),
+        (f"retrain {COMMAND}", "choose train, abinitio or analyze"),
+        (f"{COMMAND} --species 2", "species is a label of the task abinitio"),
+        (f"abinitio {COMMAND} --homogeneous perhaps", "give yes or no"),
         (f"analyze {COMMAND} --z_dim 3", "z_dim is a setting of training"),
         (f"{COMMAND} --in_mics m.star", "works on particles"),
         ("--o External/job002/ --j 1", "No particles were given"),
@@ -105,6 +108,26 @@ def test_the_engine_understands_what_it_is_told():
     given = parser.parse_args(words_of(training)[2:])
     config = recipe_config(given.recipe, given_settings(given))
     assert (config.recipe, config.z_dim, config.training.epochs) == ("homogeneous", 0, 5)
+
+
+def test_a_search_for_poses_tells_the_engine_what_is_looked_for():
+    command = f"abinitio {COMMAND} --homogeneous yes --species auto --poses.kept 4 --seed 3"
+    search, results = ab_initio_stages(parse(command), "5")
+    assert words_of(search)[1:4] == ["abinitio", "Import/job001/particles.star", "--out"]
+    parser = argparse.ArgumentParser()
+    abinitio.add_arguments(parser)
+    given = parser.parse_args(words_of(search)[2:])
+    config = recipe_config(given.recipe, abinitio.what_is_looked_for(given))
+    assert (config.recipe, config.z_dim, config.ab_initio.species) == ("abinitio", 0, 0)
+    assert (config.poses.kept, config.seed) == (4, 3)
+    assert not json.loads(words_of(results)[1])["clusters"]
+
+
+def test_a_latent_space_found_with_the_poses_is_analysed():
+    titles = [stage.title for stage in ab_initio_stages(parse(f"abinitio {COMMAND}"), "5")]
+    assert titles == ["Search for poses", "Analysis", "Results for RELION"]
+    assert len(ab_initio_stages(parse(f"abinitio {COMMAND} --analysis no"), "5")) == 2
+    assert len(ab_initio_stages(parse(f"abinitio {COMMAND} --z_dim 0"), "5")) == 2
 
 
 # --- version and nodes --------------------------------------------------------------------------------------------

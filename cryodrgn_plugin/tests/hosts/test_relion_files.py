@@ -12,7 +12,9 @@ import pytest
 from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
 from cryodrgn_plugin.engine.analysis.report import analyze
 from cryodrgn_plugin.engine.config import recipe_config
-from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler, random_matrices
+from cryodrgn_plugin.engine.io.mrc import read_map, write_map
+from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.relion import findings
@@ -136,3 +138,24 @@ def test_a_run_on_part_of_the_particles_gives_back_that_part_in_star_order(tmp_p
     written = read_star(tmp_path / "particles.star")["particles"]
     assert written.rlnImageName.tolist() == read_star(STAR)["particles"].rlnImageName.iloc[np.sort(rows)].tolist()
     assert written.cryodrgnLatent1.tolist() == [0, 2, 1, 3]
+
+
+def test_poses_and_species_that_were_found_become_particle_files_and_maps_in_both_hands(tmp_path):
+    settings = {"particles": str(STAR), "z_dim": 0, "ab_initio.species": 0}
+    run = Run.create(tmp_path / "run", recipe_config("abinitio", settings))
+    rotations = random_matrices(ROWS, np.random.default_rng(2))
+    species = (np.arange(ROWS) % 4 == 0).astype(int)
+    with run.working():
+        run.save_latents(np.zeros((ROWS, 0)))
+        run.save_poses(np.arange(ROWS), rotations, np.zeros((ROWS, 2)), species=species)
+    for name in ("map_001", "map_001_other_hand", "map_002", "map_002_other_hand"):
+        write_map(run.volumes_dir / "ab_initio" / f"{name}.mrc", np.full((8, 8, 8), int(name[4:7]), np.float32), 3.2)
+    publish_job(run, tmp_path, task="abinitio", clusters=False, relion_version="3.1")
+    written = read_particles(tmp_path / "particles.star")
+    assert angular_distance_deg(matrices_from_euler(written.euler_deg), rotations).max() < 1e-3
+    sizes = [len(read_star(tmp_path / f"particles_class{number:03d}.star")["particles"]) for number in (1, 2)]
+    assert sizes == [ROWS * 3 // 4, ROWS // 4]
+    assert read_map(tmp_path / "run_initial002_other_hand.mrc")[0].mean() == 2
+    nodes = read_star(tmp_path / "RELION_OUTPUT_NODES.star")["output_nodes"]
+    assert nodes.rlnPipeLineNodeType.astype(int).tolist() == [3, 13, 3, 3, 6, 6, 6, 6]
+    assert all((tmp_path / name).exists() for name in nodes.rlnPipeLineNodeName)
