@@ -46,6 +46,7 @@ _NUMBERS = {
     "--shift-px": "shift_px",
     "--astigmatism-ang": "astigmatism_ang",
     "--contrast-sd": "contrast_sd",
+    "--tilt-deg": "tilt_deg",
     "--particles-per-micrograph": "particles_per_micrograph",
 }
 _RANGES = {"--defocus-ang": "defocus_ang", "--phase-shift-deg": "phase_shift_deg"}

@@ -4,11 +4,13 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
+from typing import Protocol
 
 import numpy as np
 
+from ..imaging.lattice import HalfPlane
 from .batch import ImageBatch
-from .dataset import ParticleDataset
+from .cache import SpectraCache
 
 BLOCK = 64
 """Images that are neighbours on disk and are read together when the set does not fit in memory."""
@@ -16,6 +18,26 @@ WINDOW_MB = 64
 """Prepared spectra within which order is shuffled freely when streaming."""
 AHEAD = 4
 """Batches prepared in advance."""
+
+
+class BatchSource(Protocol):
+    """What batches are made of: a dataset of particles, or of pairs of images."""
+
+    @property
+    def n(self) -> int: ...
+
+    @property
+    def lattice(self) -> HalfPlane: ...
+
+    @property
+    def cache(self) -> SpectraCache: ...
+
+    @property
+    def stored_order(self) -> np.ndarray:
+        """(n,) int64. Particle numbers in the order in which their images lie on disk."""
+
+    def batch(self, index: np.ndarray) -> ImageBatch:
+        """The images of the particles `index`."""
 
 
 class BatchLoader:
@@ -32,7 +54,7 @@ class BatchLoader:
     """
 
     def __init__(
-        self, dataset: ParticleDataset, batch_size: int, seed: int = 0, shuffle: bool = True, drop_last: bool = False
+        self, dataset: BatchSource, batch_size: int, seed: int = 0, shuffle: bool = True, drop_last: bool = False
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size

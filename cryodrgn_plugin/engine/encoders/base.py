@@ -32,10 +32,12 @@ class Encoder(nn.Module):
     z_dim: int
     generalizes: bool
     """Whether it can place a particle that it was not trained on."""
+    images_per_particle: int = 1
+    """Images that share a particle, one after the other in a batch; there is one posterior for each particle."""
 
     @abstractmethod
     def encode(self, batch: ImageBatch) -> LatentPosterior:
-        """The posterior of each image of a batch of tensors whose shifts are undone (`ImageFormation.centred`)."""
+        """The posterior of each particle of a batch of tensors whose shifts are undone (`ImageFormation.centred`)."""
 
     def sparse_parameters(self) -> list[nn.Parameter]:
         """Parameters whose gradients are sparse."""

@@ -8,6 +8,7 @@ from ..config import RunConfig
 from .base import Encoder
 from .mlp import MlpEncoder
 from .table import LatentTable
+from .tilt_pair import TiltPairEncoder
 
 
 def _mlp(config: RunConfig, scale: Tensor, n_particles: int) -> Encoder:
@@ -18,7 +19,15 @@ def _table(config: RunConfig, scale: Tensor, n_particles: int) -> Encoder:
     return LatentTable(n_particles, config.z_dim)
 
 
-ENCODERS: dict[str, Callable[[RunConfig, Tensor, int], Encoder]] = {"mlp": _mlp, "table": _table}
+def _tilt_pair(config: RunConfig, scale: Tensor, n_particles: int) -> Encoder:
+    return TiltPairEncoder(config.encoder, scale, config.z_dim)
+
+
+ENCODERS: dict[str, Callable[[RunConfig, Tensor, int], Encoder]] = {
+    "mlp": _mlp,
+    "table": _table,
+    "tilt_pair": _tilt_pair,
+}
 """Name to maker; the contract tests run over every member."""
 
 

@@ -39,3 +39,9 @@ def angular_distance_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Angle of the rotation between `a` and `b`, both (..., 3, 3); (...,) in degrees."""
     trace = np.einsum("...ij,...ij->...", a, b)
     return np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
+
+
+def tilt_about_x(angle_deg: float) -> np.ndarray:
+    """(3, 3). The view after the stage was tilted about the image's x axis: y turns towards z for positive angles."""
+    cosine, sine = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    return np.array([[1.0, 0.0, 0.0], [0.0, cosine, -sine], [0.0, sine, cosine]])

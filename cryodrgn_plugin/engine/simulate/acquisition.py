@@ -1,12 +1,12 @@
 """What is drawn at random for each particle: its state, orientation, shift, optics, CTF, contrast and micrograph."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
-from ..geometry.rotations import random_matrices
+from ..geometry.rotations import random_matrices, tilt_about_x
 from ..imaging.ctf import CtfParams
 from .config import OpticsGroup, SimulationConfig
 from .ensemble import assign_states
@@ -16,7 +16,7 @@ _MICROGRAPH_EDGE_PX = 4096
 
 @dataclass(frozen=True)
 class Acquisition:
-    """N particles as they were taken. Arrays are one entry per particle."""
+    """N images of particles as they were taken. Arrays have one entry per image."""
 
     state: np.ndarray
     """(N,) int."""
@@ -34,6 +34,10 @@ class Acquisition:
     coordinates_px: np.ndarray
     """(N, 2) place in the micrograph."""
     optics: tuple[OpticsGroup, ...]
+    particle: np.ndarray
+    """(N,) int. Whose image it is: pairs have two, one after the other."""
+    tilt_deg: np.ndarray
+    """(N,) angle of the stage."""
 
     def __len__(self) -> int:
         return len(self.state)
@@ -45,7 +49,39 @@ class Acquisition:
 
 
 def draw_acquisition(populations: np.ndarray, config: SimulationConfig, rng: np.random.Generator) -> Acquisition:
-    """Everything random about the particles except their noise."""
+    """Everything random about the images except their noise."""
+    first = _single_images(populations, config, rng)
+    if not config.tilt_deg:
+        return first
+    return _with_partners(first, _single_images(populations, config, rng), config.tilt_deg)
+
+
+def _with_partners(first: Acquisition, second: Acquisition, tilt_deg: float) -> Acquisition:
+    """Two images of each particle of `first`: the second on a micrograph of its own, with the optics of `second`.
+
+    The particle is where it was on the tilted image too: partners are cut out at its place.
+    """
+
+    def both(ours: np.ndarray, partners: np.ndarray) -> np.ndarray:
+        return np.stack([ours, partners], axis=1).reshape(-1, *ours.shape[1:])
+
+    taken = (first.ctf, second.ctf)
+    return Acquisition(
+        state=both(first.state, first.state),
+        rotations=both(first.rotations, tilt_about_x(tilt_deg) @ first.rotations),
+        shifts_ang=both(first.shifts_ang, first.shifts_ang),
+        ctf=CtfParams(*(both(*(getattr(ctf, field.name) for ctf in taken)) for field in fields(CtfParams))),
+        contrast=both(first.contrast, second.contrast),
+        group=both(first.group, second.group),
+        micrograph=both(2 * first.micrograph, 2 * second.micrograph + 1),
+        coordinates_px=both(first.coordinates_px, second.coordinates_px),
+        optics=first.optics,
+        particle=both(first.particle, first.particle),
+        tilt_deg=both(first.tilt_deg, np.full_like(first.tilt_deg, tilt_deg)),
+    )
+
+
+def _single_images(populations: np.ndarray, config: SimulationConfig, rng: np.random.Generator) -> Acquisition:
     n = config.n_particles
     micrograph = np.arange(n) // config.particles_per_micrograph
     limit_ang = config.shift_px * config.pixel_size_ang
@@ -60,7 +96,8 @@ def draw_acquisition(populations: np.ndarray, config: SimulationConfig, rng: np.
         optics = config.optics or (OpticsGroup(),)
         group = micrograph % len(optics)
         ctf = _ctf_from_ranges(config, optics, group, rng)
-    return Acquisition(state, rotations, shifts_ang, ctf, contrast, group, micrograph, coordinates_px, optics)
+    alone = np.arange(n), np.zeros(n)
+    return Acquisition(state, rotations, shifts_ang, ctf, contrast, group, micrograph, coordinates_px, optics, *alone)
 
 
 def _ctf_from_ranges(

@@ -36,7 +36,7 @@ class OpticsGroup:
 @dataclass(frozen=True, kw_only=True)
 class SimulationConfig:
     n_particles: int = 5000
-    """Number of particle images."""
+    """Number of particle images, or of pairs of them with `tilt_deg`."""
     box: int = 64
     """Box edge in pixels, even."""
     pixel_size_ang: float = 2.2
@@ -64,6 +64,9 @@ class SimulationConfig:
     optics: tuple[OpticsGroup, ...] = ()
     """Optics groups; particles are dealt to them micrograph by micrograph. Empty is one group, with the kV, Cs and
     amplitude contrast of `ctf_rows` where given."""
+    tilt_deg: float = 0.0
+    """Take a second image of every particle after tilting the stage by this angle about the x axis; the star file has
+    both, one after the other. 0 takes one image."""
     contrast_sd: float = 0.0
     """Standard deviation of the contrast of an image around 1 (ice thickness). It is planted, not told: truth.npz has
     it, the star file has not."""
@@ -96,6 +99,7 @@ class SimulationConfig:
         _require(
             self.contrast_sd >= 0, f"The contrast's standard deviation is {self.contrast_sd}; it must be 0 or more."
         )
+        _require(-90 < self.tilt_deg < 90, f"The tilt is {self.tilt_deg}°; it must lie between -90 and 90.")
         _require(self.particles_per_micrograph >= 1, "particles_per_micrograph must be at least 1.")
 
     @property

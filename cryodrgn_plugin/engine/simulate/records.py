@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..data.tilt_pairs import PARTICLE, TILT_ANGLE
 from ..geometry.rotations import euler_from_matrices
 from ..io.star import write_star
 from ..io.writing import replacing
@@ -69,7 +70,12 @@ def _particle_table(acquisition: Acquisition, config: SimulationConfig) -> pd.Da
             "rlnCtfBfactor": ctf.b_factor_ang2,
             "rlnCtfScalefactor": ctf.scale,
         }
-    columns |= {"rlnRandomSubset": 1 + np.arange(n) % 2, "rlnClassNumber": np.ones(n, dtype=int)}
+    if config.tilt_deg:
+        columns |= {
+            PARTICLE: [f"particle_{i + 1:06d}" for i in acquisition.particle],
+            TILT_ANGLE: acquisition.tilt_deg,
+        }
+    columns |= {"rlnRandomSubset": 1 + acquisition.particle % 2, "rlnClassNumber": np.ones(n, dtype=int)}
     return pd.DataFrame(columns)
 
 
@@ -82,6 +88,8 @@ def write_truth(path: Path, acquisition: Acquisition, ensemble: Ensemble, config
         rotations=acquisition.rotations,
         shifts_ang=acquisition.shifts_ang,
         contrast=acquisition.contrast,
+        particle=acquisition.particle.astype(np.int32),
+        tilt_deg=acquisition.tilt_deg,
         noise_sd=acquisition.noise_scale if config.noisy else np.zeros(len(acquisition), dtype=np.float32),
         state_coordinates=coordinates,
         state_populations=np.asarray(ensemble.populations, dtype=np.float64) / np.sum(ensemble.populations),

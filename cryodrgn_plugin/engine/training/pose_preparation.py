@@ -27,8 +27,8 @@ class PosePreparation:
     Parameters
     ----------
     latents : the current z (B, Z) of the particles (B,), None without latent.
+    batch_size : particles (or pairs) a step learns from.
     untrained : makes an objective like this one with fresh parameters, from a seed.
-    block : batches searched at a time.
     """
 
     def __init__(
@@ -41,13 +41,14 @@ class PosePreparation:
         latents: Callable[[np.ndarray], np.ndarray | None],
         untrained: Callable[[int], VaeObjective],
         config: RunConfig,
+        batch_size: int,
     ):
         assert objective.poses is not None
         self._run, self._dataset, self._objective, self._table = run, dataset, objective, objective.poses
         self._search, self._schedule, self._seed = search, schedule, config.seed
         self._latents, self._untrained = latents, untrained
-        self._batch_size = config.training.batch_size
-        self._block = max(1, config.poses.block // self._batch_size)
+        self._batch_size = batch_size
+        self._block = max(1, config.poses.block // batch_size)
 
     def __call__(self, epoch: int, batch: int, order: np.ndarray) -> bool:
         plan = self._schedule.plan(epoch)

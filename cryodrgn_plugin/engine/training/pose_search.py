@@ -8,22 +8,34 @@ import torch
 
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
+from ..data.tilt_pairs import TiltPairs
 from ..decoders.base import Decoder
 from ..geometry.rotations import random_matrices
 from ..imaging.noise import NoiseModel
 from ..poses.base import Score
 from ..poses.registry import make_pose_inference
 from ..poses.scaled import ScaledScore
+from ..poses.tilt_pair import TiltPairScore
 from .pose_table import PoseTable
 from .search_volumes import DecodedVolumes, RenderedVolumes, SearchVolumes
 from .whitened import WhitenedBatch, WhitenedImages
 
 
 class PoseSearch:
-    """The search that `config.poses` describes, for particles of a dataset. Given poses are not looked at."""
+    """The search that `config.poses` describes, for particles of a dataset. Given poses are not looked at.
 
-    def __init__(self, config: RunConfig, dataset: ParticleDataset, noise: NoiseModel, device: torch.device):
-        self._config, self._dataset, self._device = config, dataset, device
+    With `pairs` particles are tilt pairs: one pose is found for both images.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        dataset: ParticleDataset,
+        noise: NoiseModel,
+        device: torch.device,
+        pairs: TiltPairs | None = None,
+    ):
+        self._config, self._dataset, self._device, self._pairs = config, dataset, device, pairs
         self._images = WhitenedImages(dataset.without_poses(), noise)
 
     def last_radius(self, march: float) -> float:
@@ -36,7 +48,7 @@ class PoseSearch:
     def run(
         self, decoder: Decoder, z: np.ndarray | None, table: PoseTable, index: np.ndarray, march: float, number: int
     ) -> None:
-        """Search the poses of the particles `index` (B,) and put them into `table`.
+        """Search the poses of the particles (or pairs) `index` (B,) and put them into `table`.
 
         Parameters
         ----------
@@ -48,11 +60,14 @@ class PoseSearch:
         turn = random_matrices(1, np.random.default_rng([self._config.seed, 4, number]))[0]
         search = make_pose_inference(poses, dataset.box, dataset.pixel_size_ang, turn)
         volumes = self._volumes(decoder, z, len(index), last, number)
-        images = self._images.of(index, dataset.lattice.count(last))
-        for places in self._alike(volumes, index, search.images_at_once()):
+        rows = [index] if self._pairs is None else [self._pairs.first[index], self._pairs.second[index]]
+        images = [self._images.of(each, dataset.lattice.count(last)) for each in rows]
+        for places in self._alike(volumes, rows, search.images_at_once()):
             candidates = search.infer(self._score(volumes, images, places))
-            best = candidates.best
-            table.put(index[places], best.rotations[:, 0], best.shifts_ang[:, 0], candidates.score[:, 0])
+            found = candidates.rotations[:, 0], candidates.shifts_ang[:, 0], candidates.score[:, 0]
+            table.put(rows[0][places], *found)
+            if self._pairs is not None:
+                table.put(rows[1][places], self._pairs.tilt @ found[0], *found[1:])
 
     def _volumes(self, decoder: Decoder, z: np.ndarray | None, count: int, radius: float, number: int) -> SearchVolumes:
         dataset, config = self._dataset, self._config
@@ -70,16 +85,19 @@ class PoseSearch:
             config.seed + number,
         )
 
-    def _alike(self, volumes: SearchVolumes, index: np.ndarray, at_once: int) -> Iterator[np.ndarray]:
-        """Places in `index` (B,) of images that share a volume and an extent, at most `at_once` at a time."""
-        kinds = np.stack([volumes.volume, self._dataset.frequency_ratio[index]], axis=1)
+    def _alike(self, volumes: SearchVolumes, rows: list[np.ndarray], at_once: int) -> Iterator[np.ndarray]:
+        """Places of particles that share a volume and the extents of their images, at most `at_once` at a time."""
+        kinds = np.stack([volumes.volume, *(self._dataset.frequency_ratio[each] for each in rows)], axis=1)
         kind = np.unique(kinds, axis=0, return_inverse=True)[1].ravel()
         for value in range(kind.max() + 1):
             members = np.flatnonzero(kind == value)
             for start in range(0, len(members), at_once):
                 yield members[start : start + at_once]
 
-    def _score(self, volumes: SearchVolumes, images: WhitenedBatch, places: np.ndarray) -> Score:
-        score = volumes.score(images.at(places), places)
-        ratio = float(self._dataset.frequency_ratio[images.index[places[0]]])
-        return score if ratio == 1 else ScaledScore(score, ratio)
+    def _score(self, volumes: SearchVolumes, images: list[WhitenedBatch], places: np.ndarray) -> Score:
+        scores = []
+        for each in images:
+            score = volumes.score(each.at(places), places)
+            ratio = float(self._dataset.frequency_ratio[each.index[places[0]]])
+            scores.append(score if ratio == 1 else ScaledScore(score, ratio))
+        return scores[0] if self._pairs is None else TiltPairScore(scores[0], scores[1], self._pairs.tilt)

@@ -14,7 +14,8 @@ import torch
 
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
-from ..data.loader import BatchLoader
+from ..data.loader import BatchLoader, BatchSource
+from ..data.tilt_pairs import PairedDataset, find_tilt_pairs, has_tilt_pairs
 from ..decoders.base import Decoder
 from ..decoders.basis import BasisDecoder
 from ..decoders.mlp import MlpDecoder
@@ -82,26 +83,30 @@ def fit_vae(
     noise = estimate_noise(dataset, config.seed)
     make = partial(make_objective, dataset=dataset, noise=noise, device=device, dtype=dtype)
     objective = make(config)
-    prepare = None
+    source = _source(dataset, config)
+    batch_size, prepare = config.training.batch_size, None
+    if isinstance(source, PairedDataset):
+        batch_size = max(1, batch_size // 2)
     if schedule is not None:
         config = replace(config, training=replace(config.training, epochs=schedule.epochs))
+        pairs = source.pairs if isinstance(source, PairedDataset) else None
         prepare = PosePreparation(
             run,
             dataset,
             objective,
-            PoseSearch(config, dataset, noise, device),
+            PoseSearch(config, dataset, noise, device, pairs),
             schedule,
-            latents=lambda index: infer_latents(objective, dataset, device, index)[0] if objective.encoder else None,
+            latents=lambda index: infer_latents(objective, source, device, index)[0] if objective.encoder else None,
             untrained=lambda seed: make(replace(config, seed=seed)),
             config=config,
+            batch_size=batch_size,
         )
-    training, held_out = _split(dataset, config)
-    batch = config.training.batch_size
+    training, held_out = _split(source, config)
     trainer = Trainer(
         run,
         objective,
-        BatchLoader(training, batch, seed=config.seed),
-        BatchLoader(held_out, batch, shuffle=False) if held_out else None,
+        BatchLoader(training, batch_size, seed=config.seed),
+        BatchLoader(held_out, batch_size, shuffle=False) if held_out else None,
         config.training,
         beta=partial(prior_weight, config.training, config.z_dim),
         seed=config.seed,
@@ -113,7 +118,7 @@ def fit_vae(
     run.log(f"Training {config.decoder.kind} decoder on {training.n:,} particles, {device}, {str(dtype)[6:]}.")
     trainer.fit(resume, until_epoch)
     run.note(loader_wait_seconds=round(trainer.loader.wait_seconds, 3))
-    return _finish(run, config, dataset, objective, device)
+    return _finish(run, config, dataset, source, objective, device)
 
 
 def make_objective(
@@ -156,14 +161,14 @@ def searches(config: RunConfig) -> bool:
 
 @torch.no_grad()
 def infer_latents(
-    objective: VaeObjective, dataset: ParticleDataset, device: torch.device, index: np.ndarray | None = None
+    objective: VaeObjective, source: BatchSource, device: torch.device, index: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean (B, Z) and root mean posterior variance (B,) of the particles `index` (B,); by default of all."""
     objective.eval()
     means, deviations = [], []
-    index = np.arange(dataset.n) if index is None else index
+    index = np.arange(source.n) if index is None else index
     for start in range(0, len(index), 256):
-        batch = dataset.batch(index[start : start + 256])
+        batch = source.batch(index[start : start + 256])
         posterior = objective.posterior(objective.centred(batch.torch(device)))
         means.append(posterior.mean.cpu().numpy())
         deviations.append(posterior.log_var.exp().mean(1).sqrt().cpu().numpy())
@@ -171,12 +176,19 @@ def infer_latents(
 
 
 def _finish(
-    run: Run, config: RunConfig, dataset: ParticleDataset, objective: VaeObjective, device: torch.device
+    run: Run,
+    config: RunConfig,
+    dataset: ParticleDataset,
+    source: BatchSource,
+    objective: VaeObjective,
+    device: torch.device,
 ) -> VaeFit:
     """Latents of all particles, and the decoder in the data's grey scale, written to the run."""
     z = uncertainty = None
     if objective.encoder is not None:
-        z, uncertainty = infer_latents(objective, dataset, device)
+        z, uncertainty = infer_latents(objective, source, device)
+        if isinstance(source, PairedDataset):
+            z, uncertainty = source.pairs.to_images(z), source.pairs.to_images(uncertainty)
     run.save_latents(np.zeros((dataset.n, 0)) if z is None else z, uncertainty=uncertainty, rows=dataset.rows)
     if objective.poses is not None:
         table = objective.poses.cpu()
@@ -190,9 +202,10 @@ def _finish(
 
 
 def _require_consistent(config: RunConfig) -> None:
-    if config.encoder.kind == "table" and config.training.early_stop:
+    if config.encoder.kind != "mlp" and config.training.early_stop:
         raise ConfigError(
-            "training.early_stop needs held-out particles, which encoder.kind = table cannot place; set it to 0."
+            "training.early_stop needs held-out particles, which there are none of with encoder.kind = "
+            f"{config.encoder.kind}; set it to 0."
         )
     if config.training.points < 1 and config.decoder.kind != "mlp":
         raise ConfigError(
@@ -222,12 +235,24 @@ def _sparse_volumes(objective: VaeObjective, config: RunConfig) -> list[torch.nn
     return [volumes]
 
 
-def _split(dataset: ParticleDataset, config: RunConfig) -> tuple[ParticleDataset, ParticleDataset | None]:
-    """Training and held-out particles; nothing is held out of small sets, or from a table of latents or poses."""
+def _source(dataset: ParticleDataset, config: RunConfig) -> ParticleDataset | PairedDataset:
+    """What batches are made of: pairs where the encoder or the search for poses takes both images of a pair at once."""
+    reads_pairs = config.z_dim > 0 and config.encoder.kind == "tilt_pair"
+    if reads_pairs or (searches(config) and has_tilt_pairs(dataset)):
+        return PairedDataset(dataset, find_tilt_pairs(dataset))
+    return dataset
+
+
+def _split(
+    source: ParticleDataset | PairedDataset, config: RunConfig
+) -> tuple[ParticleDataset | PairedDataset, ParticleDataset | None]:
+    """Training and held-out particles; nothing is held out of small sets, of pairs, or from a table of latents or
+    poses.
+    """
     table = config.z_dim > 0 and config.encoder.kind == "table"
-    if table or searches(config) or dataset.n < FEWEST_TO_HOLD_OUT:
-        return dataset, None
-    held = np.zeros(dataset.n, dtype=bool)
-    count = min(round(HELD_OUT_SHARE * dataset.n), LARGEST_HELD_OUT)
-    held[np.random.default_rng([config.seed, 2]).choice(dataset.n, count, replace=False)] = True
-    return dataset.subset(~held), dataset.subset(held)
+    if isinstance(source, PairedDataset) or table or searches(config) or source.n < FEWEST_TO_HOLD_OUT:
+        return source, None
+    held = np.zeros(source.n, dtype=bool)
+    count = min(round(HELD_OUT_SHARE * source.n), LARGEST_HELD_OUT)
+    held[np.random.default_rng([config.seed, 2]).choice(source.n, count, replace=False)] = True
+    return source.subset(~held), source.subset(held)

@@ -22,17 +22,19 @@ def some_encoder(name: str, seed: int = 0):
     return encoder
 
 
-def some_batch(index) -> ImageBatch:
-    """The images of particles `index`; the same particle always has the same image."""
+def some_batch(encoder, index) -> ImageBatch:
+    """The images of particles `index`, one after the other; the same particle always has the same images."""
+    per_particle = encoder.images_per_particle
     generator = torch.Generator().manual_seed(1)
-    spectra = torch.randn(N, COUNT, dtype=torch.complex64, generator=generator)
-    ctf = torch.randn(N, COUNT, generator=generator)
-    index = torch.as_tensor(index)
-    return ImageBatch(index, spectra[index], ctf[index], None, torch.zeros(len(index), dtype=torch.int64))
+    spectra = torch.randn(N * per_particle, COUNT, dtype=torch.complex64, generator=generator)
+    ctf = torch.randn(N * per_particle, COUNT, generator=generator)
+    images = (torch.as_tensor(index)[:, None] * per_particle + torch.arange(per_particle)).ravel()
+    return ImageBatch(images, spectra[images], ctf[images], None, torch.zeros(len(images), dtype=torch.int64))
 
 
 def test_every_particle_has_a_posterior(name):
-    posterior = some_encoder(name).encode(some_batch(range(N)))
+    encoder = some_encoder(name)
+    posterior = encoder.encode(some_batch(encoder, range(N)))
     assert posterior.mean.shape == posterior.log_var.shape == (N, Z_DIM)
     assert torch.isfinite(posterior.mean).all() and torch.isfinite(posterior.log_var).all()
     assert posterior.mean.std(dim=0).min() > 0
@@ -40,14 +42,15 @@ def test_every_particle_has_a_posterior(name):
 
 def test_a_posterior_depends_on_its_own_particle_alone(name):
     encoder = some_encoder(name)
-    together, alone = encoder.encode(some_batch([7, 2, 5])), encoder.encode(some_batch([5]))
+    together, alone = (encoder.encode(some_batch(encoder, index)) for index in ([7, 2, 5], [5]))
     torch.testing.assert_close(together.mean[2:], alone.mean)
     torch.testing.assert_close(together.log_var[2:], alone.log_var)
 
 
 def test_samples_have_the_mean_and_variance_of_the_posterior(name):
+    encoder = some_encoder(name)
     with torch.no_grad():
-        posterior = some_encoder(name).encode(some_batch(range(N)))
+        posterior = encoder.encode(some_batch(encoder, range(N)))
         generator = torch.Generator().manual_seed(3)
         draws = torch.stack([posterior.sample(generator) for _ in range(4000)])
     spread = torch.exp(0.5 * posterior.log_var)
@@ -56,7 +59,8 @@ def test_samples_have_the_mean_and_variance_of_the_posterior(name):
 
 
 def test_the_divergence_is_zero_at_the_prior_and_grows_away_from_it(name):
-    posterior = some_encoder(name).encode(some_batch(range(N)))
+    encoder = some_encoder(name)
+    posterior = encoder.encode(some_batch(encoder, range(N)))
     prior = type(posterior)(torch.zeros(N, Z_DIM), torch.zeros(N, Z_DIM))
     assert prior.divergence().abs().max() == 0
     normal = torch.distributions.Normal(0.0, 1.0)
@@ -66,7 +70,8 @@ def test_the_divergence_is_zero_at_the_prior_and_grows_away_from_it(name):
 
 
 def test_it_learns_where_particles_belong(name):
-    encoder, batch = some_encoder(name), some_batch(range(N))
+    encoder = some_encoder(name)
+    batch = some_batch(encoder, range(N))
     target = torch.randn(N, Z_DIM, generator=torch.Generator().manual_seed(4))
     sparse = encoder.sparse_parameters()
     dense = [p for p in encoder.parameters() if all(p is not q for q in sparse)]
@@ -84,7 +89,8 @@ def test_it_learns_where_particles_belong(name):
 
 
 def test_its_state_gives_the_same_posterior_again(name):
-    encoder, again, batch = some_encoder(name, 0), some_encoder(name, 9), some_batch(range(N))
+    encoder, again = some_encoder(name, 0), some_encoder(name, 9)
+    batch = some_batch(encoder, range(N))
     assert not torch.equal(encoder.encode(batch).mean, again.encode(batch).mean)
     again.load_state_dict(encoder.state_dict())
     assert torch.equal(encoder.encode(batch).mean, again.encode(batch).mean)
