@@ -192,7 +192,7 @@ class PoseConfig:
     volumes: int = 8
     """Maps, spread over the latent space, that a network's poses are searched against; 0 searches against the network
     itself, exactly and many times slower."""
-    block: int = 256
+    block: int = 64
     """Particles whose poses are searched at a time, before a network learns from them. Lower it when no map forms at
     the start, raise it for speed."""
     search_every: int = 5
@@ -243,7 +243,7 @@ class AbInitioConfig:
     """Images drawn for each of these rounds, per species. Raise it for very noisy data."""
     refinements: int = 5
     """Rounds over all images at rising resolution that follow, in which half-sets check each other."""
-    starts: int = 1
+    starts: int = 3
     """Independent random starts; the likeliest goes on. Raise it when results differ between seeds."""
 
     def __post_init__(self) -> None:
@@ -275,6 +275,9 @@ class AmortizedConfig:
     """Weight of the prior on z, against a loss of one per pixel for an empty model."""
     shift_weight: float = 1e-3
     """Loss per pixel of shift, which keeps the molecule near the centre."""
+    images_from: int = 0
+    """Images' worth of pose-to-pose steps before the model is compared with images at all. For a training that starts
+    from a map: until the network can read poses off its views, images would only blur it."""
     latent_from: int = 300_000
     """Images seen before z is learnt; until then it is drawn from its prior, and the model is one consensus map."""
     warmup_images: int = 100_000
@@ -282,6 +285,9 @@ class AmortizedConfig:
     ones. 0 leaves the blur out."""
     warmup_blur_px: float = 2.0
     """Standard deviation of that blur in pixels. Raise it for noisier images."""
+    search: bool = False
+    """At the end, search around the poses that were read off, against the maps of the run, by poses.levels grids from
+    poses.spacing_deg on."""
     start_from: str = ""
     """Folder of a finished run whose decoder training starts from, made with the same decoder settings and box; empty
     starts from nothing."""
@@ -292,8 +298,13 @@ class AmortizedConfig:
             f"amortized.method is {self.method!r}; choose network, vae or descent.",
         )
         _require(self.trunk_width >= 1, f"amortized.trunk_width is {self.trunk_width}; it must be at least 1.")
-        for name in ("pose_weight", "kl_weight", "shift_weight", "latent_from", "warmup_images", "warmup_blur_px"):
+        weights = ("pose_weight", "kl_weight", "shift_weight")
+        for name in (*weights, "images_from", "latent_from", "warmup_images", "warmup_blur_px"):
             _require(getattr(self, name) >= 0, f"amortized.{name} is {getattr(self, name)}; it must be 0 or more.")
+        _require(
+            not self.images_from or (self.pose_weight > 0 and self.method == "network"),
+            f"amortized.images_from is {self.images_from}, but there is no pose-to-pose task; set it to 0.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -377,7 +388,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "poses.search_every": 1,
         "poses.schedule": "search:5, reset, fixed:15",
     },
-    "abinitio": {"poses.inference": "hierarchical"},
+    "abinitio": {"poses.inference": "hierarchical", "poses.shift_extent": 0.1},
     "ace": {
         "poses.inference": "amortized",
         "decoder.kind": "mlp",

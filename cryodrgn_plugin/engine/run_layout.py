@@ -55,6 +55,11 @@ class RunLayout:
     def checkpoint_file(self, epoch: int) -> Path:
         return self.checkpoints_dir / f"epoch_{epoch:03d}.pt"
 
+    @property
+    def pose_checkpoint_file(self) -> Path:
+        """Where a search for poses stands; trainings that follow it keep theirs beside it."""
+        return self.checkpoints_dir / "poses.pt"
+
     def latest_checkpoint(self) -> Path | None:
         """The checkpoint of the highest epoch, or None."""
         found = [file for file in self.checkpoints_dir.glob("epoch_*.pt") if file.stem[6:].isdigit()]
@@ -63,6 +68,10 @@ class RunLayout:
     @property
     def volumes_dir(self) -> Path:
         return self.path / "volumes"
+
+    def found_map_file(self, species: int, which: str = "") -> Path:
+        """A map of species 1, 2, … whose poses the run has found; `which`: half1, half2, other_hand."""
+        return self.volumes_dir / "ab_initio" / f"map_{species:03d}{'_' * bool(which)}{which}.mrc"
 
     @property
     def analysis_dir(self) -> Path:

@@ -174,8 +174,12 @@ class ClosedForm:
         return decoder
 
 
-def fit_fast(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> None:
+def fit_fast(
+    run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False, epochs_before: int = 0
+) -> None:
     """Train by closed forms; leaves metrics, checkpoints, latents.npz, model.pt and half-set models in `run`.
+
+    `epochs_before` counts the rows of metrics.csv that another training of the same run, of poses, has left.
 
     Raises
     ------
@@ -191,7 +195,7 @@ def fit_fast(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool
             began = time.perf_counter()
             state, figures = recipe.advance(state)
             state = replace(state, done=state.done + 1, seconds=state.seconds + time.perf_counter() - began)
-            run.append_metrics({"epoch": state.done, "seconds": round(state.seconds, 3), **figures})
+            run.append_metrics({"epoch": epochs_before + state.done, "seconds": round(state.seconds, 3), **figures})
             run.progress("step", state.done, recipe.n_steps, loss=figures["loss"])
             if state.done < recipe.n_steps:  # the last step is short of nothing but writing its results
                 _save(run, state)

@@ -30,7 +30,7 @@ class SliceBank:
 
     def __init__(self, model: LinearModel, lattice: HalfPlane) -> None:
         self.model, self.lattice = model, lattice
-        self._rotations: np.ndarray | None = None
+        self._rotations = np.empty((0, 3, 3), np.float32)
         self._count = 0
 
     @property
@@ -39,7 +39,7 @@ class SliceBank:
 
     def at(self, rotations: np.ndarray, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Slices (C, 2F, R), imaginary parts after real ones, and products of pairs (C(C + 1)/2, F, R)."""
-        if self._rotations is not rotations or self._count != count:
+        if self._count != count or not np.array_equal(self._rotations, rotations):
             slices = np.empty((len(rotations), count, 2, self.n_channels), np.float32)
             freqs = self.lattice.indices[:count].astype(np.float32)
             cpu.project_channels(self.model.coefs, rotations, freqs, *kernel_geometry(self.model.sphere), slices)
@@ -67,7 +67,7 @@ class LinearScore:
         return len(self.targets)
 
     def shared(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
-        """(B, R, T) float32; see `Score.shared`. A turned copy of a grid should be passed as the same array again."""
+        """(B, R, T) float32; see `Score.shared`."""
         count = self._count(radius)
         slices, products = self.bank.at(rotations, count)
         moved = self._moved_back(shifts_ang, count)

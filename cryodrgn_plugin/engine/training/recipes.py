@@ -21,6 +21,10 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
         from .homogeneous import fit_homogeneous
 
         fit_homogeneous(run, config, dataset)
+    elif config.recipe == "abinitio":
+        from .ab_initio import fit_ab_initio
+
+        fit_ab_initio(run, config, dataset, resume)
     elif config.recipe == "ace":
         from .amortized import fit_amortized
 

@@ -1,0 +1,145 @@
+"""The "abinitio" recipe: poses, species and maps from images alone, in closed form.
+
+1. From several random starts, rounds of search and reconstruction on few images at low resolution (`pose_rounds`); the
+   likeliest start goes on.
+2. All images, half-sets checking each other, the resolution rising; species that others explain as well are dropped.
+3. Maps of the found poses; with latent dimensions, the "fast" recipe on them.
+
+Every round ends in a checkpoint, and a resumed run equals an uninterrupted one: a round's random choices follow from
+the seed and its number.
+"""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..config import RunConfig
+from ..data.dataset import ParticleDataset
+from ..errors import DataError
+from ..imaging.noise import estimate_noise
+from ..run import Run
+from ..stopping import graceful_stop
+from .fast import fit_fast
+from .pose_checkpoint import load_progress, save_progress
+from .pose_maps import fit_species, save_maps
+from .pose_rounds import Maps, Placement, PoseRounds, Round, rounds
+
+FIRST_IMAGES = 300
+"""Images in random orientations that a start's maps are made of."""
+FEWEST = 20
+"""Fewer particles than this have no map worth looking for."""
+
+
+@dataclass
+class Progress:
+    """How far the search for poses is: what a checkpoint keeps."""
+
+    done: int = 0
+    """Rounds done, over all starts."""
+    seconds: float = 0.0
+    maps: Maps | None = None
+    best: Maps | None = None
+    """Maps of the best start so far, with the score of the images they were judged by."""
+    best_score: float = -np.inf
+    placement: Placement = field(default_factory=lambda: Placement.unknown(0))
+
+
+class AbInitio:
+    """The rounds of the recipe over one dataset, start after start and then the refinement."""
+
+    def __init__(self, config: RunConfig, dataset: ParticleDataset) -> None:
+        if dataset.n < FEWEST:
+            raise DataError(f"{config.particles}: {dataset.n} particles are too few for ab initio reconstruction.")
+        self.config, self.dataset = config, dataset
+        self.engine = PoseRounds(
+            dataset, estimate_noise(dataset, config.seed), config.poses, config.decoder.padding, config.seed
+        )
+        plan = rounds(config.ab_initio, config.poses, dataset.box, dataset.n)
+        self.settling = plan[: config.ab_initio.rounds]
+        self.refining = plan[config.ab_initio.rounds :]
+
+    @property
+    def n_rounds(self) -> int:
+        return self.config.ab_initio.starts * len(self.settling) + len(self.refining)
+
+    @property
+    def n_species(self) -> int:
+        """Species that a start begins with."""
+        return self.config.ab_initio.species or self.config.ab_initio.most_species
+
+    def advance(self, progress: Progress) -> dict[str, float]:
+        """The next round; changes `progress` and returns figures for metrics.csv."""
+        start, step = divmod(progress.done, len(self.settling))
+        if start < self.config.ab_initio.starts:
+            return self._settle(progress, start, step)
+        return self._refine(progress, progress.done - self.config.ab_initio.starts * len(self.settling))
+
+    def _settle(self, progress: Progress, start: int, step: int) -> dict[str, float]:
+        plan = self.settling[step]
+        if step == 0:
+            rng = np.random.default_rng([self.config.seed, 1000 + start])
+            progress.maps = self.engine.start(self.n_species, plan.radius, FIRST_IMAGES, rng)
+        figures = self._round(progress, plan, step)
+        # Every start ends on the same images, so that their scores can be compared.
+        if step == len(self.settling) - 1 and figures["score"] > progress.best_score:
+            progress.best, progress.best_score = progress.maps, figures["score"]
+        return {"start": start + 1, **figures}
+
+    def _refine(self, progress: Progress, step: int) -> dict[str, float]:
+        if step == 0:
+            progress.maps = progress.best
+        figures = self._round(progress, self.refining[step], len(self.settling) + step)
+        if self.config.ab_initio.species == 0 and step < len(self.refining) - 1:
+            progress.maps = progress.maps.pruned()
+        return figures
+
+    def _round(self, progress: Progress, plan: Round, number: int) -> dict[str, float]:
+        rng = np.random.default_rng([self.config.seed, number])
+        progress.maps, score = self.engine.advance(progress.maps, plan, rng)
+        progress.placement = self.engine.placement
+        return {"radius": plan.radius, "species": progress.maps.n_species, "score": score, "loss": -score}
+
+
+def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> None:
+    """Find the poses of `dataset`, whose own are ignored; leaves poses.star, maps, latents.npz and model.pt in `run`.
+
+    Raises
+    ------
+    DataError : too few particles.
+    Stopped : a signal came; the run can be resumed.
+    """
+    recipe = AbInitio(config, dataset.without_poses())
+    progress = Progress(**((load_progress(run) if resume else None) or {}))
+    if progress.done:
+        recipe.engine.placement = progress.placement
+        run.log(f"Resuming after round {progress.done}.")
+    kinds = f", {recipe.n_species} species" if recipe.n_species > 1 else ""
+    run.log(f"Looking for the poses of {dataset.n:,} particles of {dataset.box}² px{kinds}: {recipe.n_rounds} rounds.")
+    with graceful_stop() as stop:
+        while progress.done < recipe.n_rounds:
+            began = time.perf_counter()
+            figures = recipe.advance(progress)
+            progress.done += 1
+            progress.seconds += time.perf_counter() - began
+            run.append_metrics({"epoch": progress.done, "seconds": round(progress.seconds, 3), **figures})
+            run.progress("round", progress.done, recipe.n_rounds, score=figures["score"])
+            save_progress(run, progress)
+            stop.raise_if_requested()
+    _finish(run, config, dataset, progress, recipe.n_rounds, resume)
+
+
+def _finish(
+    run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, n_rounds: int, resume: bool
+) -> None:
+    """Poses and maps into the run, then the latent space where one was asked for."""
+    placed = progress.placement
+    species = placed.species if config.ab_initio.species != 1 else None
+    run.save_poses(dataset.rows, placed.rotations, placed.shifts_ang, species=species, score=placed.score)
+    posed = dataset.with_poses(placed.rotations, placed.shifts_ang)
+    n_species = progress.maps.n_species
+    maps = save_maps(run, posed, placed.species, n_species, config.seed)
+    if config.z_dim:
+        fit_fast(run, config, posed, resume, epochs_before=n_rounds)
+    else:
+        fit_species(run, config, posed, maps, placed.species)

@@ -1,0 +1,70 @@
+"""The checkpoint of a search for poses: maps so far and where the images were placed. Atomic, weights_only=True."""
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import DataError
+from ..io.atomic import atomic_path
+from ..run import Run
+from ..slicing.sphere import HalfSphere
+from .linear_model import LinearModel
+from .pose_rounds import Maps, Placement
+
+if TYPE_CHECKING:
+    from .ab_initio import Progress
+
+PLACED = ("rotations", "shifts_ang", "species", "score")
+
+
+def save_progress(run: Run, progress: "Progress") -> None:
+    """Write the checkpoint of `progress` in place of the one before."""
+    content = {
+        **{name: getattr(progress, name) for name in ("done", "seconds", "best_score")},
+        "maps": _packed(progress.maps),
+        "best": _packed(progress.best),
+        "placement": {name: torch.from_numpy(getattr(progress.placement, name)) for name in PLACED},
+    }
+    run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+    with atomic_path(run.pose_checkpoint_file) as temporary:
+        torch.save(content, temporary)
+
+
+def load_progress(run: Run) -> dict[str, Any] | None:
+    """The fields of the progress that was saved, or None. Raises DataError when the file is something else."""
+    path: Path = run.pose_checkpoint_file
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, weights_only=True)
+        return {
+            **{name: content[name] for name in ("done", "seconds", "best_score")},
+            "maps": _unpacked(content["maps"]),
+            "best": _unpacked(content["best"]),
+            "placement": Placement(**{name: content["placement"][name].numpy() for name in PLACED}),
+        }
+    except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+        raise DataError(f"{path} cannot be read as a checkpoint; start the run anew with --overwrite.") from error
+
+
+def _packed(maps: Maps | None) -> dict[str, Any] | None:
+    if maps is None:
+        return None
+    sphere = maps.models[0][0].sphere
+    return {
+        "sphere": [sphere.box, sphere.padding, sphere.radius],
+        "coefs": [[torch.from_numpy(model.coefs) for model in half] for half in maps.models],
+        "populations": torch.from_numpy(maps.populations),
+        "gains": torch.from_numpy(maps.gains),
+    }
+
+
+def _unpacked(content: dict[str, Any] | None) -> Maps | None:
+    if content is None:
+        return None
+    box, padding, radius = content["sphere"]
+    sphere = HalfSphere(int(box), float(padding), radius)
+    models = [[LinearModel(sphere, coefs.numpy()) for coefs in half] for half in content["coefs"]]
+    return Maps(models, content["populations"].numpy(), content["gains"].numpy())

@@ -1,0 +1,276 @@
+"""Rounds of expectation maximisation over poses: search every image against the maps, then solve the maps anew.
+
+An image counts for its likely poses in proportion to their likelihood, tempered at first so that a wrong start is
+forgotten; several species of molecule are several sets of candidates. From `crossed` rounds on every image is placed
+against the half-set map that it is not part of, so that its own noise cannot hold it where it is.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import AbInitioConfig, PoseConfig
+from ..data.dataset import ParticleDataset
+from ..geometry.rotations import random_matrices
+from ..imaging.noise import NoiseModel
+from ..poses.base import Candidates
+from ..poses.hierarchical import HierarchicalSearch, SearchLevels
+from ..poses.scaled import ScaledScore
+from ..reconstruction.masks import mask_from_map
+from .linear_model import LinearModel, confined, fit_volumes, soft_ball, sphere_at
+from .pose_score import LinearScore, SliceBank
+from .voxel_solve import EquationSums
+from .whitened import WhitenedBatch, WhitenedImages
+
+LEAST_WEIGHT = 0.01
+"""Candidates that an image counts for less than this are left out."""
+LEAST_GAIN = 2.0
+"""A species whose images lose less than this log-likelihood when placed with another is not one of its own."""
+STEPS_PER_WAVE = 2.5
+"""Shifts tried per wavelength at the frequency limit of the first grid."""
+FIRST_GRID_RADIUS = 10
+"""Frequency limit of the first grid in rounds that refine."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """How one round is done."""
+
+    radius: int
+    """Frequency limit of the poses, in 1/(box · pixel)."""
+    images: int
+    """Images used, drawn at random."""
+    temperature: float
+    """Log-likelihoods are multiplied by it before they become weights; below 1 poses are held loosely."""
+    kept: int
+    """Candidates per image and species."""
+    levels: int = 0
+    """How often the best candidates are refined."""
+    crossed: bool = False
+    """Whether half-sets check each other."""
+    masked: bool = False
+    """Whether the maps are confined to the molecule."""
+
+
+def rounds(config: AbInitioConfig, poses: PoseConfig, box: int, n: int) -> list[Round]:
+    """The rounds of an ab initio reconstruction: loose and coarse on few images, then all images, ever finer."""
+    last = min(poses.last_radius, box // 2 - 1)
+    low, high = min(5, last), min(8, last)
+    few = min(n, config.images_per_round * max(config.species or config.most_species, 1))
+    settling = [
+        Round(int(round(low + (high - low) * t)), few, 0.15 + 0.65 * t, 4 * poses.kept)
+        for t in np.linspace(0, 1, config.rounds)
+    ]
+    radii = np.rint(np.linspace(min(12, last), last, config.refinements)).astype(int)
+    levels = np.ceil(np.linspace(1, poses.levels, config.refinements)).astype(int)
+    refining = [
+        Round(int(radius), n, 1.0, poses.kept, int(level), crossed=True, masked=step > 0)
+        for step, (radius, level) in enumerate(zip(radii, levels, strict=True))
+    ]
+    return settling + refining
+
+
+@dataclass
+class Placement:
+    """Where the images were placed last, species included; physical poses, as `ParticleDataset.with_poses` takes."""
+
+    rotations: np.ndarray
+    """(N, 3, 3) float32."""
+    shifts_ang: np.ndarray
+    """(N, 2) float32."""
+    species: np.ndarray
+    """(N,) int64."""
+    score: np.ndarray
+    """(N,) float32. Log-likelihood over that of an image of nothing; NaN where never placed."""
+
+    @classmethod
+    def unknown(cls, n: int) -> "Placement":
+        rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (n, 3, 3)).copy()
+        return cls(rotations, np.zeros((n, 2), np.float32), np.zeros(n, np.int64), np.full(n, np.nan, np.float32))
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What is known of the molecules: `models[half][species]`, one half or two, and the species' `populations`."""
+
+    models: list[list[LinearModel]]
+    populations: np.ndarray
+
+    gains: np.ndarray
+    """(S,) log-likelihood that an image of each species would lose without it: the mean over its images, 0 without."""
+
+    @property
+    def n_species(self) -> int:
+        return len(self.populations)
+
+    def pruned(self) -> "Maps":
+        """Without the species that the others explain as well, the least needed one of them; else as they are."""
+        least = int(self.gains.argmin())
+        if self.n_species == 1 or self.gains[least] >= LEAST_GAIN:
+            return self
+        models = [[model for number, model in enumerate(half) if number != least] for half in self.models]
+        populations = np.delete(self.populations, least)
+        return Maps(models, populations / populations.sum(), np.delete(self.gains, least))
+
+
+class PoseRounds:
+    """Expectation maximisation over the poses of a dataset without poses."""
+
+    def __init__(self, dataset: ParticleDataset, noise: NoiseModel, poses: PoseConfig, padding: float, seed: int):
+        self.dataset, self._noise, self._poses, self._padding = dataset, noise, poses, padding
+        self.placement = Placement.unknown(dataset.n)
+        self.half = np.random.default_rng([seed, 1]).permutation(dataset.n) % 2
+        self._extent_ang = dataset.box * dataset.pixel_size_ang
+
+    def start(self, n_species: int, radius: int, images: int, rng: np.random.Generator) -> Maps:
+        """Maps of random images in random orientations: a blob each, no two alike."""
+        sphere, count = sphere_at(self.dataset.box, self._padding, radius), self.dataset.lattice.count(radius)
+        models = []
+        for _ in range(n_species):
+            sums = _Sums(sphere, self.dataset)
+            chosen = np.sort(rng.choice(self.dataset.n, min(images, self.dataset.n), replace=False))
+            for batch in self._images(chosen, 256).passes(count):
+                turned = random_matrices(len(batch.index), rng).astype(np.float32)[:, None]
+                still = np.zeros((len(batch.index), 1, 2), np.float32)
+                ratio = self.dataset.frequency_ratio[chosen[batch.index]]
+                sums.add(batch, turned, still, np.ones((len(batch.index), 1)), ratio)
+            models.append(sums.map())
+        return Maps([models], np.full(n_species, 1 / n_species), np.zeros(n_species))
+
+    def advance(self, maps: Maps, plan: Round, rng: np.random.Generator) -> tuple[Maps, float]:
+        """One round. Places the images it uses; gives the new maps and the mean score of these images."""
+        search = self._search(plan, random_matrices(1, rng)[0])
+        count = self.dataset.lattice.count(self._solved(plan))
+        sphere = sphere_at(self.dataset.box, self._padding, self._solved(plan))
+        chosen = np.sort(rng.choice(self.dataset.n, min(plan.images, self.dataset.n), replace=False))
+        banks = [[SliceBank(model, self.dataset.lattice) for model in half] for half in maps.models]
+        sums = [[_Sums(sphere, self.dataset) for _ in maps.populations] for _ in range(1 + plan.crossed)]
+        shares, total, gains = np.zeros(maps.n_species), 0.0, _Gains(maps.n_species)
+        prior = np.repeat(np.log(np.maximum(maps.populations, 1e-6)), plan.kept)
+        for part, half_sums in enumerate(sums):
+            rows = chosen[self.half[chosen] == part] if plan.crossed else chosen
+            against = banks[1 - part] if plan.crossed and len(banks) == 2 else banks[0]
+            for batch in self._images(rows, min(search.images_at_once(), 256)).passes(self.dataset.lattice.size):
+                index = rows[batch.index]
+                ratio = self.dataset.frequency_ratio[index]
+                found = [self._candidates(search, bank, batch, ratio) for bank in against]
+                score = np.concatenate([each.score for each in found], axis=1) + prior
+                weights = tempered(score, plan.temperature)
+                self._place(index, found, score)
+                total += float(score.max(1).sum())
+                gains.add(score.reshape(len(index), maps.n_species, -1).max(2))
+                for number, (each, own) in enumerate(zip(found, np.split(weights, len(found), axis=1), strict=True)):
+                    shares[number] += own.sum()
+                    half_sums[number].add(batch.leading(count), each.rotations, each.shifts_ang, own, ratio)
+        models = self._solve(sums, plan)
+        return Maps(models, shares / shares.sum(), gains.means), total / len(chosen)
+
+    def _candidates(self, search: HierarchicalSearch, bank: SliceBank, batch: WhitenedBatch, ratio: np.ndarray):
+        """The search's candidates, images of one extent at a time."""
+        parts = []
+        for value in np.unique(ratio):
+            rows = np.flatnonzero(ratio == value)
+            score = LinearScore(bank, batch.targets[rows], batch.weights[rows], self._extent_ang)
+            parts.append((rows, search.infer(score if value == 1 else ScaledScore(score, float(value)))))
+        order = np.argsort(np.concatenate([rows for rows, _ in parts]))
+        return Candidates(
+            *(
+                np.concatenate([getattr(found, field.name) for _, found in parts])[order]
+                for field in dataclasses.fields(Candidates)
+            )
+        )
+
+    def _place(self, index: np.ndarray, found: list[Candidates], score: np.ndarray) -> None:
+        best = score.argmax(1)
+        species, place = np.divmod(best, found[0].score.shape[1])
+        each = np.arange(len(index))
+        self.placement.rotations[index] = np.stack([f.rotations for f in found])[species, each, place]
+        self.placement.shifts_ang[index] = np.stack([f.shifts_ang for f in found])[species, each, place]
+        self.placement.species[index] = species
+        self.placement.score[index] = score[each, best]
+
+    def _solve(self, sums: "list[list[_Sums]]", plan: Round) -> list[list[LinearModel]]:
+        if not plan.crossed:
+            return [[each.map() for each in sums[0]]]
+        pairs = [_Sums.maps(*both, masked=plan.masked) for both in zip(*sums, strict=True)]
+        return [[pair[half] for pair in pairs] for half in range(2)]
+
+    def _search(self, plan: Round, turn: np.ndarray) -> HierarchicalSearch:
+        first = min(FIRST_GRID_RADIUS, plan.radius) if plan.levels else plan.radius
+        steps = int(np.ceil(2 * self._poses.shift_extent * STEPS_PER_WAVE * first))
+        poses = dataclasses.replace(
+            self._poses, kept=plan.kept, shift_steps=max(1, min(steps, self._poses.shift_steps))
+        )
+        levels = SearchLevels(tuple(np.linspace(first, plan.radius, plan.levels + 1)))
+        return HierarchicalSearch(poses, self.dataset.box, self.dataset.pixel_size_ang, levels, turn)
+
+    def _solved(self, plan: Round) -> int:
+        """Frequency limit of the maps: all of it once half-sets check each other."""
+        return self.dataset.box // 2 - 1 if plan.crossed else plan.radius
+
+    def _images(self, rows: np.ndarray, batch_size: int) -> WhitenedImages:
+        return WhitenedImages(self.dataset.subset(rows), self._noise, batch_size)
+
+
+class _Sums:
+    """The normal equations of one map, from images with several weighted poses each."""
+
+    def __init__(self, sphere, dataset: ParticleDataset) -> None:
+        self._equations, self.sphere, self._dataset = EquationSums(sphere, 1), sphere, dataset
+
+    def add(self, batch: WhitenedBatch, rotations, shifts_ang, weights, ratio) -> None:
+        """Images of a batch at candidates (B, P, 3, 3), (B, P, 2) that count `weights` (B, P); ratio (B,)."""
+        image, place = np.nonzero(weights > LEAST_WEIGHT)
+        if not len(image):
+            return
+        share = weights[image, place].astype(np.float32)[:, None]
+        indices = self._dataset.lattice.indices[: batch.targets.shape[1]]
+        moves = shifts_ang[image, place] * ratio[image, None] / (self._dataset.box * self._dataset.pixel_size_ang)
+        back = np.exp(2j * np.pi * moves @ indices.T).astype(np.complex64)
+        one = np.ones((len(image), 1))
+        turned = (rotations[image, place] * ratio[image, None, None]).astype(np.float32)
+        data = (batch.weights[image] * share, one[:, :, None], batch.targets[image] * back * share, one)
+        self._equations.add(*data, turned, indices.astype(np.float32))
+
+    def map(self) -> LinearModel:
+        """The map of all images together."""
+        return fit_volumes([self._equations.equations()], self.sphere, soft_ball(self.sphere.box))[0]
+
+    @staticmethod
+    def maps(first: "_Sums", second: "_Sums", masked: bool) -> list[LinearModel]:
+        """The two half-set maps, confined to the molecule that they agree on when `masked`."""
+        sphere, dataset = first.sphere, first._dataset
+        ball = soft_ball(sphere.box)
+        models = fit_volumes([first._equations.equations(), second._equations.equations()], sphere, ball)
+        if not masked:
+            return models
+        volumes = [sphere.to_volumes(model.coefs) for model in models]
+        mask = mask_from_map((volumes[0] + volumes[1])[0] / 2, dataset.pixel_size_ang) * ball
+        return [LinearModel(sphere, sphere.from_volumes(volume * mask)) for volume in volumes]
+
+
+class _Gains:
+    """What each species is needed for, over the images of a round."""
+
+    def __init__(self, n_species: int) -> None:
+        self._sums, self._counts = np.zeros(n_species), np.zeros(n_species)
+
+    def add(self, score: np.ndarray) -> None:
+        """Best scores of images with each species, (B, S)."""
+        if score.shape[1] == 1:
+            return
+        best, second = score.argmax(1), np.partition(score, -2, axis=1)[:, -2]
+        np.add.at(self._sums, best, score.max(1) - second)
+        np.add.at(self._counts, best, 1)
+
+    @property
+    def means(self) -> np.ndarray:
+        return self._sums / np.maximum(self._counts, 1)
+
+
+def tempered(score: np.ndarray, temperature: float) -> np.ndarray:
+    """(B, P) weights that sum to one, in proportion to exp(temperature · score)."""
+    weights = np.exp(temperature * (score - score.max(1, keepdims=True)).astype(np.float64))
+    weights[weights < LEAST_WEIGHT * weights.sum(1, keepdims=True)] = 0
+    return weights / weights.sum(1, keepdims=True)
