@@ -4,9 +4,8 @@ import itertools
 import json
 import os
 from functools import partial
-from pathlib import Path
 
-from pwem.objects import SetOfClasses3D, SetOfParticles, SetOfVolumes
+from pwem.objects import SetOfClasses3D, SetOfParticles, SetOfVolumes, Volume
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
@@ -20,7 +19,8 @@ from .settings import POSE_RECIPES, FormSetting, as_arguments
 
 TARGETS = ("one rigid molecule", "one molecule that moves", "several species")
 RIGID, MOVING, MIXTURE = range(3)
-OTHER_HAND = "_other_hand"
+_SERIES = ("ab initio", "ab initio, other hand")
+"""Series of the explorer: maps as they were found, and mirrored."""
 
 _Setting = partial(FormSetting, recipes=POSE_RECIPES, menu=POSE_RECIPES)
 _InAbInitio = partial(FormSetting, recipes=("abinitio",), menu=POSE_RECIPES)
@@ -96,7 +96,7 @@ class ProtHetAbInitio(ProtHetFit):
         depends_on = (self._inputKey(), self._recipe(), json.dumps(self._overrides(), sort_keys=True))
         self._insertFunctionStep(self.convertInputStep, depends_on[0], needsGPU=False)
         self._insertFunctionStep(self.searchStep, *depends_on, needsGPU=True)
-        if not self._hasSpecies():
+        if self._recipe() != "abinitio":
             self._insertFunctionStep(self.consensusStep, *depends_on, needsGPU=False)
         self._insertFunctionStep(self.createOutputStep, *depends_on, needsGPU=False)
 
@@ -114,14 +114,13 @@ class ProtHetAbInitio(ProtHetFit):
         self._reconstruct(self._posesFile(), json.loads(settings))
 
     def createOutputStep(self, source: str, recipe: str, settings: str):
-        """Particles with their poses, the maps in both hands, the initial volume and, for species, classes."""
+        """Particles with their poses, the initial volume, the maps in both hands and, for species, classes."""
         particles = self._posedOutput()
+        self._give(outputs.VOLUME, self._initialVolume(), self.inputParticles)
         if self._mapFiles():
             self._volumesOutput()
         if self._hasSpecies():
             self._classesOutput(particles)
-        else:
-            self._give(outputs.VOLUME, self._consensusVolume(), self.inputParticles)
 
     def _posedOutput(self) -> SetOfParticles:
         from ..convert import fill_flex_particles, latents_by_id, new_flex_particles, posed_particles
@@ -153,16 +152,24 @@ class ProtHetAbInitio(ProtHetFit):
         self._give(outputs.VOLUMES, volumes, self.inputParticles)
 
     def _classesOutput(self, particles: SetOfParticles) -> None:
-        """One class per species with its map; the map of the largest is the initial volume."""
-        from ..convert import class_sizes, classify, volume_object
+        """One class per species, with its map."""
+        from ..convert import class_sizes, classify
 
-        sizes = class_sizes(self._posesFile())
         classes = SetOfClasses3D.create(self._getPath())
         classes.setImages(particles)
-        classify(classes, {number: self._mapFile(number) for number in sizes})
+        classify(classes, {number: self._mapFile(number) for number in class_sizes(self._posesFile())})
         self._give(outputs.CLASSES, classes, self.inputParticles)
+
+    def _initialVolume(self) -> Volume:
+        """The map of the molecule, or of the largest species, with its half-maps."""
+        from ..convert import class_sizes, volume_object
+
+        if self._recipe() != "abinitio":
+            return self._consensusVolume()
+        sizes = class_sizes(self._posesFile()) if self._hasSpecies() else {1: 0}
         largest = max(sizes, key=lambda number: sizes[number])
-        self._give(outputs.VOLUME, volume_object(self._mapFile(largest)), self.inputParticles)
+        halves = [self._mapFile(largest, which) for which in ("half1", "half2")]
+        return volume_object(self._mapFile(largest), half_maps=halves)
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
@@ -187,9 +194,10 @@ class ProtHetAbInitio(ProtHetFit):
             sizes = class_sizes(self._posesFile())
             shares = ", ".join(f"{size / particles.getSize():.0%}" for size in sizes.values())
             lines.append(f"{len(sizes)} species hold {shares} of them.")
-        else:
-            found = json.loads(Path(self._consensusPath("reconstruction.json")).read_text())["resolution_ang"]
-            lines.append(f"The halves of the map agree up to {found['0.143']:.1f} Å (FSC 0.143).")
+        reached = run.info.get("notes", {}).get("resolution_ang", [])
+        if reached:
+            limits = ", ".join(f"{resolution:.1f}" for resolution in reached)
+            lines.append(f"Half-maps agree up to {limits} Å (FSC 0.143).")
         lines.append("Images do not tell the hand: the set of volumes has every map in both.")
         lines.append(f"Everything the engine wrote is in {self.getRunFolder()}.")
         return lines
@@ -213,25 +221,24 @@ class ProtHetAbInitio(ProtHetFit):
         return self._config().ab_initio.species != 1
 
     def getConsensusMap(self) -> str:
-        return "" if self._hasSpecies() else super().getConsensusMap()
+        return "" if self._recipe() == "abinitio" else super().getConsensusMap()
 
     def getMaps(self) -> list[tuple[str, str, str]]:
-        found = [
-            ("ab initio, other hand" if OTHER_HAND in entry[1] else "ab initio", *entry) for entry in self._mapFiles()
-        ]
-        return super().getMaps() + found
+        ab_initio = [(_SERIES["other hand" in label], label, path) for label, path in self._mapFiles()]
+        return super().getMaps() + ab_initio
 
     def _posesFile(self) -> str:
         return str(Run.open(self.getRunFolder()).poses_file)
 
-    def _mapFile(self, number: int, hand: str = "") -> str:
-        return f"{self.getRunFolder()}/volumes/ab_initio/map_{number:03d}{hand}.mrc"
+    def _mapFile(self, number: int, which: str = "") -> str:
+        return str(Run.open(self.getRunFolder()).found_map_file(number, which))
 
     def _mapFiles(self) -> list[tuple[str, str]]:
         """Label and file of each species' map, each followed by its other hand; none for the networks' recipes."""
-        labelled = []
+        labelled: list[tuple[str, str]] = []
         for number in itertools.count(1):
             if not os.path.exists(self._mapFile(number)):
-                return labelled
+                break
             label = f"species {number}" if self._hasSpecies() else "map"
-            labelled += [(label, self._mapFile(number)), (f"{label}, other hand", self._mapFile(number, OTHER_HAND))]
+            labelled += [(label, self._mapFile(number)), (f"{label}, other hand", self._mapFile(number, "other_hand"))]
+        return labelled

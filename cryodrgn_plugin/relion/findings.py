@@ -1,5 +1,6 @@
 """What a run and its analysis have found, put into the job folder under the names a RELION user expects."""
 
+import itertools
 import json
 import os
 import shutil
@@ -78,10 +79,12 @@ def remove_stale(job: Path) -> None:
 def place_initial_maps(run: Run, job: Path) -> list[str]:
     """The maps that poses were found with, as run_initial001.mrc and so on, each followed by its other hand."""
     names = []
-    for file in sorted((run.volumes_dir / "ab_initio").glob("map_*.mrc")):
-        names.append(f"run_initial{file.name.removeprefix('map_')}")
-        _place(file, job / names[-1])
-    return names
+    for number in itertools.count(1):
+        if not run.found_map_file(number).exists():
+            return names
+        for which, ending in (("", ""), ("other_hand", "_other_hand")):
+            names.append(f"run_initial{number:03d}{ending}.mrc")
+            _place(run.found_map_file(number, which), job / names[-1])
 
 
 def _place_without_clusters(run: Run, job: Path) -> list[ClassFiles]:

@@ -23,7 +23,7 @@ def run_folder(job: Path) -> Path:
 
 def has_progress(run: Path) -> bool:
     """Whether there is something to go on from: a checkpoint or a finished model."""
-    return (run / "model.pt").exists() or any((run / "checkpoints").glob("epoch_*.pt"))
+    return (run / "model.pt").exists() or any((run / "checkpoints").glob("*.pt"))
 
 
 def training_job(arguments: JobArguments) -> Path:

@@ -3,6 +3,7 @@
 The runs here hold planted latents and a decoder with known maps, so that what comes out can be foretold.
 """
 
+import itertools
 import json
 import subprocess
 
@@ -148,8 +149,9 @@ def test_poses_and_species_that_were_found_become_particle_files_and_maps_in_bot
     with run.working():
         run.save_latents(np.zeros((ROWS, 0)))
         run.save_poses(np.arange(ROWS), rotations, np.zeros((ROWS, 2)), species=species)
-    for name in ("map_001", "map_001_other_hand", "map_002", "map_002_other_hand"):
-        write_map(run.volumes_dir / "ab_initio" / f"{name}.mrc", np.full((8, 8, 8), int(name[4:7]), np.float32), 3.2)
+    run.found_map_file(1).parent.mkdir(parents=True)
+    for number, which in itertools.product((1, 2), ("", "half1", "other_hand")):
+        write_map(run.found_map_file(number, which), np.full((8, 8, 8), number, np.float32), 3.2)
     publish_job(run, tmp_path, task="abinitio", clusters=False, relion_version="3.1")
     written = read_particles(tmp_path / "particles.star")
     assert angular_distance_deg(matrices_from_euler(written.euler_deg), rotations).max() < 1e-3

@@ -5,10 +5,16 @@ import pytest
 
 pytest.importorskip("pwem")
 
+from pwem.objects import SetOfParticlesFlex  # noqa: E402
 from pyworkflow.object import Pointer  # noqa: E402
 
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler  # noqa: E402
+from cryodrgn_plugin.engine.io.mrc import read_map  # noqa: E402
 from cryodrgn_plugin.engine.io.particles import read_particles  # noqa: E402
+from cryodrgn_plugin.engine.run import Run  # noqa: E402
+from cryodrgn_plugin.protocols.protocol_ab_initio import MIXTURE, MOVING, RIGID  # noqa: E402
+from cryodrgn_plugin.protocols.settings import POSE_RECIPES  # noqa: E402
+from cryodrgn_plugin.viewers.load import content_of, entries_of  # noqa: E402
 
 from .scipion_project import Workflow, logs, new_protocol, run  # noqa: E402
 
@@ -73,3 +79,101 @@ def test_trained_particles_are_refined_along_their_latent_coordinates(flow):
     protocol = finished(flow, "ProtHetRefinePoses", flow.trained, rounds=1)
     assert f"refine-poses {flow.trained.getRunFolder()}" in logs(protocol).replace('"', "")
     assert protocol.outputParticles.getSize() == N
+
+
+# --- ab initio ------------------------------------------------------------------------------------------------------
+
+QUICK = {"rounds": 4, "starts": 1, "shiftExtent": 0.1}
+
+
+@pytest.fixture(scope="module")
+def rigid(workflow):
+    """Poses and one map, found from the simulated particles' images alone."""
+    return finished(workflow, "ProtHetAbInitio", workflow.simulated, target=RIGID, **QUICK)
+
+
+@pytest.fixture(scope="module")
+def mixture(workflow):
+    return finished(workflow, "ProtHetAbInitio", workflow.simulated, target=MIXTURE, species=2, **QUICK)
+
+
+@pytest.fixture(scope="module")
+def moving(workflow):
+    values = {"zDim": 2, "otherSettings": "closed_form.iterations=3 closed_form.n_components=3", **QUICK}
+    return finished(workflow, "ProtHetAbInitio", workflow.simulated, target=MOVING, **values)
+
+
+def found_rotations(protocol) -> dict[int, np.ndarray]:
+    """Rotations in the run's poses.star by object id."""
+    table = read_particles(protocol._posesFile())
+    return dict(zip(table.frame["cdrgObjId"], matrices_from_euler(table.euler_deg), strict=True))
+
+
+def test_particles_carry_the_poses_that_were_found_and_not_those_they_had(flow, rigid):
+    particles = rigid.outputParticles
+    assert (particles.getSize(), particles.getXDim()) == (N, BOX)
+    assert particles.hasAlignmentProj() and particles.hasCTF()
+    after, written, before = (
+        rotations_of(particles),
+        found_rotations(rigid),
+        rotations_of(flow.simulated.outputParticles),
+    )
+    for object_id in (1, 17, N):
+        np.testing.assert_allclose(after[object_id], written[object_id], atol=1e-5)
+    moved = [angular_distance_deg(after[key], before[key]) for key in before]
+    assert np.median(moved) > 5  # its frame is its own
+
+
+def test_the_initial_volume_has_the_datas_sampling_and_its_half_maps(flow, rigid):
+    volume = rigid.outputVolume
+    assert volume.getDim() == (BOX,) * 3 and len(volume.getHalfMaps().split(",")) == 2
+    assert volume.getSamplingRate() == pytest.approx(flow.simulated.outputParticles.getSamplingRate(), rel=1e-4)
+    assert any("Half-maps agree up to" in line for line in rigid.summary())
+
+
+def test_every_map_comes_in_both_hands(flow, rigid):
+    map_itself, other = (read_map(volume.getFileName())[0] for volume in rigid.outputVolumes.iterItems())
+    np.testing.assert_array_equal(other[1:, 1:, 1:], map_itself[1:, 1:, 1:][::-1, ::-1, ::-1])
+
+
+def test_found_poses_can_be_trained_with_and_refined(flow, rigid):
+    refined = finished(flow, "ProtHetRefinePoses", rigid, rounds=1)
+    assert refined.outputParticles.getSize() == N
+    trained = new_protocol(flow.project, "ProtHetTrain", {"inputParticles": (rigid, "outputParticles")})
+    assert trained._validate() == []
+
+
+def test_species_are_classes_with_a_map_each(flow, mixture):
+    classes = mixture.outputClasses
+    labels = read_particles(mixture._posesFile()).frame["rlnClassNumber"]
+    assert {item.getObjId(): item.getSize() for item in classes.iterItems()} == labels.value_counts().to_dict()
+    assert mixture.outputVolumes.getSize() == 2 * 2
+    for item in classes.iterItems():
+        assert item.getRepresentative().getFileName().endswith(f"map_{item.getObjId():03d}.mrc")
+    assert mixture.outputVolume.getFileName().endswith(f"map_{labels.mode()[0]:03d}.mrc")
+
+
+def test_a_moving_molecule_gives_latents_with_the_poses_and_can_be_analyzed(flow, moving):
+    particles = moving.outputParticles
+    assert isinstance(particles, SetOfParticlesFlex) and particles.getSize() == N and particles.hasAlignmentProj()
+    z = Run.open(moving.getRunFolder()).latents().z
+    after, written = rotations_of(particles), found_rotations(moving)
+    for particle in particles.iterItems(limit=5):
+        np.testing.assert_allclose(particle.getZFlex(), z[particle.getObjId() - 1], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(after[particle.getObjId()], written[particle.getObjId()], atol=1e-5)
+    analyzed = finished(flow, "ProtHetAnalyze", moving, clusters=2, components=0, umap=False, figures=False)
+    assert analyzed.outputClasses.getSize() == 2
+
+
+def test_the_explorer_is_given_the_maps_in_both_hands(flow, mixture):
+    series = [entry[0] for entry in mixture.getMaps()]
+    assert series == ["ab initio", "ab initio, other hand"] * 2
+    content = content_of(Run.open(mixture.getRunFolder()), "mixture", entries_of(mixture.getMaps()))
+    assert content.series() == ["ab initio", "ab initio, other hand"] and content.metrics
+
+
+def test_a_mixture_needs_the_recipe_that_knows_species(flow):
+    inputs = {"inputParticles": (flow.simulated, "outputParticles")}
+    other = POSE_RECIPES.index("cryodrgn2")
+    errors = new_protocol(flow.project, "ProtHetAbInitio", inputs, target=MIXTURE, recipe=other)._validate()
+    assert len(errors) == 1 and "tells species apart" in errors[0]
