@@ -84,7 +84,7 @@ def about_star(path: Path) -> tuple[str, list[tuple[str, str]]]:
     rows += [("optics groups", str(groups)), ("pixel size (Å)", _values(table.pixel_size_ang, "{:.4g}"))]
     rows += [("box (pixels)", "stated by the stacks" if table.box is None else _values(table.box, "{:.0f}"))]
     rows += [("stacks", f"{len({name.rpartition('@')[2] for name in table.image_names}):,}")]
-    rows += [("poses", "yes" if table.euler_deg is not None else "none: run a 3D refinement first")]
+    rows += [("poses", "yes" if table.euler_deg is not None else "none: find them with `cryodrgn-plugin abinitio`")]
     if table.origins_ang is not None:
         rows.append(("largest shift (Å)", f"{np.abs(table.origins_ang).max():.1f}"))
     defocus = [name for name in ("rlnDefocusU", "rlnDefocusV") if name in table.frame]

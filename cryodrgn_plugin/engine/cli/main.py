@@ -33,7 +33,7 @@ COMMANDS = {
 HELP = """\
 usage: cryodrgn-plugin COMMAND ...
 
-Heterogeneous cryo-EM reconstruction: from particles with poses to a latent space and maps of its states.
+Heterogeneous cryo-EM reconstruction: from particles, with poses or without, to a latent space and maps of its states.
 
 commands
 {commands}
@@ -46,6 +46,7 @@ a first session
   cryodrgn-plugin train sim/particles.star --out run          minutes on a workstation without a GPU
   cryodrgn-plugin analyze run                                 maps and figures in run/analysis
   cryodrgn-plugin volumes run --particles 0,17,42 --out maps  the maps of three particles
+  cryodrgn-plugin abinitio sim/particles.star --out new       the same without the poses that sim/particles.star has
 
 exit codes: 0 done, 2 something to correct (said in one sentence), 3 stopped by a signal (resumable), 1 a bug
 """

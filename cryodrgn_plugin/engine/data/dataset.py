@@ -200,7 +200,8 @@ class ParticleDataset:
         path = self.table.path
         if angles is None:
             raise DataError(
-                f"{path}: the particles have no poses (columns {', '.join(EULER)}). Run a 3D refinement first."
+                f"{path}: the particles have no poses (columns {', '.join(EULER)}). Run a 3D refinement first, or find "
+                "them with `cryodrgn-plugin abinitio`."
             )
         values = angles if origins is None else np.concatenate([angles, origins], axis=1)
         bad = ~np.isfinite(values[self.rows])
