@@ -157,3 +157,41 @@ def wait_for(condition, project: RelionProject, job: str, seconds: float = 60.0)
         assert not project.markers(job), project.text(job, "run.err")
         assert time.monotonic() < end, f"it did not happen in {seconds} s"
         time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def searched(project) -> str:
+    """A search for the poses of the particles, given without any."""
+    tables = read_star(project.folder / "Sim/particles.star")
+    columns = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst"]
+    write_star(project.folder / "Sim/bare.star", {**tables, "particles": tables["particles"].drop(columns=columns)})
+    given = project.import_particles("Sim/bare.star") + "bare.star"
+    labels = {"homogeneous": "yes", "data__box": 32, "ab_initio__rounds": 10, "seed": 1}
+    job = project.add_external("abinitio", given, **labels)
+    project.run(job)
+    return job
+
+
+def test_a_search_for_poses_finishes_with_particles_and_maps_as_nodes(project, searched):
+    assert project.text(searched, "run.err") == ""
+    assert (project.status(searched), project.markers(searched)) == ("finished", {"EXIT_SUCCESS"})
+    maps = {"run_initial001.mrc": 6, "run_initial001_other_hand.mrc": 6}
+    assert project.nodes(searched) == {"particles.star": 3, "logfile.pdf": 13, **maps}
+
+
+def test_relion_reconstructs_the_map_from_the_poses_that_were_found(project, searched):
+    project.relion("relion_reconstruct", "--i", f"{searched}particles.star", "--o", "found.mrc", "--ctf")
+    reconstructed, _ = read_map(project.folder / "found.mrc")
+    found, pixel_size_ang = read_map(project.folder / searched / "run_initial001.mrc")
+    assert pixel_size_ang == pytest.approx(3.2 * 48 / 32)
+    # The job's box is smaller than RELION's: compare what both have.
+    small = crop_spectrum(reconstructed, 32)
+    assert fsc(small, found)[1:8].min() > 0.9
+
+
+def crop_spectrum(volume: np.ndarray, box: int) -> np.ndarray:
+    """A map on fewer and larger voxels."""
+    centred = np.fft.fftshift(np.fft.fftn(np.fft.ifftshift(volume)))
+    margin = (len(volume) - box) // 2
+    inner = centred[margin:-margin, margin:-margin, margin:-margin]
+    return np.fft.fftshift(np.fft.ifftn(np.fft.ifftshift(inner)).real).astype(np.float32)
