@@ -15,6 +15,7 @@ says `_clean`.
     subunit                    2,000 × 48², 48 kDa, CTF, shifts of ± 3 px
     mixture                    six species at 64², CTF, shifts of ± 3 px
     linear1d … discrete10      in the manner of the thesis's 3.7, no CTF, shifts of ± 5 px at 64²
+    linear1d_pairs …           the same with a second image of every particle after a tilt by 45°
 
 `--size paper` gives the hand 50,000 × 64², the spike 50,000 × 128², and the sets of 3.7 50,000 × 64².
 """
@@ -92,7 +93,7 @@ def mixture_set(request: Request) -> tuple[Ensemble, SimulationConfig]:
     return mixture(request.data), config
 
 
-def motion_set(request: Request, name: str) -> tuple[Ensemble, SimulationConfig]:
+def motion_set(request: Request, name: str, tilt_deg: float = 0.0) -> tuple[Ensemble, SimulationConfig]:
     ensemble = MOTIONS[name]()
     config = SimulationConfig(
         n_particles=50_000 if request.paper_size else 5_000,
@@ -101,6 +102,7 @@ def motion_set(request: Request, name: str) -> tuple[Ensemble, SimulationConfig]
         snr=0.1,
         shift_px=5,
         ctf=False,
+        tilt_deg=tilt_deg,
     )
     return ensemble, config
 
@@ -115,6 +117,7 @@ SETS = {
     "hand": lambda request: hand(request, 64, 0.1),
     "hand_clean": lambda request: hand(request, 64, float("inf")),
     **{name: lambda request, name=name: motion_set(request, name) for name in MOTIONS},
+    **{f"{name}_pairs": lambda request, name=name: motion_set(request, name, tilt_deg=45.0) for name in MOTIONS},
 }
 
 
