@@ -195,6 +195,9 @@ class PoseConfig:
     block: int = 64
     """Particles whose poses are searched at a time, before a network learns from them. Lower it when no map forms at
     the start, raise it for speed."""
+    exploration: float = 20.0
+    """How freely a network's poses are drawn among the likeliest while the frequency limit still grows; 0 takes the
+    likeliest always. Raise it when results differ between seeds."""
     search_every: int = 5
     """Epochs of a network's training between two pose searches."""
     schedule: str = "search:30"
@@ -224,6 +227,7 @@ class PoseConfig:
             f"poses.first_radius is {self.first_radius} and poses.last_radius {self.last_radius}; "
             "they must be at least 1 and rise.",
         )
+        _require(self.exploration >= 0, f"poses.exploration is {self.exploration}; it must be 0 or more.")
         _require(self.block >= 1, f"poses.block is {self.block}; it must be at least 1.")
         _require(self.volumes >= 0, f"poses.volumes is {self.volumes}; it must be 0 or more.")
         _require(self.search_every >= 1, f"poses.search_every is {self.search_every}; it must be at least 1.")
@@ -243,8 +247,9 @@ class AbInitioConfig:
     """Images drawn for each of these rounds, per species. Raise it for very noisy data."""
     refinements: int = 5
     """Rounds over all images at rising resolution that follow, in which half-sets check each other."""
-    starts: int = 3
-    """Independent random starts; the likeliest goes on. Raise it when results differ between seeds."""
+    starts: int = 0
+    """Independent random starts; the likeliest goes on. 0 takes 3 for one species and 1 for several. Raise it when
+    results differ between seeds."""
 
     def __post_init__(self) -> None:
         _require(self.species >= 0, f"ab_initio.species is {self.species}; it must be 0 (the data decide) or more.")
@@ -255,7 +260,7 @@ class AbInitioConfig:
             f"ab_initio.images_per_round is {self.images_per_round}; it must be at least 20.",
         )
         _require(self.refinements >= 1, f"ab_initio.refinements is {self.refinements}; it must be at least 1.")
-        _require(self.starts >= 1, f"ab_initio.starts is {self.starts}; it must be at least 1.")
+        _require(self.starts >= 0, f"ab_initio.starts is {self.starts}; it must be 0 (by the species) or more.")
 
 
 @dataclass(frozen=True, kw_only=True)

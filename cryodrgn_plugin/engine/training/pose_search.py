@@ -12,10 +12,11 @@ from ..data.tilt_pairs import TiltPairs
 from ..decoders.base import Decoder
 from ..geometry.rotations import random_matrices
 from ..imaging.noise import NoiseModel
-from ..poses.base import Score
+from ..poses.base import Candidates, Score
 from ..poses.registry import make_pose_inference
 from ..poses.scaled import ScaledScore
 from ..poses.tilt_pair import TiltPairScore
+from .pose_score import perfect_fit
 from .pose_table import PoseTable
 from .search_volumes import DecodedVolumes, RenderedVolumes, SearchVolumes
 from .whitened import WhitenedBatch, WhitenedImages
@@ -62,12 +63,31 @@ class PoseSearch:
         volumes = self._volumes(decoder, z, len(index), last, number)
         rows = [index] if self._pairs is None else [self._pairs.first[index], self._pairs.second[index]]
         images = [self._images.of(each, dataset.lattice.count(last)) for each in rows]
+        rng = np.random.default_rng([self._config.seed, 5, number])
         for places in self._alike(volumes, rows, search.images_at_once()):
             candidates = search.infer(self._score(volumes, images, places))
-            found = candidates.rotations[:, 0], candidates.shifts_ang[:, 0], candidates.score[:, 0]
+            chosen = np.arange(len(places)), self._chosen(candidates, [each.at(places) for each in images], march, rng)
+            found = candidates.rotations[chosen], candidates.shifts_ang[chosen], candidates.score[chosen]
             table.put(rows[0][places], *found)
             if self._pairs is not None:
                 table.put(rows[1][places], self._pairs.tilt @ found[0], *found[1:])
+
+    def _chosen(
+        self, candidates: Candidates, images: list[WhitenedBatch], march: float, rng: np.random.Generator
+    ) -> np.ndarray:
+        """(B,) the candidate that each particle takes: drawn by likelihood at first, the likeliest in the end.
+
+        A map that is still forming explains images badly and is wrong about which pose is best. So likelihoods are
+        divided by how badly it does, in units of the noise, and by `poses.exploration`, which fades with the march.
+        """
+        heat = self._config.poses.exploration * (1 - march)
+        if not heat:
+            return np.zeros(len(candidates.score), dtype=np.int64)
+        power = np.sum([perfect_fit(each.targets, each.weights) for each in images], axis=0)
+        coefficients = len(images) * self._dataset.lattice.multiplicity[: images[0].targets.shape[1]].sum()
+        misfit = 2 * float((power - candidates.score[:, 0]).mean()) / coefficients
+        tempered = candidates.score / (heat * max(misfit, 1.0))
+        return (tempered + rng.gumbel(size=tempered.shape)).argmax(axis=1)
 
     def _volumes(self, decoder: Decoder, z: np.ndarray | None, count: int, radius: float, number: int) -> SearchVolumes:
         dataset, config = self._dataset, self._config

@@ -32,6 +32,7 @@ from .model_file import save_model
 from .objective import VaeObjective
 from .optimizers import keep_touched_rows
 from .points import PointSampler
+from .pose_maps import save_maps
 from .pose_preparation import PosePreparation
 from .pose_schedule import PoseSchedule
 from .pose_search import PoseSearch
@@ -194,6 +195,7 @@ def _finish(
         table = objective.poses.cpu()
         found = (table.rotations.numpy(), table.shifts_ang.numpy())
         run.save_poses(dataset.rows, *found, score=table.score.numpy())
+        save_maps(run, dataset.with_poses(*found), np.zeros(dataset.n, np.int64), 1, config.seed)
     decoder = objective.decoder
     if isinstance(decoder, SpectrallyNormalized):
         decoder = decoder.baked()
