@@ -60,6 +60,10 @@ class Candidates:
         """The most likely pose of each image, P = 1."""
         return Pose(self.rotations[:, :1], self.shifts_ang[:, :1])
 
+    def of(self, images: np.ndarray) -> "Candidates":
+        """Those of some of the images."""
+        return Candidates(self.rotations[images], self.shifts_ang[images], self.score[images])
+
     def sorted(self) -> "Candidates":
         """The same, the best first."""
         order = np.argsort(-self.score, axis=1, kind="stable")

@@ -26,6 +26,19 @@ class SearchLevels:
         return cls(tuple(np.linspace(min(config.first_radius, last), last, config.levels + 1)))
 
 
+@dataclass(frozen=True)
+class GridPoses:
+    """K poses per image on the first grid, best first: `numbers` (B, K), `shifts_ang` (B, K, 2), `score` (B, K)."""
+
+    numbers: np.ndarray
+    shifts_ang: np.ndarray
+    score: np.ndarray
+
+    def of(self, images: np.ndarray) -> "GridPoses":
+        """Those of some of the images."""
+        return GridPoses(self.numbers[images], self.shifts_ang[images], self.score[images])
+
+
 class HierarchicalSearch(PoseInference):
     """The search with the settings of `config` for images of `box` pixels.
 
@@ -56,7 +69,23 @@ class HierarchicalSearch(PoseInference):
 
     def infer(self, score: Score) -> Candidates:
         """The `kept` best poses of each image at the last level, best first."""
-        numbers, shifts, best = self._first(score)
+        return self.refined(score, self.first(score))
+
+    def first(self, score: Score) -> GridPoses:
+        """The best rotations of the first grid, each with its best shift, best first."""
+        scores = score.shared(self._grid, self._shifts, self.levels.radii[0])
+        over_shifts = scores.max(2)
+        kept = min(self._kept, over_shifts.shape[1])
+        best = np.argpartition(-over_shifts, kept - 1, axis=1)[:, :kept]
+        value = np.take_along_axis(over_shifts, best, 1)
+        order = np.argsort(-value, axis=1, kind="stable")
+        best = np.take_along_axis(best, order, 1)
+        shift = np.take_along_axis(scores, best[:, :, None], 1).argmax(2)
+        return GridPoses(best, self._shifts[shift], np.take_along_axis(value, order, 1))
+
+    def refined(self, score: Score, found: GridPoses) -> Candidates:
+        """The best poses on ever finer grids around those of the first."""
+        numbers, shifts, best = found.numbers, found.shifts_ang, found.score
         rotations = self._grid[numbers]
         for depth, radius in enumerate(self.levels.radii[1:], start=1):
             level = self._level + depth
@@ -73,18 +102,6 @@ class HierarchicalSearch(PoseInference):
             rotations = np.take_along_axis(rotations, order[:, :, None, None], 1)
             shifts = np.take_along_axis(tried, order[:, :, None], 1)
         return Candidates(rotations, shifts.astype(np.float32), best)
-
-    def _first(self, score: Score) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Numbers (B, K) of the best rotations of the grid, best shift (B, K, 2) and score (B, K) of each."""
-        scores = score.shared(self._grid, self._shifts, self.levels.radii[0])
-        over_shifts = scores.max(2)
-        kept = min(self._kept, over_shifts.shape[1])
-        best = np.argpartition(-over_shifts, kept - 1, axis=1)[:, :kept]
-        value = np.take_along_axis(over_shifts, best, 1)
-        order = np.argsort(-value, axis=1, kind="stable")
-        best = np.take_along_axis(best, order, 1)
-        shift = np.take_along_axis(scores, best[:, :, None], 1).argmax(2)
-        return best, self._shifts[shift], np.take_along_axis(value, order, 1)
 
     def images_at_once(self) -> int:
         return max(1, CHUNK_VALUES // (len(self._grid) * len(self._shifts)))

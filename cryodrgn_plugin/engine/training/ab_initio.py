@@ -60,8 +60,13 @@ class AbInitio:
         self.refining = plan[config.ab_initio.rounds :]
 
     @property
+    def n_starts(self) -> int:
+        """Random starts: by default one where there are several species, whose mixing up is found out on the way."""
+        return self.config.ab_initio.starts or (3 if self.n_species == 1 else 1)
+
+    @property
     def n_rounds(self) -> int:
-        return self.config.ab_initio.starts * len(self.settling) + len(self.refining)
+        return self.n_starts * len(self.settling) + len(self.refining)
 
     @property
     def n_species(self) -> int:
@@ -71,9 +76,9 @@ class AbInitio:
     def advance(self, progress: Progress) -> dict[str, float]:
         """The next round; changes `progress` and returns figures for metrics.csv."""
         start, step = divmod(progress.done, len(self.settling))
-        if start < self.config.ab_initio.starts:
+        if start < self.n_starts:
             return self._settle(progress, start, step)
-        return self._refine(progress, progress.done - self.config.ab_initio.starts * len(self.settling))
+        return self._refine(progress, progress.done - self.n_starts * len(self.settling))
 
     def _settle(self, progress: Progress, start: int, step: int) -> dict[str, float]:
         plan = self.settling[step]

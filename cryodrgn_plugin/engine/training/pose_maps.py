@@ -30,7 +30,12 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
         members = posed.subset(species == number)
         result = reconstruct(members if members.n >= FEWEST else posed, seed=seed)
         found.append(result)
-        written = {"": result.volume, "half1": result.half1, "half2": result.half2, "other_hand": mirrored(result.volume)}
+        written = {
+            "": result.volume,
+            "half1": result.half1,
+            "half2": result.half2,
+            "other_hand": mirrored(result.volume),
+        }
         for which, volume in written.items():
             path = run.found_map_file(number + 1, which)
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from ..config import AbInitioConfig, PoseConfig
 from ..data.dataset import ParticleDataset
 from ..geometry.rotations import random_matrices
 from ..imaging.noise import NoiseModel
-from ..poses.base import Candidates
+from ..poses.base import Candidates, Score
 from ..poses.hierarchical import HierarchicalSearch, SearchLevels
 from ..poses.scaled import ScaledScore
 from ..reconstruction.masks import mask_from_map
@@ -23,10 +23,12 @@ from .pose_score import LinearScore, SliceBank
 from .voxel_solve import EquationSums
 from .whitened import WhitenedBatch, WhitenedImages
 
-LEAST_WEIGHT = 0.01
-"""Candidates that an image counts for less than this are left out."""
+LEAST_WEIGHT = 0.02
+"""Candidates of less than this share of the best one's weight are left out."""
 LEAST_GAIN = 2.0
 """A species whose images lose less than this log-likelihood when placed with another is not one of its own."""
+MARGIN = 15.0
+"""Log-likelihood that a species may lack on the first grid and still be refined."""
 STEPS_PER_WAVE = 2.5
 """Shifts tried per wavelength at the frequency limit of the first grid."""
 FIRST_GRID_RADIUS = 10
@@ -98,7 +100,8 @@ class Maps:
     populations: np.ndarray
 
     gains: np.ndarray
-    """(S,) log-likelihood that an image of each species would lose without it: the mean over its images, 0 without."""
+    """(S,) log-likelihood that an image of each species would lose without it: the mean over its images, at most MARGIN
+    for each; 0 without images."""
 
     @property
     def n_species(self) -> int:
@@ -154,7 +157,7 @@ class PoseRounds:
             for batch in self._images(rows, min(search.images_at_once(), 256)).passes(self.dataset.lattice.size):
                 index = rows[batch.index]
                 ratio = self.dataset.frequency_ratio[index]
-                found = [self._candidates(search, bank, batch, ratio) for bank in against]
+                found = self._candidates(search, against, batch, ratio)
                 score = np.concatenate([each.score for each in found], axis=1) + prior
                 weights = tempered(score, plan.temperature)
                 self._place(index, found, score)
@@ -166,20 +169,34 @@ class PoseRounds:
         models = self._solve(sums, plan)
         return Maps(models, shares / shares.sum(), gains.means), total / len(chosen)
 
-    def _candidates(self, search: HierarchicalSearch, bank: SliceBank, batch: WhitenedBatch, ratio: np.ndarray):
-        """The search's candidates, images of one extent at a time."""
-        parts = []
+    def _candidates(
+        self, search: HierarchicalSearch, banks: list[SliceBank], batch: WhitenedBatch, ratio: np.ndarray
+    ) -> list[Candidates]:
+        """Candidates of each species; images of one extent at a time."""
+        parts, order = [], []
         for value in np.unique(ratio):
             rows = np.flatnonzero(ratio == value)
-            score = LinearScore(bank, batch.targets[rows], batch.weights[rows], self._extent_ang)
-            parts.append((rows, search.infer(score if value == 1 else ScaledScore(score, float(value)))))
-        order = np.argsort(np.concatenate([rows for rows, _ in parts]))
-        return Candidates(
-            *(
-                np.concatenate([getattr(found, field.name) for _, found in parts])[order]
-                for field in dataclasses.fields(Candidates)
-            )
-        )
+            parts.append(self._candidates_at(search, banks, batch.targets[rows], batch.weights[rows], float(value)))
+            order.append(rows)
+        places = np.argsort(np.concatenate(order))
+        return [_joined(each).of(places) for each in zip(*parts, strict=True)]
+
+    def _candidates_at(self, search, banks, targets, weights, ratio: float) -> list[Candidates]:
+        """Every species meets the first grid; only those near the best one there are refined."""
+
+        def score(bank: SliceBank, images) -> Score:
+            plain = LinearScore(bank, targets[images], weights[images], self._extent_ang)
+            return plain if ratio == 1 else ScaledScore(plain, ratio)
+
+        every = np.arange(len(targets))
+        first = [search.first(score(bank, every)) for bank in banks]
+        best = np.stack([each.score[:, 0] for each in first])
+        found = []
+        for bank, each, own in zip(banks, first, best, strict=True):
+            near = np.flatnonzero(own >= best.max(0) - MARGIN)
+            refined = search.refined(score(bank, near), each.of(near))
+            found.append(_among(refined, near, len(every)))
+        return found
 
     def _place(self, index: np.ndarray, found: list[Candidates], score: np.ndarray) -> None:
         best = score.argmax(1)
@@ -221,7 +238,7 @@ class _Sums:
 
     def add(self, batch: WhitenedBatch, rotations, shifts_ang, weights, ratio) -> None:
         """Images of a batch at candidates (B, P, 3, 3), (B, P, 2) that count `weights` (B, P); ratio (B,)."""
-        image, place = np.nonzero(weights > LEAST_WEIGHT)
+        image, place = np.nonzero(weights)
         if not len(image):
             return
         share = weights[image, place].astype(np.float32)[:, None]
@@ -261,7 +278,7 @@ class _Gains:
         if score.shape[1] == 1:
             return
         best, second = score.argmax(1), np.partition(score, -2, axis=1)[:, -2]
-        np.add.at(self._sums, best, score.max(1) - second)
+        np.add.at(self._sums, best, np.minimum(score.max(1) - second, MARGIN))
         np.add.at(self._counts, best, 1)
 
     @property
@@ -269,8 +286,26 @@ class _Gains:
         return self._sums / np.maximum(self._counts, 1)
 
 
+def _joined(parts: tuple[Candidates, ...]) -> Candidates:
+    """Candidates of several lots of images, one after the other."""
+    return Candidates(*(np.concatenate(each) for each in zip(*map(_arrays, parts), strict=True)))
+
+
+def _among(found: Candidates, places: np.ndarray, n: int) -> Candidates:
+    """Candidates of the images at `places`, among n; the others have none (score −∞)."""
+    whole = [np.zeros((n, *each.shape[1:]), each.dtype) for each in _arrays(found)]
+    whole[2][:] = -np.inf
+    for target, each in zip(whole, _arrays(found), strict=True):
+        target[places] = each
+    return Candidates(*whole)
+
+
+def _arrays(found: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return found.rotations, found.shifts_ang, found.score
+
+
 def tempered(score: np.ndarray, temperature: float) -> np.ndarray:
     """(B, P) weights that sum to one, in proportion to exp(temperature · score)."""
     weights = np.exp(temperature * (score - score.max(1, keepdims=True)).astype(np.float64))
-    weights[weights < LEAST_WEIGHT * weights.sum(1, keepdims=True)] = 0
+    weights[weights < LEAST_WEIGHT] = 0  # the best one's is 1 here
     return weights / weights.sum(1, keepdims=True)

@@ -43,7 +43,7 @@ class SliceBank:
             slices = np.empty((len(rotations), count, 2, self.n_channels), np.float32)
             freqs = self.lattice.indices[:count].astype(np.float32)
             cpu.project_channels(self.model.coefs, rotations, freqs, *kernel_geometry(self.model.sphere), slices)
-            parts = torch.from_numpy(slices).permute(3, 2, 1, 0).contiguous()
+            parts = torch.tensor(slices.transpose(3, 2, 1, 0))
             pairs = [(parts[i] * parts[j]).sum(0) for i in range(self.n_channels) for j in range(i + 1)]
             self._slices, self._products = parts.view(self.n_channels, 2 * count, -1), torch.stack(pairs)
             self._rotations, self._count = rotations, count
@@ -71,7 +71,7 @@ class LinearScore:
         count = self._count(radius)
         slices, products = self.bank.at(rotations, count)
         moved = self._moved_back(shifts_ang, count)
-        weights = torch.from_numpy(np.ascontiguousarray(self.weights[:, :count]))
+        weights = torch.tensor(self.weights[:, :count])
         gram = [torch.mm(weights, pair) for pair in products]
         if len(slices) == 1:
             inner = torch.mm(moved, slices[0]).view(self.n, len(shifts_ang), -1)
@@ -148,7 +148,8 @@ class LinearScore:
         """(B T, 2F) real and imaginary parts of the targets moved back by each shift."""
         angle = 2 * np.pi * (np.asarray(shifts_ang) / self.extent_ang) @ self.bank.lattice.indices[:count].T
         moved = self.targets[:, None, :count] * np.exp(1j * angle).astype(np.complex64)
-        return torch.from_numpy(np.concatenate([moved.real, moved.imag], axis=2).reshape(-1, 2 * count))
+        # Copied: tensors of torch are aligned alike in every process, and so matrix products are alike to the last bit.
+        return torch.tensor(np.concatenate([moved.real, moved.imag], axis=2).reshape(-1, 2 * count))
 
 
 def perfect_fit(targets: np.ndarray, weights: np.ndarray) -> np.ndarray:

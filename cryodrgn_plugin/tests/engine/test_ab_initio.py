@@ -1,0 +1,211 @@
+"""Poses from images alone: the score against sums written out, and planted poses and species recovered."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
+from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler, random_matrices
+from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
+from cryodrgn_plugin.engine.io.mrc import read_map, write_map
+from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.io.star import write_star
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
+from cryodrgn_plugin.engine.simulate.tiny import lopsided_map, tiny_ensemble
+from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
+from cryodrgn_plugin.engine.training.linear_model import LinearModel
+from cryodrgn_plugin.engine.training.pose_rounds import Maps, tempered
+from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
+from cryodrgn_plugin.engine.training.recipes import fit
+from cryodrgn_plugin.engine.training.restore import load_decoder
+
+BOX = 16
+QUICK = {
+    "ab_initio.rounds": 12,
+    "ab_initio.images_per_round": 200,
+    "ab_initio.refinements": 3,
+    "ab_initio.starts": 1,
+    "poses.levels": 2,
+}
+
+
+def scored(n_channels: int, images: int = 3):
+    """A random model of several volumes, a score of random images, and what is needed to compute it by hand."""
+    rng = np.random.default_rng(n_channels)
+    lattice = HalfPlane(BOX, BOX // 2 - 1)
+    sphere = HalfSphere(BOX, 1.5, BOX // 2 - 1)
+    volumes = rng.standard_normal((n_channels, BOX, BOX, BOX)).astype(np.float32) / 30
+    model = LinearModel(sphere, sphere.from_volumes(volumes))
+    targets = rng.standard_normal((2, images, lattice.size)).astype(np.float32)
+    targets = (targets[0] + 1j * targets[1]).astype(np.complex64)
+    weights = rng.uniform(0.1, 1, (images, lattice.size)).astype(np.float32)
+    return LinearScore(SliceBank(model, lattice), targets, weights, extent_ang=BOX * 2.0)
+
+
+def by_hand(score: LinearScore, image: int, rotation: np.ndarray, shift_ang: np.ndarray, radius: float) -> float:
+    """The log-likelihood of one image at one pose, amplitudes integrated out, from matrices written out."""
+    lattice, n_channels = score.bank.lattice, score.bank.n_channels
+    count = lattice.count(radius)
+    slices = score.bank.at(rotation[None], count)[0].numpy()[:, :, 0].reshape(n_channels, 2, count).astype(np.float64)
+    slices = slices[:, 0] + 1j * slices[:, 1]
+    back = np.exp(2j * np.pi * lattice.indices[:count] @ shift_ang / score.extent_ang)
+    target, weight = score.targets[image, :count] * back, score.weights[image, :count]
+    gram = np.real(np.einsum("cf,f,df->cd", slices.conj(), weight, slices))
+    inner = np.real(slices.conj() @ target)
+    residual = inner[1:] - gram[1:, 0]
+    precision = gram[1:, 1:] + np.eye(n_channels - 1)
+    of_amplitudes = residual @ np.linalg.solve(precision, residual) / 2 - np.linalg.slogdet(precision)[1] / 2
+    return inner[0] - gram[0, 0] / 2 + of_amplitudes
+
+
+@pytest.mark.parametrize("n_channels", [1, 2, 4])
+def test_the_score_is_the_likelihood_written_out(n_channels):
+    score, rng = scored(n_channels), np.random.default_rng(9)
+    rotations = random_matrices(5, rng).astype(np.float32)
+    shifts = rng.uniform(-5, 5, (4, 2)).astype(np.float32)
+    shared = score.shared(rotations, shifts, 6)
+    own_rotations = np.broadcast_to(rotations, (score.n, 5, 3, 3))
+    pattern = np.broadcast_to(shifts, (score.n, 5, 4, 2))
+    scattered = pattern + rng.uniform(-3, 3, (score.n, 5, 4, 2)).astype(np.float32)
+    assert shared.shape == (score.n, 5, 4)
+    for image, place, move in np.ndindex(score.n, 5, 4):
+        expected = by_hand(score, image, rotations[place], shifts[move], 6)
+        assert shared[image, place, move] == pytest.approx(expected, rel=2e-4, abs=2e-3)
+        elsewhere = by_hand(score, image, rotations[place], scattered[image, place, move], 6)
+        assert score.own(own_rotations, scattered, 6)[image, place, move] == pytest.approx(
+            elsewhere, rel=2e-4, abs=2e-3
+        )
+    np.testing.assert_allclose(score.own(own_rotations, pattern, 6), shared, rtol=2e-4, atol=2e-3)
+
+
+def test_a_model_is_not_compared_beyond_the_frequency_it_is_known_to():
+    score = scored(1)
+    low = LinearModel(HalfSphere(BOX, 1.5, 4), HalfSphere(BOX, 1.5, 4).from_volumes(lopsided_map(BOX)[None]))
+    known = LinearScore(SliceBank(low, score.bank.lattice), score.targets, score.weights, score.extent_ang)
+    rotations, shifts = random_matrices(2, np.random.default_rng(0)).astype(np.float32), np.zeros((1, 2), np.float32)
+    np.testing.assert_array_equal(known.shared(rotations, shifts, 7), known.shared(rotations, shifts, 4))
+
+
+def test_weights_follow_the_tempered_likelihood():
+    weights = tempered(np.array([[0.0, -1.0, -np.inf, -50.0], [3.0, 3.0, 3.0, 3.0]]), 0.5)
+    np.testing.assert_allclose(weights[0], [1 / (1 + np.exp(-0.5)), 1 / (1 + np.exp(0.5)), 0, 0])
+    np.testing.assert_allclose(weights[1], 0.25)
+
+
+def test_a_species_that_others_explain_as_well_is_dropped():
+    models = [[object(), object(), object()]]
+    kept = Maps(models, np.array([0.5, 0.2, 0.3]), np.array([8.0, 0.4, 6.0])).pruned()
+    assert kept.models == [[models[0][0], models[0][2]]]
+    np.testing.assert_allclose(kept.populations, [0.625, 0.375])
+    needed = Maps(models, np.array([0.5, 0.2, 0.3]), np.array([8.0, 5.0, 6.0]))
+    assert needed.pruned() is needed
+
+
+# --- recovery ---------------------------------------------------------------------------------------------------------
+
+
+def simulated(folder, ensemble: Ensemble, n: int, snr: float = 0.5):
+    settings = SimulationConfig(n_particles=n, box=32, pixel_size_ang=3.5, snr=snr, shift_px=2.0)
+    return simulate_particles(ensemble, settings, folder, seed=3)
+
+
+@pytest.fixture(scope="module")
+def rigid(tmp_path_factory):
+    """A rigid chain; its star file has true poses, which ab initio must not look at."""
+    return simulated(tmp_path_factory.mktemp("rigid"), tiny_ensemble(1), 500)
+
+
+def run_of(star, out, **overrides):
+    config = recipe_config("abinitio", {"particles": str(star), "seed": 1, **QUICK, **overrides})
+    run = Run.create(out, config)
+    with run.working():
+        fit(run, config)
+    return run
+
+
+def errors(run: Run, star, among=slice(None)):
+    found, truth = read_particles(run.poses_file), np.load(star.parent / "truth.npz")
+    return align_poses(
+        matrices_from_euler(found.euler_deg)[among],
+        truth["rotations"][among],
+        -found.origins_ang[among],
+        truth["shifts_ang"][among],
+    )
+
+
+def test_the_poses_of_a_rigid_molecule_are_found(rigid, tmp_path):
+    run = run_of(rigid, tmp_path / "run", z_dim=0)
+    found = errors(run, rigid)
+    assert np.median(found.angle_deg) < 5
+    assert found.share_within(5) > 0.5
+    volume, pixel = read_map(run.found_map_file(1))
+    other, _ = read_map(run.found_map_file(1, "other_hand"))
+    assert pixel == pytest.approx(3.5)
+    np.testing.assert_array_equal(other[1:, 1:, 1:], volume[:0:-1, :0:-1, :0:-1])
+    decoded = load_decoder(run).volume(None)
+    assert np.corrcoef(decoded.ravel(), volume.ravel())[0, 1] > 0.99
+    assert run.latents().z.shape == (500, 0)
+
+
+def test_angles_and_origins_of_the_file_are_not_looked_at(rigid, tmp_path):
+    turned = rigid.with_name("turned.star")
+    table = read_particles(rigid)
+    frame = table.frame.assign(rlnAngleRot="12.0", rlnAngleTilt="34.0", rlnAnglePsi="56.0", rlnOriginXAngst="3.0")
+    write_star(turned, {**table.tables, "particles": frame})
+    few = {"ab_initio.rounds": 2, "ab_initio.refinements": 1, "z_dim": 0}
+    first, second = run_of(rigid, tmp_path / "a", **few), run_of(turned, tmp_path / "b", **few)
+    np.testing.assert_array_equal(
+        read_particles(first.poses_file).euler_deg, read_particles(second.poses_file).euler_deg
+    )
+
+
+def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_path):
+    chain = tiny_ensemble(1).states[0]
+    half = chain[np.arange(len(chain.coords_ang)) < 60]
+    both = Ensemble([chain, half], np.arange(2.0), np.ones(2), ("whole", "half"))
+    star = simulated(tmp_path / "set", both, 600, snr=1.0)
+    run = run_of(star, tmp_path / "run", z_dim=0, **{"ab_initio.species": 2})
+    species = read_particles(run.poses_file).frame["rlnClassNumber"].to_numpy().astype(int) - 1
+    state = np.load(star.parent / "truth.npz")["state"]
+    right = max((species == state).mean(), (species != state).mean())
+    assert right > 0.9
+    np.testing.assert_array_equal(run.latents().z, np.eye(2)[species])
+    for number in range(2):
+        np.testing.assert_allclose(
+            load_decoder(run).volume(np.eye(2)[number]), read_map(run.found_map_file(number + 1))[0], atol=0.05
+        )
+
+
+def test_a_moving_molecule_gets_poses_and_a_latent_space(tmp_path):
+    star = simulated(tmp_path / "set", tiny_ensemble(6, 0.3), 500, snr=1.0)
+    closed = {"closed_form.n_components": 3, "closed_form.iterations": 4, "closed_form.nodes": 12}
+    run = run_of(star, tmp_path / "run", z_dim=2, **closed)
+    assert np.median(errors(run, star).angle_deg) < 10
+    assert run.latents().z.shape == (500, 2)
+    rows = run.metrics()
+    assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+
+
+def test_a_killed_search_resumes_bit_for_bit(rigid, tmp_path):
+    command = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", "abinitio", str(rigid), "--homogeneous"]
+    for name, value in {**QUICK, "ab_initio.rounds": 5, "ab_initio.refinements": 1}.items():
+        command += [f"--{name}", str(value)]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
+    process = subprocess.Popen([*command, "--out", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not (killed / "checkpoints" / "poses.pt").exists():
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert Run.open(killed).status == "running"
+    subprocess.run([*command, "--out", str(killed), "--resume"], check=True, capture_output=True)
+    assert (killed / "poses.star").read_bytes() == (whole / "poses.star").read_bytes()
+    for name in ("score", "radius"):
+        assert [row[name] for row in Run.open(killed).metrics()] == [row[name] for row in Run.open(whole).metrics()]
