@@ -1,4 +1,5 @@
-"""Small data sets for tests, made in under a second without files: a chain of pseudo-atoms that opens at a hinge."""
+"""Small data sets for tests, made in under a second without files: a chain of pseudo-atoms that opens at a hinge, and
+a map of a few balls."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,11 @@ from .ensemble import Ensemble
 
 _RESIDUES = 120
 _STEP_ANG = 3.8
+_BALLS = (
+    *((0, 0, 0, 0.14, 1.0), (0.35, 0, 0, 0.11, 1.0), (0, 0.45, 0, 0.09, 1.2), (0, 0.1, 0.3, 0.07, 1.6)),
+    (-0.2, -0.2, -0.2, 0.08, 1.0),
+)
+"""x, y, z and width, in units of half the box, and height at the centre."""
 
 
 def tiny_set(
@@ -30,6 +36,15 @@ def tiny_set(
     """
     config = config or SimulationConfig(snr=0.5, shift_px=2.0, pixel_size_ang=3.5 * 32 / box)
     return simulate_particles(tiny_ensemble(states), replace(config, n_particles=n, box=box), out_dir, seed)
+
+
+def lopsided_map(box: int) -> np.ndarray:
+    """(D, D, D) float32. A ball with four different arms: no rotation or mirror brings it onto itself, at any shell."""
+    z, y, x = (np.indices((box, box, box)) - box // 2) / (box / 2)
+    volume = np.zeros((box, box, box))
+    for a, b, c, width, mass in _BALLS:
+        volume += mass * np.exp(-((x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2) / (2 * width**2))
+    return volume.astype(np.float32)
 
 
 def tiny_ensemble(states: int = 10, range_rad: float = np.pi / 2) -> Ensemble:

@@ -27,6 +27,7 @@ from ..imaging.noise import NoiseModel, estimate_noise, spectral_power
 from ..imaging.preprocess import soft_window
 from ..run import Run
 from .amortized_objective import AmortizedObjective
+from .amortized_poses import read_poses, search_nearby
 from .model_file import load_model, save_model
 from .precision import autocast, pick_device, pick_dtype
 from .signal import signal_amplitude
@@ -58,7 +59,8 @@ def fit_amortized(
     _require_consistent(config, dataset)
     device = pick_device(config.device)
     torch.manual_seed(config.seed)
-    objective = make_amortized_objective(config, dataset, estimate_noise(dataset, config.seed), device)
+    noise = estimate_noise(dataset, config.seed)
+    objective = make_amortized_objective(config, dataset, noise, device)
     trainer = Trainer(
         run,
         objective,
@@ -73,7 +75,7 @@ def fit_amortized(
     )
     run.log(f"Reading poses off {dataset.n:,} particles, {config.decoder.kind} decoder, {device}.")
     trainer.fit(resume, until_epoch)
-    _finish(run, config, dataset, objective, device)
+    _finish(run, config, dataset, noise, objective, device)
     return objective
 
 
@@ -157,25 +159,23 @@ def _make_encoder(config: RunConfig, dataset: ParticleDataset, power: np.ndarray
     return PoseNetwork(config.encoder, dataset.lattice, config.data.window, width, unit_ang, config.z_dim)
 
 
-@torch.no_grad()
 def _finish(
-    run: Run, config: RunConfig, dataset: ParticleDataset, objective: AmortizedObjective, device: torch.device
+    run: Run,
+    config: RunConfig,
+    dataset: ParticleDataset,
+    noise: NoiseModel,
+    objective: AmortizedObjective,
+    device: torch.device,
 ) -> None:
     """Poses and latents of all particles, and the decoder in the data's grey scale, written to the run."""
-    objective.eval()
-    rotations, shifts, misfits, means, deviations = [], [], [], [], []
-    for batch in BatchLoader(dataset, 256, shuffle=False).iterate(0):
-        estimate, misfit = objective.infer(batch.torch(device))
-        rotations.append(estimate.rotations.cpu().numpy())
-        shifts.append(estimate.shifts_ang.cpu().numpy())
-        misfits.append(misfit.cpu().numpy())
-        if estimate.latent is not None:
-            means.append(estimate.latent.mean.cpu().numpy())
-            deviations.append(estimate.latent.log_var.exp().mean(1).sqrt().cpu().numpy())
-    z = np.concatenate(means) if means else np.zeros((dataset.n, 0))
-    run.save_latents(z, uncertainty=np.concatenate(deviations) if means else None, rows=dataset.rows)
-    found = (np.concatenate(rotations), np.concatenate(shifts))
-    run.save_poses(dataset.rows, *found, score=-np.concatenate(misfits))
+    found = read_poses(objective, dataset, device)
+    run.save_latents(found.z, uncertainty=found.uncertainty, rows=dataset.rows)
+    poses = (found.proposals.rotations[:, 0], found.proposals.shifts_ang[:, 0], found.score)
+    if config.amortized.search:
+        run.log("Searching around the poses that were read off.")
+        poses = search_nearby(found, config, objective, dataset, noise)
+    rotations, shifts, score = poses
+    run.save_poses(dataset.rows, rotations, shifts, score=score)
     decoder = objective.decoder
     if isinstance(decoder, SpectrallyNormalized):
         decoder = decoder.baked()

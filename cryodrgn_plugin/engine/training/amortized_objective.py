@@ -62,6 +62,7 @@ class AmortizedObjective(nn.Module):
         self._formation, self._weights, self._noise, self._settings = formation, weights, noise, settings
         self._shift_extent_ang, self._z_dim, self._encoder_context = shift_extent_ang, z_dim, encoder_context
         self._reads_images = settings.method == "network"
+        self._asks_both_ways = self._reads_images and settings.symmetrized
         freqs = formation.freqs_per_ang * formation.pixel_size_ang
         self._blur = torch.exp(-2 * (torch.pi * settings.warmup_blur_px) ** 2 * freqs.square().sum(1))
 
@@ -70,41 +71,56 @@ class AmortizedObjective(nn.Module):
         seen = int(self.seen)
         self.seen += len(batch)
         settings = self._settings
-        images = both_ways(batch) if self._reads_images and settings.symmetrized else batch
+        terms, z = self._nothing(), None
+        if seen >= settings.images_from:
+            terms, z = self._image_to_image(batch, seen, generator)
+        elif self._z_dim:
+            z = torch.randn(len(batch), self._z_dim, generator=generator).to(batch.spectra.device)
+        if not (self._reads_images and settings.pose_weight):
+            return terms
+        pose_loss = self._pose_to_pose(batch, z, generator)
+        total = terms.total + settings.pose_weight * pose_loss
+        return LossTerms(total, terms.reconstruction, terms.divergence, {"pose_loss": pose_loss})
+
+    def _image_to_image(
+        self, batch: ImageBatch, seen: int, generator: torch.Generator
+    ) -> tuple[LossTerms, Tensor | None]:
+        """The loss of explaining images when `seen` were before, and the z (B, Z) that were drawn, without gradient."""
+        settings = self._settings
+        images = both_ways(batch) if self._asks_both_ways else batch
         estimate = self._spread_out(self.estimate(images), generator)
         learns_z = seen >= settings.latent_from
         z = self._draw_latents(estimate.latent, len(images), learns_z, generator)
         labels = dataclasses.replace(images, spectra=images.spectra * self._sharpness(seen))
-        misfit = self.misfit(labels, estimate, z).reshape(-1, len(batch)).amin(0)
+        misfit = self.misfit(labels, estimate, z).reshape(-1, len(batch)).amin(0).mean()
         divergence = self._divergence(estimate, learns_z)
         shift = estimate.shifts_ang.abs().sum(1).mean() / self._formation.pixel_size_ang
-        total = misfit.mean() + settings.kl_weight * divergence + settings.shift_weight * shift
-        others = {}
-        if self._reads_images and settings.pose_weight:
-            pose_loss = self._pose_to_pose(batch, None if z is None else z[: len(batch)].detach(), generator)
-            total, others = total + settings.pose_weight * pose_loss, {"pose_loss": pose_loss}
-        return LossTerms(total, misfit.mean(), divergence, others)
+        total = misfit + settings.kl_weight * divergence + settings.shift_weight * shift
+        return LossTerms(total, misfit, divergence), None if z is None else z[: len(batch)].detach()
+
+    def _nothing(self) -> LossTerms:
+        zero = torch.zeros((), device=self._weights.device)
+        return LossTerms(zero, zero, zero)
 
     @torch.no_grad()
     def evaluate(self, batch: ImageBatch, beta: float) -> LossTerms:
         """The loss of images against the model, at the poses and z found for them; nothing is random."""
-        _, misfit = self.infer(batch)
-        zero = misfit.new_zeros(())
-        return LossTerms(misfit.mean(), misfit.mean(), zero)
+        misfit = self.infer(batch)[1].mean()
+        return LossTerms(misfit, misfit, torch.zeros_like(misfit))
 
     @torch.no_grad()
-    def infer(self, batch: ImageBatch) -> tuple[PoseEstimate, Tensor]:
-        """The estimate of each image, from itself or from its turn by 180°, whichever explains it better, and its
-        misfit (B,).
+    def infer(self, batch: ImageBatch) -> tuple[list[PoseEstimate], Tensor]:
+        """What was read off each image and, where both are asked, off its turn by 180°, the one that explains it
+        better first; and the misfit (B,) of the first.
         """
-        if not (self._reads_images and self._settings.symmetrized):
+        if not self._asks_both_ways:
             estimate = self.estimate(batch)
-            return estimate, self.misfit(batch, estimate, _mean(estimate))
+            return [estimate], self.misfit(batch, estimate, _mean(estimate))
         images = both_ways(batch)
         estimate = self.estimate(images)
         misfit = self.misfit(images, estimate, _mean(estimate)).reshape(2, -1)
-        turned = misfit[1] < misfit[0]
-        return _pick(turned_back(estimate), turned), misfit.amin(0)
+        turned, referred = misfit[1] < misfit[0], turned_back(estimate)
+        return [_pick(referred, turned), _pick(referred, ~turned)], misfit.amin(0)
 
     def estimate(self, batch: ImageBatch) -> PoseEstimate:
         """What the encoder reads off each image."""
