@@ -8,7 +8,7 @@ from ..errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class RefineOptions:
-    rounds: int = 5
+    rounds: int = 4
     """Rounds of new maps and refined poses. More when the resolution still improves."""
     max_angle_deg: float = 8.0
     """Largest turn away from the pose given, in degrees. A little more than the poses may be wrong by."""

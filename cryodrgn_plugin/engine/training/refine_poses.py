@@ -18,6 +18,7 @@ from ..imaging.noise import NoiseModel, estimate_noise
 from ..poses.options import RefineOptions
 from ..poses.refine import Bounds, RefinedPoses, refine, rising_limits
 from ..reconstruction.homogeneous import given_halves
+from ..reconstruction.masks import auto_threshold, lowpass, mask_from_map
 from .linear_model import LinearModel, fit_volumes, soft_ball, sphere_at
 from .pose_expansion import LinearExpansion, LocalImages
 from .voxel_solve import accumulate
@@ -26,6 +27,8 @@ from .whitened import WhitenedBatch, WhitenedImages
 PADDING = 1.5
 JOINED_RADIUS = 6.0
 """Fourier shell up to which the halves share their map; what noise there is that low fits nothing to itself."""
+MASK_LOWPASS_ANG, MASK_TRIALS, SHARED_INSIDE = 15.0, 4, 0.98
+"""How the mask is looked for, and the share of what the halves have in common that it must hold."""
 FEWEST_PER_BASIS = 50
 """Particles that a basis volume needs; with fewer, the last latent coordinates are left out."""
 
@@ -130,7 +133,8 @@ class _Part:
 
         sphere = sphere_at(self.dataset.box, PADDING, self.radius)
         equations = accumulate(self.images, sphere, self.images.lattice.count(self.radius), moments, self.half)
-        return joined_below(fit_volumes(equations, sphere, soft_ball(sphere.box)), JOINED_RADIUS)
+        models = fit_volumes(equations, sphere, soft_ball(sphere.box))
+        return joined_below(without_solvent(models, self.dataset.pixel_size_ang), JOINED_RADIUS)
 
     def _local(self, batch: WhitenedBatch, rows: np.ndarray) -> LocalImages:
         return LocalImages(
@@ -141,6 +145,28 @@ class _Part:
             extent_ang=self.dataset.box * self.dataset.pixel_size_ang,
             ratio=self.dataset.frequency_ratio[batch.index[rows]],
         )
+
+
+def without_solvent(models: list[LinearModel], pixel_size_ang: float) -> list[LinearModel]:
+    """Half-set models confined to a soft mask around the density that they share; solvent is noise."""
+    volumes = [model.sphere.to_volumes(model.coefs) for model in models]
+    mask = shared_mask(volumes[0][0], volumes[1][0], pixel_size_ang)
+    return [
+        LinearModel(model.sphere, model.sphere.from_volumes(each * mask))
+        for model, each in zip(models, volumes, strict=True)
+    ]
+
+
+def shared_mask(half1: np.ndarray, half2: np.ndarray, pixel_size_ang: float) -> np.ndarray:
+    """(D, D, D). The tightest soft mask, by threshold, in which nearly all lies that two half-maps (D, D, D) share."""
+    both, shared = (half1 + half2) / 2, half1 * half2
+    level = auto_threshold(lowpass(both, pixel_size_ang, max(MASK_LOWPASS_ANG, 4 * pixel_size_ang)))
+    for _ in range(MASK_TRIALS):
+        mask = mask_from_map(both, pixel_size_ang, level, MASK_LOWPASS_ANG)
+        if (shared * mask).sum() >= SHARED_INSIDE * shared.sum():
+            return mask
+        level /= 2
+    return soft_ball(len(both))
 
 
 def joined_below(models: list[LinearModel], radius: float) -> list[LinearModel]:

@@ -18,7 +18,7 @@ from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 from cryodrgn_plugin.engine.training.linear_model import LinearModel, compress, sphere_at
 from cryodrgn_plugin.engine.training.pose_expansion import LinearExpansion, LocalImages
-from cryodrgn_plugin.engine.training.refine_poses import refine_poses
+from cryodrgn_plugin.engine.training.refine_poses import refine_poses, shared_mask
 from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 N, BOX, PIXEL_ANG = 600, 48, 2.4
@@ -86,9 +86,9 @@ def test_wrong_poses_come_back_nearly_as_far_as_right_ones_stay_and_as_the_true_
     before, after = errors(*wrong, truth), errors(found.rotations, found.shifts_ang, truth)
     right = errors(stayed.rotations, stayed.shifts_ang, truth)
     assert before[0] > 2.5 and before[1] > 0.8
-    assert after[0] < 1.4 * right[0] and after[1] < 1.4 * right[1], (after, right)
-    assert after[0] < 1.8 * by_the_true_map[0] and after[1] < 1.8 * by_the_true_map[1], (after, by_the_true_map)
-    assert [figures.number for figures in rounds] == [1, 2, 3, 4, 5]
+    assert after[0] < 1.3 * right[0] and after[1] < 1.3 * right[1], (after, right)
+    assert after[0] < 1.4 * by_the_true_map[0] and after[1] < 1.4 * by_the_true_map[1], (after, by_the_true_map)
+    assert [figures.number for figures in rounds] == [1, 2, 3, 4]
     assert rounds[-1].median_turn_deg < rounds[0].median_turn_deg and all(figures.gain > 0 for figures in rounds)
 
 
@@ -112,6 +112,18 @@ def test_particles_of_different_species_meet_maps_of_their_own(dataset, wrong):
     spoilt = refine_poses(dataset.with_poses(nonsense, wrong[1]), options, species=species, seed=1)
     np.testing.assert_allclose(spoilt.rotations[first], clean.rotations[first], atol=1e-6)
     assert angular_distance_deg(spoilt.rotations[~first], clean.rotations[~first]).min() > 0.1
+
+
+def test_the_mask_holds_what_two_halves_share_also_where_it_is_thin():
+    axis = np.arange(32) - 16
+    z, y, x = np.meshgrid(axis, axis, axis, indexing="ij")
+    body = np.exp(-((x + 4) ** 2 + y**2 + z**2) / 12)
+    arm = 0.3 * np.exp(-((x - 6) ** 2 + y**2 + z**2) / 8)
+    rng = np.random.default_rng(1)
+    halves = [(body + arm + 0.05 * rng.standard_normal(x.shape)).astype(np.float32) for _ in range(2)]
+    mask = shared_mask(*halves, 3.0)
+    assert mask[16, 16, 12] == 1 and mask[16, 16, 22] > 0.9 and mask[4, 4, 4] == 0
+    assert mask.mean() < 0.3
 
 
 def test_limits_rise_from_what_the_bounds_allow_to_the_box():
