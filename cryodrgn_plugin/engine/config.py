@@ -246,7 +246,11 @@ class AbInitioConfig:
     images_per_round: int = 500
     """Images drawn for each of these rounds, per species. Raise it for very noisy data."""
     refinements: int = 5
-    """Rounds over all images at rising resolution that follow, in which half-sets check each other."""
+    """Rounds over all images at rising resolution that follow, in which half-sets check each other. Raise it when the
+    score still rises at the end."""
+    moving_rounds: int = 3
+    """Rounds after those in which a molecule that moves is placed against its mean and its directions of motion, so
+    that its conformation does not pull at its pose; 0 for none."""
     starts: int = 0
     """Independent random starts; the likeliest goes on. 0 takes 3 for one species and 1 for several. Raise it when
     results differ between seeds."""
@@ -259,6 +263,7 @@ class AbInitioConfig:
             self.images_per_round >= 20,
             f"ab_initio.images_per_round is {self.images_per_round}; it must be at least 20.",
         )
+        _require(self.moving_rounds >= 0, f"ab_initio.moving_rounds is {self.moving_rounds}; it must be 0 or more.")
         _require(self.refinements >= 1, f"ab_initio.refinements is {self.refinements}; it must be at least 1.")
         _require(self.starts >= 0, f"ab_initio.starts is {self.starts}; it must be 0 (by the species) or more.")
 

@@ -63,14 +63,17 @@ def fourier_crop(images: np.ndarray, box: int) -> np.ndarray:
 
 
 def background_statistics(images: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each image over the pixels in `outside` (D, D); both (B,) float32."""
+    """Mean and standard deviation of each image over the pixels in `outside` (D, D); both (B,) float32.
+
+    To the last bit the same whatever other images are in the batch, which a matrix product would not be.
+    """
     flat = images.reshape(len(images), -1)
     weights = outside.reshape(-1).astype(np.float32) / np.float32(outside.sum())
-    mean = flat @ weights
+    mean = np.einsum("bp,p->b", flat, weights)
     # The squares are taken about the mean: grey values may sit far from zero in unsigned stacks.
     centred = flat - mean[:, None]
     np.multiply(centred, centred, out=centred)
-    return mean, np.sqrt(centred @ weights)
+    return mean, np.sqrt(np.einsum("bp,p->b", centred, weights))
 
 
 def has_noise(images: np.ndarray, outside: np.ndarray) -> bool:

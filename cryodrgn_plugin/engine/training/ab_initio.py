@@ -2,8 +2,11 @@
 
 1. From several random starts, rounds of search and reconstruction on few images at low resolution (`pose_rounds`); the
    likeliest start goes on.
-2. All images, half-sets checking each other, the resolution rising; species that others explain as well are dropped.
-3. Maps of the found poses; with latent dimensions, the "fast" recipe on them.
+2. Species are sorted: where their number is open each is left out in turn, and stays out when its images lose nothing.
+   Half-sets check each other from here on.
+3. All images, the resolution rising.
+4. For a molecule that moves, poses against a mean map and bases (`pose_bases`).
+5. Maps of the found poses; with latent dimensions, the "fast" recipe on them.
 
 Every round ends in a checkpoint, and a resumed run equals an uninterrupted one: a round's random choices follow from
 the seed and its number.
@@ -21,12 +24,15 @@ from ..imaging.noise import estimate_noise
 from ..run import Run
 from ..stopping import graceful_stop
 from .fast import fit_fast
+from .pose_bases import BasesRounds
 from .pose_checkpoint import load_progress, save_progress
 from .pose_maps import fit_species, save_maps
-from .pose_rounds import Maps, Placement, PoseRounds, Round, rounds
+from .pose_rounds import Maps, Placement, PoseRounds, Round, Stages
 
 FIRST_IMAGES = 300
 """Images in random orientations that a start's maps are made of."""
+MOST_LOST = 2.0
+"""Log-likelihood per image that a species may be worth and still be left out."""
 FEWEST = 20
 """Fewer particles than this have no map worth looking for."""
 
@@ -42,6 +48,8 @@ class Progress:
     best: Maps | None = None
     """Maps of the best start so far, with the score of the images they were judged by."""
     best_score: float = -np.inf
+    needed: list[int] = field(default_factory=list)
+    """Species that were left out once and had to come back."""
     placement: Placement = field(default_factory=lambda: Placement.unknown(0))
 
 
@@ -52,12 +60,10 @@ class AbInitio:
         if dataset.n < FEWEST:
             raise DataError(f"{config.particles}: {dataset.n} particles are too few for ab initio reconstruction.")
         self.config, self.dataset = config, dataset
-        self.engine = PoseRounds(
-            dataset, estimate_noise(dataset, config.seed), config.poses, config.decoder.padding, config.seed
-        )
-        plan = rounds(config.ab_initio, config.poses, dataset.box, dataset.n)
-        self.settling = plan[: config.ab_initio.rounds]
-        self.refining = plan[config.ab_initio.rounds :]
+        noise = estimate_noise(dataset, config.seed)
+        self.engine = PoseRounds(dataset, noise, config.poses, config.decoder.padding, config.seed)
+        self.bases = BasesRounds(config, self.engine, noise)
+        self.stages = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n)
 
     @property
     def n_starts(self) -> int:
@@ -66,7 +72,14 @@ class AbInitio:
 
     @property
     def n_rounds(self) -> int:
-        return self.n_starts * len(self.settling) + len(self.refining)
+        stages = self.stages
+        settling = self.n_starts * len(stages.settling)
+        return settling + len(stages.sorting) + len(stages.refining) + self.n_moving
+
+    @property
+    def n_moving(self) -> int:
+        """Rounds against bases: none for rigid molecules, nor for several species, which the bases would mix up."""
+        return self.config.ab_initio.moving_rounds if self.config.z_dim and self.n_species == 1 else 0
 
     @property
     def n_species(self) -> int:
@@ -75,29 +88,65 @@ class AbInitio:
 
     def advance(self, progress: Progress) -> dict[str, float]:
         """The next round; changes `progress` and returns figures for metrics.csv."""
-        start, step = divmod(progress.done, len(self.settling))
+        stages = self.stages
+        start, step = divmod(progress.done, len(stages.settling))
         if start < self.n_starts:
             return self._settle(progress, start, step)
-        return self._refine(progress, progress.done - self.n_starts * len(self.settling))
+        step = progress.done - self.n_starts * len(stages.settling)
+        number = len(stages.settling) + step
+        if step == 0:
+            progress.maps = progress.best
+        if step < len(stages.sorting):
+            return self._sort(progress, stages.sorting[step], number)
+        step -= len(stages.sorting)
+        if step < len(stages.refining):
+            return self._round(progress, stages.refining[step], number)
+        return self._move(progress, number)
 
     def _settle(self, progress: Progress, start: int, step: int) -> dict[str, float]:
-        plan = self.settling[step]
+        plan = self.stages.settling[step]
         if step == 0:
             rng = np.random.default_rng([self.config.seed, 1000 + start])
             progress.maps = self.engine.start(self.n_species, plan.radius, FIRST_IMAGES, rng)
         figures = self._round(progress, plan, step)
         # Every start ends on the same images, so that their scores can be compared.
-        if step == len(self.settling) - 1 and figures["score"] > progress.best_score:
+        if step == len(self.stages.settling) - 1 and figures["score"] > progress.best_score:
             progress.best, progress.best_score = progress.maps, figures["score"]
         return {"start": start + 1, **figures}
 
-    def _refine(self, progress: Progress, step: int) -> dict[str, float]:
-        if step == 0:
-            progress.maps = progress.best
-        figures = self._round(progress, self.refining[step], len(self.settling) + step)
-        if self.config.ab_initio.species == 0 and step < len(self.refining) - 1:
-            progress.maps = progress.maps.pruned()
-        return figures
+    def _sort(self, progress: Progress, plan: Round, number: int) -> dict[str, float]:
+        """A round that first leaves out the species that is needed least, unless it has been tried already."""
+        before, placed = progress.maps, self.engine.placement.copy()
+        tried = self._least_needed(progress, number)
+        if tried is None:
+            return self._round(progress, plan, number)
+        members = placed.species == tried
+        progress.maps = before.without(tried)
+        figures = self._round(progress, plan, number)
+        loss = np.nanmean((placed.score - self.engine.placement.score)[members]) if members.any() else 0.0
+        if loss > MOST_LOST:
+            progress.maps, self.engine.placement = before, placed
+            progress.placement = placed
+            progress.needed.append(tried)
+        else:
+            progress.needed = [each - (each > tried) for each in progress.needed]
+        return {**figures, "species": progress.maps.n_species}
+
+    def _least_needed(self, progress: Progress, number: int) -> int | None:
+        """The species to be tried next, if their number is open and the maps have had time to settle."""
+        maps = progress.maps
+        open_ones = [each for each in range(maps.n_species) if each not in progress.needed]
+        sorted_before = number - len(self.stages.settling)
+        if self.config.ab_initio.species or sorted_before < 2 or maps.n_species == 1 or not open_ones:
+            return None
+        return min(open_ones, key=lambda each: maps.gains[each] * maps.populations[each])
+
+    def _move(self, progress: Progress, number: int) -> dict[str, float]:
+        """A round against bases."""
+        plan = self.stages.refining[-1]
+        score = self.bases.advance(plan, np.random.default_rng([self.config.seed, number]))
+        progress.placement = self.engine.placement
+        return {"radius": plan.radius, "species": 1, "score": score, "loss": -score}
 
     def _round(self, progress: Progress, plan: Round, number: int) -> dict[str, float]:
         rng = np.random.default_rng([self.config.seed, number])

@@ -16,13 +16,14 @@ from .pose_rounds import Maps, Placement
 if TYPE_CHECKING:
     from .ab_initio import Progress
 
+FIGURES = ("done", "seconds", "best_score", "needed")
 PLACED = ("rotations", "shifts_ang", "species", "score")
 
 
 def save_progress(run: Run, progress: "Progress") -> None:
     """Write the checkpoint of `progress` in place of the one before."""
     content = {
-        **{name: getattr(progress, name) for name in ("done", "seconds", "best_score")},
+        **{name: getattr(progress, name) for name in FIGURES},
         "maps": _packed(progress.maps),
         "best": _packed(progress.best),
         "placement": {name: torch.from_numpy(getattr(progress.placement, name)) for name in PLACED},
@@ -40,7 +41,7 @@ def load_progress(run: Run) -> dict[str, Any] | None:
     try:
         content = torch.load(path, weights_only=True)
         return {
-            **{name: content[name] for name in ("done", "seconds", "best_score")},
+            **{name: content[name] for name in FIGURES},
             "maps": _unpacked(content["maps"]),
             "best": _unpacked(content["best"]),
             "placement": Placement(**{name: content["placement"][name].numpy() for name in PLACED}),

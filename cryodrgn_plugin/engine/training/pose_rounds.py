@@ -6,6 +6,7 @@ against the half-set map that it is not part of, so that its own noise cannot ho
 """
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,17 +19,19 @@ from ..poses.base import Candidates, Score
 from ..poses.hierarchical import HierarchicalSearch, SearchLevels
 from ..poses.scaled import ScaledScore
 from ..reconstruction.masks import mask_from_map
-from .linear_model import LinearModel, confined, fit_volumes, soft_ball, sphere_at
+from .linear_model import LinearModel, fit_volumes, soft_ball, sphere_at
 from .pose_score import LinearScore, SliceBank
 from .voxel_solve import EquationSums
 from .whitened import WhitenedBatch, WhitenedImages
 
 LEAST_WEIGHT = 0.02
 """Candidates of less than this share of the best one's weight are left out."""
-LEAST_GAIN = 2.0
-"""A species whose images lose less than this log-likelihood when placed with another is not one of its own."""
 MARGIN = 15.0
 """Log-likelihood that a species may lack on the first grid and still be refined."""
+PLAIN_SORTING = 4
+"""Rounds of sorting in which no species is put to the test."""
+SORTING_RADIUS, SORTED_IMAGES = 12, 1000
+"""Frequency limit of sorting, and the images per species."""
 STEPS_PER_WAVE = 2.5
 """Shifts tried per wavelength at the frequency limit of the first grid."""
 FIRST_GRID_RADIUS = 10
@@ -53,24 +56,45 @@ class Round:
     """Whether half-sets check each other."""
     masked: bool = False
     """Whether the maps are confined to the molecule."""
+    same_images: bool = False
+    """Whether the images are those of the other such rounds, so that scores can be compared."""
 
 
-def rounds(config: AbInitioConfig, poses: PoseConfig, box: int, n: int) -> list[Round]:
-    """The rounds of an ab initio reconstruction: loose and coarse on few images, then all images, ever finer."""
-    last = min(poses.last_radius, box // 2 - 1)
-    low, high = min(5, last), min(8, last)
-    few = min(n, config.images_per_round * max(config.species or config.most_species, 1))
-    settling = [
-        Round(int(round(low + (high - low) * t)), few, 0.15 + 0.65 * t, 4 * poses.kept)
-        for t in np.linspace(0, 1, config.rounds)
-    ]
-    radii = np.rint(np.linspace(min(12, last), last, config.refinements)).astype(int)
-    levels = np.ceil(np.linspace(1, poses.levels, config.refinements)).astype(int)
-    refining = [
-        Round(int(radius), n, 1.0, poses.kept, int(level), crossed=True, masked=step > 0)
-        for step, (radius, level) in enumerate(zip(radii, levels, strict=True))
-    ]
-    return settling + refining
+@dataclass(frozen=True)
+class Stages:
+    """The rounds of an ab initio reconstruction."""
+
+    settling: list[Round]
+    """Loose and coarse, on few images, from random maps."""
+    sorting: list[Round]
+    """Species tell themselves apart; none where there is one."""
+    refining: list[Round]
+    """All images, ever finer."""
+
+    @classmethod
+    def of(cls, config: AbInitioConfig, poses: PoseConfig, box: int, n: int) -> "Stages":
+        last = min(poses.last_radius, box // 2 - 1)
+        low, middle = min(5, last), min(8, last)
+        species = config.species or config.most_species
+        settling = [
+            Round(
+                radius=int(round(low + (middle - low) * t)),
+                images=min(n, config.images_per_round * species),
+                temperature=0.15 + 0.65 * t,
+                kept=4 * poses.kept,
+            )
+            for t in np.linspace(0, 1, config.rounds)
+        ]
+        count = min(n, SORTED_IMAGES * species)
+        sort = Round(min(SORTING_RADIUS, last), count, 1.0, poses.kept, 1, crossed=True, same_images=True)
+        tries = 0 if config.species else config.most_species
+        radii = np.rint(np.linspace(min(12, last), last, config.refinements)).astype(int)
+        levels = np.ceil(np.linspace(1, poses.levels, config.refinements)).astype(int)
+        refining = [
+            Round(int(radius), n, 1.0, poses.kept, int(level), crossed=True, masked=step > 0)
+            for step, (radius, level) in enumerate(zip(radii, levels, strict=True))
+        ]
+        return cls(settling, [] if species == 1 else [sort] * (PLAIN_SORTING + tries), refining)
 
 
 @dataclass
@@ -91,6 +115,9 @@ class Placement:
         rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (n, 3, 3)).copy()
         return cls(rotations, np.zeros((n, 2), np.float32), np.zeros(n, np.int64), np.full(n, np.nan, np.float32))
 
+    def copy(self) -> "Placement":
+        return Placement(self.rotations.copy(), self.shifts_ang.copy(), self.species.copy(), self.score.copy())
+
 
 @dataclass(frozen=True)
 class Maps:
@@ -107,14 +134,11 @@ class Maps:
     def n_species(self) -> int:
         return len(self.populations)
 
-    def pruned(self) -> "Maps":
-        """Without the species that the others explain as well, the least needed one of them; else as they are."""
-        least = int(self.gains.argmin())
-        if self.n_species == 1 or self.gains[least] >= LEAST_GAIN:
-            return self
-        models = [[model for number, model in enumerate(half) if number != least] for half in self.models]
-        populations = np.delete(self.populations, least)
-        return Maps(models, populations / populations.sum(), np.delete(self.gains, least))
+    def without(self, species: int) -> "Maps":
+        """The same with one species less."""
+        models = [[model for number, model in enumerate(half) if number != species] for half in self.models]
+        populations = np.delete(self.populations, species)
+        return Maps(models, populations / populations.sum(), np.delete(self.gains, species))
 
 
 class PoseRounds:
@@ -122,6 +146,7 @@ class PoseRounds:
 
     def __init__(self, dataset: ParticleDataset, noise: NoiseModel, poses: PoseConfig, padding: float, seed: int):
         self.dataset, self._noise, self._poses, self._padding = dataset, noise, poses, padding
+        self._seed = seed
         self.placement = Placement.unknown(dataset.n)
         self.half = np.random.default_rng([seed, 1]).permutation(dataset.n) % 2
         self._extent_ang = dataset.box * dataset.pixel_size_ang
@@ -143,15 +168,32 @@ class PoseRounds:
 
     def advance(self, maps: Maps, plan: Round, rng: np.random.Generator) -> tuple[Maps, float]:
         """One round. Places the images it uses; gives the new maps and the mean score of these images."""
-        search = self._search(plan, random_matrices(1, rng)[0])
         count = self.dataset.lattice.count(self._solved(plan))
         sphere = sphere_at(self.dataset.box, self._padding, self._solved(plan))
-        chosen = np.sort(rng.choice(self.dataset.n, min(plan.images, self.dataset.n), replace=False))
-        banks = [[SliceBank(model, self.dataset.lattice) for model in half] for half in maps.models]
         sums = [[_Sums(sphere, self.dataset) for _ in maps.populations] for _ in range(1 + plan.crossed)]
-        shares, total, gains = np.zeros(maps.n_species), 0.0, _Gains(maps.n_species)
+        shares, total, gains = np.zeros(maps.n_species), [0.0, 0], _Gains(maps.n_species)
+        for visit in self._visits(maps, plan, rng):
+            total = [total[0] + float(visit.score.max(1).sum()), total[1] + len(visit.score)]
+            gains.add(visit.score.reshape(len(visit.score), maps.n_species, -1).max(2))
+            shares += visit.weights.reshape(len(visit.score), maps.n_species, -1).sum((0, 2))
+            batch, each_weights = visit.batch.leading(count), np.split(visit.weights, maps.n_species, axis=1)
+            for each, found, weights in zip(sums[visit.part], visit.found, each_weights, strict=True):
+                each.add(batch, found.rotations, found.shifts_ang, weights, visit.ratio)
+        return Maps(self._solve(sums, plan), shares / shares.sum(), gains.means), total[0] / total[1]
+
+    def place(self, maps: Maps, plan: Round, rng: np.random.Generator) -> float:
+        """Place the images of a round and leave the maps as they are; the mean score."""
+        scores = [visit.score.max(1) for visit in self._visits(maps, plan, rng)]
+        return float(np.concatenate(scores).mean())
+
+    def _visits(self, maps: Maps, plan: Round, rng: np.random.Generator) -> "Iterator[_Visit]":
+        """Search the images of a round, a batch at a time, each against the maps of the half-set it is not in."""
+        search = self._search(plan, random_matrices(1, rng)[0])
+        among = np.random.default_rng([self._seed, 2]) if plan.same_images else rng
+        chosen = np.sort(among.choice(self.dataset.n, min(plan.images, self.dataset.n), replace=False))
+        banks = [[SliceBank(model, self.dataset.lattice) for model in half] for half in maps.models]
         prior = np.repeat(np.log(np.maximum(maps.populations, 1e-6)), plan.kept)
-        for part, half_sums in enumerate(sums):
+        for part in range(1 + plan.crossed):
             rows = chosen[self.half[chosen] == part] if plan.crossed else chosen
             against = banks[1 - part] if plan.crossed and len(banks) == 2 else banks[0]
             for batch in self._images(rows, min(search.images_at_once(), 256)).passes(self.dataset.lattice.size):
@@ -159,15 +201,8 @@ class PoseRounds:
                 ratio = self.dataset.frequency_ratio[index]
                 found = self._candidates(search, against, batch, ratio)
                 score = np.concatenate([each.score for each in found], axis=1) + prior
-                weights = tempered(score, plan.temperature)
                 self._place(index, found, score)
-                total += float(score.max(1).sum())
-                gains.add(score.reshape(len(index), maps.n_species, -1).max(2))
-                for number, (each, own) in enumerate(zip(found, np.split(weights, len(found), axis=1), strict=True)):
-                    shares[number] += own.sum()
-                    half_sums[number].add(batch.leading(count), each.rotations, each.shifts_ang, own, ratio)
-        models = self._solve(sums, plan)
-        return Maps(models, shares / shares.sum(), gains.means), total / len(chosen)
+                yield _Visit(part, batch, found, score, tempered(score, plan.temperature), ratio)
 
     def _candidates(
         self, search: HierarchicalSearch, banks: list[SliceBank], batch: WhitenedBatch, ratio: np.ndarray
@@ -182,20 +217,20 @@ class PoseRounds:
         return [_joined(each).of(places) for each in zip(*parts, strict=True)]
 
     def _candidates_at(self, search, banks, targets, weights, ratio: float) -> list[Candidates]:
-        """Every species meets the first grid; only those near the best one there are refined."""
+        """Every species meets the first grid with its mean map; only those near the best one there are refined."""
 
         def score(bank: SliceBank, images) -> Score:
             plain = LinearScore(bank, targets[images], weights[images], self._extent_ang)
             return plain if ratio == 1 else ScaledScore(plain, ratio)
 
         every = np.arange(len(targets))
-        first = [search.first(score(bank, every)) for bank in banks]
+        first = [search.first(score(bank.mean, every)) for bank in banks]
         best = np.stack([each.score[:, 0] for each in first])
         found = []
         for bank, each, own in zip(banks, first, best, strict=True):
             near = np.flatnonzero(own >= best.max(0) - MARGIN)
-            refined = search.refined(score(bank, near), each.of(near))
-            found.append(_among(refined, near, len(every)))
+            refined = search.refined(score(bank, near), each.of(near)) if len(near) else None
+            found.append(_among(refined, near, each.score.shape))
         return found
 
     def _place(self, index: np.ndarray, found: list[Candidates], score: np.ndarray) -> None:
@@ -228,6 +263,18 @@ class PoseRounds:
 
     def _images(self, rows: np.ndarray, batch_size: int) -> WhitenedImages:
         return WhitenedImages(self.dataset.subset(rows), self._noise, batch_size)
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """A batch of images of half-set `part` with their candidates: score and weights (B, S P), species by species."""
+
+    part: int
+    batch: WhitenedBatch
+    found: list[Candidates]
+    score: np.ndarray
+    weights: np.ndarray
+    ratio: np.ndarray
 
 
 class _Sums:
@@ -291,13 +338,13 @@ def _joined(parts: tuple[Candidates, ...]) -> Candidates:
     return Candidates(*(np.concatenate(each) for each in zip(*map(_arrays, parts), strict=True)))
 
 
-def _among(found: Candidates, places: np.ndarray, n: int) -> Candidates:
-    """Candidates of the images at `places`, among n; the others have none (score −∞)."""
-    whole = [np.zeros((n, *each.shape[1:]), each.dtype) for each in _arrays(found)]
-    whole[2][:] = -np.inf
-    for target, each in zip(whole, _arrays(found), strict=True):
-        target[places] = each
-    return Candidates(*whole)
+def _among(found: Candidates | None, places: np.ndarray, shape: tuple[int, int]) -> Candidates:
+    """(B, P) candidates: those found for the images at `places`; the others have none (score −∞)."""
+    rotations, shifts = np.zeros((*shape, 3, 3), np.float32), np.zeros((*shape, 2), np.float32)
+    score = np.full(shape, -np.inf, np.float32)
+    if found is not None:
+        rotations[places], shifts[places], score[places] = _arrays(found)
+    return Candidates(rotations, shifts, score)
 
 
 def _arrays(found: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ machine's rate of matrix products.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -37,13 +38,21 @@ class SliceBank:
     def n_channels(self) -> int:
         return self.model.coefs.shape[2]
 
+    @cached_property
+    def mean(self) -> "SliceBank":
+        """The bank of the mean volume alone."""
+        if self.n_channels == 1:
+            return self
+        coefs = np.ascontiguousarray(self.model.coefs[:, :, :1])
+        return SliceBank(LinearModel(self.model.sphere, coefs), self.lattice)
+
     def at(self, rotations: np.ndarray, count: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Slices (C, 2F, R), imaginary parts after real ones, and products of pairs (C(C + 1)/2, F, R)."""
         if self._count != count or not np.array_equal(self._rotations, rotations):
             slices = np.empty((len(rotations), count, 2, self.n_channels), np.float32)
             freqs = self.lattice.indices[:count].astype(np.float32)
             cpu.project_channels(self.model.coefs, rotations, freqs, *kernel_geometry(self.model.sphere), slices)
-            parts = torch.tensor(slices.transpose(3, 2, 1, 0))
+            parts = torch.tensor(slices).permute(3, 2, 1, 0).contiguous()
             pairs = [(parts[i] * parts[j]).sum(0) for i in range(self.n_channels) for j in range(i + 1)]
             self._slices, self._products = parts.view(self.n_channels, 2 * count, -1), torch.stack(pairs)
             self._rotations, self._count = rotations, count
