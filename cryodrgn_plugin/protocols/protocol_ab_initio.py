@@ -234,7 +234,7 @@ class ProtHetAbInitio(ProtHetFit):
         return str(Run.open(self.getRunFolder()).found_map_file(number, which))
 
     def _mapFiles(self) -> list[tuple[str, str]]:
-        """Label and file of each species' map, each followed by its other hand; none for the networks' recipes."""
+        """Label and file of each species' map, each followed by its other hand."""
         labelled: list[tuple[str, str]] = []
         for number in itertools.count(1):
             if not os.path.exists(self._mapFile(number)):
