@@ -43,6 +43,7 @@ def about_run(path: Path) -> tuple[str, list[tuple[str, str]]]:
     rows += [("recipe", config.recipe), ("seed", str(config.seed))]
     changed = differing_settings(recipe_config(config.recipe), config)
     rows += [(name, str(value)) for name, value in changed.items() if name not in ("particles", "seed")]
+    rows.append(("poses", "found by the run, in poses.star" if run.poses_file.exists() else ""))
     if run.latents_file.exists():
         latents = run.latents()
         rows.append(("latents", f"{len(latents.z):,} particles × {latents.z.shape[1]} dimensions"))

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cryodrgn_plugin.engine.cli.info import about_run
 from cryodrgn_plugin.engine.config import RunConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler, random_matrices
@@ -82,6 +83,12 @@ def test_the_particles_of_a_run_carry_the_poses_it_found(run, poses):
     assert angular_distance_deg(matrices_from_euler(run.particles().euler_deg), poses[0]).min() > 1
     run.save_poses(np.arange(N), *poses)
     assert angular_distance_deg(matrices_from_euler(run.particles().euler_deg), poses[0]).max() < 1e-3
+
+
+def test_info_says_that_a_run_found_its_poses(run, poses):
+    assert "poses" not in dict(about_run(run.path)[1])
+    run.save_poses(np.arange(N), *poses)
+    assert dict(about_run(run.path)[1])["poses"] == "found by the run, in poses.star"
 
 
 def test_poses_of_a_part_of_the_particles_keep_their_rows(run, poses):
