@@ -2,7 +2,7 @@
 
     python benchmarks/tilt_pairs.py --out TILT                                 linear1d at a CPU size, 3 seeds
     python benchmarks/tilt_pairs.py --out TILT --motion circular1d --pairs 2000 --snr 1 --z_dim 2
-    python benchmarks/tilt_pairs.py --out TILT --recipe bnb --decoder.kind mlp --decoder.n_bases 16
+    python benchmarks/tilt_pairs.py --out TILT --recipe bnb
 
 A complex with an arm that turns (zhong_thesis_cryodrgn 3.7.1, table 3.2) is taken in P pairs, 45° apart, and in 2 P
 single images, with no CTF. Both sets go through the one neural trainer, pairs with the joint score and the split
@@ -27,21 +27,21 @@ from cryodrgn_plugin.engine.training.recipes import fit
 BOX, EXTENT_ANG, TILT_DEG = 32, 384.0, 45.0
 CPU_SIZE = {
     "z_dim": 1,
-    "decoder.kind": "basis",
-    "decoder.output": "hartley",
-    "decoder.n_bases": 4,
+    "decoder.width": 128,
     "encoder.width": 128,
-    "training.learning_rate": 0.01,
+    "training.learning_rate": 2e-3,
     "training.schedule": "cosine",
     "training.precision": "float32",
-    "poses.block": 32,
-    "poses.first_radius": 5,
-    "poses.last_radius": 15,
+    "training.batch_size": 10,
+    "poses.block": 20,
+    "poses.volumes": 3,
+    "poses.first_radius": 4,
+    "poses.last_radius": 14,
     "poses.levels": 2,
     "poses.shift_extent": 0.05,
     "poses.shift_steps": 3,
-    "poses.search_every": 2,
-    "poses.schedule": "search:24",
+    "poses.search_every": 1,
+    "poses.schedule": "search:20",
 }
 
 
