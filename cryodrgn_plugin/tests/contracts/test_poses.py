@@ -19,7 +19,7 @@ from cryodrgn_plugin.engine.poses.registry import STRATEGIES, make_pose_inferenc
 from cryodrgn_plugin.engine.training.decoder_score import DecoderScore
 from cryodrgn_plugin.engine.training.whitened import WhitenedBatch
 
-BOX, PIXEL_ANG, N = 24, 4.0, 12
+BOX, PIXEL_ANG, N = 24, 4.0, 8
 LATTICE = HalfPlane(BOX, BOX // 2 - 1)
 SETTINGS = {"first_radius": 5, "last_radius": 11, "spacing_deg": 30.0, "levels": 3, "kept": 24, "shift_steps": 5}
 FINEST_DEG, SHIFT_PX = 30.0 / 2**3, 2.0
