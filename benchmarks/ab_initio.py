@@ -30,7 +30,7 @@ from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.training.linear_model import LinearModel, sphere_at
-from cryodrgn_plugin.engine.training.pose_rounds import Maps, PoseRounds, rounds
+from cryodrgn_plugin.engine.training.pose_rounds import Maps, PoseRounds, Stages
 
 LOWER_IS_WORSE = {"within_5_deg", "within_10_deg", "classified", "purity", "spearman"}
 
@@ -89,8 +89,8 @@ def against_true_maps(folder: Path, settings: dict[str, str], truth: KnownPoses)
     engine = PoseRounds(
         dataset, estimate_noise(dataset, config.seed), config.poses, config.decoder.padding, config.seed
     )
-    plan = rounds(config.ab_initio, config.poses, dataset.box, dataset.n)[-1]
-    given = Maps([models], np.full(len(models), 1 / len(models)), np.zeros(len(models)))
+    plan = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n).refining[-1]
+    given = Maps([models], np.full(len(models), 1 / len(models)))
     began = time.process_time()
     engine.advance(given, plan, np.random.default_rng(0))
     seconds, placed = time.process_time() - began, engine.placement

@@ -92,9 +92,9 @@ def _compare_poses(args: argparse.Namespace) -> list[dict]:
 
 
 def _compare_maps(args: argparse.Namespace, report: dict) -> dict:
-    from ..analysis.map_alignment import align_maps
     from ..io.mrc import write_map
     from ..reconstruction.fsc import resolution
+    from ..reconstruction.map_alignment import align_maps
 
     found, true, pixel_size_ang = _two_maps(*args.map)
     alignment = align_maps(found, true, either_hand=not args.one_hand)

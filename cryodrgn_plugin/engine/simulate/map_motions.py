@@ -50,7 +50,7 @@ def hinge_in_mask(
 
     Raises ConfigError when the mask holds no density or all of it.
     """
-    from .slices import moved_volume, padded_transform
+    from ..slicing.fine import moved_volume, padded_transform
 
     box = len(volume)
     part = np.clip(ndimage.gaussian_filter((mask > 0.5 * mask.max()).astype(np.float32), 1.0), 0, 1)

@@ -76,13 +76,13 @@ class MapProjector:
         return self._volume
 
     def spectra(self, rotations: np.ndarray) -> np.ndarray:
-        from .slices import central_slices
+        from ..slicing.fine import central_slices
 
         return central_slices(self._padded, rotations, self.box)
 
     @cached_property
     def _padded(self) -> np.ndarray:
-        from .slices import padded_transform
+        from ..slicing.fine import padded_transform
 
         return padded_transform(self._volume)
 

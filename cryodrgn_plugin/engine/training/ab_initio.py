@@ -2,8 +2,8 @@
 
 1. From several random starts, rounds of search and reconstruction on few images at low resolution (`pose_rounds`); the
    likeliest start goes on.
-2. Species are sorted: where their number is open each is left out in turn, and stays out when its images lose nothing.
-   Half-sets check each other from here on.
+2. Species are sorted, half-sets checking each other from here on; where their number is open, of two that are one
+   molecule the smaller is dropped (`twins`).
 3. All images, the resolution rising.
 4. For a molecule that moves, poses against a mean map and bases (`pose_bases`).
 5. Maps of the found poses; with latent dimensions, the "fast" recipe on them.
@@ -28,11 +28,10 @@ from .pose_bases import BasesRounds
 from .pose_checkpoint import load_progress, save_progress
 from .pose_maps import fit_species, save_maps
 from .pose_rounds import Maps, Placement, PoseRounds, Round, Stages
+from .twins import without_twins
 
 FIRST_IMAGES = 300
 """Images in random orientations that a start's maps are made of."""
-MOST_LOST = 2.0
-"""Log-likelihood per image that a species may be worth and still be left out."""
 FEWEST = 20
 """Fewer particles than this have no map worth looking for."""
 
@@ -48,8 +47,6 @@ class Progress:
     best: Maps | None = None
     """Maps of the best start so far, with the score of the images they were judged by."""
     best_score: float = -np.inf
-    needed: list[int] = field(default_factory=list)
-    """Species that were left out once and had to come back."""
     placement: Placement = field(default_factory=lambda: Placement.unknown(0))
 
 
@@ -115,31 +112,10 @@ class AbInitio:
         return {"start": start + 1, **figures}
 
     def _sort(self, progress: Progress, plan: Round, number: int) -> dict[str, float]:
-        """A round that first leaves out the species that is needed least, unless it has been tried already."""
-        before, placed = progress.maps, self.engine.placement.copy()
-        tried = self._least_needed(progress, number)
-        if tried is None:
-            return self._round(progress, plan, number)
-        members = placed.species == tried
-        progress.maps = before.without(tried)
         figures = self._round(progress, plan, number)
-        loss = np.nanmean((placed.score - self.engine.placement.score)[members]) if members.any() else 0.0
-        if loss > MOST_LOST:
-            progress.maps, self.engine.placement = before, placed
-            progress.placement = placed
-            progress.needed.append(tried)
-        else:
-            progress.needed = [each - (each > tried) for each in progress.needed]
+        if plan.merges:
+            progress.maps = without_twins(progress.maps)
         return {**figures, "species": progress.maps.n_species}
-
-    def _least_needed(self, progress: Progress, number: int) -> int | None:
-        """The species to be tried next, if their number is open and the maps have had time to settle."""
-        maps = progress.maps
-        open_ones = [each for each in range(maps.n_species) if each not in progress.needed]
-        sorted_before = number - len(self.stages.settling)
-        if self.config.ab_initio.species or sorted_before < 2 or maps.n_species == 1 or not open_ones:
-            return None
-        return min(open_ones, key=lambda each: maps.gains[each] * maps.populations[each])
 
     def _move(self, progress: Progress, number: int) -> dict[str, float]:
         """A round against bases."""

@@ -36,7 +36,7 @@ class BasesRounds:
         images = WhitenedImages(self._engine.dataset.with_poses(placed.rotations, placed.shifts_ang), self._noise)
         models = self._bases(images, rng)
         plan = replace(plan, radius=min(plan.radius, self._radius))
-        return self._engine.place(Maps([[model] for model in models], np.ones(1), np.zeros(1)), plan, rng)
+        return self._engine.place(Maps([[model] for model in models], np.ones(1)), plan, rng)
 
     def _bases(self, images: WhitenedImages, rng: np.random.Generator) -> list[LinearModel]:
         """Linear models of the two half-sets, amplitudes N(0, I)."""

@@ -16,7 +16,7 @@ from .pose_rounds import Maps, Placement
 if TYPE_CHECKING:
     from .ab_initio import Progress
 
-FIGURES = ("done", "seconds", "best_score", "needed")
+FIGURES = ("done", "seconds", "best_score")
 PLACED = ("rotations", "shifts_ang", "species", "score")
 
 
@@ -58,7 +58,6 @@ def _packed(maps: Maps | None) -> dict[str, Any] | None:
         "sphere": [sphere.box, sphere.padding, sphere.radius],
         "coefs": [[torch.from_numpy(model.coefs) for model in half] for half in maps.models],
         "populations": torch.from_numpy(maps.populations),
-        "gains": torch.from_numpy(maps.gains),
     }
 
 
@@ -68,4 +67,4 @@ def _unpacked(content: dict[str, Any] | None) -> Maps | None:
     box, padding, radius = content["sphere"]
     sphere = HalfSphere(int(box), float(padding), radius)
     models = [[LinearModel(sphere, coefs.numpy()) for coefs in half] for half in content["coefs"]]
-    return Maps(models, content["populations"].numpy(), content["gains"].numpy())
+    return Maps(models, content["populations"].numpy())

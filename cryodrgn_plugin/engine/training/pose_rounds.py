@@ -5,9 +5,8 @@ forgotten; several species of molecule are several sets of candidates. From `cro
 against the half-set map that it is not part of, so that its own noise cannot hold it where it is.
 """
 
-import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,9 +27,9 @@ LEAST_WEIGHT = 0.02
 """Candidates of less than this share of the best one's weight are left out."""
 MARGIN = 15.0
 """Log-likelihood that a species may lack on the first grid and still be refined."""
-PLAIN_SORTING = 4
-"""Rounds of sorting in which no species is put to the test."""
-SORTING_RADIUS, SORTED_IMAGES = 12, 1000
+SORTING = 6
+"""Rounds in which species are sorted."""
+SORTING_RADIUS, SORTED_IMAGES = 12, 600
 """Frequency limit of sorting, and the images per species."""
 STEPS_PER_WAVE = 2.5
 """Shifts tried per wavelength at the frequency limit of the first grid."""
@@ -56,8 +55,8 @@ class Round:
     """Whether half-sets check each other."""
     masked: bool = False
     """Whether the maps are confined to the molecule."""
-    same_images: bool = False
-    """Whether the images are those of the other such rounds, so that scores can be compared."""
+    merges: bool = False
+    """Whether species that are one molecule become one after it."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +85,17 @@ class Stages:
             for t in np.linspace(0, 1, config.rounds)
         ]
         count = min(n, SORTED_IMAGES * species)
-        sort = Round(min(SORTING_RADIUS, last), count, 1.0, poses.kept, 1, crossed=True, same_images=True)
-        tries = 0 if config.species else config.most_species
+        sort = Round(min(SORTING_RADIUS, last), count, 1.0, poses.kept, 1, crossed=True)
+        sorting = [
+            replace(sort, merges=not config.species and step in (SORTING // 2, SORTING - 1)) for step in range(SORTING)
+        ]
         radii = np.rint(np.linspace(min(12, last), last, config.refinements)).astype(int)
         levels = np.ceil(np.linspace(1, poses.levels, config.refinements)).astype(int)
         refining = [
             Round(int(radius), n, 1.0, poses.kept, int(level), crossed=True, masked=step > 0)
             for step, (radius, level) in enumerate(zip(radii, levels, strict=True))
         ]
-        return cls(settling, [] if species == 1 else [sort] * (PLAIN_SORTING + tries), refining)
+        return cls(settling, [] if species == 1 else sorting, refining)
 
 
 @dataclass
@@ -115,9 +116,6 @@ class Placement:
         rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (n, 3, 3)).copy()
         return cls(rotations, np.zeros((n, 2), np.float32), np.zeros(n, np.int64), np.full(n, np.nan, np.float32))
 
-    def copy(self) -> "Placement":
-        return Placement(self.rotations.copy(), self.shifts_ang.copy(), self.species.copy(), self.score.copy())
-
 
 @dataclass(frozen=True)
 class Maps:
@@ -125,10 +123,6 @@ class Maps:
 
     models: list[list[LinearModel]]
     populations: np.ndarray
-
-    gains: np.ndarray
-    """(S,) log-likelihood that an image of each species would lose without it: the mean over its images, at most MARGIN
-    for each; 0 without images."""
 
     @property
     def n_species(self) -> int:
@@ -138,7 +132,7 @@ class Maps:
         """The same with one species less."""
         models = [[model for number, model in enumerate(half) if number != species] for half in self.models]
         populations = np.delete(self.populations, species)
-        return Maps(models, populations / populations.sum(), np.delete(self.gains, species))
+        return Maps(models, populations / populations.sum())
 
 
 class PoseRounds:
@@ -146,7 +140,6 @@ class PoseRounds:
 
     def __init__(self, dataset: ParticleDataset, noise: NoiseModel, poses: PoseConfig, padding: float, seed: int):
         self.dataset, self._noise, self._poses, self._padding = dataset, noise, poses, padding
-        self._seed = seed
         self.placement = Placement.unknown(dataset.n)
         self.half = np.random.default_rng([seed, 1]).permutation(dataset.n) % 2
         self._extent_ang = dataset.box * dataset.pixel_size_ang
@@ -164,22 +157,21 @@ class PoseRounds:
                 ratio = self.dataset.frequency_ratio[chosen[batch.index]]
                 sums.add(batch, turned, still, np.ones((len(batch.index), 1)), ratio)
             models.append(sums.map())
-        return Maps([models], np.full(n_species, 1 / n_species), np.zeros(n_species))
+        return Maps([models], np.full(n_species, 1 / n_species))
 
     def advance(self, maps: Maps, plan: Round, rng: np.random.Generator) -> tuple[Maps, float]:
         """One round. Places the images it uses; gives the new maps and the mean score of these images."""
         count = self.dataset.lattice.count(self._solved(plan))
         sphere = sphere_at(self.dataset.box, self._padding, self._solved(plan))
         sums = [[_Sums(sphere, self.dataset) for _ in maps.populations] for _ in range(1 + plan.crossed)]
-        shares, total, gains = np.zeros(maps.n_species), [0.0, 0], _Gains(maps.n_species)
+        shares, total = np.zeros(maps.n_species), [0.0, 0]
         for visit in self._visits(maps, plan, rng):
             total = [total[0] + float(visit.score.max(1).sum()), total[1] + len(visit.score)]
-            gains.add(visit.score.reshape(len(visit.score), maps.n_species, -1).max(2))
             shares += visit.weights.reshape(len(visit.score), maps.n_species, -1).sum((0, 2))
             batch, each_weights = visit.batch.leading(count), np.split(visit.weights, maps.n_species, axis=1)
             for each, found, weights in zip(sums[visit.part], visit.found, each_weights, strict=True):
                 each.add(batch, found.rotations, found.shifts_ang, weights, visit.ratio)
-        return Maps(self._solve(sums, plan), shares / shares.sum(), gains.means), total[0] / total[1]
+        return Maps(self._solve(sums, plan), shares / shares.sum()), total[0] / total[1]
 
     def place(self, maps: Maps, plan: Round, rng: np.random.Generator) -> float:
         """Place the images of a round and leave the maps as they are; the mean score."""
@@ -189,8 +181,7 @@ class PoseRounds:
     def _visits(self, maps: Maps, plan: Round, rng: np.random.Generator) -> "Iterator[_Visit]":
         """Search the images of a round, a batch at a time, each against the maps of the half-set it is not in."""
         search = self._search(plan, random_matrices(1, rng)[0])
-        among = np.random.default_rng([self._seed, 2]) if plan.same_images else rng
-        chosen = np.sort(among.choice(self.dataset.n, min(plan.images, self.dataset.n), replace=False))
+        chosen = np.sort(rng.choice(self.dataset.n, min(plan.images, self.dataset.n), replace=False))
         banks = [[SliceBank(model, self.dataset.lattice) for model in half] for half in maps.models]
         prior = np.repeat(np.log(np.maximum(maps.populations, 1e-6)), plan.kept)
         for part in range(1 + plan.crossed):
@@ -251,15 +242,13 @@ class PoseRounds:
     def _search(self, plan: Round, turn: np.ndarray) -> HierarchicalSearch:
         first = min(FIRST_GRID_RADIUS, plan.radius) if plan.levels else plan.radius
         steps = int(np.ceil(2 * self._poses.shift_extent * STEPS_PER_WAVE * first))
-        poses = dataclasses.replace(
-            self._poses, kept=plan.kept, shift_steps=max(1, min(steps, self._poses.shift_steps))
-        )
+        poses = replace(self._poses, kept=plan.kept, shift_steps=max(1, min(steps, self._poses.shift_steps)))
         levels = SearchLevels(tuple(np.linspace(first, plan.radius, plan.levels + 1)))
         return HierarchicalSearch(poses, self.dataset.box, self.dataset.pixel_size_ang, levels, turn)
 
     def _solved(self, plan: Round) -> int:
-        """Frequency limit of the maps: all of it once half-sets check each other."""
-        return self.dataset.box // 2 - 1 if plan.crossed else plan.radius
+        """Frequency limit of the maps: all of it in the end, when their resolution must be known."""
+        return self.dataset.box // 2 - 1 if plan.masked else plan.radius
 
     def _images(self, rows: np.ndarray, batch_size: int) -> WhitenedImages:
         return WhitenedImages(self.dataset.subset(rows), self._noise, batch_size)
@@ -312,25 +301,6 @@ class _Sums:
         volumes = [sphere.to_volumes(model.coefs) for model in models]
         mask = mask_from_map((volumes[0] + volumes[1])[0] / 2, dataset.pixel_size_ang) * ball
         return [LinearModel(sphere, sphere.from_volumes(volume * mask)) for volume in volumes]
-
-
-class _Gains:
-    """What each species is needed for, over the images of a round."""
-
-    def __init__(self, n_species: int) -> None:
-        self._sums, self._counts = np.zeros(n_species), np.zeros(n_species)
-
-    def add(self, score: np.ndarray) -> None:
-        """Best scores of images with each species, (B, S)."""
-        if score.shape[1] == 1:
-            return
-        best, second = score.argmax(1), np.partition(score, -2, axis=1)[:, -2]
-        np.add.at(self._sums, best, np.minimum(score.max(1) - second, MARGIN))
-        np.add.at(self._counts, best, 1)
-
-    @property
-    def means(self) -> np.ndarray:
-        return self._sums / np.maximum(self._counts, 1)
 
 
 def _joined(parts: tuple[Candidates, ...]) -> Candidates:

@@ -83,9 +83,7 @@ class EquationSums:
 
     def equations(self) -> NormalEquations:
         """The equations of all that was added; nothing can be added after."""
-        return NormalEquations(
-            self._sphere.symmetrize_real(self._lhs), self._sphere.symmetrize(self._rhs, total=True)
-        )
+        return NormalEquations(self._sphere.symmetrize_real(self._lhs), self._sphere.symmetrize(self._rhs, total=True))
 
 
 def solve(equations: NormalEquations, sphere: HalfSphere, support: float, prior: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
@@ -22,12 +23,14 @@ from cryodrgn_plugin.engine.poses.hierarchical import HierarchicalSearch
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map, tiny_ensemble
+from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
-from cryodrgn_plugin.engine.training.linear_model import LinearModel
+from cryodrgn_plugin.engine.training.linear_model import LinearModel, soft_ball
 from cryodrgn_plugin.engine.training.pose_rounds import Maps, tempered
 from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
 from cryodrgn_plugin.engine.training.recipes import fit
 from cryodrgn_plugin.engine.training.restore import load_decoder
+from cryodrgn_plugin.engine.training.twins import without_twins
 from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 BOX = 16
@@ -105,10 +108,19 @@ def test_weights_follow_the_tempered_likelihood():
 
 def test_maps_without_a_species_are_those_of_the_others():
     models = [[object(), object(), object()]]
-    kept = Maps(models, np.array([0.5, 0.2, 0.3]), np.array([8.0, 0.4, 6.0])).without(1)
+    kept = Maps(models, np.array([0.5, 0.2, 0.3])).without(1)
     assert kept.models == [[models[0][0], models[0][2]]]
     np.testing.assert_allclose(kept.populations, [0.625, 0.375])
-    np.testing.assert_array_equal(kept.gains, [8.0, 6.0])
+
+
+def test_of_two_maps_of_one_molecule_in_any_orientation_and_hand_the_smaller_species_is_dropped():
+    sphere = HalfSphere(32, 1.5, 12)
+    there = padded_transform(lopsided_map(32))
+    turned = moved_volume(there, matrices_from_euler(np.array([40.0, 70.0, 15.0])), np.zeros(3), 32)[::-1].copy()
+    other = gaussian_filter(np.random.default_rng(0).standard_normal((32, 32, 32)), 2.0) * soft_ball(32, 0.5)
+    models = [LinearModel(sphere, sphere.from_volumes(each[None])) for each in (lopsided_map(32), turned, other)]
+    kept = without_twins(Maps([models], np.array([0.2, 0.5, 0.3])))
+    assert [any(model is each for each in kept.models[0]) for model in models] == [False, True, True]
 
 
 # --- recovery ---------------------------------------------------------------------------------------------------------
@@ -190,7 +202,7 @@ def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_pa
         star,
         tmp_path / "run",
         z_dim=0,
-        **{"ab_initio.species": 0, "ab_initio.most_species": 3, "ab_initio.refinements": 1},
+        **{"ab_initio.species": 2, "ab_initio.refinements": 1},
     )
     species = read_particles(run.poses_file).frame["rlnClassNumber"].to_numpy().astype(int) - 1
     state = np.load(star.parent / "truth.npz")["state"]

@@ -5,14 +5,14 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from cryodrgn_plugin.engine.analysis.map_alignment import align_maps
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map, mirrored_rotations
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, random_matrices
+from cryodrgn_plugin.engine.reconstruction.map_alignment import align_maps
 from cryodrgn_plugin.engine.simulate.atoms import bare_model
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
-from cryodrgn_plugin.engine.simulate.slices import moved_volume, padded_transform
+from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 
 BOX = 24
 TURN = Rotation.from_rotvec([0.8, -1.7, 0.9]).as_matrix()

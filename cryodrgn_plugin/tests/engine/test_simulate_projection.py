@@ -8,8 +8,8 @@ from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.simulate import bare_model
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector, MapProjector, images_from_spectra
-from cryodrgn_plugin.engine.simulate.slices import moved_volume, padded_transform
 from cryodrgn_plugin.engine.slicing.exact import RelionProjector, exact_slices
+from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 
 BOX, PIXEL_ANG, RESOLUTION_ANG = 24, 3.0, 7.0
 LATTICE = HalfPlane(BOX, BOX // 2 - 1)

@@ -17,8 +17,8 @@ from ..errors import DataError
 from ..geometry import so3_grid
 from ..geometry.hand import mirrored_map
 from ..geometry.rotations import angular_distance_deg
-from ..reconstruction.fsc import fsc
-from ..simulate.slices import moved_volume, padded_transform, values_at
+from ..slicing.fine import moved_volume, padded_transform, values_at
+from .fsc import fsc
 
 _FIRST_SHELLS = 6
 _GRID_LEVEL = 2

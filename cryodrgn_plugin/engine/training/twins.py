@@ -1,0 +1,31 @@
+"""Species that are one molecule: found by bringing their maps onto each other, in any orientation and either hand."""
+
+from itertools import combinations
+
+import numpy as np
+
+from ..reconstruction.fsc import fsc_area
+from ..reconstruction.map_alignment import align_maps
+from .pose_rounds import Maps
+
+FIRST_SHELL = 3
+"""Shells below it agree between any two molecules of one size."""
+SAME = 0.5
+"""Mean FSC, from that shell to the maps' limit, from which two maps are taken for the same molecule."""
+
+
+def without_twins(maps: Maps) -> Maps:
+    """The maps without the less populated of every two that agree."""
+    models = maps.models[0]
+    sphere = models[0].sphere
+    halves = zip(*maps.models, strict=True)
+    volumes = [sum(sphere.to_volumes(model.coefs)[0] for model in each) for each in halves]
+    dropped: set[int] = set()
+    for first, second in combinations(np.argsort(-maps.populations), 2):
+        if not dropped & {first, second}:
+            curve = align_maps(volumes[second], volumes[first]).curve[FIRST_SHELL - 1 :]
+            if fsc_area(curve, int(sphere.radius) - FIRST_SHELL + 1) > SAME:
+                dropped.add(second)
+    for species in sorted(dropped, reverse=True):
+        maps = maps.without(species)
+    return maps
