@@ -30,7 +30,7 @@ REDUCED = (
     "--pretrain 2000 --ps-freq 2 -n 8 --base-healpy 1 --niter 3 --nkeptposes 2 --dim 64 -b 32 --t-ngrid 5 --l-end 16 "
     "--l-ramp-epochs 6"
 )
-"""Some forty times quicker a search than its defaults, which take 1.6 processor seconds per image and search at a box
+"""Some thirty times quicker a search than its defaults, which take 1.5 processor seconds per image and search at a box
 of 32: a first grid of 30° and not 15°, three refinements and not four, fewer poses kept, a narrower network."""
 
 
