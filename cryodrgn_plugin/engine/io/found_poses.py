@@ -55,7 +55,13 @@ def posed_frame(
 
 
 def tables_with(table: ParticleTable, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """All blocks of the file, with `frame` in place of its particles."""
+    """All blocks of the file, with `frame` in place of its particles.
+
+    The tilt images of tilt series are in no single block: they become the particles of a table of their own.
+    """
+    if not any(block is table.frame for block in table.tables.values()):
+        optics = {} if table.optics is None else {"optics": table.optics}
+        return {**optics, "particles": frame}
     return {name: frame if block is table.frame else block for name, block in table.tables.items()}
 
 

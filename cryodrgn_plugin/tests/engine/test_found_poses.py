@@ -8,7 +8,8 @@ from cryodrgn_plugin.engine.cli.info import about_run
 from cryodrgn_plugin.engine.config import RunConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler, random_matrices
-from cryodrgn_plugin.engine.io.particles import EULER, read_particles
+from cryodrgn_plugin.engine.io.found_poses import posed_frame, tables_with
+from cryodrgn_plugin.engine.io.particles import EULER, ParticleTable, read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.run import Run
 
@@ -118,3 +119,15 @@ def test_images_of_a_runs_list_are_found_where_the_run_found_them(run, poses, tm
     monkeypatch.chdir(tmp_path / "run")
     given = ParticleDataset.open(run.given_file)
     np.testing.assert_array_equal(ParticleDataset.open(run.poses_file).images([3]), given.images([3]))
+
+
+def test_tilt_images_become_particles_of_a_table_of_their_own(tmp_path):
+    images = pd.DataFrame({"rlnImageName": ["1@a.mrcs", "2@a.mrcs"], "rlnOpticsGroup": [1, 1]})
+    optics = pd.DataFrame({"rlnOpticsGroup": [1], "rlnImagePixelSize": [12.0]})
+    series = {"particles": pd.DataFrame({"rlnTomoParticleName": ["tomo/1"]})}
+    table = ParticleTable(tmp_path / "set.star", images, optics, series)
+    frame = posed_frame(table, np.arange(2), np.stack([np.eye(3)] * 2), np.array([[1.0, 2.0], [0.0, 0.0]]))
+    written = tables_with(table, frame)
+    assert written["optics"] is optics
+    assert written["particles"]["rlnImageName"].tolist() == ["1@a.mrcs", "2@a.mrcs"]
+    assert written["particles"]["rlnOriginXAngst"].tolist() == [-1.0, 0.0]
