@@ -1,4 +1,4 @@
-"""Poses read off images: the parts of ACE-HetEM one by one, and runs that find planted poses and resume exactly."""
+"""Poses read off images: the parts of ACE-HetEM one by one, and runs that resume exactly."""
 
 import dataclasses
 
@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import AmortizedConfig, RunConfig, recipe_config
 from cryodrgn_plugin.engine.data.batch import ImageBatch
 from cryodrgn_plugin.engine.decoders.registry import make_decoder
@@ -17,7 +16,7 @@ from cryodrgn_plugin.engine.encoders.pose_estimate import PoseEncoder, PoseEstim
 from cryodrgn_plugin.engine.encoders.pose_network import PoseNetwork
 from cryodrgn_plugin.engine.errors import ConfigError
 from cryodrgn_plugin.engine.geometry.continuous import random_rotations, rotations_from_six, turns
-from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler
+from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg
 from cryodrgn_plugin.engine.imaging.formation import ImageFormation
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.imaging.real_space import RealSpace
@@ -65,12 +64,6 @@ def train(folder, config: RunConfig, **options) -> Run:
     with run.working():
         fit(run, config, **options)
     return run
-
-
-def errors(run: Run, star):
-    truth, found = np.load(star.parent / "truth.npz"), run.particles()
-    rotations = matrices_from_euler(found.euler_deg)
-    return align_poses(rotations, truth["rotations"], -found.origins_ang, truth["shifts_ang"])
 
 
 def blurred_start(folder, star) -> Run:
