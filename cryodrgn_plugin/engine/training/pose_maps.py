@@ -5,6 +5,7 @@ import numpy as np
 from ..config import RunConfig, with_settings
 from ..data.dataset import ParticleDataset
 from ..decoders.registry import make_decoder
+from ..geometry.hand import mirrored_map
 from ..io.mrc import write_map
 from ..reconstruction.homogeneous import Reconstruction, reconstruct
 from ..run import Run
@@ -34,7 +35,7 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
             "": result.volume,
             "half1": result.half1,
             "half2": result.half2,
-            "other_hand": mirrored(result.volume),
+            "other_hand": mirrored_map(result.volume),
         }
         for which, volume in written.items():
             path = run.found_map_file(number + 1, which)
@@ -43,11 +44,6 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
         kind = f"Species {number + 1}: " if n_species > 1 else ""
         run.log(f"{kind}{members.n:,} particles, resolution {result.resolution_ang():.2f} Å at FSC 0.143.")
     return found
-
-
-def mirrored(volume: np.ndarray) -> np.ndarray:
-    """The map in the other hand: inverted through the origin, voxel D//2. (D, D, D)."""
-    return np.roll(volume[::-1, ::-1, ::-1], (1, 1, 1), axis=(0, 1, 2)).copy()
 
 
 def fit_species(
