@@ -1,8 +1,8 @@
 """ResNet-18 without its last layer: an image to a vector of features (He et al. 2016; ace_hetem figure 8).
 
 Its batch normalisation is what lets it learn poses quickly: in a trial with a known map, 400 steps of 64 images of 32
-pixels brought the median error to 24°; with group normalisation it stood at 84°. In training, what it says about a
-particle therefore depends on its batch mates; in evaluation it does not.
+pixels brought the median error to 24°; with normalisation over all channels of an image, at the same rate, it stood at
+137°. In training, what it says about a particle therefore depends on its batch mates; in evaluation it does not.
 """
 
 from torch import Tensor, nn
