@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ab_initio_figures import run_figures
 from ab_initio_models import MOTIONS
+from hardware import hardware
 
 from cryodrgn_plugin.engine.cli.settings import add_settings, given_settings
 from cryodrgn_plugin.engine.config import recipe_config
@@ -61,7 +62,9 @@ def main() -> None:
         for seed in args.seeds:
             figures.append(trained(args, star, pairs, seed))
             print(json.dumps(figures[-1]), flush=True)
-    (args.out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    about = {"motion": args.motion, "pairs": args.pairs, "snr": args.snr, "recipe": args.recipe}
+    about |= {"settings": {**CPU_SIZE, **given_settings(args)}, "hardware": hardware()}
+    (args.out / "figures.json").write_text(json.dumps({**about, "runs": figures}, indent=1) + "\n")
 
 
 def make_set(args: argparse.Namespace, pairs: bool) -> Path:
