@@ -16,8 +16,8 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.atoms import AtomicModel, bare_model
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.dataset import simulate_particles
-from cryodrgn_plugin.engine.simulate.slices import moved_volume, padded_transform
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
+from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 from cryodrgn_plugin.engine.stopping import Stopped
 from cryodrgn_plugin.engine.training.restore import load_decoder
 from cryodrgn_plugin.engine.training.vae import fit_vae
