@@ -54,7 +54,7 @@ def test_settings_of_the_search_are_options(asked):
         (["--species", "2", "--ab_initio.species", "3"], "are the same; give one of them"),
         (["--recipe", "fast"], "The recipe fast takes the poses of the star file; use `cryodrgn-plugin train`"),
         (["--recipe", "slow"], "recipe is 'slow'; choose one of"),
-        (["--ab_initio.rounds", "2"], "ab_initio.rounds is 2; it must be at least 4"),
+        (["--ab_initio.rounds", "1"], "ab_initio.rounds is 1; it must be at least 2"),
     ],
 )
 def test_a_contradiction_is_one_sentence_and_leaves_no_run(tmp_path, capsys, words, sentence):
