@@ -32,6 +32,8 @@ from .twins import without_twins
 
 FIRST_IMAGES = 300
 """Images in random orientations that a start's maps are made of."""
+FEWEST_OF_SPECIES = 5
+"""A species of fewer images in a round is empty."""
 FEWEST = 20
 """Fewer particles than this have no map worth looking for."""
 
@@ -126,7 +128,8 @@ class AbInitio:
 
     def _round(self, progress: Progress, plan: Round, number: int) -> dict[str, float]:
         rng = np.random.default_rng([self.config.seed, number])
-        progress.maps, score = self.engine.advance(progress.maps, plan, rng)
+        maps = progress.maps.without_empty(FEWEST_OF_SPECIES / plan.images)
+        progress.maps, score = self.engine.advance(maps, plan, rng)
         progress.placement = self.engine.placement
         return {"radius": plan.radius, "species": progress.maps.n_species, "score": score, "loss": -score}
 

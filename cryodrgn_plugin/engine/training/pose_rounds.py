@@ -128,6 +128,14 @@ class Maps:
     def n_species(self) -> int:
         return len(self.populations)
 
+    def without_empty(self, least: float) -> "Maps":
+        """The same without species whose share of the images is below `least`; one always stays."""
+        maps = self
+        for species in range(self.n_species - 1, -1, -1):
+            if maps.n_species > 1 and self.populations[species] < least:
+                maps = maps.without(species)
+        return maps
+
     def without(self, species: int) -> "Maps":
         """The same with one species less."""
         models = [[model for number, model in enumerate(half) if number != species] for half in self.models]
@@ -271,12 +279,14 @@ class _Sums:
 
     def __init__(self, sphere, dataset: ParticleDataset) -> None:
         self._equations, self.sphere, self._dataset = EquationSums(sphere, 1), sphere, dataset
+        self._is_empty = True
 
     def add(self, batch: WhitenedBatch, rotations, shifts_ang, weights, ratio) -> None:
         """Images of a batch at candidates (B, P, 3, 3), (B, P, 2) that count `weights` (B, P); ratio (B,)."""
         image, place = np.nonzero(weights)
         if not len(image):
             return
+        self._is_empty = False
         share = weights[image, place].astype(np.float32)[:, None]
         indices = self._dataset.lattice.indices[: batch.targets.shape[1]]
         moves = shifts_ang[image, place] * ratio[image, None] / (self._dataset.box * self._dataset.pixel_size_ang)
@@ -296,7 +306,7 @@ class _Sums:
         sphere, dataset = first.sphere, first._dataset
         ball = soft_ball(sphere.box)
         models = fit_volumes([first._equations.equations(), second._equations.equations()], sphere, ball)
-        if not masked:
+        if not masked or first._is_empty or second._is_empty:
             return models
         volumes = [sphere.to_volumes(model.coefs) for model in models]
         mask = mask_from_map((volumes[0] + volumes[1])[0] / 2, dataset.pixel_size_ang) * ball

@@ -114,6 +114,13 @@ def test_maps_without_a_species_are_those_of_the_others():
     np.testing.assert_allclose(kept.populations, [0.625, 0.375])
 
 
+def test_empty_species_are_dropped_and_one_always_stays():
+    models = [[object(), object(), object()]]
+    kept = Maps(models, np.array([0.999, 0.0005, 0.0005])).without_empty(0.01)
+    assert kept.models == [[models[0][0]]]
+    assert Maps([[models[0][0]]], np.array([1.0])).without_empty(2.0).n_species == 1
+
+
 def test_of_two_maps_of_one_molecule_in_any_orientation_and_hand_the_smaller_species_is_dropped():
     sphere = HalfSphere(32, 1.5, 12)
     there = padded_transform(lopsided_map(32))

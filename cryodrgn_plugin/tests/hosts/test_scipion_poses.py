@@ -12,6 +12,7 @@ from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matr
 from cryodrgn_plugin.engine.io.mrc import read_map  # noqa: E402
 from cryodrgn_plugin.engine.io.particles import read_particles  # noqa: E402
 from cryodrgn_plugin.engine.run import Run  # noqa: E402
+from cryodrgn_plugin.engine.simulate.presets import PRESETS  # noqa: E402
 from cryodrgn_plugin.protocols.protocol_ab_initio import MIXTURE, MOVING, RIGID  # noqa: E402
 from cryodrgn_plugin.protocols.settings import POSE_RECIPES  # noqa: E402
 from cryodrgn_plugin.viewers.load import content_of, entries_of  # noqa: E402
@@ -94,7 +95,12 @@ def rigid(workflow):
 
 @pytest.fixture(scope="module")
 def mixture(workflow):
-    return finished(workflow, "ProtHetAbInitio", workflow.simulated, target=MIXTURE, species=2, **QUICK)
+    """Ribosomal particles sorted into two species."""
+    with workflow.inside():
+        values = {"preset": list(PRESETS).index("compositional"), "nParticles": N, "box": BOX, "snr": 1.0}
+        source = run(workflow.project, new_protocol(workflow.project, "ProtHetSimulate", {}, **values))
+        assert source.isFinished(), logs(source)
+    return finished(workflow, "ProtHetAbInitio", source, target=MIXTURE, species=2, **QUICK)
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +153,7 @@ def test_species_are_classes_with_a_map_each(flow, mixture):
     classes = mixture.outputClasses
     labels = read_particles(mixture._posesFile()).frame["rlnClassNumber"]
     assert {item.getObjId(): item.getSize() for item in classes.iterItems()} == labels.value_counts().to_dict()
+    assert labels.nunique() == 2
     assert mixture.outputVolumes.getSize() == 2 * 2
     for item in classes.iterItems():
         assert item.getRepresentative().getFileName().endswith(f"map_{item.getObjId():03d}.mrc")
