@@ -4,6 +4,7 @@ Scipion reads its environment when it is imported, so the variables are set as t
 """
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -41,6 +42,13 @@ def _cuda_present() -> bool:
     import torch
 
     return torch.cuda.is_available()
+
+
+@pytest.fixture(autouse=True)
+def same_random_numbers() -> None:
+    """What a test draws from torch's common generator does not depend on the tests before it."""
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
