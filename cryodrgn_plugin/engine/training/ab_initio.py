@@ -111,7 +111,7 @@ class AbInitio:
         # Every start ends on the same images, so that their scores can be compared.
         if step == len(self.stages.settling) - 1 and figures["score"] > progress.best_score:
             progress.best, progress.best_score = progress.maps, figures["score"]
-        return {"start": start + 1, **figures}
+        return figures if self.n_starts == 1 else {"start": start + 1, **figures}
 
     def _sort(self, progress: Progress, plan: Round, number: int) -> dict[str, float]:
         figures = self._round(progress, plan, number)
@@ -124,14 +124,15 @@ class AbInitio:
         plan = self.stages.refining[-1]
         score = self.bases.advance(plan, np.random.default_rng([self.config.seed, number]))
         progress.placement = self.engine.placement
-        return {"radius": plan.radius, "species": 1, "score": score, "loss": -score}
+        return {"radius": plan.radius, "score": score}
 
     def _round(self, progress: Progress, plan: Round, number: int) -> dict[str, float]:
         rng = np.random.default_rng([self.config.seed, number])
         maps = progress.maps.without_empty(FEWEST_OF_SPECIES / plan.images)
         progress.maps, score = self.engine.advance(maps, plan, rng)
         progress.placement = self.engine.placement
-        return {"radius": plan.radius, "species": progress.maps.n_species, "score": score, "loss": -score}
+        figures = {"radius": plan.radius, "score": score}
+        return figures if self.n_species == 1 else {**figures, "species": progress.maps.n_species}
 
 
 def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> None:
