@@ -325,9 +325,10 @@ class RunConfig:
     """Folder that image paths in the star file are relative to; empty tries the working folder, then the star file's
     folder and its parents."""
     recipe: str = "fast"
-    """fast: closed forms first, a short network on compressed images after, minutes on a workstation without a GPU.
-    paper: sparse Fourier backpropagation end to end. cryodrgn: the coordinate MLP. homogeneous: one map. abinitio:
-    poses are found too. ace: a network reads poses off the images."""
+    """fast: closed forms throughout, minutes on a workstation without a GPU. paper: sparse Fourier backpropagation end
+    to end. cryodrgn: the coordinate MLP. homogeneous: one map. These take the poses given; abinitio finds them in
+    closed form, cryodrgn2 and bnb search for them while a network trains, ace trains a network that reads them off
+    images."""
     z_dim: int = 8
     """Latent dimensions. 8 suits most data; 1 or 2 when one motion is expected."""
     seed: int = 0

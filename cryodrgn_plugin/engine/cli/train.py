@@ -11,7 +11,7 @@ DESCRIPTION = """\
 Find the latent space of a set of particles with poses and CTF (a RELION star file), and the maps of its states.
 
 recipes (each is a set of defaults; every setting below can be given on top)
-  fast         closed forms first, a short network after. Minutes on two cores. Start here.
+  fast         closed forms throughout, no network. Minutes on two cores. Start here.
   paper        structural bases trained end to end by sparse Fourier backpropagation. Best with a GPU.
   cryodrgn     the coordinate network of cryoDRGN. For comparison, or very continuous motion; slow without a GPU.
   homogeneous  one map, no latent space. A check that poses, CTF and pixel size are right.
