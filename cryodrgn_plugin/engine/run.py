@@ -263,15 +263,16 @@ class Run(RunLayout):
         )
 
     @contextmanager
-    def replacing_analysis(self) -> Iterator[Path]:
-        """A new folder that takes the place of analysis/ when the block succeeds; after an error the old one stays."""
-        fresh = self.path / ".analysis.part"
+    def replacing_folder(self, folder: Path) -> Iterator[Path]:
+        """A new folder that takes the place of `folder`, one of the run's, when the block succeeds; after an error the
+        old one stays."""
+        fresh = folder.with_name(f".{folder.name}.part")
         shutil.rmtree(fresh, ignore_errors=True)
         try:
-            fresh.mkdir()
+            fresh.mkdir(parents=True)
             yield fresh
-            shutil.rmtree(self.analysis_dir, ignore_errors=True)
-            fresh.rename(self.analysis_dir)
+            shutil.rmtree(folder, ignore_errors=True)
+            fresh.rename(folder)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 CONTENTS = (
     *("config.json", "run.json", "run.log", "metrics.csv", "latents.npz", "poses.star"),
     *("model.pt", "half1.pt", "half2.pt", "checkpoints", "volumes", "analysis", "figures"),
+    *("landscape", "trajectories", "states", "validation", "selections"),
 )
 """Everything a run may contain; overwriting removes these and nothing else."""
 
@@ -76,6 +77,26 @@ class RunLayout:
     @property
     def analysis_dir(self) -> Path:
         return self.path / "analysis"
+
+    @property
+    def landscape_dir(self) -> Path:
+        return self.path / "landscape"
+
+    def trajectory_dir(self, name: str) -> Path:
+        """The maps along one path through the latent space."""
+        return self.path / "trajectories" / name
+
+    @property
+    def states_dir(self) -> Path:
+        return self.path / "states"
+
+    @property
+    def validation_dir(self) -> Path:
+        return self.path / "validation"
+
+    def selection_dir(self, name: str) -> Path:
+        """One choice of particles, with why each was chosen."""
+        return self.path / "selections" / name
 
     @property
     def figures_dir(self) -> Path:

@@ -38,7 +38,7 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
     """
     options = options or AnalysisOptions()
     latents = run.latents()
-    with run.replacing_analysis() as folder:
+    with run.replacing_folder(run.analysis_dir) as folder:
         view = look_at_latents(run, latents, options) if latents.z.shape[1] else None
         made: list[MadeSeries] = []
         if options.volumes:

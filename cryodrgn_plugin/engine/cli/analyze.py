@@ -2,7 +2,8 @@
 
 import argparse
 
-from ..analysis.options import AnalysisOptions, option_help
+from ..analysis.options import AnalysisOptions
+from .options import add_options, chosen_options
 
 DESCRIPTION = """\
 Look at a finished run: principal components, UMAP, k-means clusters with a real particle at each centre, maps at the
@@ -22,23 +23,7 @@ particles.star with rlnClassNumber and the latents, clusters/*.star, figures/*.p
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("run", metavar="RUN", help="folder of the run")
-    defaults = AnalysisOptions()
-    for name, text in option_help().items():
-        default = getattr(defaults, name)
-        flag = name.replace("_", "-")
-        if default is False:
-            parser.add_argument(f"--{flag}", dest=name, action="store_true", help=text)
-        elif default is True:
-            parser.add_argument(f"--no-{flag}", dest=name, action="store_false", help=f"leave this out: {text}")
-        else:
-            parser.add_argument(
-                f"--{flag}",
-                dest=name,
-                type=type(default),
-                default=default,
-                metavar="N",
-                help=f"{text} (default {default})",
-            )
+    add_options(parser, AnalysisOptions)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -46,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from .progress import shown
 
     the_run = Run.open(args.run)
-    options = AnalysisOptions(**{name: getattr(args, name) for name in option_help()})
+    options = chosen_options(args, AnalysisOptions)
     with the_run.working("analysis"), shown(the_run):
         from ..analysis.report import analyze
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import RunConfig, recipe_config
-from ..poses.options import RefineOptions, option_help
+from ..poses.options import RefineOptions
+from .options import add_options, chosen_options
 from .reconstruct import in_tenths
 from .settings import add_settings, given_settings
 
@@ -59,18 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "particles", metavar="RUN|PARTICLES.star", help="a finished run, or particles with poses and CTF"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made if absent")
-    for name, text in option_help().items():
-        default = getattr(RefineOptions(), name)
-        kind = type(default)
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", dest=name, type=kind, default=default,
-            metavar="N" if kind is int else "X", help=f"{text} (default {default:g})",
-        )  # fmt: skip
+    add_options(parser, RefineOptions)
     add_settings(parser, SETTINGS)
 
 
 def run(args: argparse.Namespace) -> int:
-    options = RefineOptions(**{name: getattr(args, name) for name in option_help()})
+    options = chosen_options(args, RefineOptions)
     path, given = Path(args.particles), given_settings(args)
     from ..reconstruction.homogeneous import reconstruct, write_reconstruction
     from ..training.refine_poses import RoundFigures, refine_poses

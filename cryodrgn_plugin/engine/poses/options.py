@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from ..config import field_help
 from ..errors import ConfigError
 
 
@@ -29,7 +28,3 @@ class RefineOptions:
         if self.max_shift_ang < 0:
             raise ConfigError(f"max_shift_ang is {self.max_shift_ang}; it must be 0 or more.")
 
-
-def option_help() -> dict[str, str]:
-    """Option name to its explanation, in order."""
-    return field_help(RefineOptions)

@@ -26,6 +26,7 @@ LAYERS = [
     {"decoders", "encoders", "poses"},
     {"training", "reconstruction"},
     {"analysis", "simulate"},
+    {"landscape", "states", "validation", "selection", "preflight"},
     {"cli"},
 ]
 LAYER_OF = {name: depth for depth, names in enumerate(LAYERS) for name in names}

@@ -204,9 +204,9 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_other(tmp_path):
 
 
 def test_a_broken_off_analysis_leaves_the_old_one(run):
-    with run.replacing_analysis() as folder:
+    with run.replacing_folder(run.analysis_dir) as folder:
         (folder / "analysis.json").write_text("first")
-    with pytest.raises(DataError), run.replacing_analysis() as folder:
+    with pytest.raises(DataError), run.replacing_folder(run.analysis_dir) as folder:
         (folder / "analysis.json").write_text("second")
         raise DataError("broken off")
     assert (run.analysis_dir / "analysis.json").read_text() == "first"
