@@ -3,6 +3,8 @@
 Every front (command line, Scipion, RELION) prints the message alone, without a traceback.
 """
 
+import errno
+
 
 class EngineError(Exception):
     """Base of the errors that are explained to the user instead of traced."""
@@ -14,3 +16,15 @@ class ConfigError(EngineError):
 
 class DataError(EngineError):
     """A file or its content cannot be used."""
+
+
+def explain(error: BaseException) -> str:
+    """One sentence for a person: the message of our own errors and of a full disk, else what kind of bug it was."""
+    if isinstance(error, EngineError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f" while writing {error.filename}" if error.filename else ""
+        return f"The disk is full{where}; free some space and resume the run."
+    if isinstance(error, MemoryError):
+        return "There was not enough memory; lower data.box or data.cache_mb, or use fewer particles."
+    return f"Unexpected error, a bug: {type(error).__name__}: {error}. The traceback is in run.log."

@@ -5,28 +5,21 @@ is written atomically, and `run.json` always says what became of the run and why
 """
 
 import csv
-import dataclasses
-import errno
 import io
-import json
 import shutil
-import time
-import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .config import RunConfig
-from .errors import DataError, EngineError
+from .config import RunConfig, differing_settings, flat_settings
+from .errors import DataError
 from .io.writing import replacing, write_text
-from .progress import PlainReporter, Reporter
-from .provenance import peak_memory_mb, provenance
-from .run_layout import RunLayout
-from .stopping import Stopped
+from .provenance import provenance
+from .run_status import RunStatus, read_json
 
 if TYPE_CHECKING:
     from .io.particles import ParticleTable
@@ -59,13 +52,12 @@ class Latents:
     """(N,) float32: standard deviation of the coordinate, or of z where there is no coordinate."""
 
 
-class Run(RunLayout):
+class Run(RunStatus):
     """One run folder. Use `Run.create` or `Run.open`."""
 
     def __init__(self, path: Path, config: RunConfig) -> None:
         super().__init__(path)
         self.config = config
-        self.reporter: Reporter = PlainReporter()
 
     # --- creating and opening -------------------------------------------------------------------------------------
 
@@ -100,7 +92,7 @@ class Run(RunLayout):
     def open(cls, path: str | Path) -> "Run":
         """Open an existing run. Raises DataError when `path` is not a run folder or was written by a newer version."""
         path = Path(path)
-        info = _read_json(path / "run.json", path)
+        info = read_json(path / "run.json", path)
         schema = info.get("schema")
         if not isinstance(schema, int):
             raise DataError(f"{path} is not a run folder: its run.json names no schema.")
@@ -119,8 +111,9 @@ class Run(RunLayout):
         changed = [name for name in differing_settings(run.config, config) if name not in MAY_CHANGE_ON_RESUME]
         if changed:
             name = changed[0]
+            before, now = (flat_settings(each)[name] for each in (run.config, config))
             raise DataError(
-                f"{path} was made with {name} = {_flat(run.config)[name]!r}, not {_flat(config)[name]!r}; "
+                f"{path} was made with {name} = {before!r}, not {now!r}; "
                 "resume with the same settings, or start a new run."
             )
         if config != run.config:
@@ -128,86 +121,6 @@ class Run(RunLayout):
             write_text(run.config_file, config.to_json() + "\n")
             run._record("train", "stopped", "Settings were changed; the run goes on from its last checkpoint.", {})
         return run
-
-    # --- status and provenance ------------------------------------------------------------------------------------
-
-    @property
-    def info(self) -> dict[str, Any]:
-        """run.json as it is now."""
-        return _read_json(self.info_file, self.path)
-
-    @property
-    def status(self) -> str:
-        """created, running, finished, failed or stopped."""
-        return self.info["status"]
-
-    @property
-    def message(self) -> str:
-        """Why the run failed or stopped; empty otherwise."""
-        return self.info["message"]
-
-    @contextmanager
-    def working(self, step: str = "train") -> Iterator[None]:
-        """Keep run.json truthful while the block runs: running, then finished, failed or stopped, with the reason.
-
-        The status of step "train" is the run's own; other steps ("analysis") keep theirs under their name, so that a
-        failed analysis does not spoil a finished run. Errors pass through.
-        """
-        began = time.time()
-        # A resumed training goes on with its clock; every other step starts anew.
-        before = self.info.get("steps", {}).get(step, {}) if step == "train" else {}
-        started = {"started": before.get("started", _timestamp(began)), "sessions": before.get("sessions", 0) + 1}
-        self._record(step, "running", "", started)
-        status, message = "failed", ""
-        try:
-            yield
-            status = "finished"
-        except Stopped as stop:
-            status, message = "stopped", str(stop)
-            raise
-        except BaseException as error:
-            message = explain(error)
-            if not isinstance(error, EngineError):
-                with suppress(OSError):
-                    self._append_to_log(traceback.format_exc())
-            raise
-        finally:
-            seconds = before.get("seconds", 0.0) + time.time() - began
-            figures = {"seconds": round(seconds, 1), "peak_memory_mb": peak_memory_mb()}
-            # On a full disk the status cannot be kept either; the error that says so matters more.
-            with nullcontext() if status == "finished" else suppress(DataError):
-                self._record(step, status, message, figures)
-
-    def note(self, **values: Any) -> None:
-        """Add figures worth keeping (JSON values) to run.json under "notes"."""
-        info = self.info
-        self._write_info({**info, "notes": {**info.get("notes", {}), **values}})
-
-    def _record(self, step: str, status: str, message: str, figures: Mapping[str, Any]) -> None:
-        info = self.info
-        state = {"status": status, "message": message}
-        if step == "train":
-            info.update(state)
-        info.setdefault("steps", {}).setdefault(step, {}).update({**state, **figures})
-        self._write_info(info)
-
-    def _write_info(self, info: Mapping[str, Any]) -> None:
-        write_text(self.info_file, json.dumps(info, indent=2) + "\n")
-
-    # --- log and progress -----------------------------------------------------------------------------------------
-
-    def log(self, line: str) -> None:
-        """Write a line to run.log and show it."""
-        self._append_to_log(f"{_timestamp(time.time())}  {line}\n")
-        self.reporter.line(line)
-
-    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        """Show that `done` of `total` steps of `stage` are over, with figures such as loss=0.98."""
-        self.reporter.step(stage, done, total, values)
-
-    def _append_to_log(self, text: str) -> None:
-        with open(self.log_file, "a", encoding="utf-8") as log:
-            log.write(text)
 
     # --- contents -------------------------------------------------------------------------------------------------
 
@@ -316,47 +229,3 @@ class Run(RunLayout):
         from .io.tables import read_table
 
         return read_table(self.given_file, self.config.root)
-
-
-def differing_settings(base: RunConfig, config: RunConfig) -> dict[str, Any]:
-    """The settings of `config` that are not as in `base`, dotted names to values."""
-    before = _flat(base)
-    return {name: value for name, value in _flat(config).items() if value != before[name]}
-
-
-def explain(error: BaseException) -> str:
-    """One sentence for a person: the message of our own errors and of a full disk, else what kind of bug it was."""
-    if isinstance(error, EngineError):
-        return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        where = f" while writing {error.filename}" if error.filename else ""
-        return f"The disk is full{where}; free some space and resume the run."
-    if isinstance(error, MemoryError):
-        return "There was not enough memory; lower data.box or data.cache_mb, or use fewer particles."
-    return f"Unexpected error, a bug: {type(error).__name__}: {error}. The traceback is in run.log."
-
-
-def _read_json(file: Path, folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
-        raise DataError(f"There is no run folder {folder}.")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{folder} is not a run folder: it has no {file.name}.") from None
-    except (OSError, ValueError):
-        raise DataError(f"{folder} is not a run folder: its {file.name} cannot be read.") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{folder} is not a run folder: its {file.name} cannot be read.")
-    return content
-
-
-def _flat(config: RunConfig) -> dict[str, Any]:
-    """Dotted setting names to values."""
-    flat: dict[str, Any] = {}
-    for name, value in dataclasses.asdict(config).items():
-        flat.update({f"{name}.{leaf}": v for leaf, v in value.items()} if isinstance(value, dict) else {name: value})
-    return flat
-
-
-def _timestamp(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))

@@ -33,8 +33,8 @@ def run(args: argparse.Namespace) -> int:
 
 def about_run(path: Path) -> tuple[str, list[tuple[str, str]]]:
     """Title and (what, value) rows for a run folder."""
-    from ..config import recipe_config
-    from ..run import Run, differing_settings
+    from ..config import differing_settings, recipe_config
+    from ..run import Run
 
     run = Run.open(path)
     info, config = run.info, run.config

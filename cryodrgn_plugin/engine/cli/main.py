@@ -11,8 +11,7 @@ import sys
 import traceback
 
 from ... import __version__
-from ..errors import EngineError
-from ..run import explain
+from ..errors import EngineError, explain
 from ..stopping import Stopped, stop_on_signals
 
 DONE, BUG, USER_ERROR, STOPPED = 0, 1, 2, 3

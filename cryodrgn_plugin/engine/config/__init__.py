@@ -11,7 +11,15 @@ from .fitting import ClosedFormConfig, TrainingConfig
 from .networks import DecoderConfig, EncoderConfig
 from .poses import AbInitioConfig, AmortizedConfig, PoseConfig
 from .recipes import RECIPES, finds_poses
-from .run import RunConfig, recipe_config, setting, setting_names, with_settings
+from .run import (
+    RunConfig,
+    differing_settings,
+    flat_settings,
+    recipe_config,
+    setting,
+    setting_names,
+    with_settings,
+)
 
 __all__ = [
     "RECIPES",
@@ -24,8 +32,10 @@ __all__ = [
     "PoseConfig",
     "RunConfig",
     "TrainingConfig",
+    "differing_settings",
     "field_help",
     "finds_poses",
+    "flat_settings",
     "recipe_config",
     "setting",
     "setting_names",

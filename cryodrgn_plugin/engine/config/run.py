@@ -94,3 +94,17 @@ def with_settings(config: RunConfig, **sections: Any) -> RunConfig:
         for name, value in sections.items()
     }
     return replace(config, **changes)
+
+
+def differing_settings(base: RunConfig, config: RunConfig) -> dict[str, Any]:
+    """The settings of `config` that are not as in `base`, dotted names to values."""
+    before = flat_settings(base)
+    return {name: value for name, value in flat_settings(config).items() if value != before[name]}
+
+
+def flat_settings(config: RunConfig) -> dict[str, Any]:
+    """Dotted setting names to values."""
+    flat: dict[str, Any] = {}
+    for name, value in dataclasses.asdict(config).items():
+        flat.update({f"{name}.{leaf}": v for leaf, v in value.items()} if isinstance(value, dict) else {name: value})
+    return flat

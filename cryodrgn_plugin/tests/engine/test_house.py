@@ -21,7 +21,7 @@ ENGINE = PACKAGE / "engine"
 # the record of CTF parameters is what a particle table gives, and its module imports nothing.
 LAYERS = [
     {"errors", "config"},
-    {"io", "geometry", "imaging.ctf", "run", "run_layout", "progress", "provenance", "stopping"},
+    {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "progress", "provenance", "stopping"},
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
     {"training", "reconstruction"},

@@ -1,0 +1,122 @@
+"""What became of a run and why (run.json), what was said (run.log), and how far it is.
+
+`run.json` always tells the truth: it says "running" before the work begins, and what became of it after.
+"""
+
+import json
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+from .errors import DataError, EngineError, explain
+from .io.writing import write_text
+from .progress import PlainReporter, Reporter
+from .provenance import peak_memory_mb
+from .run_layout import RunLayout
+from .stopping import Stopped
+
+
+class RunStatus(RunLayout):
+    """The status, log and progress of a run folder."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.reporter: Reporter = PlainReporter()
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """run.json as it is now."""
+        return read_json(self.info_file, self.path)
+
+    @property
+    def status(self) -> str:
+        """created, running, finished, failed or stopped."""
+        return self.info["status"]
+
+    @property
+    def message(self) -> str:
+        """Why the run failed or stopped; empty otherwise."""
+        return self.info["message"]
+
+    @contextmanager
+    def working(self, step: str = "train") -> Iterator[None]:
+        """Keep run.json truthful while the block runs: running, then finished, failed or stopped, with the reason.
+
+        The status of step "train" is the run's own; other steps ("analysis") keep theirs under their name, so that a
+        failed analysis does not spoil a finished run. Errors pass through.
+        """
+        began = time.time()
+        # A resumed training goes on with its clock; every other step starts anew.
+        before = self.info.get("steps", {}).get(step, {}) if step == "train" else {}
+        started = {"started": before.get("started", _timestamp(began)), "sessions": before.get("sessions", 0) + 1}
+        self._record(step, "running", "", started)
+        status, message = "failed", ""
+        try:
+            yield
+            status = "finished"
+        except Stopped as stop:
+            status, message = "stopped", str(stop)
+            raise
+        except BaseException as error:
+            message = explain(error)
+            if not isinstance(error, EngineError):
+                with suppress(OSError):
+                    self._append_to_log(traceback.format_exc())
+            raise
+        finally:
+            seconds = before.get("seconds", 0.0) + time.time() - began
+            figures = {"seconds": round(seconds, 1), "peak_memory_mb": peak_memory_mb()}
+            # On a full disk the status cannot be kept either; the error that says so matters more.
+            with nullcontext() if status == "finished" else suppress(DataError):
+                self._record(step, status, message, figures)
+
+    def note(self, **values: Any) -> None:
+        """Add figures worth keeping (JSON values) to run.json under "notes"."""
+        info = self.info
+        self._write_info({**info, "notes": {**info.get("notes", {}), **values}})
+
+    def _record(self, step: str, status: str, message: str, figures: Mapping[str, Any]) -> None:
+        info = self.info
+        state = {"status": status, "message": message}
+        if step == "train":
+            info.update(state)
+        info.setdefault("steps", {}).setdefault(step, {}).update({**state, **figures})
+        self._write_info(info)
+
+    def _write_info(self, info: Mapping[str, Any]) -> None:
+        write_text(self.info_file, json.dumps(info, indent=2) + "\n")
+
+    def log(self, line: str) -> None:
+        """Write a line to run.log and show it."""
+        self._append_to_log(f"{_timestamp(time.time())}  {line}\n")
+        self.reporter.line(line)
+
+    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
+        """Show that `done` of `total` steps of `stage` are over, with figures such as loss=0.98."""
+        self.reporter.step(stage, done, total, values)
+
+    def _append_to_log(self, text: str) -> None:
+        with open(self.log_file, "a", encoding="utf-8") as log:
+            log.write(text)
+
+
+def read_json(file: Path, folder: Path) -> dict[str, Any]:
+    """A JSON object of the run folder `folder`. Raises DataError when it is absent or something else."""
+    if not folder.is_dir():
+        raise DataError(f"There is no run folder {folder}.")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"{folder} is not a run folder: it has no {file.name}.") from None
+    except (OSError, ValueError):
+        raise DataError(f"{folder} is not a run folder: its {file.name} cannot be read.") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{folder} is not a run folder: its {file.name} cannot be read.")
+    return content
+
+
+def _timestamp(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.localtime(seconds))
