@@ -17,6 +17,7 @@ from ..io.writing import replacing, write_text
 from ..run import Latents, Run
 from .clusters import kmeans
 from .embed import MIN_DIST, principal_components, umap_embedding
+from .entries import numbers, relative, series_entry, write_chimerax
 from .lists import particle_list, write_lists
 from .options import AnalysisOptions
 from .series import Series, cluster_series, component_series, consensus_series, curve_series
@@ -48,7 +49,7 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
         if view:
             index |= _write_latents(run, view, folder)
         if made:
-            index["files"] |= _write_chimerax(made, folder)
+            index["files"] |= write_chimerax(made, folder, "volumes.cxc")
             if (folder / MOVING_MASK).exists():
                 index["files"]["moving_mask"] = MOVING_MASK
             index["box"], index["pixel_size_ang"] = decoder.box, decoder.pixel_size_ang
@@ -141,20 +142,12 @@ def _write_latents(run: Run, view: LatentView, folder: Path) -> dict[str, Any]:
             "particles": int(sizes[c]),
             "share": round(float(sizes[c] / sizes.sum()), 5),
             "centre_row": int(latents.rows[centre]),
-            "z": _numbers(latents.z[centre]),
-            "star": _relative(lists[c], folder),
+            "z": numbers(latents.z[centre]),
+            "star": relative(lists[c], folder),
         }
         for c, centre in enumerate(clusters.centres)
     ]
-    return {"clusters": entries, "files": {"particles": _relative(everything, folder), "embedding": "embedding.npz"}}
-
-
-def _write_chimerax(made: Sequence[MadeSeries], folder: Path) -> dict[str, str]:
-    from .chimerax import chimerax_script
-
-    entries = [(m.series.title, [_relative(one.file, folder) for one in m.maps], m.level) for m in made]
-    write_text(folder / "volumes.cxc", chimerax_script(entries))
-    return {"chimerax": "volumes.cxc"}
+    return {"clusters": entries, "files": {"particles": relative(everything, folder), "embedding": "embedding.npz"}}
 
 
 def _index(
@@ -167,15 +160,15 @@ def _index(
         "z_dim": latents.z.shape[1],
         "clusters": [],
         "files": {},
-        "series": [_series_entry(m) for m in made],
+        "series": [series_entry(m) for m in made],
         "figures": {},
     }
     if view:
         pca, umap = view.pca, view.umap
         index["pca"] = {
-            "explained": _numbers(pca.explained),
-            "mean": _numbers(pca.mean),
-            "axes": [_numbers(axis) for axis in pca.axes],
+            "explained": numbers(pca.explained),
+            "mean": numbers(pca.mean),
+            "axes": [numbers(axis) for axis in pca.axes],
         }
         index["umap"] = umap and {
             "neighbors": options.neighbors,
@@ -184,25 +177,6 @@ def _index(
             "placed": len(latents.z) - umap.fitted_on,
         }
     return index
-
-
-def _series_entry(made: MadeSeries) -> dict[str, Any]:
-    series = made.series
-    maps = []
-    for k, one in enumerate(made.maps):
-        entry = {
-            "file": f"volumes/{series.name}/{one.file.name}",
-            "label": series.labels[k],
-            "position": float(series.positions[k]),
-            "z": _numbers(one.z),
-            "level": float(one.level),
-            **_agreement_entry("", one.whole),
-            **_agreement_entry("moving_", one.moving),
-        }
-        if series.particles is not None:
-            entry["particle"] = int(series.particles[k])
-        maps.append(entry)
-    return {"name": series.name, "title": series.title, "level": made.level, "maps": maps}
 
 
 def _log_findings(run: Run, view: LatentView | None, made: Sequence[MadeSeries]) -> None:
@@ -219,19 +193,3 @@ def _log_findings(run: Run, view: LatentView | None, made: Sequence[MadeSeries])
 def _reach(agreements: Sequence[HalfAgreement | None]) -> str:
     limits = [agreement.resolution_ang["0.143"] for agreement in agreements if agreement]
     return f"{min(limits):#.3g} to {max(limits):#.3g} Å" if limits else ""
-
-
-def _agreement_entry(prefix: str, agreement: HalfAgreement | None) -> dict[str, Any]:
-    known = agreement is not None
-    return {
-        f"{prefix}resolution_ang": agreement.resolution_ang if known else None,
-        f"{prefix}fsc": _numbers(agreement.fsc) if known else None,
-    }
-
-
-def _relative(file: Path, folder: Path) -> str:
-    return file.relative_to(folder).as_posix()
-
-
-def _numbers(values: np.ndarray) -> list[float]:
-    return [float(f"{value:.7g}") for value in np.asarray(values, float)]
