@@ -1,0 +1,130 @@
+"""How many particles are in each state, and how sure that is: populations with bootstrap intervals.
+
+Two ways of counting. `counted` takes a label per particle, as they are. `most_likely` takes the likelihood of each
+image under each state and finds the populations that make all images together most likely, so that images which cannot
+be told apart do not pull the populations towards each other. Both are bootstrapped: particles are drawn anew, with
+replacement, and counted again (Efron's percentile interval).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DataError
+
+LEVEL = 0.95
+"""Share of repeated experiments whose interval would hold the truth."""
+REPLICATES = 1000
+MOST_RESAMPLED = 20_000
+"""Particles that the bootstrap of `most_likely` works on; above it the spread is that of a draw, scaled to all."""
+ROUNDS = 500
+SETTLED = 1e-6
+"""Largest change of a population at which EM ends."""
+
+
+@dataclass(frozen=True)
+class Populations:
+    """Share of the particles in each of M states."""
+
+    share: np.ndarray
+    """(M,), sums to 1."""
+    low: np.ndarray
+    """(M,) lower end of the interval."""
+    high: np.ndarray
+    """(M,) upper end of the interval."""
+    level: float
+    """Confidence level of the intervals."""
+    particles: int
+    """How many particles were counted."""
+
+
+def counted(
+    labels: np.ndarray,
+    n_states: int,
+    *,
+    groups: np.ndarray | None = None,
+    level: float = LEVEL,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Populations:
+    """Populations of labels (N,) from 0 to `n_states` − 1.
+
+    `groups` (N,) names what was drawn together, such as the micrograph of each particle: whole groups are then drawn
+    anew, because particles of one micrograph may be more alike than chance. Without it particles are drawn one by one.
+
+    Raises DataError when a label is outside its range or there are no particles.
+    """
+    labels = np.asarray(labels)
+    if not len(labels) or labels.min() < 0 or labels.max() >= n_states:
+        raise DataError(f"Labels of particles must lie between 0 and {n_states - 1}, and there must be particles.")
+    rng = np.random.default_rng(seed)
+    counts = np.bincount(labels, minlength=n_states)
+    share = counts / len(labels)
+    if groups is None:
+        drawn = rng.multinomial(len(labels), share, size=replicates) / len(labels)
+    else:
+        drawn = _whole_groups(labels, groups, n_states, replicates, rng)
+    return Populations(share, *_interval(drawn, level), level, len(labels))
+
+
+def most_likely(
+    scores: np.ndarray, *, level: float = LEVEL, replicates: int = REPLICATES, seed: int = 0
+) -> Populations:
+    """Populations of states from the log-likelihood of each image under each state, (N, M), up to a constant per image.
+
+    Maximum likelihood by EM, π_m ← mean over images of π_m L_im / Σ π L, which has one maximum.
+
+    Raises DataError when a score is not a number or there are no particles.
+    """
+    scores = np.asarray(scores, np.float64)
+    if not scores.size or not np.isfinite(scores).all():
+        raise DataError("Populations need a finite log-likelihood of every particle under every state.")
+    likelihood = np.exp(scores - scores.max(axis=1, keepdims=True))
+    n, m = likelihood.shape
+    share = _settle(likelihood, np.ones((n, 1)), np.full((m, 1), 1 / m))[:, 0]
+    rng = np.random.default_rng(seed)
+    part = likelihood if n <= MOST_RESAMPLED else likelihood[rng.choice(n, MOST_RESAMPLED, replace=False)]
+    centre = share if n <= MOST_RESAMPLED else _settle(part, np.ones((len(part), 1)), share[:, None])[:, 0]
+    drawn = np.concatenate([_resampled(part, centre, count, rng) for count in _blocks(replicates)])
+    # The spread of an estimate falls with the root of the number of particles.
+    drawn = share + (drawn - centre) * np.sqrt(len(part) / n)
+    return Populations(share, *_interval(np.clip(drawn, 0, 1), level), level, n)
+
+
+def _whole_groups(labels, groups, n_states: int, replicates: int, rng: np.random.Generator) -> np.ndarray:
+    """(R, M) populations when whole groups are drawn anew."""
+    number = np.unique(groups, return_inverse=True)[1].reshape(-1)
+    n_groups = int(number.max()) + 1
+    table = np.bincount(number * n_states + labels, minlength=n_groups * n_states).reshape(n_groups, n_states)
+    times = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=replicates)
+    totals = times @ table
+    return totals / totals.sum(axis=1, keepdims=True)
+
+
+def _resampled(likelihood: np.ndarray, start: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, M) populations of as many draws of the particles with replacement."""
+    n = len(likelihood)
+    times = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(count)], axis=1)
+    return _settle(likelihood, times.astype(np.float64), np.repeat(start[:, None], count, axis=1)).T
+
+
+def _settle(likelihood: np.ndarray, times: np.ndarray, population: np.ndarray) -> np.ndarray:
+    """EM for R weighted draws at once: likelihood (N, M), times drawn (N, R), populations (M, R) to start from."""
+    # A population of exactly 0 could never rise again.
+    population = np.maximum(population, 1 / (10 * len(likelihood)))
+    total = times.sum(axis=0)
+    for _ in range(ROUNDS):
+        before = population
+        population = population * (likelihood.T @ (times / (likelihood @ population))) / total
+        if np.abs(population - before).max() < SETTLED:
+            break
+    return population
+
+
+def _blocks(replicates: int, size: int = 100) -> list[int]:
+    return [min(size, replicates - start) for start in range(0, replicates, size)]
+
+
+def _interval(drawn: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
