@@ -48,9 +48,9 @@ def main() -> None:
     for seed in range(args.seeds):
         wrong = perturbed(*truth, args.degrees, args.pixels * dataset.pixel_size_ang, seed)
         began = time.process_time()
-        own = refine_poses(dataset.with_poses(*wrong), options, seed=seed)
+        own = refine_poses(dataset.with_poses(*wrong), options, seed=seed).poses
         seconds = time.process_time() - began
-        stayed = refine_poses(dataset, options, seed=seed)
+        stayed = refine_poses(dataset, options, seed=seed).poses
         allowed = against_the_true_map(dataset, args.set / "maps" / "state_000.mrc", truth[1], wrong, options)
         rows = {"perturbed": wrong, "refined": own, "from the truth": stayed, "by the true map": allowed}
         figures = {name: errors(found, truth, dataset.pixel_size_ang) for name, found in rows.items()}

@@ -67,7 +67,7 @@ class ProtHetRefinePoses(ProtHetFit):
     def refineStep(self, source: str, arguments: str):
         """Let the engine refine the poses."""
         subject = self._trainedRun() or self._starFile()
-        self.runEngine("refine-poses", subject, "--out", self._consensusPath(), *json.loads(arguments))
+        self.runEngine("refine-poses", subject, "--out", self._consensusPath(), "--resume", *json.loads(arguments))
 
     def createOutputStep(self, source: str, arguments: str):
         """The particles with their refined poses, and the map that these make."""

@@ -3,6 +3,7 @@
 import argparse
 import json
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,14 +32,18 @@ examples
   cryodrgn-plugin refine-poses particles.star --out refined
   cryodrgn-plugin refine-poses run --out refined --data.box 128                finer maps than the run had
   cryodrgn-plugin refine-poses particles.star --out refined --max-angle-deg 3 --max-shift-ang 4
+  cryodrgn-plugin refine-poses particles.star --out refined --resume           go on after the last finished round
 
 what comes out
   poses.star                     the particles, every original column, with the refined angles and origins and, as
                                  rlnLogLikeliContribution, how well each fits
   map.mrc and its half-maps      from the refined poses, as `cryodrgn-plugin reconstruct` makes them, with mask and FSC
   refinement.json                what each round has done, and the resolution before and after
+  refinement.npz                 where it stands after each round, for --resume; gone when it is finished
 """
 
+CHECKPOINT = "refinement.npz"
+"""Where a refinement stands, until it is finished."""
 SETTINGS = ("root", "seed", "data.box", "data.window", "data.sign", "data.max_particles", "data.cache_mb")
 """The settings of a run that mean something here."""
 
@@ -60,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "particles", metavar="RUN|PARTICLES.star", help="a finished run, or particles with poses and CTF"
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made if absent")
+    parser.add_argument("--resume", action="store_true", help="go on after the last round that was finished in DIR")
     add_options(parser, RefineOptions)
     add_settings(parser, SETTINGS)
 
@@ -68,32 +74,36 @@ def run(args: argparse.Namespace) -> int:
     options = chosen_options(args, RefineOptions)
     path, given = Path(args.particles), given_settings(args)
     from ..reconstruction.homogeneous import reconstruct, write_reconstruction
-    from ..training.refine_poses import RoundFigures, refine_poses
+    from ..training.refine_poses import refine_poses
+    from ..training.refinement_checkpoint import load_refinement, save_refinement
     from .progress import reporter
 
     subject = run_subject(path, given) if path.is_dir() else star_subject(path, given)
     dataset, seed = subject.dataset, int(given.get("seed", 0))
     for note in dataset.notes:
         print(note)
-    rounds: list[RoundFigures] = []
+    out, checkpoint = Path(args.out), Path(args.out) / CHECKPOINT
+    asked = {"particles": args.particles, "number of particles": dataset.n, **given, **asdict(options)}
+    done = load_refinement(checkpoint, asked) if args.resume else None
     with reporter() as shown:
         before = reconstruct(dataset, seed=seed).resolution_ang()
-        found = refine_poses(
+        refinement = refine_poses(
             dataset, options, z=subject.z, species=subject.species, seed=seed,
-            progress=in_tenths(shown, "refine"), told=rounds.append,
+            progress=in_tenths(shown, "refine"), told=partial(save_refinement, checkpoint, asked), done=done,
         )  # fmt: skip
+        found = refinement.poses
         after = reconstruct(dataset.with_poses(found.rotations, found.shifts_ang), seed=seed)
-    out = Path(args.out)
     write_reconstruction(after, out)
     write_poses(out / "poses.star", subject, found)
     resolution = {"before": round(before, 3), "after": round(after.resolution_ang(), 3)}
-    _write_summary(out / "refinement.json", dataset.n, options, rounds, resolution)
-    for each in rounds:
+    _write_summary(out / "refinement.json", dataset.n, options, refinement.rounds, resolution)
+    for each in refinement.rounds:
         print(f"round {each.number}: median turn {each.median_turn_deg:.2f}°, move {each.median_move_ang:.2f} Å")
     print(
         f"{dataset.n:,} particles; FSC 0.143 of the halves at {before:.2f} Å before, {resolution['after']:.2f} Å after"
     )
     print(f"poses.star and the map are in {out}")
+    checkpoint.unlink()
     return 0
 
 
@@ -151,7 +161,7 @@ def _changed(config: RunConfig, given: dict[str, str]) -> RunConfig:
     return replace(config, data=replace(config.data, **data), root=asked.root or config.root)
 
 
-def _write_summary(path: Path, n: int, options: RefineOptions, rounds: list, resolution: dict[str, float]) -> None:
+def _write_summary(path: Path, n: int, options: RefineOptions, rounds: tuple, resolution: dict[str, float]) -> None:
     from ..io.writing import write_text
 
     summary = {

@@ -72,7 +72,7 @@ class PosePreparation:
     def _refine(self) -> None:
         posed = posed_dataset(self._dataset, self._table)
         every = np.arange(posed.n)
-        found = refine_poses(posed, RefineOptions(rounds=1), z=self._latents(every), seed=self._seed)
+        found = refine_poses(posed, RefineOptions(rounds=1), z=self._latents(every), seed=self._seed).poses
         self._table.put(every, found.rotations, found.shifts_ang, found.score)
 
     def _begin_anew(self, epoch: int) -> None:

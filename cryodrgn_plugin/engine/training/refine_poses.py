@@ -45,6 +45,14 @@ class RoundFigures:
     """Mean rise of the log-likelihood per image."""
 
 
+@dataclass(frozen=True)
+class Refinement:
+    """Where a refinement stands: the poses after the rounds that are over, and what each of those has done."""
+
+    poses: RefinedPoses
+    rounds: tuple[RoundFigures, ...]
+
+
 def refine_poses(
     dataset: ParticleDataset,
     options: RefineOptions,
@@ -53,8 +61,9 @@ def refine_poses(
     species: np.ndarray | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-    told: Callable[[RoundFigures], None] | None = None,
-) -> RefinedPoses:
+    told: Callable[[Refinement], None] | None = None,
+    done: Refinement | None = None,
+) -> Refinement:
     """Refine the poses of `dataset` against its own maps.
 
     Parameters
@@ -64,7 +73,8 @@ def refine_poses(
     species : (N,) int from 0; each is refined by itself.
     seed : of the halves, where the star file names none, and of the noise estimate.
     progress : told (images done, images in all rounds).
-    told : given the figures of each round.
+    told : given where the refinement stands after each round.
+    done : rounds of the same refinement that are over already; it goes on from there as if it had not been interrupted.
 
     Raises
     ------
@@ -77,9 +87,10 @@ def refine_poses(
     kinds = np.zeros(dataset.n, np.int64) if species is None else np.asarray(species)
     noise = estimate_noise(dataset, seed)
     first = _physical(dataset)
-    found = RefinedPoses(*first, np.zeros(dataset.n), np.zeros(dataset.n))
-    done = 0
-    for number in range(1, options.rounds + 1):
+    done = done or Refinement(RefinedPoses(*first, np.zeros(dataset.n), np.zeros(dataset.n)), ())
+    found, figures = done.poses, done.rounds
+    placed = len(figures) * dataset.n
+    for number in range(len(figures) + 1, options.rounds + 1):
         before = found
         posed = dataset.with_poses(before.rotations, before.shifts_ang)
         for kind in np.unique(kinds):
@@ -88,12 +99,13 @@ def refine_poses(
             here = Bounds(first[0][members], first[1][members], options.max_angle_deg, options.max_shift_ang)
             for index, refined in part.refined(here):
                 found = _with(found, members[index], refined)
-                done += len(index)
+                placed += len(index)
                 if progress:
-                    progress(done, options.rounds * dataset.n)
+                    progress(placed, options.rounds * dataset.n)
+        figures = (*figures, _figures(number, before, found))
         if told:
-            told(_figures(number, before, found))
-    return found
+            told(Refinement(found, figures))
+    return Refinement(found, figures)
 
 
 class _Part:

@@ -80,9 +80,9 @@ def errors(rotations, shifts_ang, truth) -> tuple[float, float]:
 def test_wrong_poses_come_back_nearly_as_far_as_right_ones_stay_and_as_the_true_map_allows(
     dataset, truth, wrong, by_the_true_map
 ):
-    rounds = []
-    found = refine_poses(dataset.with_poses(*wrong), OPTIONS, seed=1, told=rounds.append)
-    stayed = refine_poses(dataset, replace(OPTIONS, rounds=2), seed=1)
+    refinement = refine_poses(dataset.with_poses(*wrong), OPTIONS, seed=1)
+    found, rounds = refinement.poses, refinement.rounds
+    stayed = refine_poses(dataset, replace(OPTIONS, rounds=2), seed=1).poses
     before, after = errors(*wrong, truth), errors(found.rotations, found.shifts_ang, truth)
     right = errors(stayed.rotations, stayed.shifts_ang, truth)
     assert before[0] > 2.5 and before[1] > 0.8
@@ -94,7 +94,7 @@ def test_wrong_poses_come_back_nearly_as_far_as_right_ones_stay_and_as_the_true_
 
 def test_no_pose_leaves_its_bounds_and_none_ends_less_likely(dataset, wrong):
     tight = RefineOptions(rounds=2, max_angle_deg=2.0, max_shift_ang=1.0)
-    found = refine_poses(dataset.with_poses(*wrong), tight, seed=1)
+    found = refine_poses(dataset.with_poses(*wrong), tight, seed=1).poses
     turned = angular_distance_deg(found.rotations, dataset.with_poses(*wrong).rotations)
     assert 1.9 < turned.max() < 2.01
     assert np.linalg.norm(found.shifts_ang - wrong[1], axis=1).max() < 1.001
@@ -108,8 +108,8 @@ def test_particles_of_different_species_meet_maps_of_their_own(dataset, wrong):
     nonsense = wrong[0].copy()
     nonsense[~first] = random_matrices(N - first.sum(), np.random.default_rng(0))
     species = np.where(first, 0, 1)
-    clean = refine_poses(dataset.with_poses(*wrong), options, species=species, seed=1)
-    spoilt = refine_poses(dataset.with_poses(nonsense, wrong[1]), options, species=species, seed=1)
+    clean = refine_poses(dataset.with_poses(*wrong), options, species=species, seed=1).poses
+    spoilt = refine_poses(dataset.with_poses(nonsense, wrong[1]), options, species=species, seed=1).poses
     np.testing.assert_allclose(spoilt.rotations[first], clean.rotations[first], atol=1e-6)
     assert angular_distance_deg(spoilt.rotations[~first], clean.rotations[~first]).min() > 0.1
 
@@ -175,5 +175,5 @@ def test_three_particles_are_too_few(dataset):
 
 def test_a_part_of_the_particles_can_be_used(dataset):
     part = ParticleDataset.open(dataset.table.path, DataConfig(max_particles=100), seed=2)
-    found = refine_poses(part, replace(OPTIONS, rounds=1))
+    found = refine_poses(part, replace(OPTIONS, rounds=1)).poses
     assert found.rotations.shape == (100, 3, 3) and np.linalg.det(found.rotations).min() > 0.999

@@ -1,6 +1,10 @@
 """`refine-poses`: a star file or a run in; particles with better poses, a map and the figures of each round out."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -99,3 +103,20 @@ def test_particles_without_poses_are_sent_to_where_they_are_found(star, tmp_path
     write_star(star.parent / "bare.star", {**tables, "particles": bare})
     assert main(["refine-poses", str(star.parent / "bare.star"), "--out", str(tmp_path / "out")]) == 2
     assert "have no poses" in capsys.readouterr().err
+
+
+def test_a_killed_refinement_resumes_bit_for_bit(star, tmp_path, capsys):
+    words = ["refine-poses", str(star), "--rounds", "3", "--data.max_particles", "150", "--out"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert main([*words, str(whole)]) == 0
+    command = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", *words, str(killed)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not (killed / "refinement.npz").exists():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not (killed / "poses.star").exists()
+    assert main([*words, str(killed), "--resume", "--max-angle-deg", "5"]) == 2
+    assert "was begun with max_angle_deg = 8.0, not 5.0" in capsys.readouterr().err
+    assert main([*words, str(killed), "--resume"]) == 0
+    assert (killed / "poses.star").read_bytes() == (whole / "poses.star").read_bytes()
+    assert not (killed / "refinement.npz").exists()
