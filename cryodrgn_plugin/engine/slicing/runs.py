@@ -20,6 +20,7 @@ CACHE_LINE = 16
 
 _FLAGS = ("contract", "reassoc", "nsz", "arcp")  # not "nnan": a NaN image must stay visible
 _FLOAT, _INT, _INT32 = ir.FloatType(), ir.IntType(64), ir.IntType(32)
+_PAIR = ir.VectorType(_INT32, 2)
 
 
 @intrinsic
@@ -41,6 +42,31 @@ def blend(typingctx, source, starts, weights, target, count):
         return context.get_dummy_value()
 
     return types.void(source, starts, weights, target, types.intp), codegen
+
+
+@intrinsic
+def blend_rows(typingctx, source, rows, weights, fraction, point):
+    """(re, im) at `point` between two voxels of one volume: Σ_j weights[j, point] · source[rows[j, point] + 0 … 3], its
+    first half and its second mixed by `fraction`. rows (4, n) int32 and weights (4, n).
+    """
+
+    def codegen(context, builder, signature, args):
+        runs, starts, weights = _data(context, builder, signature, args[:3])
+        shape = context.make_array(signature.args[1])(context, builder, args[1]).shape
+        n = cgutils.unpack_tuple(builder, shape)[1]
+        total = ir.Constant(ir.VectorType(_FLOAT, 4), [0.0] * 4)
+        for row in range(4):
+            at = builder.add(builder.mul(n, _INT(row)), args[4])
+            start = builder.sext(builder.load(builder.gep(starts, [at])), _INT)
+            weight = builder.load(builder.gep(weights, [at]))
+            total = _fused(builder, total, _splat(builder, weight, 4), _load(builder, runs, start, 4))
+        near, far = (builder.shuffle_vector(total, total, ir.Constant(_PAIR, pair)) for pair in ([0, 1], [2, 3]))
+        mixed = _fused(builder, near, _splat(builder, args[3], 2), builder.fsub(far, near, flags=_FLAGS))
+        return context.make_tuple(
+            builder, signature.return_type, [builder.extract_element(mixed, _INT32(part)) for part in range(2)]
+        )
+
+    return types.UniTuple(types.float32, 2)(source, rows, weights, types.float32, types.intp), codegen
 
 
 @intrinsic

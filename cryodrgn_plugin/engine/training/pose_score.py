@@ -22,6 +22,7 @@ import torch
 from ..imaging.lattice import HalfPlane
 from ..slicing import cpu
 from ..slicing.matching import log_evidence, match_poses
+from ..slicing.one_volume import match_one_volume
 from ..slicing.operator import kernel_geometry
 from .linear_model import LinearModel
 
@@ -130,19 +131,21 @@ class LinearScore:
         count = self._count(radius)
         indices = lattice.indices[:count]
         angle = 2 * np.pi * indices @ (np.asarray(pattern_ang) / self.extent_ang).T
-        waves = np.stack([np.cos(angle), -np.sin(angle)], axis=1).astype(np.float32)
+        waves, freqs = np.stack([np.cos(angle), -np.sin(angle)]).astype(np.float32), indices.astype(np.float32)
         shape, n_channels = rotations.shape[:2], self.bank.n_channels
         gram = np.empty((*shape, n_channels * (n_channels + 1) // 2), np.float32)
         inner = np.empty((*shape, n_channels, len(pattern_ang)), np.float32)
-        match_poses(
+        # Either kernel wants its innermost loop's numbers side by side.
+        match, axes = (match_one_volume, (0, 2, 1)) if n_channels == 1 else (match_poses, (1, 0, 2))
+        match(
             model.coefs,
             np.ascontiguousarray(self.targets[:, :count]),
             np.ascontiguousarray(self.weights[:, :count]),
             np.ascontiguousarray(rotations, np.float32),
             np.ascontiguousarray(centres_ang / self.extent_ang, np.float32),
-            waves,
+            np.ascontiguousarray(waves.transpose(axes)),
             indices,
-            indices.astype(np.float32),
+            np.ascontiguousarray(freqs.T) if n_channels == 1 else freqs,
             *kernel_geometry(model.sphere),
             gram,
             inner,

@@ -25,6 +25,9 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map, tiny_ensemble
 from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
+from cryodrgn_plugin.engine.slicing.matching import match_poses
+from cryodrgn_plugin.engine.slicing.one_volume import match_one_volume
+from cryodrgn_plugin.engine.slicing.operator import kernel_geometry
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 from cryodrgn_plugin.engine.training.linear_model import LinearModel, soft_ball
 from cryodrgn_plugin.engine.training.pose_rounds import Maps, tempered
@@ -91,6 +94,24 @@ def test_the_score_is_the_likelihood_written_out(n_channels):
         elsewhere = by_hand(score, image, rotations[place], scattered[image, place, move], 6)
         assert apart[image, place, move] == pytest.approx(elsewhere, rel=2e-4, abs=2e-3)
     np.testing.assert_allclose(score.own(own_rotations, pattern, 6), shared, rtol=2e-4, atol=2e-3)
+
+
+@pytest.mark.parametrize("n_waves", [1, 9])
+def test_the_kernel_of_one_volume_equals_that_of_any_number(n_waves):
+    score, rng = scored(1, images=4), np.random.default_rng(2)
+    model, lattice, radius = score.bank.model, score.bank.lattice, 7
+    # Rotations of length above 1 reach beyond the volume's frequency limit, as do images of a larger extent.
+    rotations = (random_matrices(4 * 6, rng).reshape(4, 6, 3, 3) * 1.1).astype(np.float32)
+    centres = np.repeat(rng.uniform(-0.2, 0.2, (4, 3, 2)), 2, axis=1).astype(np.float32)
+    waves = rng.standard_normal((lattice.count(radius), 2, n_waves)).astype(np.float32)
+    freqs, data = lattice.indices.astype(np.float32), (score.targets, score.weights, rotations, centres)
+    gram, inner = (np.empty((2, 4, 6, *shape), np.float32) for shape in ((1,), (1, n_waves)))
+    geometry = kernel_geometry(model.sphere)
+    match_poses(model.coefs, *data, waves, lattice.indices, freqs, *geometry, gram[0], inner[0])
+    turned = np.ascontiguousarray(waves.transpose(1, 2, 0)), lattice.indices, np.ascontiguousarray(freqs.T)
+    match_one_volume(model.coefs, *data, *turned, *geometry, gram[1], inner[1])
+    np.testing.assert_allclose(gram[1], gram[0], rtol=1e-4)
+    np.testing.assert_allclose(inner[1], inner[0], atol=1e-4 * np.abs(inner[0]).max())
 
 
 def test_a_model_is_not_compared_beyond_the_frequency_it_is_known_to():
