@@ -50,6 +50,8 @@ class Latents:
     """(N,) float32: position along the curve that was found, if one was."""
     uncertainty: np.ndarray | None = None
     """(N,) float32: standard deviation of the coordinate, or of z where there is no coordinate."""
+    half: np.ndarray | None = None
+    """(N,) int8, 0 or 1: the half-set whose bases each particle went into, where there are two."""
 
 
 class Run(RunStatus):
@@ -150,6 +152,7 @@ class Run(RunStatus):
         coordinate: np.ndarray | None = None,
         uncertainty: np.ndarray | None = None,
         rows: np.ndarray | None = None,
+        half: np.ndarray | None = None,
     ) -> None:
         """Write latents.npz; see `Latents` for shapes. `rows` must be given when not every star row was used."""
         arrays = {
@@ -159,6 +162,8 @@ class Run(RunStatus):
         for name, values in (("coordinate", coordinate), ("uncertainty", uncertainty)):
             if values is not None:
                 arrays[name] = np.asarray(values, np.float32)
+        if half is not None:
+            arrays["half"] = np.asarray(half, np.int8)
         for name, values in arrays.items():
             assert len(values) == len(z), f"{name} has {len(values)} entries for {len(z)} particles"
         with replacing(self.latents_file) as temporary:
@@ -171,9 +176,8 @@ class Run(RunStatus):
             raise DataError(f"{self.path} has no latents.npz: the training has not finished{reason}.")
         with np.load(self.latents_file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        return Latents(
-            arrays["z"], arrays["rows"], coordinate=arrays.get("coordinate"), uncertainty=arrays.get("uncertainty")
-        )
+        known = {name: arrays.get(name) for name in ("coordinate", "uncertainty", "half")}
+        return Latents(arrays["z"], arrays["rows"], **known)
 
     @contextmanager
     def replacing_folder(self, folder: Path) -> Iterator[Path]:

@@ -151,10 +151,11 @@ class ClosedForm:
     def finish(self, state: State) -> None:
         """Latents, coordinate, decoder and half-set decoders into the run folder."""
         models, features = self._models, self._shown
-        along = along_the_motion(state.apart, state.found.population)
-        coordinate, uncertainty = positions(state.found, along)
+        order = along_the_motion(state.apart, state.found.population)
+        coordinate, uncertainty = positions(state.found, order)
         z = state.found.shares @ features[:, 1:]
-        self.run.save_latents(z, coordinate=coordinate, uncertainty=uncertainty, rows=self.dataset.rows)
+        along = {"coordinate": coordinate, "uncertainty": uncertainty}
+        self.run.save_latents(z, **along, rows=self.dataset.rows, half=state.half)
         visibility = harmonics(state.found, self.config.z_dim).visibility
         self.run.note(
             visibility=[round(float(v), 4) for v in visibility], loader_wait_seconds=round(self.images.wait_seconds, 3)

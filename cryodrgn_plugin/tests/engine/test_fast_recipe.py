@@ -12,7 +12,9 @@ from scipy.stats import spearmanr
 
 from cryodrgn_plugin.engine.analysis.truth import Truth, map_quality
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
+from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.errors import DataError
+from cryodrgn_plugin.engine.reconstruction.backproject import backproject
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc, fsc_area
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
@@ -104,6 +106,17 @@ def test_a_finished_run_says_how_visible_each_harmonic_is(trained):
     info = json.loads(trained.info_file.read_text())
     visibility = info["notes"]["visibility"]
     assert len(visibility) == 3 and 0.5 < visibility[0] <= 1
+
+
+def test_the_half_sets_kept_are_those_that_the_half_maps_come_from(trained, particles):
+    latents, decoder = trained.latents(), load_decoder(trained)
+    halves = decoder.half_volumes(latents.z.mean(0))
+    dataset = ParticleDataset.open(str(particles), trained.config.data)
+    shared_noise = np.empty((2, 2))
+    for number in (0, 1):
+        own = backproject(dataset, np.flatnonzero(latents.half == number), mode="relion")
+        shared_noise[number] = [fsc_area(fsc(own, half)) for half in halves]
+    assert shared_noise[0, 0] > shared_noise[0, 1] + 0.05 and shared_noise[1, 1] > shared_noise[1, 0] + 0.05
 
 
 def test_too_few_particles_are_named(tmp_path):
