@@ -58,7 +58,8 @@ def along_the_motion(apart: np.ndarray, population: np.ndarray) -> np.ndarray:
     widest_gap = minimum_spanning_tree(apart).data.max(initial=np.finfo(float).tiny)
     near = np.exp(-REACH * (apart / widest_gap) ** 2) * np.sqrt(population[:, None] * population[None, :])
     mass = near.sum(1)
-    return np.linalg.eigh(near / np.sqrt(mass[:, None] * mass[None, :]))[1][:, -2] / np.sqrt(mass)
+    slowest = np.linalg.eigh(near / np.sqrt(mass[:, None] * mass[None, :]))[1][:, -2:]
+    return slowest[:, 0] / np.sqrt(mass)
 
 
 def positions(found: Responsibilities, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -62,7 +62,8 @@ def fit_nodes(
     """
     count = min(count, len(np.unique(start, axis=0)))
     centres = KMeans(count, n_init=2, random_state=seed).fit(start).cluster_centers_
-    ridge = RIDGE * np.trace(gram[:, 1:, 1:].mean(0)) / start.shape[1]
+    # Where nothing moves the bases are empty; then nodes stay where they are.
+    ridge = max(RIDGE * np.trace(gram[:, 1:, 1:].mean(0)) / start.shape[1], 1e-9)
     flat_gram = gram[:, 1:, 1:].reshape(len(gram), -1)
     residual = inner[:, 1:] - gram[:, 1:, 0]
     population = np.full(count, 1 / count)
