@@ -168,7 +168,7 @@ def test_states_that_no_image_confuses_are_ordered_by_their_distance():
 
 
 def test_where_nothing_moves_there_is_one_place_for_all():
-    """Half-sets that agree on no motion leave empty bases: one node remains, and everything that follows still works."""
+    """Half-sets that agree on no motion leave empty bases: one node remains, and what follows still works."""
     gram, inner = np.zeros((50, 3, 3)), np.zeros((50, 3))
     gram[:, 0, 0], inner[:, 0] = 100.0, 100.0
     found, nodes = fit_nodes(gram, inner, posterior(gram, inner).mean, count=12, rounds=5, seed=0)
