@@ -27,7 +27,7 @@ from ..imaging.noise import NoiseModel, estimate_noise, spectral_power
 from ..imaging.preprocess import soft_window
 from ..run import Run
 from .amortized_objective import AmortizedObjective
-from .amortized_poses import read_poses, search_nearby
+from .amortized_poses import find_poses
 from .model_file import load_model, save_model
 from .precision import autocast, pick_device, pick_dtype
 from .signal import signal_amplitude
@@ -60,7 +60,9 @@ def fit_amortized(
     device = pick_device(config.device)
     torch.manual_seed(config.seed)
     noise = estimate_noise(dataset, config.seed)
-    objective = make_amortized_objective(config, dataset, noise, device)
+    decoder = _make_decoder(config, dataset, noise, device)
+    encoder = make_pose_encoder(config, dataset)
+    objective = make_amortized_objective(config, dataset, noise, device, decoder, encoder)
     trainer = Trainer(
         run,
         objective,
@@ -80,27 +82,31 @@ def fit_amortized(
 
 
 def make_amortized_objective(
-    config: RunConfig, dataset: ParticleDataset, noise: NoiseModel, device: torch.device
+    config: RunConfig,
+    dataset: ParticleDataset,
+    noise: NoiseModel,
+    device: torch.device,
+    decoder: Decoder,
+    encoder: PoseEncoder,
 ) -> AmortizedObjective:
-    """The loss of `config` with untrained networks, on `device`."""
+    """The loss of a decoder and an encoder on the images of `dataset`, on `device`."""
     lattice = dataset.lattice
     sigma2 = noise.per_coefficient(lattice, np.arange(len(noise.sigma2)))
     power = mean_power(dataset, config.seed)
     # Views of the model are windowed by the encoder, which takes the noise down to what it is in the images.
     passed = np.square(soft_window(dataset.box, config.data.window)).mean()
     shown = sigma2 / passed if dataset.has_noise else np.zeros_like(sigma2)
-    extent_ang = config.poses.shift_extent * dataset.box * dataset.pixel_size_ang
     multiplicity = torch.from_numpy(lattice.multiplicity).to(device)
     return AmortizedObjective(
-        _make_decoder(config, dataset, noise, device),
-        _make_encoder(config, dataset, power, extent_ang),
+        decoder,
+        encoder,
         ImageFormation(lattice, dataset.pixel_size_ang, device),
         unit_weights(sigma2, power, lattice.multiplicity).to(device),
         SyntheticNoise.of_data(
             torch.from_numpy(shown).to(device), float(np.average(power, weights=lattice.multiplicity)), multiplicity
         ),
         config.amortized,
-        extent_ang,
+        _extent_ang(config, dataset),
         config.z_dim,
         encoder_context=partial(autocast, device, pick_dtype(config.training.precision, device)),
     ).to(device)
@@ -148,15 +154,22 @@ def _take_over(decoder: Decoder, config: RunConfig) -> None:
         ) from None
 
 
-def _make_encoder(config: RunConfig, dataset: ParticleDataset, power: np.ndarray, extent_ang: float) -> PoseEncoder:
+def make_pose_encoder(config: RunConfig, dataset: ParticleDataset) -> PoseEncoder:
+    """The untrained encoder of `config` for images like those of `dataset`."""
     method = config.amortized.method
     if method == "descent":
         return FreePoses(dataset.n, config.seed)
     if method == "vae":
+        power = mean_power(dataset, config.seed)
         return PoseVae(config.encoder, torch.from_numpy(np.sqrt(2 / np.maximum(power, 1e-6 * power.max()))))
-    unit_ang = extent_ang or dataset.pixel_size_ang
+    unit_ang = _extent_ang(config, dataset) or dataset.pixel_size_ang
     width = config.amortized.trunk_width
     return PoseNetwork(config.encoder, dataset.lattice, config.data.window, width, unit_ang, config.z_dim)
+
+
+def _extent_ang(config: RunConfig, dataset: ParticleDataset) -> float:
+    """Largest shift along each axis."""
+    return config.poses.shift_extent * dataset.box * dataset.pixel_size_ang
 
 
 def _finish(
@@ -167,19 +180,16 @@ def _finish(
     objective: AmortizedObjective,
     device: torch.device,
 ) -> None:
-    """Poses and latents of all particles, and the decoder in the data's grey scale, written to the run."""
-    found = read_poses(objective, dataset, device)
-    run.save_latents(found.z, uncertainty=found.uncertainty, rows=dataset.rows)
-    poses = (found.proposals.rotations[:, 0], found.proposals.shifts_ang[:, 0], found.score)
+    """Poses and latents of all particles, and the networks with maps in the grey scale of the data, into the run."""
     if config.amortized.search:
-        run.log("Searching around the poses that were read off.")
-        poses = search_nearby(found, config, objective, dataset, noise)
-    rotations, shifts, score = poses
-    run.save_poses(dataset.rows, rotations, shifts, score=score)
+        run.log("Searching around the poses that are read off.")
+    found = find_poses(objective, config, dataset, noise, device)
+    run.save_latents(found.z, uncertainty=found.uncertainty, rows=dataset.rows)
+    run.save_poses(dataset.rows, found.rotations, found.shifts_ang, score=found.score)
     decoder = objective.decoder
     if isinstance(decoder, SpectrallyNormalized):
         decoder = decoder.baked()
-    save_model(run.model_file, config, decoder, None, dataset.pixel_size_ang)
+    save_model(run.model_file, config, decoder, objective.encoder, dataset.pixel_size_ang)
 
 
 def _drops_last(config: RunConfig, dataset: ParticleDataset) -> bool:

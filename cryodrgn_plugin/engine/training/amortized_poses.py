@@ -1,6 +1,6 @@
-"""What a trained pose network leaves: a pose and z for every particle, improved by search where that is wanted."""
+"""What a trained pose network finds: a pose and z for every particle, improved by search where that is wanted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from ..config import RunConfig
 from ..data.batch import Pose
 from ..data.dataset import ParticleDataset
 from ..data.loader import BatchLoader
+from ..decoders.base import Decoder
 from ..imaging.noise import NoiseModel
 from ..poses.amortized import ProposedPoses
 from .amortized_objective import AmortizedObjective
@@ -20,20 +21,39 @@ from .whitened import WhitenedImages
 class FoundPoses:
     """Poses and latents of N particles, in dataset order."""
 
-    proposals: Pose
-    """(N, P, …). What the network read off each image, and where it was asked both ways, off its turn by 180°; the
-    first explains the image best."""
+    rotations: np.ndarray
+    """(N, 3, 3). Volume to view."""
+    shifts_ang: np.ndarray
+    """(N, 2). Displacement of the feature."""
     score: np.ndarray
-    """(N,). Minus the misfit of the first."""
+    """(N,). Minus the misfit; the log-likelihood after a search."""
     z: np.ndarray
     """(N, Z) posterior means."""
     uncertainty: np.ndarray | None
     """(N,) root mean posterior variance; None without latent."""
 
 
+def find_poses(
+    objective: AmortizedObjective, config: RunConfig, dataset: ParticleDataset, noise: NoiseModel, device: torch.device
+) -> FoundPoses:
+    """What the network reads off every particle, searched around where `amortized.search` is on."""
+    found, proposals = read_poses(objective, dataset, device)
+    return (
+        search_nearby(found, proposals, config, objective.decoder, dataset, noise) if config.amortized.search else found
+    )
+
+
 @torch.no_grad()
-def read_poses(objective: AmortizedObjective, dataset: ParticleDataset, device: torch.device) -> FoundPoses:
-    """Ask the network about every particle; nothing is random."""
+def read_poses(
+    objective: AmortizedObjective, dataset: ParticleDataset, device: torch.device
+) -> tuple[FoundPoses, Pose]:
+    """Ask the network about every particle; nothing is random.
+
+    Returns
+    -------
+    What was read off, and as proposals (N, P, …) the same and, where both are asked, what was read off each image's
+    turn by 180°; the first explains the image best.
+    """
     objective.eval()
     rotations, shifts, misfits, means, deviations = [], [], [], [], []
     for batch in BatchLoader(dataset, 256, shuffle=False).iterate(0):
@@ -47,22 +67,24 @@ def read_poses(objective: AmortizedObjective, dataset: ParticleDataset, device: 
             deviations.append(latent.log_var.exp().mean(1).sqrt().cpu().numpy())
     proposals = Pose(np.concatenate(rotations), np.concatenate(shifts))
     z = np.concatenate(means) if means else np.zeros((dataset.n, 0), np.float32)
-    return FoundPoses(proposals, -np.concatenate(misfits), z, np.concatenate(deviations) if deviations else None)
+    uncertainty = np.concatenate(deviations) if deviations else None
+    first = proposals.rotations[:, 0], proposals.shifts_ang[:, 0]
+    return FoundPoses(*first, -np.concatenate(misfits), z, uncertainty), proposals
 
 
 def search_nearby(
-    found: FoundPoses, config: RunConfig, objective: AmortizedObjective, dataset: ParticleDataset, noise: NoiseModel
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Poses searched for around those the network proposed, against maps of the run's own decoder.
-
-    Returns
-    -------
-    Rotations (N, 3, 3), shifts (N, 2) in Å and log-likelihoods (N,).
-    """
+    found: FoundPoses,
+    proposals: Pose,
+    config: RunConfig,
+    decoder: Decoder,
+    dataset: ParticleDataset,
+    noise: NoiseModel,
+) -> FoundPoses:
+    """The same particles with poses searched for around `proposals` (N, P, …), against maps of `decoder`."""
     lattice, poses = dataset.lattice, config.poses
     radius = min(poses.last_radius, dataset.box // 2 - 1)
     volumes = RenderedVolumes(
-        objective.decoder.cpu(),
+        decoder.cpu(),
         found.z if config.z_dim else None,
         dataset.n,
         max(poses.volumes, 1),
@@ -72,7 +94,7 @@ def search_nearby(
         radius,
         config.seed,
     )
-    search = ProposedPoses(found.proposals, poses, dataset.box, dataset.pixel_size_ang)
+    search = ProposedPoses(proposals, poses, dataset.box, dataset.pixel_size_ang)
     images = WhitenedImages(dataset.without_poses(), noise)
     rotations, shifts, scores = np.empty((dataset.n, 3, 3)), np.empty((dataset.n, 2)), np.empty(dataset.n)
     for number in np.unique(volumes.volume):
@@ -83,4 +105,4 @@ def search_nearby(
             best = search.at(places).infer(score)
             rotations[places], shifts[places] = best.rotations[:, 0], best.shifts_ang[:, 0]
             scores[places] = best.score[:, 0]
-    return rotations, shifts, scores
+    return replace(found, rotations=rotations, shifts_ang=shifts, score=scores)

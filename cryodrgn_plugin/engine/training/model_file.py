@@ -5,11 +5,11 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
+from torch import Tensor, nn
 
 from ..config import RunConfig
 from ..decoders.base import Decoder
 from ..decoders.registry import make_decoder
-from ..encoders.base import Encoder
 from ..errors import DataError
 from ..io.atomic import atomic_path
 
@@ -21,10 +21,14 @@ class StoredModel:
     decoder: Decoder
     config: RunConfig
     pixel_size_ang: float
+    encoder_state: dict[str, Tensor]
+    """Of the network that reads images; empty where a recipe has none."""
 
 
-def save_model(path: Path, config: RunConfig, decoder: Decoder, encoder: Encoder | None, pixel_size_ang: float) -> None:
-    """Write a decoder made by `make_decoder(config, …)`, in the data's grey scale, and its encoder."""
+def save_model(
+    path: Path, config: RunConfig, decoder: Decoder, encoder: nn.Module | None, pixel_size_ang: float
+) -> None:
+    """Write a decoder made by `make_decoder(config, …)`, in the data's grey scale, and what reads the images."""
     content = {
         "kind": config.decoder.kind,
         "config": config.to_json(),
@@ -46,6 +50,7 @@ def load_model(path: Path) -> StoredModel:
         config = RunConfig.from_json(content["config"])
         decoder = make_decoder(config, content["box"])
         decoder.load_state_dict(content["state"])
+        encoder_state = content["encoder"]
     except (RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
         raise DataError(f"{path} is not a model of this program.") from error
-    return StoredModel(decoder.eval(), config, content["pixel_size_ang"])
+    return StoredModel(decoder.eval(), config, content["pixel_size_ang"], encoder_state)
