@@ -53,7 +53,7 @@ def kmeans(z: np.ndarray, k: int, *, seed: int, along: np.ndarray | None = None)
     fit = KMeans(k, n_init=RESTARTS, random_state=seed).fit(z)
     labels, means = fit.labels_, fit.cluster_centers_
     rank = np.empty(k, np.int32)
-    rank[_order(labels, means, along)] = np.arange(k)
+    rank[in_order(labels, means, along)] = np.arange(k)
     labels = rank[labels]
     members = [np.flatnonzero(labels == c) for c in range(k)]
     if along is not None:
@@ -61,8 +61,8 @@ def kmeans(z: np.ndarray, k: int, *, seed: int, along: np.ndarray | None = None)
     return Clusters(labels, np.array([_nearest_to_mean(z, index) for index in members], np.int64))
 
 
-def _order(labels: np.ndarray, means: np.ndarray, along: np.ndarray | None) -> np.ndarray:
-    """Old numbers of the clusters in their new order."""
+def in_order(labels: np.ndarray, means: np.ndarray, along: np.ndarray | None) -> np.ndarray:
+    """Old numbers of the clusters with `labels` (N,) and `means` (k, Z) in their new order; see `kmeans`."""
     k = len(means)
     if along is not None:
         return np.argsort([np.median(along[labels == c]) for c in range(k)], kind="stable")

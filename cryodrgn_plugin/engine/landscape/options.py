@@ -16,8 +16,8 @@ CHOICES = {"linkage": LINKAGES, "method": METHODS, "kind": KINDS, "space": SPACE
 @dataclass(frozen=True, kw_only=True)
 class LandscapeOptions:
     clusters: int = 10
-    """Clusters in the space of volumes. Groups that stand apart keep a cluster of their own, however small; what hangs
-    together is divided until there are this many."""
+    """Clusters in the space of volumes. Groups that stand apart are kept apart, however small; what hangs together is
+    divided until there are this many. Raise it when a cluster holds several states."""
     linkage: str = "ward"
     """How what hangs together is divided: ward (even in variance) or average (odd volumes apart from the rest)."""
     method: str = "auto"

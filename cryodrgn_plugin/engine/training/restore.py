@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..decoders.base import Decoder
+from ..decoders.base import Decoder, LinearDecoder
 from ..run import Run
 from .model_file import load_model
 
@@ -21,6 +21,12 @@ class TrainedDecoder:
     def half_volumes(self, z: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
         """Two maps at z from independent halves of the particles, or None."""
         return None if self._halves is None else (self._halves[0].volume(z), self._halves[1].volume(z))
+
+    def linear(self) -> tuple[LinearDecoder, ...]:
+        """The decoder whose volumes are a mean plus weighted bases, and after it those of the two halves where there
+        are any; empty for decoders of another kind."""
+        decoders = (self._decoder, *(self._halves or ()))
+        return tuple(each for each in decoders if isinstance(each, LinearDecoder))
 
 
 def load_decoder(run: Run) -> TrainedDecoder:
