@@ -115,6 +115,14 @@ def shell_power(volume: np.ndarray) -> np.ndarray:
     return _shell_sums(power * weights, box) / np.bincount(shells, weights, shells.max() + 1)[: box // 2 + 1]
 
 
+def shell_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Re Σ A B* over each shell of the transforms of two (D, D, D) maps, (D//2 + 1,) float64."""
+    _require_same_cubes(a, b, None)
+    box = a.shape[0]
+    first, second = _transform(a), _transform(b)
+    return _shell_sums((first.real * second.real + first.imag * second.imag).ravel() * _half_space(box)[1], box)
+
+
 def _correlation(a: np.ndarray, b: np.ndarray, box: int) -> np.ndarray:
     _, weights = _half_space(box)
     cross = _shell_sums((a.real * b.real + a.imag * b.imag).ravel() * weights, box)

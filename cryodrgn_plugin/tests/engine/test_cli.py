@@ -12,9 +12,9 @@ import time
 import numpy as np
 import pytest
 
+from cryodrgn_plugin.engine.analysis.points import parse_rows, read_points
 from cryodrgn_plugin.engine.cli.main import COMMANDS, Parser, main
 from cryodrgn_plugin.engine.cli.settings import GIVEN_ELSEWHERE, add_settings, given_settings
-from cryodrgn_plugin.engine.cli.volumes import parse_rows, read_points
 from cryodrgn_plugin.engine.config import setting_names
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import read_map

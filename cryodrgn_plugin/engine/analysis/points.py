@@ -1,0 +1,63 @@
+"""Points of the latent space that a user names: rows of the star file, or a file of coordinates."""
+
+import numpy as np
+
+from ..errors import ConfigError, DataError
+from ..run import Latents
+
+
+def particles_at(latents: Latents, words: str, where: str) -> np.ndarray:
+    """Index (n,) among the particles of a run of the star rows listed in `words`, in that order.
+
+    Raises DataError when one of them is not among the particles; `where` names the run.
+    """
+    place = {int(row): k for k, row in enumerate(latents.rows)}
+    rows = parse_rows(words)
+    absent = [row for row in rows if row not in place]
+    if absent:
+        raise DataError(
+            f"Particle {absent[0]} is not in {where}: it holds {len(place):,} particles, "
+            f"rows {int(latents.rows.min())} to {int(latents.rows.max())}."
+        )
+    return np.array([place[row] for row in rows])
+
+
+def parse_rows(words: str) -> list[int]:
+    """`0,17,40-42` as [0, 17, 40, 41, 42]."""
+    rows: list[int] = []
+    for word in words.split(","):
+        first, dash, last = word.strip().partition("-")
+        try:
+            rows += range(int(first), int(last) + 1) if dash else [int(first)]
+        except ValueError:
+            raise ConfigError(f"--particles has {word.strip()!r}; give rows as 0,17,42 or 0-9.") from None
+    if not rows:
+        raise ConfigError(f"--particles {words} names no particle; give rows as 0,17,42 or 0-9.")
+    return rows
+
+
+def read_points(path: str, z_dim: int) -> np.ndarray:
+    """Latent coordinates (n, Z) from a text, .npy or .npz file; a single row or, with Z = 1, column is understood.
+
+    Raises DataError when the file cannot be read, holds no finite numbers or points of another dimension.
+    """
+    try:
+        if path.endswith(".npz"):
+            with np.load(path, allow_pickle=False) as stored:
+                z = stored["z"]
+        else:
+            z = np.load(path, allow_pickle=False) if path.endswith(".npy") else np.loadtxt(path, ndmin=2)
+        z = np.asarray(z, np.float32)
+    except FileNotFoundError:
+        raise DataError(f"There is no file {path}.") from None
+    except KeyError:
+        raise DataError(f"{path} has no array named z.") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as latent coordinates: {error}.") from None
+    if z.ndim == 1:
+        z = z[:, None] if z_dim == 1 else z[None]
+    if z.ndim != 2 or z.shape[1] != z_dim or len(z) == 0:
+        raise DataError(f"{path} holds points of shape {z.shape}; the run's latent space needs (n, {z_dim}).")
+    if not np.isfinite(z).all():
+        raise DataError(f"{path} holds numbers that are not finite.")
+    return z
