@@ -24,9 +24,7 @@ def region_of_interest(choice: str, decoder: TrainedDecoder, z: np.ndarray, repo
     if choice == MOVING:
         mask = moving_region(decoder, z)
         if mask is None:
-            raise DataError(
-                "The volumes of this run do not differ anywhere, so there is no moving region; use no mask."
-            )
+            raise DataError("The volumes of this run do not differ, so there is no moving region; use no mask.")
         return mask
     return union_of_half_maxima(_counted((decoder.volume(point) for point in z), len(z), report))
 
