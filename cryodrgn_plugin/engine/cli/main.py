@@ -21,10 +21,14 @@ COMMANDS = {
     "train": "find the latent space and the maps of a set of particles with poses",
     "abinitio": "find the poses too: maps and, if asked for, a latent space or species",
     "analyze": "clusters, principal components, maps, particle lists and figures of a run",
+    "landscape": "every particle in the space of volumes: clusters, states, populations, density",
+    "trajectory": "maps and a movie along a path through the latent space",
     "volumes": "maps at chosen particles or latent coordinates",
+    "select": "the particles that go on, by class, rule, lasso or likelihood, and the way back",
     "refine-poses": "improve poses that are nearly right, each image by itself",
     "align": "how far two sets of poses, or two maps, are apart",
     "reconstruct": "one map, with half-maps and resolution, from particles with poses",
+    "preflight": "whether a particle set is what its star file says, before hours are spent on it",
     "info": "what a run or a particle file holds",
 }
 """Command to summary; the module of the same name (with underscores) in this package does the work."""

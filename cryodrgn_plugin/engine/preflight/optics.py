@@ -1,0 +1,82 @@
+"""Optics groups: what box and pixel size they state, whether the stacks agree, and whether all show protein alike."""
+
+import numpy as np
+
+from ..data.dataset import ParticleDataset
+from ..data.sign import SAMPLE, Contrast, measure_contrast
+from ..geometry.shifts import shift_phases
+from ..io.particles import ParticleTable
+from ..io.stacks import StackReader
+from .verdicts import OK, STOP, WARN, Verdict
+
+AGREE = 0.01
+"""Relative difference of two pixel sizes that are still called equal."""
+UNSET = (0.0, 1.0)
+"""Pixel sizes that programs leave in a header they do not fill in."""
+
+
+def check_optics(table: ParticleTable, stacks: StackReader) -> Verdict:
+    """The pixel sizes and boxes of the groups, against the headers of the stacks."""
+    pixels = table.pixel_size_ang
+    groups = [np.flatnonzero(table.optics_group == g) for g in np.unique(table.optics_group)]
+    described = [(int(stacks.box[rows[0]]), float(pixels[rows[0]]), len(rows)) for rows in groups]
+    figures = {"groups": [{"box": b, "pixel_size_ang": p, "particles": n} for b, p, n in described]}
+    headers = np.array([header.pixel_size_ang for header in stacks.headers])[stacks.stack]
+    differs = ~np.isin(headers, UNSET) & (np.abs(headers / pixels - 1) > AGREE)
+    if differs.any():
+        row = int(np.flatnonzero(differs)[0])
+        return Verdict(
+            "pixel size in files",
+            WARN,
+            f"The star file says {pixels[row]:.4g} Å per pixel for row {row + 1:,}, but the header of its stack "
+            f"{headers[row]:.4g} Å ({differs.sum():,} such rows); find out which is right.",
+            {**figures, "header_pixel_size_ang": float(headers[row]), "differing": int(differs.sum())},
+        )
+    words = "; ".join(f"{n:,} particles of {b} pixels at {p:.4g} Å" for b, p, n in described[:6])
+    more = f" and {len(described) - 6} more" if len(described) > 6 else ""
+    count = "One optics group" if len(groups) == 1 else f"{len(groups)} optics groups"
+    return Verdict("pixel size in files", OK, f"{count}: {words}{more}.", figures)
+
+
+def check_sign(dataset: ParticleDataset) -> Verdict:
+    """Whether protein is white, in every optics group."""
+    found = {int(group): _contrast(dataset, int(group)) for group in np.unique(dataset.optics_group)}
+    figures = {"standard_errors": {str(group + 1): round(contrast.z, 2) for group, contrast in found.items()}}
+    known = {group: contrast.sign for group, contrast in found.items() if contrast.is_known}
+    if len(set(known.values())) > 1:
+        names = {sign: ", ".join(str(g + 1) for g, s in known.items() if s == sign) for sign in (1, -1)}
+        return Verdict(
+            "sign",
+            STOP,
+            f"Protein is white in optics group {names[1]} and black in {names[-1]}; invert one of them.",
+            figures,
+        )
+    if not known:
+        return Verdict(
+            "sign",
+            WARN,
+            "Whether protein is white or black could not be measured: the images are too faint, too few, or not "
+            "centred; RELION's default, white, will be assumed.",
+            figures,
+        )
+    strength = max(abs(contrast.z) for contrast in found.values())
+    if set(known.values()) == {-1}:
+        return Verdict(
+            "sign",
+            WARN,
+            f"Protein is black in these images ({strength:.0f} standard errors); this program inverts them as it "
+            "reads, RELION does not: extract them with inverted contrast for use there.",
+            figures,
+        )
+    return Verdict("sign", OK, f"Protein is white ({strength:.0f} standard errors).", figures)
+
+
+def _contrast(dataset: ParticleDataset, group: int) -> Contrast:
+    """The contrast of one group's images as they are stored, not as they are inverted on reading."""
+    rows = dataset.rows[np.flatnonzero(dataset.optics_group == group)[:SAMPLE]]
+    source = dataset.source
+    spectra = source.spectra(rows)
+    if source.shifts_ang is not None:
+        spectra = spectra * shift_phases(-source.shifts_ang[rows], source.freqs_per_ang)
+    contrast = measure_contrast(spectra, source.ctf(rows), source.lattice)
+    return Contrast(contrast.z * source.sign)

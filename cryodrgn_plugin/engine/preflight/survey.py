@@ -1,0 +1,198 @@
+"""All checks of a particle set, in order: the file, the images, and, where there are poses, what they explain together.
+
+A fault that keeps a later check from being made leaves that check out; what was found until then is the answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..config import DataConfig
+from ..data.cache import SpectraCache
+from ..data.dataset import ParticleDataset
+from ..data.source import ParticleSource
+from ..errors import DataError
+from ..imaging.noise import estimate_noise
+from ..io.particles import ParticleTable
+from ..io.stacks import StackReader
+from ..io.tables import read_table, search_folders
+from ..reconstruction.backproject import HalfMaps, half_maps, random_halves
+from ..reconstruction.fsc import resolution
+from .case import Case, stated_transfer
+from .duplicates import check_duplicates, image_identity
+from .evidence import Evidence
+from .images import check_images, look_at_images
+from .optics import check_optics, check_sign
+from .options import PreflightOptions
+from .pixel import FACTORS, PixelScan, judge_pixel_size, scan_pixel_size
+from .poses import judge_poses, try_poses
+from .transfer import judge_noise, judge_transfer, noise_follows_ctf, try_transfer, without_ctf
+from .trials import Tell, Trial
+from .verdicts import OK, STOP, WARN, Verdict, worst
+from .views import check_views
+
+SCANNED = 750
+"""Images on which CTFs and pixel sizes are tried; there are many of those, and few images tell them apart."""
+TRIALS = len(FACTORS) + 18
+"""About how many stories are tried, for progress."""
+COARSE_ANG = 20.0
+"""A resolution of the sample that is worth a warning."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Survey:
+    """What was found. Lists and maps stay empty where a check could not be made."""
+
+    path: Path
+    particles: int = 0
+    looked_at: int = 0
+    verdicts: list[Verdict] = field(default_factory=list)
+    stored_pixel_ang: float = 0.0
+    """Pixel size of the images on disk, of most particles."""
+    pixel_size_ang: float = 0.0
+    """Of the maps, after cropping."""
+    rotations: np.ndarray | None = None
+    """(n, 3, 3) of the images looked at."""
+    noise_share: float | None = None
+    """Share of the noise that follows CTF²."""
+    given: Evidence | None = None
+    """What the file's poses and CTF explain of the images that other stories were tried on."""
+    pose_trials: list[Trial] = field(default_factory=list)
+    transfer_trials: list[Trial] = field(default_factory=list)
+    stated_transfer: str = ""
+    ctf_given: Evidence | None = None
+    """The same of the fewer images that CTFs and pixel sizes were tried on."""
+    scan: PixelScan | None = None
+    maps: HalfMaps | None = None
+
+    @property
+    def level(self) -> str:
+        return worst(self.verdicts)
+
+
+def survey(path: Path, options: PreflightOptions, progress: Progress) -> Survey:
+    """Look at the particles of `path` and judge them. What cannot even be opened is a verdict, too."""
+    found = Survey(path)
+    try:
+        table = read_table(path, options.root)
+        found.particles = table.n
+        found.verdicts.append(check_duplicates(table))
+        stacks = StackReader(table.image_names, search_folders(path, options.root), str(path))
+        dataset = _sample(found, table, stacks, options, progress)
+        found.verdicts.append(check_sign(dataset))
+        _check_contents(found, dataset, options, progress)
+    except DataError as error:
+        found.verdicts.append(Verdict("file", STOP, str(error)))
+    return found
+
+
+def _sample(
+    found: Survey, table: ParticleTable, stacks: StackReader, options: PreflightOptions, progress: Progress
+) -> ParticleDataset:
+    """Images drawn at random that can be used, as a dataset of their own."""
+    rng = np.random.default_rng(options.seed)
+    rows = np.sort(rng.choice(table.n, min(table.n, options.particles), replace=False))
+    found.looked_at = len(rows)
+    found.verdicts.append(check_optics(table, stacks))
+    facts = look_at_images(stacks, rows, lambda done, total: progress("images", done, total))
+    found.verdicts.append(check_images(table, facts))
+    if len(facts.usable) < 2:
+        raise DataError(f"{table.path}: none of the {len(rows):,} images looked at can be used.")
+    usable = replace(table, frame=table.frame.iloc[np.sort(facts.usable)].reset_index(drop=True))
+    smallest = int(stacks.box[facts.usable].min())
+    config = DataConfig(box=min(options.box, smallest - smallest % 2))
+    source = ParticleSource(usable, config, search_folders(table.path, options.root), options.seed)
+    found.stored_pixel_ang = float(source.geometry.pixel_sizes_ang[source.geometry.reference])
+    found.pixel_size_ang = source.geometry.pixel_size_ang
+    return ParticleDataset(source, np.arange(usable.n), SpectraCache(usable.n, source.lattice.size, config.cache_mb))
+
+
+def _check_contents(found: Survey, dataset: ParticleDataset, options: PreflightOptions, progress: Progress) -> None:
+    """What the images show together: CTF, poses, pixel size, a map."""
+    noise_verdict = _check_noise(found, dataset, options)
+    if not dataset.is_posed:
+        sentence = "The particles have no poses: run a 3D refinement, or find them ab initio."
+        found.verdicts.append(Verdict("poses", WARN, sentence))
+        return
+    dataset.require_poses()
+    found.rotations = dataset.rotations
+    found.verdicts.append(check_views(dataset.rotations))
+    halves, noise = _halves(dataset, options.seed), estimate_noise(dataset, options.seed)
+    tested = np.random.default_rng(options.seed).permutation(dataset.n)[: options.tested]
+    case = Case.of(dataset.subset(tested), noise, halves[tested], options.seed)
+    found.given = case.given
+    tell = _Counter(progress)
+    found.pose_trials = try_poses(case, found.stored_pixel_ang, tell)
+    found.verdicts.append(judge_poses(case, found.pose_trials))
+    if dataset.ctf_params is not None and noise_verdict is None:
+        _try_ctf(found, case, tell)
+    maps = half_maps(dataset, noise=noise, halves=halves, progress=lambda done, n: progress("maps", done, n))
+    found.maps = maps
+    found.verdicts.append(_judge_maps(found, dataset))
+
+
+def _check_noise(found: Survey, dataset: ParticleDataset, options: PreflightOptions) -> Verdict | None:
+    """What can be said of the CTF without a map; a verdict only if that settles it."""
+    if dataset.ctf_params is None:
+        verdict: Verdict | None = without_ctf()
+    elif not dataset.has_noise:
+        return None
+    else:
+        some = np.random.default_rng(options.seed).permutation(dataset.n)[: options.tested]
+        spectra, ctf = dataset.source.spectra(dataset.rows[some]), dataset.source.ctf(dataset.rows[some])
+        found.noise_share = noise_follows_ctf(spectra, ctf, dataset.lattice)
+        verdict = judge_noise(found.noise_share, stated_transfer(dataset))
+    if verdict is not None:
+        found.verdicts.append(verdict)
+    return verdict
+
+
+def _try_ctf(found: Survey, case: Case, tell: Tell) -> None:
+    """The transfer function and the pixel size, told apart by which of them explains more when it is changed."""
+    few = case.first(SCANNED)
+    found.stated_transfer, found.ctf_given = few.stated, few.given
+    found.transfer_trials = try_transfer(few, tell)
+    found.scan = scan_pixel_size(few, tell)
+    of_pixel = judge_pixel_size(found.scan, found.stored_pixel_ang)
+    if of_pixel.level != OK and found.scan.gains.max() > max(trial.gain for trial in found.transfer_trials):
+        sentence = "The CTF of the file can be judged when the pixel size is right."
+        found.verdicts += [Verdict("CTF", WARN, sentence), of_pixel]
+        return
+    of_transfer = judge_transfer(found.transfer_trials, few.stated, found.noise_share)
+    found.verdicts.append(of_transfer)
+    if of_transfer.level == OK:
+        found.verdicts.append(of_pixel)
+
+
+def _halves(dataset: ParticleDataset, seed: int) -> np.ndarray:
+    """(n,) 0 or 1 by chance; rows that name one image share a half, or the halves would agree on its noise."""
+    identity = image_identity(dataset.table)[dataset.rows]
+    return random_halves(int(identity.max()) + 1, seed)[identity]
+
+
+def _judge_maps(found: Survey, dataset: ParticleDataset) -> Verdict:
+    assert found.maps is not None
+    reached = resolution(found.maps.fsc, dataset.pixel_size_ang, dataset.box)
+    limit = 2 * dataset.pixel_size_ang
+    figures = {"resolution_ang": round(reached, 3), "limit_ang": round(limit, 3), "images": dataset.n}
+    reach = "the limit of this box" if reached <= limit else "FSC 0.143"
+    sentence = f"Maps of two halves of {dataset.n:,} images agree up to {reached:.3g} Å ({reach})."
+    if reached > max(COARSE_ANG, 3 * limit):
+        return Verdict("map", WARN, sentence + " That is coarse; more images, or better poses, are needed.", figures)
+    return Verdict("map", OK, sentence, figures)
+
+
+class _Counter:
+    """Turns the names of stories into steps of a progress bar."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._done = 0
+
+    def __call__(self, name: str) -> None:
+        self._done += 1
+        self._progress("trials", self._done, TRIALS)
