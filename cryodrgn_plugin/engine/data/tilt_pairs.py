@@ -5,48 +5,15 @@ which angle it was taken (zhong_thesis_cryodrgn 3.7.2). A particle seen under A 
 the tilt T, with the same s: the partner is to be cut out where the particle lies.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from ..errors import DataError
 from ..geometry.rotations import tilt_about_x
-from .batch import ImageBatch
 from .dataset import ParticleDataset
+from .tilt_series import TiltSeries
 
 PARTICLE, TILT_ANGLE = "rlnTomoParticleName", "rlnTomoNominalStageTiltAngle"
 _ANGLE_TOLERANCE_DEG = 0.05
-
-
-@dataclass(frozen=True)
-class TiltPairs:
-    """P particles with two images each, as places in a dataset."""
-
-    first: np.ndarray
-    """(P,) int. The image at the smaller tilt."""
-    second: np.ndarray
-    """(P,) int."""
-    tilt_deg: float
-    """From the first image to the second, the same for all."""
-
-    @property
-    def n(self) -> int:
-        return len(self.first)
-
-    @property
-    def tilt(self) -> np.ndarray:
-        """(3, 3) T: the second image's rotation is T times the first's."""
-        return tilt_about_x(self.tilt_deg)
-
-    def images(self, pairs: np.ndarray) -> np.ndarray:
-        """(2 B,) places of both images of the pairs (B,), partners one after the other."""
-        return np.stack([self.first[pairs], self.second[pairs]], axis=1).ravel()
-
-    def to_images(self, values: np.ndarray) -> np.ndarray:
-        """What belongs to each pair (P, …), at both of its images (2 P, …)."""
-        result = np.empty((2 * self.n, *values.shape[1:]), values.dtype)
-        result[self.first] = result[self.second] = values
-        return result
 
 
 def has_tilt_pairs(dataset: ParticleDataset) -> bool:
@@ -54,8 +21,8 @@ def has_tilt_pairs(dataset: ParticleDataset) -> bool:
     return {PARTICLE, TILT_ANGLE} <= set(dataset.table.frame.columns)
 
 
-def find_tilt_pairs(dataset: ParticleDataset) -> TiltPairs:
-    """The pairs of a dataset whose star file has them.
+def find_tilt_pairs(dataset: ParticleDataset) -> TiltSeries:
+    """The pairs of a dataset whose star file has them; the image at the smaller tilt is first, and the reference.
 
     Raises
     ------
@@ -84,19 +51,5 @@ def find_tilt_pairs(dataset: ParticleDataset) -> TiltPairs:
             f"{table.path}: from one image of a particle to the other the stage tilts by {tilts_deg.min():g} to "
             f"{tilts_deg.max():g}° ({TILT_ANGLE}); one known tilt for all particles is needed."
         )
-    return TiltPairs(order[:, 0], order[:, 1], float(tilts_deg.mean()))
-
-
-class PairedDataset:
-    """Particles with two images each, as a loader reads them: `n` pairs, batches with partners one after the other."""
-
-    def __init__(self, dataset: ParticleDataset, pairs: TiltPairs) -> None:
-        self._dataset, self.pairs = dataset, pairs
-        self.n, self.lattice, self.cache = pairs.n, dataset.lattice, dataset.cache
-        place = np.empty(dataset.n, np.int64)
-        place[dataset.stored_order] = np.arange(dataset.n)
-        self.stored_order = np.argsort(place[pairs.first], kind="stable")
-
-    def batch(self, index: np.ndarray) -> ImageBatch:
-        """Both images of the pairs `index` (B,), as 2 B images."""
-        return self._dataset.batch(self.pairs.images(index))
+    tilts = np.stack([np.eye(3), tilt_about_x(float(tilts_deg.mean()))])
+    return TiltSeries(order, np.zeros(len(order), np.int64), tilts[None], np.eye(2)[None, None].repeat(2, axis=1))

@@ -8,14 +8,14 @@ import torch
 
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
-from ..data.tilt_pairs import TiltPairs
+from ..data.tilt_series import NONE, TiltSeries
 from ..decoders.base import Decoder
 from ..geometry.rotations import random_matrices
 from ..imaging.noise import NoiseModel
 from ..poses.base import Candidates, Score
 from ..poses.registry import make_pose_inference
 from ..poses.scaled import ScaledScore
-from ..poses.tilt_pair import TiltPairScore
+from ..poses.tilt_series import TiltSeriesScore, tilted
 from .pose_score import perfect_fit
 from .pose_table import PoseTable
 from .search_volumes import DecodedVolumes, RenderedVolumes, SearchVolumes
@@ -25,7 +25,7 @@ from .whitened import WhitenedBatch, WhitenedImages
 class PoseSearch:
     """The search that `config.poses` describes, for particles of a dataset. Given poses are not looked at.
 
-    With `pairs` particles are tilt pairs: one pose is found for both images.
+    With `series` particles have several images, for which one pose is found.
     """
 
     def __init__(
@@ -34,9 +34,10 @@ class PoseSearch:
         dataset: ParticleDataset,
         noise: NoiseModel,
         device: torch.device,
-        pairs: TiltPairs | None = None,
+        series: TiltSeries | None = None,
     ):
-        self._config, self._dataset, self._device, self._pairs = config, dataset, device, pairs
+        self._config, self._dataset, self._device = config, dataset, device
+        self._series = series or TiltSeries.singles(dataset.n)
         self._images = WhitenedImages(dataset.without_poses(), noise)
 
     def last_radius(self, march: float) -> float:
@@ -49,7 +50,7 @@ class PoseSearch:
     def run(
         self, decoder: Decoder, z: np.ndarray | None, table: PoseTable, index: np.ndarray, march: float, number: int
     ) -> None:
-        """Search the poses of the particles (or pairs) `index` (B,) and put them into `table`.
+        """Search the poses of the particles `index` (B,) and put those of their images into `table`.
 
         Parameters
         ----------
@@ -61,16 +62,16 @@ class PoseSearch:
         turn = random_matrices(1, np.random.default_rng([self._config.seed, 4, number]))[0]
         search = make_pose_inference(poses, dataset.box, dataset.pixel_size_ang, turn)
         volumes = self._volumes(decoder, z, len(index), last, number)
-        rows = [index] if self._pairs is None else [self._pairs.first[index], self._pairs.second[index]]
-        images = [self._images.of(each, dataset.lattice.count(last)) for each in rows]
         rng = np.random.default_rng([self._config.seed, 5, number])
-        for places in self._alike(volumes, rows, search.images_at_once()):
-            candidates = search.infer(self._score(volumes, images, places))
-            chosen = np.arange(len(places)), self._chosen(candidates, [each.at(places) for each in images], march, rng)
-            found = candidates.rotations[chosen], candidates.shifts_ang[chosen], candidates.score[chosen]
-            table.put(rows[0][places], *found)
-            if self._pairs is not None:
-                table.put(rows[1][places], self._pairs.tilt @ found[0], *found[1:])
+        for places in self._alike(volumes, index, search.images_at_once()):
+            rows, tilts, carries = self._series.views(index[places])
+            images = [self._images.of(each, dataset.lattice.count(last)) for each in rows.T]
+            score = TiltSeriesScore([self._score(volumes, each, places) for each in images], tilts, carries)
+            candidates = search.infer(score)
+            chosen = np.arange(len(places)), self._chosen(candidates, images, march, rng)
+            found = candidates.rotations[chosen], candidates.shifts_ang[chosen]
+            for each, tilt, carry in zip(rows.T, tilts, carries, strict=True):
+                table.put(each, *tilted(*found, tilt, carry), candidates.score[chosen])
 
     def _chosen(
         self, candidates: Candidates, images: list[WhitenedBatch], march: float, rng: np.random.Generator
@@ -105,19 +106,18 @@ class PoseSearch:
             config.seed + number,
         )
 
-    def _alike(self, volumes: SearchVolumes, rows: list[np.ndarray], at_once: int) -> Iterator[np.ndarray]:
-        """Places of particles that share a volume and the extents of their images, at most `at_once` at a time."""
-        kinds = np.stack([volumes.volume, *(self._dataset.frequency_ratio[each] for each in rows)], axis=1)
+    def _alike(self, volumes: SearchVolumes, index: np.ndarray, at_once: int) -> Iterator[np.ndarray]:
+        """Places of particles that share a volume, their tilts and the extents of their images, at most `at_once`."""
+        images = self._series.images[index]
+        extent = self._dataset.frequency_ratio[np.where(images == NONE, images[:, :1], images)]
+        kinds = np.column_stack([volumes.volume, self._series.kind[index], extent])
         kind = np.unique(kinds, axis=0, return_inverse=True)[1].ravel()
         for value in range(kind.max() + 1):
             members = np.flatnonzero(kind == value)
             for start in range(0, len(members), at_once):
                 yield members[start : start + at_once]
 
-    def _score(self, volumes: SearchVolumes, images: list[WhitenedBatch], places: np.ndarray) -> Score:
-        scores = []
-        for each in images:
-            score = volumes.score(each.at(places), places)
-            ratio = float(self._dataset.frequency_ratio[each.index[places[0]]])
-            scores.append(score if ratio == 1 else ScaledScore(score, ratio))
-        return scores[0] if self._pairs is None else TiltPairScore(scores[0], scores[1], self._pairs.tilt)
+    def _score(self, volumes: SearchVolumes, images: WhitenedBatch, places: np.ndarray) -> Score:
+        score = volumes.score(images, places)
+        ratio = float(self._dataset.frequency_ratio[images.index[0]])
+        return score if ratio == 1 else ScaledScore(score, ratio)

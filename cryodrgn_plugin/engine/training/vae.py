@@ -15,7 +15,9 @@ import torch
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..data.loader import BatchLoader, BatchSource
-from ..data.tilt_pairs import PairedDataset, find_tilt_pairs, has_tilt_pairs
+from ..data.tilt_images import find_series
+from ..data.tilt_pairs import find_tilt_pairs
+from ..data.tilt_series import SeriesDataset
 from ..decoders.base import Decoder
 from ..decoders.basis import BasisDecoder
 from ..decoders.mlp import MlpDecoder
@@ -86,16 +88,16 @@ def fit_vae(
     objective = make(config)
     source = _source(dataset, config)
     batch_size, prepare = config.training.batch_size, None
-    if isinstance(source, PairedDataset):
-        batch_size = max(1, batch_size // 2)
+    if isinstance(source, SeriesDataset):
+        batch_size = max(1, batch_size // source.series.images.shape[1])
     if schedule is not None:
         config = replace(config, training=replace(config.training, epochs=schedule.epochs))
-        pairs = source.pairs if isinstance(source, PairedDataset) else None
+        series = source.series if isinstance(source, SeriesDataset) else None
         prepare = PosePreparation(
             run,
             dataset,
             objective,
-            PoseSearch(config, dataset, noise, device, pairs),
+            PoseSearch(config, dataset, noise, device, series),
             schedule,
             latents=lambda index: infer_latents(objective, source, device, index)[0] if objective.encoder else None,
             untrained=lambda seed: make(replace(config, seed=seed)),
@@ -164,15 +166,21 @@ def searches(config: RunConfig) -> bool:
 def infer_latents(
     objective: VaeObjective, source: BatchSource, device: torch.device, index: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior mean (B, Z) and root mean posterior variance (B,) of the particles `index` (B,); by default of all."""
+    """Posterior mean (B, Z) and root mean posterior variance (B,) of the particles `index` (B,); by default of all.
+
+    A network that reads single images of particles with several gives the mean over these.
+    """
     objective.eval()
     means, deviations = [], []
     index = np.arange(source.n) if index is None else index
     for start in range(0, len(index), 256):
-        batch = source.batch(index[start : start + 256])
-        posterior = objective.posterior(objective.centred(batch.torch(device)))
-        means.append(posterior.mean.cpu().numpy())
-        deviations.append(posterior.log_var.exp().mean(1).sqrt().cpu().numpy())
+        some = index[start : start + 256]
+        posterior = objective.posterior(objective.centred(source.batch(some).torch(device)))
+        each = posterior.mean.cpu().numpy(), posterior.log_var.exp().mean(1).sqrt().cpu().numpy()
+        if isinstance(source, SeriesDataset):
+            each = source.of_particles(each[0], some), source.of_particles(each[1], some)
+        means.append(each[0])
+        deviations.append(each[1])
     return np.concatenate(means), np.concatenate(deviations)
 
 
@@ -188,8 +196,8 @@ def _finish(
     z = uncertainty = None
     if objective.encoder is not None:
         z, uncertainty = infer_latents(objective, source, device)
-        if isinstance(source, PairedDataset):
-            z, uncertainty = source.pairs.to_images(z), source.pairs.to_images(uncertainty)
+        if isinstance(source, SeriesDataset):
+            z, uncertainty = source.series.to_images(z), source.series.to_images(uncertainty)
     run.save_latents(np.zeros((dataset.n, 0)) if z is None else z, uncertainty=uncertainty, rows=dataset.rows)
     if objective.poses is not None:
         table = objective.poses.cpu()
@@ -237,22 +245,22 @@ def _sparse_volumes(objective: VaeObjective, config: RunConfig) -> list[torch.nn
     return [volumes]
 
 
-def _source(dataset: ParticleDataset, config: RunConfig) -> ParticleDataset | PairedDataset:
-    """What batches are made of: pairs where the encoder or the search for poses takes both images of a pair at once."""
-    reads_pairs = config.z_dim > 0 and config.encoder.kind == "tilt_pair"
-    if reads_pairs or (searches(config) and has_tilt_pairs(dataset)):
-        return PairedDataset(dataset, find_tilt_pairs(dataset))
-    return dataset
+def _source(dataset: ParticleDataset, config: RunConfig) -> ParticleDataset | SeriesDataset:
+    """What batches are made of: particles with all their images where the encoder or the search takes them at once."""
+    if config.z_dim and config.encoder.kind == "tilt_pair":
+        return SeriesDataset(dataset, find_tilt_pairs(dataset))
+    series = find_series(dataset) if searches(config) else None
+    return SeriesDataset(dataset, series) if series else dataset
 
 
 def _split(
-    source: ParticleDataset | PairedDataset, config: RunConfig
-) -> tuple[ParticleDataset | PairedDataset, ParticleDataset | None]:
+    source: ParticleDataset | SeriesDataset, config: RunConfig
+) -> tuple[ParticleDataset | SeriesDataset, ParticleDataset | None]:
     """Training and held-out particles; nothing is held out of small sets, of pairs, or from a table of latents or
     poses.
     """
     table = config.z_dim > 0 and config.encoder.kind == "table"
-    if isinstance(source, PairedDataset) or table or searches(config) or source.n < FEWEST_TO_HOLD_OUT:
+    if isinstance(source, SeriesDataset) or table or searches(config) or source.n < FEWEST_TO_HOLD_OUT:
         return source, None
     held = np.zeros(source.n, dtype=bool)
     count = min(round(HELD_OUT_SHARE * source.n), LARGEST_HELD_OUT)

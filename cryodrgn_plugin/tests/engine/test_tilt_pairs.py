@@ -8,7 +8,8 @@ import torch
 from cryodrgn_plugin.engine.config import PoseConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.loader import BatchLoader
-from cryodrgn_plugin.engine.data.tilt_pairs import PARTICLE, TILT_ANGLE, PairedDataset, find_tilt_pairs, has_tilt_pairs
+from cryodrgn_plugin.engine.data.tilt_pairs import PARTICLE, TILT_ANGLE, find_tilt_pairs, has_tilt_pairs
+from cryodrgn_plugin.engine.data.tilt_series import SeriesDataset, TiltSeries
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, tilt_about_x
 from cryodrgn_plugin.engine.imaging.formation import ImageFormation
@@ -16,7 +17,7 @@ from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.poses.registry import STRATEGIES, make_pose_inference
-from cryodrgn_plugin.engine.poses.tilt_pair import TiltPairScore
+from cryodrgn_plugin.engine.poses.tilt_series import TiltSeriesScore
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
@@ -39,37 +40,45 @@ def clean(tmp_path_factory):
     return ParticleDataset.open(star), np.load(star.parent / "truth.npz")
 
 
+def taken_apart(pairs: TiltSeries) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The first images, the second ones, and the tilt between them."""
+    return *pairs.images.T, pairs.tilts[0, 1]
+
+
 def test_partners_are_one_particle_seen_before_and_after_the_tilt(clean):
     dataset, truth = clean
     pairs = find_tilt_pairs(dataset)
-    assert pairs.n == N and dataset.n == 2 * N and pairs.tilt_deg == TILT_DEG
-    np.testing.assert_array_equal(truth["particle"][pairs.first], truth["particle"][pairs.second])
+    first, second, tilt = taken_apart(pairs)
+    assert pairs.n == N and dataset.n == 2 * N
+    np.testing.assert_allclose(tilt, tilt_about_x(TILT_DEG))
+    np.testing.assert_array_equal(truth["particle"][first], truth["particle"][second])
     rotations, shifts_ang = truth["rotations"], truth["shifts_ang"]
-    np.testing.assert_allclose(rotations[pairs.second], pairs.tilt @ rotations[pairs.first], atol=1e-6)
-    np.testing.assert_array_equal(shifts_ang[pairs.second], shifts_ang[pairs.first])
-    assert (truth["state"][pairs.first] == truth["state"][pairs.second]).all()
+    np.testing.assert_allclose(rotations[second], tilt @ rotations[first], atol=1e-6)
+    np.testing.assert_array_equal(shifts_ang[second], shifts_ang[first])
+    np.testing.assert_array_equal(pairs.carries, np.eye(2)[None, None].repeat(2, axis=1))
+    assert (truth["state"][first] == truth["state"][second]).all()
     # Partners lie on micrographs of their own, with their own defocus, and in one half-set.
     frame = dataset.table.frame
-    assert (frame["rlnMicrographName"][pairs.first].to_numpy() != frame["rlnMicrographName"][pairs.second]).all()
-    assert (frame["rlnDefocusU"][pairs.first].to_numpy() != frame["rlnDefocusU"][pairs.second].to_numpy()).all()
-    assert (frame["rlnRandomSubset"][pairs.first].to_numpy() == frame["rlnRandomSubset"][pairs.second].to_numpy()).all()
+    assert (frame["rlnMicrographName"][first].to_numpy() != frame["rlnMicrographName"][second]).all()
+    assert (frame["rlnDefocusU"][first].to_numpy() != frame["rlnDefocusU"][second].to_numpy()).all()
+    assert (frame["rlnRandomSubset"][first].to_numpy() == frame["rlnRandomSubset"][second].to_numpy()).all()
 
 
 def test_the_tilted_image_is_the_map_seen_after_the_tilt(clean):
     dataset, truth = clean
-    pairs = find_tilt_pairs(dataset)
+    first, second, tilt = taken_apart(find_tilt_pairs(dataset))
     volume = read_map(dataset.table.path.parent / "maps" / "state_000.mrc")[0]
-    batch, lattice = dataset.batch(pairs.second), dataset.lattice
+    batch, lattice = dataset.batch(second), dataset.lattice
     formation = ImageFormation(lattice, dataset.pixel_size_ang)
-    shifts = torch.from_numpy(truth["shifts_ang"][pairs.first])[:, None]
+    shifts = torch.from_numpy(truth["shifts_ang"][first])[:, None]
 
     def correlation(tilt: np.ndarray) -> float:
-        slices = exact_slices(volume, tilt @ truth["rotations"][pairs.first], lattice)
+        slices = exact_slices(volume, tilt @ truth["rotations"][first], lattice)
         predicted = formation.observe(torch.from_numpy(slices)[:, None], torch.from_numpy(batch.ctf), shifts)[:, 0]
         products = np.abs((batch.spectra.conj() * predicted.numpy()).sum(1))
         return float(np.mean(products / np.linalg.norm(batch.spectra, axis=1) / np.linalg.norm(predicted, axis=1)))
 
-    assert correlation(pairs.tilt) > 0.98
+    assert correlation(tilt) > 0.98
     assert correlation(tilt_about_x(-TILT_DEG)) < 0.9
 
 
@@ -89,21 +98,21 @@ def test_batches_hold_partners_one_after_the_other_in_any_order_of_rows(clean, t
     names = shuffled[PARTICLE].to_numpy()
     angles_deg = shuffled[TILT_ANGLE].to_numpy()
     seen = []
-    for batch in BatchLoader(PairedDataset(mixed, pairs), 7).iterate(0):
+    for batch in BatchLoader(SeriesDataset(mixed, pairs), 7).iterate(0):
         first, second = batch.index.reshape(-1, 2).T
         assert (names[first] == names[second]).all()
         assert (angles_deg[first] == 0).all() and (angles_deg[second] == TILT_DEG).all()
         seen += batch.index.tolist()
     assert sorted(seen) == list(range(2 * N))
     values = np.arange(N)
-    np.testing.assert_array_equal(pairs.to_images(values)[pairs.images(values)], values.repeat(2))
+    np.testing.assert_array_equal(pairs.to_images(values)[pairs.flat(values)], values.repeat(2))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_joint_score_finds_poses_that_one_noisy_image_hides(name, tmp_path):
     star = simulated(tmp_path, 0.1, n=24)
     dataset, truth = ParticleDataset.open(star), np.load(star.parent / "truth.npz")
-    pairs = find_tilt_pairs(dataset)
+    first, second, tilt = taken_apart(find_tilt_pairs(dataset))
     sphere = HalfSphere(BOX, 2.0, BOX // 2 - 1)
     volume = read_map(star.parent / "maps" / "state_000.mrc")[0]
     bank = SliceBank(LinearModel(sphere, sphere.from_volumes(volume[None])), dataset.lattice)
@@ -118,11 +127,15 @@ def test_the_joint_score_finds_poses_that_one_noisy_image_hides(name, tmp_path):
 
     def errors_deg(score) -> np.ndarray:
         found = search.infer(score).best.rotations[:, 0]
-        return angular_distance_deg(found, truth["rotations"][pairs.first])
+        return angular_distance_deg(found, truth["rotations"][first])
 
-    alone, joint = score(pairs.first), TiltPairScore(score(pairs.first), score(pairs.second), pairs.tilt)
+    def joint_score(tilt: np.ndarray) -> TiltSeriesScore:
+        return TiltSeriesScore([alone, score(second)], np.stack([np.eye(3), tilt]), np.stack([np.eye(2)] * 2))
+
+    alone = score(first)
+    joint = joint_score(tilt)
     assert (errors_deg(joint) < 15).mean() > (errors_deg(alone) < 15).mean() + 0.1
-    wrong = TiltPairScore(score(pairs.first), score(pairs.second), tilt_about_x(-TILT_DEG))
+    wrong = joint_score(tilt_about_x(-TILT_DEG))
     assert (errors_deg(joint) < 15).mean() > (errors_deg(wrong) < 15).mean() + 0.1
 
 

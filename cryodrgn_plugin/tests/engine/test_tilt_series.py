@@ -23,7 +23,7 @@ VISIBLE = np.array([True, False, True, True, True])
 EXACT = DataConfig(sign="white", window=1.0)
 
 
-def tilt_series(folder, whole_stacks):
+def tilt_series(folder, whole_stacks, away_ang=8.0):
     """Three particles at three-dimensional origins in one tomogram, seen from four of five tilts."""
     rng = np.random.default_rng(0)
     blobs, lattice = molecule(radius_ang=20, width_ang=6), HalfPlane(BOX, BOX // 2 - 1)
@@ -42,7 +42,7 @@ def tilt_series(folder, whole_stacks):
         }
     )
     ctf = evaluate_ctf(ctf_params(tomogram, optics()), freqs) * tomogram["rlnCtfScalefactor"].to_numpy()[:, None]
-    angles, origins = rng.uniform(0, 180, (3, 3)), rng.uniform(-8, 8, (3, 3))
+    angles, origins = rng.uniform(0, 180, (3, 3)), rng.uniform(-away_ang, away_ang, (3, 3))
     for i, (rotation, origin) in enumerate(zip(matrices_from_euler(angles), origins, strict=True)):
         spectra = np.stack([blobs.slice(freqs @ (p @ rotation.T)[:2]) for p in projections]) / PIXEL**3
         away = np.exp(2j * np.pi * (projections[:, :2] @ origin) @ freqs.T)

@@ -1,0 +1,55 @@
+"""Tilt images of tomograms: what a table of them (`io.tilt_series`) says of how each particle was tilted.
+
+With projection P_v of the tomogram a particle of pose A is seen under P_v Aᵀ, so that image v is seen under
+T = P_v P_rᵀ after the reference r. A particle that lies off the centre at the depth of the reference's focus is shifted
+by s there and by the upper left of T times s in image v. Depth is not searched for.
+"""
+
+import numpy as np
+
+from ..geometry.rotations import matrices_from_euler
+from .dataset import ParticleDataset
+from .tilt_pairs import PARTICLE, find_tilt_pairs, has_tilt_pairs
+from .tilt_series import NONE, TiltSeries
+
+FRAME, TOMOGRAM = "rlnTomoFrame", "rlnTomoName"
+
+
+def has_tilt_images(dataset: ParticleDataset) -> bool:
+    """Whether the particles are tilt images of tomograms."""
+    return {PARTICLE, FRAME, TOMOGRAM} <= set(dataset.table.frame.columns) and dataset.table.euler_deg is not None
+
+
+def find_tilt_images(dataset: ParticleDataset) -> TiltSeries:
+    """The tilt series of a dataset that has them. Particles of one tomogram with the same visible tilts are a kind.
+
+    The reference is the tilt that lies amid the others.
+    """
+    table, rows = dataset.table, dataset.rows
+    which = np.unique(table.column(PARTICLE).to_numpy()[rows], return_inverse=True)[1]
+    tomogram = np.unique(table.column(TOMOGRAM).to_numpy()[rows], return_inverse=True)[1]
+    frame = table.numbers(FRAME)[rows].astype(np.int64)
+    order, counts = np.lexsort((frame, which)), np.bincount(which)
+    images = np.full((len(counts), counts.max()), NONE)
+    images[np.arange(counts.max()) < counts[:, None]] = order
+    seen = np.where(images == NONE, NONE, frame[images])
+    alike = np.column_stack([tomogram[images[:, 0]], seen])
+    _, first, kind = np.unique(alike, axis=0, return_index=True, return_inverse=True)
+    tilts = np.broadcast_to(np.eye(3), (len(first), images.shape[1], 3, 3)).copy()
+    for number, particle in enumerate(first):
+        views = matrices_from_euler(table.euler_deg[rows[images[particle, : counts[particle]]]])
+        tilts[number, : len(views)] = views @ views[_middle(views)].T
+    return TiltSeries(images, kind.ravel(), tilts, tilts[:, :, :2, :2])
+
+
+def find_series(dataset: ParticleDataset) -> TiltSeries | None:
+    """The tilt pairs or tilt series that the particles of `dataset` are, or None."""
+    if has_tilt_pairs(dataset):
+        return find_tilt_pairs(dataset)
+    return find_tilt_images(dataset) if has_tilt_images(dataset) else None
+
+
+def _middle(views: np.ndarray) -> int:
+    """The one of the rotations (V, 3, 3) that is nearest to all others."""
+    cosines = (np.einsum("iab,jab->ij", views, views) - 1) / 2
+    return int(np.arccos(np.clip(cosines, -1, 1)).sum(1).argmin())

@@ -1,0 +1,88 @@
+"""Particles with several images each, whose views relative to one another are known from the stage.
+
+One image of a particle is its reference. Seen there under A and shifted by s, the particle is seen in image v under
+T_v A and shifted by C_v s. Only the stage is needed to know T and C, no pose.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from .batch import ImageBatch
+from .dataset import ParticleDataset
+
+NONE = -1
+"""In place of an image where a particle has fewer than others."""
+
+
+@dataclass(frozen=True)
+class TiltSeries:
+    """P particles with up to V images each, as places in a dataset of N images."""
+
+    images: np.ndarray
+    """(P, V) int. `NONE` fills up rows."""
+    kind: np.ndarray
+    """(P,) int. Particles of one kind have been tilted alike, and their images stand in the same order."""
+    tilts: np.ndarray
+    """(K, V, 3, 3) T of each kind."""
+    carries: np.ndarray
+    """(K, V, 2, 2) C of each kind."""
+
+    @classmethod
+    def singles(cls, n: int) -> "TiltSeries":
+        """Particles of one image each."""
+        return cls(np.arange(n)[:, None], np.zeros(n, np.int64), np.eye(3)[None, None], np.eye(2)[None, None])
+
+    @property
+    def n(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """(P,) images of each particle."""
+        return (self.images != NONE).sum(1)
+
+    @cached_property
+    def particle(self) -> np.ndarray:
+        """(N,) int. Whose image each is."""
+        owner = np.empty(self.counts.sum(), np.int64)
+        owner[self.flat(np.arange(self.n))] = np.repeat(np.arange(self.n), self.counts)
+        return owner
+
+    def views(self, particles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images (B, V), tilts (V, 3, 3) and carries (V, 2, 2) of particles (B,) of one kind."""
+        count, kind = self.counts[particles[0]], self.kind[particles[0]]
+        return self.images[particles, :count], self.tilts[kind, :count], self.carries[kind, :count]
+
+    def flat(self, particles: np.ndarray) -> np.ndarray:
+        """Places of all images of the particles (B,), one particle after the other."""
+        each = self.images[particles].ravel()
+        return each[each != NONE]
+
+    def to_images(self, values: np.ndarray) -> np.ndarray:
+        """What belongs to each particle (P, …), at each of its images (N, …)."""
+        return values[self.particle]
+
+
+class SeriesDataset:
+    """Particles with several images each, as a loader reads them: `n` particles, their images one after the other."""
+
+    def __init__(self, dataset: ParticleDataset, series: TiltSeries) -> None:
+        self._dataset, self.series = dataset, series
+        self.n, self.lattice, self.cache = series.n, dataset.lattice, dataset.cache
+        place = np.empty(dataset.n, np.int64)
+        place[dataset.stored_order] = np.arange(dataset.n)
+        self.stored_order = np.argsort(place[series.images[:, 0]], kind="stable")
+
+    def batch(self, index: np.ndarray) -> ImageBatch:
+        """All images of the particles `index` (B,)."""
+        return self._dataset.batch(self.series.flat(index))
+
+    def of_particles(self, values: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """What a network gave for the particles `index` (B,), or for each image of theirs, as one mean value each."""
+        if len(values) == len(index):
+            return values
+        counts = self.series.counts[index]
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        return np.add.reduceat(values, starts) / counts.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
