@@ -4,6 +4,7 @@ One image of a particle is its reference. Seen there under A and shifted by s, t
 T_v A and shifted by C_v s. Only the stage is needed to know T and C, no pose.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -54,6 +55,22 @@ class TiltSeries:
         """Images (B, V), tilts (V, 3, 3) and carries (V, 2, 2) of particles (B,) of one kind."""
         count, kind = self.counts[particles[0]], self.kind[particles[0]]
         return self.images[particles, :count], self.tilts[kind, :count], self.carries[kind, :count]
+
+    def alike(
+        self, particles: np.ndarray, ratio: np.ndarray, at_once: int, volume: np.ndarray | None = None
+    ) -> Iterator[np.ndarray]:
+        """Places among the particles (B,), at most `at_once` at a time, of those that can share a score: they are of
+        one kind, their images have the same extents (`ratio` (N,) of each) and, where given, `volume` (B,) is the same.
+        """
+        images = self.images[particles]
+        extents = ratio[np.where(images == NONE, images[:, :1], images)]
+        volume = np.zeros(len(particles)) if volume is None else volume
+        same = np.column_stack([volume, self.kind[particles], extents])
+        lot = np.unique(same, axis=0, return_inverse=True)[1].ravel()
+        for number in range(lot.max(initial=-1) + 1):
+            members = np.flatnonzero(lot == number)
+            for start in range(0, len(members), at_once):
+                yield members[start : start + at_once]
 
     def flat(self, particles: np.ndarray) -> np.ndarray:
         """Places of all images of the particles (B,), one particle after the other."""

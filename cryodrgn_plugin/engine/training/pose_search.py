@@ -1,6 +1,5 @@
 """Poses of particles, searched against what a decoder has learnt so far."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
-from ..data.tilt_series import NONE, TiltSeries
+from ..data.tilt_series import TiltSeries
 from ..decoders.base import Decoder
 from ..geometry.rotations import random_matrices
 from ..imaging.noise import NoiseModel
@@ -63,7 +62,7 @@ class PoseSearch:
         search = make_pose_inference(poses, dataset.box, dataset.pixel_size_ang, turn)
         volumes = self._volumes(decoder, z, len(index), last, number)
         rng = np.random.default_rng([self._config.seed, 5, number])
-        for places in self._alike(volumes, index, search.images_at_once()):
+        for places in self._series.alike(index, dataset.frequency_ratio, search.images_at_once(), volumes.volume):
             rows, tilts, carries = self._series.views(index[places])
             images = [self._images.of(each, dataset.lattice.count(last)) for each in rows.T]
             score = TiltSeriesScore([self._score(volumes, each, places) for each in images], tilts, carries)
@@ -105,17 +104,6 @@ class PoseSearch:
             radius,
             config.seed + number,
         )
-
-    def _alike(self, volumes: SearchVolumes, index: np.ndarray, at_once: int) -> Iterator[np.ndarray]:
-        """Places of particles that share a volume, their tilts and the extents of their images, at most `at_once`."""
-        images = self._series.images[index]
-        extent = self._dataset.frequency_ratio[np.where(images == NONE, images[:, :1], images)]
-        kinds = np.column_stack([volumes.volume, self._series.kind[index], extent])
-        kind = np.unique(kinds, axis=0, return_inverse=True)[1].ravel()
-        for value in range(kind.max() + 1):
-            members = np.flatnonzero(kind == value)
-            for start in range(0, len(members), at_once):
-                yield members[start : start + at_once]
 
     def _score(self, volumes: SearchVolumes, images: WhitenedBatch, places: np.ndarray) -> Score:
         score = volumes.score(images, places)
