@@ -99,14 +99,19 @@ def draw_fsc(ax: Axes, title: str, maps: Sequence[MadeMap], pixel_size_ang: floa
     if any(made.moving is not None for made in maps):
         note = "solid: whole map\ndotted: moving region"
         ax.annotate(note, (0.01, 0.02), xycoords="axes fraction", fontsize=7, color=GREY, va="bottom")
-    highest = 0.5 / pixel_size_ang
-    ax.set(title=title, xlabel="resolution (Å)", ylabel="half-map FSC", ylim=(-0.08, 1.04), xlim=(0, highest))
-    ticks = _round_resolutions(highest)
-    ax.set_xticks([1 / tick for tick in ticks], [f"{tick:g}" for tick in ticks])
+    ax.set(title=title, xlabel="resolution (Å)", ylabel="half-map FSC", ylim=(-0.08, 1.04))
+    resolution_axis(ax, 0.5 / pixel_size_ang)
     ax.grid(color=FAINT, lw=0.5)
 
 
-def _round_resolutions(highest: float, least_gap: float = 0.085) -> list[float]:
+def resolution_axis(ax: Axes, highest: float, least_gap: float = 0.085) -> None:
+    """Label a frequency axis that ends at `highest` (1/Å) with resolutions in Å, this share of its length apart."""
+    ticks = _round_resolutions(highest, least_gap)
+    ax.set_xlim(0, highest)
+    ax.set_xticks([1 / tick for tick in ticks], [f"{tick:g}" for tick in ticks])
+
+
+def _round_resolutions(highest: float, least_gap: float) -> list[float]:
     """The `ROUND_ANG` whose labels have room on an axis that ends at the frequency `highest`, coarse to fine."""
     chosen: list[float] = []
     for resolution in ROUND_ANG:

@@ -89,8 +89,9 @@ def make_maps(
             _write_halves(file, halves, decoder.pixel_size_ang)
         whole = moving = None
         if judge and halves is not None:
-            whole = _agreement(halves, mask_from_map((halves[0] + halves[1]) / 2, decoder.pixel_size_ang), decoder)
-            moving = None if moving_region is None else _agreement(halves, moving_region, decoder)
+            pixel = decoder.pixel_size_ang
+            whole = half_agreement(halves, mask_from_map((halves[0] + halves[1]) / 2, pixel), pixel)
+            moving = None if moving_region is None else half_agreement(halves, moving_region, pixel)
         views = volume.sum(axis=0), volume[volume.shape[0] // 2].copy()
         yield MadeMap(file, point, auto_threshold(volume), *views, whole, moving)
         report(stage, k + 1, len(z))
@@ -120,14 +121,15 @@ def moving_region(decoder: TrainedDecoder, z: np.ndarray) -> np.ndarray | None:
     return mask_from_map(spread, decoder.pixel_size_ang, lowpass_ang=0, extend_px=1, edge_px=4)
 
 
+def half_agreement(halves: tuple[np.ndarray, np.ndarray], mask: np.ndarray, pixel_size_ang: float) -> HalfAgreement:
+    """FSC of two half-maps (D, D, D) inside a soft mask, and the resolutions that follow."""
+    curve = fsc_corrected(*halves, mask).corrected
+    limits = {str(at): round(resolution(curve, pixel_size_ang, len(mask), at), 3) for at in THRESHOLDS}
+    return HalfAgreement(curve, limits)
+
+
 def _write_halves(file: Path, halves: tuple[np.ndarray, np.ndarray] | None, pixel_size_ang: float) -> None:
     if halves is None:
         raise DataError("This run has no half-maps: they come with the fast recipe.")
     for number, half in enumerate(halves, start=1):
         write_map(file.with_name(f"{file.stem}_half{number}.mrc"), np.asarray(half, np.float32), pixel_size_ang)
-
-
-def _agreement(halves: tuple[np.ndarray, np.ndarray], mask: np.ndarray, decoder: TrainedDecoder) -> HalfAgreement:
-    curve = fsc_corrected(*halves, mask).corrected
-    limits = {str(at): round(resolution(curve, decoder.pixel_size_ang, decoder.box, at), 3) for at in THRESHOLDS}
-    return HalfAgreement(curve, limits)

@@ -23,6 +23,7 @@ COMMANDS = {
     "analyze": "clusters, principal components, maps, particle lists and figures of a run",
     "landscape": "every particle in the space of volumes: clusters, states, populations, density",
     "trajectory": "maps and a movie along a path through the latent space",
+    "states": "maps of states with half-maps, an honest resolution, local resolution and sharpening",
     "volumes": "maps at chosen particles or latent coordinates",
     "select": "the particles that go on, by class, rule, lasso or likelihood, and the way back",
     "refine-poses": "improve poses that are nearly right, each image by itself",

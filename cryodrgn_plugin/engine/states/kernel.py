@@ -12,7 +12,6 @@ from ..analysis.volumes import TrainedDecoder
 from ..landscape.linear_volumes import amplitudes_of, exact_components, masked_gram
 from ..reconstruction.masks import spherical_mask
 
-
 LEAST = 0.2
 """Weight of the farthest particle of a kernel; the nearest has 1."""
 

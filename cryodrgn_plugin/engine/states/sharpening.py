@@ -1,4 +1,4 @@
-"""Sharpening of a map: a B-factor from Guinier's plot, weights by how sure each shell is, and an end to the frequencies.
+"""Sharpening: a B-factor from Guinier's plot, weights by how sure each shell is, and an end to the frequencies.
 
 Rosenthal and Henderson (J. Mol. Biol. 2003): beyond about 10 Å the amplitudes of a protein are level, so the slope of
 ln⟨|F|⟩ against 1/d² is the B-factor that blurs the map; each shell counts by its expected correlation with the truth.

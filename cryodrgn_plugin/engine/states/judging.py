@@ -1,0 +1,83 @@
+"""What can be said of the map of a state: agreement of its halves, with the truth, locally, and its sharpened form."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..analysis.volumes import HalfAgreement, half_agreement
+from ..reconstruction.fsc import fsc, resolution
+from ..reconstruction.masks import mask_from_map
+from .expectation import Expectation, expected_from_halves, expected_fsc
+from .local_resolution import local_resolution
+from .making import StateMaps
+from .options import StatesOptions
+from .sharpening import Guinier, guinier, sharpened
+
+TRUTH_THRESHOLD = 0.5
+"""FSC with the truth at which resolution is stated; √(2F/(1 + F)) takes a half-map FSC of 0.143 there."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Everything about one map; what needs half-maps is None without them."""
+
+    mask: np.ndarray
+    whole: HalfAgreement | None
+    moving: HalfAgreement | None
+    by_halves: np.ndarray | None
+    """(D//2 + 1,) the FSC with the truth as half-maps alone would have it, √(2F/(1 + F))."""
+    expected: Expectation | None
+    """The same with what half-maps share wrongly taken off; None where that was not measured."""
+    resolution_ang: float | None
+    """Where the best of these two that is known falls below 0.5."""
+    local_ang: np.ndarray | None
+    """(D, D, D) local resolution in Å."""
+    sharp: np.ndarray | None
+    guinier: Guinier | None
+    b_factor_ang2: float | None
+    """What was taken off, the user's or Guinier's."""
+    lowpass_ang: float | None
+
+
+def judge(
+    maps: StateMaps,
+    pixel_size_ang: float,
+    options: StatesOptions,
+    *,
+    mask: np.ndarray | None = None,
+    moving_region: np.ndarray | None = None,
+    reference: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Judgement:
+    """Judge one map.
+
+    Parameters
+    ----------
+    mask : (D, D, D) soft mask; None makes one around the map.
+    moving_region : (D, D, D) soft mask of where the states differ.
+    reference : prior-free half-maps of the same state (`expectation`), or None.
+    """
+    mask = mask_from_map(maps.volume, pixel_size_ang) if mask is None else mask
+    if maps.halves is None:
+        return Judgement(mask, *[None] * 10)
+    by_halves = expected_from_halves(fsc(*maps.halves, mask=mask))
+    expected = None if reference is None else expected_fsc(maps.halves, reference, mask)
+    known = by_halves if expected is None else expected.fsc
+    reached = resolution(known, pixel_size_ang, len(mask), TRUTH_THRESHOLD)
+    local = sharp = line = taken_off = None
+    if options.local_resolution:
+        share = np.minimum(_correlation(known) / np.maximum(_correlation(by_halves), 1e-3), 1)
+        local = local_resolution(*maps.halves, pixel_size_ang, share)
+    lowpass = options.lowpass_ang or reached
+    if options.sharpen:
+        mean = (maps.halves[0] + maps.halves[1]) / 2
+        line = guinier(mean * mask, pixel_size_ang, reached, known)
+        taken_off = options.b_factor_ang2 or line.b_factor_ang2
+        sharp = sharpened(mean, pixel_size_ang, taken_off, lowpass, known)
+    whole = half_agreement(maps.halves, mask, pixel_size_ang)
+    moving = None if moving_region is None else half_agreement(maps.halves, moving_region, pixel_size_ang)
+    return Judgement(mask, whole, moving, by_halves, expected, reached, local, sharp, line, taken_off, lowpass)
+
+
+def _correlation(with_truth: np.ndarray) -> np.ndarray:
+    """The half-map FSC F to which an FSC with the truth belongs: the inverse of √(2F/(1 + F))."""
+    return with_truth**2 / (2 - with_truth**2)
