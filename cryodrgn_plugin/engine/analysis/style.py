@@ -24,7 +24,7 @@ DISTINCT = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#
 
 INK, GREY, FAINT = "#222222", "#777777", "#dddddd"
 
-_STYLE = {
+STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
@@ -54,7 +54,7 @@ _STYLE = {
 @contextmanager
 def figure(file: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of `width` × `height` inches, written to `file` (PNG, atomically) when the block ends."""
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         drawing = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(drawing)
         yield drawing

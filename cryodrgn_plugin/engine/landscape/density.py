@@ -20,7 +20,7 @@ def density_surface(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Grid lines (G,), (G,) and −ln of the density relative to its highest value, (G, G) as [y, x]; nan where it is
     below e^−DEEPEST.
 
-    A Gaussian kernel, as wide as Scott's rule for the narrower half of the particles in each axis asks for.
+    A Gaussian kernel, a third as wide as Scott's rule asks for a single Gaussian, for landscapes have several valleys.
     """
     from scipy.ndimage import gaussian_filter
 
@@ -55,10 +55,10 @@ def write_caveat(page) -> None:
 
 def _edges(values: np.ndarray) -> np.ndarray:
     low, high = np.percentile(values, (0.05, 99.95))
-    margin = 0.08 * (high - low) or 1.0
+    margin = max(0.05 * (high - low), 3 * _bandwidth(values)) or 1.0
     return np.linspace(low - margin, high + margin, CELLS + 1)
 
 
 def _bandwidth(values: np.ndarray) -> float:
     quarter = np.subtract(*np.percentile(values, (75, 25))) / 1.35
-    return 0.5 * (quarter or values.std() or 1.0) * len(values) ** (-1 / 6)
+    return 0.3 * (quarter or values.std() or 1.0) * len(values) ** (-1 / 6)

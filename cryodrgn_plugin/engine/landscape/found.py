@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..analysis.populations import Populations
-from ..run import Latents
+from ..errors import DataError
+from ..run import Latents, Run
 from .clusters import VolumeClusters
 from .mixture import States
 from .space import VolumeSpace
@@ -20,3 +23,15 @@ class Landscape:
     """Of the clusters."""
     states: States | None
     state_shares: Populations | None
+
+
+def checked_latents(run: Run) -> Latents:
+    """The latents of a run. Raises DataError when there are none, or none that differ and are finite."""
+    latents = run.latents()
+    if latents.z.shape[1] == 0:
+        raise DataError(f"{run.path} has one map for all particles and no latent space.")
+    if not np.isfinite(latents.z).all():
+        raise DataError(f"{run.path} has latents that are not finite: the training diverged.")
+    if len(np.unique(latents.z[:1000], axis=0)) < 2:
+        raise DataError(f"{run.path} has all particles at one latent point.")
+    return latents

@@ -49,10 +49,9 @@ def tree_figure(file: Path, clusters: VolumeClusters, means: np.ndarray, shares:
     k = len(means)
     with figure(file, 7.6, 1.2 + 0.32 * max(k, 4)) as page:
         left, right = page.subplots(1, 2, width_ratios=[1, 1.6])
-        tree = dendrogram(
-            linkage(means, "average"), orientation="left", ax=left, no_labels=True, color_threshold=0,
-            above_threshold_color=INK, count_sort=False, distance_sort=False,
-        )  # fmt: skip
+        joins = linkage(means, "average", optimal_ordering=True)
+        one_colour = {"color_threshold": 0, "above_threshold_color": INK}
+        tree = dendrogram(joins, orientation="left", ax=left, no_labels=True, **one_colour)
         order = np.array(tree["leaves"])
         left.set(title="likeness", xlabel="distance between average volumes", yticks=[])
         left.spines[["left"]].set_visible(False)
@@ -64,8 +63,8 @@ def tree_figure(file: Path, clusters: VolumeClusters, means: np.ndarray, shares:
         right.set_yticks(places, labels=names)
         _write_counts(right, places, shares.high[order], clusters.sizes[order])
         right.set(title="particles per cluster (* stands apart)", xlabel="share of particles, 95 % interval")
-        right.set_ylim(-0.7, k - 0.3)
-        left.set_ylim(-7, 10 * k - 3)
+        right.set_ylim(k - 0.3, -0.7)
+        left.set_ylim(10 * k + 2, -2)
         right.xaxis.set_major_formatter(PercentFormatter(1))
         right.margins(x=0.12)
 

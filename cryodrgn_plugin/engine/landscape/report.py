@@ -19,7 +19,7 @@ from ..io.writing import write_text
 from ..run import Latents, Run
 from .clusters import cluster_volumes
 from .earlier import as_numbered_in
-from .found import Landscape
+from .found import Landscape, checked_latents
 from .index import landscape_index, write_particles
 from .mixture import mixture_states
 from .options import LandscapeOptions
@@ -41,7 +41,7 @@ def landscape(run: Run, options: LandscapeOptions | None = None, decoder: Landsc
         nothing to match with.
     """
     options = options or LandscapeOptions()
-    latents = _latents_of(run)
+    latents = checked_latents(run)
     decoder = decoder or _restore(run)
     with run.replacing_folder(run.landscape_dir) as folder:
         space = _space(decoder, latents.z, options, folder, run)
@@ -109,17 +109,6 @@ def _made(
     into = folder / "volumes" / name
     maps = list(make_maps(places.maker, places.coordinates, into, run.progress, stage=f"maps {name}", judge=True))
     return MadeSeries(series, maps, float(np.median([one.level for one in maps])))
-
-
-def _latents_of(run: Run) -> Latents:
-    latents = run.latents()
-    if latents.z.shape[1] == 0:
-        raise DataError(f"{run.path} has one map for all particles and so no landscape.")
-    if not np.isfinite(latents.z).all():
-        raise DataError(f"{run.path} has latents that are not finite: the training diverged.")
-    if len(np.unique(latents.z[:1000], axis=0)) < 2:
-        raise DataError(f"{run.path} has all particles at one latent point and so no landscape.")
-    return latents
 
 
 def _restore(run: Run) -> LandscapeDecoder:

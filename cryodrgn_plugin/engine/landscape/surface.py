@@ -1,0 +1,33 @@
+"""A picture of a map's surface without a 3-D viewer: the first voxel above a level along each line of sight, shaded."""
+
+import numpy as np
+
+LIGHT = np.array([-0.4, -0.5, 1.0]) / np.linalg.norm([-0.4, -0.5, 1.0])
+"""Direction of the light: (x, y) of the picture, then towards the eye."""
+
+
+def shaded(volume: np.ndarray, level: float) -> np.ndarray:
+    """(D, D) in [0, 1] picture [y, x] of the surface of volume (D, D, D) at `level`, seen along z from its end; nan
+    where there is none. Nearer is lighter, and so is what faces the light.
+    """
+    above = volume[::-1] > level
+    seen = above.any(axis=0)
+    first = np.argmax(above, axis=0)
+    y, x = np.nonzero(seen)
+    k = first[y, x]
+    front = volume[::-1]
+    here, before = front[k, y, x], front[np.maximum(k - 1, 0), y, x]
+    # The surface lies between two voxels, where the density passes the level.
+    depth = k - np.where(k > 0, (here - level) / np.maximum(here - before, 1e-12), 0)
+    slopes = np.gradient(volume)
+    normal = -np.stack([slopes[2], slopes[1], slopes[0]])[:, volume.shape[0] - 1 - k, y, x]
+    normal /= np.maximum(np.linalg.norm(normal, axis=0), 1e-12)
+    brightness = 0.35 + 0.5 * np.clip(LIGHT @ normal, 0, 1) + 0.15 * (1 - depth / volume.shape[0])
+    picture = np.full(seen.shape, np.nan)
+    picture[y, x] = np.clip(brightness, 0, 1)
+    return picture
+
+
+def two_views(volume: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """The surface from the front (along z) and from the side (along x)."""
+    return shaded(volume, level), shaded(np.ascontiguousarray(volume.transpose(2, 1, 0)), level)
