@@ -17,7 +17,7 @@ from .regression import Regression
 
 FEWEST, MOST = 100, 6400
 """Effective numbers of particles between which sizes are tried, each twice the one before."""
-SHOWS_ENOUGH = 0.8
+SHOWS_ENOUGH = 0.9
 """Share of the band that the largest size shows, which the reference must show as well."""
 STATES_TRIED = 4
 """States at which sizes are compared, spread over those asked for."""

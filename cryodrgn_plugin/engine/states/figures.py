@@ -60,7 +60,9 @@ def expectation_figure(
         axes[0, 0].legend(loc="lower left", fontsize=7)
         page.supxlabel("resolution (Å)", fontsize=9)
         page.supylabel("expected FSC with the truth", fontsize=9)
-        page.suptitle(f"{title}: resolution where 0.5 is expected", x=0.015, ha="left", fontsize=9, fontweight="bold")
+        page.suptitle(
+            f"maps {title}: resolution where 0.5 is expected", x=0.015, ha="left", fontsize=9, fontweight="bold"
+        )
 
 
 def local_figure(file: Path, title: str, labels: Sequence[str], states: Sequence[MadeState]) -> None:
@@ -77,7 +79,8 @@ def local_figure(file: Path, title: str, labels: Sequence[str], states: Sequence
             shown = ax.imshow(section, cmap=f"{SEQUENTIAL}_r", vmin=low, vmax=high, origin="lower")
             ax.set_title(f"{label}: {state.local_ang[1]:#.3g} Å", fontsize=8, fontweight="normal", color=INK)
             without_ticks(ax)
+            ax.spines[:].set_visible(False)
         for ax in axes.ravel()[len(states) :]:
             ax.set_visible(False)
         page.colorbar(shown, ax=axes, shrink=0.8, label="local resolution (Å)")
-        page.suptitle(f"{title}: central section, and median", x=0.015, ha="left", fontsize=9, fontweight="bold")
+        page.suptitle(f"maps {title}: central section, and median", x=0.015, ha="left", fontsize=9, fontweight="bold")

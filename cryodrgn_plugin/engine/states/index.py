@@ -18,7 +18,8 @@ from .made import PERCENTILES, MadeState
 from .options import StatesOptions
 
 SCHEMA = 1
-TITLES = {"states": "maps of states", "regression": "maps of states by regression"}
+TITLES = {"states": "of states", "regression": "of states by regression"}
+"""What the maps of each way are, after the word maps."""
 CHIMERAX = "states.cxc"
 
 

@@ -131,10 +131,12 @@ def _log_findings(run: Run, made: dict[str, list[MadeState]]) -> None:
     for name, states in made.items():
         reached = [one.resolution_ang for one in states if one.resolution_ang is not None]
         if not reached:
-            run.log(f"{len(states)} {TITLES[name]}; this run's decoder has no half-maps: --method regression has them.")
+            run.log(
+                f"{len(states)} maps {TITLES[name]}; this run's decoder has no half-maps: --method regression has them."
+            )
             continue
         limits = f"{min(reached):#.3g} to {max(reached):#.3g} Å"
-        run.log(f"{len(states)} {TITLES[name]}; an FSC of 0.5 with the truth is expected at {limits}.")
+        run.log(f"{len(states)} maps {TITLES[name]}; an FSC of 0.5 with the truth is expected at {limits}.")
         if states[0].expected is None:
             run.log("These resolutions trust half-maps, which share their latents and prior: they are too good.")
     run.log(f"The states are in {run.states_dir}.")
