@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from ..analysis.map_plots import fsc_figure, montage_figure, resolution_axis
 from ..analysis.series import Series
@@ -60,9 +61,7 @@ def expectation_figure(
         axes[0, 0].legend(loc="lower left", fontsize=7)
         page.supxlabel("resolution (Å)", fontsize=9)
         page.supylabel("expected FSC with the truth", fontsize=9)
-        page.suptitle(
-            f"maps {title}: resolution where 0.5 is expected", x=0.015, ha="left", fontsize=9, fontweight="bold"
-        )
+        _head(page, f"maps {title}: resolution where 0.5 is expected")
 
 
 def local_figure(file: Path, title: str, labels: Sequence[str], states: Sequence[MadeState]) -> None:
@@ -83,4 +82,8 @@ def local_figure(file: Path, title: str, labels: Sequence[str], states: Sequence
         for ax in axes.ravel()[len(states) :]:
             ax.set_visible(False)
         page.colorbar(shown, ax=axes, shrink=0.8, label="local resolution (Å)")
-        page.suptitle(f"maps {title}: central section, and median", x=0.015, ha="left", fontsize=9, fontweight="bold")
+        _head(page, f"maps {title}: local resolution in the central section, and its median")
+
+
+def _head(page: Figure, text: str) -> None:
+    page.suptitle(text, x=0.015, ha="left", fontsize=9, fontweight="bold")

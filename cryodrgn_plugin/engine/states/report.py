@@ -131,9 +131,7 @@ def _log_findings(run: Run, made: dict[str, list[MadeState]]) -> None:
     for name, states in made.items():
         reached = [one.resolution_ang for one in states if one.resolution_ang is not None]
         if not reached:
-            run.log(
-                f"{len(states)} maps {TITLES[name]}; this run's decoder has no half-maps: --method regression has them."
-            )
+            run.log(f"{len(states)} maps {TITLES[name]}, without half-maps; --method regression has them.")
             continue
         limits = f"{min(reached):#.3g} to {max(reached):#.3g} Å"
         run.log(f"{len(states)} maps {TITLES[name]}; an FSC of 0.5 with the truth is expected at {limits}.")
