@@ -13,7 +13,7 @@ from ..analysis.style import FAINT, GREY, INK, STYLE, without_ticks
 from ..analysis.volumes import MadeMap
 from ..io.mrc import read_map
 from ..io.writing import replacing
-from .surface import two_views
+from .surface import close_up, two_views
 
 FRAMES_PER_SECOND = 8
 DPI = 90
@@ -28,7 +28,7 @@ def write_movie(
 
     shown (n, 2) are particles in a plane whose axes `names` names, path (steps, 2) the places of the maps there.
     """
-    views = [two_views(read_map(one.file)[0], level) for one in maps]
+    views = [two_views(volume, level) for volume in close_up([read_map(one.file)[0] for one in maps], level)]
     order = [*range(len(maps)), *range(len(maps) - 2, 0, -1)]
     with matplotlib.rc_context(STYLE), replacing(file) as temporary:
         page = Figure(figsize=(8.4, 3.1), layout="constrained", dpi=DPI)

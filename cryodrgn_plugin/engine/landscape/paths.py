@@ -11,10 +11,13 @@ from ..errors import ConfigError, DataError
 from ..run import Latents
 from .graph import graph_way
 from .options import TrajectoryOptions
-from .points import drawn, nearest
+from .points import drawn
 
 SMOOTHED = 25
 """Particles whose mean a point of a density path is: one particle's latent carries its own noise."""
+
+MOST_COMPARED = 2000
+"""Particles among which an end of a component is chosen."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,9 @@ def find_path(latents: Latents, options: TrajectoryOptions, space: np.ndarray | 
 
 
 def anchors_of(latents: Latents, words: str, pca: Pca, component: int) -> np.ndarray:
-    """Indices of the particles at the star rows in `words`; without words those nearest to the ends of a component."""
+    """Indices of the particles at the star rows in `words`; without words the ends of a component."""
     if not words:
-        return nearest(latents.z, _component_ends(pca, component))
+        return _ends_among_particles(latents.z, pca.scores[:, component])
     chosen = particles_at(latents, words, "this run")
     if len(chosen) < 2 or (np.diff(chosen) == 0).any():
         raise ConfigError(f"anchors is {words!r}; a trajectory joins at least two particles, each with a next one.")
@@ -71,6 +74,20 @@ def evenly(nodes: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
         raise DataError("The path has no length: all its points are the same.")
     wanted = np.linspace(0, along[-1], steps)
     return np.stack([np.interp(wanted, along, column) for column in nodes.T], 1).astype(np.float32), wanted
+
+
+def _ends_among_particles(z: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(2,) of the particles near the two end percentiles of a component, the one most amid others."""
+    from scipy.spatial import cKDTree
+
+    tree, width = cKDTree(z), max(len(z) // 100, 1)
+    order, ends = np.argsort(scores, kind="stable"), []
+    for percent in PERCENTILES:
+        middle = round(percent / 100 * (len(z) - 1))
+        near = order[max(middle - width, 0) : middle + width + 1][:MOST_COMPARED]
+        distances = tree.query(z[near], min(SMOOTHED, len(z)))[0].reshape(len(near), -1)
+        ends.append(near[np.argmin(distances[:, -1])])
+    return np.array(ends, np.int64)
 
 
 def _component_ends(pca: Pca, component: int) -> np.ndarray:

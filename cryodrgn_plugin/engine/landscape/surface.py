@@ -4,6 +4,7 @@ import numpy as np
 
 LIGHT = np.array([-0.4, -0.5, 1.0]) / np.linalg.norm([-0.4, -0.5, 1.0])
 """Direction of the light: (x, y) of the picture, then towards the eye."""
+FINE = 140
 
 
 def shaded(volume: np.ndarray, level: float) -> np.ndarray:
@@ -26,6 +27,21 @@ def shaded(volume: np.ndarray, level: float) -> np.ndarray:
     picture = np.full(seen.shape, np.nan)
     picture[y, x] = np.clip(brightness, 0, 1)
     return picture
+
+
+def close_up(volumes: list[np.ndarray], level: float) -> list[np.ndarray]:
+    """The same cube of all volumes (D, D, D), as small as holds their surfaces, on at least `FINE` points a side."""
+    from scipy.ndimage import zoom
+
+    above = np.any([volume > level for volume in volumes], axis=0)
+    if not above.any():
+        return volumes
+    places = np.argwhere(above)
+    low, high = places.min(axis=0) - 2, places.max(axis=0) + 3
+    side = min(int((high - low).max()), volumes[0].shape[0])
+    start = np.clip((low + high - side) // 2, 0, volumes[0].shape[0] - side)
+    inside = tuple(slice(at, at + side) for at in start)
+    return [zoom(volume[inside], max(FINE / side, 1.0), order=1) for volume in volumes]
 
 
 def two_views(volume: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
