@@ -30,7 +30,9 @@ from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.training.linear_model import LinearModel, sphere_at
-from cryodrgn_plugin.engine.training.pose_rounds import Maps, PoseRounds, Stages
+from cryodrgn_plugin.engine.training.pose_rounds import PoseRounds
+from cryodrgn_plugin.engine.training.pose_stages import Stages
+from cryodrgn_plugin.engine.training.pose_state import Maps
 
 LOWER_IS_WORSE = {"within_5_deg", "within_10_deg", "classified", "purity", "spearman"}
 

@@ -57,7 +57,7 @@ class HierarchicalSearch(PoseInference):
         turn: np.ndarray | None = None,
     ) -> None:
         self.levels = levels or SearchLevels.of(config, box)
-        self._kept = config.kept
+        self.kept = config.kept
         self._level = so3_grid.level_for(config.spacing_deg)
         self._turn = None if turn is None else np.asarray(turn, np.float32)
         self._grid = self._turned(so3_grid.grid(self._level))
@@ -75,7 +75,7 @@ class HierarchicalSearch(PoseInference):
         """The best rotations of the first grid, each with its best shift, best first."""
         scores = score.shared(self._grid, self._shifts, self.levels.radii[0])
         over_shifts = scores.max(2)
-        kept = min(self._kept, over_shifts.shape[1])
+        kept = min(self.kept, over_shifts.shape[1])
         best = np.argpartition(-over_shifts, kept - 1, axis=1)[:, :kept]
         value = np.take_along_axis(over_shifts, best, 1)
         order = np.argsort(-value, axis=1, kind="stable")
@@ -96,7 +96,7 @@ class HierarchicalSearch(PoseInference):
             scores = score.own(rotations, tried, radius)
             best_shift = scores.argmax(2)
             scores = scores.max(2)
-            order = np.argsort(-scores, axis=1, kind="stable")[:, : self._kept]
+            order = np.argsort(-scores, axis=1, kind="stable")[:, : self.kept]
             tried = np.take_along_axis(tried, best_shift[:, :, None, None], 2)[:, :, 0]
             numbers, best = (np.take_along_axis(each, order, 1) for each in (numbers, scores))
             rotations = np.take_along_axis(rotations, order[:, :, None, None], 1)

@@ -2,9 +2,10 @@
 
 1. From several random starts, rounds of search and reconstruction on few images at low resolution (`pose_rounds`); the
    likeliest start goes on.
-2. Species are sorted, half-sets checking each other from here on; where their number is open, of two that are one
-   molecule the smaller is dropped (`twins`).
-3. All images, the resolution rising.
+2. Several species are sorted, half-sets checking each other. Then each starts anew, several times, among its own
+   images, and goes on with its likeliest map: one start of all together seldom finds all of them. Where the number of
+   species is open, of two that are one molecule the smaller is dropped (`twins`).
+3. All images, the resolution rising, half-sets checking each other.
 4. For a molecule that moves, poses against a mean map and bases (`pose_bases`).
 5. Maps of the found poses; with latent dimensions, the "fast" recipe on them.
 
@@ -27,8 +28,10 @@ from .fast import fit_fast
 from .pose_bases import BasesRounds
 from .pose_checkpoint import load_progress, save_progress
 from .pose_maps import fit_species, save_maps
-from .pose_rounds import Maps, Placement, PoseRounds, Round, Stages
-from .twins import without_twins
+from .pose_rounds import Outcome, PoseRounds
+from .pose_stages import Stages, Step
+from .pose_state import Maps, Placement
+from .twins import distinct
 
 FIRST_IMAGES = 300
 """Images in random orientations that a start's maps are made of."""
@@ -36,6 +39,8 @@ FEWEST_OF_SPECIES = 5
 """A species of fewer images in a round is empty."""
 FEWEST = 20
 """Fewer particles than this have no map worth looking for."""
+RISE, MOST_REPEATS = 0.02, 8
+"""Relative rise of the score from which the last round over all images is repeated, and how often at most."""
 
 
 @dataclass
@@ -47,8 +52,13 @@ class Progress:
     seconds: float = 0.0
     maps: Maps | None = None
     best: Maps | None = None
-    """Maps of the best start so far, with the score of the images they were judged by."""
-    best_score: float = -np.inf
+    """Maps of the best start of this phase so far."""
+    best_score: np.ndarray = field(default_factory=lambda: np.empty(0))
+    """What they are judged by: the mean score of the same images, of all of them or (S,) of each species."""
+    score: float = -np.inf
+    """Mean score of the round before."""
+    repeats: int = 0
+    """How often the last round over all images is repeated."""
     placement: Placement = field(default_factory=lambda: Placement.unknown(0))
 
 
@@ -62,23 +72,19 @@ class AbInitio:
         noise = estimate_noise(dataset, config.seed)
         self.engine = PoseRounds(dataset, noise, config.poses, config.decoder.padding, config.seed)
         self.bases = BasesRounds(config, self.engine, noise)
-        self.stages = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n)
+        self._stages = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n)
+
+    def steps(self, progress: Progress) -> list[Step]:
+        """All rounds, as far as is known by now."""
+        settings = self.config.ab_initio
+        # Rigid molecules need no rounds against bases, and bases would mix several species up.
+        moving = settings.moving_rounds if self.config.z_dim and self.n_species == 1 else 0
+        return self._stages.steps(self.n_starts, not settings.species, progress.repeats, moving)
 
     @property
     def n_starts(self) -> int:
         """Random starts: by default one where there are several species, whose mixing up is found out on the way."""
         return self.config.ab_initio.starts or (3 if self.n_species == 1 else 1)
-
-    @property
-    def n_rounds(self) -> int:
-        stages = self.stages
-        settling = self.n_starts * len(stages.settling)
-        return settling + len(stages.sorting) + len(stages.refining) + self.n_moving
-
-    @property
-    def n_moving(self) -> int:
-        """Rounds against bases: none for rigid molecules, nor for several species, which the bases would mix up."""
-        return self.config.ab_initio.moving_rounds if self.config.z_dim and self.n_species == 1 else 0
 
     @property
     def n_species(self) -> int:
@@ -87,52 +93,57 @@ class AbInitio:
 
     def advance(self, progress: Progress) -> dict[str, float]:
         """The next round; changes `progress` and returns figures for metrics.csv."""
-        stages = self.stages
-        start, step = divmod(progress.done, len(stages.settling))
-        if start < self.n_starts:
-            return self._settle(progress, start, step)
-        step = progress.done - self.n_starts * len(stages.settling)
-        number = len(stages.settling) + step
-        if step == 0:
+        steps = self.steps(progress)
+        step = steps[progress.done]
+        self._begin(progress, step, after=steps[progress.done - 1] if progress.done else None)
+        rng = np.random.default_rng([self.config.seed, step.number])
+        if step.phase == "move":
+            figures = {"score": self.bases.advance(step.plan, rng)}
+        else:
+            outcome = self.engine.advance(progress.maps, step.plan, rng)
+            progress.maps, figures = outcome.maps, {"score": outcome.score}
+            if step.judged:
+                self._judge(progress, outcome, step)
+            if step.plan is self._stages.refining[-1]:
+                self._repeat(progress, outcome.score)
+            progress.score = outcome.score
+        progress.placement = self.engine.placement
+        start = {} if step.start is None else {"start": step.start + 1}
+        species = {} if self.n_species == 1 else {"species": progress.maps.n_species}
+        return {**start, "radius": step.plan.radius, **figures, **species}
+
+    def _begin(self, progress: Progress, step: Step, after: Step | None) -> None:
+        """The maps that a round begins with."""
+        if step.begins:
+            rng = np.random.default_rng([self.config.seed, 1000 + step.start])
+            n_species = self.n_species if step.phase == "settle" else progress.best.n_species
+            progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)
+        elif after and after.judged:
             progress.maps = progress.best
-        if step < len(stages.sorting):
-            return self._sort(progress, stages.sorting[step], number)
-        step -= len(stages.sorting)
-        if step < len(stages.refining):
-            return self._round(progress, stages.refining[step], number)
-        return self._move(progress, number)
+        if step.merges:
+            self._keep(progress, distinct(progress.maps))
+        if step.plan.met != "own":
+            self._keep(progress, progress.maps.occupied(FEWEST_OF_SPECIES / step.plan.images))
 
-    def _settle(self, progress: Progress, start: int, step: int) -> dict[str, float]:
-        plan = self.stages.settling[step]
-        if step == 0:
-            rng = np.random.default_rng([self.config.seed, 1000 + start])
-            progress.maps = self.engine.start(self.n_species, plan.radius, FIRST_IMAGES, rng)
-        figures = self._round(progress, plan, step)
-        # Every start ends on the same images, so that their scores can be compared.
-        if step == len(self.stages.settling) - 1 and figures["score"] > progress.best_score:
-            progress.best, progress.best_score = progress.maps, figures["score"]
-        return figures if self.n_starts == 1 else {"start": start + 1, **figures}
+    def _keep(self, progress: Progress, species: list[int]) -> None:
+        if len(species) < progress.maps.n_species:
+            progress.maps = progress.maps.only(species)
+            self.engine.keep(species)
 
-    def _sort(self, progress: Progress, plan: Round, number: int) -> dict[str, float]:
-        figures = self._round(progress, plan, number)
-        if plan.merges:
-            progress.maps = without_twins(progress.maps)
-        return {**figures, "species": progress.maps.n_species}
+    def _repeat(self, progress: Progress, score: float) -> None:
+        """Ask for the last round once more where it was worth it."""
+        rises = score > progress.score + RISE * abs(progress.score)
+        progress.repeats += rises and progress.repeats < MOST_REPEATS
 
-    def _move(self, progress: Progress, number: int) -> dict[str, float]:
-        """A round against bases."""
-        plan = self.stages.refining[-1]
-        score = self.bases.advance(plan, np.random.default_rng([self.config.seed, number]))
-        progress.placement = self.engine.placement
-        return {"radius": plan.radius, "score": score}
-
-    def _round(self, progress: Progress, plan: Round, number: int) -> dict[str, float]:
-        rng = np.random.default_rng([self.config.seed, number])
-        maps = progress.maps.without_empty(FEWEST_OF_SPECIES / plan.images)
-        progress.maps, score = self.engine.advance(maps, plan, rng)
-        progress.placement = self.engine.placement
-        figures = {"radius": plan.radius, "score": score}
-        return figures if self.n_species == 1 else {**figures, "species": progress.maps.n_species}
+    def _judge(self, progress: Progress, outcome: Outcome, step: Step) -> None:
+        """Keep the maps of a start where they explain images better: all together or, in parting, each species'."""
+        score = outcome.of_species if step.phase == "part" else np.array([outcome.score])
+        if step.judged == "first":
+            progress.best, progress.best_score = outcome.maps, score
+            return
+        better = np.broadcast_to(score > progress.best_score, outcome.maps.n_species)
+        progress.best = progress.best.where(~better, outcome.maps)
+        progress.best_score = np.maximum(score, progress.best_score)
 
 
 def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> None:
@@ -149,23 +160,22 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
         recipe.engine.placement = progress.placement
         run.log(f"Resuming after round {progress.done}.")
     kinds = f", {recipe.n_species} species" if recipe.n_species > 1 else ""
-    run.log(f"Looking for the poses of {dataset.n:,} particles of {dataset.box}² px{kinds}: {recipe.n_rounds} rounds.")
+    rounds = len(recipe.steps(progress))
+    run.log(f"Looking for the poses of {dataset.n:,} particles of {dataset.box}² px{kinds}: {rounds} rounds.")
     with graceful_stop() as stop:
-        while progress.done < recipe.n_rounds:
+        while progress.done < len(recipe.steps(progress)):
             began = time.perf_counter()
             figures = recipe.advance(progress)
             progress.done += 1
             progress.seconds += time.perf_counter() - began
             run.append_metrics({"epoch": progress.done, "seconds": round(progress.seconds, 3), **figures})
-            run.progress("round", progress.done, recipe.n_rounds, score=figures["score"])
+            run.progress("round", progress.done, len(recipe.steps(progress)), score=figures["score"])
             save_progress(run, progress)
             stop.raise_if_requested()
-    _finish(run, config, dataset, progress, recipe.n_rounds, resume)
+    _finish(run, config, dataset, progress, resume)
 
 
-def _finish(
-    run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, n_rounds: int, resume: bool
-) -> None:
+def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, resume: bool) -> None:
     """Poses and maps into the run, then the latent space where one was asked for."""
     placed = progress.placement
     species = placed.species if config.ab_initio.species != 1 else None
@@ -174,6 +184,6 @@ def _finish(
     n_species = progress.maps.n_species
     maps = save_maps(run, posed, placed.species, n_species, config.seed)
     if config.z_dim:
-        fit_fast(run, config, posed, resume, epochs_before=n_rounds)
+        fit_fast(run, config, posed, resume, epochs_before=progress.done)
     else:
         fit_species(run, config, posed, maps, placed.species)

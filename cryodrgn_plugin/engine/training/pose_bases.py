@@ -12,7 +12,9 @@ from ..config import RunConfig
 from ..imaging.noise import NoiseModel
 from .em import Amplitudes, iterate
 from .linear_model import LinearModel
-from .pose_rounds import Maps, PoseRounds, Round
+from .pose_rounds import PoseRounds
+from .pose_stages import Round
+from .pose_state import Maps
 from .whitened import WhitenedImages
 
 N_BASES = 4

@@ -11,13 +11,13 @@ from ..io.atomic import atomic_path
 from ..run import Run
 from ..slicing.sphere import HalfSphere
 from .linear_model import LinearModel
-from .pose_rounds import Maps, Placement
+from .pose_state import Maps, Placement
 
 if TYPE_CHECKING:
     from .ab_initio import Progress
 
-FIGURES = ("done", "seconds", "best_score")
-PLACED = ("rotations", "shifts_ang", "species", "score")
+FIGURES = ("done", "seconds", "score", "repeats")
+PLACED = ("rotations", "shifts_ang", "species", "score", "lag")
 
 
 def save_progress(run: Run, progress: "Progress") -> None:
@@ -26,6 +26,7 @@ def save_progress(run: Run, progress: "Progress") -> None:
         **{name: getattr(progress, name) for name in FIGURES},
         "maps": _packed(progress.maps),
         "best": _packed(progress.best),
+        "best_score": torch.from_numpy(progress.best_score),
         "placement": {name: torch.from_numpy(getattr(progress.placement, name)) for name in PLACED},
     }
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
@@ -44,6 +45,7 @@ def load_progress(run: Run) -> dict[str, Any] | None:
             **{name: content[name] for name in FIGURES},
             "maps": _unpacked(content["maps"]),
             "best": _unpacked(content["best"]),
+            "best_score": content["best_score"].numpy(),
             "placement": Placement(**{name: content["placement"][name].numpy() for name in PLACED}),
         }
     except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
@@ -58,6 +60,7 @@ def _packed(maps: Maps | None) -> dict[str, Any] | None:
         "sphere": [sphere.box, sphere.padding, sphere.radius],
         "coefs": [[torch.from_numpy(model.coefs) for model in half] for half in maps.models],
         "populations": torch.from_numpy(maps.populations),
+        "misfit": None if maps.misfit is None else torch.from_numpy(maps.misfit),
     }
 
 
@@ -67,4 +70,5 @@ def _unpacked(content: dict[str, Any] | None) -> Maps | None:
     box, padding, radius = content["sphere"]
     sphere = HalfSphere(int(box), float(padding), radius)
     models = [[LinearModel(sphere, coefs.numpy()) for coefs in half] for half in content["coefs"]]
-    return Maps(models, content["populations"].numpy())
+    misfit = content["misfit"]
+    return Maps(models, content["populations"].numpy(), None if misfit is None else misfit.numpy())

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..reconstruction.fsc import fsc_area
 from ..reconstruction.map_alignment import align_maps
-from .pose_rounds import Maps
+from .pose_state import Maps
 
 FIRST_SHELL = 3
 """Shells below it agree between any two molecules of one size."""
@@ -14,8 +14,8 @@ SAME = 0.5
 """Mean FSC, from that shell to the maps' limit, from which two maps are taken for the same molecule."""
 
 
-def without_twins(maps: Maps) -> Maps:
-    """The maps without the less populated of every two that agree."""
+def distinct(maps: Maps) -> list[int]:
+    """The species without the less populated of every two whose maps agree."""
     models = maps.models[0]
     sphere = models[0].sphere
     halves = zip(*maps.models, strict=True)
@@ -26,6 +26,4 @@ def without_twins(maps: Maps) -> Maps:
             curve = align_maps(volumes[second], volumes[first]).curve[FIRST_SHELL - 1 :]
             if fsc_area(curve, int(sphere.radius) - FIRST_SHELL + 1) > SAME:
                 dropped.add(second)
-    for species in sorted(dropped, reverse=True):
-        maps = maps.without(species)
-    return maps
+    return [species for species in range(maps.n_species) if species not in dropped]

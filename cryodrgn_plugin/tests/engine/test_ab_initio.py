@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -30,11 +31,12 @@ from cryodrgn_plugin.engine.slicing.one_volume import match_one_volume
 from cryodrgn_plugin.engine.slicing.operator import kernel_geometry
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 from cryodrgn_plugin.engine.training.linear_model import LinearModel, soft_ball
-from cryodrgn_plugin.engine.training.pose_rounds import Maps, tempered
+from cryodrgn_plugin.engine.training.pose_rounds import tempered
 from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
+from cryodrgn_plugin.engine.training.pose_state import Maps, Placement
 from cryodrgn_plugin.engine.training.recipes import fit
 from cryodrgn_plugin.engine.training.restore import load_decoder
-from cryodrgn_plugin.engine.training.twins import without_twins
+from cryodrgn_plugin.engine.training.twins import distinct
 from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 BOX = 16
@@ -128,18 +130,21 @@ def test_weights_follow_the_tempered_likelihood():
     np.testing.assert_allclose(weights[1], 0.25)
 
 
-def test_maps_without_a_species_are_those_of_the_others():
+def test_maps_and_placements_of_some_species_only():
     models = [[object(), object(), object()]]
-    kept = Maps(models, np.array([0.5, 0.2, 0.3])).without(1)
+    kept = Maps(models, np.array([0.5, 0.2, 0.3])).only([0, 2])
     assert kept.models == [[models[0][0], models[0][2]]]
     np.testing.assert_allclose(kept.populations, [0.625, 0.375])
+    placed = replace(Placement.unknown(4, 3), species=np.array([2, 1, -1, 0]), lag=np.tile([0.0, 40.0, 50.0], (4, 1)))
+    left = placed.only([0, 2])
+    np.testing.assert_array_equal(left.species, [1, -1, -1, 0])
+    np.testing.assert_array_equal(left.lag, [[0, 50], [0, 0], [0, 0], [0, 50]])
 
 
 def test_empty_species_are_dropped_and_one_always_stays():
     models = [[object(), object(), object()]]
-    kept = Maps(models, np.array([0.999, 0.0005, 0.0005])).without_empty(0.01)
-    assert kept.models == [[models[0][0]]]
-    assert Maps([[models[0][0]]], np.array([1.0])).without_empty(2.0).n_species == 1
+    assert Maps(models, np.array([0.98, 0.0005, 0.0195])).occupied(0.01) == [0, 2]
+    assert Maps(models, np.array([0.2, 0.5, 0.3])).occupied(2.0) == [1]
 
 
 def test_of_two_maps_of_one_molecule_in_any_orientation_and_hand_the_smaller_species_is_dropped():
@@ -148,8 +153,7 @@ def test_of_two_maps_of_one_molecule_in_any_orientation_and_hand_the_smaller_spe
     turned = moved_volume(there, matrices_from_euler(np.array([40.0, 70.0, 15.0])), np.zeros(3), 32)[::-1].copy()
     other = gaussian_filter(np.random.default_rng(0).standard_normal((32, 32, 32)), 2.0) * soft_ball(32, 0.5)
     models = [LinearModel(sphere, sphere.from_volumes(each[None])) for each in (lopsided_map(32), turned, other)]
-    kept = without_twins(Maps([models], np.array([0.2, 0.5, 0.3])))
-    assert [any(model is each for each in kept.models[0]) for model in models] == [False, True, True]
+    assert distinct(Maps([models], np.array([0.2, 0.5, 0.3]))) == [1, 2]
 
 
 # --- recovery ---------------------------------------------------------------------------------------------------------

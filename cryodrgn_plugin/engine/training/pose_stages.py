@@ -1,0 +1,137 @@
+"""What an ab initio reconstruction does round by round: how many images, how far in frequency, how loosely."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from ..config import AbInitioConfig, PoseConfig
+
+SORTING = 6
+"""Rounds in which species are sorted."""
+SORTING_RADIUS, SORTED_IMAGES = 12, 600
+"""Frequency limit of sorting, and the images per species."""
+PARTED_STARTS, INCUMBENT_ROUNDS = 3, 3
+"""Random starts of each species among its own images, and the rounds in which the maps so far compete with them."""
+LOW_RADIUS, MIDDLE_RADIUS = 5, 8
+"""Frequency limits between which maps settle."""
+Met = Literal["all", "likely", "own"]
+"""Species that an image is compared with: all, those that are not hopeless for it, or the one it was last put in."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """How one round is done."""
+
+    radius: int
+    """Frequency limit of the poses, in 1/(box · pixel)."""
+    images: int
+    """Images used, drawn at random."""
+    temperature: float
+    """Log-likelihoods are multiplied by it before they become weights; below 1 poses are held loosely."""
+    kept: int
+    """Candidates per image and species."""
+    levels: int = 0
+    """How often the best candidates are refined."""
+    crossed: bool = False
+    """Whether half-sets check each other."""
+    masked: bool = False
+    """Whether the maps are confined to the molecule."""
+    met: Met = "all"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One round of the whole reconstruction, with its place in it."""
+
+    phase: Literal["settle", "sort", "part", "refine", "move"]
+    plan: Round
+    number: int
+    """Of the random numbers; the same in every start of a phase, so that their last scores are of the same images."""
+    start: int | None = None
+    """Random start that it belongs to."""
+    begins: bool = False
+    """Whether that start begins with it."""
+    judged: Literal["", "first", "again"] = ""
+    """Whether it is the last of a start, the first start or one that must be better than those before."""
+    merges: bool = False
+    """Whether species that are one molecule become one before it."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The rounds of an ab initio reconstruction."""
+
+    settling: list[Round]
+    """Loose and coarse, on few images, from random maps."""
+    sorting: list[Round]
+    """Species tell themselves apart; none where there is one."""
+    parting: list[Round]
+    """As settling, each species among its own images; none where there is one."""
+    refining: list[Round]
+    """All images, ever finer."""
+
+    @classmethod
+    def of(cls, config: AbInitioConfig, poses: PoseConfig, box: int, n: int) -> "Stages":
+        last = min(poses.last_radius, box // 2 - 1)
+        low, middle = min(LOW_RADIUS, last), min(MIDDLE_RADIUS, last)
+        species = config.species or config.most_species
+        settling = [
+            Round(
+                radius=int(round(low + (middle - low) * t)),
+                images=min(n, config.images_per_round * species),
+                temperature=0.15 + 0.65 * t,
+                kept=4 * poses.kept,
+            )
+            for t in np.linspace(0, 1, config.rounds)
+        ]
+        radii = np.rint(np.linspace(min(SORTING_RADIUS, last), last, config.refinements)).astype(int)
+        levels = np.ceil(np.linspace(1, poses.levels, config.refinements)).astype(int)
+        refining = [
+            Round(int(radius), n, 1.0, poses.kept, int(level), crossed=True, masked=step > 0, met="likely")
+            for step, (radius, level) in enumerate(zip(radii, levels, strict=True))
+        ]
+        if species == 1:
+            return cls(settling, [], [], refining)
+        images = min(n, SORTED_IMAGES * species)
+        sort = Round(min(SORTING_RADIUS, last), images, 1.0, poses.kept, 1, crossed=True, met="likely")
+        return cls(settling, [sort] * SORTING, [replace(plan, met="own") for plan in settling], refining)
+
+    def steps(self, starts: int, merges: bool, repeats: int, moving: int) -> list[Step]:
+        """All rounds in order.
+
+        Parameters
+        ----------
+        starts : random starts of the first phase.
+        merges : whether to look for species that are one molecule.
+        repeats : how often the last round over all images is repeated.
+        moving : rounds against bases at the end.
+        """
+        steps = []
+        for start in range(starts):
+            steps += _start("settle", self.settling, 0, start, first=start == 0)
+        number = len(self.settling)
+        for place, plan in enumerate(self.sorting):
+            steps.append(Step("sort", plan, number + place, merges=merges and place == SORTING // 2))
+        number += len(self.sorting)
+        if self.parting:
+            # The maps so far compete with new starts after a few of the rounds that these go through.
+            incumbents = _start("part", self.parting, number, None, first=True)[-INCUMBENT_ROUNDS:]
+            steps += [replace(incumbents[0], merges=merges), *incumbents[1:]]
+            for start in range(starts, starts + PARTED_STARTS):
+                steps += _start("part", self.parting, number, start, first=False)
+        number += len(self.parting)
+        refining = self.refining + self.refining[-1:] * repeats
+        for place, plan in enumerate(refining):
+            steps.append(Step("refine", plan, number + place, merges=merges and place == 0))
+        number += len(refining)
+        return steps + [Step("move", self.refining[-1], number + place) for place in range(moving)]
+
+
+def _start(phase, rounds: list[Round], number: int, start: int | None, first: bool) -> list[Step]:
+    """The steps of one start; random numbers are counted from `number`."""
+    steps = [
+        Step(phase, plan, number + place, start, begins=place == 0 and start is not None)
+        for place, plan in enumerate(rounds)
+    ]
+    return [*steps[:-1], replace(steps[-1], judged="first" if first else "again")]

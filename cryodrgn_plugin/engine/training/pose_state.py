@@ -1,0 +1,67 @@
+"""What is known while poses are looked for: maps of the species, and where the images were placed last."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from .linear_model import LinearModel
+
+
+@dataclass
+class Placement:
+    """Where the images were placed last, species included; physical poses, as `ParticleDataset.with_poses` takes."""
+
+    rotations: np.ndarray
+    """(N, 3, 3) float32."""
+    shifts_ang: np.ndarray
+    """(N, 2) float32."""
+    species: np.ndarray
+    """(N,) int64; −1 where not known."""
+    score: np.ndarray
+    """(N,) float32. Log-likelihood over that of an image of nothing; NaN where never placed."""
+    lag: np.ndarray
+    """(N, S) float32. Log-likelihood that a species lacked of the best one's, where the two were compared last on a
+    first grid; 0 where they never were."""
+
+    @classmethod
+    def unknown(cls, n: int, n_species: int = 1) -> "Placement":
+        rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (n, 3, 3)).copy()
+        shifts, score = np.zeros((n, 2), np.float32), np.full(n, np.nan, np.float32)
+        return cls(rotations, shifts, np.full(n, -1), score, np.zeros((n, n_species), np.float32))
+
+    def only(self, kept: list[int]) -> "Placement":
+        """The same for some of the species only. Images of the others are in none, and all are likely for them."""
+        number = np.full(self.lag.shape[1] + 1, -1)
+        number[kept] = np.arange(len(kept))
+        species, lag = number[self.species], self.lag[:, kept]
+        lag[species < 0] = 0
+        return replace(self, species=species, lag=lag)
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What is known of the molecules: `models[half][species]`, one half or two, and the species' `populations`."""
+
+    models: list[list[LinearModel]]
+    populations: np.ndarray
+    misfit: np.ndarray | None = None
+    """(shells,). What images differed from the maps before these by, in noise variances (`misfit`)."""
+
+    @property
+    def n_species(self) -> int:
+        return len(self.populations)
+
+    def only(self, kept: list[int]) -> "Maps":
+        """The same with some of the species only."""
+        models = [[half[species] for species in kept] for half in self.models]
+        return Maps(models, self.populations[kept] / self.populations[kept].sum(), self.misfit)
+
+    def where(self, chosen: np.ndarray, other: "Maps") -> "Maps":
+        """These maps for species where `chosen` (S,), the other's elsewhere; populations stay."""
+        pairs = [zip(*both, strict=True) for both in zip(self.models, other.models, strict=True)]
+        models = [[mine if own else theirs for own, (mine, theirs) in zip(chosen, pair, strict=True)] for pair in pairs]
+        return Maps(models, self.populations, self.misfit)
+
+    def occupied(self, least: float) -> list[int]:
+        """Species whose share of the images is at least `least`; if none is, the largest."""
+        return [int(s) for s in np.flatnonzero(self.populations >= least)] or [int(self.populations.argmax())]
