@@ -1,0 +1,72 @@
+"""Small sets with something planted that validation and selection have to find: two states, one state, junk.
+
+python benchmarks/planted_sets.py --out SETS                   two_states, one_state, junk
+"""
+
+import argparse
+from pathlib import Path
+
+import mrcfile
+import numpy as np
+
+from cryodrgn_plugin.engine.io.mrc import write_stack
+from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.io.star import write_star
+from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
+from cryodrgn_plugin.engine.simulate.presets import PRESETS
+
+BOX, BOX_ANG = 32, 115.2
+"""Of adenylate kinase's images."""
+SHARES = (0.7, 0.3)
+"""Open and closed."""
+KINDS = ("good", "noise only", "wrong molecule", "off-centre")
+OFF_CENTRE = (0.18, 0.35)
+"""Shift of off-centre junk as a share of the box, on top of the stated one."""
+
+
+def two_states(folder: Path, n: int, seed: int, snr: float, shares=SHARES, **settings) -> Path:
+    """Open and closed adenylate kinase; with one share of 1, the open one alone."""
+    ends = PRESETS["adk"].make(2).states[: len(shares)]
+    ensemble = Ensemble(ends, np.arange(len(ends), dtype=float), np.array(shares))
+    config = SimulationConfig(
+        n_particles=n, box=BOX, pixel_size_ang=BOX_ANG / BOX, snr=snr, shift_px=2, **settings
+    )  # fmt: skip
+    return simulate_particles(ensemble, config, folder, seed)
+
+
+def with_junk(folder: Path, n: int, share: float, seed: int, snr: float) -> tuple[Path, np.ndarray]:
+    """Two states with a share of junk, a third of each kind; its star file and the kind (N,) of every particle."""
+    star = two_states(folder / "clean", n, seed, snr)
+    other = PRESETS["uniform"].make(1)
+    config = SimulationConfig(n_particles=n, box=BOX, pixel_size_ang=350.0 / BOX, snr=snr, shift_px=2)
+    wrong = mrcfile.read(simulate_particles(other, config, folder / "wrong", seed + 100).with_name("particles.mrcs"))
+    images = mrcfile.read(star.with_name("particles.mrcs")).astype(np.float32)
+    rng = np.random.default_rng([seed, 7])
+    kind = np.zeros(n, int)
+    bad = rng.permutation(n)[: round(share * n)]
+    kind[bad] = 1 + np.arange(len(bad)) % 3
+    images[kind == 1] = rng.standard_normal(images[kind == 1].shape)
+    images[kind == 2] = wrong[kind == 2]
+    for row in np.flatnonzero(kind == 3):
+        away, angle = rng.uniform(*OFF_CENTRE) * BOX, rng.uniform(0, 2 * np.pi)
+        images[row] = np.roll(images[row], (round(away * np.sin(angle)), round(away * np.cos(angle))), (0, 1))
+    write_stack(folder / "particles.mrcs", images, BOX_ANG / BOX)
+    write_star(folder / "particles.star", read_particles(star).tables)
+    return folder / "particles.star", kind
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--particles", type=int, default=3000)
+    parser.add_argument("--snr", type=float, default=0.1)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    two_states(args.out / "two_states", args.particles, args.seed, args.snr)
+    two_states(args.out / "one_state", args.particles, args.seed, args.snr, shares=(1.0,))
+    star, kind = with_junk(args.out / "junk", args.particles, 0.2, args.seed, args.snr)
+    np.savez(star.with_name("kind.npz"), kind=kind)
+
+
+if __name__ == "__main__":
+    main()

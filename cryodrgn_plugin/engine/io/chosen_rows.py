@@ -1,0 +1,141 @@
+"""Some rows of a particle file, written as they are: every byte of every value, in the file's order.
+
+A number that is read and written again may come back as another text (0.500000 as 0.5), and a column that nobody knows
+may be lost. Here rows are lines of the file (or records of a cryoSPARC file) and are copied.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..errors import DataError
+from .particles import ParticleTable
+from .tilt_series import is_tilt_series
+from .writing import replacing
+
+_BLOCK = re.compile(rb"^data_(\S*)[ \t\r]*$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class StarLines:
+    """A star file cut up around the rows of its particle table; joined again, it is the file."""
+
+    before: bytes
+    """All up to the last label of the particle table."""
+    rows: list[bytes]
+    """The lines of the table, ends of lines included."""
+    after: bytes
+    """All that follows."""
+    n_columns: int
+
+    def text(self, rows: np.ndarray, added: Mapping[str, np.ndarray] | None = None) -> bytes:
+        """The file with the rows at `rows` only, and with columns `added` (name to (N,) values of all rows) last."""
+        added = added or {}
+        if not added:
+            return b"".join([self.before, *(self.rows[row] for row in rows), self.after])
+        labels = [f"_{name} #{self.n_columns + k}\n".encode() for k, name in enumerate(added, start=1)]
+        values = [" ".join(_text(column[row]) for column in added.values()) for row in rows]
+        lines = [_with(self.rows[row], value) for row, value in zip(rows, values, strict=True)]
+        return b"".join([self.before, *labels, *lines, self.after])
+
+
+def read_lines(path: str | os.PathLike, block: str, n_rows: int) -> StarLines:
+    """Cut up a star file around the `loop_` of data_`block`, whose table has `n_rows` rows.
+
+    Raises DataError when the file is not laid out as one line per row.
+    """
+    data = Path(path).read_bytes()
+    heads = list(_BLOCK.finditer(data))
+    place = next((k for k, head in enumerate(heads) if head[1].decode(errors="replace") == block), None)
+    if place is None:
+        raise DataError(f"{path}: there is no block data_{block}.")
+    end = heads[place + 1].start() if place + 1 < len(heads) else len(data)
+    lines = data[heads[place].end() : end].splitlines(keepends=True)
+    kinds = [_kind(line) for line in lines]
+    labels = [k for k, kind in enumerate(kinds) if kind == "label"]
+    rows = [k for k, kind in enumerate(kinds) if kind == "row"]
+    if len(rows) != n_rows or not labels or rows[0] < labels[-1]:
+        raise DataError(f"{path}: data_{block} is not a table with one line for each of its {n_rows:,} particles.")
+    first, last = labels[-1] + 1, rows[-1] + 1
+    before = data[: heads[place].end()] + b"".join(lines[:first])
+    return StarLines(before, [lines[k] for k in rows], b"".join(lines[last:]) + data[end:], len(labels))
+
+
+def write_chosen(
+    table: ParticleTable, rows: np.ndarray, path: Path, added: Mapping[str, np.ndarray] | None = None
+) -> Path:
+    """Write the particles of `table` at `rows` in the format of its file; returns the path, with that format's ending.
+
+    Of tilt series, whose rows here are tilt images, the particles of those images are written.
+
+    Parameters
+    ----------
+    rows : (n,) rows from 0; they are written in the file's order, whatever their own.
+    path : where to, without ending.
+    added : columns for all rows of the table, to come after the file's own. A name the file has already is refused.
+
+    Raises
+    ------
+    DataError : columns are to be added that the file has already or whose format takes none.
+    """
+    rows, added = np.sort(np.asarray(rows, np.int64)), dict(added or {})
+    taken = [name for name in added if name in table.frame]
+    if taken:
+        raise DataError(f"{table.path}: it has a column {taken[0]} already; remove it, or select without annotate.")
+    in_records, in_tilts = table.path.suffix == ".cs", is_tilt_series(table.path)
+    if added and (in_records or in_tilts):
+        raise DataError(f"{table.path}: files of this kind cannot be given columns; select without annotate.")
+    if in_records:
+        return _write_records(table.path, rows, path.with_name(path.name + ".cs"))
+    if in_tilts:
+        lines, rows = _of_particles(table, rows)
+    else:
+        block = next(name for name, block in table.tables.items() if block is table.frame)
+        lines = read_lines(table.path, block, table.n)
+    target = path.with_name(path.name + ".star")
+    with replacing(target) as temporary:
+        temporary.write_bytes(lines.text(rows, added))
+    return target
+
+
+def particle_of_image(table: ParticleTable) -> np.ndarray:
+    """(N,) number of the particle that each row shows, from 0 in the file's order: tilts of one particle share it."""
+    if "rlnTomoParticleName" not in table.frame:
+        return np.arange(table.n)
+    return pd.factorize(table.frame["rlnTomoParticleName"])[0]
+
+
+def _of_particles(table: ParticleTable, images: np.ndarray) -> tuple[StarLines, np.ndarray]:
+    particle = particle_of_image(table)
+    return read_lines(table.path, "particles", int(particle.max()) + 1), np.unique(particle[images])
+
+
+def _write_records(source: Path, rows: np.ndarray, target: Path) -> Path:
+    records = np.load(source, allow_pickle=False)
+    with replacing(target) as temporary, open(temporary, "wb") as file:
+        np.save(file, records[rows], allow_pickle=False)
+    return target
+
+
+def _kind(line: bytes) -> str:
+    """What a line of a table block is: nothing, the loop's head, a label or a row."""
+    text = line.strip()
+    if not text or text.startswith(b"#"):
+        return "nothing"
+    if text == b"loop_":
+        return "loop"
+    return "label" if text.startswith(b"_") else "row"
+
+
+def _with(line: bytes, value: str) -> bytes:
+    body = line.rstrip()
+    return body + b" " + value.encode() + (line[len(line.rstrip(b"\r\n")) :] or b"\n")
+
+
+def _text(value: object) -> str:
+    return f"{value:.7g}" if isinstance(value, (float, np.floating)) else str(value)

@@ -1,0 +1,130 @@
+"""What is known of each particle of a run, as named columns: latents, analysis, confidence, star file.
+
+`z1` …: latents. `coordinate`, `uncertainty`: where the run has them. `pc1` …, `umap1`, `umap2`, `cluster` (from 1):
+from RUN/analysis. `confidence`: from RUN/validation. `likelihood`, `outlier`: by judging the images against the maps
+(`junk`), when they are asked for. `row`: the star row, from 0. And the star file's columns by their own names.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from ..analysis.embed import principal_components
+from ..errors import DataError
+from ..run import Latents, Run
+from .junk import Judgement
+
+JUDGED = ("likelihood", "outlier")
+
+
+class ParticleColumns(Mapping[str, np.ndarray]):
+    """Name to (N,) values, in the order of the run's latents. Values are read when they are asked for.
+
+    `judge` makes the judgement of all particles; it is called at most once, and only for the columns that need it.
+    """
+
+    def __init__(self, run: Run, frame: pd.DataFrame, judge: Callable[[], Judgement]) -> None:
+        self._run, self._frame, self._judge = run, frame, judge
+        self.latents: Latents = run.latents()
+
+    @property
+    def n(self) -> int:
+        return len(self.latents.rows)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name in JUDGED:
+            return getattr(self.judgement, name)
+        if name in self._found:
+            return self._found[name]
+        if name in self._frame:
+            return self._frame[name].to_numpy()
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._found
+        yield from JUDGED
+        yield from (name for name in self._frame if name not in self._found)
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in JUDGED or name in self._found or name in self._frame
+
+    @cached_property
+    def judgement(self) -> Judgement:
+        """What the images say of each particle; made on first use."""
+        return self._judge()
+
+    def judged(self) -> dict[str, np.ndarray]:
+        """The judgement as columns, if it was asked for until now; else none."""
+        if "judgement" not in self.__dict__:
+            return {}
+        return {name: values.astype(np.float32) for name, values in vars(self.judgement).items()}
+
+    def needed(self, name: str, why: str) -> np.ndarray:
+        """A column that a choice rests on. Raises DataError with what has to be run first where it is not there."""
+        if name in self:
+            return self[name]
+        first = "validate" if name == "confidence" else "analyze"
+        raise DataError(f"{self._run.path} has no {name}, which {why} needs; run `cryodrgn-plugin {first}` first.")
+
+    @cached_property
+    def _found(self) -> dict[str, np.ndarray]:
+        latents = self.latents
+        found = {"row": latents.rows, **_numbered("z", latents.z)}
+        for name in ("coordinate", "uncertainty"):
+            if getattr(latents, name) is not None:
+                found[name] = getattr(latents, name)
+        return found | self._of_analysis() | self._of_validation()
+
+    def _of_analysis(self) -> dict[str, np.ndarray]:
+        stored = _arrays(self._run.analysis_dir / "embedding.npz", self.latents.rows)
+        if not stored:
+            return _numbered("pc", principal_components(self.latents.z).scores) if self.latents.z.shape[1] else {}
+        found = {"cluster": stored["labels"] + 1, **_numbered("pc", stored["pca"])}
+        return found | (_numbered("umap", stored["umap"]) if "umap" in stored else {})
+
+    def _of_validation(self) -> dict[str, np.ndarray]:
+        stored = _arrays(self._run.validation_dir / "confidence.npz", self.latents.rows)
+        return {"confidence": stored["confidence"]} if stored else {}
+
+
+def annotations(columns: ParticleColumns, lines: np.ndarray, n: int) -> dict[str, np.ndarray]:
+    """Columns for a file of `n` rows, of which `lines` (N,) are the particles: what the run knows of each.
+
+    Rows of other particles hold nan, or class 0.
+    """
+    latents = [f"z{d}" for d in range(1, columns.latents.z.shape[1] + 1)]
+    names = latents + [name for name in ("coordinate", "uncertainty", "cluster", "confidence") if name in columns]
+    known = {name: columns[name] for name in names} | columns.judged()
+    added = {}
+    for name, values in known.items():
+        column = np.full(n, 0 if name == "cluster" else np.nan, values.dtype)
+        column[lines] = values
+        added["cryodrgn" + (f"Latent{name[1:]}" if name in latents else name.capitalize())] = column
+    return added
+
+
+def n_clusters(run: Run) -> int:
+    """How many classes RUN/analysis has; 0 without an analysis."""
+    index = run.analysis_dir / "analysis.json"
+    return len(json.loads(index.read_text(encoding="utf-8"))["clusters"]) if index.exists() else 0
+
+
+def _numbered(prefix: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"{prefix}{k}": column for k, column in enumerate(values.T, start=1)}
+
+
+def _arrays(path, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """The arrays of an npz that belongs to these star rows; nothing where there is none."""
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    if not np.array_equal(arrays["rows"], rows):
+        raise DataError(f"{path} is of other particles than the run's latents; make it anew.")
+    return arrays

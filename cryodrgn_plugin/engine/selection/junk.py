@@ -1,0 +1,145 @@
+"""Particles that the maps do not explain: noise, other molecules, bad centres.
+
+An image x whose map's projection, through its CTF and in units of the noise, is u has b = ⟨x, u⟩ and A = ⟨u, u⟩. A good
+particle has b/A near its contrast, 1 with a spread s of ice and dose, and the noise adds 1/A to the variance; an image
+of something else has less. Its outlier score is the number of standard deviations that b/A lies below that of good
+particles,
+
+    score = (m − b/A) / √(s² + 1/A),
+
+where m and s are read off the upper side of the distribution, which junk does not reach.
+
+The maps are linear in the run's latents and solved on two halves of the particles (`voxel_solve`), whatever decoder the
+run has; each image is judged by the half it is not in, because an image would explain itself. They are made anew from
+what is left, as often as there are rounds, and every particle is judged again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..analysis.embed import principal_components
+from ..data.dataset import ParticleDataset
+from ..imaging.noise import estimate_noise
+from ..training.linear_model import compress, fit_volumes, soft_ball, sphere_at
+from ..training.voxel_solve import accumulate
+from ..training.whitened import WhitenedImages
+
+MOST_DIRECTIONS = 8
+"""Principal components of the latents in which the maps are linear."""
+SUGGESTED_CUT = 3.0
+"""Score above which a particle is junk unless told otherwise: of good ones, 1 in 740 lies there."""
+BALANCE_ROUNDS = 5
+
+Report = Callable[[str, int, int], None]
+"""Called as report(stage, done, total) after each round."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the maps say of each particle, all (N,)."""
+
+    outlier: np.ndarray
+    """Standard deviations below good particles: about 0 ± 1 for those, high for junk."""
+    contrast: np.ndarray
+    """b/A: 1 for a particle as strong as the maps, 0 for noise."""
+    likelihood: np.ndarray
+    """Log-likelihood per degree of freedom; −½ for an image that is explained to the noise."""
+
+
+def judge(
+    dataset: ParticleDataset,
+    z: np.ndarray,
+    *,
+    padding: float,
+    rounds: int,
+    cut: float,
+    seed: int,
+    report: Report,
+) -> tuple[Judgement, list[int]]:
+    """Judge all particles of a dataset with poses, by maps that are linear in their latents z (N, Z).
+
+    Returns
+    -------
+    The judgement by the maps of the last round, and how many particles were junk after each round.
+    """
+    dataset.require_poses()
+    images = WhitenedImages(dataset, estimate_noise(dataset, seed))
+    first = np.concatenate([np.ones((dataset.n, 1)), _directions(z)], axis=1)
+    half = (np.random.default_rng(seed).permutation(dataset.n) % 2).astype(np.int8)
+    power, freedom = _power(images)
+    kept, found = np.ones(dataset.n, bool), []
+    for number in range(1, rounds + 1):
+        projected, energy = _explained(images, first, half, kept, dataset.box, padding)
+        residual = power - 2 * projected + energy
+        outlier = outlier_scores(projected, energy)
+        kept = outlier <= cut
+        found.append(int((~kept).sum()))
+        report("junk", number, rounds)
+    contrast = projected / np.maximum(energy, 1e-12)
+    return Judgement(outlier, contrast, -residual / (2 * freedom)), found
+
+
+def outlier_scores(projected: np.ndarray, energy: np.ndarray) -> np.ndarray:
+    """(N,) standard deviations by which each image falls short of the contrast of good ones; b and A are (N,)."""
+    contrast = projected / np.maximum(energy, 1e-12)
+    noise = 1 / np.maximum(energy, 1e-12)
+    centre, spread2 = middle(contrast), 0.0
+    for _ in range(BALANCE_ROUNDS):
+        pull = (contrast - centre) / np.sqrt(spread2 + noise)
+        shift, width = middle(pull), _upper_width(pull)
+        centre += shift * np.sqrt(np.median(spread2 + noise))
+        spread2 = max((spread2 + np.median(noise)) * width**2 - np.median(noise), 0.0)
+    pull = (contrast - centre) / np.sqrt(spread2 + noise)
+    return -(pull - middle(pull)) / _upper_width(pull)
+
+
+def middle(values: np.ndarray) -> float:
+    """Mean of the shortest stretch that holds half of the values: where most lie, whatever is far from there."""
+    ordered = np.sort(values)
+    count = len(ordered) // 2 + 1
+    start = int(np.argmin(ordered[count - 1 :] - ordered[: len(ordered) - count + 1]))
+    return float(ordered[start : start + count].mean())
+
+
+def _upper_width(values: np.ndarray) -> float:
+    """Standard deviation of the side above the middle, as for a normal distribution."""
+    above = values[values > middle(values)]
+    return max(float(np.quantile(above, 0.6827) - middle(values)), 1e-12)
+
+
+def _directions(z: np.ndarray) -> np.ndarray:
+    """(N, K) leading principal components of the latents, each of unit variance; none where z is constant."""
+    if not z.shape[1]:
+        return np.zeros((len(z), 0))
+    scores = principal_components(z).scores[:, :MOST_DIRECTIONS].astype(np.float64)
+    spread = scores.std(axis=0)
+    varies = spread > 1e-3 * max(spread.max(), 1e-12)
+    return scores[:, varies] / spread[varies]
+
+
+def _explained(images: WhitenedImages, first: np.ndarray, half, kept, box: int, padding: float):
+    """b and A of every image, (N,) each, against the maps made of the kept ones of the other half."""
+    radius = images.lattice.radius
+    sphere = sphere_at(box, padding, radius)
+    used = first * kept[:, None]
+
+    def moments(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return used[index], used[index][:, :, None] * used[index][:, None, :]
+
+    models = fit_volumes(accumulate(images, sphere, images.lattice.size, moments, half), sphere, soft_ball(box))
+    gram, inner = compress(models, images, images.lattice.size, half)
+    return (inner * first).sum(axis=1), np.einsum("ni,nij,nj->n", first, gram, first)
+
+
+def _power(images: WhitenedImages) -> tuple[np.ndarray, np.ndarray]:
+    """|x|²/σ² of each image over the coefficients that its CTF leaves, and how many real numbers these are."""
+    power, freedom = np.empty(images.n), np.empty(images.n)
+    multiplicity = images.lattice.multiplicity
+    for batch in images.passes(images.lattice.size):
+        seen = batch.weights > 1e-6 * batch.weights.max(axis=1, keepdims=True)
+        share = np.abs(batch.targets) ** 2 / np.where(seen, batch.weights, 1)
+        power[batch.index] = np.where(seen, share, 0).sum(axis=1)
+        freedom[batch.index] = (seen * multiplicity).sum(axis=1)
+    return power, freedom

@@ -1,0 +1,52 @@
+"""Particles inside a polygon that was drawn around them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+
+SPACES = ("umap", "pca")
+
+
+@dataclass(frozen=True)
+class Lasso:
+    """A closed polygon (V, 2) in the plane of two columns, such as umap1 and umap2."""
+
+    axes: tuple[str, str]
+    polygon: np.ndarray
+
+    def inside(self, positions: np.ndarray) -> np.ndarray:
+        """(N,) bool for positions (N, 2); where the outline crosses itself, the even-odd rule decides."""
+        within = np.zeros(len(positions), bool)
+        x, y = positions.T
+        for (x1, y1), (x2, y2) in zip(self.polygon, np.roll(self.polygon, -1, axis=0), strict=True):
+            if y1 == y2:
+                continue
+            crosses = (y1 > y) != (y2 > y)
+            within ^= crosses & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
+        return within
+
+
+def read_lasso(path: str | Path) -> Lasso:
+    """A lasso file: {"space": "umap" or "pca", "polygon": [[x, y], …], "components": [1, 2] (pca only, from 1)}.
+
+    Raises DataError in one sentence for whatever is wrong with it.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        space = content.get("space", "umap")
+        polygon = np.array(content["polygon"], dtype=np.float64)
+        first, second = (int(number) for number in content.get("components", (1, 2)))
+    except FileNotFoundError:
+        raise DataError(f"There is no lasso file {path}.") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f'{path} is no lasso; it should hold {{"space": "umap", "polygon": [[x, y], …]}}.') from None
+    if space not in SPACES:
+        raise DataError(f"{path}: the space of a lasso is umap or pca, not {space!r}.")
+    if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not np.isfinite(polygon).all():
+        raise DataError(f"{path}: a lasso needs at least three corners [x, y].")
+    prefix = "umap" if space == "umap" else "pc"
+    return Lasso((f"{prefix}{first}", f"{prefix}{second}"), polygon)
