@@ -96,7 +96,7 @@ def _compare_maps(args: argparse.Namespace, report: dict) -> dict:
     from ..reconstruction.fsc import resolution
     from ..reconstruction.map_alignment import align_maps
 
-    found, true, pixel_size_ang = _two_maps(*args.map)
+    found, true, pixel_size_ang = two_maps(*args.map)
     alignment = align_maps(found, true, either_hand=not args.one_hand)
     if args.save:
         write_map(args.save, alignment.volume, pixel_size_ang)
@@ -124,7 +124,7 @@ def _against_poses(rotation, mirrored: bool, poses: list[dict]) -> dict:
     return {"angle_to_poses_deg": float(angular_distance_deg(rotation, np.array(poses[0]["rotation"])))}
 
 
-def _two_maps(found_path: str, true_path: str):
+def two_maps(found_path: str, true_path: str):
     """Two maps of one box, the larger one Fourier-cropped where both show the same part of space; and the pixel size.
 
     Raises DataError when they are of different extent.

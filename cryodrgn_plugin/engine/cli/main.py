@@ -28,6 +28,8 @@ COMMANDS = {
     "select": "the particles that go on, by class, rule, lasso or likelihood, and the way back",
     "refine-poses": "improve poses that are nearly right, each image by itself",
     "align": "how far two sets of poses, or two maps, are apart",
+    "fsc": "how far two maps agree, shell by shell",
+    "compare": "two runs of the same particles with each other, or a run with its truth",
     "reconstruct": "one map, with half-maps and resolution, from particles with poses",
     "preflight": "whether a particle set is what its star file says, before hours are spent on it",
     "info": "what a run or a particle file holds",
