@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-EPOCHS, BATCH, LEARNING_RATE, WIDTH = 50, 64, 1e-3, 512
+EPOCHS, BATCH, LEARNING_RATE, WIDTH = 50, 64, 1e-3, 256
 HELD_OUT = 0.25
 CHUNK = 100_000
 
