@@ -22,6 +22,8 @@ from ..imaging.noise import NoiseModel
 from ..imaging.preprocess import soft_window
 
 BYTES_PER_COEFFICIENT = 12
+SAMPLE = 500
+"""Images per optics group whose CTFs are averaged."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,21 @@ class WhitenedImages:
 
 
 def _precision(dataset: ParticleDataset, noise: NoiseModel) -> np.ndarray:
-    """(G, F) float32. m / σ² of each optics group, σ² before the window."""
+    """(G, F) float32. m / σ² of each optics group, σ² before the window, and before images were multiplied by their
+    CTF: what is measured of these is the noise after it.
+    """
     independent = float((soft_window(dataset.box, dataset.config.window) ** 2).mean())
     variance = noise.per_coefficient(dataset.lattice, np.arange(len(noise.sigma2)))
-    return (dataset.lattice.multiplicity * independent / variance).astype(np.float32)
+    precision = dataset.lattice.multiplicity * independent / variance
+    multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows]
+    for group in np.unique(dataset.optics_group[multiplied]):
+        members = np.flatnonzero(multiplied & (dataset.optics_group == group))
+        precision[group] *= _mean_ctf2(dataset, members)
+    return precision.astype(np.float32)
+
+
+def _mean_ctf2(dataset: ParticleDataset, members: np.ndarray) -> np.ndarray:
+    """(F,) mean CTF² of some particles, the same all over a shell."""
+    sample = members[np.linspace(0, len(members) - 1, min(len(members), SAMPLE)).astype(int)]
+    mean = np.square(dataset.batch(sample).ctf, dtype=np.float64).mean(0)
+    return dataset.lattice.shell_mean(mean)[dataset.lattice.shells]
