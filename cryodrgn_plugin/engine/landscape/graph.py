@@ -1,10 +1,11 @@
 """The shortest way from particle to particle through a graph of neighbours (thesis 4.4.12).
 
 Edges join particles closer than a threshold that gives `neighbors` of them on average, at most twice as many each, and
-Dijkstra's algorithm finds the way. In a density graph an edge costs its length over the density along it, so that the
-cheapest way stays where particles are (Fermat distance; Groisman, Jonckheere and Sapienza 2022): the path of a motion
-rather than the straight line across a gap. Groups that no edge joins are joined by their shortest bridges, and how
-often a way crosses one is said.
+at least half as many however far, for the threshold leaves none where particles are few. Dijkstra's algorithm finds the
+way. In a density graph an edge costs its length over the density along it, so that the cheapest way stays where
+particles are (Fermat distance; Groisman, Jonckheere and Sapienza 2022): the path of a motion rather than the straight
+line across a gap. Groups that no edge joins are joined by their shortest bridges, and how often a way crosses one is
+said.
 """
 
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ def neighbour_graph(points: np.ndarray, neighbors: int, by_density: bool) -> tup
     distances = np.maximum(distances, 1e-9 * max(distances.max(), 1e-30))
     threshold = np.partition(distances.ravel(), neighbors * n - 1)[neighbors * n - 1] if most > neighbors else np.inf
     near = distances <= threshold
+    near[:, : max(neighbors // 2, 1)] = True
     a = np.repeat(np.arange(n), most).reshape(n, most)[near]
     b, cost = indices[near], distances[near]
     typical = float(np.median(distances[:, -1]))

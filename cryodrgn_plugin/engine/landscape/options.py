@@ -77,8 +77,8 @@ class TrajectoryOptions:
     """File of latent coordinates for kind points: .txt with one point per line, .npy, or .npz with an array z."""
     steps: int = 20
     """Maps along the path, evenly spaced."""
-    neighbors: int = 5
-    """Neighbours that a particle has on average in the graph, and at most twice as many. Raise it for shorter paths."""
+    neighbors: int = 10
+    """Neighbours that a particle has on average in the graph; 5 in the thesis. Raise it for shorter paths."""
     limit: int = 50_000
     """Particles in the graph, drawn at random when there are more; anchors are always among them."""
     space: str = "latent"
