@@ -25,6 +25,7 @@ COMMANDS = {
     "trajectory": "maps and a movie along a path through the latent space",
     "states": "maps of states with half-maps, an honest resolution, local resolution and sharpening",
     "volumes": "maps at chosen particles or latent coordinates",
+    "validate": "whether what a run shows is real: halves, chance, leakage, populations, on one page",
     "select": "the particles that go on, by class, rule, lasso or likelihood, and the way back",
     "refine-poses": "improve poses that are nearly right, each image by itself",
     "align": "how far two sets of poses, or two maps, are apart",

@@ -1,0 +1,91 @@
+"""Whether validation finds heterogeneity where it is and none where it is not, and whether its intervals hold.
+
+    python benchmarks/validation.py --out benchmarks/results/validation.json
+    python benchmarks/validation.py --seeds 0 --only one_state
+
+Sets of adenylate kinase, 32², made anew for every seed (`planted_sets.py`): two_states (open and closed, 70 : 30),
+one_state, one_state with a contrast that varies by 20 %, and a fainter two_states. Each is trained by the fast recipe
+and validated. Every seed is reported.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from hardware import hardware
+from planted_sets import SHARES, two_states
+
+from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.training.recipes import fit
+from cryodrgn_plugin.engine.validation.options import ValidateOptions
+from cryodrgn_plugin.engine.validation.report import validate
+
+CASES = {
+    "two_states": {"shares": SHARES, "snr": 0.1},
+    "one_state": {"shares": (1.0,), "snr": 0.1},
+    "one_state_contrast": {"shares": (1.0,), "snr": 0.1, "contrast_sd": 0.2},
+    "two_states_faint": {"shares": SHARES, "snr": 0.04},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--particles", type=int, default=2000)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    report = {"particles": args.particles, "box": 32, "recipe": "fast", "hardware": hardware(), "cases": {}}
+    for case in args.only:
+        report["cases"][case] = [one(case, args.particles, seed) for seed in args.seeds]
+        print(json.dumps({case: report["cases"][case]}, indent=1), flush=True)
+        if args.out:
+            args.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def one(case: str, n: int, seed: int) -> dict:
+    """Simulate, train and validate with one seed."""
+    with tempfile.TemporaryDirectory() as folder:
+        star = two_states(Path(folder) / "set", n, seed, **CASES[case])
+        state = np.load(star.with_name("truth.npz"))["state"]
+        config = recipe_config("fast", {"particles": str(star), "seed": seed})
+        run = Run.create(Path(folder) / "run", config)
+        began = time.process_time()
+        with run.working():
+            fit(run, config)
+        trained = time.process_time()
+        index = validate(run, ValidateOptions(states=2, seed=seed, nodes=20))
+        found = json.loads(index.read_text())
+        confidence = np.load(index.with_name("confidence.npz"))["confidence"]
+    true = np.sort(np.bincount(state) / n)[::-1]
+    return {
+        "seed": seed,
+        "cpu_seconds": {"train": round(trained - began, 1), "validate": round(time.process_time() - trained, 1)},
+        "outcome": found["verdict"]["outcome"],
+        "headline": found["verdict"]["headline"],
+        "heterogeneity": found["heterogeneity"],
+        "halves": found["halves"],
+        "median_confidence": round(float(np.median(confidence)), 3),
+        "true_shares": [round(float(share), 4) for share in true],
+        "populations": held(found["populations"], true) if len(true) > 1 else None,
+    }
+
+
+def held(rows: list[dict], true: np.ndarray) -> dict:
+    """The populations that were found, the largest first, and whether the interval of each holds the true one."""
+    answer = {}
+    for kind in ("counted", "likely"):
+        found = sorted((row[kind] for row in rows), reverse=True)
+        answer[kind] = found
+        answer[f"{kind}_holds"] = [
+            bool(low <= share <= high) for (_, low, high), share in zip(found, true, strict=True)
+        ]
+    return answer
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""The whole pipeline on each half of the particles: two models that share no image, and every particle placed by both.
+
+Each half is trained as the run was, from its images to its latents and maps, so nothing that one half finds can have
+come from the other. All particles are then placed by both models in the same way: against the maps at nodes of the
+half's latent space, each image at its posterior mean over the nodes.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.special import log_softmax
+
+from ..analysis.clusters import kmeans
+from ..analysis.oracle import state_log_likelihoods
+from ..analysis.run_particles import RunParticles
+from ..config import RunConfig, finds_poses
+from ..io.chosen_rows import particle_of_image, write_chosen
+from ..progress import Reporter
+from ..run import Run
+from ..training.recipes import fit
+from ..training.restore import load_decoder
+from ..training.whitened import WhitenedImages
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class HalfModel:
+    """What one half of the particles has found, as M nodes of its latent space."""
+
+    nodes: np.ndarray
+    """(M, Z)."""
+    population: np.ndarray
+    """(M,) share of the half's particles at each node."""
+    maps: np.ndarray
+    """(M, D, D, D) float32."""
+
+    @property
+    def mean_map(self) -> np.ndarray:
+        """(D, D, D): the average over the population."""
+        return np.tensordot(self.population, self.maps, 1)
+
+    def place(self, images: WhitenedImages) -> np.ndarray:
+        """(N, Z) posterior mean of each image over the nodes."""
+        scores = state_log_likelihoods(images, self.maps)
+        return np.exp(log_softmax(scores + np.log(self.population), axis=1)) @ self.nodes
+
+
+def deal(particles: RunParticles, at_most: int, seed: int) -> np.ndarray:
+    """(N,) int8: the half of each particle, 0 or 1; −1 beyond `at_most` (0: use all). Tilts go together."""
+    rng = np.random.default_rng([seed, 11])
+    _, own = np.unique(particle_of_image(particles.table)[particles.lines], return_inverse=True)
+    order = rng.permutation(int(own.max()) + 1)
+    share = np.arange(len(order)) % 2
+    if at_most and at_most < len(own):
+        share[round(len(order) * at_most / len(own)) :] = -1
+    half = np.empty(len(order), np.int8)
+    half[order] = share
+    return half[own.reshape(-1)]
+
+
+def train_half(
+    run: Run, particles: RunParticles, half: np.ndarray, number: int, nodes: int, seed: int, folder: Path
+) -> HalfModel:
+    """Train on the particles of half `number` (0 or 1) in `folder`, which must lie in the run's; nothing stays there.
+
+    Where the run has found its poses they are given to both halves; what is tested is what was found after them.
+    """
+    star = write_chosen(particles.table, particles.lines[half == number], folder / f"half{number + 1}")
+    config = _settings(run.config, star, seed)
+    part = Run.create(folder / f"run{number + 1}", config, command="validate")
+    part.reporter = _Stage(run.reporter, f"half {number + 1}")
+    with part.working():
+        fit(part, config)
+    model = _nodes_of(part, nodes, seed)
+    shutil.rmtree(part.path)
+    star.unlink()
+    return model
+
+
+def _settings(config: RunConfig, star: Path, seed: int) -> RunConfig:
+    """The run's settings for a part of its particles, with poses given."""
+    recipe = "fast" if finds_poses(config.recipe) else config.recipe
+    data = replace(config.data, max_particles=0)
+    poses = replace(config.poses, inference="given")
+    return replace(config, particles=str(star), recipe=recipe, data=data, poses=poses, seed=seed)
+
+
+def _nodes_of(part: Run, count: int, seed: int) -> HalfModel:
+    """k-means nodes of the latents of a finished run, and the maps there."""
+    z = part.latents().z
+    distinct = len(np.unique(z, axis=0))
+    found = kmeans(z, min(count, distinct), seed=seed)
+    n = len(found.centres)
+    nodes = np.stack([z[found.labels == m].mean(axis=0, dtype=np.float64) for m in range(n)])
+    decoder = load_decoder(part)
+    maps = np.stack([np.asarray(decoder.volume(node.astype(np.float32)), np.float32) for node in nodes])
+    return HalfModel(nodes, found.sizes / len(z), maps)
+
+
+class _Stage:
+    """Shows a half's training as one stage of the validation, and keeps its lines to itself."""
+
+    def __init__(self, reporter: Reporter, stage: str) -> None:
+        self._reporter, self._stage = reporter, stage
+
+    def line(self, text: str) -> None:
+        """Lines of the half's own log are not the validation's."""
+
+    def step(self, stage: str, done: int, total: int, values: dict[str, float]) -> None:
+        self._reporter.step(self._stage, done, total, values)

@@ -1,0 +1,165 @@
+"""Is there heterogeneity at all? A permutation test of whether one half's states explain the other half's images.
+
+Half A has found maps V_m with populations π_m and never saw an image of half B. If the molecule comes in states, an
+image of B is more likely under the states than under their average,
+
+    gain_i = log Σ_m π_m p(x_i | V_m) − log p(x_i | V̄),
+
+and if there are none, A has fitted noise and B's images are no more likely for it. What chance gives is measured on the
+data: the residuals of B's images, x − C S V̄, are dealt to other particles. Their noise stays as it is, real and
+coloured, but whatever in them belonged to a molecule in a state now sits at a wrong pose and under a wrong CTF.
+Differences in contrast are not heterogeneity of the molecule: each image keeps a contrast drawn from its posterior, so
+brightness alone gives the shuffled images the same gain.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logsumexp
+
+from ..data.dataset import ParticleDataset
+from ..geometry.shifts import shift_phases
+from ..slicing import cpu
+from ..slicing.operator import kernel_geometry
+from ..slicing.sphere import HalfSphere
+from ..training.whitened import WhitenedBatch, WhitenedImages
+from .halves import HalfModel
+
+PADDING = 2.0
+MOST_RADIUS = 32
+"""Fourier shell at which the test ends; it bounds the time for large boxes."""
+AT_ONCE = 32
+"""Images whose projections of all maps are held at a time."""
+
+Report = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class HeterogeneityTest:
+    """What the states of one half gain on the images of the other, in nats per image."""
+
+    gain: float
+    """As observed, mean over the tested images of both halves."""
+    by_chance: np.ndarray
+    """(R,) the same after each shuffling of the residuals."""
+    contrast_spread: float
+    """Standard deviation of the contrast of the images, which does not count as heterogeneity."""
+    tested: int
+    """Images looked at."""
+
+    @property
+    def p_value(self) -> float:
+        """Chance of a gain like this, or a larger one, without heterogeneity."""
+        return float((1 + (self.by_chance >= self.gain).sum()) / (1 + len(self.by_chance)))
+
+    @property
+    def excess(self) -> float:
+        """How many standard deviations of chance the gain lies above its mean."""
+        return float((self.gain - self.by_chance.mean()) / max(self.by_chance.std(), 1e-12))
+
+
+def permutation_test(
+    dataset: ParticleDataset,
+    images: WhitenedImages,
+    half: np.ndarray,
+    models: tuple[HalfModel, HalfModel],
+    *,
+    permutations: int,
+    tested: int,
+    seed: int,
+    report: Report,
+) -> HeterogeneityTest:
+    """Test the images of each half against the states that the other half has found.
+
+    Parameters
+    ----------
+    half : (N,) 0 or 1; images at −1 are left out.
+    tested : images looked at, drawn at random from both halves.
+    """
+    mean_map = (models[0].mean_map + models[1].mean_map) / 2
+    gains, chances, spreads, count = 0.0, np.zeros(permutations), [], 0
+    for part in (0, 1):
+        rng = np.random.default_rng([seed, 13, part])
+        index = np.sort(rng.permutation(np.flatnonzero(half == part))[: max(tested // 2, 2)])
+        model = models[1 - part]
+        maps = np.concatenate([mean_map[None], mean_map + (model.maps - model.mean_map)])
+        other = _Views(dataset, images, index, maps, rng)
+        observed, shuffled = other.gains(model.population, permutations, rng)
+        gains, chances, count = gains + observed, chances + shuffled, count + len(index)
+        spreads.append(other.contrast_spread)
+        report("heterogeneity", part + 1, 2)
+    return HeterogeneityTest(gains / count, chances / count, float(np.mean(spreads)), count)
+
+
+class _Views:
+    """Some images beside the projections of maps (1 + M, D, D, D), the mean map first."""
+
+    def __init__(self, dataset: ParticleDataset, images: WhitenedImages, index, maps, rng) -> None:
+        self._dataset, self._images, self._index = dataset, images, index
+        radius = min(images.lattice.radius, MOST_RADIUS)
+        self._count = images.lattice.count(radius)
+        self._sphere = HalfSphere(images.lattice.box, PADDING, images.lattice.radius)
+        self._coefs = self._sphere.from_volumes(maps.astype(np.float32))
+        self._contrast, self.contrast_spread = self._drawn_contrast(rng)
+        self._residuals = np.concatenate([self._residual(*part) for part in self._parts()])
+
+    def gains(self, population: np.ndarray, permutations: int, rng: np.random.Generator) -> tuple[float, np.ndarray]:
+        """Sum over the images of the gain: as observed, and (R,) with residuals dealt anew R times."""
+        n, log_population = len(self._index), np.log(population)
+        dealt = np.stack([rng.permutation(n) for _ in range(permutations)], axis=1)
+        observed, shuffled = 0.0, np.zeros(permutations)
+        for place, batch, views, factor in self._parts():
+            energy = np.einsum("bf,bmf->bm", batch.weights, np.abs(views) ** 2)
+            inner = np.einsum("bf,bmf->bm", batch.targets, views.conj()).real
+            observed += _gain(inner[..., None] - energy[..., None] / 2, log_population).sum()
+            seen = views * factor.conj()[:, None]
+            mean = self._contrast[place, None] * batch.weights * views[:, 0]
+            explained = np.einsum("bf,bmf->bm", mean, views.conj())
+            noise = self._residuals[dealt[place]]  # (b, R, F)
+            by_noise = np.matmul(seen.real, noise.real.swapaxes(1, 2)) + np.matmul(seen.imag, noise.imag.swapaxes(1, 2))
+            scores = explained.real[..., None] + by_noise - energy[..., None] / 2
+            shuffled += _gain(scores, log_population).sum(axis=0)
+        return float(observed), shuffled
+
+    def _parts(self):
+        """Blocks of images: places, batch, views (b, 1 + M, F) and the factor from white noise to targets (b, F)."""
+        freqs = self._images.lattice.indices[: self._count].astype(np.float32)
+        for start in range(0, len(self._index), AT_ONCE):
+            place = np.arange(start, min(start + AT_ONCE, len(self._index)))
+            batch = self._images.of(self._index[place], self._count)
+            slices = np.empty((len(place), self._count, 2, self._coefs.shape[2]), np.float32)
+            cpu.project_channels(self._coefs, batch.rotations, freqs, *kernel_geometry(self._sphere), slices)
+            views = np.swapaxes(slices[:, :, 0] + 1j * slices[:, :, 1], 1, 2)
+            raw = self._dataset.batch(self._index[place])
+            # White noise of a raw image becomes a target when it is moved back and weighted by the CTF.
+            back = shift_phases(-raw.pose.shifts_ang[:, 0], raw.freqs_per_ang[: self._count])
+            factor = np.sign(raw.ctf[:, : self._count]) * np.sqrt(batch.weights) * back
+            yield place, batch, views, factor
+
+    def _drawn_contrast(self, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+        """(n,) a contrast of each image drawn from its posterior, and the spread of contrasts."""
+        energy, inner = np.empty(len(self._index)), np.empty(len(self._index))
+        for place, batch, views, _ in self._parts():
+            energy[place] = np.einsum("bf,bf->b", batch.weights, np.abs(views[:, 0]) ** 2)
+            inner[place] = np.einsum("bf,bf->b", batch.targets, views[:, 0].conj()).real
+        energy = np.maximum(energy, 1e-12)
+        found = inner / energy
+        centre = float(inner.sum() / energy.sum())
+        spread2 = max(float(np.average((found - centre) ** 2 - 1 / energy, weights=energy)), 0.0)
+        if spread2 == 0:
+            return np.full(len(found), centre), 0.0
+        variance = 1 / (energy + 1 / spread2)
+        mean = variance * (inner + centre / spread2)
+        return mean + np.sqrt(variance) * rng.standard_normal(len(mean)), float(np.sqrt(spread2))
+
+    def _residual(self, place: np.ndarray, batch: WhitenedBatch, views: np.ndarray, factor: np.ndarray) -> np.ndarray:
+        """(b, F) complex64: what the mean map leaves of each image, as white noise where the particle lies."""
+        left = batch.targets - self._contrast[place, None] * batch.weights * views[:, 0]
+        seen = np.abs(factor) > 1e-3 * np.abs(factor).max(axis=1, keepdims=True)
+        return np.where(seen, left / np.where(seen, factor, 1), 0).astype(np.complex64)
+
+
+def _gain(scores: np.ndarray, log_population: np.ndarray) -> np.ndarray:
+    """(b, R) from log-likelihoods (b, 1 + M, R), the mean map's first."""
+    return logsumexp(scores[:, 1:] + log_population[None, :, None], axis=1) - scores[:, 0]

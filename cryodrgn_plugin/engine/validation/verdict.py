@@ -1,0 +1,101 @@
+"""What the measurements mean, in plain words: a headline, and a sentence for each of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .agreement import Agreement
+from .consensus import Consensus
+from .heterogeneity import HeterogeneityTest
+from .leakage import Leak
+
+FOUND, PARTIAL, NONE, UNTESTED = "found", "partial", "none", "untested"
+GOOD_AGREEMENT, SOME_AGREEMENT = 0.8, 0.5
+"""Canonical correlations of the best direction."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`outcome`: found, partial (found, but not to be trusted as it is), none, or untested."""
+
+    outcome: str
+    headline: str
+    sentences: tuple[str, ...]
+
+
+def judge(
+    test: HeterogeneityTest | None,
+    halves: Agreement | None,
+    confidence: np.ndarray | None,
+    leaks: Sequence[Leak],
+    others: Sequence[Consensus],
+    significance: float,
+) -> Verdict:
+    """The verdict on all that was measured; `test`, `halves` and `confidence` are None when no halves were trained."""
+    told = [_leakage(leaks, significance), *([_others(others)] if others else [])]
+    if test is None or halves is None or confidence is None:
+        return Verdict(UNTESTED, "Not tested: no halves were trained.", tuple(told))
+    told = [_chance(test, significance), _agreement(halves, confidence), *told]
+    found = test.p_value <= significance and test.gain > 0
+    if not found:
+        return Verdict(NONE, "No heterogeneity found.", tuple(told))
+    best = halves.correlation[0] if halves.shared else 0.0
+    doubts = []
+    if best < SOME_AGREEMENT:
+        doubts.append("two halves of the particles do not agree where particles lie")
+    strong = [leak.name for leak in leaks if leak.strength(significance) == "strong"]
+    if strong:
+        doubts.append(f"the latent space predicts {_listed(strong)}")
+    if doubts:
+        return Verdict(PARTIAL, f"Heterogeneity found, but {' and '.join(doubts)}.", tuple(told))
+    return Verdict(FOUND, "Heterogeneity found, and two independent halves of the particles agree on it.", tuple(told))
+
+
+def _chance(test: HeterogeneityTest, significance: float) -> str:
+    p = f"p {'≤' if not (test.by_chance >= test.gain).any() else '='} {test.p_value:.3g}"
+    gain = f"{test.gain:.3g} nats per image, {test.by_chance.mean():.2g} ± {test.by_chance.std():.2g} by chance ({p})"
+    if test.p_value <= significance and test.gain > 0:
+        return f"States that one half of the particles has found make the images of the other half likelier: {gain}."
+    return (
+        f"States that one half of the particles has found do not explain the images of the other half better than "
+        f"chance does: {gain}. What the latent space shows is noise, or too weak for these particles."
+    )
+
+
+def _agreement(halves: Agreement, confidence: np.ndarray) -> str:
+    if not halves.shared:
+        return "Trained apart, the two halves place particles no more alike than chance."
+    listed = ", ".join(f"{rho:.2f}" for rho in halves.correlation[: halves.shared][:5])
+    sure = float((confidence > 0.8).mean())
+    how = "agree" if halves.correlation[0] >= GOOD_AGREEMENT else "agree in part"
+    return (
+        f"Trained apart, the two halves {how}: {halves.shared} shared direction{'s' * (halves.shared > 1)}, correlated "
+        f"{listed}. The median confidence of a particle is {np.median(confidence):.2f}; {sure:.0%} have more than 0.8."
+    )
+
+
+def _leakage(leaks: Sequence[Leak], significance: float) -> str:
+    if not leaks:
+        return "All particles lie at one point of the latent space, which therefore predicts nothing."
+    told = [
+        f"{leak.name} ({leak.share:.0%})" for leak in leaks if leak.strength(significance) in ("clear", "strong")
+    ]  # fmt: skip
+    if not told:
+        return f"The latent space predicts none of {_listed([leak.name for leak in leaks])} to speak of."
+    return (
+        f"The latent space predicts {_listed(told)}. Look whether that can be the molecule's doing, such as a state "
+        "that prefers a view; otherwise states and nuisance are mixed."
+    )
+
+
+def _others(others: Sequence[Consensus]) -> str:
+    return " ".join(
+        f"{each.run} ({each.recipe}) {each.words}: best correlation {each.correlation[:1].sum():.2f}."
+        for each in others
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} and {last}" if first else last
