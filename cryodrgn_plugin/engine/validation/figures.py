@@ -32,9 +32,7 @@ def chance_figure(file: Path, test: HeterogeneityTest) -> None:
         low, high = min(test.by_chance.min(), test.gain, 0), max(test.by_chance.max(), test.gain, 0)
         margin = 0.08 * (high - low) or 1.0
         ax.set_xlim(low - margin, high + margin)
-        ax.set(
-            xlabel="what the states of one half gain on the images of the other, nats per image", ylabel="shufflings"
-        )
+        ax.set(xlabel="gain of one half's states on the other half's images, nats per image", ylabel="shufflings")
         ax.legend(loc="upper center")
         _grid(ax, "y")
 
@@ -83,12 +81,13 @@ def leakage_figure(file: Path, leaks: Sequence[Leak], significance: float) -> No
         colours = {"none": "#b9c4cc", "weak": "#b9c4cc", "clear": DISTINCT[1], "strong": DISTINCT[5]}
         place = np.arange(len(leaks))[::-1]
         shares = [max(leak.share, 0) for leak in leaks]
-        bars = ax.barh(place, shares, color=[colours[leak.strength(significance)] for leak in leaks], height=0.6)
-        ax.bar_label(bars, [f"{leak.share:.1%}" for leak in leaks], padding=4, fontsize=8, color=INK)
+        ax.barh(place, shares, color=[colours[leak.strength(significance)] for leak in leaks], height=0.6)
         chance = [max(leak.chance, 0) for leak in leaks]
+        for y, leak, share, reached in zip(place, leaks, shares, chance, strict=True):
+            ax.annotate(f"{share:.1%}", (max(share, reached), y), (7, 0), textcoords="offset points", va="center")
         ax.scatter(chance, place, marker="|", s=130, color=INK, lw=1.4, label="chance (19 of 20 shufflings)", zorder=3)
-        ax.axvspan(WEAK, STRONG, color=DISTINCT[1], alpha=0.07, lw=0)
-        ax.set_yticks(place, [leak.name for leak in leaks])
+        ax.axvspan(WEAK, STRONG, color=DISTINCT[1], alpha=0.07, lw=0, label="worth a look")
+        ax.set_yticks(place, [leak.name for leak in leaks], fontsize=9)
         ax.set(xlabel="share of its variance that the latent space predicts", xlim=(0, max(0.3, *shares) * 1.15))
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.legend(loc="lower right")

@@ -32,6 +32,9 @@ MOST_RADIUS = 32
 AT_ONCE = 32
 """Images whose projections of all maps are held at a time."""
 
+DECIMALS = 4
+"""Of gains; smaller differences are rounding, as when a half has found one state only."""
+
 Report = Callable[[str, int, int], None]
 
 
@@ -89,7 +92,8 @@ def permutation_test(
         gains, chances, count = gains + observed, chances + shuffled, count + len(index)
         spreads.append(other.contrast_spread)
         report("heterogeneity", part + 1, 2)
-    return HeterogeneityTest(gains / count, chances / count, float(np.mean(spreads)), count)
+    gain, by_chance = float(np.round(gains / count, DECIMALS)), np.round(chances / count, DECIMALS)
+    return HeterogeneityTest(gain, by_chance, float(np.mean(spreads)), count)
 
 
 class _Views:

@@ -27,21 +27,21 @@ TITLES = {
     "consensus": "Do other runs agree?",
 }
 EXPLANATIONS = {
-    "chance": "The particles were parted into two halves and the whole training was run on each. If the molecule comes "
-    "in states, the states of one half make the images of the other, which it never saw, likelier than their average "
-    "does. What chance gives is measured on the same images: what the average map leaves of each image is dealt to "
-    "other particles, so that the noise stays as it is and a molecule's state ends up under a wrong pose. Differences "
-    "in brightness do not count.",
-    "halves": "Both halves then placed every particle. Their axes mean nothing by themselves, so directions are "
-    "matched first. Confidence is how much nearer the two places of a particle are than those of different ones: 1 for "
-    "the same place, 0 for chance. Particles are chosen by it with <code>select --where \"confidence &gt; 0.8\"</code>.",
-    "leakage": "Each quantity is predicted for a particle from its neighbours in the latent space. A latent space that "
-    "predicts viewing directions or defocus holds views and not states, unless a state prefers a view.",
-    "populations": "Counted by label, and as the populations that make the images likeliest given the map of each "
-    "state, which overlap between states does not bias. Intervals come from drawing particles anew, whole micrographs at a "
-    "time where they are known. They hold for the states as they are: how states are drawn is a choice.",
-    "consensus": "Correlations of matched directions with the latent spaces of other runs of the same particles.",
-}  # fmt: skip
+    "chance": """The particles were parted into two halves and the whole training was run on each. If the molecule comes
+in states, the states of one half make the images of the other, which it never saw, likelier than their average does.
+What chance gives is measured on the same images: what the average map leaves of each image is dealt to other particles,
+so that the noise stays as it is and a molecule's state ends up under a wrong pose. Differences in brightness do not
+count.""",
+    "halves": """Both halves then placed every particle. Their axes mean nothing by themselves, so directions are matched
+first. Confidence is how much nearer the two places of a particle are than those of different particles: 1 for the same
+place, 0 for chance. Particles are chosen by it with <code>select --where "confidence &gt; 0.8"</code>.""",
+    "leakage": """Each quantity is predicted for a particle from its neighbours in the latent space. A latent space that
+predicts viewing directions or defocus holds views and not states, unless a state prefers a view.""",
+    "populations": """Counted by label, and as the populations that make the images likeliest given the map of each
+state, which overlap between states does not bias. Intervals come from drawing particles anew, when they are counted in
+whole micrographs. They hold for the states as they are: how states are drawn is a choice.""",
+    "consensus": """Correlations of matched directions with the latent spaces of other runs of the same particles.""",
+}
 
 
 def write_page(run: Run, found: "Findings", options: ValidateOptions, folder: Path) -> dict[str, str]:
@@ -50,9 +50,8 @@ def write_page(run: Run, found: "Findings", options: ValidateOptions, folder: Pa
     sections = "\n".join(_section(name, file, found, options) for name, file in drawn.items())
     created = run.info["provenance"]
     particles = len(run.latents().z)
-    template = Template(
-        files("cryodrgn_plugin.engine").joinpath("resources", "validation.html").read_text(encoding="utf-8")
-    )
+    page = resources.files("cryodrgn_plugin.engine").joinpath("resources", "validation.html")
+    template = Template(page.read_text(encoding="utf-8"))
     text = template.substitute(
         outcome=found.verdict.outcome,
         mark=MARKS[found.verdict.outcome],
