@@ -26,11 +26,12 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.states.expectation import expected_from_halves
 from cryodrgn_plugin.engine.states.kernel import LatentMetric, kernel_at
 from cryodrgn_plugin.engine.states.options import StatesOptions
-from cryodrgn_plugin.engine.states.report import make_states
+from cryodrgn_plugin.engine.states.report import MOVING_MASK, make_states
 from cryodrgn_plugin.engine.training.recipes import fit
 from cryodrgn_plugin.engine.training.restore import load_decoder
 
 NEAREST = 100
+SCALARS = ("label", "effective_particles")
 
 
 def main() -> None:
@@ -89,33 +90,35 @@ def of_state(run: Run, entry: dict, truth: np.ndarray, own: np.ndarray, moving: 
     """Curves of one map: with the truth, as expected, and with the true map of its very particle."""
     volume, mask = (read_map(run.states_dir / entry[name])[0] for name in ("file", "mask"))
     halves = [read_map(run.states_dir / name)[0] for name in entry["half_maps"]]
+    region = read_map(run.states_dir / MOVING_MASK)[0]
     curves = {
         "truth": fsc(volume, truth, mask),
-        "moving": fsc(volume, truth, moving),
+        "truth_where_it_moves": fsc(volume, truth, moving),
         "own": fsc(volume, own, mask),
         "by_halves": expected_from_halves(fsc(*halves, mask)),
         "expected": np.array(entry["expected_fsc"]),
+        "truth_moving": fsc(volume, truth, region),
+        "by_halves_moving": expected_from_halves(fsc(*halves, region)),
+        "expected_moving": np.array(entry["moving_expected_fsc"]),
     }
     rounded = {name: [round(float(v), 4) for v in curve] for name, curve in curves.items()}
     return {"label": entry["label"], "effective_particles": entry["effective_particles"], **rounded}
 
 
 def summary(states: list[dict]) -> dict:
-    """Means over states and shells, and the worst state."""
-    curves = {name: np.array([state[name] for state in states]) for name in ("truth", "moving", "own", "by_halves")}
-    expected = np.array([state["expected"] for state in states])
-    inside = slice(1, expected.shape[1] - 1)
-    result = {f"fsc_{name}": round(float(curve[:, inside].mean()), 4) for name, curve in curves.items()}
-    result["fsc_expected"] = round(float(expected[:, inside].mean()), 4)
-    for name, prediction in (("by_halves", curves["by_halves"]), ("expected", expected)):
-        error = (prediction - curves["truth"])[:, inside]
-        thirds = [round(float(part.mean()), 4) for part in np.array_split(error, 3, axis=1)]
-        result[f"error_{name}"] = {
-            "mean": round(float(error.mean()), 4),
-            "by_third_of_the_band": thirds,
-            "mean_absolute": round(float(np.abs(error).mean()), 4),
-            "worst_state": round(float(error.mean(1)[np.argmax(np.abs(error.mean(1)))]), 4),
-        }
+    """Means over states and shells, and the worst state; of the whole map and of the moving region."""
+    curves = {name: np.array([state[name] for state in states])[:, 1:-1] for name in states[0] if name not in SCALARS}
+    result: dict = {f"fsc_{name}": round(float(curve.mean()), 4) for name, curve in curves.items()}
+    for region in ("", "_moving"):
+        for prediction in ("by_halves", "expected"):
+            error = curves[f"{prediction}{region}"] - curves[f"truth{region}"]
+            thirds = [round(float(part.mean()), 4) for part in np.array_split(error, 3, axis=1)]
+            result[f"error_{prediction}{region}"] = {
+                "mean": round(float(error.mean()), 4),
+                "by_third_of_the_band": thirds,
+                "mean_absolute": round(float(np.abs(error).mean()), 4),
+                "worst_state": round(float(error.mean(1)[np.argmax(np.abs(error.mean(1)))]), 4),
+            }
     return result
 
 

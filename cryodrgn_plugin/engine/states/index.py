@@ -53,10 +53,10 @@ def write_chimerax(made: dict[str, list[MadeState]], folder: Path) -> dict[str, 
     entries = []
     for name, states in made.items():
         level = float(np.median([one.map.level for one in states]))
-        entries.append((TITLES[name], [relative(one.files["map"], folder) for one in states], level))
+        entries.append((f"maps {TITLES[name]}", [relative(one.files["map"], folder) for one in states], level))
         if all("sharpened" in one.files for one in states):
             level = float(np.median([one.sharpened_level for one in states]))
-            title = f"{TITLES[name]}, sharpened"
+            title = f"maps {TITLES[name]}, sharpened"
             entries.append((title, [relative(one.files["sharpened"], folder) for one in states], level))
     write_text(folder / CHIMERAX, chimerax_script(entries))
     return {"chimerax": CHIMERAX}
@@ -80,6 +80,8 @@ def _details(one: MadeState, folder: Path) -> dict[str, Any]:
         "effective_particles": one.effective and round(one.effective, 1),
         "expected_fsc": None if known is None else numbers(known),
         "expected_measured": one.expected is not None,
+        "moving_expected_fsc": None if one.moving_expected is None else numbers(one.moving_expected.fsc),
+        "moving_expected_resolution_ang": one.moving_resolution_ang and round(one.moving_resolution_ang, 3),
         "measured_to_shell": None if one.expected is None else one.expected.measured_to,
         "expected_resolution_ang": one.resolution_ang and round(one.resolution_ang, 3),
         "local_resolution_ang": one.local_ang

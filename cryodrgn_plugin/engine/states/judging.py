@@ -28,8 +28,12 @@ class Judgement:
     """(D//2 + 1,) the FSC with the truth as half-maps alone would have it, √(2F/(1 + F))."""
     expected: Expectation | None
     """The same with what half-maps share wrongly taken off; None where that was not measured."""
+    moving_expected: Expectation | None
+    """`expected` in the moving region, where half-maps mislead most."""
     resolution_ang: float | None
-    """Where the best of these two that is known falls below 0.5."""
+    """Where the best that is known for the whole map, `expected` or `by_halves`, falls below 0.5."""
+    moving_resolution_ang: float | None
+    """Where `moving_expected` does."""
     local_ang: np.ndarray | None
     """(D, D, D) local resolution in Å."""
     sharp: np.ndarray | None
@@ -58,11 +62,11 @@ def judge(
     """
     mask = mask_from_map(maps.volume, pixel_size_ang) if mask is None else mask
     if maps.halves is None:
-        return Judgement(mask, *[None] * 10)
+        return Judgement(mask, *[None] * 12)
     by_halves = expected_from_halves(fsc(*maps.halves, mask=mask))
     expected = None if reference is None else expected_fsc(maps.halves, reference, mask)
     known = by_halves if expected is None else expected.fsc
-    reached = resolution(known, pixel_size_ang, len(mask), TRUTH_THRESHOLD)
+    reached = _resolution(known, pixel_size_ang)
     local = sharp = line = taken_off = None
     if options.local_resolution:
         share = np.minimum(_correlation(known) / np.maximum(_correlation(by_halves), 1e-3), 1)
@@ -74,8 +78,18 @@ def judge(
         taken_off = options.b_factor_ang2 or line.b_factor_ang2
         sharp = sharpened(mean, pixel_size_ang, taken_off, lowpass, known)
     whole = half_agreement(maps.halves, mask, pixel_size_ang)
-    moving = None if moving_region is None else half_agreement(maps.halves, moving_region, pixel_size_ang)
-    return Judgement(mask, whole, moving, by_halves, expected, reached, local, sharp, line, taken_off, lowpass)
+    moving = moving_expected = moving_reached = None
+    if moving_region is not None:
+        moving = half_agreement(maps.halves, moving_region, pixel_size_ang)
+        if reference is not None:
+            moving_expected = expected_fsc(maps.halves, reference, moving_region)
+            moving_reached = _resolution(moving_expected.fsc, pixel_size_ang)
+    curves = (whole, moving, by_halves, expected, moving_expected)
+    return Judgement(mask, *curves, reached, moving_reached, local, sharp, line, taken_off, lowpass)
+
+
+def _resolution(with_truth: np.ndarray, pixel_size_ang: float) -> float:
+    return resolution(with_truth, pixel_size_ang, 2 * (len(with_truth) - 1), TRUTH_THRESHOLD)
 
 
 def _correlation(with_truth: np.ndarray) -> np.ndarray:

@@ -26,7 +26,9 @@ class MadeState:
     effective: float | None
     by_halves: np.ndarray | None
     expected: Expectation | None
+    moving_expected: Expectation | None
     resolution_ang: float | None
+    moving_resolution_ang: float | None
     local_ang: tuple[float, ...] | None
     """At `PERCENTILES`."""
     local_section: np.ndarray | None
@@ -66,7 +68,9 @@ def written(file: Path, z: np.ndarray, maps: StateMaps, found: Judgement, pixel_
         maps.effective,
         found.by_halves,
         found.expected,
+        found.moving_expected,
         found.resolution_ang,
+        found.moving_resolution_ang,
         local,
         section,
         found.guinier,

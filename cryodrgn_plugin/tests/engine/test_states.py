@@ -71,7 +71,7 @@ def test_the_index_names_files_that_are_there_and_figures_of_every_state(trained
         assert len(series["maps"]) == 4
         for entry in series["maps"]:
             named += [entry["file"], entry["mask"], entry["sharpened"], entry["local_resolution"], *entry["half_maps"]]
-            assert len(entry["expected_fsc"]) == len(entry["fsc"]) == 17
+            assert len(entry["expected_fsc"]) == len(entry["moving_expected_fsc"]) == len(entry["fsc"]) == 17
             assert entry["effective_particles"] > 20 and entry["expected_measured"]
             assert entry["resolution_ang"]["0.5"] >= entry["resolution_ang"]["0.143"]
     missing = [name for name in named if not (trained.states_dir / name).is_file()]
