@@ -34,11 +34,15 @@ def without(volume: np.ndarray, lost: np.ndarray, from_shell: int) -> np.ndarray
 
 @pytest.fixture(scope="module")
 def prior_eats_detail():
-    """Truth, half-maps that both lack half of its density beyond shell 6, and a noisy reference that lacks nothing."""
+    """Truth, half-maps that both lack half of its density beyond shell 6, and a reference that lacks nothing.
+
+    The noise of a half-set is in its half-map and, twice as strong, in its half of the reference.
+    """
     truth = sharp_truth()
     right = (np.arange(BOX) > BOX // 2)[None, None, :]
-    halves = noisy(without(truth, truth * right, 6), 0.05, 1)
-    return truth, halves, noisy(truth, 0.5, 2)
+    noise = noisy(np.zeros_like(truth), 0.3, 1)
+    blurred = without(truth, truth * right, 6)
+    return truth, tuple(blurred + each / 2 for each in noise), tuple(truth + each for each in noise)
 
 
 def test_what_a_shared_prior_took_is_found_where_half_maps_do_not_see_it(prior_eats_detail):
@@ -47,7 +51,7 @@ def test_what_a_shared_prior_took_is_found_where_half_maps_do_not_see_it(prior_e
     by_halves = expected_from_halves(fsc(*halves, MASK))[1:-1]
     expected = expected_fsc(halves, reference, MASK)
     assert (by_halves - true).mean() > 0.1
-    assert abs((expected.fsc[1:-1] - true).mean()) < 0.02
+    assert abs((expected.fsc[1:-1] - true).mean()) < 0.025
     assert expected.measured_to >= BOX // 2 - 1
 
 
