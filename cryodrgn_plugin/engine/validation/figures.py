@@ -83,7 +83,7 @@ def leakage_figure(file: Path, leaks: Sequence[Leak], significance: float) -> No
         shares = [max(leak.share, 0) for leak in leaks]
         ax.barh(place, shares, color=[colours[leak.strength(significance)] for leak in leaks], height=0.6)
         chance = [max(leak.chance, 0) for leak in leaks]
-        for y, leak, share, reached in zip(place, leaks, shares, chance, strict=True):
+        for y, share, reached in zip(place, shares, chance, strict=True):
             ax.annotate(f"{share:.1%}", (max(share, reached), y), (7, 0), textcoords="offset points", va="center")
         ax.scatter(chance, place, marker="|", s=130, color=INK, lw=1.4, label="chance (19 of 20 shufflings)", zorder=3)
         ax.axvspan(WEAK, STRONG, color=DISTINCT[1], alpha=0.07, lw=0, label="worth a look")

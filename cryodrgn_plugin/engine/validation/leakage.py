@@ -60,7 +60,8 @@ def quantities_of(particles: RunParticles) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     if table.euler_deg is not None:
         rotations = matrices_from_euler(table.euler_deg[lines])
-        found["viewing direction"] = _direction(rotations[:, 2])
+        found["viewing direction"] = rotations[:, 2]
+        found["viewing axis"] = second_moments(rotations[:, 2])
         psi = np.radians(table.euler_deg[lines, 2])
         found["in-plane angle"] = np.stack([np.cos(psi), np.sin(psi)], axis=1)
     if table.origins_ang is not None:
@@ -75,11 +76,10 @@ def quantities_of(particles: RunParticles) -> dict[str, np.ndarray]:
     return {name: values for name, values in found.items() if (values != values[0]).any()}
 
 
-def _direction(views: np.ndarray) -> np.ndarray:
-    """(N, 8): a unit vector and its second moments, so that a view and its opposite may also go together."""
+def second_moments(views: np.ndarray) -> np.ndarray:
+    """(N, 5) of unit vectors (N, 3): the same for a view and its opposite, as side views have against top views."""
     x, y, z = views.T
-    second = np.stack([x * y, y * z, z * x, (x**2 - y**2) / 2, (3 * z**2 - 1) / np.sqrt(12)], axis=1)
-    return np.concatenate([views, second], axis=1)
+    return np.stack([x * y, y * z, z * x, (x**2 - y**2) / 2, (3 * z**2 - 1) / np.sqrt(12)], axis=1)
 
 
 def _leak(name: str, values: np.ndarray, neighbours: np.ndarray, orders: list[np.ndarray]) -> Leak:

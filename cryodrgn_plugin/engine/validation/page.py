@@ -32,9 +32,9 @@ in states, the states of one half make the images of the other, which it never s
 What chance gives is measured on the same images: what the average map leaves of each image is dealt to other particles,
 so that the noise stays as it is and a molecule's state ends up under a wrong pose. Differences in brightness do not
 count.""",
-    "halves": """Both halves then placed every particle. Their axes mean nothing by themselves, so directions are matched
-first. Confidence is how much nearer the two places of a particle are than those of different particles: 1 for the same
-place, 0 for chance. Particles are chosen by it with <code>select --where "confidence &gt; 0.8"</code>.""",
+    "halves": """Both halves then placed every particle. Their axes mean nothing by themselves, so directions are
+matched first. Confidence is how much nearer the two places of a particle are than those of different particles: 1 for
+the same place, 0 for chance. Particles are chosen by it with <code>select --where "confidence &gt; 0.8"</code>.""",
     "leakage": """Each quantity is predicted for a particle from its neighbours in the latent space. A latent space that
 predicts viewing directions or defocus holds views and not states, unless a state prefers a view.""",
     "populations": """Counted by label, and as the populations that make the images likeliest given the map of each

@@ -100,8 +100,8 @@ def _measured(
     run.progress("populations", 1, 1)
     n_states = len(states.counted.share) if states else 1
     others = [consensus(run, other, n_states, options.seed) for other in also]
-    judged = (halves.test, halves.agreement, halves.confidence) if halves else (None, None, None)
-    return Findings(halves, found, others, states, judge(*judged, found, others, options.significance))
+    trained = (halves.test, halves.agreement, halves.confidence) if halves else None
+    return Findings(halves, found, others, states, judge(trained, found, others, options.significance))
 
 
 def _halves(

@@ -13,6 +13,8 @@ from .leakage import Leak
 FOUND, PARTIAL, NONE, UNTESTED = "found", "partial", "none", "untested"
 GOOD_AGREEMENT, SOME_AGREEMENT = 0.8, 0.5
 """Canonical correlations of the best direction."""
+WORTH_TELLING = 0.05
+"""Spread of contrast that explains why chance gains something too."""
 
 
 @dataclass(frozen=True)
@@ -25,17 +27,20 @@ class Verdict:
 
 
 def judge(
-    test: HeterogeneityTest | None,
-    halves: Agreement | None,
-    confidence: np.ndarray | None,
+    trained: tuple[HeterogeneityTest, Agreement, np.ndarray] | None,
     leaks: Sequence[Leak],
     others: Sequence[Consensus],
     significance: float,
 ) -> Verdict:
-    """The verdict on all that was measured; `test`, `halves` and `confidence` are None when no halves were trained."""
+    """The verdict on all that was measured.
+
+    `trained` is what two halves gave, the test, their agreement and the confidence (N,) of the particles; None when no
+    halves were trained.
+    """
     told = [_leakage(leaks, significance), *([_others(others)] if others else [])]
-    if test is None or halves is None or confidence is None:
+    if trained is None:
         return Verdict(UNTESTED, "Not tested: no halves were trained.", tuple(told))
+    test, halves, confidence = trained
     told = [_chance(test, significance), _agreement(halves, confidence), *told]
     found = test.p_value <= significance and test.gain > 0
     if not found:
@@ -55,11 +60,13 @@ def judge(
 def _chance(test: HeterogeneityTest, significance: float) -> str:
     p = f"p {'≤' if not (test.by_chance >= test.gain).any() else '='} {test.p_value:.3g}"
     gain = f"{test.gain:.3g} nats per image, {test.by_chance.mean():.2g} ± {test.by_chance.std():.2g} by chance ({p})"
+    spread = test.contrast_spread
+    brightness = f" Images differ in contrast by {spread:.0%}, which does not count." if spread > WORTH_TELLING else ""
     if test.p_value <= significance and test.gain > 0:
         return f"States that one half of the particles has found make the images of the other half likelier: {gain}."
     return (
         f"States that one half of the particles has found do not explain the images of the other half better than "
-        f"chance does: {gain}. What the latent space shows is noise, or too weak for these particles."
+        f"chance does: {gain}. What the latent space shows is noise, or too weak for these particles.{brightness}"
     )
 
 
