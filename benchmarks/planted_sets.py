@@ -15,8 +15,9 @@ from cryodrgn_plugin.engine.io.star import write_star
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.presets import PRESETS
 
-BOX, BOX_ANG = 32, 115.2
+BOX_ANG = 115.2
 """Of adenylate kinase's images."""
+BOX, JUNK_BOX = 32, 48
 SHARES = (0.7, 0.3)
 """Open and closed."""
 KINDS = ("good", "noise only", "wrong molecule", "off-centre")
@@ -24,21 +25,21 @@ OFF_CENTRE = (0.18, 0.35)
 """Shift of off-centre junk as a share of the box, on top of the stated one."""
 
 
-def two_states(folder: Path, n: int, seed: int, snr: float, shares=SHARES, **settings) -> Path:
+def two_states(folder: Path, n: int, seed: int, snr: float, shares=SHARES, box: int = BOX, **settings) -> Path:
     """Open and closed adenylate kinase; with one share of 1, the open one alone."""
     ends = PRESETS["adk"].make(2).states[: len(shares)]
     ensemble = Ensemble(ends, np.arange(len(ends), dtype=float), np.array(shares))
     config = SimulationConfig(
-        n_particles=n, box=BOX, pixel_size_ang=BOX_ANG / BOX, snr=snr, shift_px=2, **settings
+        n_particles=n, box=box, pixel_size_ang=BOX_ANG / box, snr=snr, shift_px=2, **settings
     )  # fmt: skip
     return simulate_particles(ensemble, config, folder, seed)
 
 
 def with_junk(folder: Path, n: int, share: float, seed: int, snr: float) -> tuple[Path, np.ndarray]:
     """Two states with a share of junk, a third of each kind; its star file and the kind (N,) of every particle."""
-    star = two_states(folder / "clean", n, seed, snr)
+    star = two_states(folder / "clean", n, seed, snr, box=JUNK_BOX)
     other = PRESETS["uniform"].make(1)
-    config = SimulationConfig(n_particles=n, box=BOX, pixel_size_ang=350.0 / BOX, snr=snr, shift_px=2)
+    config = SimulationConfig(n_particles=n, box=JUNK_BOX, pixel_size_ang=350.0 / JUNK_BOX, snr=snr, shift_px=2)
     wrong = mrcfile.read(simulate_particles(other, config, folder / "wrong", seed + 100).with_name("particles.mrcs"))
     images = mrcfile.read(star.with_name("particles.mrcs")).astype(np.float32)
     rng = np.random.default_rng([seed, 7])
@@ -48,9 +49,9 @@ def with_junk(folder: Path, n: int, share: float, seed: int, snr: float) -> tupl
     images[kind == 1] = rng.standard_normal(images[kind == 1].shape)
     images[kind == 2] = wrong[kind == 2]
     for row in np.flatnonzero(kind == 3):
-        away, angle = rng.uniform(*OFF_CENTRE) * BOX, rng.uniform(0, 2 * np.pi)
+        away, angle = rng.uniform(*OFF_CENTRE) * JUNK_BOX, rng.uniform(0, 2 * np.pi)
         images[row] = np.roll(images[row], (round(away * np.sin(angle)), round(away * np.cos(angle))), (0, 1))
-    write_stack(folder / "particles.mrcs", images, BOX_ANG / BOX)
+    write_stack(folder / "particles.mrcs", images, BOX_ANG / JUNK_BOX)
     write_star(folder / "particles.star", read_particles(star).tables)
     return folder / "particles.star", kind
 

@@ -1,0 +1,92 @@
+"""Whether junk is found, and what its removal does to the maps of each state.
+
+    python benchmarks/junk.py --out benchmarks/results/junk.json
+
+Adenylate kinase, open and closed 70 : 30, 48², SNR 0.1 over the box, with 20 % of the images replaced: noise only,
+another molecule, or the molecule itself 18 to 35 % of the box off centre, a third each. It is trained by the fast
+recipe, junk is removed with `select --junk`, and what is left is trained again. FSC is to the true maps: the mean area
+under the curve over the shells, for the map at the mean latent of the good images of each state.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from hardware import hardware
+from planted_sets import JUNK_BOX, KINDS, with_junk
+from sklearn.metrics import roc_auc_score
+
+from cryodrgn_plugin.engine.analysis.truth import Truth
+from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.reconstruction.fsc import fsc, fsc_area
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.selection.options import SelectOptions
+from cryodrgn_plugin.engine.selection.select import select
+from cryodrgn_plugin.engine.training.recipes import fit
+from cryodrgn_plugin.engine.training.restore import load_decoder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--particles", type=int, default=3000)
+    parser.add_argument("--share", type=float, default=0.2)
+    parser.add_argument("--snr", type=float, default=0.1)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    report = {"particles": args.particles, "box": JUNK_BOX, "junk": args.share, "snr": args.snr, "hardware": hardware()}
+    report["runs"] = []
+    for seed in args.seeds:
+        report["runs"].append(one(args, seed))
+        print(json.dumps(report["runs"][-1], indent=1), flush=True)
+        if args.out:
+            args.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def one(args: argparse.Namespace, seed: int) -> dict:
+    """Plant, train, remove, train again."""
+    with tempfile.TemporaryDirectory() as folder:
+        star, kind = with_junk(Path(folder), args.particles, args.share, seed, args.snr)
+        truth = Truth.open(Path(folder) / "clean")
+        before = trained(star, Path(folder) / "before", seed)
+        began = time.process_time()
+        index = select(before, SelectOptions(junk=True, name="clean", seed=seed))
+        seconds = time.process_time() - began
+        with np.load(index.with_name("selection.npz")) as stored:
+            taken, outlier = stored["selected"], stored["outlier"]
+        after = trained(index.with_name("selected.star"), Path(folder) / "after", seed)
+        good = kind == 0
+        maps = {"before": areas(before, truth, truth.state, good)}
+        maps["after"] = areas(after, truth, truth.state[taken], good[taken])
+    return {
+        "seed": seed,
+        "cpu_seconds_select": round(seconds, 1),
+        "auroc": round(float(roc_auc_score(~good, outlier)), 4),
+        "auroc_of": {
+            KINDS[k]: round(float(roc_auc_score(kind[good | (kind == k)] == k, outlier[good | (kind == k)])), 4)
+            for k in (1, 2, 3)
+        },
+        "removed": {KINDS[k]: f"{int((~taken[kind == k]).sum())} of {int((kind == k).sum())}" for k in range(4)},
+        "fsc_area_per_state": maps,
+    }
+
+
+def trained(star: Path, folder: Path, seed: int) -> Run:
+    run = Run.create(folder, recipe_config("fast", {"particles": str(star), "seed": seed}))
+    with run.working():
+        fit(run, run.config)
+    return run
+
+
+def areas(run: Run, truth: Truth, state: np.ndarray, good: np.ndarray) -> list[float]:
+    """FSC area of each state's map with its true one."""
+    z, decoder = run.latents().z, load_decoder(run)
+    volumes = [decoder.volume(z[good & (state == s)].mean(axis=0)) for s in range(len(truth.maps))]
+    return [round(fsc_area(fsc(v, m), JUNK_BOX // 2 - 1), 4) for v, m in zip(volumes, truth.maps, strict=True)]
+
+
+if __name__ == "__main__":
+    main()
