@@ -1,6 +1,18 @@
 """The only place that knows both the host's objects and the engine's files."""
 
-from .analysis import CLASS_SERIES, CURVE_SERIES, Analysis
+from .analysis import (
+    CLASS_SERIES,
+    CLUSTER_SERIES,
+    CURVE_SERIES,
+    PATH_SERIES,
+    REGRESSION_SERIES,
+    STATE_SERIES,
+    Findings,
+    analysis_of,
+    landscape_of,
+    states_of,
+    trajectory_of,
+)
 from .particles import object_ids, read_particles_star, relion_alignment, scipion_matrices, write_particles_star
 from .posed import class_sizes, posed_particles
 from .results import (
@@ -12,19 +24,26 @@ from .results import (
     latents_by_id,
     link_run,
     new_flex_particles,
+    selected_ids,
     volume_object,
 )
 
 __all__ = [
     "CLASS_SERIES",
+    "CLUSTER_SERIES",
     "CURVE_SERIES",
-    "Analysis",
+    "PATH_SERIES",
+    "REGRESSION_SERIES",
+    "STATE_SERIES",
+    "Findings",
     "LatentsById",
+    "analysis_of",
     "class_sizes",
     "classify",
     "fill_flex_particles",
     "fill_flex_volumes",
     "fill_volumes",
+    "landscape_of",
     "latents_by_id",
     "link_run",
     "new_flex_particles",
@@ -33,6 +52,9 @@ __all__ = [
     "read_particles_star",
     "relion_alignment",
     "scipion_matrices",
+    "selected_ids",
+    "states_of",
+    "trajectory_of",
     "volume_object",
     "write_particles_star",
 ]

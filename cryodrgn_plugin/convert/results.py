@@ -22,9 +22,10 @@ from pwem.objects import (
 from pyworkflow.object import Float
 
 from ..constants import FLEX_RECIPE, FLEX_RUN, PROGRAM_NAME
+from ..engine.errors import DataError
 from ..engine.io.mrc import read_map
 from ..engine.run import Latents, Run
-from .analysis import Analysis
+from .analysis import Findings
 from .particles import object_ids
 
 
@@ -44,9 +45,9 @@ def latents_by_id(run: Run) -> LatentsById:
     return LatentsById(latents, {int(object_id): k for k, object_id in enumerate(ids)})
 
 
-def new_flex_particles(folder: str, like: SetOfParticles, run: Run) -> SetOfParticlesFlex:
+def new_flex_particles(folder: str, like: SetOfParticles, run: Run, suffix: str = "") -> SetOfParticlesFlex:
     """An empty set in `folder` with what `like` says of itself, which notes the run that its latents come from."""
-    flexible = SetOfParticlesFlex.create(folder, progName=PROGRAM_NAME)
+    flexible = SetOfParticlesFlex.create(folder, suffix=suffix, progName=PROGRAM_NAME)
     flexible.copyInfo(like)
     flexible.setHasCTF(like.hasCTF())  # the host's copyInfo leaves this out
     info = flexible.getFlexInfo()
@@ -95,19 +96,34 @@ def fill_flex_particles(
         flexible.append(item)
 
 
-def link_run(trained: Run, folder: Path) -> None:
-    """Make `folder` a run that shares the results of `trained` by links and keeps its own status and analysis."""
+def selected_ids(run: Run, name: str) -> set[int]:
+    """Object ids of the particles of a selection. Raises DataError when there is none of that name."""
+    folder = run.selection_dir(name)
+    if not (folder / "selected.star").is_file():
+        raise DataError(f"{run.path} has no selection {name}; run select on it first.")
+    return set(object_ids(str(folder / "selected.star")).tolist())
+
+
+def link_run(trained: Run, folder: Path, makes: str = "") -> None:
+    """Make `folder` a run that shares by links what `trained` holds, and keeps its own status.
+
+    Parameters
+    ----------
+    makes : the folder of results that will be made anew, such as "analysis", and is not shared.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(trained.info_file, folder / trained.info_file.name)
-    shared = (
+    files = (
         trained.config_file, trained.metrics_file, trained.latents_file, trained.poses_file, trained.model_file,
         trained.half_file(1), trained.half_file(2),
     )  # fmt: skip
-    for file in shared:
-        link = folder / file.name
-        link.unlink(missing_ok=True)
-        if file.exists():
-            link.symlink_to(os.path.relpath(file, folder))
+    results = (trained.analysis_dir, trained.landscape_dir, trained.states_dir, trained.validation_dir)
+    for shared in (*files, *results):
+        link = folder / shared.name
+        if link.is_symlink():
+            link.unlink()
+        if shared.exists() and shared.name != makes and not link.exists():
+            link.symlink_to(os.path.relpath(shared.resolve(), folder.resolve()))
 
 
 def volume_object(path: str, *, half_maps: Sequence[str] = ()) -> Volume:
@@ -119,25 +135,36 @@ def volume_object(path: str, *, half_maps: Sequence[str] = ()) -> Volume:
     return volume
 
 
-def fill_volumes(volumes: SetOfVolumes, analysis: Analysis, series: str) -> None:
-    """Append the maps of a series of an analysis."""
-    for entry in analysis.series(series):
-        _append(volumes, Volume(), analysis, entry)
+def fill_volumes(volumes: SetOfVolumes, found: Findings, series: str, role: str = "file") -> None:
+    """Append the maps of a series, with their half-maps where these were written.
+
+    Parameters
+    ----------
+    role : which file of each map: the map itself, or another that the index names, such as sharpened.
+    """
+    for entry in found.series(series):
+        volume = Volume()
+        halves = found.half_maps(entry)
+        if halves:
+            volume.setHalfMaps(halves)
+        _append(volumes, volume, found, entry, role)
 
 
-def fill_flex_volumes(volumes: SetOfVolumesFlex, analysis: Analysis, series: str) -> None:
+def fill_flex_volumes(volumes: SetOfVolumesFlex, found: Findings, series: str) -> None:
     """Append the maps of a series with the latent coordinates they were made at."""
-    for entry in analysis.series(series):
+    for entry in found.series(series):
         volume = VolumeFlex(progName=PROGRAM_NAME)
         volume.setZFlex(entry["z"])
-        _append(volumes, volume, analysis, entry)
+        _append(volumes, volume, found, entry, "file")
 
 
-def _append(volumes, volume: Volume, analysis: Analysis, entry: dict[str, Any]) -> None:
-    _locate(volume, analysis.path(entry["file"]))
+def _append(volumes, volume: Volume, found: Findings, entry: dict[str, Any], role: str) -> None:
+    _locate(volume, found.path(entry[role]))
     volume.setObjLabel(entry["label"])
     if entry["resolution_ang"]:
         volume._cdrgResolution = Float(entry["resolution_ang"]["0.143"])
+    if entry.get("expected_resolution_ang"):
+        volume._cdrgExpectedResolution = Float(entry["expected_resolution_ang"])
     volumes.setSamplingRate(volume.getSamplingRate())
     volumes.append(volume)
 

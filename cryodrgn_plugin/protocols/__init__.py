@@ -2,8 +2,24 @@
 
 from .protocol_ab_initio import ProtHetAbInitio
 from .protocol_analyze import ProtHetAnalyze
+from .protocol_landscape import ProtHetLandscape
+from .protocol_preflight import ProtHetPreflight
 from .protocol_refine_poses import ProtHetRefinePoses
+from .protocol_select import ProtHetSelect
 from .protocol_simulate import ProtHetSimulate
+from .protocol_states import ProtHetStates
 from .protocol_train import ProtHetTrain
+from .protocol_trajectory import ProtHetTrajectory
 
-__all__ = ["ProtHetAbInitio", "ProtHetAnalyze", "ProtHetRefinePoses", "ProtHetSimulate", "ProtHetTrain"]
+__all__ = [
+    "ProtHetAbInitio",
+    "ProtHetAnalyze",
+    "ProtHetLandscape",
+    "ProtHetPreflight",
+    "ProtHetRefinePoses",
+    "ProtHetSelect",
+    "ProtHetSimulate",
+    "ProtHetStates",
+    "ProtHetTrain",
+    "ProtHetTrajectory",
+]

@@ -15,6 +15,11 @@ VOLUMES = "outputVolumes"
 FLEX_VOLUMES = "outputVolumesFlex"
 TRAJECTORY = "outputTrajectory"
 CLASSES = "outputClasses"
+STATES = "outputStates"
+SHARPENED = "outputSharpened"
+REGRESSION = "outputRegression"
+REJECTED = "outputRejected"
+ORIGINAL = "outputOriginal"
 
 SIMULATE_OUTPUTS = {PARTICLES: SetOfParticles, VOLUMES: SetOfVolumes}
 TRAIN_OUTPUTS = {PARTICLES: SetOfParticlesFlex, VOLUME: Volume}
@@ -27,3 +32,20 @@ ANALYZE_OUTPUTS = {
     CLASSES: SetOfClasses3D,
     PARTICLES: SetOfParticlesFlex,
 }
+LANDSCAPE_OUTPUTS = {
+    PARTICLES: SetOfParticlesFlex,
+    CLASSES: SetOfClasses3D,
+    VOLUMES: SetOfVolumes,
+    FLEX_VOLUMES: SetOfVolumesFlex,
+    STATES: SetOfVolumes,
+}
+TRAJECTORY_OUTPUTS = {VOLUMES: SetOfVolumes, FLEX_VOLUMES: SetOfVolumesFlex}
+PREFLIGHT_OUTPUTS = {VOLUME: Volume}
+STATES_OUTPUTS = {
+    VOLUMES: SetOfVolumes,
+    FLEX_VOLUMES: SetOfVolumesFlex,
+    SHARPENED: SetOfVolumes,
+    REGRESSION: SetOfVolumes,
+}
+SELECT_OUTPUTS = {PARTICLES: SetOfParticlesFlex, REJECTED: SetOfParticlesFlex, ORIGINAL: SetOfParticles}
+VALIDATE_OUTPUTS = {PARTICLES: SetOfParticlesFlex}

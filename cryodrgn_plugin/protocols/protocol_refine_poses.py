@@ -8,12 +8,12 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..constants import FLEX_RUN, PROGRAM_NAME
 from ..engine.poses.options import RefineOptions
 from . import outputs
 from .protocol_base import addGroup
 from .protocol_fit import IMAGE_SETTINGS, ProtHetFit, image_settings
-from .settings import RECIPES, FormSetting, as_arguments, chosen
+from .settings import RECIPES, FormSetting, as_arguments, as_flags, chosen
+from .trained import trained_run
 
 IMAGES = image_settings(RECIPES)
 REFINEMENT = (
@@ -114,8 +114,7 @@ class ProtHetRefinePoses(ProtHetFit):
     # --------------------------- UTILS functions -----------------------------
     def _arguments(self) -> list[str]:
         """The options of the command line that the form gives."""
-        options = chosen(self, REFINEMENT)
-        flags = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+        flags = as_flags(chosen(self, REFINEMENT), RefineOptions)
         return flags + as_arguments({name: v for name, v in self._overrides().items() if name in IMAGE_SETTINGS})
 
     def _recipe(self) -> str:
@@ -126,10 +125,4 @@ class ProtHetRefinePoses(ProtHetFit):
 
     def _trainedRun(self) -> str | None:
         """Folder of the run whose latent coordinates are followed, relative to the project."""
-        particles = self.inputParticles.get()
-        if not (self.followLatents and hasattr(particles, "getFlexInfo")):
-            return None
-        info = particles.getFlexInfo()
-        if info.getProgName() != PROGRAM_NAME or not info.hasAttribute(FLEX_RUN):
-            return None
-        return info.getAttr(FLEX_RUN)
+        return trained_run(self.inputParticles.get()) if self.followLatents else None

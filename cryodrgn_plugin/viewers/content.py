@@ -25,6 +25,10 @@ class Colouring:
     values: np.ndarray
     """(N,) class numbers from 1, or a quantity."""
     categorical: bool = False
+    series: str = ""
+    """The series whose maps are those of the classes, in their order; empty for none."""
+    words: tuple[str, ...] = ()
+    """What the classes are called, where numbers are not enough."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Content:
     colourings: list[Colouring] = field(default_factory=list)
     maps: list[MapEntry] = field(default_factory=list)
     metrics: list[dict[str, float]] = field(default_factory=list)
+    pictures: list[tuple[str, str]] = field(default_factory=list)
+    """Name and file of figures that the engine drew."""
     pixel_size_ang: float = 1.0
     """Of the maps."""
     decode: Callable[[int], str] | None = None

@@ -12,6 +12,7 @@ from .content import Content, MapEntry
 from .curve_panels import ResolutionPanel, TrainingPanel
 from .latent_panel import LatentPanel
 from .map_panel import MapPanel
+from .picture_panel import PicturePanel
 
 SIZE = (1360, 800)
 POLL_MS = 100
@@ -51,6 +52,8 @@ class ExplorerWindow(Window):
         self.tabs.add(self.latents, text="Latent space")
         self.tabs.add(ResolutionPanel(self.tabs, self._content), text="Resolution")
         self.tabs.add(TrainingPanel(self.tabs, self._content), text="Training")
+        if self._content.pictures:
+            self.tabs.add(PicturePanel(self.tabs, self._content.pictures), text="Figures")
 
     def show_particle(self, index: int) -> None:
         """Tell about a particle and show its map: made on the spot where the run can, else that of its class."""
@@ -66,12 +69,9 @@ class ExplorerWindow(Window):
             self._await_map(self._asked, words)
 
     def _show_class_map(self, index: int) -> None:
-        classes = next((item for item in self._content.colourings if item.categorical), None)
-        series = self._content.series()
-        if classes is not None and series:
-            place = int(classes.values[index]) - 1
-            if place < len(self._content.maps_of(series[0])):
-                self.maps.show_in_series(series[0], place)
+        classes = next((item for item in self._content.colourings if item.series in self._content.series()), None)
+        if classes is not None:
+            self.maps.show_in_series(classes.series, int(classes.values[index]) - 1)
 
     def _await_map(self, asked: Future, words: list[str]) -> None:
         """Look from the window's own thread whether the map is there, unless another was asked for meanwhile."""

@@ -91,7 +91,8 @@ class LatentPanel(ttk.Frame):
         bar.ax.tick_params(colors=style.MUTED, labelsize=8, length=0)
         bar.set_label(colouring.name, color=style.INK, fontsize=9)
         if colouring.categorical:
-            bar.set_ticks(np.arange(1, int(colouring.values.max()) + 1))
+            numbers = np.arange(1, int(colouring.values.max()) + 1)
+            bar.set_ticks(numbers, labels=colouring.words or [str(number) for number in numbers])
 
     def _add_centres(self, projection: Projection) -> None:
         """Numbers where the maps of the first series were made."""

@@ -6,24 +6,27 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..convert import CLASS_SERIES, CURVE_SERIES, Analysis, latents_by_id
+from ..convert import latents_by_id
 from ..engine.errors import DataError
 from ..engine.run import Run
 from ..plugin import Plugin
 from . import style
 from .content import Colouring, Content, MapEntry, Projection
+from .found import add_findings
 
 
-def content_of(run: Run, title: str, extra_maps: list[MapEntry] | None = None) -> Content:
-    """Everything a run can show; `extra_maps` come after those of its analysis."""
+def content_of(run: Run, title: str, extra_maps: list[MapEntry] | None = None, first: str = "") -> Content:
+    """Everything a run can show.
+
+    Parameters
+    ----------
+    extra_maps : the protocol's own, such as the map of all particles.
+    first : the folder of results in the run, such as analysis, that comes before the others.
+    """
     content = Content(title, facts=_facts(run), metrics=run.metrics(), maps=list(extra_maps or []))
     if run.latents_file.exists() and run.config.z_dim > 0:
         _add_latents(content, run)
-    try:
-        analysis = Analysis.open(run)
-    except DataError:
-        return content
-    _add_analysis(content, analysis)
+    add_findings(content, run, first)
     return content
 
 
@@ -51,50 +54,6 @@ def _add_latents(content: Content, run: Run) -> None:
         content.colourings.append(Colouring("uncertainty", found.latents.uncertainty))
     content.colourings += [Colouring(f"z{k + 1}", z[:, k]) for k in range(min(z.shape[1], 4))]
     content.decode = decoder_of(run)
-
-
-def _add_analysis(content: Content, analysis: Analysis) -> None:
-    if analysis.embedding:
-        content.colourings.insert(0, Colouring("class", analysis.labels, categorical=True))
-        content.projections[:0] = _analysed_projections(analysis)
-    for series in analysis.index["series"]:
-        colours = _series_colours(series["name"], len(series["maps"]))
-        content.maps += [
-            MapEntry(
-                series=series["title"],
-                label=entry["label"],
-                path=analysis.path(entry["file"]),
-                colour=colour,
-                level=series["level"],
-                particle=entry.get("particle"),
-                z=np.array(entry["z"]),
-                fsc=None if entry["fsc"] is None else np.array(entry["fsc"]),
-                resolution_ang=entry["resolution_ang"] and entry["resolution_ang"]["0.143"],
-            )
-            for entry, colour in zip(series["maps"], colours, strict=True)
-        ]
-    if "box" in analysis.index:
-        content.pixel_size_ang = analysis.index["pixel_size_ang"]
-        content.facts.append(f"maps of {analysis.index['box']} px, {analysis.index['pixel_size_ang']:.2f} Å per pixel")
-
-
-def _analysed_projections(analysis: Analysis) -> list[Projection]:
-    scores, explained = analysis.embedding["pca"], analysis.index["pca"]["explained"]
-    made = []
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        if j < scores.shape[1]:
-            names = [f"PC{k + 1} ({explained[k]:.0%})" for k in (i, j)]
-            made.append(Projection(f"PC{i + 1} – PC{j + 1}", scores[:, [i, j]], *names))
-    if "umap" in analysis.embedding:
-        made.append(Projection("UMAP", analysis.embedding["umap"], "UMAP 1", "UMAP 2"))
-    return made
-
-
-def _series_colours(name: str, count: int) -> list[str]:
-    """Class maps in the colours of the classes; walks from one end of a colour scale to the other."""
-    if name == CLASS_SERIES:
-        return style.category_colours(count)
-    return style.sequential_colours(count, style.SEQUENTIAL if name == CURVE_SERIES else "cividis")
 
 
 def decoder_of(run: Run) -> Callable[[int], str] | None:

@@ -1,4 +1,4 @@
-"""The viewer of trainings, searches and analyses: the explorer."""
+"""The viewer of trainings, searches and all that looks at a run: the explorer."""
 
 import os
 
@@ -6,14 +6,25 @@ from pyworkflow.viewer import Viewer
 
 from ..engine.errors import EngineError
 from ..engine.run import Run
-from ..protocols import ProtHetAbInitio, ProtHetAnalyze, ProtHetTrain
+from ..protocols import (
+    ProtHetAbInitio,
+    ProtHetAnalyze,
+    ProtHetLandscape,
+    ProtHetSelect,
+    ProtHetStates,
+    ProtHetTrain,
+    ProtHetTrajectory,
+)
 
 
 class HetExplorerViewer(Viewer):
-    """Latent space, maps, resolution and training curves in one window."""
+    """Latent space, maps, resolution, training curves and figures in one window."""
 
     _name = "explore latent space and maps"
-    _targets = [ProtHetTrain, ProtHetAbInitio, ProtHetAnalyze]
+    _targets = [
+        *(ProtHetTrain, ProtHetAbInitio, ProtHetAnalyze),
+        *(ProtHetLandscape, ProtHetTrajectory, ProtHetStates, ProtHetSelect),
+    ]
 
     def _visualize(self, obj, **kwargs):
         try:
@@ -24,11 +35,11 @@ class HetExplorerViewer(Viewer):
         return []
 
     def open_window(self, protocol):
-        """The explorer's window over a protocol's run, not yet shown."""
+        """The explorer's window over a protocol's run, not yet shown; what the protocol itself has made comes first."""
         from .explorer import ExplorerWindow
         from .load import content_of, entries_of
 
         run = Run.open(protocol.getRunFolder())
         title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
-        content = content_of(run, title, entries_of(protocol.getMaps()))
+        content = content_of(run, title, entries_of(protocol.getMaps()), first=getattr(protocol, "MAKES", ""))
         return ExplorerWindow(content, masterWindow=self.formWindow)

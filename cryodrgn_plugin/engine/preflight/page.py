@@ -94,7 +94,8 @@ def _fsc(ax: Axes, found: Survey) -> None:
     ticks = np.linspace(0, freqs[-1], 6)
     ax.set_xticks(ticks, ["∞", *(f"1/{1 / t:.3g}" for t in ticks[1:])])
     ax.set_xlabel("spatial frequency (1/Å)")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=7, columnspacing=1.0, handlelength=1.4)
+    key = ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=3, fontsize=7, handlelength=1.4)
+    key.set_in_layout(False)
 
 
 def _bars(ax: Axes, title: str, given: Evidence | None, trials: list[Trial]) -> None:
@@ -134,16 +135,16 @@ def _scan(ax: Axes, found: Survey) -> None:
 
 def _views(ax: Axes, found: Survey) -> None:
     """Viewing directions on an equal-area map of the sphere."""
-    ax.set_title("views")
     if found.rotations is None:
+        ax.set_title("views")
         _absent(ax)
         return
     directions = found.rotations[:, 2] / np.linalg.norm(found.rotations[:, 2], axis=1, keepdims=True)
     azimuth = np.degrees(np.arctan2(directions[:, 1], directions[:, 0]))
     counts, _, _ = np.histogram2d(directions[:, 2], azimuth, bins=(18, 36), range=((-1, 1), (-180, 180)))
-    picture = ax.imshow(counts, origin="lower", extent=(-180, 180, -1, 1), aspect="auto", vmin=0)
+    ax.set_title(f"views, {counts.min():.0f} (dark) to {counts.max():.0f} (bright) images a cell")
+    ax.imshow(counts, origin="lower", extent=(-180, 180, -1, 1), aspect="auto", vmin=0)
     ax.set(xlabel="azimuth (degrees)", ylabel="cos(tilt)", xticks=(-180, -90, 0, 90, 180))
-    ax.figure.colorbar(picture, ax=ax, label="images", shrink=0.9)
 
 
 def _absent(ax: Axes) -> None:

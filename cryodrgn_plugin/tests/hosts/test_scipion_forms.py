@@ -1,5 +1,6 @@
 """The host finds the plugin, its forms say what the engine says, and a wrong form is refused in a sentence."""
 
+import dataclasses
 import json
 from configparser import ConfigParser
 from pathlib import Path
@@ -12,22 +13,33 @@ from pwem import Domain  # noqa: E402
 
 import cryodrgn_plugin  # noqa: E402
 from cryodrgn_plugin.engine import config  # noqa: E402
-from cryodrgn_plugin.engine.analysis.options import AnalysisOptions, option_help  # noqa: E402
+from cryodrgn_plugin.engine.analysis.options import AnalysisOptions  # noqa: E402
 from cryodrgn_plugin.engine.errors import ConfigError  # noqa: E402
-from cryodrgn_plugin.engine.poses.options import RefineOptions  # noqa: E402
+from cryodrgn_plugin.engine.landscape.options import LandscapeOptions, TrajectoryOptions  # noqa: E402
+from cryodrgn_plugin.engine.preflight.options import PreflightOptions  # noqa: E402
+from cryodrgn_plugin.engine.selection.options import SelectOptions  # noqa: E402
+from cryodrgn_plugin.engine.states.options import StatesOptions  # noqa: E402
 from cryodrgn_plugin.protocols import (  # noqa: E402
     protocol_ab_initio,
     protocol_analyze,
+    protocol_landscape,
+    protocol_preflight,
     protocol_refine_poses,
+    protocol_select,
     protocol_simulate,
+    protocol_states,
     protocol_train,
+    protocol_trajectory,
 )
 from cryodrgn_plugin.protocols.settings import typed  # noqa: E402
 
 from .scipion_project import new_protocol, project_named  # noqa: E402
 
 DEMO = ("ProtHetSimulate", "ProtHetTrain", "ProtHetAnalyze")
-NAMES = (*DEMO, "ProtHetAbInitio", "ProtHetRefinePoses")
+NAMES = (
+    *(*DEMO, "ProtHetAbInitio", "ProtHetRefinePoses", "ProtHetPreflight"),
+    *("ProtHetLandscape", "ProtHetTrajectory", "ProtHetStates", "ProtHetSelect"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +57,7 @@ def test_the_host_finds_each_protocol_under_the_plugins_name(name, scipion):
 
 
 def test_the_host_finds_the_viewer_and_the_wizard(scipion):
-    assert "HetExplorerViewer" in Domain.getViewers()
+    assert {"HetExplorerViewer", "HetPreflightViewer"} <= set(Domain.getViewers())
     assert "HetBoxWizard" in Domain.getWizards()
 
 
@@ -84,17 +96,44 @@ def test_a_parameter_has_the_engines_default_and_help(name, item, project):
         assert item.value(new_protocol(project, name)) == default
 
 
-@pytest.mark.parametrize("item", protocol_refine_poses.REFINEMENT, ids=lambda item: item.param)
-def test_a_refinement_parameter_has_the_engines_default(item, project):
-    assert item.value(new_protocol(project, "ProtHetRefinePoses")) == getattr(RefineOptions(), item.setting)
+OPTIONS = [
+    (name, item)
+    for name, options in (
+        ("ProtHetRefinePoses", protocol_refine_poses.REFINEMENT),
+        ("ProtHetAnalyze", protocol_analyze.OPTIONS),
+        ("ProtHetPreflight", protocol_preflight.OPTIONS),
+        ("ProtHetLandscape", protocol_landscape.OPTIONS),
+        ("ProtHetTrajectory", protocol_trajectory.OPTIONS),
+        ("ProtHetStates", protocol_states.OPTIONS),
+        ("ProtHetSelect", protocol_select.OPTIONS),
+    )
+    for item in options
+]
 
 
-@pytest.mark.parametrize("item", protocol_analyze.OPTIONS, ids=lambda item: item.param)
-def test_an_analysis_parameter_has_the_engines_default(item, project):
-    protocol = new_protocol(project, "ProtHetAnalyze")
-    assert item.value(protocol) == getattr(AnalysisOptions(), item.setting)
+@pytest.mark.parametrize("name, item", OPTIONS, ids=lambda value: getattr(value, "param", value))
+def test_an_option_has_the_engines_default_and_help(name, item, project):
+    protocol = new_protocol(project, name)
+    assert item.value(protocol) == getattr(item.source, item.setting)
     shown = protocol.getDefinition().getParam(item.param).help.get()
-    assert shown.lower().startswith(option_help()[item.setting].lower())
+    assert shown.lower().startswith(config.field_help(item.source)[item.setting].lower())
+
+
+LEFT_TO_THE_FORM = {
+    AnalysisOptions: set(),
+    PreflightOptions: {"root"},
+    LandscapeOptions: {"mask", "match"},
+    TrajectoryOptions: {"anchors", "points", "name", "volumes"},
+    StatesOptions: {"particles", "points", "mask"},
+    SelectOptions: {"name", "lasso", "original", "same_order", "annotate"},
+}
+"""Options that a form sets by other means, or that mean nothing in Scipion."""
+
+
+@pytest.mark.parametrize("source", LEFT_TO_THE_FORM, ids=lambda source: source.__name__)
+def test_every_option_of_the_engine_is_in_a_form(source):
+    shown = {item.setting for _, item in OPTIONS if item.source is source}
+    assert shown | LEFT_TO_THE_FORM[source] == {field.name for field in dataclasses.fields(source)}
 
 
 @pytest.mark.parametrize(

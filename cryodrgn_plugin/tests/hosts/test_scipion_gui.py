@@ -102,7 +102,7 @@ def _surface(explorer) -> np.ndarray:
 
 def test_the_explorer_shows_latents_maps_resolution_and_training(explorer):
     names = [explorer.tabs.tab(tab, "text") for tab in explorer.tabs.tabs()]
-    assert names == ["Latent space", "Resolution", "Training"]
+    assert names == ["Latent space", "Resolution", "Training", "Figures"]
     assert _surface(explorer).std() > 10
 
 

@@ -1,0 +1,137 @@
+"""Maps of states with half-maps, an honest resolution, local resolution and sharpening."""
+
+from pyworkflow import BETA
+from pyworkflow.protocol import params
+
+from ..engine.states.options import METHODS, StatesOptions
+from . import outputs
+from .protocol_base import addGroup
+from .protocol_run import ProtHetOnRun
+from .settings import FormSetting
+
+CENTRES, PARTICLES, POINTS = range(3)
+WHICH = ("centres of clusters", "particles that I name", "points of a file")
+
+
+def _setting(param: str, name: str, label: str, **more) -> FormSetting:
+    return FormSetting(param, name, label, StatesOptions, **more)
+
+
+NUMBER = _setting("states", "states", "Number of states", condition=f"which == {CENTRES}")
+METHOD = (
+    _setting("method", "method", "Maps by", choices=METHODS),
+    _setting("neighbors", "neighbors", "Particles per map", condition="method != 0", expert=True),
+)
+JUDGEMENT = (
+    _setting("bias", "bias", "Measure what half-maps cannot see"),
+    _setting("localResolution", "local_resolution", "Local resolution"),
+)
+SHARPENING = (
+    _setting("sharpen", "sharpen", "Sharpen"),
+    _setting("bFactor", "b_factor_ang2", "B-factor (Å²)", condition="sharpen"),
+    _setting("lowpass", "lowpass_ang", "Low-pass (Å)", condition="sharpen"),
+)
+FIGURES = _setting("figures", "figures", "Draw figures", expert=True)
+SEED = _setting("seed", "seed", "Random seed", expert=True)
+OPTIONS = (NUMBER, *METHOD, *JUDGEMENT, *SHARPENING, FIGURES, SEED)
+
+
+class ProtHetStates(ProtHetOnRun):
+    """Make the maps of states to be interpreted, and say how good each is: half-maps, resolution, local resolution.
+
+    Half-maps of heterogeneous particles share their latent coordinates and agree too well with each other; the expected
+    resolution is measured with maps that do not, from the particles nearest to the state in the other half.
+    """
+
+    _label = "states"
+    _possibleOutputs = outputs.STATES_OUTPUTS
+    _devStatus = BETA
+    COMMAND, OPTIONS_OF, OPTIONS, MAKES = "states", StatesOptions, OPTIONS, "states"
+
+    # --------------------------- DEFINE param functions ----------------------
+    def _defineParams(self, form):
+        self._addTrained(form)
+        form.addParam(
+            "which", params.EnumParam, choices=list(WHICH), default=CENTRES, label="States",
+            help="Which points of the latent space are made.",
+        )  # fmt: skip
+        NUMBER.add_to(form)
+        form.addParam(
+            "particleIds", params.StringParam, default="", condition=f"which == {PARTICLES}", label="Particles",
+            help="Ids of the particles whose latent coordinates are the states, as 12, 5000, 77: the explorer shows "
+                 "them; the wizard offers the centres of classes.",
+        )  # fmt: skip
+        form.addParam(
+            "pointsFile", params.FileParam, default="", condition=f"which == {POINTS}", label="File of points",
+            help="Latent coordinates: .txt with one point per line, .npy, or .npz with an array z.",
+        )  # fmt: skip
+        addGroup(form, "Maps", METHOD)
+        form.addParam(
+            "inputMask", params.PointerParam, pointerClass="VolumeMask", allowsNull=True, label="Mask",
+            help="Where the maps are judged: a mask in their box and pixel size. Empty makes one around each map.",
+        )  # fmt: skip
+        addGroup(form, "Resolution", JUDGEMENT)
+        addGroup(form, "Sharpening", SHARPENING)
+        FIGURES.add_to(form)
+        SEED.add_to(form)
+        self._addThreads(form)
+
+    # --------------------------- STEPS functions -----------------------------
+    def createOutputStep(self, source: str, options: str):
+        """The maps with their half-maps, plain and with latents; the sharpened ones, and those of the regression."""
+        from ..convert import REGRESSION_SERIES, states_of
+
+        found = states_of(self._ownRun())
+        series = self._mainSeries(found)
+        self._mapsOutput(found, series)
+        if all(entry["sharpened"] for entry in found.series(series)):
+            self._volumesOutput(outputs.SHARPENED, found, series, suffix="sharpened", role="sharpened")
+        if series != REGRESSION_SERIES and found.series(REGRESSION_SERIES):
+            self._volumesOutput(outputs.REGRESSION, found, REGRESSION_SERIES, suffix="regression")
+
+    # --------------------------- INFO functions ------------------------------
+    def _validate(self):
+        if self.which.get() == PARTICLES and not self.particleIds.get():
+            return ["Name the particles whose maps to make, or take the centres of clusters."]
+        if self.which.get() == POINTS and not self.pointsFile.get():
+            return ["Choose a file of latent coordinates, or take the centres of clusters."]
+        return super()._validate()
+
+    def _summary(self):
+        if not self.isFinished():
+            return ["The states have not been made yet."]
+        from ..convert import states_of
+
+        found = states_of(self._ownRun())
+        lines = []
+        for entry in found.series(self._mainSeries(found)):
+            limits = []
+            if entry["expected_resolution_ang"]:
+                limits.append(f"{entry['expected_resolution_ang']:.1f} Å expected")
+            if entry["resolution_ang"]:
+                limits.append(f"half-maps agree up to {entry['resolution_ang']['0.143']:.1f} Å")
+            lines.append(f"{entry['label']}: {', '.join(limits) or 'no half-maps to judge it by'}.")
+        return [*lines, f"Local resolution, figures and a ChimeraX script are in {found.folder}."]
+
+    def _methods(self):
+        return [f"Maps of states were made ({METHODS[self.method.get()]}) and judged by half-maps."]
+
+    def _citations(self):
+        return ["Kimanius2022"]
+
+    # --------------------------- UTILS functions -----------------------------
+    def _options(self):
+        mask = self.inputMask.get()
+        given = {"mask": "" if mask is None else mask.getFileName()}
+        if self.which.get() == PARTICLES:
+            given["particles"] = self._rowsOf(self.particleIds.get())
+        if self.which.get() == POINTS:
+            given["points"] = self.pointsFile.get()
+        return {**super()._options(), **given}
+
+    @staticmethod
+    def _mainSeries(found) -> str:
+        """The decoder's maps, or those of the regression where it made none."""
+        from ..convert import REGRESSION_SERIES, STATE_SERIES
+
+        return STATE_SERIES if found.series(STATE_SERIES) else REGRESSION_SERIES

@@ -1,0 +1,119 @@
+"""A path through the latent space of a training, with maps along it."""
+
+from pyworkflow import BETA
+from pyworkflow.protocol import params
+
+from ..engine.landscape.options import KINDS, SPACES, TrajectoryOptions
+from ..engine.run import Run
+from . import outputs
+from .protocol_base import addGroup
+from .protocol_run import ProtHetOnRun, reach
+from .settings import FormSetting
+
+
+def _setting(param: str, name: str, label: str, **more) -> FormSetting:
+    return FormSetting(param, name, label, TrajectoryOptions, **more)
+
+
+PC, POINTS, GRAPH, DENSITY = (KINDS.index(kind) for kind in ("pc", "points", "graph", "density"))
+KIND = _setting("kind", "kind", "Path", choices=KINDS)
+COMPONENT = _setting("component", "component", "Principal component", condition=f"kind != {POINTS}")
+NEIGHBOURS = (
+    _setting("neighbors", "neighbors", "Neighbours per particle", condition=f"kind in ({GRAPH}, {DENSITY})"),
+    _setting("space", "space", "Distances in", choices=SPACES, condition=f"kind in ({GRAPH}, {DENSITY})"),
+    _setting("limit", "limit", "Particles in the graph", condition=f"kind in ({GRAPH}, {DENSITY})", expert=True),
+)
+MAPS = (
+    _setting("steps", "steps", "Maps along the path"),
+    _setting("halfMaps", "half_maps", "Write half-maps"),
+    _setting("movie", "movie", "Make a movie"),
+)
+FIGURES = _setting("figures", "figures", "Draw figures", expert=True)
+SEED = _setting("seed", "seed", "Random seed", expert=True)
+OPTIONS = (KIND, COMPONENT, *NEIGHBOURS, *MAPS, FIGURES, SEED)
+NAME = "path"
+"""Of the trajectory's folder in our run."""
+
+
+class ProtHetTrajectory(ProtHetOnRun):
+    """Walk through the latent space, from particle to particle or along a component, and make the maps on the way.
+
+    A path from particle to neighbouring particle, or where most particles are, shows shapes that were seen; a straight
+    line may lead through shapes that never occur. It says nothing of the order in which a molecule takes them.
+    """
+
+    _label = "trajectory"
+    _possibleOutputs = outputs.TRAJECTORY_OUTPUTS
+    _devStatus = BETA
+    COMMAND, OPTIONS_OF, OPTIONS = "trajectory", TrajectoryOptions, OPTIONS
+
+    # --------------------------- DEFINE param functions ----------------------
+    def _defineParams(self, form):
+        self._addTrained(form, "Distances between volumes need the particles of a *landscape*.")
+        KIND.add_to(form)
+        form.addParam(
+            "anchors", params.StringParam, default="", condition=f"kind not in ({PC}, {POINTS})",
+            label="Particles to join",
+            help="Ids of the particles that the path joins, in order, as 12, 5000, 77: the explorer shows them; the "
+                 "wizard offers the centres of classes. Empty joins the ends of the principal component.",
+        )  # fmt: skip
+        form.addParam(
+            "pointsFile", params.FileParam, default="", condition=f"kind == {POINTS}", label="File of points",
+            help="Latent coordinates: .txt with one point per line, .npy, or .npz with an array z.",
+        )  # fmt: skip
+        COMPONENT.add_to(form)
+        addGroup(form, "Neighbours", NEIGHBOURS, condition=f"kind in ({GRAPH}, {DENSITY})")
+        addGroup(form, "Maps", MAPS)
+        FIGURES.add_to(form)
+        SEED.add_to(form)
+        self._addThreads(form)
+
+    # --------------------------- STEPS functions -----------------------------
+    def createOutputStep(self, source: str, options: str):
+        """The maps along the path, plain and with their latents."""
+        from ..convert import PATH_SERIES, trajectory_of
+
+        self._mapsOutput(trajectory_of(self._ownRun(), NAME), PATH_SERIES)
+
+    # --------------------------- INFO functions ------------------------------
+    def _validate(self):
+        if self.kind.get() == POINTS and not self.pointsFile.get():
+            return ["Choose a file of latent coordinates, or another kind of path."]
+        errors = super()._validate()
+        if not errors and self._options().get("space") == "volume":
+            return self._settingErrors(self._needsLandscape)
+        return errors
+
+    def _summary(self):
+        if not self.isFinished():
+            return ["The trajectory has not finished."]
+        from ..convert import PATH_SERIES, trajectory_of
+
+        found = trajectory_of(self._ownRun(), NAME)
+        maps = found.series(PATH_SERIES)
+        limits = reach(maps, "resolution_ang")
+        more = f", {limits} at half-map FSC 0.143" if limits else ""
+        lines = [f"{len(maps)} maps along a path of kind {found.index['kind']}{more}."]
+        movie = found.index["files"].get("movie")
+        lines += [f"The movie is {found.path(movie)}."] if movie else []
+        return [*lines, f"Figures and a ChimeraX script are in {found.folder}."]
+
+    def _methods(self):
+        return [f"Maps were made along a path through the latent space ({KINDS[self.kind.get()]})."]
+
+    def _citations(self):
+        return ["Zhong2021"]
+
+    # --------------------------- UTILS functions -----------------------------
+    def _options(self):
+        given = {"name": NAME}
+        if self.kind.get() == POINTS:
+            given["points"] = self.pointsFile.get()
+        elif self.kind.get() != PC:
+            given["anchors"] = self._rowsOf(self.anchors.get())
+        return {**super()._options(), **given}
+
+    def _needsLandscape(self) -> None:
+        from ..convert import landscape_of
+
+        landscape_of(Run.open(self._trainedRun()))
