@@ -46,6 +46,7 @@ class HierarchicalSearch(PoseInference):
     ----------
     levels : frequency limits; by default those of `config`.
     turn : (3, 3). The grid is turned by it, so that repeated searches do not meet the same grid points.
+    first_kept : poses kept on the first grid, where frequencies are low; by default as on the others.
     """
 
     def __init__(
@@ -55,9 +56,10 @@ class HierarchicalSearch(PoseInference):
         pixel_size_ang: float,
         levels: SearchLevels | None = None,
         turn: np.ndarray | None = None,
+        first_kept: int | None = None,
     ) -> None:
         self.levels = levels or SearchLevels.of(config, box)
-        self.kept = config.kept
+        self.kept, self._first_kept = config.kept, first_kept or config.kept
         self._level = so3_grid.level_for(config.spacing_deg)
         self._turn = None if turn is None else np.asarray(turn, np.float32)
         self._grid = self._turned(so3_grid.grid(self._level))
@@ -75,7 +77,7 @@ class HierarchicalSearch(PoseInference):
         """The best rotations of the first grid, each with its best shift, best first."""
         scores = score.shared(self._grid, self._shifts, self.levels.radii[0])
         over_shifts = scores.max(2)
-        kept = min(self.kept, over_shifts.shape[1])
+        kept = min(self._first_kept, over_shifts.shape[1])
         best = np.argpartition(-over_shifts, kept - 1, axis=1)[:, :kept]
         value = np.take_along_axis(over_shifts, best, 1)
         order = np.argsort(-value, axis=1, kind="stable")

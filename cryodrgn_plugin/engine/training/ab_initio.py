@@ -39,8 +39,9 @@ FEWEST_OF_SPECIES = 5
 """A species of fewer images in a round is empty."""
 FEWEST = 20
 """Fewer particles than this have no map worth looking for."""
-RISE, MOST_REPEATS = 0.02, 8
-"""Relative rise of the score from which the last round over all images is repeated, and how often at most."""
+ROUGH, MOST_REPEATS = 1.5, 10
+"""Local rounds are repeated while images differ from maps by more than their noise explains, by this many noise
+variances in some shell, and at most so often."""
 
 
 @dataclass
@@ -55,10 +56,8 @@ class Progress:
     """Maps of the best start of this phase so far."""
     best_score: np.ndarray = field(default_factory=lambda: np.empty(0))
     """What they are judged by: the mean score of the same images, of all of them or (S,) of each species."""
-    score: float = -np.inf
-    """Mean score of the round before."""
     repeats: int = 0
-    """How often the last round over all images is repeated."""
+    """Local rounds at the end beyond the first."""
     placement: Placement = field(default_factory=lambda: Placement.unknown(0))
 
 
@@ -104,9 +103,8 @@ class AbInitio:
             progress.maps, figures = outcome.maps, {"score": outcome.score}
             if step.judged:
                 self._judge(progress, outcome, step)
-            if step.plan is self._stages.refining[-1]:
-                self._repeat(progress, outcome.score)
-            progress.score = outcome.score
+            if step.plan.local and outcome.maps.misfit.max() > ROUGH:
+                progress.repeats = min(progress.repeats + 1, MOST_REPEATS)
         progress.placement = self.engine.placement
         start = {} if step.start is None else {"start": step.start + 1}
         species = {} if self.n_species == 1 else {"species": progress.maps.n_species}
@@ -129,11 +127,6 @@ class AbInitio:
         if len(species) < progress.maps.n_species:
             progress.maps = progress.maps.only(species)
             self.engine.keep(species)
-
-    def _repeat(self, progress: Progress, score: float) -> None:
-        """Ask for the last round once more where it was worth it."""
-        rises = score > progress.score + RISE * abs(progress.score)
-        progress.repeats += rises and progress.repeats < MOST_REPEATS
 
     def _judge(self, progress: Progress, outcome: Outcome, step: Step) -> None:
         """Keep the maps of a start where they explain images better: all together or, in parting, each species'."""

@@ -16,7 +16,7 @@ from .pose_state import Maps, Placement
 if TYPE_CHECKING:
     from .ab_initio import Progress
 
-FIGURES = ("done", "seconds", "score", "repeats")
+FIGURES = ("done", "seconds", "repeats")
 PLACED = ("rotations", "shifts_ang", "species", "score", "lag")
 
 

@@ -14,12 +14,12 @@ from ..config import PoseConfig
 from ..data.dataset import ParticleDataset
 from ..geometry.rotations import random_matrices
 from ..imaging.noise import NoiseModel
-from ..poses.base import Candidates, Score
+from ..poses.base import Candidates
 from ..poses.hierarchical import HierarchicalSearch, SearchLevels
-from ..poses.scaled import ScaledScore
 from .linear_model import LinearModel, sphere_at
 from .misfit import Misfit, with_misfit
-from .pose_score import LinearScore, SliceBank
+from .pose_candidates import PoseCandidates
+from .pose_score import SliceBank
 from .pose_stages import Round
 from .pose_state import Maps, Placement
 from .pose_sums import MapSums
@@ -27,16 +27,14 @@ from .whitened import WhitenedBatch, WhitenedImages
 
 LEAST_WEIGHT = 0.02
 """Candidates of less than this share of the best one's weight are left out."""
-MARGIN = 15.0
-"""Log-likelihood that a species may lack on the first grid and still be refined."""
 HOPELESS = 30.0
-"""Log-likelihood lacked on the first grid from which an image does not meet a species again, save now and then."""
+"""Log-likelihood lacked from which an image does not meet a species again, save now and then."""
 AGAIN = 0.1
 """Share of the images that meet such a species nevertheless, in every round."""
 STEPS_PER_WAVE = 2.5
 """Shifts tried per wavelength at the frequency limit of the first grid."""
-FIRST_GRID_RADIUS = 10
-"""Frequency limit of the first grid in rounds that refine."""
+FIRST_GRID_RADIUS, FIRST_KEPT = 7, 4
+"""Frequency limit of the first grid in rounds that refine, and how many times more poses than later are kept on it."""
 
 
 @dataclass(frozen=True)
@@ -115,10 +113,15 @@ class PoseRounds:
             for batch in self._images(rows, min(search.images_at_once(), 256)).passes(self.dataset.lattice.size):
                 index = rows[batch.index]
                 ratio = self.dataset.frequency_ratio[index]
-                known = batch if maps.misfit is None else with_misfit(batch, maps.misfit, self.dataset.lattice)
-                met = self._met(index, maps.n_species, plan, rng)
-                found, lag = self._candidates(search, against, known, ratio, met)
-                self.placement.lag[index] = np.where(met, lag, self.placement.lag[index])
+                rough = plan.crossed and maps.misfit is not None  # starts are compared in units of the noise
+                known = with_misfit(batch, maps.misfit, self.dataset.lattice) if rough else batch
+                candidates = PoseCandidates(self.dataset, against, known, ratio)
+                if plan.local:
+                    found = candidates.nearby(self.placement, index, plan.radius)
+                else:
+                    met = self._met(index, maps.n_species, plan, rng)
+                    found, lag = candidates.searched(search, met)
+                    self.placement.lag[index] = np.where(met, lag, self.placement.lag[index])
                 score = np.concatenate([each.score for each in found], axis=1) + prior
                 self._place(index, found, score)
                 if misfit:
@@ -140,7 +143,7 @@ class PoseRounds:
 
     def _chosen(self, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
         """Images of a round, in order: drawn from all, or as many from each species."""
-        if plan.met != "own":
+        if plan.met != "own" or plan.local:
             return _drawn(self.dataset.n, plan.images, rng)
         each = [_drawn(self._members(species), plan.images // n_species, rng) for species in range(n_species)]
         return np.sort(np.concatenate(each))
@@ -153,48 +156,6 @@ class PoseRounds:
             return self.placement.species[index, None] == np.arange(n_species)
         likely = self.placement.lag[index] < HOPELESS
         return likely | (rng.random(likely.shape) < AGAIN) | (plan.met == "all")
-
-    def _candidates(
-        self, search: HierarchicalSearch, banks: list[SliceBank], batch: WhitenedBatch, ratio: np.ndarray, met
-    ) -> tuple[list[Candidates], np.ndarray]:
-        """As `_candidates_at`, for images of any extents."""
-        parts, order = [], []
-        for value in np.unique(ratio):
-            rows = np.flatnonzero(ratio == value)
-            parts.append(self._candidates_at(search, banks, batch.at(rows), float(value), met[rows]))
-            order.append(rows)
-        places = np.argsort(np.concatenate(order))
-        found, lag = zip(*parts, strict=True)
-        return [_joined(each).of(places) for each in zip(*found, strict=True)], np.concatenate(lag)[places]
-
-    def _candidates_at(self, search, banks, batch: WhitenedBatch, ratio: float, met):
-        """Species meet the first grid with their mean map; only those near the best one there are refined.
-
-        Returns
-        -------
-        Candidates of each species, and (B, S) what it lacked of the best one's likelihood on the first grid, ∞ where
-        the two did not meet.
-        """
-
-        def score(bank: SliceBank, images) -> Score:
-            plain = LinearScore(bank, batch.targets[images], batch.weights[images], self._extent_ang)
-            return plain if ratio == 1 else ScaledScore(plain, ratio)
-
-        best = np.full(met.shape, -np.inf, np.float32)
-        first = []
-        for species, bank in enumerate(banks):
-            rows = np.flatnonzero(met[:, species])
-            first.append(search.first(score(bank.mean, rows)) if len(rows) else None)
-            if len(rows):
-                best[rows, species] = first[-1].score[:, 0]
-        lag = best.max(1, keepdims=True) - best
-        found = []
-        for species, bank in enumerate(banks):
-            near = np.flatnonzero(lag[:, species] <= MARGIN)
-            places = np.searchsorted(np.flatnonzero(met[:, species]), near)
-            refined = search.refined(score(bank, near), first[species].of(places)) if len(near) else None
-            found.append(_among(refined, near, (len(met), search.kept)))
-        return found, lag
 
     def _place(self, index: np.ndarray, found: list[Candidates], score: np.ndarray) -> None:
         best = score.argmax(1)
@@ -216,7 +177,8 @@ class PoseRounds:
         steps = int(np.ceil(2 * self._poses.shift_extent * STEPS_PER_WAVE * first))
         poses = replace(self._poses, kept=plan.kept, shift_steps=max(1, min(steps, self._poses.shift_steps)))
         levels = SearchLevels(tuple(np.linspace(first, plan.radius, plan.levels + 1)))
-        return HierarchicalSearch(poses, self.dataset.box, self.dataset.pixel_size_ang, levels, turn)
+        first_kept = FIRST_KEPT * plan.kept if plan.levels else None
+        return HierarchicalSearch(poses, self.dataset.box, self.dataset.pixel_size_ang, levels, turn, first_kept)
 
     def _solved(self, plan: Round) -> int:
         """Frequency limit of the maps: all of it in the end, when their resolution must be known."""
@@ -242,24 +204,6 @@ def _drawn(among: int | np.ndarray, count: int, rng: np.random.Generator) -> np.
     """Up to `count` of some numbers, or of 0 … among − 1, in order, each once."""
     available = among if isinstance(among, int) else len(among)
     return np.sort(rng.choice(among, min(count, available), replace=False)) if available else np.empty(0, np.int64)
-
-
-def _joined(parts: tuple[Candidates, ...]) -> Candidates:
-    """Candidates of several lots of images, one after the other."""
-    return Candidates(*(np.concatenate(each) for each in zip(*map(_arrays, parts), strict=True)))
-
-
-def _among(found: Candidates | None, places: np.ndarray, shape: tuple[int, int]) -> Candidates:
-    """(B, P) candidates: those found for the images at `places`; the others have none (score −∞)."""
-    rotations, shifts = np.zeros((*shape, 3, 3), np.float32), np.zeros((*shape, 2), np.float32)
-    score = np.full(shape, -np.inf, np.float32)
-    if found is not None:
-        rotations[places], shifts[places], score[places] = _arrays(found)
-    return Candidates(rotations, shifts, score)
-
-
-def _arrays(found: Candidates) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return found.rotations, found.shifts_ang, found.score
 
 
 def tempered(score: np.ndarray, temperature: float) -> np.ndarray:

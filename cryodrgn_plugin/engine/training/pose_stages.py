@@ -11,7 +11,7 @@ SORTING = 6
 """Rounds in which species are sorted."""
 SORTING_RADIUS, SORTED_IMAGES = 12, 600
 """Frequency limit of sorting, and the images per species."""
-PARTED_STARTS, INCUMBENT_ROUNDS = 3, 3
+PARTED_STARTS, INCUMBENT_ROUNDS = 2, 3
 """Random starts of each species among its own images, and the rounds in which the maps so far compete with them."""
 LOW_RADIUS, MIDDLE_RADIUS = 5, 8
 """Frequency limits between which maps settle."""
@@ -38,6 +38,8 @@ class Round:
     masked: bool = False
     """Whether the maps are confined to the molecule."""
     met: Met = "all"
+    local: bool = False
+    """Whether poses are moved uphill from where they are, and not searched for."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class Stages:
         ----------
         starts : random starts of the first phase.
         merges : whether to look for species that are one molecule.
-        repeats : how often the last round over all images is repeated.
+        repeats : how many more local rounds there are at the end than one.
         moving : rounds against bases at the end.
         """
         steps = []
@@ -121,7 +123,8 @@ class Stages:
             for start in range(starts, starts + PARTED_STARTS):
                 steps += _start("part", self.parting, number, start, first=False)
         number += len(self.parting)
-        refining = self.refining + self.refining[-1:] * repeats
+        local = replace(self.refining[-1], kept=1, met="own", local=True, masked=True)
+        refining = self.refining + [local] * (1 + repeats)
         for place, plan in enumerate(refining):
             steps.append(Step("refine", plan, number + place, merges=merges and place == 0))
         number += len(refining)

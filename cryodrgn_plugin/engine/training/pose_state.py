@@ -20,8 +20,7 @@ class Placement:
     score: np.ndarray
     """(N,) float32. Log-likelihood over that of an image of nothing; NaN where never placed."""
     lag: np.ndarray
-    """(N, S) float32. Log-likelihood that a species lacked of the best one's, where the two were compared last on a
-    first grid; 0 where they never were."""
+    """(N, S) float32. Log-likelihood that a species lacked of the best one's when it was last compared, or 0."""
 
     @classmethod
     def unknown(cls, n: int, n_species: int = 1) -> "Placement":

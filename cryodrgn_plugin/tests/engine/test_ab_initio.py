@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
@@ -25,19 +26,22 @@ from cryodrgn_plugin.engine.poses.hierarchical import HierarchicalSearch
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map, tiny_ensemble
+from cryodrgn_plugin.engine.slicing import cpu
 from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 from cryodrgn_plugin.engine.slicing.matching import match_poses
 from cryodrgn_plugin.engine.slicing.one_volume import match_one_volume
 from cryodrgn_plugin.engine.slicing.operator import kernel_geometry
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 from cryodrgn_plugin.engine.training.linear_model import LinearModel, soft_ball
-from cryodrgn_plugin.engine.training.pose_rounds import tempered
+from cryodrgn_plugin.engine.training.misfit import Misfit, with_misfit
+from cryodrgn_plugin.engine.training.pose_rounds import PoseRounds, tempered
 from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
+from cryodrgn_plugin.engine.training.pose_stages import Round
 from cryodrgn_plugin.engine.training.pose_state import Maps, Placement
 from cryodrgn_plugin.engine.training.recipes import fit
 from cryodrgn_plugin.engine.training.restore import load_decoder
 from cryodrgn_plugin.engine.training.twins import distinct
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
+from cryodrgn_plugin.engine.training.whitened import WhitenedBatch, WhitenedImages
 
 BOX = 16
 QUICK = {
@@ -156,11 +160,34 @@ def test_of_two_maps_of_one_molecule_in_any_orientation_and_hand_the_smaller_spe
     assert distinct(Maps([models], np.array([0.2, 0.5, 0.3]))) == [1, 2]
 
 
+def test_errors_of_a_map_are_told_from_noise_shell_by_shell():
+    score, rng = scored(1, images=200), np.random.default_rng(3)
+    model, lattice = score.bank.model, score.bank.lattice
+    rotations, moves = random_matrices(200, rng).astype(np.float32), rng.uniform(-0.1, 0.1, (200, 2))
+    factors = np.where(np.arange(lattice.shells.max() + 1) < 4, 9.0, 1.0)
+    slices = np.empty((200, lattice.size), np.complex64)
+    geometry = rotations, lattice.indices.astype(np.float32), *kernel_geometry(model.sphere)
+    cpu.project_weighted(model.coefs, np.ones((200, 1), np.float32), *geometry, slices)
+    spread = np.sqrt(factors[lattice.shells] / score.weights)
+    error = (rng.standard_normal(slices.shape) + 1j * rng.standard_normal(slices.shape)) * spread
+    seen = slices * np.exp(-2j * np.pi * moves @ lattice.indices.T) + error
+    batch = WhitenedBatch(
+        np.arange(200), (score.weights * seen).astype(np.complex64), score.weights, rotations[:, None]
+    )
+    misfit = Misfit(lattice)
+    misfit.add(model, batch, rotations, moves)
+    np.testing.assert_allclose(misfit.factor()[1:], factors[1:], rtol=0.15)
+    known = with_misfit(batch, factors, lattice)
+    np.testing.assert_allclose(known.targets / known.weights, seen, rtol=1e-4)
+    ratio = batch.weights / known.weights
+    np.testing.assert_allclose(ratio, np.broadcast_to(factors[lattice.shells], seen.shape), rtol=1e-5)
+
+
 # --- recovery ---------------------------------------------------------------------------------------------------------
 
 
-def simulated(folder, ensemble: Ensemble, n: int, snr: float = 1.0):
-    settings = SimulationConfig(n_particles=n, box=32, pixel_size_ang=3.5, snr=snr, shift_px=2.0)
+def simulated(folder, ensemble: Ensemble, n: int, snr: float = 1.0, ctf: bool = True):
+    settings = SimulationConfig(n_particles=n, box=32, pixel_size_ang=3.5, snr=snr, shift_px=2.0, ctf=ctf)
     return simulate_particles(ensemble, settings, folder, seed=3)
 
 
@@ -212,6 +239,37 @@ def test_the_poses_of_a_rigid_molecule_are_found(rigid, tmp_path):
     decoded = load_decoder(run).volume(None)
     assert np.corrcoef(decoded.ravel(), volume.ravel())[0, 1] > 0.99
     assert run.latents().z.shape == (500, 0)
+
+
+def engine_for(star) -> PoseRounds:
+    dataset = ParticleDataset.open(star).without_poses()
+    return PoseRounds(dataset, estimate_noise(dataset), PoseConfig(), 1.5, seed=0)
+
+
+def test_a_local_round_moves_poses_to_the_best_ones_nearby(tmp_path):
+    star = simulated(tmp_path, tiny_ensemble(1), 300, snr=30.0, ctf=False)
+    engine, truth, rng = engine_for(star), np.load(star.parent / "truth.npz"), np.random.default_rng(4)
+    turned = Rotation.from_rotvec(rng.normal(0, 0.02, (300, 3))).as_matrix() @ truth["rotations"]
+    found = {"rotations": turned.astype(np.float32), "shifts_ang": truth["shifts_ang"].astype(np.float32)}
+    engine.placement = replace(engine.placement, species=np.zeros(300, np.int64), **found)
+    sphere = HalfSphere(32, 1.5, 15)
+    model = LinearModel(sphere, sphere.from_volumes(read_map(star.parent / "maps" / "state_000.mrc")[0][None]))
+    plan = Round(15, 300, 1.0, 1, crossed=True, masked=True, met="own", local=True)
+    engine.advance(Maps([[model]], np.ones(1)), plan, rng)
+    before = angular_distance_deg(turned, truth["rotations"])
+    after = angular_distance_deg(engine.placement.rotations, truth["rotations"])
+    assert np.median(before) > 1.5
+    assert np.median(after) < 0.5
+
+
+def test_an_image_meets_a_species_that_is_hopeless_for_it_only_now_and_then(rigid):
+    engine, plan = engine_for(rigid), Round(5, 500, 1.0, 1, met="likely")
+    engine.placement = replace(engine.placement, species=np.arange(500) % 2, lag=np.tile([0.0, 100.0], (500, 1)))
+    met = engine._met(np.arange(500), 2, plan, np.random.default_rng(0))
+    assert met[:, 0].all()
+    assert 0.05 < met[:, 1].mean() < 0.15
+    own = engine._met(np.arange(500), 2, replace(plan, met="own"), np.random.default_rng(0))
+    np.testing.assert_array_equal(own, np.arange(500)[:, None] % 2 == np.arange(2))
 
 
 def test_angles_and_origins_of_the_file_are_not_looked_at(rigid, tmp_path):
