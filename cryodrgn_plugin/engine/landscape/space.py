@@ -46,13 +46,21 @@ class Places:
 class VolumeSpace(Protocol):
     """N particles by the principal components of their masked volumes."""
 
-    method: str
-    mask: np.ndarray
-    """(D, D, D)."""
-    scores: np.ndarray
-    """(N, P) float32."""
-    explained: np.ndarray
-    """(P,) share of the variance inside the mask."""
+    @property
+    def method(self) -> str:
+        """exact or sketch."""
+
+    @property
+    def mask(self) -> np.ndarray:
+        """(D, D, D)."""
+
+    @property
+    def scores(self) -> np.ndarray:
+        """(N, P) float32."""
+
+    @property
+    def explained(self) -> np.ndarray:
+        """(P,) share of the variance inside the mask."""
 
     def averages(self, members: Sequence[np.ndarray]) -> Places:
         """The average volume of each group of particles (indices)."""
