@@ -4,8 +4,10 @@
 
 Adenylate kinase, open and closed 70 : 30, 48², SNR 0.1 over the box, with 20 % of the images replaced: noise only,
 another molecule, or the molecule itself 18 to 35 % of the box off centre, a third each. It is trained by the fast
-recipe, junk is removed with `select --junk`, and what is left is trained again. FSC is to the true maps: the mean area
-under the curve over the shells, for the map at the mean latent of the good images of each state.
+recipe, junk is removed with `select --junk`, and what is left is trained again. FSC is to the true maps, the mean area
+under the curve over the shells, for two maps of each state: the reconstruction of all images nearest to it in the
+latent space, before and after the removal, and the map of the run, before and after the new training, at the mean
+latent of the good images of the state.
 """
 
 import argparse
@@ -19,9 +21,11 @@ from hardware import hardware
 from planted_sets import JUNK_BOX, KINDS, with_junk
 from sklearn.metrics import roc_auc_score
 
+from cryodrgn_plugin.engine.analysis.run_particles import images_of
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc, fsc_area
+from cryodrgn_plugin.engine.reconstruction.homogeneous import reconstruct
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.selection.options import SelectOptions
 from cryodrgn_plugin.engine.selection.select import select
@@ -59,6 +63,11 @@ def one(args: argparse.Namespace, seed: int) -> dict:
             taken, outlier = stored["selected"], stored["outlier"]
         after = trained(index.with_name("selected.star"), Path(folder) / "after", seed)
         good = kind == 0
+        everything = np.ones(len(kind), bool)
+        reconstructions = {
+            "before": reconstructed(before, truth, good, everything),
+            "after": reconstructed(before, truth, good, taken),
+        }
         maps = {"before": areas(before, truth, truth.state, good)}
         maps["after"] = areas(after, truth, truth.state[taken], good[taken])
     return {
@@ -70,7 +79,8 @@ def one(args: argparse.Namespace, seed: int) -> dict:
             for k in (1, 2, 3)
         },
         "removed": {KINDS[k]: f"{int((~taken[kind == k]).sum())} of {int((kind == k).sum())}" for k in range(4)},
-        "fsc_area_per_state": maps,
+        "fsc_area_of_reconstructions": reconstructions,
+        "fsc_area_of_run_maps": maps,
     }
 
 
@@ -79,6 +89,15 @@ def trained(star: Path, folder: Path, seed: int) -> Run:
     with run.working():
         fit(run, run.config)
     return run
+
+
+def reconstructed(run: Run, truth: Truth, good: np.ndarray, taken: np.ndarray) -> list[float]:
+    """FSC area of the reconstruction of the images nearest to each state, junk among them where it is taken."""
+    z, dataset = run.latents().z, images_of(run)
+    centres = np.stack([z[good & (truth.state == s)].mean(axis=0) for s in range(len(truth.maps))])
+    nearest = ((z[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+    volumes = [reconstruct(dataset.subset((nearest == s) & taken)).volume for s in range(len(truth.maps))]
+    return [round(fsc_area(fsc(v, m), JUNK_BOX // 2 - 1), 4) for v, m in zip(volumes, truth.maps, strict=True)]
 
 
 def areas(run: Run, truth: Truth, state: np.ndarray, good: np.ndarray) -> list[float]:

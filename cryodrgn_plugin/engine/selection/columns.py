@@ -63,7 +63,9 @@ class ParticleColumns(Mapping[str, np.ndarray]):
         """The judgement as columns, if it was asked for until now; else none."""
         if "judgement" not in self.__dict__:
             return {}
-        return {name: values.astype(np.float32) for name, values in vars(self.judgement).items()}
+        return {
+            name: getattr(self.judgement, name).astype(np.float32) for name in ("outlier", "contrast", "likelihood")
+        }
 
     def needed(self, name: str, why: str) -> np.ndarray:
         """A column that a choice rests on. Raises DataError with what has to be run first where it is not there."""

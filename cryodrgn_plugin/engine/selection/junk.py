@@ -22,15 +22,19 @@ import numpy as np
 from ..analysis.embed import principal_components
 from ..data.dataset import ParticleDataset
 from ..imaging.noise import estimate_noise
+from ..imaging.preprocess import soft_window
 from ..training.linear_model import compress, fit_volumes, soft_ball, sphere_at
 from ..training.voxel_solve import accumulate
 from ..training.whitened import WhitenedImages
 
 MOST_DIRECTIONS = 8
 """Principal components of the latents in which the maps are linear."""
-SUGGESTED_CUT = 3.0
-"""Score above which a particle is junk unless told otherwise: of good ones, 1 in 740 lies there."""
+MOST_CUT, LEAST_CUT = 3.0, 1.75
+"""Range of the cut that is suggested: of good particles 1 in 740 lies above the first, 1 in 25 above the second."""
+CUT_STEP, CUT_WIDTH = 0.25, 0.5
 BALANCE_ROUNDS = 5
+LEAST_ENERGY = 0.2
+"""Share of the mean map's A below which a map is that of junk: much junk alike makes an empty map that explains it."""
 
 Report = Callable[[str, int, int], None]
 """Called as report(stage, done, total) after each round."""
@@ -38,7 +42,7 @@ Report = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the maps say of each particle, all (N,)."""
+    """What the maps say of each particle, (N,) each."""
 
     outlier: np.ndarray
     """Standard deviations below good particles: about 0 ± 1 for those, high for junk."""
@@ -46,6 +50,8 @@ class Judgement:
     """b/A: 1 for a particle as strong as the maps, 0 for noise."""
     likelihood: np.ndarray
     """Log-likelihood per degree of freedom; −½ for an image that is explained to the noise."""
+    cut: float
+    """Score above which a particle is junk, as given or suggested."""
 
 
 def judge(
@@ -60,6 +66,8 @@ def judge(
 ) -> tuple[Judgement, list[int]]:
     """Judge all particles of a dataset with poses, by maps that are linear in their latents z (N, Z).
 
+    `cut` is the score above which a particle has no part in the next round's maps; 0 takes the suggested one.
+
     Returns
     -------
     The judgement by the maps of the last round, and how many particles were junk after each round.
@@ -69,16 +77,20 @@ def judge(
     first = np.concatenate([np.ones((dataset.n, 1)), _directions(z)], axis=1)
     half = (np.random.default_rng(seed).permutation(dataset.n) % 2).astype(np.int8)
     power, freedom = _power(images)
+    # The window ties neighbouring coefficients together: only this share of them is independent.
+    freedom *= float((soft_window(dataset.box, dataset.config.window) ** 2).mean())
     kept, found = np.ones(dataset.n, bool), []
     for number in range(1, rounds + 1):
-        projected, energy = _explained(images, first, half, kept, dataset.box, padding)
+        projected, energy, least = _explained(images, first, half, kept, dataset.box, padding)
         residual = power - 2 * projected + energy
+        energy = np.maximum(energy, least)
         outlier = outlier_scores(projected, energy)
-        kept = outlier <= cut
+        limit = cut or suggested_cut(outlier)
+        kept = outlier <= limit
         found.append(int((~kept).sum()))
         report("junk", number, rounds)
     contrast = projected / np.maximum(energy, 1e-12)
-    return Judgement(outlier, contrast, -residual / (2 * freedom)), found
+    return Judgement(outlier, contrast, -residual / (2 * freedom), limit), found
 
 
 def outlier_scores(projected: np.ndarray, energy: np.ndarray) -> np.ndarray:
@@ -93,6 +105,20 @@ def outlier_scores(projected: np.ndarray, energy: np.ndarray) -> np.ndarray:
         spread2 = max((spread2 + np.median(noise)) * width**2 - np.median(noise), 0.0)
     pull = (contrast - centre) / np.sqrt(spread2 + noise)
     return -(pull - middle(pull)) / _upper_width(pull)
+
+
+def suggested_cut(outlier: np.ndarray) -> float:
+    """The score from which on most particles are junk.
+
+    Good ones lie as often above 0 as below, and junk lies above: where a stretch above 0 holds twice as many as its
+    mirror image, beyond what chance explains, junk is in the majority. Without such a place it is `MOST_CUT`.
+    """
+    for cut in np.arange(LEAST_CUT, MOST_CUT, CUT_STEP):
+        above = int(((outlier > cut) & (outlier <= cut + CUT_WIDTH)).sum())
+        below = int(((outlier < -cut) & (outlier >= -cut - CUT_WIDTH)).sum())
+        if above > 2 * below + 3 * np.sqrt(2 * below + 1):
+            return float(cut)
+    return MOST_CUT
 
 
 def middle(values: np.ndarray) -> float:
@@ -120,7 +146,7 @@ def _directions(z: np.ndarray) -> np.ndarray:
 
 
 def _explained(images: WhitenedImages, first: np.ndarray, half, kept, box: int, padding: float):
-    """b and A of every image, (N,) each, against the maps made of the kept ones of the other half."""
+    """b, A and the least A of a good particle, (N,) each, by maps made of the kept images of the other half."""
     radius = images.lattice.radius
     sphere = sphere_at(box, padding, radius)
     used = first * kept[:, None]
@@ -130,7 +156,8 @@ def _explained(images: WhitenedImages, first: np.ndarray, half, kept, box: int, 
 
     models = fit_volumes(accumulate(images, sphere, images.lattice.size, moments, half), sphere, soft_ball(box))
     gram, inner = compress(models, images, images.lattice.size, half)
-    return (inner * first).sum(axis=1), np.einsum("ni,nij,nj->n", first, gram, first)
+    energy = np.einsum("ni,nij,nj->n", first, gram, first)
+    return (inner * first).sum(axis=1), energy, LEAST_ENERGY * gram[:, 0, 0]
 
 
 def _power(images: WhitenedImages) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ from ..io.writing import replacing, write_text
 from ..run import Run
 from .columns import ParticleColumns, annotations, n_clusters
 from .figures import draw_selection
-from .junk import SUGGESTED_CUT, Judgement, judge
+from .junk import Judgement, judge
 from .lasso import read_lasso
 from .options import SelectOptions
 from .originals import rows_in
@@ -84,7 +84,7 @@ def _choices(run: Run, columns: ParticleColumns, options: SelectOptions) -> list
         positions = np.stack([columns.needed(axis, "the lasso") for axis in lasso.axes], axis=1)
         choices.append(Choice(f"inside the lasso {Path(options.lasso).name}", lasso.inside(positions)))
     if options.junk:
-        cut = options.junk_cut or SUGGESTED_CUT
+        cut = columns.judgement.cut
         choices.append(Choice(f"outlier score at most {cut:g}", columns["outlier"] <= cut))
     return choices
 
@@ -125,7 +125,7 @@ def _judged(run: Run, options: SelectOptions) -> Judgement:
         run.latents().z,
         padding=run.config.decoder.padding,
         rounds=options.rounds,
-        cut=options.junk_cut or SUGGESTED_CUT,
+        cut=options.junk_cut,
         seed=options.seed,
         report=run.progress,
     )
@@ -164,7 +164,7 @@ def _write(
             files[name] = write_chosen(target, lines[chosen], folder / name, added).name
     with replacing(folder / ARRAYS) as temporary:
         np.savez(temporary, rows=columns.latents.rows, selected=taken, **columns.judged())
-    cut = (options.junk_cut or SUGGESTED_CUT) if options.junk else None
+    cut = columns.judgement.cut if options.junk else None
     files["arrays"] = ARRAYS
     files["figure"] = draw_selection(folder / FIGURE, columns, [c.words for c in choices], taken, cut).name
     index = {
@@ -173,6 +173,7 @@ def _write(
         "particles": columns.n,
         "selected": int(taken.sum()),
         "rejected": int((~taken).sum()),
+        "junk_cut": cut,
         "choices": [{"what": choice.words, "takes": int(choice.taken.sum())} for choice in choices],
         "source": str(target.path),
         "matched_by": matched,

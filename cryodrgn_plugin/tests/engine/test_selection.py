@@ -2,6 +2,7 @@
 
 import json
 
+import mrcfile
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,15 +12,18 @@ from cryodrgn_plugin.engine.analysis.report import analyze
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import RunConfig
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
+from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.selection.junk import outlier_scores
+from cryodrgn_plugin.engine.selection.junk import outlier_scores, suggested_cut
 from cryodrgn_plugin.engine.selection.lasso import Lasso, read_lasso
 from cryodrgn_plugin.engine.selection.options import SelectOptions
 from cryodrgn_plugin.engine.selection.originals import rows_in
 from cryodrgn_plugin.engine.selection.rules import names_in, obeying
 from cryodrgn_plugin.engine.selection.select import parse_classes, select
+from cryodrgn_plugin.engine.simulate import SimulationConfig
+from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 from cryodrgn_plugin.tests.engine.planted_run import planted_latents, planted_run
 
 ODD_STAR = b"""# made by hand
@@ -291,6 +295,46 @@ def test_outlier_scores_are_standard_deviations_of_good_particles_whatever_the_j
     good, junk = scores[:3000], scores[3000:]
     assert abs(np.median(good)) < 0.15 and good.std() == pytest.approx(1, abs=0.15)
     assert np.median(junk) == pytest.approx(np.median(1.2 / np.sqrt(0.01 + 1 / energy)), rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def with_noise(tmp_path_factory):
+    """A run of 400 images of one molecule, of which every fifth is noise, and which those are."""
+    folder = tmp_path_factory.mktemp("noise")
+    star = tiny_set(folder, n=400, box=24, states=1, config=SimulationConfig(snr=0.4, shift_px=1, pixel_size_ang=4.7))
+    images = mrcfile.read(folder / "particles.mrcs").copy()
+    images[::5] = np.random.default_rng(0).standard_normal(images[::5].shape)
+    write_stack(folder / "particles.mrcs", images, 4.7)
+    run = Run.create(folder / "run", RunConfig(particles=str(star), z_dim=1))
+    with run.working():
+        run.save_latents(np.zeros((400, 1)))
+    return run, np.arange(400) % 5 == 0
+
+
+def test_planted_noise_is_left_out_and_good_images_are_explained_to_the_noise(with_noise):
+    run, is_noise = with_noise
+    index = select(run, SelectOptions(junk=True, annotate=True))
+    with np.load(index.parent / "selection.npz") as stored:
+        assert (stored["selected"][is_noise]).mean() < 0.05 < 0.95 < stored["selected"][~is_noise].mean()
+        assert stored["likelihood"][~is_noise].mean() == pytest.approx(-0.5, abs=0.03)
+        assert stored["contrast"][~is_noise].mean() == pytest.approx(1, abs=0.1)
+        assert stored["contrast"][is_noise].mean() == pytest.approx(0, abs=0.1)
+        written = read_star(index.parent / "selected.star")["particles"]["cryodrgnOutlier"]
+        np.testing.assert_allclose(written, stored["outlier"][stored["selected"]], rtol=1e-5)
+
+
+def test_a_rule_on_outliers_is_the_same_choice(with_noise):
+    run, _ = with_noise
+    assert (chosen(run, where="outlier <= 3", junk_cut=3.0, name="rule") == chosen(run, junk=True, junk_cut=3.0)).all()
+
+
+def test_the_cut_is_suggested_where_junk_becomes_the_majority():
+    rng = np.random.default_rng(1)
+    good = rng.standard_normal(20_000)
+    assert suggested_cut(good) == 3.0
+    mixed = np.r_[good, 4 + rng.standard_normal(4000)]
+    # Equal densities: exp(-x²/2) · 20,000 = exp(-(x - 4)²/2) · 4,000 at x = 2 + ln(5)/4.
+    assert suggested_cut(mixed) == pytest.approx(2 + np.log(5) / 4, abs=0.3)
 
 
 def test_classes_are_read_as_a_list_with_ranges():
