@@ -12,8 +12,8 @@ from ..analysis.lists import particle_list, write_lists
 from ..analysis.populations import Populations
 from ..analysis.views import MadeSeries
 from ..analysis.volumes import TrainedDecoder
+from ..io.particles import ParticleTable
 from ..io.writing import replacing
-from ..run import Run
 from .clusters import centres_of
 from .earlier import EMBEDDING
 from .found import Landscape
@@ -55,7 +55,7 @@ def landscape_index(
     }
 
 
-def write_particles(run: Run, found: Landscape, folder: Path) -> dict[str, str]:
+def write_particles(table: ParticleTable, found: Landscape, folder: Path) -> dict[str, str]:
     """Write landscape.npz and the particle lists into `folder`; their part of the index's files."""
     latents, labels, states = found.latents, found.clusters.labels, found.states
     arrays = {"rows": latents.rows, "pca": found.space.scores, "labels": labels}
@@ -63,7 +63,6 @@ def write_particles(run: Run, found: Landscape, folder: Path) -> dict[str, str]:
         arrays |= {"state": states.labels, "state_probability": states.probability}
     with replacing(folder / EMBEDDING) as temporary:
         np.savez(temporary, **arrays)
-    table = run.particles()
     frame = particle_list(table, latents.rows, latents.z, labels, latents.coordinate)
     if states is not None:
         frame[STATE] = states.labels[np.argsort(latents.rows, kind="stable")] + 1

@@ -15,6 +15,7 @@ from ..analysis.views import MadeSeries
 from ..analysis.volumes import make_maps
 from ..errors import DataError
 from ..io.mrc import write_map
+from ..io.particles import ParticleTable
 from ..io.writing import write_text
 from ..run import Latents, Run
 from .clusters import cluster_volumes
@@ -41,16 +42,16 @@ def landscape(run: Run, options: LandscapeOptions | None = None, decoder: Landsc
         nothing to match with.
     """
     options = options or LandscapeOptions()
-    latents = checked_latents(run)
+    latents, table = checked_latents(run), run.particles()
     decoder = decoder or _restore(run)
     with run.replacing_folder(run.landscape_dir) as folder:
         space = _space(decoder, latents.z, options, folder, run)
-        found = explore(run, latents, space, options)
+        found = explore(run, latents, space, table, options)
         write_map(folder / "mask.mrc", space.mask, decoder.pixel_size_ang)
         made = make_all(run, found, folder, options) if options.volumes else []
         (folder / SCRATCH).unlink(missing_ok=True)
         index = landscape_index(found, made, decoder, options)
-        index["files"] |= write_particles(run, found, folder)
+        index["files"] |= write_particles(table, found, folder)
         if made:
             index["files"] |= write_chimerax(made, folder, "landscape.cxc")
         if options.figures:
@@ -62,7 +63,9 @@ def landscape(run: Run, options: LandscapeOptions | None = None, decoder: Landsc
     return run.landscape_dir / INDEX
 
 
-def explore(run: Run, latents: Latents, space: VolumeSpace, options: LandscapeOptions) -> Landscape:
+def explore(
+    run: Run, latents: Latents, space: VolumeSpace, table: ParticleTable, options: LandscapeOptions
+) -> Landscape:
     """Clusters, states and populations in the space of volumes."""
     n = len(latents.z)
     run.progress("landscape", 1, 3)
@@ -75,7 +78,7 @@ def explore(run: Run, latents: Latents, space: VolumeSpace, options: LandscapeOp
     if options.match:
         clusters, states = as_numbered_in(options.match, latents.rows, clusters, states)
     resampled = {"replicates": options.bootstrap, "seed": options.seed}
-    shares = counted(clusters.labels, len(clusters.centres), groups=_micrographs(run, latents.rows), **resampled)
+    shares = counted(clusters.labels, len(clusters.centres), groups=_micrographs(table, latents.rows), **resampled)
     return Landscape(
         latents, space, clusters, shares, states, states and most_likely(states.log_likelihoods, **resampled)
     )
@@ -126,9 +129,9 @@ def _space(decoder: LandscapeDecoder, z: np.ndarray, options: LandscapeOptions, 
     return sketched_space(decoder, z, options, folder, run.progress)
 
 
-def _micrographs(run: Run, rows: np.ndarray) -> np.ndarray | None:
+def _micrographs(table: ParticleTable, rows: np.ndarray) -> np.ndarray | None:
     """What was drawn together: the micrograph of each particle, where the star file names several."""
-    frame = run.particles().frame
+    frame = table.frame
     if MICROGRAPH not in frame or frame[MICROGRAPH].nunique() < 2:
         return None
     return frame[MICROGRAPH].to_numpy()[rows]
