@@ -8,9 +8,11 @@ from pathlib import Path
 
 import mrcfile
 import numpy as np
+from scipy.spatial.transform import Rotation
 
+from cryodrgn_plugin.engine.geometry.rotations import euler_from_matrices, matrices_from_euler
 from cryodrgn_plugin.engine.io.mrc import write_stack
-from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.io.particles import EULER, read_particles
 from cryodrgn_plugin.engine.io.star import write_star
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.presets import PRESETS
@@ -33,6 +35,22 @@ def two_states(folder: Path, n: int, seed: int, snr: float, shares=SHARES, box: 
         n_particles=n, box=box, pixel_size_ang=BOX_ANG / box, snr=snr, shift_px=2, **settings
     )  # fmt: skip
     return simulate_particles(ensemble, config, folder, seed)
+
+
+def continuous(folder: Path, n: int, seed: int, snr: float, states: int = 20) -> Path:
+    """Adenylate kinase on its way from open to closed."""
+    config = SimulationConfig(n_particles=n, box=BOX, pixel_size_ang=BOX_ANG / BOX, snr=snr, shift_px=2)
+    return simulate_particles(PRESETS["adk"].make(states), config, folder, seed)
+
+
+def with_wrong_poses(star: Path, error_deg: float, seed: int) -> Path:
+    """The same file with every pose turned about a random axis by a normal angle of this spread."""
+    table = read_particles(star)
+    turns = np.random.default_rng([seed, 8]).normal(size=(table.n, 3)) * np.radians(error_deg) / np.sqrt(3)
+    turned = Rotation.from_rotvec(turns).as_matrix() @ matrices_from_euler(table.euler_deg)
+    frame = table.frame.assign(**dict(zip(EULER, euler_from_matrices(turned).T, strict=True)))
+    write_star(star, {"optics": table.optics, "particles": frame})
+    return star
 
 
 def with_junk(folder: Path, n: int, share: float, seed: int, snr: float) -> tuple[Path, np.ndarray]:

@@ -19,6 +19,7 @@ from ..io.tables import read_table
 from ..io.writing import replacing, write_text
 from ..run import Run
 from .columns import ParticleColumns, annotations, n_clusters
+from .export import ARRAYS, INDEX
 from .figures import draw_selection
 from .junk import Judgement, judge
 from .lasso import read_lasso
@@ -27,8 +28,6 @@ from .originals import rows_in
 from .rules import names_in, obeying
 
 SCHEMA = 1
-INDEX = "selection.json"
-ARRAYS = "selection.npz"
 FIGURE = "selection.png"
 
 

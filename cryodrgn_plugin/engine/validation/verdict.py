@@ -43,9 +43,11 @@ def judge(
     test, halves, confidence = trained
     told = [_chance(test, significance), _agreement(halves, confidence), *told]
     found = test.p_value <= significance and test.gain > 0
-    if not found:
-        return Verdict(NONE, "No heterogeneity found.", tuple(told))
     best = halves.correlation[0] if halves.shared else 0.0
+    if not found:
+        bright = best >= SOME_AGREEMENT and test.contrast_spread > WORTH_TELLING
+        what = "No heterogeneity found: what the latent space shows is the contrast of the images."
+        return Verdict(NONE, what if bright else "No heterogeneity found.", tuple(told))
     doubts = []
     if best < SOME_AGREEMENT:
         doubts.append("two halves of the particles do not agree where particles lie")
@@ -66,7 +68,7 @@ def _chance(test: HeterogeneityTest, significance: float) -> str:
         return f"States that one half of the particles has found make the images of the other half likelier: {gain}."
     return (
         f"States that one half of the particles has found do not explain the images of the other half better than "
-        f"chance does: {gain}. What the latent space shows is noise, or too weak for these particles.{brightness}"
+        f"chance does: {gain}. Either there are no states, or they are too weak for these particles.{brightness}"
     )
 
 

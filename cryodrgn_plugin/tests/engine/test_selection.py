@@ -16,6 +16,7 @@ from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.selection.export import Selection
 from cryodrgn_plugin.engine.selection.junk import outlier_scores, suggested_cut
 from cryodrgn_plugin.engine.selection.lasso import Lasso, read_lasso
 from cryodrgn_plugin.engine.selection.options import SelectOptions
@@ -121,6 +122,16 @@ def test_classes_are_those_of_the_analysis_and_only_particles_of_the_run_are_lis
     expected = analyzed.latents().rows[taken]
     assert [int(name.split("@")[0]) - 1 for name in table.image_names] == expected.tolist()
     assert (analyzed.selection_dir("classes") / "selection.png").stat().st_size > 5000
+
+
+def test_hosts_find_the_selected_by_ids_of_their_own(analyzed):
+    taken = chosen(analyzed, clusters="2", name="second")
+    ids = 1000 + 3 * np.arange(300)
+    found, rows = Selection.open(analyzed, "second"), analyzed.latents().rows
+    assert found.chosen(ids).tolist() == (1000 + 3 * rows[taken]).tolist()
+    assert found.left_out(ids).tolist() == (1000 + 3 * rows[~taken]).tolist()
+    with pytest.raises(DataError, match="no selection named third"):
+        Selection.open(analyzed, "third")
 
 
 def test_a_lasso_takes_what_lies_inside_it(analyzed, tmp_path):
