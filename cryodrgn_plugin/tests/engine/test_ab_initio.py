@@ -32,11 +32,12 @@ from cryodrgn_plugin.engine.slicing.matching import match_poses
 from cryodrgn_plugin.engine.slicing.one_volume import match_one_volume
 from cryodrgn_plugin.engine.slicing.operator import kernel_geometry
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
+from cryodrgn_plugin.engine.training.ab_initio import AbInitio, Progress
 from cryodrgn_plugin.engine.training.linear_model import LinearModel, soft_ball
 from cryodrgn_plugin.engine.training.misfit import Misfit, with_misfit
 from cryodrgn_plugin.engine.training.pose_rounds import PoseRounds, tempered
 from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
-from cryodrgn_plugin.engine.training.pose_stages import Round
+from cryodrgn_plugin.engine.training.pose_stages import Round, Stages
 from cryodrgn_plugin.engine.training.pose_state import Maps, Placement
 from cryodrgn_plugin.engine.training.recipes import fit
 from cryodrgn_plugin.engine.training.restore import load_decoder
@@ -270,6 +271,43 @@ def test_an_image_meets_a_species_that_is_hopeless_for_it_only_now_and_then(rigi
     assert 0.05 < met[:, 1].mean() < 0.15
     own = engine._met(np.arange(500), 2, replace(plan, met="own"), np.random.default_rng(0))
     np.testing.assert_array_equal(own, np.arange(500)[:, None] % 2 == np.arange(2))
+
+
+def test_a_species_whose_map_is_wrong_finds_a_better_one_among_its_own_images(rigid):
+    config = recipe_config("abinitio", {"particles": str(rigid), "z_dim": 0, "ab_initio.species": 2, **QUICK})
+    recipe = AbInitio(config, ParticleDataset.open(rigid).without_poses())
+    recipe.engine.placement = replace(recipe.engine.placement, species=np.arange(500) % 2)
+    sphere = HalfSphere(32, 1.5, 12)
+    true, wrong = read_map(rigid.parent / "maps" / "state_000.mrc")[0], lopsided_map(32)
+    models = [LinearModel(sphere, sphere.from_volumes(each[None])) for each in (wrong * true.std() / wrong.std(), true)]
+    progress, scores = Progress(maps=Maps([models], np.full(2, 0.5))), []
+    steps = recipe.steps(progress)
+    parting = [number for number, step in enumerate(steps) if step.phase == "part"]
+    progress.done = parting[0]
+    while progress.done <= parting[-1]:
+        judged = steps[progress.done].judged
+        recipe.advance(progress)
+        progress.done += 1
+        scores += [progress.best_score] if judged else []
+    (wrong_at_first, true_at_first), (at_last, _) = scores[0], scores[-1]
+    assert wrong_at_first < 0.95 * true_at_first
+    assert at_last - wrong_at_first > 0.5 * (true_at_first - wrong_at_first)
+    assert (np.diff(scores, axis=0) >= 0).all()
+
+
+def test_the_rounds_of_several_species_come_in_order():
+    config = recipe_config("abinitio", {"ab_initio.species": 2, **QUICK})
+    stages = Stages.of(config.ab_initio, config.poses, 32, 1000)
+    steps = stages.steps(starts=2, merges=True, repeats=3, moving=1)
+    phases = [step.phase for step in steps]
+    assert phases == sorted(phases, key=["settle", "sort", "part", "refine", "move"].index)
+    assert [step.start for step in steps if step.begins] == [0, 1, 2, 3]
+    assert [step.judged for step in steps if step.judged] == ["first", "again", "first", "again", "again"]
+    assert [step.plan.local for step in steps if step.phase == "refine"] == [False] * 4 + [True] * 4
+    judged = {(step.phase, step.number) for step in steps if step.judged}
+    assert len(judged) == 2  # starts of a phase are judged by the same images
+    alone = Stages.of(recipe_config("abinitio", QUICK).ab_initio, config.poses, 32, 1000)
+    assert {step.phase for step in alone.steps(1, False, 0, 0)} == {"settle", "refine"}
 
 
 def test_angles_and_origins_of_the_file_are_not_looked_at(rigid, tmp_path):
