@@ -47,7 +47,9 @@ def kmeans(z: np.ndarray, k: int, *, seed: int, along: np.ndarray | None = None)
     """
     from sklearn.cluster import KMeans
 
-    distinct = len(np.unique(z[: 100 * k], axis=0)) if len(z) > k else len(np.unique(z, axis=0))
+    distinct = len(np.unique(z[: 100 * k], axis=0))
+    # The first ones nearly always have enough; all are looked at only where they have not.
+    distinct = distinct if distinct >= k else len(np.unique(z, axis=0))
     if distinct < k:
         raise DataError(f"{k} clusters were asked for, but there are only {distinct} different latents; ask for fewer.")
     fit = KMeans(k, n_init=RESTARTS, random_state=seed).fit(z)

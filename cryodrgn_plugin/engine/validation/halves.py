@@ -18,6 +18,7 @@ from ..analysis.oracle import state_log_likelihoods
 from ..analysis.run_particles import RunParticles
 from ..config import RunConfig, finds_poses
 from ..io.chosen_rows import particle_of_image, write_chosen
+from ..io.writing import write_text
 from ..progress import Reporter
 from ..run import Run
 from ..training.recipes import fit
@@ -63,30 +64,35 @@ def deal(particles: RunParticles, at_most: int, seed: int) -> np.ndarray:
 
 
 def train_half(
-    run: Run, particles: RunParticles, half: np.ndarray, number: int, nodes: int, seed: int, folder: Path
+    run: Run, particles: RunParticles, half: np.ndarray, number: int, nodes: int, seed: int, folder: Path, keep: bool
 ) -> HalfModel:
-    """Train on the particles of half `number` (0 or 1) in `folder`, which must lie in the run's; nothing stays there.
+    """Train on the particles of half `number` (0 or 1) in `folder`, which becomes the run's validation folder.
 
-    Where the run has found its poses they are given to both halves; what is tested is what was found after them.
+    Where the run has found its poses they are given to both halves; what is tested is what was found after them. The
+    half's run and its list of particles are removed unless they are to be kept.
     """
-    star = write_chosen(particles.table, particles.lines[half == number], folder / f"half{number + 1}")
-    config = _settings(run.config, star, seed)
-    part = Run.create(folder / f"run{number + 1}", config, command="validate")
+    name = f"half{number + 1}"
+    listed = write_chosen(particles.table, particles.lines[half == number], folder / name)
+    part = Run.create(folder / name, _settings(run.config, listed, seed), command="validate")
     part.reporter = _Stage(run.reporter, f"half {number + 1}")
     with part.working():
-        fit(part, config)
+        fit(part, part.config)
     model = _nodes_of(part, nodes, seed)
-    shutil.rmtree(part.path)
-    star.unlink()
+    if keep:
+        there = replace(part.config, particles=str(run.validation_dir / listed.name))
+        write_text(part.config_file, there.to_json() + "\n")
+    else:
+        shutil.rmtree(part.path)
+        listed.unlink()
     return model
 
 
-def _settings(config: RunConfig, star: Path, seed: int) -> RunConfig:
+def _settings(config: RunConfig, listed: Path, seed: int) -> RunConfig:
     """The run's settings for a part of its particles, with poses given."""
     recipe = "fast" if finds_poses(config.recipe) else config.recipe
     data = replace(config.data, max_particles=0)
     poses = replace(config.poses, inference="given")
-    return replace(config, particles=str(star), recipe=recipe, data=data, poses=poses, seed=seed)
+    return replace(config, particles=str(listed), recipe=recipe, data=data, poses=poses, seed=seed)
 
 
 def _nodes_of(part: Run, count: int, seed: int) -> HalfModel:

@@ -30,6 +30,8 @@ class ValidateOptions:
     """Times that particles are drawn anew for those intervals."""
     seed: int = 0
     """Seed of the halves and of every random draw. Change it to see how much of a verdict is chance."""
+    keep_halves: bool = False
+    """Keep the runs of the two halves, in RUN/validation/half1 and half2, with their particle lists."""
 
     def __post_init__(self) -> None:
         for name, least in (

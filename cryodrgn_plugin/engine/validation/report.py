@@ -116,7 +116,8 @@ def _halves(
     models: list[HalfModel] = []
     places = []
     for number in (0, 1):
-        models.append(train_half(run, particles, half, number, options.nodes, options.seed, folder))
+        model = train_half(run, particles, half, number, options.nodes, options.seed, folder, options.keep_halves)
+        models.append(model)
         places.append(models[-1].place(images))
     found = agreement(places[0], places[1], options.seed)
     test = permutation_test(

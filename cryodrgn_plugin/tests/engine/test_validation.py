@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -287,6 +288,18 @@ def test_confidence_is_what_a_selection_reads(validated):
     stored = np.load(validated.validation_dir / "confidence.npz")
     assert taken == (stored["confidence"] > 0.9).sum() > 0.7 * N
     assert (stored["rows"] == np.arange(N)).all()
+
+
+def test_the_runs_of_the_halves_are_whole_when_they_are_kept(validated, tmp_path):
+    copied = tmp_path / "run"
+    shutil.copytree(validated.path, copied)
+    assert main(["validate", str(copied), "--nodes", "4", "--permutations", "99", "--keep-halves"]) == 0
+    names = []
+    for name in ("half1", "half2"):
+        half = Run.open(copied / "validation" / name)
+        assert half.status == "finished" and len(half.latents().z) == N // 2
+        names += particles_of(half).frame["rlnImageName"].tolist()
+    assert sorted(names) == sorted(particles_of(validated).frame["rlnImageName"])
 
 
 def test_nothing_of_the_halves_stays_behind(validated):
