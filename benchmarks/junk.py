@@ -7,7 +7,7 @@ another molecule, or the molecule itself 18 to 35 % of the box off centre, a thi
 recipe, junk is removed with `select --junk`, and what is left is trained again. FSC is to the true maps, the mean area
 under the curve over the shells, for two maps of each state: the reconstruction of all images nearest to it in the
 latent space, before and after the removal, and the map of the run, before and after the new training, at the mean
-latent of the good images of the state.
+latent of the good images of the state. "without" is the yardstick: the same with exactly the junk taken out.
 """
 
 import argparse
@@ -24,6 +24,8 @@ from sklearn.metrics import roc_auc_score
 from cryodrgn_plugin.engine.analysis.run_particles import images_of
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.io.chosen_rows import write_chosen
+from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc, fsc_area
 from cryodrgn_plugin.engine.reconstruction.homogeneous import reconstruct
 from cryodrgn_plugin.engine.run import Run
@@ -67,9 +69,13 @@ def one(args: argparse.Namespace, seed: int) -> dict:
         reconstructions = {
             "before": reconstructed(before, truth, good, everything),
             "after": reconstructed(before, truth, good, taken),
+            "without": reconstructed(before, truth, good, good),
         }
         maps = {"before": areas(before, truth, truth.state, good)}
         maps["after"] = areas(after, truth, truth.state[taken], good[taken])
+        clean = write_chosen(read_particles(star), np.flatnonzero(good), Path(folder) / "good")
+        without = trained(clean, Path(folder) / "without", seed)
+        maps["without"] = areas(without, truth, truth.state[good], good[good])
     return {
         "seed": seed,
         "cpu_seconds_select": round(seconds, 1),
