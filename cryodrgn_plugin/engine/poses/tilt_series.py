@@ -1,11 +1,13 @@
-"""The score of tilt series: one pose explains all images of a particle, each after its known tilt."""
+"""Tilt series: one pose explains all images of a particle, each after its known tilt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from .base import Score
+from .refine import Expansion, LocalModel
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,30 @@ class TiltSeriesScore:
 
     def _seen(self, view: int, rotations: np.ndarray, shifts_ang: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return tilted(rotations, shifts_ang, self.tilts[view], self.carries[view])
+
+
+@dataclass(frozen=True)
+class TiltSeriesExpansion:
+    """The likelihoods of V images near one pose, as a likelihood of that pose; a `LocalModel`.
+
+    A small turn ω of the reference view is a turn T ω of image v, and a small shift s is C s.
+    """
+
+    models: Sequence[LocalModel]
+    """V of them."""
+    tilts: np.ndarray
+    """(V, 3, 3) T."""
+    carries: np.ndarray
+    """(V, 2, 2) C."""
+
+    def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
+        """See `LocalModel.expand`."""
+        parts = []
+        for model, tilt, carry in zip(self.models, self.tilts, self.carries, strict=True):
+            seen = model.expand(*tilted(rotations, shifts_ang, tilt, carry), radius)
+            moved = block_diag(tilt, carry)
+            parts.append((seen.value, seen.gradient @ moved, moved.T @ seen.curvature @ moved))
+        return Expansion(*(_sum(each) for each in zip(*parts, strict=True)))
 
 
 def tilted(

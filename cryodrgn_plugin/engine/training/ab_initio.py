@@ -20,8 +20,9 @@ import numpy as np
 
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
+from ..data.tilt_images import find_series
 from ..errors import DataError
-from ..imaging.noise import estimate_noise
+from ..imaging.noise import NoiseModel, estimate_noise
 from ..run import Run
 from ..stopping import graceful_stop
 from .fast import fit_fast
@@ -31,6 +32,7 @@ from .pose_maps import fit_species, save_maps
 from .pose_rounds import Outcome, PoseRounds
 from .pose_stages import Stages, Step
 from .pose_state import Maps, Placement
+from .series_rounds import SeriesRounds
 from .twins import distinct
 
 FIRST_IMAGES = 300
@@ -69,7 +71,7 @@ class AbInitio:
             raise DataError(f"{config.particles}: {dataset.n} particles are too few for ab initio reconstruction.")
         self.config, self.dataset = config, dataset
         noise = estimate_noise(dataset, config.seed)
-        self.engine = PoseRounds(dataset, noise, config.poses, config.decoder.padding, config.seed)
+        self.engine = self._rounds(noise)
         self.bases = BasesRounds(config, self.engine, noise)
         self._stages = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n)
 
@@ -79,6 +81,13 @@ class AbInitio:
         # Rigid molecules need no rounds against bases, and bases would mix several species up.
         moving = settings.moving_rounds if self.config.z_dim and self.n_species == 1 else 0
         return self._stages.steps(self.n_starts, not settings.species, progress.repeats, moving)
+
+    def _rounds(self, noise: NoiseModel) -> PoseRounds:
+        """The engine for particles of one image each, or for tilt pairs and series of one kind of molecule."""
+        config = self.config
+        settings = self.dataset, noise, config.poses, config.decoder.padding, config.seed
+        series = find_series(self.dataset) if self.n_species == 1 else None
+        return SeriesRounds(*settings, series) if series else PoseRounds(*settings)
 
     @property
     def n_starts(self) -> int:

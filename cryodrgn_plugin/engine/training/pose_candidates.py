@@ -5,7 +5,7 @@ import numpy as np
 from ..data.dataset import ParticleDataset
 from ..poses.base import Candidates, Score
 from ..poses.hierarchical import HierarchicalSearch
-from ..poses.refine import Bounds, refine
+from ..poses.refine import Bounds, LocalModel, refine
 from ..poses.scaled import ScaledScore
 from .pose_expansion import LinearExpansion, LocalImages
 from .pose_score import LinearScore, SliceBank
@@ -39,18 +39,8 @@ class PoseCandidates:
                 found.append(_among(None, rows, (len(index), 1)))
                 continue
             start = placed.rotations[index[rows]], placed.shifts_ang[index[rows]]
-            images = LocalImages(
-                targets=self._batch.targets[rows],
-                weights=self._batch.weights[rows],
-                moved_by_ang=np.zeros((len(rows), 2)),
-                lattice=self._dataset.lattice,
-                extent_ang=self._extent_ang,
-                ratio=self._ratio[rows],
-            )
-            model = LinearExpansion(bank.mean.model, images, np.ones((len(rows), 1)))
-            bounds = Bounds(*start, LOCAL_DEG, LOCAL_PX * self._dataset.pixel_size_ang)
-            climbed = refine(model, *start, [radius], LOCAL_STEPS, bounds)
-            last = Candidates(climbed.rotations[:, None], climbed.shifts_ang[:, None], climbed.score[:, None])
+            model = local_model(self._dataset, bank, self._batch.at(rows), self._ratio[rows])
+            last = moved_uphill(model, *start, radius, self._dataset.pixel_size_ang)
             found.append(_among(last, rows, (len(index), 1)))
         return found
 
@@ -94,6 +84,28 @@ class PoseCandidates:
             found.append(_among(refined, near, (len(met), search.kept)))
         last = np.stack([each.score.max(1) for each in found], axis=1)
         return found, np.where(np.isfinite(last), last.max(1, keepdims=True) - last, lag)
+
+
+def local_model(dataset: ParticleDataset, bank: SliceBank, batch: WhitenedBatch, ratio: np.ndarray) -> LinearExpansion:
+    """Images (B) with the mean map of a bank, as refinement sees them; ratio (B,)."""
+    images = LocalImages(
+        targets=batch.targets,
+        weights=batch.weights,
+        moved_by_ang=np.zeros((len(ratio), 2)),
+        lattice=dataset.lattice,
+        extent_ang=dataset.box * dataset.pixel_size_ang,
+        ratio=ratio,
+    )
+    return LinearExpansion(bank.mean.model, images, np.ones((len(ratio), 1)))
+
+
+def moved_uphill(
+    model: LocalModel, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float, pixel_size_ang: float
+) -> Candidates:
+    """One candidate of each particle: its pose, moved uphill."""
+    bounds = Bounds(rotations, shifts_ang, LOCAL_DEG, LOCAL_PX * pixel_size_ang)
+    climbed = refine(model, rotations, shifts_ang, [radius], LOCAL_STEPS, bounds)
+    return Candidates(climbed.rotations[:, None], climbed.shifts_ang[:, None], climbed.score[:, None])
 
 
 def _joined(parts: tuple[Candidates, ...]) -> Candidates:

@@ -61,7 +61,7 @@ class PoseRounds:
         models = []
         for species in range(n_species):
             sums, among = MapSums(sphere, self.dataset), self._members(species) if plan.met == "own" else self.dataset.n
-            chosen = _drawn(among, images, rng)
+            chosen = drawn(among, images, rng)
             for batch in self._images(chosen, 256).passes(count):
                 turned = random_matrices(len(batch.index), rng).astype(np.float32)[:, None]
                 still = np.zeros((len(batch.index), 1, 2), np.float32)
@@ -77,7 +77,7 @@ class PoseRounds:
         sums = [[MapSums(sphere, self.dataset) for _ in maps.populations] for _ in range(1 + plan.crossed)]
         shares, scores, placed = np.zeros(maps.n_species), np.zeros(maps.n_species), np.zeros(maps.n_species)
         misfit = Misfit(self.dataset.lattice) if plan.crossed else None
-        for visit in self._visits(maps, plan, rng, misfit):
+        for visit in self.visits(maps, plan, rng, misfit):
             species = visit.score.argmax(1) // plan.kept
             scores += np.bincount(species, visit.score.max(1), maps.n_species)
             placed += np.bincount(species, minlength=maps.n_species)
@@ -90,16 +90,16 @@ class PoseRounds:
 
     def place(self, maps: Maps, plan: Round, rng: np.random.Generator) -> float:
         """Place the images of a round and leave the maps as they are; the mean score."""
-        scores = [visit.score.max(1) for visit in self._visits(maps, plan, rng)]
+        scores = [visit.score.max(1) for visit in self.visits(maps, plan, rng)]
         return float(np.concatenate(scores).mean())
 
     def keep(self, species: list[int]) -> None:
         """Forget all other species."""
         self.placement = self.placement.only(species)
 
-    def _visits(
+    def visits(
         self, maps: Maps, plan: Round, rng: np.random.Generator, misfit: Misfit | None = None
-    ) -> "Iterator[_Visit]":
+    ) -> "Iterator[Visit]":
         """Search the images of a round, a batch at a time, each against the maps of the half-set it is not in; what
         they differ from these by is added to `misfit`.
         """
@@ -126,7 +126,7 @@ class PoseRounds:
                 self._place(index, found, score)
                 if misfit:
                     self._add_misfit(misfit, against, batch, index, ratio)
-                yield _Visit(part, known, found, score, tempered(score, plan.temperature), ratio)
+                yield Visit(part, known, found, score, tempered(score, plan.temperature), ratio)
 
     def _add_misfit(self, misfit: Misfit, banks: list[SliceBank], batch: WhitenedBatch, index, ratio) -> None:
         """The images where they were placed last."""
@@ -144,8 +144,8 @@ class PoseRounds:
     def _chosen(self, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
         """Images of a round, in order: drawn from all, or as many from each species."""
         if plan.met != "own" or plan.local:
-            return _drawn(self.dataset.n, plan.images, rng)
-        each = [_drawn(self._members(species), plan.images // n_species, rng) for species in range(n_species)]
+            return drawn(self.dataset.n, plan.images, rng)
+        each = [drawn(self._members(species), plan.images // n_species, rng) for species in range(n_species)]
         return np.sort(np.concatenate(each))
 
     def _met(self, index: np.ndarray, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
@@ -189,7 +189,7 @@ class PoseRounds:
 
 
 @dataclass(frozen=True)
-class _Visit:
+class Visit:
     """A batch of images of half-set `part` with their candidates: score and weights (B, S P), species by species."""
 
     part: int
@@ -200,7 +200,7 @@ class _Visit:
     ratio: np.ndarray
 
 
-def _drawn(among: int | np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def drawn(among: int | np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Up to `count` of some numbers, or of 0 … among − 1, in order, each once."""
     available = among if isinstance(among, int) else len(among)
     return np.sort(rng.choice(among, min(count, available), replace=False)) if available else np.empty(0, np.int64)
