@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
@@ -15,8 +16,14 @@ from cryodrgn_plugin.engine.decoders.registry import make_decoder
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.star import read_star, write_star
+from cryodrgn_plugin.engine.poses.tilt_series import TiltSeriesExpansion, TiltSeriesScore
+from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
+from cryodrgn_plugin.engine.training.linear_model import LinearModel
+from cryodrgn_plugin.engine.training.pose_candidates import local_model
+from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
 from cryodrgn_plugin.engine.training.pose_search import PoseSearch
 from cryodrgn_plugin.engine.training.pose_table import PoseTable
+from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 from .test_tilt_series import BOX, EXACT, PIXEL, tilt_series
 
@@ -111,3 +118,34 @@ def test_one_pose_is_found_for_all_images_of_a_particle(opened):
         assert (table.score[images] == table.score[images[0]]).all()
     turned = replace(series, tilts=np.swapaxes(series.tilts, 2, 3))
     assert float(search(dataset, blobs, turned).score.sum()) < 0.9 * float(table.score.sum())
+
+
+def test_the_likelihood_near_a_pose_is_that_of_all_images_together(opened):
+    blobs, _, dataset = opened
+    series = find_series(dataset)
+    rows, tilts, carries = series.views(np.array([0, 2]))
+    images = WhitenedImages(dataset.without_poses(), estimate_noise(dataset))
+    sphere = HalfSphere(BOX, 2.0, BOX // 2 - 1)
+    bank = SliceBank(LinearModel(sphere, sphere.from_volumes(map_of(blobs)[None])), dataset.lattice)
+    batches = [images.of(each, dataset.lattice.size) for each in rows.T]
+    models = [local_model(dataset, bank, each, np.ones(2)) for each in batches]
+    joint = TiltSeriesExpansion(models, tilts, carries)
+    reference = np.square(tilts - np.eye(3)).sum((1, 2)).argmin()
+    rotations = dataset.rotations[rows[:, reference]].astype(np.float64)
+    shifts_ang = dataset.shifts_ang[rows[:, reference]].astype(np.float64) + 1.0
+
+    def value(parameters: np.ndarray) -> np.ndarray:
+        turned = Rotation.from_rotvec(parameters[:3]).as_matrix() @ rotations
+        return joint.expand(turned, shifts_ang + parameters[3:], 10).value
+
+    found = joint.expand(rotations, shifts_ang, 10)
+    for place, step in enumerate([3e-3, 3e-3, 3e-3, 0.05, 0.05]):
+        move = np.zeros(5)
+        move[place] = step
+        slope = (value(move) - value(-move)) / (2 * step)
+        np.testing.assert_allclose(found.gradient[:, place], slope, rtol=0.05, atol=0.02 * np.abs(found.gradient).max())
+    scores = [LinearScore(bank, each.targets, each.weights, BOX * PIXEL) for each in batches]
+    whole = TiltSeriesScore(scores, tilts, carries).own(
+        rotations[:, None].astype(np.float32), shifts_ang[:, None, None].astype(np.float32), 10
+    )
+    np.testing.assert_allclose(found.value, whole[:, 0, 0], rtol=1e-3)
