@@ -67,7 +67,7 @@ def _correlations(ax: Axes, correlation: np.ndarray, chance: float) -> None:
     number = np.arange(1, len(values) + 1)
     ax.bar(number, values, color=[DISTINCT[0] if value > chance else "#c8c8c8" for value in values], width=0.7)
     ax.axhline(chance, color=OBSERVED, lw=1.2, ls=(0, (4, 2)), label="chance")
-    ax.set(title="agreement", xlabel="common direction", ylabel="correlation", ylim=(0, 1.05))
+    ax.set(title="agreement", xlabel="common direction", ylabel="correlation", ylim=(0, 1.2), yticks=np.arange(6) / 5)
     ax.set_xlim(0.3, max(len(values), 3) + 0.7)
     ax.set_xticks(range(1, max(len(values), 3) + 1))
     ax.legend(loc="upper right")

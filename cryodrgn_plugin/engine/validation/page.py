@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from ..analysis.style import DPI
 from ..io.writing import write_text
 from ..run import Run
 from . import figures
@@ -18,6 +19,8 @@ from .verdict import FOUND, NONE, PARTIAL, UNTESTED, Verdict
 if TYPE_CHECKING:
     from .report import Findings
 
+SCREEN_DPI = 96
+"""Pixels of a page to the inch."""
 MARKS = {FOUND: "✓", PARTIAL: "!", NONE: "∅", UNTESTED: "?"}
 TITLES = {
     "chance": "Is there heterogeneity?",
@@ -86,13 +89,19 @@ def _draw(found: "Findings", options: ValidateOptions, folder: Path) -> dict[str
 
 
 def _section(name: str, file: Path, found: "Findings", options: ValidateOptions) -> str:
-    image = base64.b64encode(file.read_bytes()).decode()
+    content = file.read_bytes()
+    image, width = base64.b64encode(content).decode(), round(_width_px(content) * SCREEN_DPI / DPI)
     table = _population_table(found.states, options) if name == "populations" and found.states else ""
     return (
         f'<section id="{name}">\n<h2>{escape(TITLES[name])}</h2>\n'
-        f'<img alt="{escape(TITLES[name])}" src="data:image/png;base64,{image}">\n{table}'
+        f'<img alt="{escape(TITLES[name])}" width="{width}" src="data:image/png;base64,{image}">\n{table}'
         f"<p>{EXPLANATIONS[name]}</p>\n</section>"
     )
+
+
+def _width_px(png: bytes) -> int:
+    """Width of a PNG image, which its header states."""
+    return int.from_bytes(png[16:20], "big")
 
 
 def _population_table(states: StatePopulations, options: ValidateOptions) -> str:

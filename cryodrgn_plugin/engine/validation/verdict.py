@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -100,7 +101,7 @@ def _leakage(leaks: Sequence[Leak], significance: float) -> str:
 
 def _others(others: Sequence[Consensus]) -> str:
     return " ".join(
-        f"{each.run} ({each.recipe}) {each.words}: best correlation {each.correlation[:1].sum():.2f}."
+        f"{Path(each.run).name} ({each.recipe}) {each.words}: best correlation {each.correlation[:1].sum():.2f}."
         for each in others
     )
 
