@@ -2,12 +2,12 @@
 
     python benchmarks/tilt_pairs.py --out TILT                                 linear1d at a CPU size, 3 seeds
     python benchmarks/tilt_pairs.py --out TILT --motion circular1d --pairs 2000 --snr 1 --z_dim 2
-    python benchmarks/tilt_pairs.py --out TILT --recipe bnb
+    python benchmarks/tilt_pairs.py --out TILT --recipe cryodrgn2              by a network, many times slower
 
 A complex with an arm that turns (zhong_thesis_cryodrgn 3.7.1, table 3.2) is taken in P pairs, 45° apart, and in 2 P
-single images, with no CTF. Both sets go through the one neural trainer, pairs with the joint score and the split
-encoder. Every further option is a setting. OUT/figures.json has pose errors, the rank correlation of z with the planted
-coordinate, and FSC = 0.5 of the map at an image's z with the map it was made from, of 100 images.
+single images, with no CTF. Both go through one recipe, pairs with the joint score and, where a network reads images,
+the encoder of pairs. Every further option is a setting. OUT/figures.json has pose errors, the rank correlation of z
+with the planted coordinate, and FSC = 0.5 of the map at an image's z with the map it was made from, of 100 images.
 """
 
 import argparse
@@ -26,8 +26,8 @@ from cryodrgn_plugin.engine.simulate import SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.training.recipes import fit
 
 BOX, EXTENT_ANG, TILT_DEG = 32, 384.0, 45.0
-CPU_SIZE = {
-    "z_dim": 1,
+COMMON = {"z_dim": 1, "poses.shift_extent": 0.05}
+NETWORK = {
     "decoder.width": 128,
     "encoder.width": 128,
     "training.learning_rate": 2e-3,
@@ -39,7 +39,6 @@ CPU_SIZE = {
     "poses.first_radius": 4,
     "poses.last_radius": 14,
     "poses.levels": 2,
-    "poses.shift_extent": 0.05,
     "poses.shift_steps": 3,
     "poses.search_every": 1,
     "poses.schedule": "search:20",
@@ -53,7 +52,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=500, help="particles of the set of pairs (500)")
     parser.add_argument("--snr", type=float, default=1.0, help="signal to noise (1)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--recipe", default="cryodrgn2")
+    parser.add_argument("--recipe", choices=("abinitio", "cryodrgn2", "bnb"), default="abinitio")
     add_settings(parser)
     args = parser.parse_args()
     figures = []
@@ -63,7 +62,7 @@ def main() -> None:
             figures.append(trained(args, star, pairs, seed))
             print(json.dumps(figures[-1]), flush=True)
     about = {"motion": args.motion, "pairs": args.pairs, "snr": args.snr, "recipe": args.recipe}
-    about |= {"settings": {**CPU_SIZE, **given_settings(args)}, "hardware": hardware()}
+    about |= {"settings": settings_of(args, pairs=True), "hardware": hardware()}
     (args.out / "figures.json").write_text(json.dumps({**about, "runs": figures}, indent=1) + "\n")
 
 
@@ -82,9 +81,7 @@ def make_set(args: argparse.Namespace, pairs: bool) -> Path:
 
 def trained(args: argparse.Namespace, star: Path, pairs: bool, seed: int) -> dict:
     """Figures of one training; CPU seconds are of training alone."""
-    encoder = {"encoder.kind": "tilt_pair"} if pairs else {}
-    settings = {**CPU_SIZE, **encoder, **given_settings(args), "particles": str(star), "seed": seed}
-    config = recipe_config(args.recipe, settings)
+    config = recipe_config(args.recipe, {**settings_of(args, pairs), "particles": str(star), "seed": seed})
     run = Run.create(args.out / f"{star.parent.name}_{seed}", config, overwrite=True)
     began = cpu_seconds()
     with run.working("train"):
@@ -93,6 +90,12 @@ def trained(args: argparse.Namespace, star: Path, pairs: bool, seed: int) -> dic
     return {"set": star.parent.name, "seed": seed, "cpu_seconds": round(seconds)} | run_figures(
         run, star.parent, "heterogeneous"
     )
+
+
+def settings_of(args: argparse.Namespace, pairs: bool) -> dict:
+    """Of a run; networks need a size that a processor can train, and an encoder of pairs for these."""
+    network = {} if args.recipe == "abinitio" else NETWORK | ({"encoder.kind": "tilt_pair"} if pairs else {})
+    return {**COMMON, **network, **given_settings(args)}
 
 
 def cpu_seconds() -> float:
