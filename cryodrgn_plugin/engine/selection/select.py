@@ -128,6 +128,8 @@ def _judged(run: Run, options: SelectOptions) -> Judgement:
         seed=options.seed,
         report=run.progress,
     )
+    if not run.latents().z.shape[1]:
+        run.log("This run has one map: particles in another state than most count as junk too.")
     run.log(f"Junk after each round: {', '.join(f'{count:,}' for count in found)} of {dataset.n:,} particles.")
     return judgement
 

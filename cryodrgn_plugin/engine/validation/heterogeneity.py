@@ -92,8 +92,9 @@ def permutation_test(
         gains, chances, count = gains + observed, chances + shuffled, count + len(index)
         spreads.append(other.contrast_spread)
         report("heterogeneity", part + 1, 2)
-    gain, by_chance = float(np.round(gains / count, DECIMALS)), np.round(chances / count, DECIMALS)
-    return HeterogeneityTest(gain, by_chance, float(np.mean(spreads)), count)
+    # Adding 0 turns −0 into 0.
+    gain, by_chance = (np.round(values / count, DECIMALS) + 0.0 for values in (gains, chances))
+    return HeterogeneityTest(float(gain), by_chance, float(np.mean(spreads)), count)
 
 
 class _Views:

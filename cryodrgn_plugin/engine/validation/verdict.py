@@ -47,7 +47,7 @@ def judge(
     best = halves.correlation[0] if halves.shared else 0.0
     if not found:
         bright = best >= SOME_AGREEMENT and test.contrast_spread > WORTH_TELLING
-        what = "No heterogeneity found: what the latent space shows is the contrast of the images."
+        what = "No heterogeneity found beyond differences in contrast."
         return Verdict(NONE, what if bright else "No heterogeneity found.", tuple(told))
     doubts = []
     if best < SOME_AGREEMENT:
