@@ -17,10 +17,10 @@ class StatesOptions:
     """Rows of the star file whose latents are the states, from 0, as 0,17,42 or 0-9; empty for none."""
     points: str = ""
     """File of latent coordinates of the states: .txt, .npy, or .npz with an array z; empty for none."""
-    method: str = "decoder"
+    method: str = "both"
     """decoder: maps of the run's model, with half-maps where it was solved in closed form. regression: a weighted
     backprojection of the particles nearest in the latent space, which needs no model of the maps. both: the decoder's
-    maps, and the regression's beside them as a check."""
+    maps and the regression's beside them, and which of them is expected to be nearer to the truth."""
     neighbors: int = 0
     """Particles that a regression's map rests on, as an effective number; 0 chooses by cross-validation on half-sets.
     Lower it for finer states, raise it for less noise."""

@@ -131,10 +131,16 @@ def _log_findings(run: Run, made: dict[str, list[MadeState]]) -> None:
     for name, states in made.items():
         reached = [one.resolution_ang for one in states if one.resolution_ang is not None]
         if not reached:
-            run.log(f"{len(states)} maps {TITLES[name]}, without half-maps; --method regression has them.")
+            elsewhere = "" if "regression" in made else "; --method regression has them"
+            run.log(f"{len(states)} maps {TITLES[name]}, without half-maps{elsewhere}.")
             continue
         limits = f"{min(reached):#.3g} to {max(reached):#.3g} Å"
         run.log(f"{len(states)} maps {TITLES[name]}; an FSC of 0.5 with the truth is expected at {limits}.")
         if states[0].expected is None:
             run.log("These resolutions trust half-maps, which share their latents and prior: they are too good.")
+    if all(name in made and made[name][0].expected is not None for name in TITLES):
+        decoder, regression = (np.mean([one.expected.fsc[1:-1].mean() for one in made[name]]) for name in TITLES)
+        nearer = "the regression's" if regression > decoder else "the decoder's"
+        figures = f"mean FSC {max(decoder, regression):.3f} against {min(decoder, regression):.3f}"
+        run.log(f"Nearer to the truth are expected to be {nearer} maps: {figures}.")
     run.log(f"The states are in {run.states_dir}.")

@@ -78,6 +78,14 @@ def test_the_index_names_files_that_are_there_and_figures_of_every_state(trained
     assert not missing and index["files"].keys() == {"chimerax", "moving_mask"}
 
 
+def test_the_log_says_which_maps_are_expected_nearer_to_the_truth(trained):
+    mean = {}
+    for series in index_of(trained)["series"]:
+        mean[series["name"]] = np.mean([np.mean(entry["expected_fsc"][1:-1]) for entry in series["maps"]])
+    nearer = "regression" if mean["regression"] > mean["states"] else "decoder"
+    assert f"Nearer to the truth are expected to be the {nearer}'s maps" in trained.log_file.read_text()
+
+
 def test_a_state_by_regression_rests_on_the_particles_that_cross_validation_chose(trained):
     index = index_of(trained)
     chosen = index["regression"]["best_particles"]
@@ -88,7 +96,7 @@ def test_a_state_by_regression_rests_on_the_particles_that_cross_validation_chos
 
 
 def test_states_named_by_particles_are_their_latents_and_the_same_seed_gives_the_same_maps(trained, tmp_path):
-    quick = {"bias": False, "figures": False, "local_resolution": False, "sharpen": False}
+    quick = {"bias": False, "method": "decoder", "figures": False, "local_resolution": False, "sharpen": False}
     before = trained.states_dir.rename(tmp_path / "kept")
     try:
         make_states(trained, StatesOptions(particles="5,1000-1001", **quick))
@@ -97,7 +105,7 @@ def test_states_named_by_particles_are_their_latents_and_the_same_seed_gives_the
         assert [e["label"] for e in entries] == ["particle 5", "particle 1000", "particle 1001"]
         assert not entries[0]["expected_measured"] and entries[0]["sharpened"] is None
         first = read_map(trained.states_dir / "state_001.mrc")[0]
-        make_states(trained, StatesOptions(particles="5", neighbors=150, method="regression", **quick))
+        make_states(trained, StatesOptions(particles="5", neighbors=150, **{**quick, "method": "regression"}))
         assert index_of(trained)["series"][0]["maps"][0]["effective_particles"] == pytest.approx(150, abs=2)
         make_states(trained, StatesOptions(particles="5", **quick))
         np.testing.assert_array_equal(read_map(trained.states_dir / "state_001.mrc")[0], first)
@@ -109,7 +117,7 @@ def test_states_named_by_particles_are_their_latents_and_the_same_seed_gives_the
 def test_a_decoder_without_half_maps_gives_maps_and_says_what_would_have_them(tmp_path, monkeypatch, capsys):
     run = planted_run(tmp_path)
     serve_decoder(monkeypatch, BlobDecoder(halves=False))
-    assert main(["states", str(run.path), "--states", "3"]) == 0
+    assert main(["states", str(run.path), "--states", "3", "--method", "decoder"]) == 0
     entries = index_of(run)["series"][0]["maps"]
     assert [entry["half_maps"] for entry in entries] == [[], [], []]
     assert all(entry[key] is None for entry in entries for key in ("expected_fsc", "sharpened", "effective_particles"))
@@ -119,7 +127,8 @@ def test_a_decoder_without_half_maps_gives_maps_and_says_what_would_have_them(tm
 def test_half_maps_whose_particles_are_not_known_are_trusted_and_that_is_said(tmp_path, monkeypatch, capsys):
     run = planted_run(tmp_path)
     serve_decoder(monkeypatch, BlobDecoder())
-    assert main(["states", str(run.path), "--states", "2", "--lowpass-ang", "8", "--b-factor-ang2", "30"]) == 0
+    words = ["--states", "2", "--method", "decoder", "--lowpass-ang", "8", "--b-factor-ang2", "30"]
+    assert main(["states", str(run.path), *words]) == 0
     entry = index_of(run)["series"][0]["maps"][0]
     assert entry["b_factor_ang2"] == 30 and entry["lowpass_ang"] == 8 and not entry["expected_measured"]
     assert "too good" in capsys.readouterr().out
