@@ -75,9 +75,16 @@ def judged(run: Run, args: argparse.Namespace) -> dict:
             truth = known.maps[median_state(known, nearest)]
             own = known.maps[known.state[entry["particle"]]]
             each.setdefault(series["name"], []).append(of_state(run, entry, truth, own, moving))
-    report["summary"] = {name: summary(states) for name, states in each.items()}
-    report["states"] = each
-    return report
+    return report | digest(each)
+
+
+def digest(each: dict[str, list[dict]]) -> dict:
+    """What is kept of the curves of all states, by the way that their maps were made."""
+    return {
+        "summary": {name: summary(states) for name, states in each.items()},
+        "calibration": {name: calibration(states) for name, states in each.items()},
+        "states": {name: [means(state) for state in states] for name, states in each.items()},
+    }
 
 
 def median_state(known: Truth, particles: np.ndarray) -> int:
@@ -103,6 +110,22 @@ def of_state(run: Run, entry: dict, truth: np.ndarray, own: np.ndarray, moving: 
     }
     rounded = {name: [round(float(v), 4) for v in curve] for name, curve in curves.items()}
     return {"label": entry["label"], "effective_particles": entry["effective_particles"], **rounded}
+
+
+def calibration(states: list[dict]) -> list[dict]:
+    """Shells of all states by the FSC that was expected, in steps of a tenth: how many, and the mean of both."""
+    expected, truth = (np.array([state[name] for state in states])[:, 1:-1].ravel() for name in ("expected", "truth"))
+    steps = np.clip((10 * expected).astype(int), 0, 9)
+    return [
+        {"shells": int(n), "expected": round(float(a), 4), "truth": round(float(b), 4)}
+        for step in np.unique(steps)
+        for n, a, b in [((steps == step).sum(), expected[steps == step].mean(), truth[steps == step].mean())]
+    ]
+
+
+def means(state: dict) -> dict:
+    """Every curve of a state as its mean over the shells."""
+    return {name: value if name in SCALARS else round(float(np.mean(value[1:-1])), 4) for name, value in state.items()}
 
 
 def summary(states: list[dict]) -> dict:
