@@ -63,8 +63,11 @@ def tree_figure(file: Path, clusters: VolumeClusters, means: np.ndarray, shares:
         right.set_yticks(places, labels=names)
         _write_counts(right, places, shares.high[order], clusters.sizes[order])
         right.set(title="particles per cluster (* stands apart)", xlabel="share of particles, 95 % interval")
-        right.set_ylim(k - 0.3, -0.7)
-        left.set_ylim(10 * k + 2, -2)
+        right.set_ylim(-0.7, k - 0.3)
+        left.set_ylim(-2, 10 * k + 2)
+        if order[0] < order[-1]:  # the lowest number on top
+            left.invert_yaxis()
+            right.invert_yaxis()
         right.xaxis.set_major_formatter(PercentFormatter(1))
         right.margins(x=0.12)
 
