@@ -9,9 +9,11 @@ from .analysis import (
     STATE_SERIES,
     Findings,
     analysis_of,
+    confidence_of,
     landscape_of,
     states_of,
     trajectory_of,
+    validation_of,
 )
 from .particles import object_ids, read_particles_star, relion_alignment, scipion_matrices, write_particles_star
 from .posed import class_sizes, posed_particles
@@ -40,6 +42,7 @@ __all__ = [
     "analysis_of",
     "class_sizes",
     "classify",
+    "confidence_of",
     "fill_flex_particles",
     "fill_flex_volumes",
     "fill_volumes",
@@ -55,6 +58,7 @@ __all__ = [
     "selected_ids",
     "states_of",
     "trajectory_of",
+    "validation_of",
     "volume_object",
     "write_particles_star",
 ]

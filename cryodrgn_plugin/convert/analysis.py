@@ -63,7 +63,7 @@ class Findings:
         return [str(half) for half in halves if half.is_file()]
 
 
-_STEM = {"analyze": "analysis"}
+_STEM = {"analyze": "analysis", "validate": "validation"}
 """Index files that are not named after their command."""
 
 
@@ -85,3 +85,20 @@ def trajectory_of(run: Run, name: str) -> Findings:
 def states_of(run: Run) -> Findings:
     """The states of a run. Raises DataError when there are none."""
     return Findings.open(run.states_dir, "states")
+
+
+def validation_of(run: Run) -> Findings:
+    """The validation of a run. Raises DataError when there is none."""
+    return Findings.open(run.validation_dir, "validate")
+
+
+def confidence_of(run: Run) -> np.ndarray | None:
+    """(N,) confidence of each latent of a run, from 0 to 1; None where halves were not trained."""
+    try:
+        found = validation_of(run)
+    except DataError:
+        return None
+    if "confidence" not in found.index["files"]:
+        return None
+    with np.load(found.path(found.index["files"]["confidence"]), allow_pickle=False) as stored:
+        return stored["confidence"]

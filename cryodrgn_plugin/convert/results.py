@@ -22,9 +22,9 @@ from pwem.objects import (
 from pyworkflow.object import Float
 
 from ..constants import FLEX_RECIPE, FLEX_RUN, PROGRAM_NAME
-from ..engine.errors import DataError
 from ..engine.io.mrc import read_map
 from ..engine.run import Latents, Run
+from ..engine.selection.export import Selection
 from .analysis import Findings
 from .particles import object_ids
 
@@ -64,6 +64,7 @@ def fill_flex_particles(
     *,
     labels: np.ndarray | None = None,
     reduced: np.ndarray | None = None,
+    confidence: np.ndarray | None = None,
 ) -> None:
     """Copy `particles` into `flexible` with their latents, matched by object id; those without latents are left out.
 
@@ -74,6 +75,7 @@ def fill_flex_particles(
     found : the run's latents.
     labels : (N,) class of each latent, from 1; None sets no class.
     reduced : (N, 2) a picture of the latent space, such as UMAP, for viewers of flexibility sets.
+    confidence : (N,) of each latent, from 0 to 1.
     """
     latents = found.latents
     for particle in particles:
@@ -89,6 +91,8 @@ def fill_flex_particles(
             item._cdrgCoordinate = Float(float(latents.coordinate[k]))
         if latents.uncertainty is not None:
             item._cdrgUncertainty = Float(float(latents.uncertainty[k]))
+        if confidence is not None:
+            item._cdrgConfidence = Float(float(confidence[k]))
         if reduced is not None:
             item.setZRed(reduced[k].tolist())
         if labels is not None:
@@ -98,10 +102,7 @@ def fill_flex_particles(
 
 def selected_ids(run: Run, name: str) -> set[int]:
     """Object ids of the particles of a selection. Raises DataError when there is none of that name."""
-    folder = run.selection_dir(name)
-    if not (folder / "selected.star").is_file():
-        raise DataError(f"{run.path} has no selection {name}; run select on it first.")
-    return set(object_ids(str(folder / "selected.star")).tolist())
+    return set(Selection.open(run, name).chosen(object_ids(run.config.particles)).tolist())
 
 
 def link_run(trained: Run, folder: Path, makes: str = "") -> None:

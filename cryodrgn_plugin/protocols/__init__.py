@@ -10,6 +10,7 @@ from .protocol_simulate import ProtHetSimulate
 from .protocol_states import ProtHetStates
 from .protocol_train import ProtHetTrain
 from .protocol_trajectory import ProtHetTrajectory
+from .protocol_validate import ProtHetValidate
 
 __all__ = [
     "ProtHetAbInitio",
@@ -22,4 +23,5 @@ __all__ = [
     "ProtHetStates",
     "ProtHetTrain",
     "ProtHetTrajectory",
+    "ProtHetValidate",
 ]

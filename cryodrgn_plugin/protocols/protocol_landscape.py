@@ -1,5 +1,7 @@
 """The landscape of a training: every particle in the space of volumes, clusters with maps, states with populations."""
 
+from functools import partial
+
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
@@ -14,8 +16,7 @@ UNION, MOVING, GIVEN = range(3)
 REGIONS = ("wherever there is density", "where the maps differ", "inside a mask")
 
 
-def _setting(param: str, name: str, label: str, **more) -> FormSetting:
-    return FormSetting(param, name, label, LandscapeOptions, **more)
+_setting = partial(FormSetting, source=LandscapeOptions)
 
 
 CLUSTERS = (

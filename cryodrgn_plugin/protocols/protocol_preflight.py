@@ -7,10 +7,11 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
+from ..engine.cli.options import as_flags
 from ..engine.preflight.options import PreflightOptions
 from . import outputs
 from .protocol_base import ProtHetBase
-from .settings import FormSetting, as_flags, chosen
+from .settings import FormSetting, chosen
 
 OPTIONS = (
     FormSetting("particles", "particles", "Images to look at", PreflightOptions),

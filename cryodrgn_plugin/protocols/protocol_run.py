@@ -10,11 +10,12 @@ from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
 from ..constants import PROGRAM_NAME
+from ..engine.cli.options import as_flags
 from ..engine.errors import ConfigError, EngineError
 from ..engine.run import Run
 from . import outputs
 from .protocol_base import ProtHetBase
-from .settings import FormSetting, as_flags, chosen
+from .settings import FormSetting, chosen
 from .trained import trained_run
 
 
@@ -64,7 +65,7 @@ class ProtHetOnRun(ProtHetBase):
 
     def engineStep(self, source: str, options: str):
         """Let the engine work on the run."""
-        self.runEngine(self.COMMAND, self.getRunFolder(), *as_flags(json.loads(options), self.OPTIONS_OF))
+        self.runEngine(self.COMMAND, self.getRunFolder(), *self._flags(json.loads(options)))
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
@@ -82,6 +83,10 @@ class ProtHetOnRun(ProtHetBase):
     def _options(self) -> dict[str, Any]:
         """The options of the command that the form gives."""
         return chosen(self, self.OPTIONS)
+
+    def _flags(self, options: dict[str, Any]) -> list[str]:
+        """The arguments of the command."""
+        return as_flags(options, self.OPTIONS_OF)
 
     def _trainedRun(self) -> str | None:
         """Folder of the run that gave the input its latents, relative to the project."""
@@ -114,9 +119,10 @@ class ProtHetOnRun(ProtHetBase):
 
         The set notes our run, so that what was found here goes on with the particles.
         """
-        from ..convert import fill_flex_particles, latents_by_id, new_flex_particles
+        from ..convert import confidence_of, fill_flex_particles, latents_by_id, new_flex_particles
 
         run, particles = self._ownRun(), self.inputParticles.get()
+        filled["confidence"] = confidence_of(run)
         flexible = new_flex_particles(self._getPath(), particles, run, suffix=suffix)
         fill_flex_particles(flexible, particles if only is None else only, latents_by_id(run), **filled)
         self._give(name, flexible, self.inputParticles)

@@ -1,7 +1,7 @@
 """Particles of a training that go on: by class, by rule, by a drawing, without junk, or at random."""
 
-import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from pwem.objects import Particle, SetOfParticles
@@ -14,9 +14,7 @@ from .protocol_base import addGroup
 from .protocol_run import ProtHetOnRun
 from .settings import FormSetting
 
-
-def _setting(param: str, name: str, label: str, **more) -> FormSetting:
-    return FormSetting(param, name, label, SelectOptions, **more)
+_setting = partial(FormSetting, source=SelectOptions)
 
 
 CHOICE = (
@@ -117,7 +115,9 @@ class ProtHetSelect(ProtHetOnRun):
         return {**super()._options(), "name": NAME, "lasso": self.lasso.get() or ""}
 
     def _findings(self) -> dict[str, Any]:
-        return json.loads((self._ownRun().selection_dir(NAME) / "selection.json").read_text(encoding="utf-8"))
+        from ..engine.selection.export import Selection
+
+        return Selection.open(self._ownRun(), NAME).index
 
 
 def _among(particles: SetOfParticles, ids: set[int], inside: bool = True) -> Iterator[Particle]:

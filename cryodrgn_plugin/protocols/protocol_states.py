@@ -1,5 +1,7 @@
 """Maps of states with half-maps, an honest resolution, local resolution and sharpening."""
 
+from functools import partial
+
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
@@ -13,8 +15,7 @@ CENTRES, PARTICLES, POINTS = range(3)
 WHICH = ("centres of clusters", "particles that I name", "points of a file")
 
 
-def _setting(param: str, name: str, label: str, **more) -> FormSetting:
-    return FormSetting(param, name, label, StatesOptions, **more)
+_setting = partial(FormSetting, source=StatesOptions)
 
 
 NUMBER = _setting("states", "states", "Number of states", condition=f"which == {CENTRES}")

@@ -1,5 +1,7 @@
 """A path through the latent space of a training, with maps along it."""
 
+from functools import partial
+
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
@@ -10,9 +12,7 @@ from .protocol_base import addGroup
 from .protocol_run import ProtHetOnRun, reach
 from .settings import FormSetting
 
-
-def _setting(param: str, name: str, label: str, **more) -> FormSetting:
-    return FormSetting(param, name, label, TrajectoryOptions, **more)
+_setting = partial(FormSetting, source=TrajectoryOptions)
 
 
 PC, POINTS, GRAPH, DENSITY = (KINDS.index(kind) for kind in ("pc", "points", "graph", "density"))

@@ -128,17 +128,3 @@ def typed(text: str | None) -> dict[str, str]:
 def as_arguments(overrides: dict[str, Any]) -> list[str]:
     """The settings as arguments of the engine's command line."""
     return [word for name, value in sorted(overrides.items()) for word in ("--set", f"{name}={value}")]
-
-
-def as_flags(options: dict[str, Any], source: type) -> list[str]:
-    """Options of the dataclass `source` as arguments of its command: those that differ from its defaults."""
-    flags = []
-    for name, value in options.items():
-        flag, default = name.replace("_", "-"), getattr(source, name)
-        if value == default:
-            continue
-        if isinstance(default, bool):
-            flags.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            flags += [f"--{flag}", str(value)]
-    return flags

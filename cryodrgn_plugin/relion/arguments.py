@@ -3,30 +3,33 @@
 RELION 3.1, 4 and 5 call `<executable> --o External/job002/ [--in_parts F] [--in_3dref F] [--in_mask F]
 [--<label> <value>]... --j <threads> <other arguments>` from the project folder. A parameter whose value was left empty
 arrives as a bare flag and means "the default". RELION quotes nothing, so a value with spaces arrives in pieces and is
-joined again. Labels are the engine's setting names (recipe, z_dim, training.epochs), the analysis's option names
+joined again. Labels are the engine's setting names (recipe, z_dim, training.epochs), the option names of the task
 (clusters, umap) or one of `JOB_LABELS`.
 """
 
 import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, get_type_hints
 
-from ..engine.analysis.options import AnalysisOptions, option_help
 from ..engine.config import recipe_config, setting_names
 from ..engine.errors import ConfigError
+from .tasks import TASKS, either, option_labels, tasks_with
 
-TASKS = ("train", "abinitio", "analyze")
 JOB_LABELS = {
-    "task": "train, abinitio or analyze; the same as the word after the executable.",
+    "task": f"{either(list(TASKS))}; the same as the word after the executable.",
     "homogeneous": "abinitio only: yes looks for rigid molecules, without a latent space (default no).",
     "species": "abinitio only: kinds of molecule told apart, a number or auto (default 1).",
     "analysis": "no leaves out clusters and maps after training; run analyze later (default yes).",
-    "run": "analyze only: the training job, e.g. External/job002/; empty takes the job that made the input particles.",
+    "run": "analyze, landscape and select: the earlier job, e.g. External/job002/; empty takes the job that made the "
+    "input particles.",
     "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star (default auto).",
 }
 _INPUTS = {"in_parts": "particles", "in_3dref": "reference", "in_mask": "mask"}
 _UNUSED_INPUTS = {"in_movies": "movies", "in_mics": "micrographs", "in_coords": "coordinates"}
 _NOT_LABELS = ("particles",)
+_COMPARISONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
+"""Comparisons in words."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +48,8 @@ class JobArguments:
     homogeneous: bool = False
     species: str = ""
     """A number of species, or auto; empty is one."""
-    options: AnalysisOptions = field(default_factory=AnalysisOptions)
+    options: dict[str, Any] = field(default_factory=dict)
+    """The options of the task that were given, checked."""
     settings: dict[str, str] = field(default_factory=dict)
     """Engine settings by dotted name, checked against the recipe; the recipe is among them."""
 
@@ -65,16 +69,11 @@ def parse_arguments(argv: list[str]) -> JobArguments:
     inputs = {field_name: labels.get(name, "") for name, field_name in _INPUTS.items()}
     if not inputs["particles"]:
         raise ConfigError("No particles were given; fill in 'Input particles' on the Input tab.")
-    settings = {name: labels[name] for name in labels if name in setting_labels()}
     task = _task(words, labels.get("task", ""))
+    _refuse_others(labels, task)
+    settings = {name: labels[name] for name in labels if name in setting_labels()} if TASKS[task].trains else {}
     usual = "abinitio" if task == "abinitio" else "fast"
     recipe_config(settings.get("recipe", usual), {k: v for k, v in settings.items() if k != "recipe"})
-    for name in ("homogeneous", "species"):
-        if name in labels and task != "abinitio":
-            raise ConfigError(f"{name} is a label of the task abinitio, but the task is {task}; remove that label.")
-    if task == "analyze" and set(settings) - {"seed"}:
-        name = next(name for name in settings if name != "seed")
-        raise ConfigError(f"{name} is a setting of training; an analyze job cannot change it, so remove that label.")
     return JobArguments(
         task=task,
         job=Path(labels["o"]),
@@ -85,7 +84,7 @@ def parse_arguments(argv: list[str]) -> JobArguments:
         run=labels.get("run", ""),
         homogeneous=_yes(labels.get("homogeneous", "no"), "homogeneous"),
         species=labels.get("species", ""),
-        options=_options(labels),
+        options=_options(labels, task),
         settings=settings,
     )
 
@@ -110,7 +109,7 @@ def _label(name: str) -> str:
     Raises ConfigError with the nearest known label for an unknown one.
     """
     label = name.replace("-", "_")
-    known = [*setting_labels(), *option_help(), *JOB_LABELS]
+    known = [*setting_labels(), *(name for task in TASKS for name in option_labels(task)), *JOB_LABELS]
     if label in (*known, *_INPUTS, *_UNUSED_INPUTS, "o", "j", "pipeline_control"):
         return label
     same_leaf = [candidate for candidate in known if candidate.split(".")[-1] == label]
@@ -124,20 +123,49 @@ def setting_labels() -> list[str]:
     return [name for name in setting_names() if name not in _NOT_LABELS]
 
 
-def _options(labels: dict[str, str]) -> AnalysisOptions:
-    """The analysis options among the labels; the seed is the run's."""
-    values: dict[str, bool | int] = {}
-    for name in option_help():
-        if name in labels:
-            is_switch = isinstance(getattr(AnalysisOptions(), name), bool)
-            values[name] = _yes(labels[name], name) if is_switch else _whole(labels[name], name, least=0)
-    return AnalysisOptions(**values)
+def _options(labels: dict[str, str], task: str) -> dict[str, Any]:
+    """The options of the task among the labels, by type; the dataclass that they are fields of checks them."""
+    source = TASKS[task].options
+    kinds = get_type_hints(source)
+    values = {name: _typed(labels[name], name, kinds[name]) for name in option_labels(task) if name in labels}
+    if "where" in values:
+        values["where"] = _in_symbols(values["where"])
+    source(**values)
+    return values
+
+
+def _typed(text: str, name: str, kind: type) -> Any:
+    if kind is bool:
+        return _yes(text, name)
+    if kind is int:
+        return _whole(text, name, least=0)
+    if kind is float:
+        return _number(text, name)
+    return text
+
+
+def _in_symbols(rule: str) -> str:
+    """A rule with its comparisons as symbols: RELION's command goes through a shell, where > would name a file."""
+    return " ".join(_COMPARISONS.get(word, word) for word in rule.split())
+
+
+def _refuse_others(labels: dict[str, str], task: str) -> None:
+    """Raise ConfigError for a label that means something to another task only."""
+    own = {*option_labels(task), *(setting_labels() if TASKS[task].trains else ())}
+    for name in [label for label in labels if label not in own]:
+        if name in ("homogeneous", "species") and task != "abinitio":
+            raise ConfigError(f"{name} is a label of the task abinitio, but the task is {task}; remove that label.")
+        if name in setting_labels():
+            raise ConfigError(f"{name} is a setting of training; the task {task} cannot change it: remove that label.")
+        if tasks_with(name):
+            others = either(tasks_with(name))
+            raise ConfigError(f"{name} is a label of the task {others}, but the task is {task}; remove that label.")
 
 
 def _task(words: list[str], label: str) -> str:
     wanted = label or " ".join(words) or "train"
     if wanted not in TASKS or (words and label and words != [label]):
-        raise ConfigError(f"The task is {' '.join([*words, label]).strip()!r}; choose train, abinitio or analyze.")
+        raise ConfigError(f"The task is {' '.join([*words, label]).strip()!r}; choose {either(list(TASKS))}.")
     return wanted
 
 
@@ -145,6 +173,13 @@ def _whole(text: str, name: str, least: int = 1) -> int:
     if not text.isdigit() or int(text) < least:
         raise ConfigError(f"{name} is {text!r}; it must be a whole number of at least {least}.")
     return int(text)
+
+
+def _number(text: str, name: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"{name} is {text!r}; it must be a number.") from None
 
 
 def _yes(text: str, name: str) -> bool:

@@ -30,43 +30,53 @@ class ClassFiles:
     """Resolution of the half-maps at FSC 0.5 and 0.143."""
 
 
-def read_index(run: Run) -> dict[str, Any]:
-    """The index of the run's analysis; empty when there was none."""
-    file = run.analysis_dir / "analysis.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+@dataclass(frozen=True)
+class Looked:
+    """The folder of an analysis or a landscape, and its index; the index is empty when there is none."""
+
+    folder: Path
+    index: dict[str, Any]
+
+    @classmethod
+    def read(cls, file: Path) -> "Looked":
+        """The results whose index is `file`."""
+        return cls(file.parent, json.loads(file.read_text(encoding="utf-8")) if file.exists() else {})
 
 
-def place_particles(run: Run, index: dict[str, Any], job: Path) -> list[ClassFiles]:
+def place_particles(run: Run, found: Looked, job: Path) -> list[ClassFiles]:
     """particles.star with everything that is known of each particle, and one star file per cluster."""
-    clusters = index.get("clusters", [])
+    clusters = found.index.get("clusters", [])
     if not clusters:
         return _place_without_clusters(run, job)
-    _place(run.analysis_dir / index["files"]["particles"], job / "particles.star")
+    place(found.folder / found.index["files"]["particles"], job / "particles.star")
     classes = []
     for cluster in clusters:
         star = f"particles_class{cluster['class']:03d}.star"
-        _place(run.analysis_dir / cluster["star"], job / star)
+        place(found.folder / cluster["star"], job / star)
         classes.append(ClassFiles(cluster["class"], cluster["particles"], star))
     return classes
 
 
-def place_maps(run: Run, index: dict[str, Any], job: Path, classes: list[ClassFiles]) -> None:
-    """run_class001.mrc, … and, where the recipe makes them, half-maps under the names of a RELION refinement."""
-    series = next((s for s in index.get("series", []) if s["name"] in ("kmeans", "consensus")), None)
+def place_maps(run: Run, found: Looked, job: Path, classes: list[ClassFiles]) -> None:
+    """run_class001.mrc, … and, where the recipe makes them, half-maps under the names of a RELION refinement.
+
+    The clusters of a landscape are averages of volumes, which no one latent point makes: they have no half-maps.
+    """
+    series = next((s for s in found.index.get("series", []) if s["name"] in ("kmeans", "consensus", "clusters")), None)
     if series is None:
         return
-    has_halves = all(entry["fsc"] is not None for entry in series["maps"])
+    has_halves = series["name"] != "clusters" and all(entry["fsc"] is not None for entry in series["maps"])
     decoder = _decoder(run) if has_halves else None
-    for found, entry in zip(classes, series["maps"], strict=True):
-        found.map = f"run_class{found.number:03d}.mrc"
-        found.resolution_ang = entry["resolution_ang"]
-        _place(run.analysis_dir / entry["file"], job / found.map)
+    for one, entry in zip(classes, series["maps"], strict=True):
+        one.map = f"run_class{one.number:03d}.mrc"
+        one.resolution_ang = entry["resolution_ang"]
+        place(found.folder / entry["file"], job / one.map)
         if decoder is None:
             continue
         for half, volume in enumerate(decoder.half_volumes(np.array(entry["z"], np.float32)), start=1):
-            name = f"run_half{half}_class{found.number:03d}_unfil.mrc"
+            name = f"run_half{half}_class{one.number:03d}_unfil.mrc"
             write_map(job / name, np.asarray(volume, np.float32), decoder.pixel_size_ang)
-            found.half_maps.append(name)
+            one.half_maps.append(name)
 
 
 def remove_stale(job: Path) -> None:
@@ -84,7 +94,7 @@ def place_initial_maps(run: Run, job: Path) -> list[str]:
             return names
         for which, ending in (("", ""), ("other_hand", "_other_hand")):
             names.append(f"run_initial{number:03d}{ending}.mrc")
-            _place(run.found_map_file(number, which), job / names[-1])
+            place(run.found_map_file(number, which), job / names[-1])
 
 
 def _place_without_clusters(run: Run, job: Path) -> list[ClassFiles]:
@@ -111,7 +121,7 @@ def _decoder(run: Run):
     return load_decoder(run)
 
 
-def _place(source: Path, target: Path) -> None:
+def place(source: Path, target: Path) -> None:
     """The same content under another name, without using the disk twice where the file system allows it."""
     target.unlink(missing_ok=True)
     try:

@@ -2,16 +2,18 @@
 
 import textwrap
 
-from ..engine.analysis.options import AnalysisOptions, option_help
 from ..engine.config import setting
 from .arguments import JOB_LABELS, setting_labels
+from .tasks import TASKS, default_of, option_labels
 
 _INTRODUCTION = """\
 Heterogeneous reconstruction as an External job of RELION 3.1, 4 or 5.
 
 On the Input tab:   External executable   cryodrgn-plugin-relion train
                     Input particles       a particles or data star file with poses and CTF
-                    Without poses, the executable is cryodrgn-plugin-relion abinitio.
+                    Without poses, the executable is cryodrgn-plugin-relion abinitio; before anything else,
+                    cryodrgn-plugin-relion preflight judges the particles. The tasks analyze, landscape and select
+                    take the particles that an earlier job of this plugin made.
 On the Params tab:  a label and a value per line, any of those below; an empty value keeps the default.
 On the Running tab: the number of threads.
 
@@ -22,14 +24,21 @@ Job labels
 def help_text() -> str:
     jobs = [_entry(label, text) for label, text in JOB_LABELS.items()]
     engine = [_entry(name, f"{setting(name)[2]} (default {setting(name)[1]})") for name in setting_labels()]
-    options = [_entry(name, f"{text} (default {_word(name)})") for name, text in option_help().items()]
-    return "\n".join([_INTRODUCTION, *jobs, "\nAnalysis options\n", *options, "\nEngine settings\n", *engine])
+    options = [line for task in ("analyze", "preflight", "landscape", "select") for line in _options(task)]
+    return "\n".join([_INTRODUCTION, *jobs, *options, "\nEngine settings\n", *engine])
+
+
+def _options(task: str) -> list[str]:
+    """The options of a task under their heading."""
+    also = ", and after train and abinitio" if task == "analyze" else ""
+    entries = [_entry(name, f"{text} (default {_word(task, name)})") for name, text in option_labels(task).items()]
+    return [f"\n{TASKS[task].title}: options of the task {task}{also}\n", *entries]
 
 
 def _entry(label: str, text: str) -> str:
     return textwrap.fill(text, width=110, initial_indent=f"  {label:28}", subsequent_indent=" " * 30)
 
 
-def _word(option: str) -> str:
-    default = getattr(AnalysisOptions(), option)
-    return str(default) if not isinstance(default, bool) else "yes" if default else "no"
+def _word(task: str, label: str) -> str:
+    default = default_of(task, label)
+    return ("yes" if default else "no") if isinstance(default, bool) else str(default) or "empty"

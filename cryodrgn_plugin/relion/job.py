@@ -2,15 +2,15 @@
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
-from ..engine.analysis.options import AnalysisOptions
+from ..engine.cli.options import as_flags
 from ..engine.errors import DataError
 from .arguments import JobArguments, parse_arguments
 from .markers import JobMarkers
 from .nodes import OUTPUT_NODES
 from .supervisor import STOPPED_BY_SIGNAL, Outcome, Stage, Supervisor
+from .tasks import TASKS
 from .training_run import borrow_run, has_progress, run_folder, training_job
 from .version import relion_version
 
@@ -32,8 +32,8 @@ def run_job(argv: list[str], markers: JobMarkers) -> int:
     for what in ("reference", "mask"):
         if getattr(arguments, what):
             print(f"The input {what} ({getattr(arguments, what)}) is not used by this job.", flush=True)
-    make_stages = {"train": train_stages, "abinitio": ab_initio_stages, "analyze": analyze_stages}
-    stages = make_stages[arguments.task](arguments, version)
+    make_stages = {"train": train_stages, "abinitio": ab_initio_stages, "preflight": preflight_stages}
+    stages = make_stages.get(arguments.task, looking_stages)(arguments, version)
     threads = dict.fromkeys(_THREAD_VARIABLES, str(arguments.threads))
     outcome = Supervisor(markers.abort_requested, environment=threads).run(stages)
     return _leave_marker(outcome, markers)
@@ -53,11 +53,20 @@ def ab_initio_stages(arguments: JobArguments, version: str) -> list[Stage]:
     return [_search_stage(arguments, run), *analysis, _results_stage(arguments, run, version)]
 
 
-def analyze_stages(arguments: JobArguments, version: str) -> list[Stage]:
-    """Clusters and maps of an earlier training job, then the files for RELION."""
-    run = run_folder(arguments.job)
-    borrow_run(run_folder(training_job(arguments)), run)
-    return [_analysis_stage(arguments, run), _results_stage(arguments, run, version)]
+def looking_stages(arguments: JobArguments, version: str) -> list[Stage]:
+    """What the task looks for in the run of an earlier job, then the files for RELION."""
+    run, task = run_folder(arguments.job), TASKS[arguments.task]
+    borrow_run(run_folder(training_job(arguments)), run, task.makes)
+    words = [arguments.task, str(run), *as_flags(arguments.options, task.options)]
+    return [Stage(task.title, [*_ENGINE, *words]), _results_stage(arguments, run, version)]
+
+
+def preflight_stages(arguments: JobArguments, version: str) -> list[Stage]:
+    """The verdicts on the particles, then the files for RELION."""
+    out = run_folder(arguments.job)
+    flags = as_flags(arguments.options, TASKS["preflight"].options)
+    command = [*_ENGINE, "preflight", arguments.particles, "--out", str(out), *flags]
+    return [Stage("Preflight", command), _results_stage(arguments, out, version)]
 
 
 def _training_stage(arguments: JobArguments, run: Path) -> Stage:
@@ -84,14 +93,8 @@ def _has_clusters(arguments: JobArguments) -> bool:
 
 
 def _analysis_stage(arguments: JobArguments, run: Path) -> Stage:
-    defaults, words = AnalysisOptions(), []
-    for name, value in asdict(arguments.options).items():
-        flag = name.replace("_", "-")
-        if value is True or value is False:
-            words += [f"--{flag}" if value else f"--no-{flag}"] if value != getattr(defaults, name) else []
-        else:
-            words += [f"--{flag}", str(value)]
-    return Stage("Analysis", [*_ENGINE, "analyze", str(run), *words])
+    flags = as_flags(arguments.options, TASKS["analyze"].options)
+    return Stage("Analysis", [*_ENGINE, "analyze", str(run), *flags])
 
 
 def _results_stage(arguments: JobArguments, run: Path, version: str) -> Stage:
@@ -100,7 +103,7 @@ def _results_stage(arguments: JobArguments, run: Path, version: str) -> Stage:
         "job": str(arguments.job),
         "run": str(run),
         "relion_version": version,
-        "clusters": arguments.task == "analyze" or _has_clusters(arguments),
+        "clusters": arguments.task in ("analyze", "landscape") or _has_clusters(arguments),
     }
     return Stage("Results for RELION", [*_RESULTS, json.dumps(request)])
 

@@ -7,6 +7,7 @@ drawing takes memory, which the supervising parent must not need.
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from .. import __version__
 from ..engine.errors import EngineError
 from ..engine.io.writing import write_text
 from ..engine.run import Run
-from .findings import ClassFiles, place_initial_maps, place_maps, place_particles, read_index, remove_stale
+from .findings import ClassFiles, Looked, place_initial_maps, place_maps, place_particles, remove_stale
 from .nodes import OutputNode, write_output_nodes
+from .published import Published, publish_preflight, publish_selection
 
 _TITLES = {"training": "Training", "fsc": "Resolution: half-maps compared"}
 """Headings of figures that have none of their own."""
@@ -35,6 +37,11 @@ class ResultsRequest:
     clusters: bool
     """Whether the job made clusters and maps, or training was all that was asked for."""
 
+    def summary(self, nodes: list[OutputNode], **more: Any) -> str:
+        """The text of job.json."""
+        told = {"schema": 1, "version": __version__, **dataclasses.asdict(self), **more}
+        return json.dumps({**told, "nodes": [dataclasses.asdict(node) for node in nodes]}, indent=2) + "\n"
+
 
 def main(argv: list[str] | None = None) -> int:
     (text,) = sys.argv[1:] if argv is None else argv
@@ -50,18 +57,29 @@ def publish(request: ResultsRequest) -> None:
     """Write particle files, maps, logfile.pdf, job.json and, last, RELION_OUTPUT_NODES.star into the job folder."""
     from .logfile import write_logfile
 
-    job, run = Path(request.job), Run.open(request.run)
-    index = read_index(run) if request.clusters else {}
+    job = Path(request.job)
     remove_stale(job)
-    classes = place_particles(run, index, job)
-    place_maps(run, index, job, classes)
+    published = _PUBLISHERS.get(request.task, publish_run)(request, job)
+    write_logfile(job / "logfile.pdf", f"RELION job {request.job}", published.facts, published.table, published.figures)
+    write_text(job / "job.json", request.summary(published.nodes, **published.details))
+    write_output_nodes(job, published.nodes, request.relion_version)
+    print(f"{len(published.nodes)} files for RELION are in {request.job}.", flush=True)
+
+
+def publish_run(request: ResultsRequest, job: Path) -> Published:
+    """What a training, a search for poses, an analysis or a landscape has left."""
+    run = Run.open(request.run)
+    looked = run.landscape_dir / "landscape.json" if request.task == "landscape" else run.analysis_dir / "analysis.json"
+    found = Looked.read(looked) if request.clusters else Looked(looked.parent, {})
+    classes = place_particles(run, found, job)
+    place_maps(run, found, job, classes)
     initial_maps = place_initial_maps(run, job)
-    facts = _facts(request, run, classes, index)
-    write_logfile(job / "logfile.pdf", f"RELION job {request.job}", facts, _table(classes), _figures(run, index))
-    nodes = output_nodes(job, classes, initial_maps)
-    write_text(job / "job.json", json.dumps(_summary(request, run, classes, nodes), indent=2) + "\n")
-    write_output_nodes(job, nodes, request.relion_version)
-    print(f"{len(nodes)} files for RELION are in {request.job}.", flush=True)
+    details = {
+        "settings": json.loads(run.config.to_json()),
+        "classes": [dataclasses.asdict(one) for one in classes],
+    }
+    facts = _facts(request, run, classes, found.index)
+    return Published(output_nodes(job, classes, initial_maps), facts, _table(classes), _figures(run, found), details)
 
 
 def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[str]) -> list[OutputNode]:
@@ -105,11 +123,11 @@ def _table(classes: list[ClassFiles]) -> list[list[str]]:
     return [["class", "particles", "FSC 0.143", "map", "particle file"], *rows]
 
 
-def _figures(run: Run, index: dict[str, Any]) -> list[tuple[str, Path]]:
-    """The analysis's figures under their titles; after training alone, the training curves."""
-    if not index:
+def _figures(run: Run, found: Looked) -> list[tuple[str, Path]]:
+    """The figures of what was looked at, under their titles; after training alone, the training curves."""
+    if not found.index:
         return _training_curves(run)
-    figures = {name: run.analysis_dir / file for name, file in index["figures"].items() if name not in _LEFT_OUT}
+    figures = {name: found.folder / file for name, file in found.index["figures"].items() if name not in _LEFT_OUT}
     return [(_TITLES.get(name, ""), file) for name, file in figures.items()]
 
 
@@ -123,15 +141,11 @@ def _training_curves(run: Run) -> list[tuple[str, Path]]:
     return [(_TITLES["training"], file)]
 
 
-def _summary(request: ResultsRequest, run: Run, classes: list[ClassFiles], nodes: list[OutputNode]) -> dict[str, Any]:
-    return {
-        "schema": 1,
-        "version": __version__,
-        **dataclasses.asdict(request),
-        "settings": json.loads(run.config.to_json()),
-        "classes": [dataclasses.asdict(found) for found in classes],
-        "nodes": [dataclasses.asdict(node) for node in nodes],
-    }
+_PUBLISHERS: dict[str, Callable[[ResultsRequest, Path], Published]] = {
+    "preflight": lambda request, job: publish_preflight(Path(request.run), job),
+    "select": lambda request, job: publish_selection(Run.open(request.run), job),
+}
+"""Tasks that leave something else than clusters and their maps."""
 
 
 if __name__ == "__main__":

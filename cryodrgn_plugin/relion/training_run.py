@@ -1,4 +1,4 @@
-"""Where the engine's run folder of a job lies, and how an analysis job borrows that of a training job.
+"""Where the engine's run folder of a job lies, and how a job that looks at a run borrows it from an earlier one.
 
 A RELION job writes only into its own folder. The training job keeps its run in `run/`; an analysis job makes its own
 `run/` of links to what training left and adds its analysis there, so two analyses of one training do not disturb each
@@ -12,8 +12,8 @@ from ..engine.errors import DataError
 from .arguments import JobArguments
 
 RUN_FOLDER = "run"
-_MADE_BY_ANALYSIS = ("analysis", "figures", "volumes")
-_REWRITTEN_BY_ANALYSIS = ("run.json", "run.log")
+_FILLED_ANEW = ("figures", "volumes", "selections")
+_REWRITTEN = ("run.json", "run.log")
 
 
 def run_folder(job: Path) -> Path:
@@ -40,18 +40,19 @@ def training_job(arguments: JobArguments) -> Path:
     return job
 
 
-def borrow_run(source: Path, target: Path) -> None:
-    """Make `target` a run folder that shares the training results of `source` by relative links.
+def borrow_run(source: Path, target: Path, makes: str = "analysis") -> None:
+    """Make `target` a run folder that shares the results of `source` by relative links.
 
-    Files that analysis rewrites are copied once and folders that it fills are left out.
+    Files that a later look at the run rewrites are copied once, and folders that it fills are left out, as is `makes`,
+    the folder that it is to make anew.
     """
     target.mkdir(parents=True, exist_ok=True)
     for item in source.iterdir():
         place = target / item.name
-        if item.name in _MADE_BY_ANALYSIS or item.name.startswith("."):
+        if item.name in (makes, *_FILLED_ANEW) or item.name.startswith("."):
             continue
-        if item.name in _REWRITTEN_BY_ANALYSIS:
+        if item.name in _REWRITTEN:
             place.write_bytes(item.read_bytes())
         else:
             place.unlink(missing_ok=True)
-            place.symlink_to(os.path.relpath(item, target))
+            place.symlink_to(os.path.relpath(item.resolve(), target.resolve()))

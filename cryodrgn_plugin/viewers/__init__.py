@@ -2,5 +2,6 @@
 
 from .viewer_explorer import HetExplorerViewer
 from .viewer_preflight import HetPreflightViewer
+from .viewer_validate import HetValidationViewer
 
-__all__ = ["HetExplorerViewer", "HetPreflightViewer"]
+__all__ = ["HetExplorerViewer", "HetPreflightViewer", "HetValidationViewer"]

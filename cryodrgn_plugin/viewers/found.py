@@ -1,15 +1,24 @@
 """What looking at a run has found, as the explorer's content: projections, colourings, maps and figures."""
 
 import itertools
-import json
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..convert import CLASS_SERIES, CURVE_SERIES, Findings, analysis_of, landscape_of, states_of, trajectory_of
+from ..convert import (
+    CLASS_SERIES,
+    CURVE_SERIES,
+    Findings,
+    analysis_of,
+    confidence_of,
+    landscape_of,
+    states_of,
+    trajectory_of,
+)
 from ..engine.errors import DataError
 from ..engine.run import Run
+from ..engine.selection.export import Selection
 from . import style
 from .content import Colouring, Content, MapEntry, Projection
 
@@ -30,6 +39,9 @@ def add_findings(content: Content, run: Run, first: str) -> None:
             continue
         projections += found[0]
         colourings += found[1]
+    confidence = confidence_of(run)
+    if confidence is not None:
+        colourings.append(Colouring("confidence", confidence))
     content.projections[:0] = projections
     content.colourings[:0] = colourings
 
@@ -71,14 +83,9 @@ def _add_trajectory(content: Content, run: Run) -> Pictured:
 
 
 def _add_selection(content: Content, run: Run) -> Pictured:
-    folder = run.selection_dir(SELECTION)
-    if not (folder / "selection.json").is_file():
-        raise DataError(f"{run.path} has no selection.")
-    files = json.loads((folder / "selection.json").read_text(encoding="utf-8"))["files"]
-    content.pictures.append(("selection", str(folder / files["figure"])))
-    with np.load(folder / files["arrays"], allow_pickle=False) as stored:
-        chosen = stored["selected"]
-    return [], [Colouring("selected", chosen.astype(int) + 1, categorical=True, words=CHOICES)]
+    found = Selection.open(run, SELECTION)
+    content.pictures.append(("selection", str(found.folder / found.index["files"]["figure"])))
+    return [], [Colouring("selected", found.selected.astype(int) + 1, categorical=True, words=CHOICES)]
 
 
 _ADDERS: dict[str, Callable[[Content, Run], Pictured]] = {

@@ -127,7 +127,7 @@ class LatentPanel(ttk.Frame):
             ("Colour by", self._colouring, [item.name for item in self._content.colourings]),
         ):
             ttk.Label(bar, text=text, style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 5))
-            box = ttk.Combobox(bar, textvariable=variable, values=names, state="readonly", width=18)
+            box = ttk.Combobox(bar, textvariable=variable, values=names, state="readonly", width=24)
             box.pack(side=tk.LEFT, padx=(0, 16))
             box.bind("<<ComboboxSelected>>", lambda _event: self.draw())
         ttk.Label(bar, text="Click a particle to see its map.", style="HetMuted.TLabel").pack(side=tk.RIGHT)

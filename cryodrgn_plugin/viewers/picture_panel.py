@@ -14,7 +14,7 @@ class PicturePanel(ttk.Frame):
     def __init__(self, master: tk.Misc, pictures: list[tuple[str, str]]):
         super().__init__(master, style="Het.TFrame")
         self._files = dict(pictures)
-        self._name = tk.StringVar(value=next(iter(self._files), ""))
+        self._chosen = tk.StringVar(value=next(iter(self._files), ""))
         self._shown: Image.Image | None = None
         self._on_screen: ImageTk.PhotoImage | None = None
         if len(self._files) > 1:
@@ -26,20 +26,20 @@ class PicturePanel(ttk.Frame):
 
     def select(self, name: str) -> None:
         """Show another picture, by its name."""
-        self._name.set(name)
+        self._chosen.set(name)
         self._open()
 
     def _add_menu(self) -> None:
         bar = ttk.Frame(self, style="Het.TFrame", padding=(10, 8, 10, 0))
         bar.pack(fill=tk.X)
         ttk.Label(bar, text="Figure", style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 5))
-        box = ttk.Combobox(bar, textvariable=self._name, values=list(self._files), state="readonly", width=28)
+        box = ttk.Combobox(bar, textvariable=self._chosen, values=list(self._files), state="readonly", width=28)
         box.pack(side=tk.LEFT)
         box.bind("<<ComboboxSelected>>", lambda _event: self._open())
 
     def _open(self) -> None:
-        if self._name.get():
-            with Image.open(self._files[self._name.get()]) as picture:
+        if self._chosen.get():
+            with Image.open(self._files[self._chosen.get()]) as picture:
                 self._shown = picture.convert("RGB")
             self._fit()
 

@@ -30,3 +30,17 @@ def add_options(
 def chosen_options(args: argparse.Namespace, options: type) -> Any:
     """The dataclass `options` with the values that were given."""
     return options(**{field.name: getattr(args, field.name) for field in fields(options)})
+
+
+def as_flags(options: dict[str, Any], source: type) -> list[str]:
+    """Options of the dataclass `source` as arguments of its command: those that differ from its defaults."""
+    flags = []
+    for name, value in options.items():
+        flag, default = name.replace("_", "-"), getattr(source, name)
+        if value == default:
+            continue
+        if isinstance(default, bool):
+            flags.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            flags += [f"--{flag}", str(value)]
+    return flags

@@ -18,7 +18,8 @@ SHUFFLED = "CTF of other images"
 COLOURED = 0.5
 """Share of the noise that follows CTF² above which it was multiplied by the CTF."""
 _ADVICE = {
-    NONE: "the images look corrected for their CTF: leave the CTF columns out, or extract the particles again",
+    NONE: "either they are corrected for it, and the CTF columns should be left out, or the defoci are those of other "
+    "images",
     FLIPPED: "the phases of the images look flipped: set rlnCtfDataArePhaseFlipped to 1 in the optics table",
     MULTIPLIED: "the images look multiplied by their CTF: set rlnCtfDataAreCtfPremultiplied to 1 in the optics table",
     SIGNED: "the images look as the microscope left them: set rlnCtfDataArePhaseFlipped and "

@@ -6,13 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
 from cryodrgn_plugin.engine.cli import abinitio, train
 from cryodrgn_plugin.engine.cli.settings import given_settings
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.relion.arguments import parse_arguments
-from cryodrgn_plugin.relion.job import ab_initio_stages, train_stages
+from cryodrgn_plugin.relion.job import ab_initio_stages, looking_stages, train_stages
 from cryodrgn_plugin.relion.nodes import OutputNode, output_nodes_text
 from cryodrgn_plugin.relion.training_run import borrow_run, training_job
 from cryodrgn_plugin.relion.version import relion_version
@@ -36,12 +35,12 @@ def test_the_command_that_relion_builds_is_understood():
     assert arguments.particles == "Import/job001/particles.star"
     assert (arguments.reference, arguments.mask) == ("ref.mrc", "mask.mrc")
     assert arguments.settings == {"recipe": "fast", "z_dim": "4", "training.epochs": "5"}
-    assert arguments.options.clusters == 3
+    assert arguments.options == {"clusters": 3}
 
 
 def test_a_bare_flag_keeps_the_default():
     arguments = parse(f"{COMMAND} --recipe --clusters --in_mask --pipeline-control --j 1")
-    assert (arguments.settings, arguments.options, arguments.mask) == ({}, AnalysisOptions(), "")
+    assert (arguments.settings, arguments.options, arguments.mask) == ({}, {}, "")
 
 
 def test_a_path_with_a_space_survives_relions_lack_of_quotes():
@@ -64,10 +63,16 @@ def test_the_task_comes_from_the_executable_field_or_a_label():
         (f"{COMMAND} --j none", "--j"),
         (f"{COMMAND} --clusters 0", "clusters is 0"),
         (f"{COMMAND} --umap perhaps", "give yes or no"),
-        (f"retrain {COMMAND}", "choose train, abinitio or analyze"),
+        (f"retrain {COMMAND}", "choose train, abinitio, analyze, preflight, landscape or select"),
         (f"{COMMAND} --species 2", "species is a label of the task abinitio"),
         (f"abinitio {COMMAND} --homogeneous perhaps", "give yes or no"),
         (f"analyze {COMMAND} --z_dim 3", "z_dim is a setting of training"),
+        (f"analyze {COMMAND} --linkage ward", "linkage is a label of the task landscape"),
+        (f"{COMMAND} --where z1", "where is a label of the task select"),
+        (f"landscape {COMMAND} --clusters 0", "clusters is 0"),
+        (f"select {COMMAND}", "Say which particles to select"),
+        (f"select {COMMAND} --junk yes --junk_cut high", "junk_cut is 'high'; it must be a number"),
+        (f"preflight {COMMAND} --box 33", "box is 33"),
         (f"{COMMAND} --in_mics m.star", "works on particles"),
         ("--o External/job002/ --j 1", "No particles were given"),
         ("--in_parts p.star", "started by RELION"),
@@ -128,6 +133,27 @@ def test_a_latent_space_found_with_the_poses_is_analysed():
     assert titles == ["Search for poses", "Analysis", "Results for RELION"]
     assert len(ab_initio_stages(parse(f"abinitio {COMMAND} --analysis no"), "5")) == 2
     assert len(ab_initio_stages(parse(f"abinitio {COMMAND} --z_dim 0"), "5")) == 2
+
+
+def test_a_selection_follows_a_rule_whose_comparisons_are_words():
+    arguments = parse(f"select {COMMAND} --where z1 gt 0 and cluster ne 3 --random 100 --junk yes")
+    assert arguments.options == {"where": "z1 > 0 and cluster != 3", "random": 100, "junk": True}
+
+
+@pytest.mark.parametrize("task", ["landscape", "select", "analyze"])
+def test_a_look_at_an_earlier_job_borrows_its_run_and_keeps_what_was_found(task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = Path("External/job002/run")
+    for folder in ("analysis", "landscape", "selections"):
+        (source / folder).mkdir(parents=True)
+    (source / "run.json").write_text("{}")
+    labels = {"select": "--random 5", "landscape": "--clusters 4", "analyze": "--clusters 4"}[task]
+    command = f"{task} --o External/job003/ --in_parts External/job002/particles.star {labels}"
+    stage, results = looking_stages(parse(command), "5")
+    assert words_of(stage)[1:] == [task, "External/job003/run", *labels.split()]
+    assert json.loads(words_of(results)[1])["task"] == task
+    shared = {path.name for path in Path("External/job003/run").iterdir() if path.is_symlink()}
+    assert shared == {"analysis", "landscape"} - {{"analyze": "analysis"}.get(task, task)}
 
 
 # --- version and nodes --------------------------------------------------------------------------------------------

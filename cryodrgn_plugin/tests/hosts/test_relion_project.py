@@ -88,6 +88,42 @@ def test_the_clusters_are_the_two_states_and_relion_reconstructs_them(project, a
     assert (similarity[[0, 1], own] - similarity[[0, 1], 1 - own]).min() > 0.1
 
 
+def test_preflight_judges_the_particles_in_the_log_and_gives_their_map(project):
+    job = project.add_external("preflight", PARTICLES, tested=300)
+    project.run(job)
+    assert project.text(job, "run.err") == ""
+    halves = {f"run_half{half}_class001_unfil.mrc": 10 for half in (1, 2)}
+    assert project.nodes(job) == {"logfile.pdf": 13, "run_class001.mrc": 6, **halves}
+    checks = {check["check"]: check["level"] for check in json.loads(project.text(job, "job.json"))["checks"]}
+    assert checks["poses"] == checks["images"] == checks["duplicates"] == "ok"
+
+
+def test_the_clusters_of_a_landscape_are_nodes_and_the_two_states(project, trained):
+    job = project.add_external("landscape", f"{trained}particles.star", clusters=2, walks=0, states=0, bootstrap=20)
+    project.run(job)
+    assert project.text(job, "run.err") == ""
+    particles = {name: 3 for name in ("particles.star", "particles_class001.star", "particles_class002.star")}
+    assert project.nodes(job) == {**particles, "run_class001.mrc": 6, "run_class002.mrc": 6, "logfile.pdf": 13}
+    found = read_star(project.folder / job / "particles.star")["particles"].rlnClassNumber.to_numpy()
+    agreement = np.mean((found == 1) == (project.states == 0))
+    assert max(agreement, 1 - agreement) > 0.95
+
+
+def test_a_selection_has_the_rows_and_columns_of_the_input_that_were_asked_for(project, analyzed):
+    job = project.add_external("select", f"{analyzed}particles.star", clusters=1, where='"z1 gt -1000"')
+    project.run(job)
+    assert project.text(job, "run.err") == ""
+    assert project.nodes(job) == {"particles.star": 3, "particles_rejected.star": 3, "logfile.pdf": 13}
+    known = read_star(project.folder / analyzed / "particles.star")["particles"]
+    given = read_star(project.folder / PARTICLES)["particles"]
+    for name, wanted in (
+        ("particles.star", known.rlnClassNumber == 1),
+        ("particles_rejected.star", known.rlnClassNumber == 2),
+    ):
+        chosen = read_star(project.folder / job / name)["particles"]
+        assert chosen.equals(given[wanted.to_numpy()].reset_index(drop=True))
+
+
 def test_relion_keeps_the_latents_in_its_own_star_files(project, analyzed):
     star = f"{analyzed}particles_class001.star"
     words = f"relion_star_handler --i {star} --o kept.star --select rlnOpticsGroup --minval 0"

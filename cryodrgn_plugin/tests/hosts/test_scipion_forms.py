@@ -19,6 +19,7 @@ from cryodrgn_plugin.engine.landscape.options import LandscapeOptions, Trajector
 from cryodrgn_plugin.engine.preflight.options import PreflightOptions  # noqa: E402
 from cryodrgn_plugin.engine.selection.options import SelectOptions  # noqa: E402
 from cryodrgn_plugin.engine.states.options import StatesOptions  # noqa: E402
+from cryodrgn_plugin.engine.validation.options import ValidateOptions  # noqa: E402
 from cryodrgn_plugin.protocols import (  # noqa: E402
     protocol_ab_initio,
     protocol_analyze,
@@ -30,6 +31,7 @@ from cryodrgn_plugin.protocols import (  # noqa: E402
     protocol_states,
     protocol_train,
     protocol_trajectory,
+    protocol_validate,
 )
 from cryodrgn_plugin.protocols.settings import typed  # noqa: E402
 
@@ -38,7 +40,7 @@ from .scipion_project import new_protocol, project_named  # noqa: E402
 DEMO = ("ProtHetSimulate", "ProtHetTrain", "ProtHetAnalyze")
 NAMES = (
     *(*DEMO, "ProtHetAbInitio", "ProtHetRefinePoses", "ProtHetPreflight"),
-    *("ProtHetLandscape", "ProtHetTrajectory", "ProtHetStates", "ProtHetSelect"),
+    *("ProtHetLandscape", "ProtHetTrajectory", "ProtHetStates", "ProtHetValidate", "ProtHetSelect"),
 )
 
 
@@ -57,8 +59,8 @@ def test_the_host_finds_each_protocol_under_the_plugins_name(name, scipion):
 
 
 def test_the_host_finds_the_viewer_and_the_wizard(scipion):
-    assert {"HetExplorerViewer", "HetPreflightViewer"} <= set(Domain.getViewers())
-    assert "HetBoxWizard" in Domain.getWizards()
+    assert {"HetExplorerViewer", "HetPreflightViewer", "HetValidationViewer"} <= set(Domain.getViewers())
+    assert {"HetBoxWizard", "HetCentresWizard", "HetLassoWizard"} <= set(Domain.getWizards())
 
 
 def test_every_protocol_has_its_place_in_both_trees():
@@ -105,6 +107,7 @@ OPTIONS = [
         ("ProtHetLandscape", protocol_landscape.OPTIONS),
         ("ProtHetTrajectory", protocol_trajectory.OPTIONS),
         ("ProtHetStates", protocol_states.OPTIONS),
+        ("ProtHetValidate", protocol_validate.OPTIONS),
         ("ProtHetSelect", protocol_select.OPTIONS),
     )
     for item in options
@@ -125,6 +128,7 @@ LEFT_TO_THE_FORM = {
     LandscapeOptions: {"mask", "match"},
     TrajectoryOptions: {"anchors", "points", "name", "volumes"},
     StatesOptions: {"particles", "points", "mask"},
+    ValidateOptions: set(),
     SelectOptions: {"name", "lasso", "original", "same_order", "annotate"},
 }
 """Options that a form sets by other means, or that mean nothing in Scipion."""

@@ -1,0 +1,58 @@
+"""What the External job can be asked to do, and which options each task has. Imports nothing heavy."""
+
+from dataclasses import dataclass, fields
+
+from ..engine.analysis.options import AnalysisOptions
+from ..engine.config import field_help
+from ..engine.landscape.options import LandscapeOptions
+from ..engine.preflight.options import PreflightOptions
+from ..engine.selection.options import SelectOptions
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of the executable."""
+
+    title: str
+    """What the log calls it."""
+    options: type
+    """The dataclass whose fields are labels."""
+    trains: bool = False
+    """Whether the engine's settings are labels, too."""
+    makes: str = ""
+    """The folder that it makes in the run of an earlier job; empty where it works on particles alone."""
+
+
+TASKS = {
+    "train": Task("Training", AnalysisOptions, trains=True),
+    "abinitio": Task("Search for poses", AnalysisOptions, trains=True),
+    "analyze": Task("Analysis", AnalysisOptions, makes="analysis"),
+    "preflight": Task("Preflight", PreflightOptions),
+    "landscape": Task("Landscape", LandscapeOptions, makes="landscape"),
+    "select": Task("Selection", SelectOptions, makes="selections"),
+}
+NOT_LABELS = {"preflight": ("root",), "landscape": ("match",), "select": ("name", "same_order")}
+"""Options that RELION's job sets itself or that mean nothing there."""
+
+
+def option_labels(task: str) -> dict[str, str]:
+    """Label to explanation of the options of a task, in order."""
+    return {
+        name: text for name, text in field_help(TASKS[task].options).items() if name not in NOT_LABELS.get(task, ())
+    }
+
+
+def tasks_with(label: str) -> list[str]:
+    """The tasks that have an option of this name."""
+    return [task for task in TASKS if label in option_labels(task)]
+
+
+def default_of(task: str, label: str) -> object:
+    """The default of an option."""
+    return next(field.default for field in fields(TASKS[task].options) if field.name == label)
+
+
+def either(words: list[str]) -> str:
+    """`a, b or c`."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
