@@ -27,7 +27,7 @@ class StatesOptions:
     mask: str = ""
     """Map of a soft mask in which everything is judged; empty makes one around each map."""
     bias: bool = True
-    """the measurement of what half-maps cannot see, for they share their latents; it reads the images once"""
+    """the measurement of what half-maps cannot see, for they share their latents; it reads the images near states"""
     local_resolution: bool = True
     """the maps of local resolution"""
     sharpen: bool = True
