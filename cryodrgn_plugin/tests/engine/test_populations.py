@@ -49,7 +49,23 @@ def test_most_likely_populations_are_where_an_optimiser_finds_the_maximum():
 
     best = minimize(loss, np.zeros(2), tol=1e-12).x
     expected = np.exp(np.r_[0, best]) / np.exp(np.r_[0, best]).sum()
-    assert most_likely(scores, replicates=20).share == pytest.approx(expected, abs=1e-3)
+    assert most_likely(scores, replicates=20).share == pytest.approx(expected, abs=1e-4)
+
+
+def test_states_that_are_hardly_told_apart_settle_all_the_same():
+    """Plain EM takes tens of thousands of rounds here."""
+    rng = np.random.default_rng(8)
+    places = np.linspace(0, 3, 6)
+    x = rng.choice(places, 1500, p=[0.4, 0.1, 0.1, 0.1, 0.1, 0.2]) + rng.standard_normal(1500)
+    scores = norm.logpdf(x[:, None], places)
+    found = most_likely(scores, replicates=50)
+    plain = np.full(6, 1 / 6)
+    likelihood = np.exp(scores)
+    for _ in range(30_000):
+        plain = plain * (likelihood / (likelihood @ plain)[:, None]).mean(axis=0)
+    height = [np.log(likelihood @ share).sum() for share in (found.share, plain)]
+    assert height[0] >= height[1] - 1e-3
+    assert ((found.low <= found.share + 1e-9) & (found.share - 1e-9 <= found.high)).all()
 
 
 def test_overlap_of_states_biases_labels_but_not_the_most_likely_populations():
