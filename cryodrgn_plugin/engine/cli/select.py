@@ -13,7 +13,7 @@ taken when all of them take it.
 examples
   cryodrgn-plugin select run --clusters 1,3
   cryodrgn-plugin select run --where "z1 > 0 and confidence > 0.8" --name sure
-  cryodrgn-plugin select run --junk --name clean                       what the maps explain
+  cryodrgn-plugin select run --junk --name clean         what the maps explain; train again on it, and once more
   cryodrgn-plugin select run --lasso drawn.json --original Extract/job012/particles.star
   cryodrgn-plugin select run --random 10000 --clusters 2-5
 
