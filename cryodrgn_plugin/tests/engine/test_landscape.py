@@ -191,7 +191,7 @@ def test_only_the_moving_region_counts_when_asked_for(tmp_path):
     landscape(run, LandscapeOptions(**QUICK, volumes=False, mask="moving"), trained())
     mask = read_map(run.landscape_dir / "mask.mrc")[0]
     middle = BOX // 2
-    assert mask[middle, middle, middle + 4] == 1 and mask[middle, middle - 6, middle] == 0
+    assert mask[middle, middle, middle + 4] == 1 and mask[middle, middle - 6, middle] < 0.2
 
 
 @pytest.mark.parametrize(
