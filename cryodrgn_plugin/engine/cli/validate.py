@@ -9,7 +9,7 @@ DESCRIPTION = """\
 Ask of a finished run whether what it shows is real. The whole training is repeated on two halves of the particles that
 share no image: do the states of one half explain the images of the other better than chance, and do both place each
 particle alike? Does the latent space predict poses, defocus or micrographs? How many particles are in each state, and
-how sure is that? Do other runs agree? Takes about as long as one and a half trainings.
+how sure is that? Do other runs agree? Takes about as long as two trainings.
 
 examples
   cryodrgn-plugin validate run

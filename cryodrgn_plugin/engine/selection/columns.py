@@ -1,8 +1,9 @@
 """What is known of each particle of a run, as named columns: latents, analysis, confidence, star file.
 
 `z1` …: latents. `coordinate`, `uncertainty`: where the run has them. `pc1` …, `umap1`, `umap2`, `cluster` (from 1):
-from RUN/analysis. `confidence`: from RUN/validation. `likelihood`, `outlier`: by judging the images against the maps
-(`junk`), when they are asked for. `row`: the star row, from 0. And the star file's columns by their own names.
+from RUN/analysis. `volume_cluster`, `state` (from 1), `vpc1` …: from RUN/landscape. `confidence`: from RUN/validation.
+`likelihood`, `outlier`: by judging the images against the maps (`junk`), when they are asked for. `row`: the star row,
+from 0. And the star file's columns by their own names.
 """
 
 import json
@@ -81,7 +82,7 @@ class ParticleColumns(Mapping[str, np.ndarray]):
         for name in ("coordinate", "uncertainty"):
             if getattr(latents, name) is not None:
                 found[name] = getattr(latents, name)
-        return found | self._of_analysis() | self._of_validation()
+        return found | self._of_analysis() | self._of_landscape() | self._of_validation()
 
     def _of_analysis(self) -> dict[str, np.ndarray]:
         stored = _arrays(self._run.analysis_dir / "embedding.npz", self.latents.rows)
@@ -89,6 +90,13 @@ class ParticleColumns(Mapping[str, np.ndarray]):
             return _numbered("pc", principal_components(self.latents.z).scores) if self.latents.z.shape[1] else {}
         found = {"cluster": stored["labels"] + 1, **_numbered("pc", stored["pca"])}
         return found | (_numbered("umap", stored["umap"]) if "umap" in stored else {})
+
+    def _of_landscape(self) -> dict[str, np.ndarray]:
+        stored = _arrays(self._run.landscape_dir / "landscape.npz", self.latents.rows)
+        if not stored:
+            return {}
+        found = {"volume_cluster": stored["labels"] + 1, **_numbered("vpc", stored["pca"])}
+        return found | ({"state": stored["state"] + 1} if "state" in stored else {})
 
     def _of_validation(self) -> dict[str, np.ndarray]:
         stored = _arrays(self._run.validation_dir / "confidence.npz", self.latents.rows)

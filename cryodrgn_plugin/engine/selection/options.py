@@ -13,8 +13,8 @@ class SelectOptions:
     """Classes of RUN/analysis to take, as 1,3 or 2-5."""
     where: str = ""
     """A rule on the columns of the particles, such as "z1 > 0 and confidence > 0.8". The columns: z1, z2, …, pc1, …,
-    umap1, umap2, coordinate, uncertainty, cluster, confidence, likelihood, outlier, row, and every column of numbers of
-    the star file (rlnDefocusU, …)."""
+    umap1, umap2, coordinate, uncertainty, cluster; volume_cluster, state, vpc1, … of a landscape; confidence,
+    likelihood, outlier, row, and every column of the star file (rlnDefocusU, …)."""
     lasso: str = ""
     """File with a polygon drawn around the particles to take: {"space": "umap", "polygon": [[x, y], …]}; the space is
     umap, or pca with "components": [1, 2]."""

@@ -143,6 +143,15 @@ def test_a_lasso_takes_what_lies_inside_it(analyzed, tmp_path):
     assert (taken == (pca[:, 0] > 0)).all()
 
 
+def test_a_rule_sees_the_landscape_when_there_is_one(analyzed):
+    state, pca = np.arange(150) % 3, np.random.default_rng(0).normal(size=(150, 2))
+    analyzed.landscape_dir.mkdir()
+    arrays = {"rows": analyzed.latents().rows, "pca": pca, "labels": state, "state": state}
+    np.savez(analyzed.landscape_dir / "landscape.npz", **arrays)
+    taken = chosen(analyzed, where="state == 2 and vpc1 > 0", name="state")
+    assert (taken == ((state == 1) & (pca[:, 0] > 0))).all()
+
+
 def test_choices_are_combined(analyzed):
     both = chosen(analyzed, clusters="1", where="z1 < -4", name="both")
     assert (both == chosen(analyzed, clusters="1", name="a") & chosen(analyzed, where="z1 < -4", name="b")).all()
