@@ -88,7 +88,9 @@ def leakage_figure(file: Path, leaks: Sequence[Leak], significance: float) -> No
         ax.scatter(chance, place, marker="|", s=130, color=INK, lw=1.4, label="chance (19 of 20 shufflings)", zorder=3)
         ax.axvspan(WEAK, STRONG, color=DISTINCT[1], alpha=0.07, lw=0, label="worth a look")
         ax.set_yticks(place, [leak.name for leak in leaks], fontsize=9)
-        ax.set(xlabel="share of its variance that the latent space predicts", xlim=(0, max(0.3, *shares) * 1.15))
+        ax.set(
+            xlabel="share of its variance that the latent space predicts", xlim=(0, max(1.2 * STRONG, *shares) * 1.1)
+        )
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.legend(loc="lower right")
         _grid(ax, "x")

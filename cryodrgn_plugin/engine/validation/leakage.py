@@ -18,8 +18,9 @@ from ..geometry.rotations import matrices_from_euler
 NEIGHBOURS = 20
 CHANCE = 0.95
 """Quantile of the shuffled values that is stated as what chance reaches."""
-WEAK, STRONG = 0.05, 0.2
-"""Shares of the variance: below the first a leak is nothing to speak of, above the second it is serious."""
+WEAK, STRONG = 0.1, 0.3
+"""Shares of the variance: below the first a leak is nothing to speak of, above the second it is serious. A few per cent
+are usual, because an image that shows less of the motion lies nearer the middle of the latent space."""
 
 
 @dataclass(frozen=True)
