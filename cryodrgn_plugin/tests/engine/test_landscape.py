@@ -69,9 +69,10 @@ def test_the_components_are_those_of_all_volumes_made_one_by_one(network, tmp_pa
     from sklearn.decomposition import PCA
 
     run = planted_run(tmp_path, n=60)
-    folder = landscape(run, LandscapeOptions(**QUICK, volumes=False), trained(network)).parent
+    decoder = trained(network)
+    folder = landscape(run, LandscapeOptions(**QUICK, volumes=False), decoder).parent
     mask, _ = read_map(folder / "mask.mrc")
-    volumes = [trained(network).volume(z)[mask > 0] for z in run.latents().z]
+    volumes = [decoder.volume(z)[mask > 0] for z in run.latents().z]
     brute = PCA(4, svd_solver="full").fit(volumes)
     expected, found = brute.transform(volumes), columns(folder)["pca"]
     expected *= np.sign((expected * found).sum(axis=0))
@@ -99,9 +100,9 @@ def test_populations_lie_in_their_intervals_and_add_up(explored):
 
 def test_a_cluster_map_is_the_average_of_its_particles_volumes(explored):
     run, index, folder = explored
-    z, labels = run.latents().z, columns(folder)["labels"]
+    z, labels, decoder = run.latents().z, columns(folder)["labels"], trained()
     for number, entry in enumerate(index["series"][0]["maps"]):
-        average = np.mean([trained().volume(point) for point in z[labels == number]], axis=0)
+        average = np.mean([decoder.volume(point) for point in z[labels == number]], axis=0)
         np.testing.assert_allclose(read_map(folder / entry["file"])[0], average, atol=1e-4)
         np.testing.assert_allclose(entry["z"], z[labels == number].mean(axis=0), atol=1e-4)
         assert labels[entry["particle"]] == number
