@@ -8,11 +8,12 @@ from matplotlib.figure import Figure
 
 from ..analysis.map_plots import fsc_figure, montage_figure, resolution_axis
 from ..analysis.series import Series
-from ..analysis.style import FAINT, GREY, INK, SEQUENTIAL, figure, in_order_colours, without_ticks
+from ..analysis.style import DISTINCT, FAINT, GREY, INK, SEQUENTIAL, figure, in_order_colours, without_ticks
 from .index import TITLES
 from .made import MadeState
 
 PER_ROW = 4
+MOVING = DISTINCT[5]
 
 
 def draw_all(made: dict[str, list[MadeState]], series: Series, folder: Path, pixel_size_ang: float) -> dict[str, str]:
@@ -52,8 +53,13 @@ def expectation_figure(
                 seen = slice(1, min(state.expected.measured_to + 1, len(frequency) - 1))
                 ax.plot(frequency[1:-1], state.expected.fsc[1:-1], color=colour, lw=1.0, ls=(0, (1, 1.2)))
                 ax.plot(frequency[seen], state.expected.fsc[seen], color=colour, lw=1.8, label="measured")
+            limits = f"{state.resolution_ang:#.3g}"
+            if state.moving_expected is not None:
+                moving = state.moving_expected.fsc[1:-1]
+                ax.plot(frequency[1:-1], moving, color=MOVING, lw=1.2, label="measured where it moves")
+                limits += f" | {state.moving_resolution_ang:#.3g}"
             ax.axhline(0.5, color=FAINT, lw=0.8)
-            ax.set_title(f"{label}: {state.resolution_ang:#.3g} Å", fontsize=8, fontweight="normal")
+            ax.set_title(f"{label}: {limits} Å", fontsize=8, fontweight="normal")
             resolution_axis(ax, 0.5 / pixel_size_ang, least_gap=0.16)
             ax.set_ylim(-0.04, 1.04)
         for ax in axes.ravel()[len(states) :]:
@@ -61,7 +67,8 @@ def expectation_figure(
         axes[0, 0].legend(loc="lower left", fontsize=7)
         page.supxlabel("resolution (Å)", fontsize=9)
         page.supylabel("expected FSC with the truth", fontsize=9)
-        _head(page, f"maps {title}: resolution where 0.5 is expected")
+        regions = " (whole map | moving region)" if states[0].moving_expected is not None else ""
+        _head(page, f"maps {title}: resolution where 0.5 is expected{regions}")
 
 
 def local_figure(file: Path, title: str, labels: Sequence[str], states: Sequence[MadeState]) -> None:

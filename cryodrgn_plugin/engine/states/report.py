@@ -134,7 +134,8 @@ def _log_findings(run: Run, made: dict[str, list[MadeState]]) -> None:
             elsewhere = "" if "regression" in made else "; --method regression has them"
             run.log(f"{len(states)} maps {TITLES[name]}, without half-maps{elsewhere}.")
             continue
-        limits = f"{min(reached):#.3g} to {max(reached):#.3g} Å"
+        moving = [one.moving_resolution_ang for one in states if one.moving_resolution_ang is not None]
+        limits = f"{_range(reached)}{f', at {_range(moving)} where they move' if moving else ''}"
         run.log(f"{len(states)} maps {TITLES[name]}; an FSC of 0.5 with the truth is expected at {limits}.")
         if states[0].expected is None:
             run.log("These resolutions trust half-maps, which share their latents and prior: they are too good.")
@@ -144,3 +145,7 @@ def _log_findings(run: Run, made: dict[str, list[MadeState]]) -> None:
         figures = f"mean FSC {max(decoder, regression):.3f} against {min(decoder, regression):.3f}"
         run.log(f"Nearer to the truth are expected to be {nearer} maps: {figures}.")
     run.log(f"The states are in {run.states_dir}.")
+
+
+def _range(limits_ang: list[float]) -> str:
+    return f"{min(limits_ang):#.3g} to {max(limits_ang):#.3g} Å"
