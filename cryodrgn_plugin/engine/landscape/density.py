@@ -55,7 +55,7 @@ def write_caveat(page) -> None:
 
 def _edges(values: np.ndarray) -> np.ndarray:
     low, high = np.percentile(values, (0.05, 99.95))
-    margin = max(0.05 * (high - low), 3 * _bandwidth(values)) or 1.0
+    margin = max(0.05 * (high - low), 4 * _bandwidth(values)) or 1.0
     return np.linspace(low - margin, high + margin, CELLS + 1)
 
 
