@@ -75,7 +75,6 @@ def one(case: str, n: int, seed: int) -> dict:
         "seed": seed,
         "cpu_seconds": {"train": round(trained - began, 1), "validate": round(time.process_time() - trained, 1)},
         "outcome": found["verdict"]["outcome"],
-        "headline": found["verdict"]["headline"],
         "heterogeneity": found["heterogeneity"],
         "halves": found["halves"],
         "median_confidence": round(float(np.median(confidence)), 3),
