@@ -1,6 +1,6 @@
 """The star file's story of a sample of its images, with all that other stories need to be tried beside it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,10 @@ class Case:
         transfer = np.where(multiplied[:, None], transfer**2, transfer)
         story = Story(transfer, dataset.rotations)
         return cls(dataset, images, story, evidence(images, story), stated_transfer(dataset), seed)
+
+    def told(self, story: Story, found: Evidence) -> "Case":
+        """The same images under another story, whose evidence is `found`."""
+        return replace(self, story=story, given=found)
 
     @property
     def ratio(self) -> np.ndarray:

@@ -78,8 +78,8 @@ def _projections(ax: Axes, found: Survey) -> None:
 
 
 def _fsc(ax: Axes, found: Survey) -> None:
+    ax.set_title("two halves")
     if found.maps is None or found.given is None:
-        ax.set_title("two halves")
         _absent(ax)
         return
     freqs = shell_frequencies(found.maps.combined.shape[0], found.pixel_size_ang)
@@ -94,8 +94,7 @@ def _fsc(ax: Axes, found: Survey) -> None:
     ticks = np.linspace(0, freqs[-1], 6)
     ax.set_xticks(ticks, ["∞", *(f"1/{1 / t:.3g}" for t in ticks[1:])])
     ax.set_xlabel("spatial frequency (1/Å)")
-    key = ax.legend(loc="lower left", bbox_to_anchor=(-0.02, 0.98), ncols=3, fontsize=7, handlelength=1.4)
-    key.set_in_layout(False)
+    ax.legend(loc="upper right", fontsize=7, handlelength=1.4)
 
 
 def _bars(ax: Axes, title: str, given: Evidence | None, trials: list[Trial]) -> None:
@@ -142,7 +141,7 @@ def _views(ax: Axes, found: Survey) -> None:
     directions = found.rotations[:, 2] / np.linalg.norm(found.rotations[:, 2], axis=1, keepdims=True)
     azimuth = np.degrees(np.arctan2(directions[:, 1], directions[:, 0]))
     counts, _, _ = np.histogram2d(directions[:, 2], azimuth, bins=(18, 36), range=((-1, 1), (-180, 180)))
-    ax.set_title(f"views, {counts.min():.0f} (dark) to {counts.max():.0f} (bright) images a cell")
+    ax.set_title(f"views: {counts.min():.0f} to {counts.max():.0f} images a cell")
     ax.imshow(counts, origin="lower", extent=(-180, 180, -1, 1), aspect="auto", vmin=0)
     ax.set(xlabel="azimuth (degrees)", ylabel="cos(tilt)", xticks=(-180, -90, 0, 90, 180))
 

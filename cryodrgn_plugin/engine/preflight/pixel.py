@@ -4,12 +4,12 @@ Without spherical aberration the CTF depends on defocus · frequency² alone, so
 and defoci that are all wrong by 1/f² cannot be told apart; a pixel size that was also used to find the defoci fits.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .case import FLIPPED, MULTIPLIED, Case
-from .evidence import Evidence, Story, evidence
+from .evidence import Evidence, evidence
 from .trials import Tell
 from .verdicts import BELIEVED, OK, STOP, WARN, Verdict
 
@@ -49,7 +49,7 @@ def scan_pixel_size(case: Case, tell: Tell) -> PixelScan:
         tell(f"pixel size × {factor:.3g}")
         ctf = case.ctf(factor)
         transfer = ctf**2 if case.stated == MULTIPLIED else np.abs(ctf) if case.stated == FLIPPED else ctf
-        return evidence(case.images, Story(transfer, case.story.rotations))
+        return evidence(case.images, replace(case.story, transfer=transfer))
 
     found = {factor: tried(factor) for factor in FACTORS}
     coarse = max(found, key=lambda factor: found[factor].gains.mean())

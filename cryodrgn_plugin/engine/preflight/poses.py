@@ -64,12 +64,17 @@ def _mistakes(
         yield "origins in pixels", pixels, rotations, shifts * pixel_size_ang
 
 
-def judge_poses(case: Case, trials: list[Trial]) -> Verdict:
-    """The verdict on poses from what was tried."""
-    shuffled, *mistakes = trials
+def right_poses(case: Case, trials: list[Trial]) -> Trial | None:
+    """The mistake that was made, if one was: its poses are better than the file's, and each image needs its own."""
+    winner = better(trials[1:])
+    return winner if winner is not None and _belongs(case, winner) else None
+
+
+def judge_poses(case: Case, trials: list[Trial], winner: Trial | None) -> Verdict:
+    """The verdict on poses from what was tried; `winner` is what `right_poses` gave."""
+    shuffled = trials[0]
     figures = {"gain": round(float(case.given.gains.mean()), 3), "tried": [trial.summary() for trial in trials]}
-    winner = better(mistakes)
-    if winner is not None and _belongs(case, winner):
+    if winner is not None:
         sentence = (
             f"The images fit better with {winner.name} ({winner.over_given:.0f} standard errors over the poses of "
             f"the file): {winner.advice}."

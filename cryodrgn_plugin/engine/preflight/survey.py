@@ -27,7 +27,7 @@ from .images import check_images, look_at_images
 from .optics import check_optics, check_sign
 from .options import PreflightOptions
 from .pixel import FACTORS, PixelScan, judge_pixel_size, scan_pixel_size
-from .poses import judge_poses, try_poses
+from .poses import judge_poses, right_poses, try_poses
 from .transfer import judge_noise, judge_transfer, noise_follows_ctf, try_transfer, without_ctf
 from .trials import Tell, Trial
 from .verdicts import OK, STOP, WARN, Verdict, worst
@@ -127,9 +127,11 @@ def _check_contents(found: Survey, dataset: ParticleDataset, options: PreflightO
     found.given = case.given
     tell = _Counter(progress)
     found.pose_trials = try_poses(case, found.stored_pixel_ang, tell)
-    found.verdicts.append(judge_poses(case, found.pose_trials))
+    right = right_poses(case, found.pose_trials)
+    found.verdicts.append(judge_poses(case, found.pose_trials, right))
     if dataset.ctf_params is not None and noise_verdict is None:
-        _try_ctf(found, case, tell)
+        # What the CTF explains shows best when the poses are right.
+        _try_ctf(found, case if right is None else case.told(right.story, right.found), tell)
     maps = half_maps(dataset, noise=noise, halves=halves, progress=lambda done, n: progress("maps", done, n))
     found.maps = maps
     found.verdicts.append(_judge_maps(found, dataset))

@@ -5,11 +5,12 @@ power of their coefficients is proportional to CTF². Signal: a map made with th
 images best, whatever else was tried: none, its modulus (phases flipped), its square (multiplied), other images' CTFs.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..imaging.lattice import HalfPlane
 from .case import FLIPPED, MULTIPLIED, SIGNED, Case
-from .evidence import Story
 from .trials import Tell, Trial, better, tried
 from .verdicts import BELIEVED, OK, STOP, WARN, Verdict
 
@@ -58,7 +59,7 @@ def try_transfer(case: Case, tell: Tell) -> list[Trial]:
     trials = []
     for name, transfer in [(SHUFFLED, case.story.transfer[order]), *candidates.items()]:
         tell(name)
-        trials.append(tried(case, name, Story(transfer, case.story.rotations), _ADVICE.get(name, "")))
+        trials.append(tried(case, name, replace(case.story, transfer=transfer), _ADVICE.get(name, "")))
     return trials
 
 

@@ -21,7 +21,7 @@ from cryodrgn_plugin.engine.preflight.images import check_images, look_at_images
 from cryodrgn_plugin.engine.preflight.optics import check_optics, check_sign
 from cryodrgn_plugin.engine.preflight.options import PreflightOptions
 from cryodrgn_plugin.engine.preflight.pixel import judge_pixel_size, scan_pixel_size
-from cryodrgn_plugin.engine.preflight.poses import judge_poses, try_poses
+from cryodrgn_plugin.engine.preflight.poses import judge_poses, right_poses, try_poses
 from cryodrgn_plugin.engine.preflight.survey import survey
 from cryodrgn_plugin.engine.preflight.transfer import judge_noise, judge_transfer, noise_follows_ctf, try_transfer
 from cryodrgn_plugin.engine.preflight.verdicts import OK, STOP, WARN
@@ -80,7 +80,8 @@ def case_of(dataset, count=COUNT):
 
 def pose_verdict(folder, images, table):
     case = case_of(opened(folder, images, table))
-    return judge_poses(case, try_poses(case, PIXEL, ignored))
+    trials = try_poses(case, PIXEL, ignored)
+    return judge_poses(case, trials, right_poses(case, trials))
 
 
 def ctf_verdict(folder, images, table, groups=None):
@@ -219,6 +220,13 @@ def test_a_wrong_pixel_size_is_not_blamed_on_the_ctf(tmp_path, good, clean):
     verdicts = look(tmp_path, good, clean[0], [{**GROUP, "rlnImagePixelSize": 2.0}])
     assert verdicts["pixel size"].level == STOP
     assert "when the pixel size is right" in verdicts["CTF"].sentence
+
+
+def test_the_pixel_size_is_judged_with_the_poses_that_are_right(tmp_path, good, clean):
+    table = clean[0].assign(rlnAnglePsi=-clean[0].rlnAnglePsi)
+    verdicts = look(tmp_path, good, table, [{**GROUP, "rlnImagePixelSize": 4.4}])
+    assert verdicts["poses"].level == verdicts["pixel size"].level == STOP
+    assert verdicts["pixel size"].figures["fitting_ang"] == pytest.approx(PIXEL, rel=0.02)
 
 
 def test_a_stack_of_another_pixel_size_is_named(tmp_path, good, clean):
