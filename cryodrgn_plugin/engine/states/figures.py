@@ -33,7 +33,7 @@ def draw_all(made: dict[str, list[MadeState]], series: Series, folder: Path, pix
         if states[0].local_section is not None:
             local_figure(file(f"local_{name}"), TITLES[name], series.labels, states)
     if judged:
-        panels = [(f"maps {TITLES[name]}", series.labels, [one.map for one in states]) for name, states in judged.items()]
+        panels = [(f"maps {TITLES[name]}", series.labels, [one.map for one in made[name]]) for name in judged]
         fsc_figure(file("fsc"), panels, pixel_size_ang)
     return drawn
 
