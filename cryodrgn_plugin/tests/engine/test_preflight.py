@@ -34,7 +34,7 @@ from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
 from .particle_files import ctf_params, molecule, optics, project, rows, write_set
 
-COUNT, BOX, PIXEL = 400, 32, 4.0
+COUNT, BOX, PIXEL = 300, 32, 4.0
 GROUP = optics(box=BOX, pixel_ang=PIXEL)
 
 
@@ -208,7 +208,7 @@ def test_a_file_without_ctf_is_told_so(tmp_path, good, clean):
     assert verdicts["poses"].level == OK and "pixel size" not in verdicts
 
 
-@pytest.mark.parametrize(("stated", "level"), [(8.0, STOP), (2.0, STOP), (4.4, STOP), (4.12, WARN)])
+@pytest.mark.parametrize(("stated", "level"), [(8.0, STOP), (4.4, STOP), (4.12, WARN)])
 def test_a_wrong_pixel_size_is_found_within_two_percent(tmp_path, good, clean, stated, level):
     case = case_of(opened(tmp_path, good, clean[0], [{**GROUP, "rlnImagePixelSize": stated}]), 250)
     verdict = judge_pixel_size(scan_pixel_size(case, ignored), stated)
