@@ -42,7 +42,7 @@ from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 SET = "warptools_test_4-tomos_10-ptcls_box-32_angpix-12"
 PIXEL_ANG = 12.0
 RANKED_RADIUS, RANDOM_POSES = 5, 500
-SETTINGS = {"z_dim": 0, "poses.shift_extent": 0.06, "ab_initio.images_per_round": 1430}
+SETTINGS = {"z_dim": 0, "poses.shift_extent": 0.06, "ab_initio.images_per_round": 1430, "ab_initio.starts": 1}
 
 
 def main() -> None:
