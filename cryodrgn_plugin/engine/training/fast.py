@@ -5,7 +5,8 @@
    `harmonics`).
 3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice
    (`voxel_solve`).
-4. Half-sets combined by a Wiener filter in space and frequency (`adaptive`); each half stays for half-maps at any z.
+4. The same maps again, hardly smoothed, their half-sets combined by a Wiener filter in space and frequency
+   (`adaptive`); each half stays for half-maps at any z.
 
 The equations are 7 to 9 of docs/conventions.md.
 
@@ -29,6 +30,7 @@ from ..imaging.noise import estimate_noise
 from ..io.atomic import atomic_path
 from ..reconstruction.adaptive import local_wiener
 from ..run import Run
+from ..slicing.sphere import HalfSphere
 from ..stopping import graceful_stop
 from .em import Amplitudes, iterate, pruned, reliability, schedule
 from .harmonics import along_the_motion, harmonics, positions
@@ -43,13 +45,16 @@ from .linear_model import (
 )
 from .model_file import save_model
 from .nodes import Responsibilities, evidence, fit_nodes, log_likelihoods, responsibilities
-from .voxel_solve import accumulate
+from .voxel_solve import NormalEquations, accumulate
 from .whitened import WhitenedImages
 
 LEAST_RELIABLE = 0.02
 """Directions whose amplitudes the images determine less than this are dropped once half-sets check each other."""
 NODE_ROUNDS = 40
 POPULATION_ROUNDS = 30
+FREEDOM = 100.0
+"""How much wider the prior is for the maps that stay. A prior per shell knows nothing of where things move and takes
+that for noise; filtering by where the halves agree does. A factor of 10 does half as much, 1,000 hardly more."""
 BLUR_RADIUS = 3.0
 """Nodes are compared on maps blurred to this Fourier shell, where moving further always means differing more."""
 
@@ -96,11 +101,15 @@ class ClosedForm:
         if state.done < len(self.bands):
             return self._find_directions(state)
         radius = self.finishing[state.done - len(self.bands)]
-        models, features = self._solve_maps(state, radius)
+        equations, sphere, features = self._equations(state, radius)
+        models = fit_volumes(equations, sphere, soft_ball(sphere.box))
+        if state.done + 1 == self.n_steps:
+            self._left = fit_volumes(equations, sphere, soft_ball(sphere.box), FREEDOM)
+        del equations
         gram, inner = self._compressed(models, state.half)
         scores = log_likelihoods(gram, inner, features)
         found = responsibilities(scores, state.found.population, POPULATION_ROUNDS)
-        self._models, self._shown = models, features
+        self._features = features
         apart = map_distances(mean_model(models), features, BLUR_RADIUS)
         visible = float(harmonics(found, self.config.z_dim).visibility.sum())
         figures = {"radius": radius, "directions": visible, "loss": -evidence(scores, found.population)}
@@ -131,8 +140,8 @@ class ClosedForm:
         found, nodes = fit_nodes(gram, inner, start, max(wanted, 2), NODE_ROUNDS, self.config.seed)
         return found, map_distances(mean_model(models), nodes, BLUR_RADIUS)
 
-    def _solve_maps(self, state: State, radius: int) -> tuple[list[LinearModel], np.ndarray]:
-        """Half-set models with one channel per harmonic, and the harmonics at the nodes (M, Q + 1)."""
+    def _equations(self, state: State, radius: int) -> tuple[list[NormalEquations], HalfSphere, np.ndarray]:
+        """The half-sets' equations for one volume per harmonic, and the harmonics at the nodes (M, Q + 1)."""
         features = harmonics(state.found, self.config.z_dim).features
         shares = state.found.shares
 
@@ -143,14 +152,14 @@ class ClosedForm:
 
         sphere = sphere_at(self.dataset.box, self.config.decoder.padding, radius)
         equations = accumulate(self.images, sphere, self.images.lattice.count(radius), moments, state.half)
-        return fit_volumes(equations, sphere, soft_ball(sphere.box)), features
+        return equations, sphere, features
 
     def _compressed(self, models: list[LinearModel], half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return compress(models, self.images, self.images.lattice.count(models[0].sphere.radius), half)
 
     def finish(self, state: State) -> None:
         """Latents, coordinate, decoder and half-set decoders into the run folder."""
-        models, features = self._models, self._shown
+        models, features = self._left, self._features
         order = along_the_motion(state.apart, state.found.population)
         coordinate, uncertainty = positions(state.found, order)
         z = state.found.shares @ features[:, 1:]

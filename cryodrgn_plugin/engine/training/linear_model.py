@@ -63,17 +63,20 @@ def soft_ball(box: int, radius: float = 0.95) -> np.ndarray:
     return (0.5 + 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
 
 
-def fit_volumes(equations: list[NormalEquations], sphere: HalfSphere, mask: np.ndarray) -> list[LinearModel]:
+def fit_volumes(
+    equations: list[NormalEquations], sphere: HalfSphere, mask: np.ndarray, freedom: float = 1.0
+) -> list[LinearModel]:
     """Solve, confine the volumes to `mask` (D, D, D) in real space, and make them ready for slicing.
 
     One set of equations gets its prior by empirical Bayes; two half-sets share the prior that their agreement supports.
+    `freedom` widens the prior by this factor in variance, for maps whose noise is filtered afterwards.
     """
     support = float((mask**2).sum() / sphere.grid**3)
     if len(equations) == 1:
         prior = empirical_prior(equations[0], sphere, support)
     else:
         prior = cross_validated_prior(equations, sphere, support)
-    solutions = (solve(each, sphere, support, prior) for each in equations)
+    solutions = (solve(each, sphere, support, freedom * prior) for each in equations)
     return [confined(solution, sphere, mask) for solution in solutions]
 
 
