@@ -1,6 +1,6 @@
 """Draw the README's picture from a finished demo: maps along the curve that was found, and the curve against the truth.
 
-    python tools/readme_picture.py demo docs/images/demo.png
+python tools/readme_picture.py demo docs/images/demo.png
 """
 
 import json

@@ -27,4 +27,3 @@ class RefineOptions:
             )
         if self.max_shift_ang < 0:
             raise ConfigError(f"max_shift_ang is {self.max_shift_ang}; it must be 0 or more.")
-

@@ -1,6 +1,6 @@
 """What a user runs to see that the plugin works in their Scipion:
 
-    scipion3 test cryodrgn_plugin.tests.hosts.test_scipion_installation.TestHetInstallation
+scipion3 test cryodrgn_plugin.tests.hosts.test_scipion_installation.TestHetInstallation
 """
 
 import os
