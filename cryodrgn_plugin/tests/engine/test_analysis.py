@@ -286,6 +286,6 @@ def test_an_option_out_of_range_is_named():
 @pytest.mark.parametrize("pixel_size_ang", [0.6, 1.05, 3.1, 8.0])
 def test_resolution_ticks_are_within_the_axis_and_apart(pixel_size_ang):
     highest = 0.5 / pixel_size_ang
-    frequencies = 1 / np.array(_round_resolutions(highest))
+    frequencies = 1 / np.array(_round_resolutions(highest, least_gap=0.08))
     assert len(frequencies) >= 4 and frequencies.max() <= highest
     assert (np.diff(frequencies) >= 0.08 * highest).all()

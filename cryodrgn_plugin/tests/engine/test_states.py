@@ -58,7 +58,7 @@ def errors_of(run: Run, name: str) -> tuple[float, float]:
 def test_the_expected_fsc_is_nearer_to_the_truth_than_what_half_maps_say(trained):
     measured, trusting = errors_of(trained, "states")
     assert abs(measured) <= 0.05
-    assert abs(measured) < 0.6 * trusting
+    assert abs(measured) < 0.8 * trusting
     measured, trusting = errors_of(trained, "regression")
     assert measured < trusting
 
