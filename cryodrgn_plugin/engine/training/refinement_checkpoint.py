@@ -36,11 +36,11 @@ def load_refinement(path: Path, asked: dict[str, Any]) -> Refinement | None:
             content = json.loads(str(stored["content"]))
             poses = RefinedPoses(**{name: stored[name] for name in POSES})
         before, rounds = content["asked"], tuple(RoundFigures(**each) for each in content["rounds"])
-    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise DataError(f"{path} cannot be read as a checkpoint; remove it to start anew.") from error
-    for name in (name for name in asked if asked[name] != before.get(name)):
+    for name in (name for name in {**before, **asked} if asked.get(name) != before.get(name)):
         raise DataError(
-            f"{path.parent} was begun with {name} = {before.get(name)!r}, not {asked[name]!r}; "
+            f"{path.parent} was begun with {name} = {before.get(name)!r}, not {asked.get(name)!r}; "
             "resume with the same settings, or start it anew."
         )
     return Refinement(poses, rounds)

@@ -13,12 +13,16 @@ from scipy.spatial.transform import Rotation
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.poses.refine import RefinedPoses
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
+from cryodrgn_plugin.engine.training.refine_poses import Refinement
+from cryodrgn_plugin.engine.training.refinement_checkpoint import load_refinement, save_refinement
 
 N, BOX = 300, 32
 
@@ -117,6 +121,23 @@ def test_a_killed_refinement_resumes_bit_for_bit(star, tmp_path, capsys):
     assert not (killed / "poses.star").exists()
     assert main([*words, str(killed), "--resume", "--max-angle-deg", "5"]) == 2
     assert "was begun with max_angle_deg = 8.0, not 5.0" in capsys.readouterr().err
+    fewer = [word for word in words if word not in ("--data.max_particles", "150")]
+    assert main([*fewer, str(killed), "--data.box", "24", "--resume"]) == 2
+    kept = (killed / "refinement.npz").read_bytes()
+    for damaged in (b"", kept[: len(kept) // 2]):
+        (killed / "refinement.npz").write_bytes(damaged)
+        assert main([*words, str(killed), "--resume"]) == 2
+        assert "cannot be read as a checkpoint" in capsys.readouterr().err
+    (killed / "refinement.npz").write_bytes(kept)
     assert main([*words, str(killed), "--resume"]) == 0
     assert (killed / "poses.star").read_bytes() == (whole / "poses.star").read_bytes()
     assert not (killed / "refinement.npz").exists()
+
+
+def test_a_setting_that_is_left_out_on_resuming_is_noticed(tmp_path):
+    poses = RefinedPoses(np.eye(3)[None], np.zeros((1, 2)), np.zeros(1), np.zeros(1))
+    file = tmp_path / "refinement.npz"
+    save_refinement(file, {"rounds": 4, "data.box": "24"}, Refinement(poses, ()))
+    assert np.array_equal(load_refinement(file, {"data.box": "24", "rounds": 4}).poses.rotations, poses.rotations)
+    with pytest.raises(DataError, match="begun with data.box = '24', not None"):
+        load_refinement(file, {"rounds": 4})
