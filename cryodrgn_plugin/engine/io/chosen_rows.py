@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..errors import DataError
 from .particles import ParticleTable
+from .star_rows import comment_start
 from .tilt_series import is_tilt_series
 from .writing import replacing
 
@@ -26,11 +27,11 @@ class StarLines:
     """A star file cut up around the rows of its particle table; joined again, it is the file."""
 
     before: bytes
-    """All up to the last label of the particle table."""
+    """All up to the first row of the particle table."""
     rows: list[bytes]
-    """The lines of the table, ends of lines included."""
+    """The rows of the table, ends of lines included, each after the comment lines that stand right before it."""
     after: bytes
-    """All that follows."""
+    """All that follows the last row."""
     n_columns: int
 
     def text(self, rows: np.ndarray, added: Mapping[str, np.ndarray] | None = None) -> bytes:
@@ -57,13 +58,16 @@ def read_lines(path: str | os.PathLike, block: str, n_rows: int) -> StarLines:
     end = heads[place + 1].start() if place + 1 < len(heads) else len(data)
     lines = data[heads[place].end() : end].splitlines(keepends=True)
     kinds = [_kind(line) for line in lines]
-    labels = [k for k, kind in enumerate(kinds) if kind == "label"]
-    rows = [k for k, kind in enumerate(kinds) if kind == "row"]
-    if len(rows) != n_rows or not labels or rows[0] < labels[-1]:
+    first = kinds.index("row") if "row" in kinds else len(kinds)
+    stop = kinds.index("blank", first) if "blank" in kinds[first:] else len(kinds)
+    rows = [k for k in range(first, stop) if kinds[k] == "row"]
+    n_columns = kinds[:first].count("label")
+    if len(rows) != n_rows or not n_columns or "label" in kinds[first:stop]:
         raise DataError(f"{path}: data_{block} is not a table with one line for each of its {n_rows:,} particles.")
-    first, last = labels[-1] + 1, rows[-1] + 1
     before = data[: heads[place].end()] + b"".join(lines[:first])
-    return StarLines(before, [lines[k] for k in rows], b"".join(lines[last:]) + data[end:], len(labels))
+    starts = [first, *(row + 1 for row in rows[:-1])]
+    cut = [b"".join(lines[start : row + 1]) for start, row in zip(starts, rows, strict=True)]
+    return StarLines(before, cut, b"".join(lines[rows[-1] + 1 :]) + data[end:], n_columns)
 
 
 def write_chosen(
@@ -123,18 +127,24 @@ def _write_records(source: Path, rows: np.ndarray, target: Path) -> Path:
 
 
 def _kind(line: bytes) -> str:
-    """What a line of a table block is: nothing, the loop's head, a label or a row."""
+    """What a line of a table block is: blank, a comment, the loop's head, a label or a row."""
     text = line.strip()
-    if not text or text.startswith(b"#"):
-        return "nothing"
+    if not text:
+        return "blank"
+    if text.startswith(b"#"):
+        return "comment"
     if text == b"loop_":
         return "loop"
     return "label" if text.startswith(b"_") else "row"
 
 
-def _with(line: bytes, value: str) -> bytes:
-    body = line.rstrip()
-    return body + b" " + value.encode() + (line[len(line.rstrip(b"\r\n")) :] or b"\n")
+def _with(row: bytes, value: str) -> bytes:
+    """A row with one more value, which comes before a comment at its end."""
+    start = row.rstrip(b"\r\n").rfind(b"\n") + 1
+    lines_before, line = row[:start], row[start:]
+    place = comment_start(line)
+    end = b" " + line[place:] if place < len(line) else line[len(line.rstrip(b"\r\n")) :] or b"\n"
+    return lines_before + line[:place].rstrip() + b" " + value.encode() + end
 
 
 def _text(value: object) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
+from .star_rows import data_rows
 from .writing import replacing
 
 _TEXT_COLUMN = re.compile(r"(Name|Label|File|Filename|Star|Path|Type|Comment|VisibleFrames|TomoProj[XYZW])$")
@@ -26,8 +27,8 @@ def read_star(path: str | os.PathLike) -> dict[str, pd.DataFrame]:
 
     Parameters
     ----------
-    path : the file. A `loop_` gives a table with one row per line; a list of pairs gives one row, marked by
-        `attrs["pairs"]`, so that it is written as pairs again.
+    path : the file. A `loop_` gives a table with one row per line up to the first blank one, comments left out; a list
+        of pairs gives one row, marked by `attrs["pairs"]`, so that it is written as pairs again.
 
     Returns
     -------
@@ -149,7 +150,7 @@ def _number(token: str) -> int | float | str:
 
 
 def _read_rows(path: Path, name: str, columns: list[str], text: bytes) -> pd.DataFrame:
-    text = _table_text(text)
+    text = data_rows(text)
     if not text or not columns:
         return pd.DataFrame({column: [] for column in columns})
     _check_width(path, name, columns, text)
@@ -166,18 +167,6 @@ def _read_rows(path: Path, name: str, columns: list[str], text: bytes) -> pd.Dat
     table.columns = columns
     _check_complete(path, name, table, text)
     return table
-
-
-def _table_text(text: bytes) -> bytes:
-    """The rows alone: comments of the next block and blank lines at the end are cut off."""
-    lines_end = len(text.rstrip())
-    while lines_end:
-        start = text.rfind(b"\n", 0, lines_end) + 1
-        if text[start:lines_end].lstrip().startswith(b"#"):
-            lines_end = len(text[:start].rstrip())
-        else:
-            break
-    return text[:lines_end]
 
 
 def _check_width(path: Path, name: str, columns: list[str], text: bytes) -> None:

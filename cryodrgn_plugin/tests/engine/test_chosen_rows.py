@@ -30,6 +30,45 @@ def test_windows_ends_of_lines_and_comments_survive(tmp_path):
     assert kept.endswith(b"_mine #3\n2@a.mrcs 1.00 0.25\r\n\r\n# end\r\n")
 
 
+COMMENTED = b"""# made by hand
+
+data_
+
+loop_
+_rlnImageName #1
+_rlnAngPix #2
+# the good ones
+
+1@a.mrcs 1.0 # sharp
+# ice from here on
+  2@a.mrcs  1.00\x20
+#3@a.mrcs 1.0
+4@a.mrcs 1.000
+# end of the good ones
+
+5@a.mrcs 1.0
+"""
+
+
+def test_all_rows_of_a_commented_file_are_the_file_and_a_comment_goes_with_its_row(tmp_path):
+    star = tmp_path / "a.star"
+    star.write_bytes(COMMENTED)
+    table = read_particles(star)
+    assert table.image_names == ["1@a.mrcs", "2@a.mrcs", "4@a.mrcs"]
+    assert write_chosen(table, np.arange(3), tmp_path / "all").read_bytes() == COMMENTED
+    without_second = COMMENTED.replace(b"# ice from here on\n  2@a.mrcs  1.00\x20\n", b"")
+    assert write_chosen(table, np.array([0, 2]), tmp_path / "two").read_bytes() == without_second
+
+
+def test_an_added_value_stands_before_the_comment_of_its_row(tmp_path):
+    star = tmp_path / "a.star"
+    star.write_bytes(COMMENTED)
+    written = write_chosen(read_particles(star), np.arange(3), tmp_path / "b", {"mine": np.array([5, 6, 7])})
+    assert b"\n1@a.mrcs 1.0 5 # sharp\n# ice from here on\n  2@a.mrcs  1.00 6\n" in written.read_bytes()
+    again = read_particles(written).frame
+    assert again["mine"].tolist() == [5, 6, 7] and again["rlnAngPix"].tolist() == [1.0] * 3
+
+
 def test_of_tilt_series_the_particles_of_the_images_are_written(tmp_path):
     _, path = tilt_series(tmp_path, whole_stacks=False)
     table = read_table(path)

@@ -127,6 +127,40 @@ def test_a_table_without_rows_has_its_columns(tmp_path):
     assert len(table) == 0 and list(table) == ["rlnImageName", "rlnDefocusU", "rlnGroupName"]
 
 
+# As RELION 3.1.3 reads them (tests/hosts/test_relion_star.py asks it), but for whole lines of comment among the rows,
+# which it refuses although STAR allows them.
+@pytest.mark.parametrize(
+    ("between", "names"),
+    [
+        ("1@a.mrcs 15301.1 g1\n\n2@a.mrcs 15303.0 g2\n", ["1@a.mrcs"]),
+        ("1@a.mrcs 15301.1 g1\n \t \r\n2@a.mrcs 15303.0 g2\n", ["1@a.mrcs"]),
+        ("# first\n\n1@a.mrcs 15301.1 g1\n2@a.mrcs 15303.0 g2\n", ["1@a.mrcs", "2@a.mrcs"]),
+        ("1@a.mrcs 15301.1 g1 # good\n2@a.mrcs 15303.0 g2 #bad one\n", ["1@a.mrcs", "2@a.mrcs"]),
+        ("1@a#b.mrcs 15301.1 g1\n2@a.mrcs 15303.0 g2\n", ["1@a#b.mrcs", "2@a.mrcs"]),
+        ("1@a.mrcs 15301.1 g1\n# left out by hand\n2@a.mrcs 15303.0 g2\n", ["1@a.mrcs", "2@a.mrcs"]),
+        ("1@a.mrcs 15301.1 g1\r\n#2@a.mrcs 15303.0 g2\r\n3@a.mrcs 1.0 g2\r\n# end", ["1@a.mrcs", "3@a.mrcs"]),
+    ],
+)
+def test_comments_are_no_rows_and_a_blank_line_ends_the_table(tmp_path, between, names):
+    path = tmp_path / "a.star"
+    path.write_bytes((OLD.split("1@")[0] + between).encode())
+    table = read_star(path)[""]
+    assert table["rlnImageName"].tolist() == names
+    assert table["rlnDefocusU"].dtype == np.float64
+
+
+def test_a_comment_sign_within_quotes_is_part_of_the_value(tmp_path):
+    path = write(tmp_path / "a.star", OLD.replace(" g1", " 'g # 1' # ice"))
+    assert read_star(path)[""]["rlnGroupName"].tolist() == ["g # 1", "g2"]
+
+
+def test_a_table_after_a_blank_line_does_not_hide_the_next_block(tmp_path):
+    text = NEW.replace("000002@", "\n000002@") + "\ndata_more\n\nloop_\n_rlnOpticsGroup #1\n# none\n7\n"
+    tables = read_star(write(tmp_path / "a.star", text))
+    assert len(tables["particles"]) == 1
+    assert tables["more"]["rlnOpticsGroup"].tolist() == [7]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -136,6 +170,8 @@ def test_a_table_without_rows_has_its_columns(tmp_path):
         (OLD.replace("2@a.mrcs 15303.0 g2", "2@a.mrcs 15303.0"), "row 2 of data_ has 2 values for 3 columns"),
         (OLD.replace("1@a.mrcs 15301.1 g1", "1@a.mrcs"), "row 1 of data_ has 1 values for 3 columns"),
         (OLD.replace("15303.0 g2", "15303.0 g2 7"), "does not have 3 values"),
+        (OLD.replace("\n2@", "\n# g1\n2@").replace("15303.0 g2", "15303.0"), "row 2 of data_ has 2 values for 3"),
+        (OLD.replace("15301.1 g1", "15301.1 #g1"), "row 1 of data_ has 2 values for 3 columns"),
         (OLD + OLD, "data_ occurs twice"),
     ],
 )
