@@ -14,17 +14,20 @@ from typing import Any, get_type_hints
 
 from ..engine.config import recipe_config, setting_names
 from ..engine.errors import ConfigError
-from .tasks import TASKS, either, option_labels, tasks_with
+from .tasks import TASKS, either, looking_tasks, option_labels, tasks_with
 
 JOB_LABELS = {
     "task": f"{either(list(TASKS))}; the same as the word after the executable.",
     "homogeneous": "abinitio only: yes looks for rigid molecules, without a latent space (default no).",
     "species": "abinitio only: kinds of molecule told apart, a number or auto (default 1).",
     "analysis": "no leaves out clusters and maps after training; run analyze later (default yes).",
-    "run": "analyze, landscape and select: the earlier job, e.g. External/job002/; empty takes the job that made the "
+    "run": f"{either(looking_tasks())}: the earlier job, e.g. External/job002/; empty takes the job that made the "
     "input particles.",
+    "also": "validate only: other training jobs of the same particles to compare with, e.g. External/job004/.",
     "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star (default auto).",
 }
+_LABELS_OF_ONE = {"homogeneous": "abinitio", "species": "abinitio", "also": "validate"}
+"""Job labels that only one task has."""
 _INPUTS = {"in_parts": "particles", "in_3dref": "reference", "in_mask": "mask"}
 _UNUSED_INPUTS = {"in_movies": "movies", "in_mics": "micrographs", "in_coords": "coordinates"}
 _NOT_LABELS = ("particles",)
@@ -45,6 +48,8 @@ class JobArguments:
     relion_version: str = "auto"
     analysis: bool = True
     run: str = ""
+    also: str = ""
+    """Further jobs, parted by spaces."""
     homogeneous: bool = False
     species: str = ""
     """A number of species, or auto; empty is one."""
@@ -82,6 +87,7 @@ def parse_arguments(argv: list[str]) -> JobArguments:
         relion_version=labels.get("relion_version", "auto"),
         analysis=_yes(labels.get("analysis", "yes"), "analysis"),
         run=labels.get("run", ""),
+        also=labels.get("also", ""),
         homogeneous=_yes(labels.get("homogeneous", "no"), "homogeneous"),
         species=labels.get("species", ""),
         options=_options(labels, task),
@@ -153,8 +159,9 @@ def _refuse_others(labels: dict[str, str], task: str) -> None:
     """Raise ConfigError for a label that means something to another task only."""
     own = {*option_labels(task), *(setting_labels() if TASKS[task].trains else ())}
     for name in [label for label in labels if label not in own]:
-        if name in ("homogeneous", "species") and task != "abinitio":
-            raise ConfigError(f"{name} is a label of the task abinitio, but the task is {task}; remove that label.")
+        if name in _LABELS_OF_ONE and _LABELS_OF_ONE[name] != task:
+            own_task = _LABELS_OF_ONE[name]
+            raise ConfigError(f"{name} is a label of the task {own_task}, but the task is {task}; remove that label.")
         if name in setting_labels():
             raise ConfigError(f"{name} is a setting of training; the task {task} cannot change it: remove that label.")
         if tasks_with(name):

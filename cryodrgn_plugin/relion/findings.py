@@ -4,15 +4,18 @@ import itertools
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..engine.analysis.lists import COORDINATE, latent_column
 from ..engine.io.found_poses import CLASS, tables_with
 from ..engine.io.mrc import write_map
+from ..engine.io.particles import ParticleTable
 from ..engine.io.star import write_star
 from ..engine.run import Run
 
@@ -81,7 +84,7 @@ def place_maps(run: Run, found: Looked, job: Path, classes: list[ClassFiles]) ->
 
 def remove_stale(job: Path) -> None:
     """Remove what an earlier run of this job has made; it may have had more clusters."""
-    for pattern in ("particles*.star", "run_*.mrc", "logfile.pdf", "job.json"):
+    for pattern in ("particles*.star", "run_*.mrc", "logfile.pdf", "job.json", "movie.gif", "validation.html"):
         for file in job.glob(pattern):
             file.unlink()
 
@@ -99,12 +102,7 @@ def place_initial_maps(run: Run, job: Path) -> list[str]:
 
 def _place_without_clusters(run: Run, job: Path) -> list[ClassFiles]:
     """particles.star with the latents alone, rlnClassNumber as it was; one more file per species, if there are any."""
-    table, latents = run.particles(), run.latents()
-    order = np.argsort(latents.rows, kind="stable")
-    found = {} if latents.coordinate is None else {COORDINATE: latents.coordinate[order]}
-    found |= {latent_column(axis + 1): latents.z[order, axis] for axis in range(latents.z.shape[1])}
-    frame = table.frame.iloc[latents.rows[order]].reset_index(drop=True).assign(**found)
-    write_star(job / "particles.star", tables_with(table, frame))
+    table, frame = place_latents(run, job)
     if not run.poses_file.exists() or run.config.ab_initio.species == 1:
         return [ClassFiles(1, len(frame))]
     classes = []
@@ -113,6 +111,20 @@ def _place_without_clusters(run: Run, job: Path) -> list[ClassFiles]:
         write_star(job / star, tables_with(table, members.reset_index(drop=True)))
         classes.append(ClassFiles(int(number), len(members), star))
     return classes
+
+
+def place_latents(
+    run: Run, job: Path, more: Mapping[str, np.ndarray] | None = None
+) -> tuple[ParticleTable, pd.DataFrame]:
+    """particles.star with the latents and the columns `more`, (N,) values in their order; returns what it holds."""
+    table, latents = run.particles(), run.latents()
+    order = np.argsort(latents.rows, kind="stable")
+    found = {} if latents.coordinate is None else {COORDINATE: latents.coordinate[order]}
+    found |= {latent_column(axis + 1): latents.z[order, axis] for axis in range(latents.z.shape[1])}
+    found |= {name: values[order] for name, values in (more or {}).items()}
+    frame = table.frame.iloc[latents.rows[order]].reset_index(drop=True).assign(**found)
+    write_star(job / "particles.star", tables_with(table, frame))
+    return table, frame
 
 
 def _decoder(run: Run):

@@ -4,15 +4,16 @@ import textwrap
 
 from ..engine.config import setting
 from .arguments import JOB_LABELS, setting_labels
-from .tasks import TASKS, default_of, option_labels
+from .tasks import TASKS, default_of, either, looking_tasks, option_labels
 
-_INTRODUCTION = """\
+_INTRODUCTION = f"""\
 Heterogeneous reconstruction as an External job of RELION 3.1, 4 or 5.
 
 On the Input tab:   External executable   cryodrgn-plugin-relion train
                     Input particles       a particles or data star file with poses and CTF
                     Without poses, the executable is cryodrgn-plugin-relion abinitio; before anything else,
-                    cryodrgn-plugin-relion preflight judges the particles. The tasks analyze, landscape and select
+                    cryodrgn-plugin-relion preflight judges the particles. The tasks
+                    {either(looking_tasks())}
                     take the particles that an earlier job of this plugin made.
 On the Params tab:  a label and a value per line, any of those below; an empty value keeps the default.
 On the Running tab: the number of threads.
@@ -24,7 +25,7 @@ Job labels
 def help_text() -> str:
     jobs = [_entry(label, text) for label, text in JOB_LABELS.items()]
     engine = [_entry(name, f"{setting(name)[2]} (default {setting(name)[1]})") for name in setting_labels()]
-    options = [line for task in ("analyze", "preflight", "landscape", "select") for line in _options(task)]
+    options = [line for task in TASKS if not TASKS[task].trains for line in _options(task)]
     return "\n".join([_INTRODUCTION, *jobs, *options, "\nEngine settings\n", *engine])
 
 

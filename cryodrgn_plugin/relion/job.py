@@ -11,7 +11,7 @@ from .markers import JobMarkers
 from .nodes import OUTPUT_NODES
 from .supervisor import STOPPED_BY_SIGNAL, Outcome, Stage, Supervisor
 from .tasks import TASKS
-from .training_run import borrow_run, has_progress, run_folder, training_job
+from .training_run import borrow_run, has_progress, other_runs, run_folder, training_job
 from .version import relion_version
 
 _ENGINE = [sys.executable, "-m", "cryodrgn_plugin.engine.cli"]
@@ -57,7 +57,9 @@ def looking_stages(arguments: JobArguments, version: str) -> list[Stage]:
     """What the task looks for in the run of an earlier job, then the files for RELION."""
     run, task = run_folder(arguments.job), TASKS[arguments.task]
     borrow_run(run_folder(training_job(arguments)), run, task.makes)
-    words = [arguments.task, str(run), *as_flags(arguments.options, task.options)]
+    words = [arguments.task, str(run), *as_flags({**arguments.options, **task.fixed}, task.options)]
+    if others := other_runs(arguments):
+        words += ["--also", *map(str, others)]
     return [Stage(task.title, [*_ENGINE, *words]), _results_stage(arguments, run, version)]
 
 

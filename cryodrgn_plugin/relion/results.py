@@ -19,6 +19,8 @@ from ..engine.run import Run
 from .findings import ClassFiles, Looked, place_initial_maps, place_maps, place_particles, remove_stale
 from .nodes import OutputNode, write_output_nodes
 from .published import Published, publish_preflight, publish_selection
+from .published_maps import publish_states, publish_trajectory
+from .published_validation import publish_validation
 
 _TITLES = {"training": "Training", "fsc": "Resolution: half-maps compared"}
 """Headings of figures that have none of their own."""
@@ -143,6 +145,9 @@ def _training_curves(run: Run) -> list[tuple[str, Path]]:
 
 _PUBLISHERS: dict[str, Callable[[ResultsRequest, Path], Published]] = {
     "preflight": lambda request, job: publish_preflight(Path(request.run), job),
+    "trajectory": lambda request, job: publish_trajectory(Run.open(request.run), job),
+    "states": lambda request, job: publish_states(Run.open(request.run), job),
+    "validate": lambda request, job: publish_validation(Run.open(request.run), job),
     "select": lambda request, job: publish_selection(Run.open(request.run), job),
 }
 """Tasks that leave something else than clusters and their maps."""

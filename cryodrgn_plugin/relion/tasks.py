@@ -1,12 +1,15 @@
 """What the External job can be asked to do, and which options each task has. Imports nothing heavy."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
 from ..engine.analysis.options import AnalysisOptions
 from ..engine.config import field_help
-from ..engine.landscape.options import LandscapeOptions
+from ..engine.landscape.options import LandscapeOptions, TrajectoryOptions
 from ..engine.preflight.options import PreflightOptions
 from ..engine.selection.options import SelectOptions
+from ..engine.states.options import StatesOptions
+from ..engine.validation.options import ValidateOptions
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,13 @@ class Task:
     """Whether the engine's settings are labels, too."""
     makes: str = ""
     """The folder that it makes in the run of an earlier job; empty where it works on particles alone."""
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    """Options that the job sets itself."""
+
+    @property
+    def looks(self) -> bool:
+        """Whether it works on the run of an earlier job."""
+        return bool(self.makes)
 
 
 TASKS = {
@@ -29,9 +39,17 @@ TASKS = {
     "analyze": Task("Analysis", AnalysisOptions, makes="analysis"),
     "preflight": Task("Preflight", PreflightOptions),
     "landscape": Task("Landscape", LandscapeOptions, makes="landscape"),
+    "trajectory": Task("Trajectory", TrajectoryOptions, makes="trajectories", fixed={"name": "path"}),
+    "states": Task("States", StatesOptions, makes="states"),
+    "validate": Task("Validation", ValidateOptions, makes="validation"),
     "select": Task("Selection", SelectOptions, makes="selections"),
 }
-NOT_LABELS = {"preflight": ("root",), "landscape": ("match",), "select": ("name", "same_order")}
+NOT_LABELS = {
+    "preflight": ("root",),
+    "landscape": ("match",),
+    "trajectory": ("name",),
+    "select": ("name", "same_order"),
+}
 """Options that RELION's job sets itself or that mean nothing there."""
 
 
@@ -50,6 +68,11 @@ def tasks_with(label: str) -> list[str]:
 def default_of(task: str, label: str) -> object:
     """The default of an option."""
     return next(field.default for field in fields(TASKS[task].options) if field.name == label)
+
+
+def looking_tasks() -> list[str]:
+    """The tasks that work on the run of an earlier job."""
+    return [name for name, task in TASKS.items() if task.looks]
 
 
 def either(words: list[str]) -> str:

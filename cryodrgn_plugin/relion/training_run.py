@@ -12,7 +12,7 @@ from ..engine.errors import DataError
 from .arguments import JobArguments
 
 RUN_FOLDER = "run"
-_FILLED_ANEW = ("figures", "volumes", "selections")
+_FILLED_ANEW = ("figures", "volumes", "trajectories", "selections")
 _REWRITTEN = ("run.json", "run.log")
 
 
@@ -32,12 +32,21 @@ def training_job(arguments: JobArguments) -> Path:
     Raises DataError when that job has no run.
     """
     job = Path(arguments.run) if arguments.run else Path(arguments.particles).parent
-    if not (run_folder(job) / "run.json").exists():
-        raise DataError(
-            f"{job}/ is not a training job of this plugin (it has no {RUN_FOLDER}/run.json); "
-            "choose particles that a training job made, or name the job with the label run."
-        )
+    _check_has_run(job, "choose particles that a training job made, or name the job with the label run.")
     return job
+
+
+def other_runs(arguments: JobArguments) -> list[Path]:
+    """The runs of the jobs to compare with. Raises DataError when one of them has none."""
+    jobs = [Path(job) for job in arguments.also.split()]
+    for job in jobs:
+        _check_has_run(job, "correct the label also.")
+    return [run_folder(job) for job in jobs]
+
+
+def _check_has_run(job: Path, what_to_do: str) -> None:
+    if not (run_folder(job) / "run.json").exists():
+        raise DataError(f"{job}/ is not a training job of this plugin (it has no {RUN_FOLDER}/run.json); {what_to_do}")
 
 
 def borrow_run(source: Path, target: Path, makes: str = "analysis") -> None:

@@ -124,6 +124,52 @@ def test_a_selection_has_the_rows_and_columns_of_the_input_that_were_asked_for(p
         assert chosen.equals(given[wanted.to_numpy()].reset_index(drop=True))
 
 
+def test_a_trajectory_leads_from_one_state_to_the_other_through_maps_and_half_maps(project, trained):
+    labels = {"kind": "pc", "steps": 3, "half_maps": "yes", "movie": "no"}
+    job = project.add_external("trajectory", f"{trained}particles.star", **labels)
+    project.run(job)
+    assert project.text(job, "run.err") == ""
+    maps = {f"run_path{number:03d}.mrc": 6 for number in (1, 2, 3)}
+    halves = {f"run_half{half}_path{number:03d}_unfil.mrc": 10 for number in (1, 2, 3) for half in (1, 2)}
+    assert project.nodes(job) == {"logfile.pdf": 13, **maps, **halves}
+    ends = [read_map(project.folder / job / f"run_path{number:03d}.mrc")[0] for number in (1, 3)]
+    nearest = [np.argmax([fsc(end, true)[2:9].mean() for true in true_states(project)]) for end in ends]
+    assert sorted(nearest) == [0, 1]
+
+
+def test_states_have_maps_halves_masks_and_what_resolution_to_expect(project, trained):
+    job = project.add_external("states", f"{trained}particles.star", states=2, method="decoder")
+    project.run(job)
+    assert project.text(job, "run.err") == ""
+    maps = {f"run_state{number:03d}{ending}.mrc": 6 for number in (1, 2) for ending in ("", "_sharpened")}
+    halves = {f"run_half{half}_state{number:03d}_unfil.mrc": 10 for number in (1, 2) for half in (1, 2)}
+    masks = {f"run_state{number:03d}_mask.mrc": 7 for number in (1, 2)}
+    assert project.nodes(job) == {"logfile.pdf": 13, **maps, **halves, **masks}
+    assert (project.folder / job / "run_state001_locres.mrc").exists()
+    (told,) = json.loads(project.text(job, "job.json"))["states"]
+    assert [one["expected_measured"] for one in told] == [True, True]
+
+
+def test_a_validation_finds_two_states_and_the_particles_go_on_with_their_confidence(project, trained):
+    labels = {"permutations": 99, "nodes": 4, "states": 2, "bootstrap": 20, "tested": 300}
+    job = project.add_external("validate", f"{trained}particles.star", **labels)
+    project.run(job)
+    assert project.text(job, "run.err") == ""
+    assert project.nodes(job) == {"logfile.pdf": 13, "particles.star": 3}
+    assert json.loads(project.text(job, "job.json"))["verdict"]["outcome"] in ("found", "partial")
+    assert "<h1" in project.text(job, "validation.html")
+    after = project.add_external("select", f"{job}particles.star", where='"confidence gt 0.5"')
+    project.run(after)
+    confidence = read_star(project.folder / job / "particles.star")["particles"].cryodrgnConfidence
+    taken = read_star(project.folder / after / "particles.star")["particles"]
+    assert 0 < len(taken) == (confidence > 0.5).sum()
+
+
+def true_states(project: RelionProject) -> list[np.ndarray]:
+    """The two maps that images were made of, on the voxels of the job's maps."""
+    return [crop_spectrum(read_map(project.folder / f"Sim/state{state}.mrc")[0], 32) for state in (0, 1)]
+
+
 def test_relion_keeps_the_latents_in_its_own_star_files(project, analyzed):
     star = f"{analyzed}particles_class001.star"
     words = f"relion_star_handler --i {star} --o kept.star --select rlnOpticsGroup --minval 0"

@@ -1,0 +1,98 @@
+"""What a job publishes whose results are maps: of states, or along a path."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..engine.run import Run
+from .findings import place
+from .nodes import OutputNode
+from .published import Published
+from .tasks import TASKS
+
+_STATE_FILES = {"states": "state", "regression": "regression"}
+"""What the maps of each series are called."""
+
+
+def publish_states(run: Run, job: Path) -> Published:
+    """The maps of states with half-maps, masks and sharpened maps, and how good each is."""
+    folder, index = run.states_dir, _read(run.states_dir / "states.json")
+    nodes, table = [OutputNode(f"{job}/logfile.pdf", "log")], []
+    for series in index["series"]:
+        for number, entry in enumerate(series["maps"], start=1):
+            made = _place_state(folder, entry, f"{_STATE_FILES[series['name']]}{number:03d}", job)
+            nodes += made
+            rests_on = f"{entry['effective_particles']:,.0f}" if entry["effective_particles"] else ""
+            reached = _angstrom(entry["expected_resolution_ang"])
+            half_maps = _angstrom((entry["resolution_ang"] or {}).get("0.143"))
+            table.append([str(number), rests_on, reached, half_maps, Path(made[0].path).name])
+    heads = ["state", "rests on", "FSC 0.5", "half-maps", "map"]
+    facts = [
+        ("Particles", f"{index['particles']:,}"),
+        ("Maps", f"box {index['box']}, {index['pixel_size_ang']:.4g} Å per pixel, protein white"),
+        ("rests on", "as many particles' worth of images"),
+        ("FSC 0.5", "where the FSC with the true map is expected to fall below 0.5"),
+        ("half-maps", "where their FSC falls below 0.143; they share latents and prior and so promise too much"),
+    ]
+    details = {"states": [series["maps"] for series in index["series"]]}
+    return Published(nodes, facts, [heads, *table], _figures(folder, index), details)
+
+
+def publish_trajectory(run: Run, job: Path) -> Published:
+    """The maps along the path in order, with their half-maps where they were asked for, and the movie."""
+    folder = run.trajectory_dir(TASKS["trajectory"].fixed["name"])
+    index = _read(folder / "trajectory.json")
+    nodes = [OutputNode(f"{job}/logfile.pdf", "log")]
+    maps = [entry for series in index["series"] for entry in series["maps"]]
+    for number, entry in enumerate(maps, start=1):
+        nodes += _place_map(folder, entry["file"], f"path{number:03d}", _halves_beside(folder, entry["file"]), job)
+    if "movie" in index["files"]:
+        place(folder / index["files"]["movie"], job / "movie.gif")
+    facts = [
+        ("Path", f"{index['kind']}, of length {index['length']:.3g} in units of the latent space"),
+        ("Particles", f"{index['particles']:,}"),
+        ("Maps", f"{len(maps)}" + (f", box {index['box']}, {index['pixel_size_ang']:.4g} Å per pixel" if maps else "")),
+    ]
+    if index["bridges"]:
+        facts.append(("Gaps", f"{index['bridges']}: there the path leaps between groups of particles that stand apart"))
+    details = {name: index[name] for name in ("kind", "anchors", "bridges", "length")}
+    return Published(nodes, facts, figures=_figures(folder, index), details=details)
+
+
+def _place_state(folder: Path, entry: dict[str, Any], name: str, job: Path) -> list[OutputNode]:
+    """All files of one state; the first node is its map."""
+    nodes = _place_map(folder, entry["file"], name, entry["half_maps"], job)
+    for role, kind in (("mask", "mask"), ("sharpened", "map")):
+        if entry[role]:
+            place(folder / entry[role], job / f"run_{name}_{role}.mrc")
+            nodes.append(OutputNode(f"{job}/run_{name}_{role}.mrc", kind))
+    if entry["local_resolution"]:
+        place(folder / entry["local_resolution"], job / f"run_{name}_locres.mrc")
+    return nodes
+
+
+def _place_map(folder: Path, file: str, name: str, half_maps: list[str], job: Path) -> list[OutputNode]:
+    place(folder / file, job / f"run_{name}.mrc")
+    nodes = [OutputNode(f"{job}/run_{name}.mrc", "map")]
+    for number, half in enumerate(half_maps, start=1):
+        place(folder / half, job / f"run_half{number}_{name}_unfil.mrc")
+        nodes.append(OutputNode(f"{job}/run_half{number}_{name}_unfil.mrc", "half-map"))
+    return nodes
+
+
+def _halves_beside(folder: Path, file: str) -> list[str]:
+    """The half-maps that lie beside a map; none where they were not written."""
+    halves = [file.removesuffix(".mrc") + f"_half{number}.mrc" for number in (1, 2)]
+    return [half for half in halves if (folder / half).exists()]
+
+
+def _angstrom(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g} Å"
+
+
+def _figures(folder: Path, index: dict[str, Any]) -> list[tuple[str, Path]]:
+    return [("", folder / file) for file in index["figures"].values()]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return json.loads(file.read_text(encoding="utf-8"))

@@ -1,0 +1,32 @@
+"""What a validation publishes: the verdict, its page, and the particles with the confidence of each."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from ..engine.run import Run
+from .findings import place, place_latents
+from .nodes import OutputNode
+from .published import Published
+
+CONFIDENCE = "cryodrgnConfidence"
+
+
+def publish_validation(run: Run, job: Path) -> Published:
+    """The verdict in the log and as validation.html; particles.star has the latents and, of halves, the confidence."""
+    from ..engine.validation.page import TITLES
+
+    folder = run.validation_dir
+    index = json.loads((folder / "validation.json").read_text(encoding="utf-8"))
+    place(folder / index["files"]["page"], job / "validation.html")
+    more = {}
+    if "confidence" in index["files"]:
+        with np.load(folder / index["files"]["confidence"], allow_pickle=False) as stored:
+            more = {CONFIDENCE: stored["confidence"]}
+    place_latents(run, job, more)
+    nodes = [OutputNode(f"{job}/logfile.pdf", "log"), OutputNode(f"{job}/particles.star", "particles")]
+    verdict = index["verdict"]
+    facts = [("Verdict", verdict["headline"])] + [("", sentence) for sentence in verdict["sentences"]]
+    figures = [(TITLES[name], folder / file) for name, file in index["figures"].items()]
+    return Published(nodes, facts, figures=figures, details={"verdict": verdict})
