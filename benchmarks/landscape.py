@@ -21,13 +21,13 @@ import numpy as np
 import pandas as pd
 from hardware import hardware
 
+from cryodrgn_plugin.engine.analysis.linear_volumes import amplitudes_of, exact_components, masked_gram
 from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
 from cryodrgn_plugin.engine.analysis.report import analyze
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.decoders.basis import BasisDecoder
 from cryodrgn_plugin.engine.io.star import write_star
 from cryodrgn_plugin.engine.landscape.clusters import cluster_volumes
-from cryodrgn_plugin.engine.landscape.linear_volumes import amplitudes_of, exact_components, masked_gram
 from cryodrgn_plugin.engine.landscape.options import LandscapeOptions
 from cryodrgn_plugin.engine.landscape.points import on_data_centres
 from cryodrgn_plugin.engine.landscape.report import landscape

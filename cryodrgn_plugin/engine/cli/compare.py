@@ -91,7 +91,7 @@ def _with_each_other(args: argparse.Namespace) -> dict[str, Any]:
 
 def _positions(run, z):
     """Latents (n, Z) placed so that distances are those between volumes, where the run's decoder can say so."""
-    from ..states.kernel import LatentMetric
+    from ..analysis.metric import LatentMetric
     from ..training.restore import load_decoder
 
     if not z.shape[1]:

@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
+from ..analysis.linear_volumes import LinearVolumes, VolumePca, amplitudes_of, exact_components, masked_gram
 from ..analysis.volumes import TrainedDecoder
 from ..decoders.base import LinearDecoder
-from .linear_volumes import LinearVolumes, VolumePca, amplitudes_of, exact_components, masked_gram
 from .options import LandscapeOptions
 from .points import far_apart, nearest, on_data_centres
 from .region import region_of_interest

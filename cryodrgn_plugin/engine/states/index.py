@@ -12,8 +12,8 @@ from ..analysis.entries import numbers, relative, series_entry
 from ..analysis.series import Series
 from ..analysis.views import MadeSeries
 from ..io.writing import write_text
+from ..reconstruction.bandwidth import Bandwidths
 from ..run import Latents
-from .bandwidth import Bandwidths
 from .made import PERCENTILES, MadeState
 from .options import StatesOptions
 

@@ -5,16 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..analysis.volumes import HalfAgreement, half_agreement
-from ..reconstruction.fsc import fsc, resolution
+from ..reconstruction.expectation import Expectation, expected_from_halves, expected_fsc, resolution_with_truth
+from ..reconstruction.fsc import fsc
 from ..reconstruction.masks import mask_from_map
-from .expectation import Expectation, expected_from_halves, expected_fsc
 from .local_resolution import local_resolution
 from .making import StateMaps
 from .options import StatesOptions
 from .sharpening import Guinier, guinier, sharpened
-
-TRUTH_THRESHOLD = 0.5
-"""FSC with the truth at which resolution is stated; √(2F/(1 + F)) takes a half-map FSC of 0.143 there."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def judge(
     by_halves = expected_from_halves(fsc(*maps.halves, mask=mask))
     expected = None if reference is None else expected_fsc(maps.halves, reference, mask)
     known = by_halves if expected is None else expected.fsc
-    reached = _resolution(known, pixel_size_ang)
+    reached = resolution_with_truth(known, pixel_size_ang)
     local = sharp = line = taken_off = None
     if options.local_resolution:
         share = np.minimum(_correlation(known) / np.maximum(_correlation(by_halves), 1e-3), 1)
@@ -83,13 +80,9 @@ def judge(
         moving = half_agreement(maps.halves, moving_region, pixel_size_ang)
         if reference is not None:
             moving_expected = expected_fsc(maps.halves, reference, moving_region)
-            moving_reached = _resolution(moving_expected.fsc, pixel_size_ang)
+            moving_reached = moving_expected.resolution_ang(pixel_size_ang)
     curves = (whole, moving, by_halves, expected, moving_expected)
     return Judgement(mask, *curves, reached, moving_reached, local, sharp, line, taken_off, lowpass)
-
-
-def _resolution(with_truth: np.ndarray, pixel_size_ang: float) -> float:
-    return resolution(with_truth, pixel_size_ang, 2 * (len(with_truth) - 1), TRUTH_THRESHOLD)
 
 
 def _correlation(with_truth: np.ndarray) -> np.ndarray:

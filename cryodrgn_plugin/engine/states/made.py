@@ -7,8 +7,8 @@ import numpy as np
 
 from ..analysis.volumes import MadeMap
 from ..io.mrc import write_map
+from ..reconstruction.expectation import Expectation
 from ..reconstruction.masks import auto_threshold
-from .expectation import Expectation
 from .judging import Judgement
 from .making import StateMaps
 from .sharpening import Guinier

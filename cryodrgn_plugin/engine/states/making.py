@@ -5,17 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..analysis.run_particles import images_of
+from ..analysis.linear_volumes import amplitudes_of
+from ..analysis.nearby import NearbyParticles
 from ..analysis.volumes import TrainedDecoder
-from ..imaging.noise import estimate_noise
-from ..landscape.linear_volumes import amplitudes_of
-from ..reconstruction.backproject import random_halves
-from ..reconstruction.masks import mask_from_map
-from ..run import Latents, Run
-from .bandwidth import Bandwidths, choose_bandwidths
-from .kernel import LatentMetric, kernel_at
-from .options import StatesOptions
-from .regression import Regression, RegressionMaps
 
 
 @dataclass(frozen=True)
@@ -54,40 +46,17 @@ class DecoderStates:
         return np.concatenate([np.ones((len(z), 1)), amplitudes], axis=1)
 
 
-class NearbyParticles:
-    """Maps by regression at points of a run's latent space, for as many particles as cross-validation suggests."""
+class RegressionStates:
+    """Maps by regression from the particles nearest to a point, as many as cross-validation or the user wants."""
 
-    def __init__(self, run: Run, latents: Latents, decoder: TrainedDecoder, z: np.ndarray, options: StatesOptions):
-        """z (S, Z): the states, at some of which numbers of particles are compared."""
-        dataset = images_of(run)
-        half = random_halves(dataset.n, options.seed) if latents.half is None else latents.half
-        noise = estimate_noise(dataset, run.config.seed)
-        self._regression = Regression(dataset, noise, half, run.config.decoder.padding)
-        self._metric, self._seed = LatentMetric(decoder, latents.z), options.seed
-
-        def mask_of(volume: np.ndarray) -> np.ndarray:
-            return mask_from_map(volume, decoder.pixel_size_ang)
-
-        def report(done: int, total: int) -> None:
-            run.progress("cross-validation", done, total)
-
-        where = (self._metric.positions, self._metric.at(z))
-        self.bandwidths: Bandwidths = choose_bandwidths(self._regression, *where, mask_of, options.seed, report)
-        self.neighbors = min(options.neighbors, len(latents.z)) or self.bandwidths.best
+    def __init__(self, nearby: NearbyParticles, neighbors: int) -> None:
+        """neighbors: particles that a map rests on, as an effective number; 0 takes the best of cross-validation."""
+        self._nearby, self.neighbors = nearby, min(neighbors, nearby.n) or nearby.bandwidths.best
 
     def at(self, z: np.ndarray) -> StateMaps:
-        """The map at z (Z,) from its `neighbors`."""
-        maps = self._maps(z, self.neighbors)
+        """The map at z (Z,)."""
+        maps = self._nearby.maps(z, self.neighbors)
         return StateMaps(maps.combined(), maps.halves, maps.effective)
-
-    def reference(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Half-maps at z (Z,) without prior and with as little blur as still shows the molecule."""
-        return self._maps(z, self.bandwidths.reference).halves
-
-    def _maps(self, z: np.ndarray, effective: int) -> RegressionMaps:
-        return self._regression.maps(
-            kernel_at(self._metric.positions, self._metric.at(z[None])[0], effective, self._seed)
-        )
 
 
 Maker = Callable[[np.ndarray], StateMaps]

@@ -11,18 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
+from ..analysis.nearby import NearbyParticles, can_be_measured
 from ..analysis.series import Series
 from ..analysis.volumes import TrainedDecoder, moving_region
 from ..io.mrc import write_map
 from ..io.writing import write_text
 from ..landscape.region import mask_from_file
+from ..reconstruction.expectation import Halves
 from ..run import Latents, Run
 from .choice import chosen_states
-from .expectation import Halves
 from .index import TITLES, states_index, write_chimerax
 from .judging import Judgement, judge
 from .made import MadeState, written
-from .making import DecoderStates, Maker, NearbyParticles
+from .making import DecoderStates, Maker, RegressionStates
 from .options import StatesOptions
 
 INDEX = "states.json"
@@ -87,10 +88,9 @@ def _nearby(
     run: Run, latents: Latents, decoder: TrainedDecoder, series: Series, options: StatesOptions
 ) -> NearbyParticles | None:
     """The particles' images, where maps are made or measured by them."""
-    measurable = latents.half is not None and decoder.half_volumes(series.z[0]) is not None
-    if options.method == "decoder" and not (options.bias and measurable):
+    if options.method == "decoder" and not (options.bias and can_be_measured(latents, decoder)):
         return None
-    return NearbyParticles(run, latents, decoder, series.z, options)
+    return NearbyParticles(run, latents, decoder, series.z, options.seed)
 
 
 def _ways(
@@ -103,7 +103,9 @@ def _ways(
         own_halves = latents.half is not None
         ways["states"] = _Way("state", DecoderStates(decoder, latents.z).at, reference if own_halves else None)
     if nearby is not None and options.method != "decoder":
-        ways["regression" if ways else "states"] = _Way("regression" if ways else "state", nearby.at, reference)
+        ways["regression" if ways else "states"] = _Way(
+            "regression" if ways else "state", RegressionStates(nearby, options.neighbors).at, reference
+        )
     return ways
 
 

@@ -6,11 +6,11 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 
+from cryodrgn_plugin.engine.analysis.linear_volumes import exact_components, masked_gram
 from cryodrgn_plugin.engine.landscape.agglomerate import divided, merge_tree
 from cryodrgn_plugin.engine.landscape.clusters import cluster_volumes
 from cryodrgn_plugin.engine.landscape.density import DEEPEST, density_surface
 from cryodrgn_plugin.engine.landscape.islands import islands
-from cryodrgn_plugin.engine.landscape.linear_volumes import exact_components, masked_gram
 from cryodrgn_plugin.engine.landscape.matching import common_particles, matching_numbers
 from cryodrgn_plugin.engine.landscape.mixture import mixture_states
 from cryodrgn_plugin.engine.landscape.phi import learn_phi

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import scipy.fft
 
+from cryodrgn_plugin.engine.reconstruction.expectation import expected_from_halves, expected_fsc
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc, shell_products
 from cryodrgn_plugin.engine.reconstruction.masks import spherical_mask
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
-from cryodrgn_plugin.engine.states.expectation import expected_from_halves, expected_fsc
 
 BOX = 40
 MASK = spherical_mask(BOX, 14, 4)

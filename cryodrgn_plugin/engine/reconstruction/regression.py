@@ -11,8 +11,8 @@ import numpy as np
 from ..data.dataset import ParticleDataset
 from ..errors import DataError
 from ..imaging.noise import NoiseModel
-from ..reconstruction.adaptive import local_wiener
-from ..reconstruction.backproject import accumulate
+from .adaptive import local_wiener
+from .backproject import accumulate
 from .kernel import Kernel, effective_number
 
 

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..reconstruction.fsc import fsc, shell_products
+from .fsc import fsc, resolution, shell_products
 
 HALF_WINDOW = 2
 """Shells to either side over which ratios, which are smooth, are averaged."""
 CERTAIN = 4.0
 """Standard errors that ⟨u₁, u₂⟩ must be above zero for a shell to be measured."""
+THRESHOLD = 0.5
+"""FSC with the truth at which resolution is stated; √(2F/(1 + F)) takes a half-map FSC of 0.143 there."""
 Halves = tuple[np.ndarray, np.ndarray]
 
 
@@ -31,6 +33,15 @@ class Expectation:
 
     fsc: np.ndarray
     measured_to: int
+
+    def resolution_ang(self, pixel_size_ang: float) -> float:
+        """Where the FSC with the true map falls below 0.5."""
+        return resolution_with_truth(self.fsc, pixel_size_ang)
+
+
+def resolution_with_truth(curve: np.ndarray, pixel_size_ang: float) -> float:
+    """Å at which an FSC with the truth (D//2 + 1,) falls below 0.5."""
+    return resolution(curve, pixel_size_ang, 2 * (len(curve) - 1), THRESHOLD)
 
 
 def expected_from_halves(curve: np.ndarray) -> np.ndarray:

@@ -1,16 +1,8 @@
-"""Which particles a map at a point of the latent space rests on, and how heavily each counts.
-
-Distances are those between the particles' volumes where volumes are linear in amplitudes, so that a latent dimension
-counts as much as it changes the map; elsewhere those between latents with all principal components scaled to one.
-"""
+"""Which particles a map at a point rests on, and how heavily each counts: a kernel over their positions."""
 
 from dataclasses import dataclass
 
 import numpy as np
-
-from ..analysis.volumes import TrainedDecoder
-from ..landscape.linear_volumes import amplitudes_of, exact_components, masked_gram
-from ..reconstruction.masks import spherical_mask
 
 LEAST = 0.2
 """Weight of the farthest particle of a kernel; the nearest has 1."""
@@ -33,34 +25,6 @@ def effective_number(weights: np.ndarray) -> float:
     """(Σw)² / Σw² of weights (m,)."""
     total = weights.sum(dtype=np.float64)
     return float(total**2 / np.square(weights, dtype=np.float64).sum()) if total else 0.0
-
-
-class LatentMetric:
-    """Positions whose Euclidean distances say how different two particles are; `at` gives those of latents (n, Z)."""
-
-    def __init__(self, decoder: TrainedDecoder, z: np.ndarray) -> None:
-        """z (N, Z): the latents of all particles."""
-        linear = decoder.linear() if hasattr(decoder, "linear") else ()
-        self._linear = linear[0] if linear else None
-        values = self._values(z)
-        if self._linear is not None:
-            gram = masked_gram(self._linear.basis_volumes(), spherical_mask(decoder.box))
-            components = exact_components(values, gram, len(gram))
-            self._mean, self._back = components.mean, np.linalg.pinv(components.directions)
-        else:
-            self._mean = values.mean(0)
-            spread, axes = np.linalg.eigh(np.cov((values - self._mean).T).reshape(values.shape[1], -1))
-            self._back = axes / np.sqrt(np.maximum(spread, 1e-6 * max(spread[-1], 1e-30)))
-        self.positions = self.at(z)
-        """(N, P) of all particles."""
-
-    def at(self, z: np.ndarray) -> np.ndarray:
-        """(n, P) positions of latents z (n, Z)."""
-        return (self._values(z) - self._mean) @ self._back
-
-    def _values(self, z: np.ndarray) -> np.ndarray:
-        z = np.asarray(z, np.float32)
-        return (amplitudes_of(self._linear, z) if self._linear is not None else z).astype(np.float64)
 
 
 def kernel_at(positions: np.ndarray, centre: np.ndarray, effective: int, seed: int = 0) -> Kernel:
