@@ -14,6 +14,7 @@ MAPS = (
     FormSetting("volumes", "volumes", "Make maps", AnalysisOptions),
     FormSetting("components", "components", "Principal components", AnalysisOptions, condition="volumes"),
     FormSetting("steps", "steps", "Maps along each", AnalysisOptions, condition="volumes"),
+    FormSetting("expected", "expected", "Measure expected FSC", AnalysisOptions, condition="volumes"),
     FormSetting("halfMaps", "half_maps", "Write half-maps", AnalysisOptions, condition="volumes", expert=True),
 )
 EMBEDDING = (
@@ -75,9 +76,11 @@ class ProtHetAnalyze(ProtHetOnRun):
         shares = ", ".join(f"{item['share']:.0%}" for item in analysis.index["clusters"])
         lines = [f"{len(analysis.index['clusters'])} clusters hold {shares} of the particles."]
         for series in analysis.index["series"]:
-            whole, moving = (reach(series["maps"], key) for key in ("resolution_ang", "moving_resolution_ang"))
-            limits = f", {whole} at half-map FSC 0.143" if whole else ""
-            limits += f" ({moving} where they move)" if moving else ""
+            limits = ""
+            for prefix, at in (("expected_", "expected FSC 0.5 to the truth"), ("", "half-map FSC 0.143")):
+                whole, moving = (reach(series["maps"], f"{part}{prefix}resolution_ang") for part in ("", "moving_"))
+                limits += f", {whole} at {at}" if whole else ""
+                limits += f" ({moving} where they move)" if moving else ""
             lines.append(f"{len(series['maps'])} maps {series['title']}{limits}.")
         lines.append(f"Figures, particle lists and a ChimeraX script are in {analysis.folder}.")
         return lines

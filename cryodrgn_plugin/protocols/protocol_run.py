@@ -161,5 +161,6 @@ class ProtHetOnRun(ProtHetBase):
 
 def reach(maps: list[dict], key: str) -> str:
     """The range of a resolution over maps, in angstrom; empty where none has it."""
-    values = sorted({f"{item[key]['0.143']:.1f}" for item in maps if item.get(key)}, key=float)
+    found = [item[key] for item in maps if item.get(key)]
+    values = sorted({f"{one['0.143'] if isinstance(one, dict) else one:.1f}" for one in found}, key=float)
     return f"{' to '.join(dict.fromkeys((values[0], values[-1])))} Å" if values else ""

@@ -31,6 +31,8 @@ class ClassFiles:
     half_maps: list[str] = field(default_factory=list)
     resolution_ang: dict[str, float] | None = None
     """Resolution of the half-maps at FSC 0.5 and 0.143."""
+    expected_resolution_ang: float | None = None
+    """Where the FSC to the truth is expected to fall below 0.5, where that was measured."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def place_maps(run: Run, found: Looked, job: Path, classes: list[ClassFiles]) ->
     for one, entry in zip(classes, series["maps"], strict=True):
         one.map = f"run_class{one.number:03d}.mrc"
         one.resolution_ang = entry["resolution_ang"]
+        one.expected_resolution_ang = entry["expected_resolution_ang"]
         place(found.folder / entry["file"], job / one.map)
         if decoder is None:
             continue

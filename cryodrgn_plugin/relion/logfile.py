@@ -15,7 +15,7 @@ from ..engine.io.writing import replacing
 _WIDTH, _HEIGHT, _MARGIN = 11.69, 8.27, 0.6
 """A4 on its side, in inches: figures of a series of maps are wide."""
 _LINE, _GAP, _TITLE = 0.2, 0.3, 0.32
-_COLUMNS = (0.0, 0.7, 2.0, 3.2, 5.2)
+_COLUMNS = (0.0, 0.7, 2.0, 3.4, 5.0, 6.8)
 """Left edges of the table's columns, in inches from the margin."""
 _STYLE = {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "text.color": "#222222", "pdf.fonttype": 42}
 
@@ -43,7 +43,7 @@ def write_logfile(
             pages.write(name, "\n".join(lines), columns=(0, 1.4), height=_LINE * len(lines) + 0.05)
         pages.skip(_GAP)
         for number, row in enumerate(table):
-            pages.write(*row, columns=_COLUMNS, weight="normal" if number else "bold")
+            pages.write(*row, columns=_COLUMNS[: len(row)], weight="normal" if number else "bold")
         pages.skip(_GAP)
         for title, file in figures:
             pages.draw(title, file)

@@ -26,13 +26,13 @@ def publish_states(run: Run, job: Path) -> Published:
             reached = _angstrom(entry["expected_resolution_ang"])
             half_maps = _angstrom((entry["resolution_ang"] or {}).get("0.143"))
             table.append([str(number), rests_on, reached, half_maps, Path(made[0].path).name])
-    heads = ["state", "rests on", "FSC 0.5", "half-maps", "map"]
+    heads = ["state", "rests on", "expected FSC 0.5", "half-map FSC 0.143", "map"]
     facts = [
         ("Particles", f"{index['particles']:,}"),
         ("Maps", f"box {index['box']}, {index['pixel_size_ang']:.4g} Å per pixel, protein white"),
         ("rests on", "as many particles' worth of images"),
-        ("FSC 0.5", "where the FSC with the true map is expected to fall below 0.5"),
-        ("half-maps", "where their FSC falls below 0.143; they share latents and prior and so promise too much"),
+        ("expected FSC 0.5", "where the FSC to the truth is expected to fall below 0.5"),
+        ("half-map FSC", "where it falls below 0.143; they share latents and prior and so promise too much"),
     ]
     details = {"states": [series["maps"] for series in index["series"]]}
     return Published(nodes, facts, [heads, *table], _figures(folder, index), details)

@@ -116,13 +116,14 @@ def _table(classes: list[ClassFiles]) -> list[list[str]]:
         [
             str(found.number),
             f"{found.particles:,} ({found.particles / total:.1%})",
+            f"{found.expected_resolution_ang:.3g} Å" if found.expected_resolution_ang else "",
             f"{found.resolution_ang['0.143']:.3g} Å" if found.resolution_ang else "",
             found.map,
             found.star,
         ]
         for found in classes
     ]
-    return [["class", "particles", "FSC 0.143", "map", "particle file"], *rows]
+    return [["class", "particles", "expected FSC 0.5", "half-map FSC 0.143", "map", "particle file"], *rows]
 
 
 def _figures(run: Run, found: Looked) -> list[tuple[str, Path]]:

@@ -47,6 +47,18 @@ class MapEntry:
     fsc: np.ndarray | None = None
     """(shells,) half-map correlation from shell 0."""
     resolution_ang: float | None = None
+    """Of the half-maps, at FSC 0.143."""
+    expected_fsc: np.ndarray | None = None
+    """(shells,) correlation to the truth that is expected, where that was measured."""
+    expected_ang: float | None = None
+    """Where it falls below 0.5."""
+
+    @property
+    def reached(self) -> str:
+        """How far the map goes, in words; empty where nothing is known."""
+        if self.expected_ang:
+            return f"{self.expected_ang:.1f} Å at expected FSC 0.5"
+        return f"{self.resolution_ang:.1f} Å at half-map FSC 0.143" if self.resolution_ang else ""
 
 
 @dataclass

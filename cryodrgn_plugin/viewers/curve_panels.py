@@ -46,7 +46,7 @@ class TrainingPanel(CurvePanel):
 
 
 class ResolutionPanel(CurvePanel):
-    """Fourier shell correlation between the half-maps of each map of a series."""
+    """Fourier shell correlation of each map of a series: between its half-maps, and as expected to the truth."""
 
     def __init__(self, master: tk.Misc, content: Content):
         super().__init__(master, content)
@@ -67,7 +67,8 @@ class ResolutionPanel(CurvePanel):
         """Draw the curves of the chosen series."""
         self._figure.clear()
         entries = [entry for entry in self._content.maps_of(self._series.get()) if entry.fsc is not None]
-        axes = style.tidy(self._figure.add_subplot(), "resolution (Å)", "Fourier shell correlation of half-maps")
+        dashed = " (dashed: expected to the truth)" if entries[0].expected_fsc is not None else ""
+        axes = style.tidy(self._figure.add_subplot(), "resolution (Å)", f"FSC of half-maps{dashed}")
         for entry in entries:
             self._curve(axes, entry)
         shells = len(entries[0].fsc)
@@ -84,5 +85,6 @@ class ResolutionPanel(CurvePanel):
 
     @staticmethod
     def _curve(axes, entry: MapEntry) -> None:
-        reached = f"  {entry.resolution_ang:.1f} Å" if entry.resolution_ang else ""
-        axes.plot(entry.fsc, color=entry.colour, lw=1.5, label=f"{entry.label}{reached}")
+        axes.plot(entry.fsc, color=entry.colour, lw=1.5, label=f"{entry.label}  {entry.reached}")
+        if entry.expected_fsc is not None:
+            axes.plot(entry.expected_fsc, color=entry.colour, lw=1.2, ls=(0, (3, 2)))

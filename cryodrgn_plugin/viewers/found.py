@@ -132,6 +132,8 @@ def _entry(found: Findings, series: dict[str, Any], entry: dict[str, Any], colou
         z=np.array(entry["z"]),
         fsc=None if entry["fsc"] is None else np.array(entry["fsc"]),
         resolution_ang=entry["resolution_ang"] and entry["resolution_ang"]["0.143"],
+        expected_fsc=None if entry.get("expected_fsc") is None else np.array(entry["expected_fsc"]),
+        expected_ang=entry.get("expected_resolution_ang"),
     )
 
 

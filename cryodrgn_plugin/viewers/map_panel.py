@@ -42,8 +42,7 @@ class MapPanel(ttk.Frame):
         """Show a map, which need not be in a series."""
         self._entry = entry
         self._volume = self._read(entry.path)
-        where = f"   {entry.resolution_ang:.1f} Å at FSC 0.143" if entry.resolution_ang else ""
-        self._heading.set(f"{entry.label}{where}")
+        self._heading.set(f"{entry.label}   {entry.reached}".rstrip())
         self._redraw_surface()
         self._redraw_sections()
 

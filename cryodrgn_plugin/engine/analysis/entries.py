@@ -9,7 +9,7 @@ import numpy as np
 from ..io.writing import write_text
 from .chimerax import chimerax_script
 from .views import MadeSeries
-from .volumes import HalfAgreement
+from .volumes import HalfAgreement, MadeMap
 
 
 def series_entry(made: MadeSeries) -> dict[str, Any]:
@@ -25,6 +25,7 @@ def series_entry(made: MadeSeries) -> dict[str, Any]:
             "level": float(one.level),
             **_agreement_entry("", one.whole),
             **_agreement_entry("moving_", one.moving),
+            **_expected_entry(one),
         }
         if series.particles is not None:
             entry["particle"] = int(series.particles[k])
@@ -54,4 +55,16 @@ def _agreement_entry(prefix: str, agreement: HalfAgreement | None) -> dict[str, 
     return {
         f"{prefix}resolution_ang": agreement.resolution_ang if known else None,
         f"{prefix}fsc": numbers(agreement.fsc) if known else None,
+    }
+
+
+def _expected_entry(one: MadeMap) -> dict[str, Any]:
+    """Agreement with the truth as far as it was measured, null elsewhere."""
+    whole, moving = one.expected, one.moving_expected
+    limits = one.expected_resolution_ang, one.moving_expected_resolution_ang
+    return {
+        "expected_fsc": None if whole is None else numbers(whole.fsc),
+        "expected_resolution_ang": limits[0] and round(limits[0], 3),
+        "moving_expected_fsc": None if moving is None else numbers(moving.fsc),
+        "moving_expected_resolution_ang": limits[1] and round(limits[1], 3),
     }

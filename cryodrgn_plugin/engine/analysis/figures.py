@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..run import Run
-from .map_plots import fsc_figure, montage_figure
+from .map_plots import EXPECTED, HALF_MAPS, fsc_figure, montage_figure
 from .plots import Scatter, latent_figure, population_figure, training_figure
 from .summary import summary_figure
 from .views import LatentView, MadeSeries
@@ -33,9 +33,10 @@ def draw_all(
             umap = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False)
             latent_figure(file("umap"), umap, view.clusters, coordinate, "latents, UMAP")
         population_figure(file("populations"), view.clusters)
-    judged = [(m.series.title, m.series.labels, m.maps) for m in made if m.maps[0].whole is not None]
-    if judged:
-        fsc_figure(file("fsc"), judged, pixel_size_ang)
+    for name, curves in (("expected_fsc", EXPECTED), ("fsc", HALF_MAPS)):
+        judged = [(m.series.title, m.series.labels, m.maps) for m in made if curves.of(m.maps)]
+        if judged:
+            fsc_figure(file(name), judged, pixel_size_ang, curves)
     for m in made:
         montage_figure(file(f"maps_{m.series.name}"), m.series.title, m.series.labels, m.maps, pixel_size_ang)
     if view:

@@ -1,6 +1,7 @@
 """Figures of maps: what each looks like, what differs between them, and how far its halves agree."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure, SubFigure
 
+from ..reconstruction.expectation import THRESHOLD
 from .style import DIVERGING, FAINT, GREY, figure, in_order_colours, without_ticks
 from .volumes import THRESHOLDS, MadeMap
 
 PER_ROW = 10
-LEAST_WIDTH = 3.6
+LEAST_WIDTH = 4.4
 """Of a page, in inches: the title must fit."""
 ROUND_ANG = (
     *(200, 100, 50, 30, 20, 15, 12, 10, 9, 8, 7, 6, 5.5, 5, 4.5, 4, 3.5, 3.2, 3),
@@ -67,39 +69,63 @@ def draw_montage(
     _scale_bar(axes[0][0], maps[0].projection.shape[0], pixel_size_ang)
 
 
+@dataclass(frozen=True)
+class Curves:
+    """A kind of FSC curve that maps have."""
+
+    name: str
+    whole: str
+    """The field of a map that has it."""
+    moving: str
+    """The same for the moving region."""
+    thresholds: tuple[float, ...]
+
+    def of(self, maps: Sequence[MadeMap]) -> bool:
+        """Whether maps have it."""
+        return getattr(maps[0], self.whole) is not None
+
+
+HALF_MAPS = Curves("half-map FSC", "whole", "moving", THRESHOLDS)
+EXPECTED = Curves("expected FSC to the truth", "expected", "moving_expected", (THRESHOLD,))
+
+
 def fsc_figure(
-    file: Path, series: Sequence[tuple[str, Sequence[str], Sequence[MadeMap]]], pixel_size_ang: float
+    file: Path,
+    series: Sequence[tuple[str, Sequence[str], Sequence[MadeMap]]],
+    pixel_size_ang: float,
+    curves: Curves = HALF_MAPS,
 ) -> None:
-    """The half-map FSC of every map, one panel per series (title, labels, maps), two panels to a row."""
+    """An FSC of every map, one panel per series (title, labels, maps), two panels to a row."""
     columns = min(len(series), 2)
     rows = -(-len(series) // columns)
     with figure(file, 5.2 * columns, 3.9 * rows) as page:
         axes = page.subplots(rows, columns, squeeze=False).ravel()
         for ax, (title, labels, maps) in zip(axes, series, strict=False):
-            draw_fsc(ax, title, maps, pixel_size_ang)
+            draw_fsc(ax, title, maps, pixel_size_ang, curves)
             _frequency_axis(ax)
             _key(ax, labels)
         for ax in axes[len(series) :]:
             ax.set_visible(False)
 
 
-def draw_fsc(ax: Axes, title: str, maps: Sequence[MadeMap], pixel_size_ang: float) -> None:
-    """Half-map FSC of the maps of a series, in the order of the colours; the frequency axis is labelled in angstrom."""
+def draw_fsc(ax: Axes, title: str, maps: Sequence[MadeMap], pixel_size_ang: float, curves: Curves = HALF_MAPS) -> None:
+    """FSC of the maps of a series, in the order of the colours; the frequency axis is labelled in angstrom."""
     for made, colour in zip(maps, in_order_colours(len(maps)), strict=True):
         box = made.projection.shape[0]
-        frequency = np.arange(len(made.whole.fsc)) / (box * pixel_size_ang)
-        # The shell at the Nyquist frequency is empty: images are band-limited to the circle inside it.
-        ax.plot(frequency[1:-1], made.whole.fsc[1:-1], color=colour, lw=1.3)
-        if made.moving is not None:
-            ax.plot(frequency[1:-1], made.moving.fsc[1:-1], color=colour, lw=1.0, ls=(0, (1, 1.2)))
-    for threshold in THRESHOLDS:
+        for part, style in ((curves.whole, {"lw": 1.3}), (curves.moving, {"lw": 1.0, "ls": (0, (1, 1.2))})):
+            if getattr(made, part) is not None:
+                curve = getattr(made, part).fsc
+                frequency = np.arange(len(curve)) / (box * pixel_size_ang)
+                # The shell at the Nyquist frequency is empty: images are band-limited to the circle inside it.
+                ax.plot(frequency[1:-1], curve[1:-1], color=colour, **style)
+    for threshold in curves.thresholds:
         ax.axhline(threshold, color=GREY, lw=0.8, ls=(0, (4, 3)))
         where = {"xycoords": ("axes fraction", "data"), "va": "bottom", "ha": "left"}
         ax.annotate(f"{threshold}", (0.01, threshold), fontsize=7, color=GREY, **where)
-    if any(made.moving is not None for made in maps):
+    if any(getattr(made, curves.moving) is not None for made in maps):
         note = "solid: whole map\ndotted: moving region"
         ax.annotate(note, (0.01, 0.02), xycoords="axes fraction", fontsize=7, color=GREY, va="bottom")
-    ax.set(title=title, xlabel="resolution (Å)", ylabel="half-map FSC", ylim=(-0.08, 1.04))
+    ax.set(title=title, xlabel="resolution (Å)", ylabel=curves.name, ylim=(-0.08, 1.04))
     resolution_axis(ax, 0.5 / pixel_size_ang)
     ax.grid(color=FAINT, lw=0.5)
 
@@ -144,13 +170,16 @@ def head(page: Figure | SubFigure, title: str, maps: Sequence[MadeMap]) -> None:
     stated = ""
     if maps[0].whole is not None:
         regions = "whole map" if maps[0].moving is None else "whole map | moving region"
-        stated = f"\nÅ at half-map FSC 0.143: {regions}"
+        stated = f"\nÅ at {'half-map FSC 0.143' if maps[0].expected is None else 'expected FSC 0.5'}: {regions}"
     page.suptitle(f"maps {title}{stated}", x=0.015, ha="left", fontsize=9, fontweight="bold")
 
 
 def _caption(label: str, made: MadeMap) -> str:
-    limits = [f"{part.resolution_ang['0.143']:#.3g}" for part in (made.whole, made.moving) if part is not None]
-    return f"{label}\n{' | '.join(limits)} Å" if limits else label
+    limits = [part.resolution_ang["0.143"] for part in (made.whole, made.moving) if part is not None]
+    if made.expected is not None:
+        both = made.expected_resolution_ang, made.moving_expected_resolution_ang
+        limits = [limit for limit in both if limit is not None]
+    return f"{label}\n{' | '.join(f'{limit:#.3g}' for limit in limits)} Å" if limits else label
 
 
 def _grey_range(images: np.ndarray) -> tuple[float, float]:

@@ -24,6 +24,9 @@ class AnalysisOptions:
     """the UMAP embedding; the slowest part for many particles"""
     volumes: bool = True
     """the maps, and with them their resolutions"""
+    expected: bool = True
+    """the FSC to the truth that is expected of every map of a closed-form recipe. It reads the images near each map;
+    without it there are figures of half-maps alone, which are too good"""
     figures: bool = True
     """the figures"""
     half_maps: bool = False

@@ -6,23 +6,26 @@ docs/run_folder.md describes its files and the schema of analysis.json.
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..errors import DataError
 from ..io.mrc import write_map
 from ..io.writing import replacing, write_text
+from ..reconstruction.expectation import Halves
 from ..run import Latents, Run
 from .clusters import kmeans
 from .embed import MIN_DIST, principal_components, umap_embedding
 from .entries import numbers, relative, series_entry, write_chimerax
 from .lists import particle_list, write_lists
+from .nearby import NearbyParticles, can_be_measured
 from .options import AnalysisOptions
 from .series import Series, cluster_series, component_series, consensus_series, curve_series
 from .views import LatentView, MadeSeries
-from .volumes import HalfAgreement, TrainedDecoder, make_maps, moving_region
+from .volumes import HalfAgreement, MadeMap, TrainedDecoder, make_maps, moving_region
 
 SCHEMA = 1
 MOVING_MASK = "volumes/moving_mask.mrc"
@@ -44,7 +47,9 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
         made: list[MadeSeries] = []
         if options.volumes:
             decoder = decoder or _restore(run)
-            made = make_all(run, decoder, series_of(view, options), folder, options)
+            series = series_of(view, options)
+            reference_at = reference_for(run, latents, decoder, series, options)
+            made = make_all(run, decoder, series, folder, options, reference_at)
         index = _index(latents, view, made, options)
         if view:
             index |= _write_latents(run, view, folder)
@@ -95,10 +100,33 @@ def _restore(run: Run) -> TrainedDecoder:
     return load_decoder(run)
 
 
+def reference_for(
+    run: Run, latents: Latents, decoder: TrainedDecoder, series: Sequence[Series], options: AnalysisOptions
+) -> Callable[[np.ndarray], Halves] | None:
+    """What half-maps of the data alone look like at any z, where the FSC to the truth can be measured with them.
+
+    How many particles they rest on is chosen at points of the first series. None without half-sets, when it was not
+    asked for, and when the images are gone, which the log says.
+    """
+    if not (options.expected and latents.z.shape[1] and can_be_measured(latents, decoder)):
+        return None
+    try:
+        return NearbyParticles(run, latents, decoder, series[0].z, options.seed).reference
+    except DataError as error:
+        run.log(f"The FSC to the truth is left out, for the images cannot be read: {error}")
+        return None
+
+
 def make_all(
-    run: Run, decoder: TrainedDecoder, series: Sequence[Series], folder: Path, options: AnalysisOptions
+    run: Run,
+    decoder: TrainedDecoder,
+    series: Sequence[Series],
+    folder: Path,
+    options: AnalysisOptions,
+    reference_at: Callable[[np.ndarray], Halves] | None = None,
 ) -> list[MadeSeries]:
-    """Make the maps of every series. The moving region is where the maps of the first one differ."""
+    """Make the maps of every series. The moving region is where the maps of the first one differ; `reference_at` gives
+    half-maps of the data alone, with which the FSC to the truth is measured."""
     moving = moving_region(decoder, series[0].z) if len(series[0].z) > 1 else None
     if moving is not None:
         write_map(folder / MOVING_MASK, moving, decoder.pixel_size_ang)
@@ -113,6 +141,7 @@ def make_all(
             half_maps=options.half_maps,
             judge=True,
             moving_region=moving,
+            reference_at=reference_at,
         )
         maps = list(maps)
         made.append(MadeSeries(one, maps, float(np.median([m.level for m in maps]))))
@@ -184,12 +213,22 @@ def _log_findings(run: Run, view: LatentView | None, made: Sequence[MadeSeries])
         shares = ", ".join(f"{share:.1%}" for share in view.clusters.sizes / len(view.latents.z))
         run.log(f"{len(view.clusters.centres)} classes hold {shares} of {len(view.latents.z):,} particles.")
     for m in made:
-        whole, moving = (_reach([getattr(one, part) for one in m.maps]) for part in ("whole", "moving"))
-        reach = f", {whole} at half-map FSC 0.143" if whole else ""
-        run.log(f"{len(m.maps)} maps {m.series.title}{reach}{f', {moving} where they move' if moving else ''}.")
+        run.log(f"{len(m.maps)} maps {m.series.title}{_reached(m.maps)}.")
     run.log(f"The analysis is in {run.analysis_dir}.")
 
 
-def _reach(agreements: Sequence[HalfAgreement | None]) -> str:
-    limits = [agreement.resolution_ang["0.143"] for agreement in agreements if agreement]
-    return f"{min(limits):#.3g} to {max(limits):#.3g} Å" if limits else ""
+def _reached(maps: Sequence[MadeMap]) -> str:
+    """How far the maps of a series go, in words that follow what they are."""
+    whole, moving = (_range([getattr(one, part) for one in maps]) for part in ("whole", "moving"))
+    stated = f", {whole} at half-map FSC 0.143{f' ({moving} where they move)' if moving else ''}" if whole else ""
+    found = [one.expected_resolution_ang for one in maps], [one.moving_expected_resolution_ang for one in maps]
+    whole, moving = (_range(limits) for limits in found)
+    if not whole:
+        return stated
+    return f", FSC 0.5 to the truth expected at {whole}{f' ({moving} where they move)' if moving else ''}{stated}"
+
+
+def _range(found: Sequence[HalfAgreement | float | None]) -> str:
+    limits = [one if isinstance(one, float) else one.resolution_ang["0.143"] for one in found if one is not None]
+    ends = dict.fromkeys(f"{limit:#.3g}" for limit in (min(limits), max(limits))) if limits else ()
+    return f"{' to '.join(ends)} Å" if ends else ""

@@ -7,7 +7,7 @@ import numpy as np
 
 from .clusters import Clusters
 from .embed import Pca
-from .map_plots import PER_ROW, draw_fsc, draw_montage, head
+from .map_plots import EXPECTED, HALF_MAPS, PER_ROW, draw_fsc, draw_montage, head
 from .plots import Scatter, draw_clusters, draw_coordinate, draw_density, draw_explained, draw_populations
 from .style import GREY, figure
 from .volumes import MadeMap
@@ -40,7 +40,7 @@ def summary_figure(
         parts = page.subfigures(len(heights), 1, height_ratios=heights)
         _write(parts[0], heading, lines)
         _latents(parts[1], scatter, clusters, coordinate)
-        curves = maps is not None and maps[2][0].whole is not None
+        curves = next((kind for kind in (EXPECTED, HALF_MAPS) if maps and kind.of(maps[2])), None)
         axes = parts[2].subplots(1, 3 if curves else 2)
         draw_populations(axes[0], clusters)
         draw_explained(axes[1], pca.explained)
@@ -48,7 +48,7 @@ def summary_figure(
             return
         title, labels, made = maps
         if curves:
-            draw_fsc(axes[2], "half-map FSC", made, pixel_size_ang)
+            draw_fsc(axes[2], curves.name, made, pixel_size_ang, curves)
         head(parts[3], title, made)
         shown = [made[k] for k in chosen]
         draw_montage(parts[3], [labels[k] for k in chosen], shown, made, pixel_size_ang, columns)

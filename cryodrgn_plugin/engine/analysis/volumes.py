@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..io.mrc import write_map
+from ..reconstruction.expectation import Expectation, Halves, expected_fsc
 from ..reconstruction.fsc import fsc_corrected, resolution
 from ..reconstruction.masks import auto_threshold, lowpass, mask_from_map
 
@@ -50,6 +51,7 @@ class MadeMap:
 
     file: Path
     z: np.ndarray
+    pixel_size_ang: float
     level: float
     """Density at which to draw its surface."""
     projection: np.ndarray
@@ -57,9 +59,22 @@ class MadeMap:
     section: np.ndarray
     """(D, D) central section, z = D//2."""
     whole: HalfAgreement | None
-    """Inside a mask around the map; None without half-maps."""
+    """Of the half-maps with each other, inside a mask around the map; None without half-maps."""
     moving: HalfAgreement | None
     """Inside the mask of the moving region, which the figure for the whole map hides; None without one."""
+    expected: Expectation | None = None
+    """Of the map with the true one, in the same mask as `whole`; None where it was not measured."""
+    moving_expected: Expectation | None = None
+
+    @property
+    def expected_resolution_ang(self) -> float | None:
+        """Where the FSC to the truth is expected to fall below 0.5."""
+        return None if self.expected is None else self.expected.resolution_ang(self.pixel_size_ang)
+
+    @property
+    def moving_expected_resolution_ang(self) -> float | None:
+        """The same in the moving region."""
+        return None if self.moving_expected is None else self.moving_expected.resolution_ang(self.pixel_size_ang)
 
 
 def make_maps(
@@ -72,11 +87,13 @@ def make_maps(
     half_maps: bool = False,
     judge: bool = False,
     moving_region: np.ndarray | None = None,
+    reference_at: Callable[[np.ndarray], Halves] | None = None,
 ) -> Iterator[MadeMap]:
     """Write a map for each row of z (n, Z) as vol_000.mrc, vol_001.mrc, … in `folder`, in the order of the rows.
 
     `half_maps` also writes vol_000_half1.mrc and vol_000_half2.mrc; `judge` computes their FSC, also inside the mask
-    `moving_region` (D, D, D) if given.
+    `moving_region` (D, D, D) if given, and with half-maps of the data alone at z (Z,), `reference_at`, the FSC to the
+    truth that can be expected.
 
     Raises DataError when half-maps are asked of a decoder that has none.
     """
@@ -87,14 +104,30 @@ def make_maps(
         halves = decoder.half_volumes(point) if half_maps or judge else None
         if half_maps:
             _write_halves(file, halves, decoder.pixel_size_ang)
-        whole = moving = None
+        judged = _NOT_JUDGED
         if judge and halves is not None:
-            pixel = decoder.pixel_size_ang
-            whole = half_agreement(halves, mask_from_map((halves[0] + halves[1]) / 2, pixel), pixel)
-            moving = None if moving_region is None else half_agreement(halves, moving_region, pixel)
+            reference = reference_at(point) if reference_at is not None else None
+            judged = _judged(halves, reference, moving_region, decoder.pixel_size_ang)
         views = volume.sum(axis=0), volume[volume.shape[0] // 2].copy()
-        yield MadeMap(file, point, auto_threshold(volume), *views, whole, moving)
+        yield MadeMap(file, point, decoder.pixel_size_ang, auto_threshold(volume), *views, *judged)
         report(stage, k + 1, len(z))
+
+
+Judged = tuple[HalfAgreement | None, HalfAgreement | None, Expectation | None, Expectation | None]
+_NOT_JUDGED: Judged = (None, None, None, None)
+
+
+def _judged(
+    halves: Halves, reference: Halves | None, moving_region: np.ndarray | None, pixel_size_ang: float
+) -> Judged:
+    """Agreement of the halves around the map and in the moving region, and the same two with the truth."""
+    mask = mask_from_map((halves[0] + halves[1]) / 2, pixel_size_ang)
+    regions = (mask, moving_region)
+    whole, moving = (None if m is None else half_agreement(halves, m, pixel_size_ang) for m in regions)
+    if reference is None:
+        return whole, moving, None, None
+    expected, moving_expected = (None if m is None else expected_fsc(halves, reference, m) for m in regions)
+    return whole, moving, expected, moving_expected
 
 
 def write_series(

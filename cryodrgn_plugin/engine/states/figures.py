@@ -49,13 +49,13 @@ def expectation_figure(
         for ax, label, state, colour in zip(axes.ravel(), labels, states, in_order_colours(len(states)), strict=False):
             frequency = np.arange(len(state.by_halves)) / (state.map.projection.shape[0] * pixel_size_ang)
             ax.plot(frequency[1:-1], state.by_halves[1:-1], color=GREY, lw=1.0, ls=(0, (3, 2)), label="half-maps alone")
-            if state.expected is not None:
-                seen = slice(1, min(state.expected.measured_to + 1, len(frequency) - 1))
-                ax.plot(frequency[1:-1], state.expected.fsc[1:-1], color=colour, lw=1.0, ls=(0, (1, 1.2)))
-                ax.plot(frequency[seen], state.expected.fsc[seen], color=colour, lw=1.8, label="measured")
+            if state.map.expected is not None:
+                seen = slice(1, min(state.map.expected.measured_to + 1, len(frequency) - 1))
+                ax.plot(frequency[1:-1], state.map.expected.fsc[1:-1], color=colour, lw=1.0, ls=(0, (1, 1.2)))
+                ax.plot(frequency[seen], state.map.expected.fsc[seen], color=colour, lw=1.8, label="measured")
             limits = f"{state.resolution_ang:#.3g}"
-            if state.moving_expected is not None:
-                moving = state.moving_expected.fsc[1:-1]
+            if state.map.moving_expected is not None:
+                moving = state.map.moving_expected.fsc[1:-1]
                 ax.plot(frequency[1:-1], moving, color=MOVING, lw=1.2, label="measured where it moves")
                 limits += f" | {state.moving_resolution_ang:#.3g}"
             ax.axhline(0.5, color=FAINT, lw=0.8)
@@ -67,7 +67,7 @@ def expectation_figure(
         axes[0, 0].legend(loc="lower left", fontsize=7)
         page.supxlabel("resolution (Å)", fontsize=9)
         page.supylabel("expected FSC with the truth", fontsize=9)
-        regions = " (whole map | moving region)" if states[0].moving_expected is not None else ""
+        regions = " (whole map | moving region)" if states[0].map.moving_expected is not None else ""
         _head(page, f"maps {title}: resolution where 0.5 is expected{regions}")
 
 

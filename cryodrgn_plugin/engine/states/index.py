@@ -72,17 +72,17 @@ def _series_entry(name: str, series: Series, states: Sequence[MadeState], folder
 
 
 def _details(one: MadeState, folder: Path) -> dict[str, Any]:
-    known = one.by_halves if one.expected is None else one.expected.fsc
+    known = one.by_halves if one.map.expected is None else one.map.expected.fsc
     return {
         "half_maps": [relative(one.files[h], folder) for h in ("half1", "half2") if h in one.files],
         **{name: relative(one.files[name], folder) if name in one.files else None for name in ("mask", "sharpened")},
         "local_resolution": relative(one.files["locres"], folder) if "locres" in one.files else None,
         "effective_particles": one.effective and round(one.effective, 1),
         "expected_fsc": None if known is None else numbers(known),
-        "expected_measured": one.expected is not None,
-        "moving_expected_fsc": None if one.moving_expected is None else numbers(one.moving_expected.fsc),
+        "expected_measured": one.map.expected is not None,
+        "moving_expected_fsc": None if one.map.moving_expected is None else numbers(one.map.moving_expected.fsc),
         "moving_expected_resolution_ang": one.moving_resolution_ang and round(one.moving_resolution_ang, 3),
-        "measured_to_shell": None if one.expected is None else one.expected.measured_to,
+        "measured_to_shell": None if one.map.expected is None else one.map.expected.measured_to,
         "expected_resolution_ang": one.resolution_ang and round(one.resolution_ang, 3),
         "local_resolution_ang": one.local_ang
         and {f"percentile_{p}": round(v, 3) for p, v in zip(PERCENTILES, one.local_ang, strict=True)},

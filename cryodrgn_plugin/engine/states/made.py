@@ -7,7 +7,6 @@ import numpy as np
 
 from ..analysis.volumes import MadeMap
 from ..io.mrc import write_map
-from ..reconstruction.expectation import Expectation
 from ..reconstruction.masks import auto_threshold
 from .judging import Judgement
 from .making import StateMaps
@@ -25,8 +24,6 @@ class MadeState:
     files: dict[str, Path]
     effective: float | None
     by_halves: np.ndarray | None
-    expected: Expectation | None
-    moving_expected: Expectation | None
     resolution_ang: float | None
     moving_resolution_ang: float | None
     local_ang: tuple[float, ...] | None
@@ -62,13 +59,12 @@ def written(file: Path, z: np.ndarray, maps: StateMaps, found: Judgement, pixel_
         local = tuple(float(v) for v in np.percentile(found.local_ang[found.mask > 0.5], PERCENTILES))
         section = np.where(found.mask[middle] > 0.5, found.local_ang[middle], np.nan)
     views = maps.volume.sum(axis=0), maps.volume[middle].copy()
+    agreement = (found.whole, found.moving, found.expected, found.moving_expected)
     return MadeState(
-        MadeMap(file, z, auto_threshold(maps.volume), *views, found.whole, found.moving),
+        MadeMap(file, z, pixel_size_ang, auto_threshold(maps.volume), *views, *agreement),
         files,
         maps.effective,
         found.by_halves,
-        found.expected,
-        found.moving_expected,
         found.resolution_ang,
         found.moving_resolution_ang,
         local,

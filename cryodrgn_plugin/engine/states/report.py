@@ -139,10 +139,10 @@ def _log_findings(run: Run, made: dict[str, list[MadeState]]) -> None:
         moving = [one.moving_resolution_ang for one in states if one.moving_resolution_ang is not None]
         limits = f"{_range(reached)}{f', at {_range(moving)} where they move' if moving else ''}"
         run.log(f"{len(states)} maps {TITLES[name]}; an FSC of 0.5 with the truth is expected at {limits}.")
-        if states[0].expected is None:
+        if states[0].map.expected is None:
             run.log("These resolutions trust half-maps, which share their latents and prior: they are too good.")
-    if all(name in made and made[name][0].expected is not None for name in TITLES):
-        decoder, regression = (np.mean([one.expected.fsc[1:-1].mean() for one in made[name]]) for name in TITLES)
+    if all(name in made and made[name][0].map.expected is not None for name in TITLES):
+        decoder, regression = (np.mean([one.map.expected.fsc[1:-1].mean() for one in made[name]]) for name in TITLES)
         nearer = "the regression's" if regression > decoder else "the decoder's"
         figures = f"mean FSC {max(decoder, regression):.3f} against {min(decoder, regression):.3f}"
         run.log(f"Nearer to the truth are expected to be {nearer} maps: {figures}.")

@@ -6,12 +6,16 @@ import shutil
 import numpy as np
 import pytest
 
+from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
+from cryodrgn_plugin.engine.analysis.report import analyze
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import read_map, write_map
+from cryodrgn_plugin.engine.reconstruction.expectation import expected_from_halves
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
+from cryodrgn_plugin.engine.reconstruction.masks import mask_from_map
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
 from cryodrgn_plugin.engine.states.options import StatesOptions
@@ -61,6 +65,63 @@ def test_the_expected_fsc_is_nearer_to_the_truth_than_what_half_maps_say(trained
     assert abs(measured) < 0.8 * trusting
     measured, trusting = errors_of(trained, "regression")
     assert measured < trusting
+
+
+@pytest.fixture(scope="module")
+def analysed(trained) -> list[dict]:
+    """The entries of maps at class centres and along the curve, of an analysis of the same run."""
+    analyze(trained, AnalysisOptions(clusters=4, components=0, steps=3, umap=False, half_maps=True))
+    series = json.loads((trained.analysis_dir / "analysis.json").read_text())["series"]
+    assert [one["name"] for one in series] == ["kmeans", "curve"]
+    return [entry for one in series for entry in one["maps"]]
+
+
+def test_an_analysis_expects_the_fsc_that_its_maps_have_with_the_truth(trained, analysed):
+    known = Truth.open(trained.given_file.parent)
+    moving = read_map(trained.analysis_dir / "volumes/moving_mask.mrc")[0]
+    wrong = {"whole": [], "moving": [], "halves where it moves": []}
+    for entry in analysed:
+        file = trained.analysis_dir / entry["file"]
+        halves = [read_map(file.with_name(f"{file.stem}_half{number}.mrc"))[0] for number in (1, 2)]
+        (volume, pixel_size_ang), true = read_map(file), known.maps[known.state[entry["particle"]]]
+        mask = mask_from_map((halves[0] + halves[1]) / 2, pixel_size_ang)
+        for name, curve, where in (
+            ("whole", entry["expected_fsc"], mask),
+            ("moving", entry["moving_expected_fsc"], moving),
+            ("halves where it moves", expected_from_halves(fsc(*halves, moving)), moving),
+        ):
+            wrong[name].append(np.mean((np.array(curve) - fsc(volume, true, where))[1:-1]))
+    error = {name: float(np.mean(values)) for name, values in wrong.items()}
+    assert abs(error["whole"]) < 0.06
+    assert abs(error["moving"]) < 0.7 * error["halves where it moves"]
+
+
+def test_an_analysis_names_half_map_and_expected_figures_apart(trained, analysed):
+    for entry in analysed:
+        assert entry["expected_resolution_ang"] >= entry["resolution_ang"]["0.143"] - 1e-3
+        assert entry["moving_expected_resolution_ang"] >= entry["moving_resolution_ang"]["0.143"] - 1e-3
+    figures = json.loads((trained.analysis_dir / "analysis.json").read_text())["figures"]
+    assert {"fsc", "expected_fsc"} <= set(figures)
+    log = trained.log_file.read_text()
+    assert "FSC 0.5 to the truth expected at" in log and "at half-map FSC 0.143" in log
+
+
+def test_an_analysis_without_images_or_without_being_asked_expects_nothing_and_says_so(trained, tmp_path):
+    quick = {"clusters": 2, "components": 0, "steps": 2, "umap": False, "figures": False}
+    before = trained.analysis_dir.rename(tmp_path / "kept")
+    stack = trained.given_file.parent / "particles.mrcs"
+    stack.rename(tmp_path / stack.name)
+    try:
+        for options in (AnalysisOptions(**quick, expected=False), AnalysisOptions(**quick)):
+            entries = json.loads(analyze(trained, options).read_text())["series"][0]["maps"]
+            assert all(entry["resolution_ang"] for entry in entries)
+            assert not any(entry[f"{part}expected_fsc"] for entry in entries for part in ("", "moving_"))
+            said = "The FSC to the truth is left out, for the images cannot be read" in trained.log_file.read_text()
+            assert said is options.expected
+    finally:
+        (tmp_path / stack.name).rename(stack)
+        shutil.rmtree(trained.analysis_dir)
+        before.rename(trained.analysis_dir)
 
 
 def test_the_index_names_files_that_are_there_and_figures_of_every_state(trained):
