@@ -86,12 +86,13 @@ class AbInitioConfig:
     refinements: int = 5
     """Rounds over all images at rising resolution that follow, in which half-sets check each other. Raise it when the
     score still rises at the end."""
-    moving_rounds: int = 3
-    """Rounds after those in which a molecule that moves is placed against its mean and its directions of motion, so
-    that its conformation does not pull at its pose; 0 for none."""
+    conformers: int = 6
+    """Conformations that a molecule which moves is taken apart into while its poses are found, each with a map and a
+    frame of its own; they are brought into one frame at the end. 1 takes it for rigid until then: quicker, and enough
+    for small motions. Raise it for large motions and many particles."""
     starts: int = 0
-    """Independent random starts; the likeliest goes on. 0 takes 3 for one species and 1 for several. Raise it when
-    results differ between seeds."""
+    """Independent random starts; the likeliest goes on. 0 takes 3 for one species, and 1 for several species
+    or conformers. Raise it when results differ between seeds."""
 
     def __post_init__(self) -> None:
         require(self.species >= 0, f"ab_initio.species is {self.species}; it must be 0 (the data decide) or more.")
@@ -101,7 +102,7 @@ class AbInitioConfig:
             self.images_per_round >= 20,
             f"ab_initio.images_per_round is {self.images_per_round}; it must be at least 20.",
         )
-        require(self.moving_rounds >= 0, f"ab_initio.moving_rounds is {self.moving_rounds}; it must be 0 or more.")
+        require(self.conformers >= 1, f"ab_initio.conformers is {self.conformers}; it must be at least 1.")
         require(self.refinements >= 1, f"ab_initio.refinements is {self.refinements}; it must be at least 1.")
         require(self.starts >= 0, f"ab_initio.starts is {self.starts}; it must be 0 (by the species) or more.")
 

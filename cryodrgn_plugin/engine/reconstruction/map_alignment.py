@@ -3,22 +3,20 @@
 A point r of the reference lies at G (r − o) in the found map, after the mirror of `geometry.hand` where the hands
 differ, as in `pose_errors`. At the lowest shells every rotation of a grid is tried, with all shifts at once by a
 Fourier transform; the best few are then improved by their correlation, over a band that rises as far as the maps agree.
-Shells count by their number of coefficients and not by their power, so a map need not be sharpened like the other.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
-from scipy.optimize import minimize
-from scipy.spatial.transform import Rotation
 
 from ..errors import DataError
 from ..geometry import so3_grid
 from ..geometry.hand import mirrored_map
 from ..geometry.rotations import angular_distance_deg
-from ..slicing.fine import moved_volume, padded_transform, values_at
+from ..slicing.fine import padded_transform, values_at
 from .fsc import fsc
+from .map_overlap import Overlap, improved, moved_onto
 
 _FIRST_SHELLS = 6
 _GRID_LEVEL = 2
@@ -28,7 +26,6 @@ _FINENESS = 4
 _AT_ONCE = 256
 _AGREEING = 0.3
 _ROUNDS = 2
-_FREQUENCIES = 15_000
 
 
 @dataclass(frozen=True)
@@ -69,58 +66,20 @@ def align_maps(
     hands = [found, mirrored_map(found)] if either_hand else [found]
     transforms, target = [padded_transform(volume) for volume in hands], padded_transform(reference)
     shells = min(_FIRST_SHELLS, box // 2 - 1)
-    overlaps = [_Overlap(transform, target, shells) for transform in transforms]
+    overlaps = [Overlap(transform, target, shells) for transform in transforms]
     starts = [(hand, place) for hand, overlap in enumerate(overlaps) for place in _grid_search(overlap)]
-    tried = [(hand, *_improved(overlaps[hand], *place, tolerance=1e-2)) for hand, place in starts]
+    tried = [(hand, *improved(overlaps[hand], *place, tolerance=1e-2)) for hand, place in starts]
     hand, rotation, origin_px, correlation = max(tried, key=lambda result: result[-1])
     for _ in range(_ROUNDS):
-        volume = _moved(transforms[hand], rotation, origin_px, box)
+        volume = moved_onto(transforms[hand], rotation, origin_px, box)
         shells = max(shells, _agreeing_shells(fsc(volume, reference)))
-        overlap = _Overlap(transforms[hand], target, shells)
-        rotation, origin_px, correlation = _improved(overlap, rotation, origin_px, tolerance=1e-3)
-    volume = _moved(transforms[hand], rotation, origin_px, box)
+        overlap = Overlap(transforms[hand], target, shells)
+        rotation, origin_px, correlation = improved(overlap, rotation, origin_px, tolerance=1e-3)
+    volume = moved_onto(transforms[hand], rotation, origin_px, box)
     return MapAlignment(rotation, origin_px, bool(hand), volume, fsc(volume, reference, mask), correlation)
 
 
-class _Overlap:
-    """Correlation of two transforms over |k| ≤ `shells`, as a function of rotation and origin."""
-
-    def __init__(self, found: np.ndarray, reference: np.ndarray, shells: int) -> None:
-        self.box, self.shells, self.found = found.shape[0] // 2, shells, found
-        self.freqs, self.shell, self.count = _half_space(shells)
-        values = values_at(reference, self.freqs)
-        # Each shell of either map gets mean square 1. Turning the found map does not change its shells' power.
-        found_rms = self._shell_rms(values_at(found, self.freqs))
-        self.weighted_reference = values / self._shell_rms(values) / found_rms
-
-    def __call__(self, rotation: np.ndarray, origin_px: np.ndarray) -> float:
-        moved_back = np.exp(2j * np.pi / self.box * (self.freqs @ origin_px)) * self.weighted_reference
-        turned = values_at(self.found, self.freqs @ rotation.T)
-        return float((self.count * (np.conj(turned) * moved_back).real).sum() / self.count.sum())
-
-    def _shell_rms(self, values: np.ndarray) -> np.ndarray:
-        """(n,) root mean square of the shell of each coefficient."""
-        power = np.bincount(self.shell, self.count * np.abs(values) ** 2) / np.bincount(self.shell, self.count)
-        return np.sqrt(np.maximum(power, 1e-12 * max(power.max(), 1e-30)))[self.shell]
-
-
-def _half_space(shells: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(n, 3) frequencies with kx ≥ 0 and 0 < |k| ≤ `shells`, their shells, and how often each stands for a pair.
-
-    Of more than 15,000 as many are drawn: they determine six numbers as well as all.
-    """
-    axis = np.arange(-shells, shells + 1)
-    kz, ky, kx = (k.ravel() for k in np.meshgrid(axis, axis, np.arange(shells + 1), indexing="ij"))
-    radius = np.sqrt(kx**2 + ky**2 + kz**2)
-    keep = np.flatnonzero((radius <= shells) & (radius > 0))
-    if len(keep) > _FREQUENCIES:
-        keep = np.random.default_rng(0).choice(keep, _FREQUENCIES, replace=False)
-    freqs = np.stack([kx, ky, kz], axis=1)[keep]
-    # The plane kx = 0 holds both partners of a pair.
-    return freqs, np.rint(radius[keep]).astype(int) - 1, np.where(freqs[:, 0] > 0, 2.0, 1.0)
-
-
-def _grid_search(overlap: _Overlap) -> list[tuple[np.ndarray, np.ndarray]]:
+def _grid_search(overlap: Overlap) -> list[tuple[np.ndarray, np.ndarray]]:
     """The best few (G, o) of the grid of rotations, no two closer than 20°, each with its best shift.
 
     The found map's transform is looked up at the nearest of points a quarter of a frequency apart: near enough here.
@@ -160,26 +119,7 @@ class _FinelySampled:
         return self.values[z, y, x]
 
 
-def _improved(
-    overlap: _Overlap, rotation: np.ndarray, origin_px: np.ndarray, tolerance: float
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """The nearest maximum of the correlation: (G, o, value). A unit of each parameter moves the edge about a voxel."""
-    arm_px = overlap.box / 4
-
-    def place(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return rotation @ Rotation.from_rotvec(parameters[:3] / arm_px).as_matrix(), origin_px + parameters[3:]
-
-    found = minimize(
-        lambda p: -overlap(*place(p)), np.zeros(6), method="BFGS", options={"eps": 1e-3, "gtol": tolerance}
-    )
-    return *place(found.x), -float(found.fun)
-
-
 def _agreeing_shells(curve: np.ndarray) -> int:
     """The last shell before the FSC first falls below 0.3."""
     below = np.flatnonzero(curve[1:-1] < _AGREEING)
     return int(below[0]) if len(below) else len(curve) - 2
-
-
-def _moved(transform: np.ndarray, rotation: np.ndarray, origin_px: np.ndarray, box: int) -> np.ndarray:
-    return moved_volume(transform, rotation.T, origin_px, box)

@@ -71,31 +71,34 @@ def _kernel_transform(x: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, fastmath=True)
 def _gather(transform, places):
-    padded = transform.shape[0]
+    padded, half = transform.shape[0], transform.shape[0] // 2
     values = np.empty(len(places), dtype=np.complex64)
     weights = np.empty((3, _WIDTH))
-    first = np.empty(3, dtype=np.int64)
+    taps = np.empty((3, _WIDTH), dtype=np.int64)
     for i in range(len(places)):
         for axis in range(3):
-            first[axis] = int(np.ceil(places[i, axis] - _WIDTH / 2))
+            first = int(np.ceil(places[i, axis] - _WIDTH / 2))
             for tap in range(_WIDTH):
-                t = (first[axis] + tap - places[i, axis]) / (_WIDTH / 2)
+                t = (first + tap - places[i, axis]) / (_WIDTH / 2)
                 weights[axis, tap] = np.exp(_BETA * (np.sqrt(max(1 - t * t, 0.0)) - 1))
+                taps[axis, tap] = (first + tap) % padded
         total_re, total_im = 0.0, 0.0
         for c in range(_WIDTH):
-            z = first[2] + c
+            z, minus_z = taps[2, c], -taps[2, c] % padded
             for b in range(_WIDTH):
-                y = first[1] + b
-                weight = weights[2, c] * weights[1, b]
+                y, minus_y = taps[1, b], -taps[1, b] % padded
+                re, im = 0.0, 0.0
                 for a in range(_WIDTH):
-                    x = (first[0] + a) % padded
                     # The transform of a real map is stored for x ≤ padded/2 only; the rest is its conjugate.
-                    if x <= padded // 2:
-                        value = transform[z % padded, y % padded, x]
-                        total_im += weight * weights[0, a] * value.imag
+                    if taps[0, a] <= half:
+                        value = transform[z, y, taps[0, a]]
+                        im += weights[0, a] * value.imag
                     else:
-                        value = transform[-z % padded, -y % padded, padded - x]
-                        total_im -= weight * weights[0, a] * value.imag
-                    total_re += weight * weights[0, a] * value.real
+                        value = transform[minus_z, minus_y, padded - taps[0, a]]
+                        im -= weights[0, a] * value.imag
+                    re += weights[0, a] * value.real
+                weight = weights[2, c] * weights[1, b]
+                total_re += weight * re
+                total_im += weight * im
         values[i] = total_re + 1j * total_im
     return values

@@ -6,15 +6,19 @@
    images, and goes on with its likeliest map: one start of all together seldom finds all of them. Where the number of
    species is open, of two that are one molecule the smaller is dropped (`twins`).
 3. All images, the resolution rising, half-sets checking each other.
-4. For a molecule that moves, poses against a mean map and bases (`pose_bases`).
-5. Maps of the found poses; with latent dimensions, the "fast" recipe on them.
+4. Maps of the found poses; with latent dimensions, the "fast" recipe on them.
+
+A molecule that moves is taken for several species first, its conformers. A single map of all its images would turn with
+what moves, or be right in one conformation and of the other hand in another, and images follow their map. Conformers
+have frames and hands of their own instead, and once their maps are known in detail these are brought into one
+(`reconstruction.common_frame`), in which the molecule stands still.
 
 Every round ends in a checkpoint, and a resumed run equals an uninterrupted one: a round's random choices follow from
 the seed and its number.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,10 +27,10 @@ from ..data.dataset import ParticleDataset
 from ..data.tilt_images import find_series
 from ..errors import DataError
 from ..imaging.noise import NoiseModel, estimate_noise
+from ..reconstruction.common_frame import common_frame
 from ..run import Run
 from ..stopping import graceful_stop
 from .fast import fit_fast
-from .pose_bases import BasesRounds
 from .pose_checkpoint import load_progress, save_progress
 from .pose_maps import fit_species, save_maps
 from .pose_rounds import Outcome, PoseRounds
@@ -39,6 +43,8 @@ FIRST_IMAGES = 300
 """Images in random orientations that a start's maps are made of."""
 FEWEST_OF_SPECIES = 5
 """A species of fewer images in a round is empty."""
+FEWEST_OF_CONFORMER = 100
+"""There are no more conformers than such lots of images."""
 FEWEST = 20
 """Fewer particles than this have no map worth looking for."""
 ROUGH, MOST_REPEATS = 1.5, 10
@@ -72,21 +78,17 @@ class AbInitio:
         self.config, self.dataset = config, dataset
         noise = estimate_noise(dataset, config.seed)
         self.engine = self._rounds(noise)
-        self.bases = BasesRounds(config, self.engine, noise)
-        self._stages = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n)
+        self._stages = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n, self.n_species)
 
     def steps(self, progress: Progress) -> list[Step]:
         """All rounds, as far as is known by now."""
-        settings = self.config.ab_initio
-        # Rigid molecules need no rounds against bases, and bases would mix several species up.
-        moving = settings.moving_rounds if self.config.z_dim and self.n_species == 1 else 0
-        return self._stages.steps(self.n_starts, not settings.species, progress.repeats, moving)
+        return self._stages.steps(self.n_starts, not self.config.ab_initio.species, progress.repeats)
 
     def _rounds(self, noise: NoiseModel) -> PoseRounds:
-        """The engine for particles of one image each, or for tilt pairs and series of one kind of molecule."""
+        """The engine for particles of one image each, or for tilt pairs and series."""
         config = self.config
         settings = self.dataset, noise, config.poses, config.decoder.padding, config.seed
-        series = find_series(self.dataset) if self.n_species == 1 else None
+        series = find_series(self.dataset)
         return SeriesRounds(*settings, series) if series else PoseRounds(*settings)
 
     @property
@@ -95,9 +97,17 @@ class AbInitio:
         return self.config.ab_initio.starts or (3 if self.n_species == 1 else 1)
 
     @property
+    def moving(self) -> bool:
+        """Whether the species are conformers of one molecule."""
+        return self.config.z_dim > 0 and self.config.ab_initio.species == 1
+
+    @property
     def n_species(self) -> int:
         """Species that a start begins with."""
-        return self.config.ab_initio.species or self.config.ab_initio.most_species
+        settings = self.config.ab_initio
+        if self.moving:
+            return max(1, min(settings.conformers, self.dataset.n // FEWEST_OF_CONFORMER))
+        return settings.species or settings.most_species
 
     def advance(self, progress: Progress) -> dict[str, float]:
         """The next round; changes `progress` and returns figures for metrics.csv."""
@@ -105,19 +115,16 @@ class AbInitio:
         step = steps[progress.done]
         self._begin(progress, step, after=steps[progress.done - 1] if progress.done else None)
         rng = np.random.default_rng([self.config.seed, step.number])
-        if step.phase == "move":
-            figures = {"score": self.bases.advance(step.plan, rng)}
-        else:
-            outcome = self.engine.advance(progress.maps, step.plan, rng)
-            progress.maps, figures = outcome.maps, {"score": outcome.score}
-            if step.judged:
-                self._judge(progress, outcome, step)
-            if step.plan.local and outcome.maps.misfit.max() > ROUGH:
-                progress.repeats = min(progress.repeats + 1, MOST_REPEATS)
+        outcome = self.engine.advance(progress.maps, step.plan, rng)
+        progress.maps = outcome.maps
+        if step.judged:
+            self._judge(progress, outcome, step)
+        if step.plan.local and outcome.maps.misfit.max() > ROUGH:
+            progress.repeats = min(progress.repeats + 1, MOST_REPEATS)
         progress.placement = self.engine.placement
         start = {} if step.start is None else {"start": step.start + 1}
         species = {} if self.n_species == 1 else {"species": progress.maps.n_species}
-        return {**start, "radius": step.plan.radius, **figures, **species}
+        return {**start, "radius": step.plan.radius, "score": outcome.score, **species}
 
     def _begin(self, progress: Progress, step: Step, after: Step | None) -> None:
         """The maps that a round begins with."""
@@ -161,7 +168,7 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
     if progress.done:
         recipe.engine.placement = progress.placement
         run.log(f"Resuming after round {progress.done}.")
-    kinds = f", {recipe.n_species} species" if recipe.n_species > 1 else ""
+    kinds = f", {recipe.n_species} {'conformers' if recipe.moving else 'species'}" if recipe.n_species > 1 else ""
     rounds = len(recipe.steps(progress))
     run.log(f"Looking for the poses of {dataset.n:,} particles of {dataset.box}² px{kinds}: {rounds} rounds.")
     with graceful_stop() as stop:
@@ -174,7 +181,21 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
             run.progress("round", progress.done, len(recipe.steps(progress)), score=figures["score"])
             save_progress(run, progress)
             stop.raise_if_requested()
+    if recipe.moving:
+        standing_still(run, progress, dataset.pixel_size_ang)
     _finish(run, config, dataset, progress, resume)
+
+
+def standing_still(run: Run, progress: Progress, pixel_size_ang: float) -> None:
+    """Bring the conformers into one frame and make one species of them; changes `progress`."""
+    maps, placed = progress.maps, progress.placement
+    if maps.n_species > 1:
+        run.log(f"Bringing the maps of {maps.n_species} conformers into one frame.")
+        frame = common_frame(maps.volumes(), int(maps.populations.argmax()), maps.agreeing_shells())
+        poses = frame.of_poses(placed.species, placed.rotations, placed.shifts_ang, pixel_size_ang)
+        rotations, shifts_ang = (each.astype(np.float32) for each in poses)
+        progress.placement = replace(placed, rotations=rotations, shifts_ang=shifts_ang)
+    progress.maps, progress.placement.species = maps.only([0]), np.zeros_like(placed.species)
 
 
 def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, resume: bool) -> None:

@@ -22,6 +22,10 @@ class LinearModel:
     def n_bases(self) -> int:
         return self.coefs.shape[2] - 1
 
+    def volume(self) -> np.ndarray:
+        """(D, D, D) the mean volume, as large as the sphere's storage."""
+        return self.sphere.to_volumes(self.coefs[:, :, :1])[0]
+
     def mixed(self, matrix: np.ndarray) -> "LinearModel":
         """The model whose channel c is Σ_d V_d matrix[d, c]."""
         return LinearModel(self.sphere, np.ascontiguousarray(self.coefs @ matrix.astype(np.float32)))

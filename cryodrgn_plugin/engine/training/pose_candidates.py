@@ -1,5 +1,7 @@
 """Candidate poses of a batch of images: searched for against the maps of several species, or moved uphill."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..data.dataset import ParticleDataset
@@ -36,12 +38,12 @@ class PoseCandidates:
         for species, bank in enumerate(self._banks):
             rows = np.flatnonzero(placed.species[index] == species)
             if not len(rows):
-                found.append(_among(None, rows, (len(index), 1)))
+                found.append(among(None, rows, (len(index), 1)))
                 continue
             start = placed.rotations[index[rows]], placed.shifts_ang[index[rows]]
             model = local_model(self._dataset, bank, self._batch.at(rows), self._ratio[rows])
             last = moved_uphill(model, *start, radius, self._dataset.pixel_size_ang)
-            found.append(_among(last, rows, (len(index), 1)))
+            found.append(among(last, rows, (len(index), 1)))
         return found
 
     def searched(self, search: HierarchicalSearch, met: np.ndarray) -> tuple[list[Candidates], np.ndarray]:
@@ -64,26 +66,38 @@ class PoseCandidates:
     def _searched_at(self, search: HierarchicalSearch, batch: WhitenedBatch, ratio: float, met: np.ndarray):
         """As `searched`, for images of one extent."""
 
-        def score(bank: SliceBank, images) -> Score:
+        def score(bank: SliceBank, images: np.ndarray) -> Score:
             plain = LinearScore(bank, batch.targets[images], batch.weights[images], self._extent_ang)
             return plain if ratio == 1 else ScaledScore(plain, ratio)
 
-        best = np.full(met.shape, -np.inf, np.float32)
-        first = []
-        for species, bank in enumerate(self._banks):
-            rows = np.flatnonzero(met[:, species])
-            first.append(search.first(score(bank.mean, rows)) if len(rows) else None)
-            if len(rows):
-                best[rows, species] = first[-1].score[:, 0]
-        lag = best.max(1, keepdims=True) - best
-        found = []
-        for species, bank in enumerate(self._banks):
-            near = np.flatnonzero(lag[:, species] <= MARGIN)
-            places = np.searchsorted(np.flatnonzero(met[:, species]), near)
-            refined = search.refined(score(bank, near), first[species].of(places)) if len(near) else None
-            found.append(_among(refined, near, (len(met), search.kept)))
-        last = np.stack([each.score.max(1) for each in found], axis=1)
-        return found, np.where(np.isfinite(last), last.max(1, keepdims=True) - last, lag)
+        return meet(search, self._banks, score, met)
+
+
+def meet(
+    search: HierarchicalSearch, banks: list[SliceBank], score: Callable[[SliceBank, np.ndarray], Score], met: np.ndarray
+) -> tuple[list[Candidates], np.ndarray]:
+    """Search particles against the maps of several species; see `PoseCandidates.searched`.
+
+    Parameters
+    ----------
+    score : what the particles at some of the B places score against a bank.
+    """
+    best = np.full(met.shape, -np.inf, np.float32)
+    first = []
+    for species, bank in enumerate(banks):
+        rows = np.flatnonzero(met[:, species])
+        first.append(search.first(score(bank.mean, rows)) if len(rows) else None)
+        if len(rows):
+            best[rows, species] = first[-1].score[:, 0]
+    lag = best.max(1, keepdims=True) - best
+    found = []
+    for species, bank in enumerate(banks):
+        near = np.flatnonzero(lag[:, species] <= MARGIN)
+        places = np.searchsorted(np.flatnonzero(met[:, species]), near)
+        refined = search.refined(score(bank, near), first[species].of(places)) if len(near) else None
+        found.append(among(refined, near, (len(met), search.kept)))
+    last = np.stack([each.score.max(1) for each in found], axis=1)
+    return found, np.where(np.isfinite(last), last.max(1, keepdims=True) - last, lag)
 
 
 def local_model(dataset: ParticleDataset, bank: SliceBank, batch: WhitenedBatch, ratio: np.ndarray) -> LinearExpansion:
@@ -113,7 +127,7 @@ def _joined(parts: tuple[Candidates, ...]) -> Candidates:
     return Candidates(*(np.concatenate(each) for each in zip(*map(_arrays, parts), strict=True)))
 
 
-def _among(found: Candidates | None, places: np.ndarray, shape: tuple[int, int]) -> Candidates:
+def among(found: Candidates | None, places: np.ndarray, shape: tuple[int, int]) -> Candidates:
     """(B, P) candidates: those found for the images at `places`; the others have none (score −∞)."""
     rotations, shifts = np.zeros((*shape, 3, 3), np.float32), np.zeros((*shape, 2), np.float32)
     score = np.full(shape, -np.inf, np.float32)

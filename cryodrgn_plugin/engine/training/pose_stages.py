@@ -15,6 +15,9 @@ PARTED_STARTS, INCUMBENT_ROUNDS = 2, 3
 """Random starts of each species among its own images, and the rounds in which the maps so far compete with them."""
 LOW_RADIUS, MIDDLE_RADIUS = 5, 8
 """Frequency limits between which maps settle."""
+FIRST_RADII = 7, 10
+"""Limits of the first grid, in the first and the last round over all images: a grid at too low a frequency loses the
+right pose of every tenth noisy image, and a rough map has nothing to say at a higher one."""
 Met = Literal["all", "likely", "own"]
 """Species that an image is compared with: all, those that are not hopeless for it, or the one it was last put in."""
 
@@ -33,6 +36,8 @@ class Round:
     """Candidates per image and species."""
     levels: int = 0
     """How often the best candidates are refined."""
+    first_radius: int = 7
+    """Frequency limit of the first grid where candidates are refined after it."""
     crossed: bool = False
     """Whether half-sets check each other."""
     masked: bool = False
@@ -46,7 +51,7 @@ class Round:
 class Step:
     """One round of the whole reconstruction, with its place in it."""
 
-    phase: Literal["settle", "sort", "part", "refine", "move"]
+    phase: Literal["settle", "sort", "part", "refine"]
     plan: Round
     number: int
     """Of the random numbers; the same in every start of a phase, so that their last scores are of the same images."""
@@ -74,10 +79,10 @@ class Stages:
     """All images, ever finer."""
 
     @classmethod
-    def of(cls, config: AbInitioConfig, poses: PoseConfig, box: int, n: int) -> "Stages":
+    def of(cls, config: AbInitioConfig, poses: PoseConfig, box: int, n: int, species: int = 1) -> "Stages":
+        """The rounds for `n` images of `box`² pixels and so many species."""
         last = min(poses.last_radius, box // 2 - 1)
         low, middle = min(LOW_RADIUS, last), min(MIDDLE_RADIUS, last)
-        species = config.species or config.most_species
         settling = [
             Round(
                 radius=int(round(low + (middle - low) * t)),
@@ -89,9 +94,10 @@ class Stages:
         ]
         radii = np.rint(np.linspace(min(SORTING_RADIUS, last), last, config.refinements)).astype(int)
         levels = np.ceil(np.linspace(1, poses.levels, config.refinements)).astype(int)
+        firsts = np.rint(np.linspace(*FIRST_RADII, config.refinements)).astype(int)
         refining = [
-            Round(int(radius), n, 1.0, poses.kept, int(level), crossed=True, masked=step > 0, met="likely")
-            for step, (radius, level) in enumerate(zip(radii, levels, strict=True))
+            Round(int(radius), n, 1.0, poses.kept, int(level), int(first), True, masked=step > 0, met="likely")
+            for step, (radius, level, first) in enumerate(zip(radii, levels, firsts, strict=True))
         ]
         if species == 1:
             return cls(settling, [], [], refining)
@@ -99,7 +105,7 @@ class Stages:
         sort = Round(min(SORTING_RADIUS, last), images, 1.0, poses.kept, 1, crossed=True, met="likely")
         return cls(settling, [sort] * SORTING, [replace(plan, met="own") for plan in settling], refining)
 
-    def steps(self, starts: int, merges: bool, repeats: int, moving: int) -> list[Step]:
+    def steps(self, starts: int, merges: bool, repeats: int) -> list[Step]:
         """All rounds in order.
 
         Parameters
@@ -107,7 +113,6 @@ class Stages:
         starts : random starts of the first phase.
         merges : whether to look for species that are one molecule.
         repeats : how many more local rounds there are at the end than one.
-        moving : rounds against bases at the end.
         """
         steps = []
         for start in range(starts):
@@ -127,8 +132,7 @@ class Stages:
         refining = self.refining + [local] * (1 + repeats)
         for place, plan in enumerate(refining):
             steps.append(Step("refine", plan, number + place, merges=merges and place == 0))
-        number += len(refining)
-        return steps + [Step("move", self.refining[-1], number + place) for place in range(moving)]
+        return steps
 
 
 def _start(phase, rounds: list[Round], number: int, start: int | None, first: bool) -> list[Step]:

@@ -4,7 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .linear_model import LinearModel
+from ..reconstruction.fsc import fsc
+from .linear_model import LinearModel, mean_model
+
+AGREEING = 0.3
+"""FSC of half-maps from which shells of a map are taken to be known."""
 
 
 @dataclass
@@ -49,6 +53,17 @@ class Maps:
     @property
     def n_species(self) -> int:
         return len(self.populations)
+
+    def volumes(self) -> list[np.ndarray]:
+        """(D, D, D) of each species, of both halves together."""
+        return [mean_model(list(halves)).volume() for halves in zip(*self.models, strict=True)]
+
+    def agreeing_shells(self) -> int:
+        """The frequency limit up to which the halves agree, in the middle of the species; all of it with one half."""
+        if len(self.models) == 1:
+            return int(self.models[0][0].sphere.radius)
+        curves = (fsc(*(model.volume() for model in halves)) for halves in zip(*self.models, strict=True))
+        return int(np.median([np.argmax(np.append(curve, 0.0) < AGREEING) - 1 for curve in curves]))
 
     def only(self, kept: list[int]) -> "Maps":
         """The same with some of the species only."""

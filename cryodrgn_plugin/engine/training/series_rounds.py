@@ -1,7 +1,7 @@
 """Rounds over poses for particles with several images each: one pose, and one half-set, for all images of a particle.
 
 The score of a pose is the sum over the particle's images after their known tilts; everything else is as for single
-images (`pose_rounds`). Against bases the amplitudes are integrated out image by image.
+images (`pose_rounds`).
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from ..poses.hierarchical import HierarchicalSearch
 from ..poses.scaled import ScaledScore
 from ..poses.tilt_series import TiltSeriesExpansion, TiltSeriesScore, tilted
 from .misfit import Misfit, with_misfit
-from .pose_candidates import local_model, moved_uphill
+from .pose_candidates import among, local_model, meet, moved_uphill
 from .pose_rounds import PoseRounds, Visit, drawn, tempered
 from .pose_score import LinearScore, SliceBank
 from .pose_stages import Round
@@ -27,7 +27,7 @@ from .whitened import WhitenedBatch, WhitenedImages
 
 
 class SeriesRounds(PoseRounds):
-    """Expectation maximisation over the poses of one kind of molecule, whose particles are `series`."""
+    """Expectation maximisation over the poses of a dataset whose particles are `series`."""
 
     def __init__(
         self,
@@ -48,8 +48,9 @@ class SeriesRounds(PoseRounds):
     ) -> Iterator[Visit]:
         """As of single images; a batch is what some particles show at one of their tilts."""
         search = self._search(plan, random_matrices(1, rng)[0])
-        chosen = drawn(self._series.n, int(np.ceil(plan.images / self._series.counts.mean())), rng)
-        banks = [SliceBank(half[0], self.dataset.lattice) for half in maps.models]
+        chosen = self._chosen_particles(maps.n_species, plan, rng)
+        banks = [[SliceBank(model, self.dataset.lattice) for model in half] for half in maps.models]
+        prior = np.repeat(np.log(np.maximum(maps.populations, 1e-6)), plan.kept)
         for part in range(1 + plan.crossed):
             particles = chosen[self._half_of_particle[chosen] == part] if plan.crossed else chosen
             against = banks[1 - part] if plan.crossed and len(banks) == 2 else banks[0]
@@ -60,47 +61,67 @@ class SeriesRounds(PoseRounds):
                 if plan.local:
                     found = self._nearby(against, known, rows, tilts, carries, plan.radius)
                 else:
-                    found = self._searched(search, against, known, tilts, carries)
-                score, weights = found.score / len(batches), tempered(found.score, plan.temperature)
+                    met = self._met(rows[:, 0], maps.n_species, plan, rng)
+                    found, lag = self._searched(search, against, known, tilts, carries, met)
+                    self.placement.lag[rows] = np.where(met, lag, self.placement.lag[rows[:, 0]])[:, None]
+                total = np.concatenate([each.score for each in found], axis=1) + prior
+                score, weights = total / len(batches), tempered(total, plan.temperature)
                 for view, batch in enumerate(batches):
-                    poses = tilted(found.rotations, found.shifts_ang, tilts[view], carries[view])
-                    seen, ratio = [Candidates(*poses, score)], self.dataset.frequency_ratio[batch.index]
+                    turn = tilts[view], carries[view]
+                    seen = [Candidates(*tilted(each.rotations, each.shifts_ang, *turn), each.score) for each in found]
                     self._place(batch.index, seen, score)
                     if misfit:
-                        self._add_misfit(misfit, [against], batch, batch.index, ratio)
-                    yield Visit(part, known[view], seen, score, weights, ratio)
+                        self._add_misfit(misfit, against, batch, batch.index, self.dataset.frequency_ratio[batch.index])
+                    yield Visit(part, known[view], seen, score, weights, self.dataset.frequency_ratio[batch.index])
+
+    def _chosen_particles(self, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
+        """Particles of a round, in order: drawn from all, or as many from each species."""
+        count = int(np.ceil(plan.images / self._series.counts.mean()))
+        if plan.met != "own" or plan.local:
+            return drawn(self._series.n, count, rng)
+        species = self.placement.species[self._series.images[:, 0]]
+        each = [drawn(np.flatnonzero(species == own), count // n_species, rng) for own in range(n_species)]
+        return np.sort(np.concatenate(each))
 
     def _searched(
         self,
         search: HierarchicalSearch,
-        bank: SliceBank,
+        banks: list[SliceBank],
         images: list[WhitenedBatch],
         tilts: np.ndarray,
         carries: np.ndarray,
-    ) -> Candidates:
-        """The first grid meets the mean map, what is refined all of the model."""
+        met: np.ndarray,
+    ) -> tuple[list[Candidates], np.ndarray]:
+        """As `PoseCandidates.searched`, all images of a particle together."""
 
-        def joint(model: SliceBank) -> Score:
-            return TiltSeriesScore([self._score(model, each) for each in images], tilts, carries)
+        def joint(bank: SliceBank, particles: np.ndarray) -> Score:
+            return TiltSeriesScore([self._score(bank, each.at(particles)) for each in images], tilts, carries)
 
-        return search.refined(joint(bank), search.first(joint(bank.mean)))
+        return meet(search, banks, joint, met)
 
     def _nearby(
         self,
-        bank: SliceBank,
+        banks: list[SliceBank],
         images: list[WhitenedBatch],
         rows: np.ndarray,
         tilts: np.ndarray,
         carries: np.ndarray,
         radius: float,
-    ) -> Candidates:
-        """The last poses, moved uphill."""
-        ratio = self.dataset.frequency_ratio
-        models = [local_model(self.dataset, bank, each, ratio[each.index]) for each in images]
-        reference = np.square(tilts - np.eye(3)).sum((1, 2)).argmin()
-        last = self.placement.rotations[rows[:, reference]], self.placement.shifts_ang[rows[:, reference]]
-        expansion = TiltSeriesExpansion(models, tilts, carries)
-        return moved_uphill(expansion, *last, radius, self.dataset.pixel_size_ang)
+    ) -> list[Candidates]:
+        """The last poses, moved uphill, each in its own species."""
+        ratio, placed = self.dataset.frequency_ratio, self.placement
+        reference = rows[:, np.square(tilts - np.eye(3)).sum((1, 2)).argmin()]
+        found = []
+        for species, bank in enumerate(banks):
+            own, last = np.flatnonzero(placed.species[reference] == species), None
+            if len(own):
+                parts = [each.at(own) for each in images]
+                models = [local_model(self.dataset, bank, part, ratio[part.index]) for part in parts]
+                start = placed.rotations[reference[own]], placed.shifts_ang[reference[own]]
+                expansion = TiltSeriesExpansion(models, tilts, carries)
+                last = moved_uphill(expansion, *start, radius, self.dataset.pixel_size_ang)
+            found.append(among(last, own, (len(rows), 1)))
+        return found
 
     def _score(self, bank: SliceBank, images: WhitenedBatch) -> Score:
         plain = LinearScore(bank, images.targets, images.weights, self._extent_ang)

@@ -16,14 +16,11 @@ SAME = 0.5
 
 def distinct(maps: Maps) -> list[int]:
     """The species without the less populated of every two whose maps agree."""
-    models = maps.models[0]
-    sphere = models[0].sphere
-    halves = zip(*maps.models, strict=True)
-    volumes = [sum(sphere.to_volumes(model.coefs)[0] for model in each) for each in halves]
+    volumes, radius = maps.volumes(), maps.models[0][0].sphere.radius
     dropped: set[int] = set()
     for first, second in combinations(np.argsort(-maps.populations), 2):
         if not dropped & {first, second}:
             curve = align_maps(volumes[second], volumes[first]).curve[FIRST_SHELL - 1 :]
-            if fsc_area(curve, int(sphere.radius) - FIRST_SHELL + 1) > SAME:
+            if fsc_area(curve, int(radius) - FIRST_SHELL + 1) > SAME:
                 dropped.add(second)
     return [species for species in range(maps.n_species) if species not in dropped]
