@@ -30,7 +30,8 @@ class Overlap:
 
     def _shell_rms(self, values: np.ndarray) -> np.ndarray:
         """(n,) root mean square of the shell of each coefficient."""
-        power = np.bincount(self.shell, self.count * np.abs(values) ** 2) / np.bincount(self.shell, self.count)
+        drawn = np.maximum(np.bincount(self.shell, self.count), 1.0)  # the lowest shells are small and may have none
+        power = np.bincount(self.shell, self.count * np.abs(values) ** 2) / drawn
         return np.sqrt(np.maximum(power, 1e-12 * max(power.max(), 1e-30)))[self.shell]
 
 

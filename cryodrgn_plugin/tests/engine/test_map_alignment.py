@@ -9,6 +9,7 @@ from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map, mirrored_rotations
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, random_matrices
+from cryodrgn_plugin.engine.reconstruction import map_overlap
 from cryodrgn_plugin.engine.reconstruction.map_alignment import align_maps
 from cryodrgn_plugin.engine.simulate.atoms import bare_model
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
@@ -38,6 +39,13 @@ def test_a_turned_and_moved_map_is_brought_back(found, reference):
     assert not alignment.mirrored
     assert alignment.curve[1 : BOX // 2 - 1].min() > 0.99
     assert np.corrcoef(alignment.volume.ravel(), reference.ravel())[0, 1] > 0.999
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_shell_of_which_no_coefficient_was_drawn_does_not_matter(found, reference, monkeypatch):
+    monkeypatch.setattr(map_overlap, "_FREQUENCIES", 150)
+    alignment = align_maps(found, reference)
+    assert angular_distance_deg(alignment.rotation, TURN) < 0.5
 
 
 def test_the_other_hand_is_told(found, reference):
