@@ -1,5 +1,7 @@
 """The maps of particles whose poses were found: one per species, in both hands, and a model that holds them all."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..config import RunConfig, with_settings
@@ -7,6 +9,7 @@ from ..data.dataset import ParticleDataset
 from ..decoders.registry import make_decoder
 from ..geometry.hand import mirrored_map
 from ..io.mrc import write_map
+from ..reconstruction.adaptive import local_wiener
 from ..reconstruction.homogeneous import Reconstruction, reconstruct
 from ..run import Run
 from .model_file import save_model
@@ -17,6 +20,9 @@ FEWEST = 10
 
 def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: int, seed: int) -> list[Reconstruction]:
     """Reconstruct every species and write its map, half-maps and the map in the other hand.
+
+    The map is the half-maps joined by what they share locally, inside their mask: from few particles a filter by shells
+    alone hides in the solvent's noise what is known of the molecule.
 
     Parameters
     ----------
@@ -29,7 +35,8 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
     found = []
     for number in range(n_species):
         members = posed.subset(species == number)
-        result = reconstruct(members if members.n >= FEWEST else posed, seed=seed)
+        plain = reconstruct(members if members.n >= FEWEST else posed, seed=seed)
+        result = replace(plain, volume=local_wiener(plain.half1, plain.half2) * plain.mask)
         found.append(result)
         written = {
             "": result.volume,

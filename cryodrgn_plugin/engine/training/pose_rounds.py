@@ -16,6 +16,7 @@ from ..geometry.rotations import random_matrices
 from ..imaging.noise import NoiseModel
 from ..poses.base import Candidates
 from ..poses.hierarchical import HierarchicalSearch, SearchLevels
+from ..reconstruction.fsc import fsc, resolution
 from .linear_model import LinearModel, sphere_at
 from .misfit import Misfit, with_misfit
 from .pose_candidates import PoseCandidates
@@ -33,8 +34,11 @@ AGAIN = 0.1
 """Share of the images that meet such a species nevertheless, in every round."""
 STEPS_PER_WAVE = 2.5
 """Shifts tried per wavelength at the frequency limit of the first grid."""
-FIRST_GRID_RADIUS, FIRST_KEPT = 7, 4
-"""Frequency limit of the first grid in rounds that refine, and how many times more poses than later are kept on it."""
+FIRST_KEPT = 4
+"""How many times more poses than later are kept on the first grid, in rounds that refine."""
+AGREED, BEYOND = 0.5, 3
+"""FSC under their common mask, which makes noise agree as well, from which half-set maps tell about poses, and how many
+shells beyond it are tried."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class PoseRounds:
         sums = [[MapSums(sphere, self.dataset) for _ in maps.populations] for _ in range(1 + plan.crossed)]
         shares, scores, placed = np.zeros(maps.n_species), np.zeros(maps.n_species), np.zeros(maps.n_species)
         misfit = Misfit(self.dataset.lattice) if plan.crossed else None
-        for visit in self.visits(maps, plan, rng, misfit):
+        for visit in self.visits(maps, within_sight(plan, maps), rng, misfit):
             species = visit.score.argmax(1) // plan.kept
             scores += np.bincount(species, visit.score.max(1), maps.n_species)
             placed += np.bincount(species, minlength=maps.n_species)
@@ -173,7 +177,7 @@ class PoseRounds:
         return [[pair[half] for pair in pairs] for half in range(2)]
 
     def _search(self, plan: Round, turn: np.ndarray) -> HierarchicalSearch:
-        first = min(FIRST_GRID_RADIUS, plan.radius) if plan.levels else plan.radius
+        first = min(plan.first_radius, plan.radius) if plan.levels else plan.radius
         steps = int(np.ceil(2 * self._poses.shift_extent * STEPS_PER_WAVE * first))
         poses = replace(self._poses, kept=plan.kept, shift_steps=max(1, min(steps, self._poses.shift_steps)))
         levels = SearchLevels(tuple(np.linspace(first, plan.radius, plan.levels + 1)))
@@ -198,6 +202,17 @@ class Visit:
     score: np.ndarray
     weights: np.ndarray
     ratio: np.ndarray
+
+
+def within_sight(plan: Round, maps: Maps) -> Round:
+    """The round with its frequency limit where the best known maps end, if they do so before."""
+    if not plan.masked or len(maps.models) < 2:
+        return plan
+    box, reach = maps.models[0][0].sphere.box, 0.0
+    for pair in zip(*maps.models, strict=True):
+        halves = (model.sphere.to_volumes(model.coefs)[0] for model in pair)
+        reach = max(reach, box / resolution(fsc(*halves), 1.0, box, AGREED))
+    return replace(plan, radius=min(plan.radius, int(reach) + BEYOND))
 
 
 def drawn(among: int | np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
