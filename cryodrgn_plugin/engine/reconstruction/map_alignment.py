@@ -2,7 +2,8 @@
 
 A point r of the reference lies at G (r − o) in the found map, after the mirror of `geometry.hand` where the hands
 differ, as in `pose_errors`. At the lowest shells every rotation of a grid is tried, with all shifts at once by a
-Fourier transform; the best few are then improved by their correlation, over a band that rises as far as the maps agree.
+Fourier transform; the best are then improved by their correlation, ever fewer of them at ever higher shells, and the
+last one over a band that rises as far as the maps agree.
 """
 
 from dataclasses import dataclass
@@ -18,14 +19,18 @@ from ..slicing.fine import padded_transform, values_at
 from .fsc import fsc
 from .map_overlap import Overlap, improved, moved_onto
 
-_FIRST_SHELLS = 6
+_FIRST_SHELLS = 8
 _GRID_LEVEL = 2
-_KEPT = 4
+_KEPT = 10
+_SIEVE = ((8, 6), (12, 3), (16, 1))
+"""Frequency limits at which placements are compared, and how many go on."""
 _APART_DEG = 20.0
 _FINENESS = 4
 _AT_ONCE = 256
 _AGREEING = 0.3
 _ROUNDS = 2
+_Placed = tuple[int, np.ndarray, np.ndarray]
+"""Hand, G and o."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,10 @@ def align_maps(
         raise DataError(f"The maps have {found.shape} and {reference.shape} voxels; give cubes of the same, even size.")
     hands = [found, mirrored_map(found)] if either_hand else [found]
     transforms, target = [padded_transform(volume) for volume in hands], padded_transform(reference)
-    shells = min(_FIRST_SHELLS, box // 2 - 1)
-    overlaps = [Overlap(transform, target, shells) for transform in transforms]
-    starts = [(hand, place) for hand, overlap in enumerate(overlaps) for place in _grid_search(overlap)]
-    tried = [(hand, *improved(overlaps[hand], *place, tolerance=1e-2)) for hand, place in starts]
-    hand, rotation, origin_px, correlation = max(tried, key=lambda result: result[-1])
+    first = [Overlap(transform, target, min(_FIRST_SHELLS, box // 2 - 1)) for transform in transforms]
+    tried = [(hand, *place) for hand, overlap in enumerate(first) for place in _grid_search(overlap)]
+    hand, rotation, origin_px = _sieved(tried, transforms, target)
+    shells = first[0].shells
     for _ in range(_ROUNDS):
         volume = moved_onto(transforms[hand], rotation, origin_px, box)
         shells = max(shells, _agreeing_shells(fsc(volume, reference)))
@@ -77,6 +81,20 @@ def align_maps(
         rotation, origin_px, correlation = improved(overlap, rotation, origin_px, tolerance=1e-3)
     volume = moved_onto(transforms[hand], rotation, origin_px, box)
     return MapAlignment(rotation, origin_px, bool(hand), volume, fsc(volume, reference, mask), correlation)
+
+
+def _sieved(tried: list[_Placed], transforms: list[np.ndarray], target: np.ndarray) -> _Placed:
+    """The best of some placements: all improved at low shells, the better ones at higher shells, and so on.
+
+    What two maps have in common may be a part of them. Low shells cannot tell it from what only has its outline.
+    """
+    limit = target.shape[0] // 4 - 1
+    for shells, kept in _SIEVE:
+        overlaps = [Overlap(transform, target, min(shells, limit)) for transform in transforms]
+        found = [(hand, *improved(overlaps[hand], *place, tolerance=1e-2)) for hand, *place in tried]
+        found.sort(key=lambda placed: -placed[-1])
+        tried = [tuple(placed[:-1]) for placed in found[:kept]]
+    return tried[0]
 
 
 def _grid_search(overlap: Overlap) -> list[tuple[np.ndarray, np.ndarray]]:
