@@ -49,7 +49,7 @@ QUICK = {
     "ab_initio.rounds": 12,
     "ab_initio.images_per_round": 200,
     "ab_initio.refinements": 4,
-    "ab_initio.conformers": 3,
+    "ab_initio.conformers": 2,
     "ab_initio.starts": 1,
     "poses.levels": 3,
 }

@@ -66,3 +66,20 @@ def test_images_of_a_particle_are_in_one_half_set(pairs):
     rounds = SeriesRounds(dataset.without_poses(), estimate_noise(dataset), config.poses, 2.0, 0, series)
     assert (rounds.half[series.images[:, 0]] == rounds.half[series.images[:, 1]]).all()
     assert rounds.half.sum() == PAIRS
+
+
+def test_pairs_of_two_kinds_of_molecule_are_told_apart(tmp_path):
+    whole = lopsided_map(BOX)
+    other = whole * (np.arange(BOX) > BOX // 2)  # a half of it
+    config = SimulationConfig(
+        n_particles=PAIRS, box=BOX, snr=1.0, shift_px=1.0, ctf=False, pixel_size_ang=4.0, tilt_deg=45.0
+    )
+    star = simulate_particles([whole, other], config, tmp_path / "set", seed=2)
+    settings = {**QUICK, "ab_initio.species": 2, "ab_initio.refinements": 1, "particles": str(star)}
+    run = Run.create(tmp_path / "run", recipe_config("abinitio", settings))
+    with run.working():
+        fit(run, run.config)
+    species = run.particles().frame["rlnClassNumber"].to_numpy().astype(int) - 1
+    series, state = find_series(ParticleDataset.open(star)), np.load(star.parent / "truth.npz")["state"]
+    assert (species[series.images[:, 0]] == species[series.images[:, 1]]).all()
+    assert max((species == state).mean(), (species != state).mean()) > 0.9
