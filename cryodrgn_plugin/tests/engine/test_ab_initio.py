@@ -339,9 +339,9 @@ def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_pa
     assert right > 0.9
     np.testing.assert_array_equal(run.latents().z, np.eye(2)[species])
     for number in range(2):
-        np.testing.assert_allclose(
-            load_decoder(run).volume(np.eye(2)[number]), read_map(run.found_map_file(number + 1))[0], atol=0.05
-        )
+        # A decoder's volumes end at its last shell; a map that was confined to its mask goes a little beyond.
+        volume, written = load_decoder(run).volume(np.eye(2)[number]), read_map(run.found_map_file(number + 1))[0]
+        assert np.corrcoef(volume.ravel(), written.ravel())[0, 1] > 0.998
 
 
 def test_a_moving_molecule_gets_poses_and_a_latent_space(tmp_path):
