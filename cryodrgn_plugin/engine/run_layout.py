@@ -6,7 +6,7 @@ from pathlib import Path
 CONTENTS = (
     *("config.json", "run.json", "run.log", "metrics.csv", "latents.npz", "poses.star"),
     *("model.pt", "half1.pt", "half2.pt", "checkpoints", "volumes", "analysis", "figures"),
-    *("landscape", "trajectories", "states", "validation", "selections"),
+    *("landscape", "trajectories", "states", "validation", "validating", "selections", "outliers.npz"),
 )
 """Everything a run may contain; overwriting removes these and nothing else."""
 
@@ -94,9 +94,19 @@ class RunLayout:
     def validation_dir(self) -> Path:
         return self.path / "validation"
 
+    @property
+    def validating_dir(self) -> Path:
+        """Trainings on halves of the particles, of a validation that has not finished."""
+        return self.path / "validating"
+
     def selection_dir(self, name: str) -> Path:
         """One choice of particles, with why each was chosen."""
         return self.path / "selections" / name
+
+    @property
+    def outliers_file(self) -> Path:
+        """What the images say of each particle, kept for later selections."""
+        return self.path / "outliers.npz"
 
     @property
     def figures_dir(self) -> Path:

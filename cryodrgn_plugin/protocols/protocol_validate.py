@@ -95,7 +95,7 @@ class ProtHetValidate(ProtHetOnRun):
     # --------------------------- UTILS functions -----------------------------
     def _flags(self, options: dict[str, Any]) -> list[str]:
         others = [run for run in (trained_run(pointer.get()) for pointer in self.alsoParticles) if run]
-        return as_flags(options, ValidateOptions) + (["--also", *others] if others else [])
+        return [*as_flags(options, ValidateOptions), "--resume", *(["--also", *others] if others else [])]
 
     def getPage(self) -> str:
         """The page of the verdict, relative to the project."""

@@ -58,6 +58,7 @@ def looking_stages(arguments: JobArguments, version: str) -> list[Stage]:
     run, task = run_folder(arguments.job), TASKS[arguments.task]
     borrow_run(run_folder(training_job(arguments)), run, task.makes)
     words = [arguments.task, str(run), *as_flags({**arguments.options, **task.fixed}, task.options)]
+    words += ["--resume"] if task.resumes else []
     if others := other_runs(arguments):
         words += ["--also", *map(str, others)]
     return [Stage(task.title, [*_ENGINE, *words]), _results_stage(arguments, run, version)]

@@ -26,6 +26,8 @@ class Task:
     """The folder that it makes in the run of an earlier job; empty where it works on particles alone."""
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Options that the job sets itself."""
+    resumes: bool = False
+    """Whether what a stopped job has done is gone on with."""
 
     @property
     def looks(self) -> bool:
@@ -41,7 +43,7 @@ TASKS = {
     "landscape": Task("Landscape", LandscapeOptions, makes="landscape"),
     "trajectory": Task("Trajectory", TrajectoryOptions, makes="trajectories", fixed={"name": "path"}),
     "states": Task("States", StatesOptions, makes="states"),
-    "validate": Task("Validation", ValidateOptions, makes="validation"),
+    "validate": Task("Validation", ValidateOptions, makes="validation", resumes=True),
     "select": Task("Selection", SelectOptions, makes="selections"),
 }
 NOT_LABELS = {

@@ -12,7 +12,7 @@ from ..engine.errors import DataError
 from .arguments import JobArguments
 
 RUN_FOLDER = "run"
-_FILLED_ANEW = ("figures", "volumes", "trajectories", "selections")
+_FILLED_ANEW = ("figures", "volumes", "trajectories", "validating", "selections")
 _REWRITTEN = ("run.json", "run.log")
 
 

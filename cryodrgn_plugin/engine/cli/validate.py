@@ -15,6 +15,7 @@ examples
   cryodrgn-plugin validate run
   cryodrgn-plugin validate run --states 2 --also seed1 seed2 network
   cryodrgn-plugin validate run --particles 20000               halves of 10,000; all particles are placed
+  cryodrgn-plugin validate run --resume                        go on after a stop or a kill
   cryodrgn-plugin validate run --no-halves                     leakage, populations and consensus only, in seconds
 
 what comes out (docs/run_folder.md): RUN/validation/validation.html, one page that can be sent to others;
@@ -25,6 +26,9 @@ validation.json; confidence.npz, which `select --where "confidence > 0.8"` reads
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("run", metavar="RUN", help="folder of the run")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with the halves that a stopped validation has trained, if they fit"
+    )
     parser.add_argument("--also", nargs="+", default=[], metavar="RUN", help="other runs of the same particles")
     add_options(parser, ValidateOptions)
 
@@ -38,5 +42,5 @@ def run(args: argparse.Namespace) -> int:
     with the_run.working("validation"), shown(the_run):
         from ..validation.report import validate
 
-        validate(the_run, options, others)
+        validate(the_run, options, others, resume=args.resume)
     return 0

@@ -5,6 +5,7 @@ come from the other. All particles are then placed by both models in the same wa
 half's latent space, each image at its posterior mean over the nodes.
 """
 
+import filecmp
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from ..analysis.clusters import kmeans
 from ..analysis.oracle import state_log_likelihoods
 from ..analysis.run_particles import RunParticles
 from ..config import RunConfig, finds_poses
+from ..errors import DataError
 from ..io.chosen_rows import particle_of_image, write_chosen
 from ..io.writing import write_text
 from ..progress import Reporter
@@ -63,28 +65,52 @@ def deal(particles: RunParticles, at_most: int, seed: int) -> np.ndarray:
     return half[own.reshape(-1)]
 
 
-def train_half(
-    run: Run, particles: RunParticles, half: np.ndarray, number: int, nodes: int, seed: int, folder: Path, keep: bool
-) -> HalfModel:
-    """Train on the particles of half `number` (0 or 1) in `folder`, which becomes the run's validation folder.
+def train_half(run: Run, particles: RunParticles, half: np.ndarray, number: int, nodes: int, seed: int) -> HalfModel:
+    """Train on the particles of half `number` (0 or 1), in RUN/validating.
 
-    Where the run has found its poses they are given to both halves; what is tested is what was found after them. The
-    half's run and its list of particles are removed unless they are to be kept.
+    What lies there already is taken up where it is of the same particles and settings, and trained anew where it is
+    not. Where the run has found its poses they are given to both halves; what is tested is what was found after them.
     """
-    name = f"half{number + 1}"
-    listed = write_chosen(particles.table, particles.lines[half == number], folder / name)
-    part = Run.create(folder / name, _settings(run.config, listed, seed), command="validate")
-    part.reporter = _Stage(run.reporter, f"half {number + 1}")
-    with part.working():
-        fit(part, part.config)
-    model = _nodes_of(part, nodes, seed)
-    if keep:
+    part = _half_run(run, particles, half, number, seed)
+    if part.status != "finished":
+        part.reporter = _Stage(run.reporter, f"half {number + 1}")
+        with part.working():
+            fit(part, part.config, resume=True)
+    return _nodes_of(part, nodes, seed)
+
+
+def keep_halves(run: Run, folder: Path) -> None:
+    """Copy the runs of the halves and their lists from RUN/validating to `folder`, which becomes RUN/validation."""
+    shutil.copytree(run.validating_dir, folder, dirs_exist_ok=True)
+    for listed in (path for path in run.validating_dir.iterdir() if path.is_file()):
+        part = Run.open(folder / listed.stem)
         there = replace(part.config, particles=str(run.validation_dir / listed.name))
         write_text(part.config_file, there.to_json() + "\n")
-    else:
-        shutil.rmtree(part.path)
-        listed.unlink()
-    return model
+
+
+def _half_run(run: Run, particles: RunParticles, half: np.ndarray, number: int, seed: int) -> Run:
+    """The run of a half, new or as far as it was trained before."""
+    folder, name = run.validating_dir, f"half{number + 1}"
+    folder.mkdir(exist_ok=True)
+    fresh = write_chosen(particles.table, particles.lines[half == number], folder / f".{name}")
+    listed = folder / f"{name}{fresh.suffix}"
+    settings = _settings(run.config, listed, seed)
+    there = (folder / name / "run.json").exists()
+    fits = (
+        there and listed.exists() and filecmp.cmp(fresh, listed, shallow=False) and _made_with(folder / name, settings)
+    )
+    fresh.replace(listed)
+    if there:
+        what = "gone on with" if fits else "of other particles or settings and trained anew"
+        run.log(f"Half {number + 1} has been trained before; it is {what}.")
+    return Run.create(folder / name, settings, command="validate", resume=fits, overwrite=not fits)
+
+
+def _made_with(path: Path, settings: RunConfig) -> bool:
+    try:
+        return Run.open(path).config == settings
+    except DataError:
+        return False
 
 
 def _settings(config: RunConfig, listed: Path, seed: int) -> RunConfig:

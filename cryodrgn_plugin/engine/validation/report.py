@@ -5,6 +5,7 @@ docs/run_folder.md describes its files and the schema of validation.json.
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..run import Run
 from ..training.whitened import WhitenedImages
 from .agreement import Agreement, agreement
 from .consensus import Consensus, consensus
-from .halves import HalfModel, deal, train_half
+from .halves import deal, keep_halves, train_half
 from .heterogeneity import HeterogeneityTest, permutation_test
 from .leakage import Leak, leaks, quantities_of
 from .options import ValidateOptions
@@ -55,10 +56,11 @@ class Findings:
     verdict: Verdict
 
 
-def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = ()) -> Path:
+def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = (), *, resume: bool = False) -> Path:
     """Validate a finished run into RUN/validation; returns the path of validation.json.
 
-    `also` are other runs of the same particles to compare with.
+    `also` are other runs of the same particles to compare with. `resume` goes on with the halves in RUN/validating,
+    which a validation that was stopped leaves there; the result is that of an uninterrupted one.
 
     Raises
     ------
@@ -71,10 +73,15 @@ def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = ()) -> Pa
         raise DataError(f"{run.path} has {len(latents.z)} particles; a validation needs at least {LEAST_PARTICLES}.")
     particles, dataset = particles_of(run), images_of(run)
     images = WhitenedImages(dataset, estimate_noise(dataset, options.seed))
+    if not resume:
+        shutil.rmtree(run.validating_dir, ignore_errors=True)
     with run.replacing_folder(run.validation_dir) as folder:
-        halves = _halves(run, particles, dataset, images, options, folder) if options.halves else None
+        halves = _halves(run, particles, dataset, images, options) if options.halves else None
         found = _measured(run, particles, images, halves, options, also)
         _write(run, found, options, folder)
+        if options.halves and options.keep_halves:
+            keep_halves(run, folder)
+    shutil.rmtree(run.validating_dir, ignore_errors=True)
     for sentence in (found.verdict.headline, *found.verdict.sentences):
         run.log(sentence)
     run.log(f"The page is {run.validation_dir / PAGE}.")
@@ -110,15 +117,10 @@ def _halves(
     dataset: ParticleDataset,
     images: WhitenedImages,
     options: ValidateOptions,
-    folder: Path,
 ) -> HalvesFound:
     half = deal(particles, options.particles, options.seed)
-    models: list[HalfModel] = []
-    places = []
-    for number in (0, 1):
-        model = train_half(run, particles, half, number, options.nodes, options.seed, folder, options.keep_halves)
-        models.append(model)
-        places.append(models[-1].place(images))
+    models = [train_half(run, particles, half, number, options.nodes, options.seed) for number in (0, 1)]
+    places = [model.place(images) for model in models]
     found = agreement(places[0], places[1], options.seed)
     test = permutation_test(
         dataset,

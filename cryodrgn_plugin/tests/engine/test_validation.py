@@ -3,6 +3,10 @@
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
 
 import numpy as np
@@ -22,6 +26,7 @@ from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate
 from cryodrgn_plugin.engine.simulate.presets import PRESETS
 from cryodrgn_plugin.engine.training.recipes import fit
 from cryodrgn_plugin.engine.training.whitened import WhitenedImages
+from cryodrgn_plugin.engine.validation import halves
 from cryodrgn_plugin.engine.validation.agreement import agreement
 from cryodrgn_plugin.engine.validation.consensus import consensus
 from cryodrgn_plugin.engine.validation.halves import HalfModel, deal
@@ -33,6 +38,7 @@ from cryodrgn_plugin.engine.validation.verdict import judge
 from cryodrgn_plugin.tests.engine.planted_run import planted_run
 
 BOX, N = 24, 500
+QUICK = ["--states", "2", "--nodes", "8", "--permutations", "99"]
 
 
 def simulated(folder, shares, seed=0, snr=0.3, n=N, **settings):
@@ -259,8 +265,7 @@ def validated(two_states, tmp_path_factory):
     run = Run.create(tmp_path_factory.mktemp("runs") / "run", recipe_config("fast", few))
     with run.working():
         fit(run, run.config)
-    options = ["--states", "2", "--nodes", "8", "--permutations", "99"]
-    assert main(["validate", str(run.path), "--also", str(run.path), *options]) == 0
+    assert main(["validate", str(run.path), "--also", str(run.path), *QUICK]) == 0
     return run
 
 
@@ -305,6 +310,47 @@ def test_the_runs_of_the_halves_are_whole_when_they_are_kept(validated, tmp_path
 def test_nothing_of_the_halves_stays_behind(validated):
     kept = {path.name for path in validated.validation_dir.iterdir()}
     assert kept == {"validation.json", "validation.html", "confidence.npz", "figures"}
+
+
+def test_a_validation_that_was_killed_between_its_halves_goes_on_and_equals_an_uninterrupted_one(
+    validated, tmp_path, monkeypatch
+):
+    copied = tmp_path / "run"
+    shutil.copytree(validated.path, copied, ignore=shutil.ignore_patterns("validation", "selections"))
+    words = ["validate", str(copied), "--also", str(validated.path), *QUICK]
+    process = subprocess.Popen([sys.executable, "-m", "cryodrgn_plugin.engine.cli", *words], stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (copied / "validating" / "half2" / "run.json").exists():
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL and Run.open(copied / "validating" / "half1").status == "finished"
+    trained = []
+
+    def noted_fit(part, *args, **how):
+        trained.append(part.path.name)
+        fit(part, *args, **how)
+
+    monkeypatch.setattr(halves, "fit", noted_fit)
+    assert main([*words, "--resume"]) == 0
+    assert trained == ["half2"] and not (copied / "validating").exists()
+    for name in ("validation.json", "confidence.npz"):
+        assert (copied / "validation" / name).read_bytes() == (validated.validation_dir / name).read_bytes()
+
+
+def test_halves_of_other_particles_or_settings_are_trained_anew(tmp_path):
+    run = planted_run(tmp_path, n=300)
+    particles, log = particles_of(run), run.log_file
+    half = deal(particles, 0, seed=1)
+
+    def taken_up(half, seed) -> bool:
+        part = halves._half_run(run, particles, half, 0, seed)
+        known = part.status == "finished"
+        with part.working():
+            """The training of this half."""
+        return known
+
+    assert [taken_up(half, 1), taken_up(half, 1), taken_up(half, 2), taken_up(half, 2)] == [False, True, False, True]
+    assert not taken_up(deal(particles, 0, seed=2), 2)
+    assert log.read_text().count("trained anew") == 2
 
 
 def test_runs_of_other_particles_are_refused(validated, tmp_path):

@@ -157,7 +157,7 @@ LOOKS = {
     "landscape": ("landscape", "--clusters 4", "--clusters 4"),
     "trajectory": ("trajectories", "--kind pc --movie no", "--kind pc --no-movie --name path"),
     "states": ("states", "--b_factor_ang2 60 --bias no", "--no-bias --b-factor-ang2 60.0"),
-    "validate": ("validation", "--halves no", "--no-halves"),
+    "validate": ("validation", "--halves no", "--no-halves --resume"),
     "select": ("selections", "--random 5", "--random 5"),
 }
 """Task to the folder it makes, labels, and what the engine is told."""
@@ -197,7 +197,7 @@ def test_a_validation_compares_with_the_runs_of_other_jobs(tmp_path, monkeypatch
         Path(job, "run/run.json").write_text("{}")
     command = "validate --o External/job005/ --in_parts External/job002/particles.star --also External/job004/"
     stage, _ = looking_stages(parse(command), "5")
-    assert words_of(stage)[1:] == ["validate", "External/job005/run", "--also", "External/job004/run"]
+    assert words_of(stage)[1:] == ["validate", "External/job005/run", "--resume", "--also", "External/job004/run"]
     with pytest.raises(DataError, match="External/job009/ is not a training job .* correct the label also"):
         looking_stages(parse(command.replace("job004", "job009")), "5")
 
