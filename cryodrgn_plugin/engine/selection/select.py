@@ -22,6 +22,7 @@ from .columns import ParticleColumns, annotations, n_clusters
 from .export import ARRAYS, INDEX
 from .figures import draw_selection
 from .junk import Judgement, judge
+from .kept import keep_judgement, kept_judgement
 from .lasso import read_lasso
 from .options import SelectOptions
 from .originals import rows_in
@@ -118,6 +119,20 @@ def parse_classes(words: str, n: int) -> list[int]:
 
 
 def _judged(run: Run, options: SelectOptions) -> Judgement:
+    """What the images say of each particle: as an earlier selection has kept it, or found out now and kept."""
+    kept = kept_judgement(run, options)
+    if kept is not None:
+        run.log(f"What images say is known from an earlier selection ({run.outliers_file.name}).")
+    judgement, found = kept or _judge_images(run, options)
+    if not run.latents().z.shape[1]:
+        run.log("This run has one map: particles in another state than most count as junk too.")
+    run.log(
+        f"Junk after each round: {', '.join(f'{count:,}' for count in found)} of {len(judgement.outlier):,} particles."
+    )
+    return judgement
+
+
+def _judge_images(run: Run, options: SelectOptions) -> tuple[Judgement, list[int]]:
     dataset = images_of(run)
     judgement, found = judge(
         dataset,
@@ -128,10 +143,8 @@ def _judged(run: Run, options: SelectOptions) -> Judgement:
         seed=options.seed,
         report=run.progress,
     )
-    if not run.latents().z.shape[1]:
-        run.log("This run has one map: particles in another state than most count as junk too.")
-    run.log(f"Junk after each round: {', '.join(f'{count:,}' for count in found)} of {dataset.n:,} particles.")
-    return judgement
+    keep_judgement(run, options, judgement, found)
+    return judgement, found
 
 
 def _whole_particles(particles: RunParticles, taken: np.ndarray) -> np.ndarray:

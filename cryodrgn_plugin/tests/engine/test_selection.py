@@ -16,8 +16,9 @@ from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.selection import select as select_module
 from cryodrgn_plugin.engine.selection.export import Selection
-from cryodrgn_plugin.engine.selection.junk import outlier_scores, suggested_cut
+from cryodrgn_plugin.engine.selection.junk import judge, outlier_scores, suggested_cut
 from cryodrgn_plugin.engine.selection.lasso import Lasso, read_lasso
 from cryodrgn_plugin.engine.selection.options import SelectOptions
 from cryodrgn_plugin.engine.selection.originals import rows_in
@@ -346,6 +347,41 @@ def test_planted_noise_is_left_out_and_good_images_are_explained_to_the_noise(wi
 def test_a_rule_on_outliers_is_the_same_choice(with_noise):
     run, _ = with_noise
     assert (chosen(run, where="outlier <= 3", junk_cut=3.0, name="rule") == chosen(run, junk=True, junk_cut=3.0)).all()
+
+
+def test_images_are_judged_once_and_anew_when_latents_model_or_settings_have_changed(with_noise, monkeypatch):
+    run, _ = with_noise
+    judged = []
+
+    def noted(*args, **settings):
+        judged.append(settings)
+        return judge(*args, **settings)
+
+    monkeypatch.setattr(select_module, "judge", noted)
+    run.outliers_file.unlink(missing_ok=True)
+    quick = {"junk": True, "rounds": 1, "junk_cut": 3.0}
+    first = chosen(run, **quick, name="first")
+    scores = np.load(run.selection_dir("first") / "selection.npz")["outlier"]
+    again = chosen(run, where="outlier <= 3 and likelihood < 9", rounds=1, junk_cut=3.0, name="again")
+    assert len(judged) == 1 and (first == again).all()
+    np.testing.assert_array_equal(np.load(run.selection_dir("again") / "selection.npz")["outlier"], scores)
+    assert "known from an earlier selection" in run.log_file.read_text()
+    chosen(run, **{**quick, "junk_cut": 2.5})
+    assert len(judged) == 2
+    chosen(run, **quick)
+    run.model_file.write_bytes(b"a model")
+    chosen(run, **quick)
+    assert len(judged) == 4
+    before = run.latents().z
+    run.save_latents(before + np.arange(400)[:, None] / 400)
+    chosen(run, **quick)
+    assert len(judged) == 5
+    run.outliers_file.write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"outliers.npz is damaged; remove it"):
+        chosen(run, **quick)
+    run.outliers_file.unlink()
+    run.model_file.unlink()
+    run.save_latents(before)
 
 
 def test_the_cut_is_suggested_where_junk_becomes_the_majority():
