@@ -88,8 +88,11 @@ class AbInitioConfig:
     score still rises at the end."""
     conformers: int = 6
     """Conformations that a molecule which moves is taken apart into while its poses are found, each with a map and a
-    frame of its own; they are brought into one frame at the end. 1 takes it for rigid until then: quicker, and enough
-    for small motions. Raise it for large motions and many particles."""
+    frame of its own; they are brought into one frame at the end. Raise it for large motions and many particles; 1 keeps
+    the molecule whole, for small motions."""
+    moving_rounds: int = 3
+    """With one conformer, rounds at the end in which a molecule that moves is placed against its mean and its
+    directions of motion, so that its conformation does not pull at its pose; 0 for none."""
     starts: int = 0
     """Independent random starts; the likeliest goes on. 0 takes 3 for one species, and 1 for several species
     or conformers. Raise it when results differ between seeds."""
@@ -103,6 +106,7 @@ class AbInitioConfig:
             f"ab_initio.images_per_round is {self.images_per_round}; it must be at least 20.",
         )
         require(self.conformers >= 1, f"ab_initio.conformers is {self.conformers}; it must be at least 1.")
+        require(self.moving_rounds >= 0, f"ab_initio.moving_rounds is {self.moving_rounds}; it must be 0 or more.")
         require(self.refinements >= 1, f"ab_initio.refinements is {self.refinements}; it must be at least 1.")
         require(self.starts >= 0, f"ab_initio.starts is {self.starts}; it must be 0 (by the species) or more.")
 

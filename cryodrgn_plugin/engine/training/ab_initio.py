@@ -11,7 +11,8 @@
 A molecule that moves is taken for several species first, its conformers. A single map of all its images would turn with
 what moves, or be right in one conformation and of the other hand in another, and images follow their map. Conformers
 have frames and hands of their own instead, and once their maps are known in detail these are brought into one
-(`reconstruction.common_frame`), in which the molecule stands still.
+(`reconstruction.common_frame`), in which the molecule stands still. One that is kept whole is placed against a mean map
+and bases at the end (`pose_bases`).
 
 Every round ends in a checkpoint, and a resumed run equals an uninterrupted one: a round's random choices follow from
 the seed and its number.
@@ -31,6 +32,7 @@ from ..reconstruction.common_frame import common_frame
 from ..run import Run
 from ..stopping import graceful_stop
 from .fast import fit_fast
+from .pose_bases import BasesRounds
 from .pose_checkpoint import load_progress, save_progress
 from .pose_maps import fit_species, save_maps
 from .pose_rounds import Outcome, PoseRounds
@@ -78,11 +80,14 @@ class AbInitio:
         self.config, self.dataset = config, dataset
         noise = estimate_noise(dataset, config.seed)
         self.engine = self._rounds(noise)
+        self.bases = BasesRounds(config, self.engine, noise)
         self._stages = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n, self.n_species)
 
     def steps(self, progress: Progress) -> list[Step]:
         """All rounds, as far as is known by now."""
-        return self._stages.steps(self.n_starts, not self.config.ab_initio.species, progress.repeats)
+        settings = self.config.ab_initio
+        moving = settings.moving_rounds if self.moving and self.n_species == 1 else 0
+        return self._stages.steps(self.n_starts, not settings.species, progress.repeats, moving)
 
     def _rounds(self, noise: NoiseModel) -> PoseRounds:
         """The engine for particles of one image each, or for tilt pairs and series."""
@@ -115,16 +120,24 @@ class AbInitio:
         step = steps[progress.done]
         self._begin(progress, step, after=steps[progress.done - 1] if progress.done else None)
         rng = np.random.default_rng([self.config.seed, step.number])
+        if step.phase == "move":
+            score = self.bases.advance(step.plan, rng)
+        else:
+            score = self._advance(progress, step, rng)
+        progress.placement = self.engine.placement
+        start = {} if step.start is None else {"start": step.start + 1}
+        species = {} if self.n_species == 1 else {"species": progress.maps.n_species}
+        return {**start, "radius": step.plan.radius, "score": score, **species}
+
+    def _advance(self, progress: Progress, step: Step, rng: np.random.Generator) -> float:
+        """Maps and poses in turn; the mean score."""
         outcome = self.engine.advance(progress.maps, step.plan, rng)
         progress.maps = outcome.maps
         if step.judged:
             self._judge(progress, outcome, step)
         if step.plan.local and outcome.maps.misfit.max() > ROUGH:
             progress.repeats = min(progress.repeats + 1, MOST_REPEATS)
-        progress.placement = self.engine.placement
-        start = {} if step.start is None else {"start": step.start + 1}
-        species = {} if self.n_species == 1 else {"species": progress.maps.n_species}
-        return {**start, "radius": step.plan.radius, "score": outcome.score, **species}
+        return outcome.score
 
     def _begin(self, progress: Progress, step: Step, after: Step | None) -> None:
         """The maps that a round begins with."""

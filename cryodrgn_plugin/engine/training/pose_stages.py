@@ -51,7 +51,7 @@ class Round:
 class Step:
     """One round of the whole reconstruction, with its place in it."""
 
-    phase: Literal["settle", "sort", "part", "refine"]
+    phase: Literal["settle", "sort", "part", "refine", "move"]
     plan: Round
     number: int
     """Of the random numbers; the same in every start of a phase, so that their last scores are of the same images."""
@@ -105,7 +105,7 @@ class Stages:
         sort = Round(min(SORTING_RADIUS, last), images, 1.0, poses.kept, 1, crossed=True, met="likely")
         return cls(settling, [sort] * SORTING, [replace(plan, met="own") for plan in settling], refining)
 
-    def steps(self, starts: int, merges: bool, repeats: int) -> list[Step]:
+    def steps(self, starts: int, merges: bool, repeats: int, moving: int) -> list[Step]:
         """All rounds in order.
 
         Parameters
@@ -113,6 +113,7 @@ class Stages:
         starts : random starts of the first phase.
         merges : whether to look for species that are one molecule.
         repeats : how many more local rounds there are at the end than one.
+        moving : rounds against bases after them.
         """
         steps = []
         for start in range(starts):
@@ -132,7 +133,8 @@ class Stages:
         refining = self.refining + [local] * (1 + repeats)
         for place, plan in enumerate(refining):
             steps.append(Step("refine", plan, number + place, merges=merges and place == 0))
-        return steps
+        number += len(refining)
+        return steps + [Step("move", self.refining[-1], number + place) for place in range(moving)]
 
 
 def _start(phase, rounds: list[Round], number: int, start: int | None, first: bool) -> list[Step]:

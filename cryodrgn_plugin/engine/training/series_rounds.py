@@ -1,7 +1,7 @@
 """Rounds over poses for particles with several images each: one pose, and one half-set, for all images of a particle.
 
 The score of a pose is the sum over the particle's images after their known tilts; everything else is as for single
-images (`pose_rounds`).
+images (`pose_rounds`). Against bases the amplitudes are integrated out image by image.
 """
 
 from collections.abc import Iterator

@@ -50,6 +50,7 @@ QUICK = {
     "ab_initio.images_per_round": 200,
     "ab_initio.refinements": 4,
     "ab_initio.conformers": 2,
+    "ab_initio.moving_rounds": 1,
     "ab_initio.starts": 1,
     "poses.levels": 3,
 }
@@ -298,16 +299,16 @@ def test_a_species_whose_map_is_wrong_finds_a_better_one_among_its_own_images(ri
 def test_the_rounds_of_several_species_come_in_order():
     config = recipe_config("abinitio", {"ab_initio.species": 2, **QUICK})
     stages = Stages.of(config.ab_initio, config.poses, 32, 1000, species=2)
-    steps = stages.steps(starts=2, merges=True, repeats=3)
+    steps = stages.steps(starts=2, merges=True, repeats=3, moving=1)
     phases = [step.phase for step in steps]
-    assert phases == sorted(phases, key=["settle", "sort", "part", "refine"].index)
+    assert phases == sorted(phases, key=["settle", "sort", "part", "refine", "move"].index)
     assert [step.start for step in steps if step.begins] == [0, 1, 2, 3]
     assert [step.judged for step in steps if step.judged] == ["first", "again", "first", "again", "again"]
     assert [step.plan.local for step in steps if step.phase == "refine"] == [False] * 4 + [True] * 4
     judged = {(step.phase, step.number) for step in steps if step.judged}
     assert len(judged) == 2  # starts of a phase are judged by the same images
     alone = Stages.of(recipe_config("abinitio", QUICK).ab_initio, config.poses, 32, 1000)
-    assert {step.phase for step in alone.steps(1, False, 0)} == {"settle", "refine"}
+    assert {step.phase for step in alone.steps(1, False, 0, 0)} == {"settle", "refine"}
 
 
 def test_angles_and_origins_of_the_file_are_not_looked_at(rigid, tmp_path):
@@ -344,10 +345,11 @@ def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_pa
         assert np.corrcoef(volume.ravel(), written.ravel())[0, 1] > 0.998
 
 
-def test_a_moving_molecule_gets_poses_and_a_latent_space(tmp_path):
+@pytest.mark.parametrize("conformers", [1, 2])
+def test_a_moving_molecule_gets_poses_and_a_latent_space(tmp_path, conformers):
     star = simulated(tmp_path / "set", tiny_ensemble(6, 0.3), 500)
     closed = {"closed_form.n_components": 3, "closed_form.iterations": 4, "closed_form.nodes": 12}
-    run = run_of(star, tmp_path / "run", z_dim=2, **closed)
+    run = run_of(star, tmp_path / "run", z_dim=2, **closed, **{"ab_initio.conformers": conformers})
     assert np.median(errors(run, star).angle_deg) < 20
     assert run.latents().z.shape == (500, 2)
     rows = run.metrics()
