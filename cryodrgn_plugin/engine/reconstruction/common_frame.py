@@ -6,6 +6,7 @@ smeared out in that mean and cannot pull, and fine detail matches only where the
 rough match would rather turn the whole molecule a little after the part that moves.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,11 @@ from .map_overlap import Overlap, improved, moved_onto
 
 FIRST_SHELLS, TURNS = 10, 4
 """Frequency limit of the first turn of all maps, and how often they are turned."""
+Report = Callable[[int, int], object]
+
+
+def silent(done: int, total: int) -> None:
+    """Report to nobody."""
 
 
 @dataclass(frozen=True)
@@ -42,17 +48,26 @@ class CommonFrame:
         return turned, shifts_ang - moved_ang
 
 
-def common_frame(volumes: list[np.ndarray], first: int, shells: int) -> CommonFrame:
-    """The frame that maps (D, D, D) of one molecule share, in the hand of the map `first`; `shells` is the frequency
-    limit up to which the maps are known.
+def common_frame(volumes: list[np.ndarray], first: int, shells: int, report: Report = silent) -> CommonFrame:
+    """The frame that S maps (D, D, D) of one molecule share, in the hand of the map `first`.
+
+    Parameters
+    ----------
+    shells : frequency limit up to which the maps are known.
+    report : called as report(done, total) after every step.
     """
-    frame, placed = _joined(volumes, first, shells)
-    for limit in np.linspace(min(FIRST_SHELLS, shells), shells, TURNS if len(volumes) > 1 else 0):
+    turns = TURNS if len(volumes) > 1 else 0
+    total = len(volumes) - 1 + turns
+    frame, placed = _joined(volumes, first, shells, lambda done: report(done, total))
+    for turn, limit in enumerate(np.linspace(min(FIRST_SHELLS, shells), shells, turns), start=1):
         _turn_onto_the_others(frame, volumes, placed, int(round(limit)))
+        report(total - turns + turn, total)
     return frame
 
 
-def _joined(volumes: list[np.ndarray], first: int, shells: int) -> tuple[CommonFrame, list[np.ndarray]]:
+def _joined(
+    volumes: list[np.ndarray], first: int, shells: int, report: Callable[[int], None]
+) -> tuple[CommonFrame, list[np.ndarray]]:
     """A first frame, and the maps in it. Every map that is placed is compared with all that are not."""
     n = len(volumes)
     frame = CommonFrame(np.tile(np.eye(3), (n, 1, 1)), np.zeros((n, 3)), np.zeros(n, bool))
@@ -67,6 +82,7 @@ def _joined(volumes: list[np.ndarray], first: int, shells: int) -> tuple[CommonF
         found = nearest.pop(newest)
         frame.rotations[newest], frame.origins_px[newest] = found.rotation, found.origin_px
         frame.mirrored[newest], placed[newest] = found.mirrored, found.volume
+        report(n - 1 - len(nearest))
     return frame, placed
 
 

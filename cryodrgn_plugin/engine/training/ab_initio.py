@@ -20,6 +20,7 @@ the seed and its number.
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -204,7 +205,8 @@ def standing_still(run: Run, progress: Progress, pixel_size_ang: float) -> None:
     maps, placed = progress.maps, progress.placement
     if maps.n_species > 1:
         run.log(f"Bringing the maps of {maps.n_species} conformers into one frame.")
-        frame = common_frame(maps.volumes(), int(maps.populations.argmax()), maps.agreeing_shells())
+        largest, report = int(maps.populations.argmax()), partial(run.progress, "frame")
+        frame = common_frame(maps.volumes(), largest, maps.agreeing_shells(), report)
         poses = frame.of_poses(placed.species, placed.rotations, placed.shifts_ang, pixel_size_ang)
         rotations, shifts_ang = (each.astype(np.float32) for each in poses)
         progress.placement = replace(placed, rotations=rotations, shifts_ang=shifts_ang)

@@ -12,9 +12,9 @@ from cryodrgn_plugin.engine.simulate.atoms import bare_model
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
 from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 
-BOX, PIXEL_ANG = 32, 5.0
-ANGLES_DEG = (0.0, 35.0, 70.0, 105.0)
-MIRRORED = (False, True, True, False)
+BOX, PIXEL_ANG = 28, 5.5
+ANGLES_DEG = (0.0, 45.0, 90.0)
+MIRRORED = (False, True, False)
 TURNS_DEG = 12.0
 """What a map was turned by: about what images leave open where the molecule turns after its arm."""
 
