@@ -40,6 +40,52 @@ def _dot(values, weights):
     return total
 
 
+@njit(inline="always")
+def _fill_jacobian(jacobian, rx, ry, rz, ix, iy, iz, sign, kx, ky, axes, ox, oy, oz, u_re, u_im):
+    """Derivatives of the model's image at one coefficient by the five parameters.
+
+    rx … iz: slopes of the volume's real and imaginary part in grid steps; sign of the conjugation (`locate`).
+    kx, ky: the coefficient; ox, oy, oz: the view's z axis in grid steps; u_re, u_im: the slice there.
+    """
+    # On the conjugated half both the place and the imaginary part change sign.
+    out_re = sign * (rx * ox + ry * oy + rz * oz)
+    out_im = ix * ox + iy * oy + iz * oz
+    tx, ty, tz = ky * axes[0] - kx * axes[3], ky * axes[1] - kx * axes[4], ky * axes[2] - kx * axes[5]
+    jacobian[0, 0], jacobian[0, 1] = -ky * out_re, -ky * out_im
+    jacobian[1, 0], jacobian[1, 1] = kx * out_re, kx * out_im
+    jacobian[2, 0], jacobian[2, 1] = sign * (rx * tx + ry * ty + rz * tz), ix * tx + iy * ty + iz * tz
+    wave = np.float32(2 * math.pi)
+    jacobian[3, 0], jacobian[3, 1] = wave * kx * u_im, -wave * kx * u_re
+    jacobian[4, 0], jacobian[4, 1] = wave * ky * u_im, -wave * ky * u_re
+
+
+@njit(inline="always")
+def _moved_back(target, px, py):
+    """A target times the waves px along x and py along y: its real and imaginary part."""
+    cosine, sine = px[0] * py[0] - px[1] * py[1], px[0] * py[1] + px[1] * py[0]
+    return target.real * cosine - target.imag * sine, target.real * sine + target.imag * cosine
+
+
+@njit(inline="always")
+def _add_derivatives(jacobian, e_re, e_im, weight, slope, bend):
+    """Add one coefficient with residual e to g and to the lower triangle of H."""
+    for i in range(N_PARAMETERS):
+        j_re, j_im = jacobian[i, 0], jacobian[i, 1]
+        slope[i] += j_re * e_re + j_im * e_im
+        for j in range(i + 1):
+            bend[i, j] += weight * (j_re * jacobian[j, 0] + j_im * jacobian[j, 1])
+
+
+@njit(inline="always")
+def _store_derivatives(slope, bend, gradient, curvature):
+    """Write g and, from its lower triangle, H."""
+    for i in range(N_PARAMETERS):
+        gradient[i] = slope[i]
+        for j in range(i + 1):
+            curvature[i, j] = bend[i, j]
+            curvature[j, i] = bend[i, j]
+
+
 @njit(parallel=True, fastmath=FAST, cache=True)
 def expand_poses(
     coefs, amplitudes, targets, weights, rotations, shifts, indices, row_start, step, radius, value, gradient, curvature
@@ -81,31 +127,14 @@ def expand_poses(
             corner_weights(fx, fy, fz, np.float32(1.0), corner)
             _mixed_corners(flat, starts, amplitudes[b], n_channels, re, im)
             u_re, u_im = _dot(re, corner), sign * _dot(im, corner)
-            # On the conjugated half both the place and the imaginary part change sign.
             rx, ry, rz = _slopes(re, fx, fy, fz)
             ix, iy, iz = _slopes(im, fx, fy, fz)
-            out_re, out_im = sign * (rx * ox + ry * oy + rz * oz), ix * ox + iy * oy + iz * oz
-            tx, ty, tz = ky * axes[0] - kx * axes[3], ky * axes[1] - kx * axes[4], ky * axes[2] - kx * axes[5]
-            jacobian[0, 0], jacobian[0, 1] = -ky * out_re, -ky * out_im
-            jacobian[1, 0], jacobian[1, 1] = kx * out_re, kx * out_im
-            jacobian[2, 0], jacobian[2, 1] = sign * (rx * tx + ry * ty + rz * tz), ix * tx + iy * ty + iz * tz
-            wave = np.float32(2 * math.pi)
-            jacobian[3, 0], jacobian[3, 1] = wave * kx * u_im, -wave * kx * u_re
-            jacobian[4, 0], jacobian[4, 1] = wave * ky * u_im, -wave * ky * u_re
+            _fill_jacobian(jacobian, rx, ry, rz, ix, iy, iz, sign, kx, ky, axes, ox, oy, oz, u_re, u_im)
             px, py = along_x[indices[f, 0]], along_y[half_width + indices[f, 1]]
-            cosine, sine = px[0] * py[0] - px[1] * py[1], px[0] * py[1] + px[1] * py[0]
             target, weight = targets[b, f], weights[b, f]
-            y_re, y_im = target.real * cosine - target.imag * sine, target.real * sine + target.imag * cosine
+            y_re, y_im = _moved_back(target, px, py)
             total += u_re * y_re + u_im * y_im - np.float32(0.5) * weight * (u_re * u_re + u_im * u_im)
             e_re, e_im = y_re - weight * u_re, y_im - weight * u_im
-            for i in range(N_PARAMETERS):
-                j_re, j_im = jacobian[i, 0], jacobian[i, 1]
-                slope[i] += j_re * e_re + j_im * e_im
-                for j in range(i + 1):
-                    bend[i, j] += weight * (j_re * jacobian[j, 0] + j_im * jacobian[j, 1])
+            _add_derivatives(jacobian, e_re, e_im, weight, slope, bend)
         value[b] = total
-        for i in range(N_PARAMETERS):
-            gradient[b, i] = slope[i]
-            for j in range(i + 1):
-                curvature[b, i, j] = bend[i, j]
-                curvature[b, j, i] = bend[i, j]
+        _store_derivatives(slope, bend, gradient[b], curvature[b])
