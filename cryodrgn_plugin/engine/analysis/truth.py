@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import scipy.fft
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
@@ -16,6 +15,7 @@ from ..errors import DataError
 from ..io.mrc import read_map
 from ..reconstruction.adaptive import local_wiener
 from ..reconstruction.fsc import fsc, fsc_area
+from ..slicing.fine import cropped_volume
 from ..training.linear_model import LinearModel, fit_volumes, soft_ball, sphere_at
 from ..training.voxel_solve import accumulate
 from ..training.whitened import WhitenedImages
@@ -48,10 +48,7 @@ class Truth:
         full = self.maps.shape[1]
         if box == full:
             return self
-        keep = np.r_[0 : box // 2, full - box // 2 : full]
-        cropped = [scipy.fft.rfftn(volume)[np.ix_(keep, keep, np.arange(box // 2 + 1))] for volume in self.maps]
-        maps = [scipy.fft.irfftn(spectrum * (box / full) ** 2, s=(box,) * 3) for spectrum in cropped]
-        return replace(self, maps=np.stack(maps).astype(np.float32))
+        return replace(self, maps=np.stack([cropped_volume(volume, box) * (full / box) for volume in self.maps]))
 
     def moving_mask(self) -> np.ndarray:
         """(D, D, D) float32. Soft mask of the voxels that differ most between states."""

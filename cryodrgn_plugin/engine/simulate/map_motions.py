@@ -6,10 +6,11 @@ Coordinates are angstrom from the first voxel, (x, y, z), as in a viewer that pu
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import fft, ndimage
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from ..errors import ConfigError, DataError
+from ..slicing.fine import cropped_volume
 from .motions import likely_hinge
 
 
@@ -24,14 +25,7 @@ def cropped_map(volume: np.ndarray, box: int, name: str) -> np.ndarray:
         raise DataError(
             f"{name} has a box of {edge}, smaller than the box of the images, {box}; choose a box up to {edge}."
         )
-    if edge == box:
-        return volume.astype(np.float32)
-    centred = fft.fftshift(fft.fftn(fft.ifftshift(volume)))
-    start = edge // 2 - box // 2
-    kept = centred[(slice(start, start + box),) * 3]
-    # The slices at −box/2 have lost their partners; a real map has none there.
-    kept[0], kept[:, 0], kept[:, :, 0] = 0, 0, 0
-    return (fft.fftshift(fft.ifftn(fft.ifftshift(kept))).real * (box / edge) ** 3).astype(np.float32)
+    return cropped_volume(volume, box)
 
 
 def hinge_in_mask(

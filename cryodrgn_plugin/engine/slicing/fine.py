@@ -62,6 +62,18 @@ def moved_volume(transform: np.ndarray, rotation: np.ndarray, shift_px: np.ndarr
     return fft.irfftn(values, s=(box,) * 3).astype(np.float32)
 
 
+def cropped_volume(volume: np.ndarray, box: int) -> np.ndarray:
+    """(box, box, box) float32: the map (D, D, D) with its transform cut to an even `box` ≤ D, its grey values kept."""
+    full, half = len(volume), box // 2
+    if box == full:
+        return volume.astype(np.float32)
+    keep = np.r_[0:half, full - half : full]
+    spectrum = fft.rfftn(fft.ifftshift(volume))[np.ix_(keep, keep, np.arange(half + 1))]
+    # The planes at half the box have lost their partners; a real map has none there.
+    spectrum[half], spectrum[:, half], spectrum[:, :, half] = 0, 0, 0
+    return (fft.fftshift(fft.irfftn(spectrum, s=(box,) * 3)) * (box / full) ** 3).astype(np.float32)
+
+
 def _kernel_transform(x: np.ndarray) -> np.ndarray:
     """∫ kernel(k) cos(2πkx) dk by Gauss–Legendre quadrature; x as a fraction of the padded box."""
     nodes, weights = np.polynomial.legendre.leggauss(60)

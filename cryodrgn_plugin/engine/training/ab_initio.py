@@ -196,18 +196,20 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
             save_progress(run, progress)
             stop.raise_if_requested()
     if recipe.moving:
-        standing_still(run, progress, dataset.pixel_size_ang)
+        standing_still(run, progress, dataset)
     _finish(run, config, dataset, progress, resume)
 
 
-def standing_still(run: Run, progress: Progress, pixel_size_ang: float) -> None:
+def standing_still(run: Run, progress: Progress, dataset: ParticleDataset) -> None:
     """Bring the conformers into one frame and make one species of them; changes `progress`."""
     maps, placed = progress.maps, progress.placement
     if maps.n_species > 1:
         run.log(f"Bringing the maps of {maps.n_species} conformers into one frame.")
-        largest, report = int(maps.populations.argmax()), partial(run.progress, "frame")
-        frame = common_frame(maps.volumes(), largest, maps.agreeing_shells(), report)
-        poses = frame.of_poses(placed.species, placed.rotations, placed.shifts_ang, pixel_size_ang)
+        largest, known = int(maps.populations.argmax()), maps.agreeing_shells()
+        volumes = maps.volumes(known)
+        frame = common_frame(volumes, largest, known, partial(run.progress, "frame"))
+        voxel_ang = dataset.pixel_size_ang * dataset.box / len(volumes[0])
+        poses = frame.of_poses(placed.species, placed.rotations, placed.shifts_ang, voxel_ang)
         rotations, shifts_ang = (each.astype(np.float32) for each in poses)
         progress.placement = replace(placed, rotations=rotations, shifts_ang=shifts_ang)
     progress.maps, progress.placement.species = maps.only([0]), np.zeros_like(placed.species)

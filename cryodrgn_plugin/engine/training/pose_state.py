@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..reconstruction.fsc import fsc
+from ..slicing.fine import cropped_volume
 from .linear_model import LinearModel, mean_model
 
 AGREEING = 0.3
@@ -54,9 +55,11 @@ class Maps:
     def n_species(self) -> int:
         return len(self.populations)
 
-    def volumes(self) -> list[np.ndarray]:
-        """(D, D, D) of each species, of both halves together."""
-        return [mean_model(list(halves)).volume() for halves in zip(*self.models, strict=True)]
+    def volumes(self, radius: int | None = None) -> list[np.ndarray]:
+        """(D, D, D) of each species, of both halves together; with `radius` only as large as that limit needs."""
+        box = self.models[0][0].sphere.box
+        box = box if radius is None else min(box, 2 * (radius + 2))
+        return [cropped_volume(mean_model(list(both)).volume(), box) for both in zip(*self.models, strict=True)]
 
     def agreeing_shells(self) -> int:
         """The frequency limit up to which the halves agree, in the middle of the species; all of it with one half."""
