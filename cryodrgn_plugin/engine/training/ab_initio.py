@@ -50,7 +50,7 @@ FEWEST_OF_CONFORMER = 100
 """There are no more conformers than such lots of images."""
 FEWEST = 20
 """Fewer particles than this have no map worth looking for."""
-ROUGH, MOST_REPEATS = 1.5, 10
+ROUGH, MOST_REPEATS = 1.1, 10
 """Local rounds are repeated while images differ from maps by more than their noise explains, by this many noise
 variances in some shell, and at most so often."""
 
