@@ -37,14 +37,25 @@ class CommonFrame:
     """(S, 3) o, in voxels."""
     mirrored: np.ndarray
     """(S,) bool."""
+    box: int
+    """Edge of the maps, in voxels."""
+
+    def of_map(self, which: int, volume: np.ndarray) -> np.ndarray:
+        """(D, D, D) the map `which`, of any D over the same extent, turned and moved into the common frame."""
+        own = padded_transform(mirrored_map(volume) if self.mirrored[which] else volume)
+        origin_px = self.origins_px[which] * len(volume) / self.box
+        return moved_onto(own, self.rotations[which], origin_px, len(volume))
 
     def of_poses(
-        self, which: np.ndarray, rotations: np.ndarray, shifts_ang: np.ndarray, pixel_size_ang: float
+        self, which: np.ndarray, rotations: np.ndarray, shifts_ang: np.ndarray, extent_ang: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Poses (N, 3, 3), (N, 2) against the maps `which` (N,), as poses against maps in the common frame."""
+        """Poses (N, 3, 3), (N, 2) against the maps `which` (N,), as poses against maps in the common frame.
+
+        `extent_ang` is the edge of the maps in Å.
+        """
         hand = np.where(self.mirrored[which, None, None], mirrored_rotations(rotations), rotations)
         turned = hand @ self.rotations[which]
-        moved_ang = np.einsum("nij,nj->ni", turned[:, :2], self.origins_px[which] * pixel_size_ang)
+        moved_ang = np.einsum("nij,nj->ni", turned[:, :2], self.origins_px[which] * extent_ang / self.box)
         return turned, shifts_ang - moved_ang
 
 
@@ -70,7 +81,7 @@ def _joined(
 ) -> tuple[CommonFrame, list[np.ndarray]]:
     """A first frame, and the maps in it. Every map that is placed is compared with all that are not."""
     n = len(volumes)
-    frame = CommonFrame(np.tile(np.eye(3), (n, 1, 1)), np.zeros((n, 3)), np.zeros(n, bool))
+    frame = CommonFrame(np.tile(np.eye(3), (n, 1, 1)), np.zeros((n, 3)), np.zeros(n, bool), len(volumes[0]))
     placed, nearest = list(volumes), dict.fromkeys(set(range(n)) - {first})
     newest = first
     while nearest:

@@ -10,17 +10,15 @@
 
 A molecule that moves is taken for several species first, its conformers. A single map of all its images would turn with
 what moves, or be right in one conformation and of the other hand in another, and images follow their map. Conformers
-have frames and hands of their own instead, and once their maps are known in detail these are brought into one
-(`reconstruction.common_frame`), in which the molecule stands still. One that is kept whole is placed against a mean map
-and bases at the end (`pose_bases`).
+have frames and hands of their own instead, and once their maps are known in detail these are made one (`conformers`),
+in which the molecule stands still. One that is kept whole is placed against a mean map and bases (`pose_bases`).
 
 Every round ends in a checkpoint, and a resumed run equals an uninterrupted one: a round's random choices follow from
 the seed and its number.
 """
 
 import time
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -29,9 +27,9 @@ from ..data.dataset import ParticleDataset
 from ..data.tilt_images import find_series
 from ..errors import DataError
 from ..imaging.noise import NoiseModel, estimate_noise
-from ..reconstruction.common_frame import common_frame
 from ..run import Run
 from ..stopping import graceful_stop
+from .conformers import join_conformers
 from .fast import fit_fast
 from .pose_bases import BasesRounds
 from .pose_checkpoint import load_progress, save_progress
@@ -140,6 +138,14 @@ class AbInitio:
             progress.repeats = min(progress.repeats + 1, MOST_REPEATS)
         return outcome.score
 
+    def make_one(self, run: Run, progress: Progress) -> None:
+        """Of all conformers one species; changes `progress`."""
+        if progress.maps.n_species > 1:
+            self.engine.placement = progress.placement
+            progress.maps = join_conformers(run, self.engine, progress.maps, self._stages.local)
+            progress.placement = self.engine.placement
+        progress.placement.species = np.zeros_like(progress.placement.species)
+
     def _begin(self, progress: Progress, step: Step, after: Step | None) -> None:
         """The maps that a round begins with."""
         if step.begins:
@@ -196,23 +202,8 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
             save_progress(run, progress)
             stop.raise_if_requested()
     if recipe.moving:
-        standing_still(run, progress, dataset)
+        recipe.make_one(run, progress)
     _finish(run, config, dataset, progress, resume)
-
-
-def standing_still(run: Run, progress: Progress, dataset: ParticleDataset) -> None:
-    """Bring the conformers into one frame and make one species of them; changes `progress`."""
-    maps, placed = progress.maps, progress.placement
-    if maps.n_species > 1:
-        run.log(f"Bringing the maps of {maps.n_species} conformers into one frame.")
-        largest, known = int(maps.populations.argmax()), maps.agreeing_shells()
-        volumes = maps.volumes(known)
-        frame = common_frame(volumes, largest, known, partial(run.progress, "frame"))
-        voxel_ang = dataset.pixel_size_ang * dataset.box / len(volumes[0])
-        poses = frame.of_poses(placed.species, placed.rotations, placed.shifts_ang, voxel_ang)
-        rotations, shifts_ang = (each.astype(np.float32) for each in poses)
-        progress.placement = replace(placed, rotations=rotations, shifts_ang=shifts_ang)
-    progress.maps, progress.placement.species = maps.only([0]), np.zeros_like(placed.species)
 
 
 def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, resume: bool) -> None:

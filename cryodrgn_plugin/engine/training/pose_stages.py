@@ -105,6 +105,11 @@ class Stages:
         sort = Round(min(SORTING_RADIUS, last), images, 1.0, poses.kept, 1, crossed=True, met="likely")
         return cls(settling, [sort] * SORTING, [replace(plan, met="own") for plan in settling], refining)
 
+    @property
+    def local(self) -> Round:
+        """Poses moved uphill from where they are, at the last frequency limit."""
+        return replace(self.refining[-1], kept=1, met="own", local=True, masked=True)
+
     def steps(self, starts: int, merges: bool, repeats: int, moving: int) -> list[Step]:
         """All rounds in order.
 
@@ -129,8 +134,7 @@ class Stages:
             for start in range(starts, starts + PARTED_STARTS):
                 steps += _start("part", self.parting, number, start, first=False)
         number += len(self.parting)
-        local = replace(self.refining[-1], kept=1, met="own", local=True, masked=True)
-        refining = self.refining + [local] * (1 + repeats)
+        refining = self.refining + [self.local] * (1 + repeats)
         for place, plan in enumerate(refining):
             steps.append(Step("refine", plan, number + place, merges=merges and place == 0))
         number += len(refining)

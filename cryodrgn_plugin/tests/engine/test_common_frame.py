@@ -55,11 +55,14 @@ def test_poses_against_conformers_agree_in_the_common_frame(planted):
     against = np.where(np.array(MIRRORED)[which, None, None], mirrored_rotations(against), against)
     before = align_poses(against, true, moved_ang, shifts_ang)
     frame = common_frame(maps, 1, BOX // 2 - 2)
-    poses = frame.of_poses(which, against, moved_ang, PIXEL_ANG)
+    poses = frame.of_poses(which, against, moved_ang, BOX * PIXEL_ANG)
     after = align_poses(poses[0], true, poses[1], shifts_ang)
     assert (frame.mirrored == (np.array(MIRRORED) != MIRRORED[1])).all()
     assert after.angle_deg.max() < 3 < np.median(before.angle_deg)
     assert after.shift_error_ang.max() < 0.5 * PIXEL_ANG
+    still = [frame.of_map(each, volume) for each, volume in enumerate(maps)]
+    alike = [np.corrcoef(still[1].ravel(), other.ravel())[0, 1] for other in (maps[0], still[0])]
+    assert alike[1] > 0.6 > alike[0]
 
 
 def test_one_map_is_its_own_frame():

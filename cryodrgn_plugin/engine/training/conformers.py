@@ -1,0 +1,52 @@
+"""Conformers of one molecule, found as several species, made one: their maps in one frame, and the poses with them.
+
+However well their frames agree, each conformer keeps an error of its own, shared by all its images. A latent space
+takes that for a state, and what moves continuously falls into as many clumps. So all images then climb a few times
+against one map of all conformers, in which what stands still is sharp, and which knows nothing of who was which.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from ..reconstruction.common_frame import CommonFrame, common_frame
+from ..run import Run
+from .linear_model import LinearModel
+from .pose_rounds import PoseRounds
+from .pose_stages import Round
+from .pose_state import Maps
+
+TOGETHER = 2
+"""Rounds against the map of all. One leaves some clumps; from three on the map begins to turn after what moves."""
+
+
+def join_conformers(run: Run, engine: PoseRounds, maps: Maps, local: Round) -> Maps:
+    """Bring the images of `engine` into one frame and one species; returns that one's maps, of half-sets.
+
+    `local` is a round in which poses are moved uphill from where they are. Changes `engine.placement`.
+    """
+    run.log(f"Bringing the maps of {maps.n_species} conformers into one frame.")
+    placed, largest, known = engine.placement, int(maps.populations.argmax()), maps.agreeing_shells()
+    frame = common_frame(maps.volumes(known), largest, known, partial(run.progress, "frame"))
+    extent_ang = engine.dataset.box * engine.dataset.pixel_size_ang
+    poses = frame.of_poses(placed.species, placed.rotations, placed.shifts_ang, extent_ang)
+    rotations, shifts_ang = (each.astype(np.float32) for each in poses)
+    one = {"species": np.zeros_like(placed.species), "lag": np.zeros((engine.dataset.n, 1), np.float32)}
+    engine.placement = replace(placed, rotations=rotations, shifts_ang=shifts_ang, **one)
+    maps = together(maps, frame)
+    for number in range(TOGETHER):
+        maps = engine.advance(maps, local, np.random.default_rng(number)).maps
+        run.progress("together", number + 1, TOGETHER)
+    return maps
+
+
+def together(maps: Maps, frame: CommonFrame) -> Maps:
+    """One species: the mean of all in their common frame, by their populations, half by half."""
+    halves = []
+    for models in maps.models:
+        each = (frame.of_map(which, model.volume()) for which, model in enumerate(models))
+        mean = sum(share * volume for share, volume in zip(maps.populations, each, strict=True))
+        sphere = models[0].sphere
+        halves.append([LinearModel(sphere, sphere.from_volumes(mean[None].astype(np.float32)))])
+    return Maps(halves, np.ones(1))
