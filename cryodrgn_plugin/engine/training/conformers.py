@@ -17,6 +17,8 @@ from .pose_rounds import PoseRounds
 from .pose_stages import Round
 from .pose_state import Maps
 
+KNOWN = 0.3
+"""FSC of half-maps from which a shell counts where frames are compared."""
 TOGETHER = 2
 """Rounds against the map of all. One leaves some clumps; from three on the map begins to turn after what moves."""
 
@@ -27,7 +29,8 @@ def join_conformers(run: Run, engine: PoseRounds, maps: Maps, local: Round) -> M
     `local` is a round in which poses are moved uphill from where they are. Changes `engine.placement`.
     """
     run.log(f"Bringing the maps of {maps.n_species} conformers into one frame.")
-    placed, largest, known = engine.placement, int(maps.populations.argmax()), maps.agreeing_shells()
+    placed, largest = engine.placement, int(maps.populations.argmax())
+    known = int(np.median(maps.known_shells(KNOWN)))
     frame = common_frame(maps.volumes(known), largest, known, partial(run.progress, "frame"))
     extent_ang = engine.dataset.box * engine.dataset.pixel_size_ang
     poses = frame.of_poses(placed.species, placed.rotations, placed.shifts_ang, extent_ang)

@@ -16,7 +16,6 @@ from ..geometry.rotations import random_matrices
 from ..imaging.noise import NoiseModel
 from ..poses.base import Candidates
 from ..poses.hierarchical import HierarchicalSearch, SearchLevels
-from ..reconstruction.fsc import fsc, resolution
 from .linear_model import LinearModel, sphere_at
 from .misfit import Misfit, with_misfit
 from .pose_candidates import PoseCandidates
@@ -208,11 +207,7 @@ def within_sight(plan: Round, maps: Maps) -> Round:
     """The round with its frequency limit where the best known maps end, if they do so before."""
     if not plan.masked or len(maps.models) < 2:
         return plan
-    box, reach = maps.models[0][0].sphere.box, 0.0
-    for pair in zip(*maps.models, strict=True):
-        halves = (model.sphere.to_volumes(model.coefs)[0] for model in pair)
-        reach = max(reach, box / resolution(fsc(*halves), 1.0, box, AGREED))
-    return replace(plan, radius=min(plan.radius, int(reach) + BEYOND))
+    return replace(plan, radius=min(plan.radius, int(maps.known_shells(AGREED).max()) + BEYOND))
 
 
 def drawn(among: int | np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

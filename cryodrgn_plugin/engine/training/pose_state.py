@@ -8,9 +8,6 @@ from ..reconstruction.fsc import fsc
 from ..slicing.fine import cropped_volume
 from .linear_model import LinearModel, mean_model
 
-AGREEING = 0.3
-"""FSC of half-maps from which shells of a map are taken to be known."""
-
 
 @dataclass
 class Placement:
@@ -61,12 +58,13 @@ class Maps:
         box = box if radius is None else min(box, 2 * (radius + 2))
         return [cropped_volume(mean_model(list(both)).volume(), box) for both in zip(*self.models, strict=True)]
 
-    def agreeing_shells(self) -> int:
-        """The frequency limit up to which the halves agree, in the middle of the species; all of it with one half."""
+    def known_shells(self, level: float) -> np.ndarray:
+        """(S,) int. The last shell before the halves' FSC first falls below `level`; the maps' limit with one half."""
+        limit = int(self.models[0][0].sphere.radius)
         if len(self.models) == 1:
-            return int(self.models[0][0].sphere.radius)
+            return np.full(self.n_species, limit)
         curves = (fsc(*(model.volume() for model in halves)) for halves in zip(*self.models, strict=True))
-        return int(np.median([np.argmax(np.append(curve, 0.0) < AGREEING) - 1 for curve in curves]))
+        return np.array([min(np.argmax(np.append(curve, -1.0) < level) - 1, limit) for curve in curves])
 
     def only(self, kept: list[int]) -> "Maps":
         """The same with some of the species only."""
