@@ -27,8 +27,8 @@ _InAbInitio = partial(FormSetting, recipes=("abinitio",), menu=POSE_RECIPES)
 
 IMAGES = image_settings(POSE_RECIPES)
 LATENT = _Setting("zDim", "z_dim", "Latent dimensions", condition=f"target == {MOVING}")
-CONFORMERS = _InAbInitio("conformers", "ab_initio.conformers", "Conformers", condition=f"target == {MOVING}")
 SEARCH = (
+    _InAbInitio("conformers", "ab_initio.conformers", "Conformers", condition=f"target == {MOVING}"),
     _InAbInitio("rounds", "ab_initio.rounds", "Rounds"),
     _InAbInitio("starts", "ab_initio.starts", "Random starts"),
     _Setting("shiftExtent", "poses.shift_extent", "Largest shift (share of the box)"),
@@ -40,7 +40,7 @@ SEARCH = (
     _Setting("lastRadius", "poses.last_radius", "Last Fourier shell", expert=True),
 )
 SEED = _Setting("seed", "seed", "Random seed", expert=True)
-SETTINGS = (*IMAGES, *SEARCH, LATENT, CONFORMERS, SEED)
+SETTINGS = (*IMAGES, *SEARCH, LATENT, SEED)
 
 
 class ProtHetAbInitio(ProtHetFit):
@@ -78,7 +78,6 @@ class ProtHetAbInitio(ProtHetFit):
             help=config.setting("ab_initio.species")[2],
         )  # fmt: skip
         LATENT.add_to(form)
-        CONFORMERS.add_to(form)
         form.addParam(
             "recipe", params.EnumParam, choices=list(POSE_RECIPES), default=POSE_RECIPES.index("abinitio"),
             expertLevel=params.LEVEL_ADVANCED, label="Recipe",

@@ -75,9 +75,10 @@ class FormSetting:
         return self.source is config.RunConfig and len(set(self._recipe_values())) > 1
 
     def _shown_when(self) -> str | None:
-        if self.recipes == self.menu:
-            return self.condition
-        return f"recipe in {[self.menu.index(recipe) for recipe in self.recipes]}"
+        conditions = [self.condition] if self.condition else []
+        if self.recipes != self.menu:
+            conditions.append(f"recipe in {[self.menu.index(recipe) for recipe in self.recipes]}")
+        return " and ".join(conditions) or None
 
     def _recipe_values(self) -> list[Any]:
         default = config.setting(self.setting)[1]
