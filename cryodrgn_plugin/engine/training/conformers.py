@@ -17,8 +17,8 @@ from .pose_rounds import PoseRounds
 from .pose_stages import Round
 from .pose_state import Maps
 
-KNOWN = 0.3
-"""FSC of half-maps from which a shell counts where frames are compared."""
+KNOWN, LEAST_SHELLS = 0.3, 8
+"""FSC of half-maps from which a shell counts where frames are compared, and how many count however noisy they are."""
 TOGETHER = 2
 """Rounds against the map of all. One leaves some clumps; from three on the map begins to turn after what moves."""
 
@@ -30,7 +30,8 @@ def join_conformers(run: Run, engine: PoseRounds, maps: Maps, local: Round) -> M
     """
     run.log(f"Bringing the maps of {maps.n_species} conformers into one frame.")
     placed, largest = engine.placement, int(maps.populations.argmax())
-    known = int(np.median(maps.known_shells(KNOWN)))
+    limit = int(maps.models[0][0].sphere.radius)
+    known = min(max(int(np.median(maps.known_shells(KNOWN))), LEAST_SHELLS), limit)
     frame = common_frame(maps.volumes(known), largest, known, partial(run.progress, "frame"))
     extent_ang = engine.dataset.box * engine.dataset.pixel_size_ang
     poses = frame.of_poses(placed.species, placed.rotations, placed.shifts_ang, extent_ang)
