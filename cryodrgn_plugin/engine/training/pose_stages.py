@@ -96,7 +96,17 @@ class Stages:
         levels = np.ceil(np.linspace(1, poses.levels, config.refinements)).astype(int)
         firsts = np.rint(np.linspace(*FIRST_RADII, config.refinements)).astype(int)
         refining = [
-            Round(int(radius), n, 1.0, poses.kept, int(level), int(first), True, masked=step > 0, met="likely")
+            Round(
+                radius=int(radius),
+                images=n,
+                temperature=1.0,
+                kept=poses.kept,
+                levels=int(level),
+                first_radius=int(first),
+                crossed=True,
+                masked=step > 0,
+                met="likely",
+            )
             for step, (radius, level, first) in enumerate(zip(radii, levels, firsts, strict=True))
         ]
         if species == 1:

@@ -23,6 +23,7 @@ from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import write_star
 from cryodrgn_plugin.engine.poses.hierarchical import HierarchicalSearch
+from cryodrgn_plugin.engine.reconstruction.common_frame import CommonFrame
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map, tiny_ensemble
@@ -32,6 +33,7 @@ from cryodrgn_plugin.engine.slicing.matching import match_poses
 from cryodrgn_plugin.engine.slicing.one_volume import match_one_volume
 from cryodrgn_plugin.engine.slicing.operator import kernel_geometry
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
+from cryodrgn_plugin.engine.training import conformers
 from cryodrgn_plugin.engine.training.ab_initio import AbInitio, Progress
 from cryodrgn_plugin.engine.training.linear_model import LinearModel, soft_ball
 from cryodrgn_plugin.engine.training.misfit import Misfit, with_misfit
@@ -354,6 +356,32 @@ def test_a_moving_molecule_gets_poses_and_a_latent_space(tmp_path, conformers):
     assert run.latents().z.shape == (500, 2)
     rows = run.metrics()
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
+    # Stopped between the last round and the end, it ends the same: conformers are joined from the checkpoint alone.
+    ended = run.poses_file.read_bytes()
+    run.poses_file.unlink()
+    resumed = Run.create(run.path, run.config, resume=True)
+    with resumed.working():
+        fit(resumed, resumed.config, resume=True)
+    assert resumed.poses_file.read_bytes() == ended
+
+
+def test_what_frames_of_conformers_are_wrong_by_is_made_good_together(tmp_path, monkeypatch):
+    star = simulated(tmp_path / "set", tiny_ensemble(1), 400, snr=2.0)
+    engine, truth = engine_for(star), np.load(star.parent / "truth.npz")
+    which, wrong = np.arange(400) % 2, Rotation.from_rotvec([0.0, np.radians(2.0), 0.0]).as_matrix()
+    found = {"rotations": truth["rotations"].astype(np.float32), "shifts_ang": truth["shifts_ang"].astype(np.float32)}
+    engine.placement = replace(engine.placement, species=which, **found)
+    sphere = HalfSphere(32, 1.5, 15)
+    model = LinearModel(sphere, sphere.from_volumes(read_map(star.parent / "maps" / "state_000.mrc")[0][None]))
+    frame = CommonFrame(np.stack([np.eye(3), wrong]), np.zeros((2, 3)), np.zeros(2, bool), 32)
+    monkeypatch.setattr(conformers, "common_frame", lambda *_: frame)
+    run = Run.create(tmp_path / "run", recipe_config("abinitio", {"particles": str(star)}))
+    local = Round(15, 400, 1.0, 1, crossed=True, masked=True, met="own", local=True)
+    maps = conformers.join_conformers(run, engine, Maps([[model, model]] * 2, np.full(2, 0.5)), local)
+    turns = np.swapaxes(truth["rotations"], 1, 2) @ engine.placement.rotations
+    first, second = (Rotation.from_matrix(turns[which == each]).mean() for each in range(2))
+    assert np.degrees((first.inv() * second).magnitude()) < 1.0
+    assert maps.n_species == 1 and not engine.placement.species.any()
 
 
 def test_a_killed_search_resumes_bit_for_bit(rigid, tmp_path):
