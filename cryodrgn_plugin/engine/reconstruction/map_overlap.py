@@ -4,7 +4,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from ..slicing.fine import moved_volume, values_at
+from ..slicing.fine import moved_volume, values_and_gradients_at, values_at
 
 _FREQUENCIES = 6_000
 
@@ -24,9 +24,24 @@ class Overlap:
         self.weighted_reference = values / self._shell_rms(values) / found_rms
 
     def __call__(self, rotation: np.ndarray, origin_px: np.ndarray) -> float:
-        moved_back = np.exp(2j * np.pi / self.box * (self.freqs @ origin_px)) * self.weighted_reference
         turned = values_at(self.found, self.freqs @ rotation.T)
-        return float((self.count * (np.conj(turned) * moved_back).real).sum() / self.count.sum())
+        return self._mean(np.conj(turned) * self._moved_back(origin_px))
+
+    def with_gradient(self, rotation: np.ndarray, origin_px: np.ndarray) -> tuple[float, np.ndarray]:
+        """The correlation, and its derivatives (6,) by w in G exp([w]×), per radian, and by o, per voxel."""
+        turned, slopes = values_and_gradients_at(self.found, self.freqs @ rotation.T)
+        moved_back = self._moved_back(origin_px)
+        matched = np.conj(turned) * moved_back
+        # G exp([w]×) k = G k + G (w × k), and ∇V · G (w × k) = w · (k × Gᵀ∇V).
+        by_turn = np.conj(np.cross(self.freqs, slopes @ rotation)) * moved_back[:, None]
+        by_origin = 2j * np.pi / self.box * self.freqs * matched[:, None]
+        return self._mean(matched), np.array([self._mean(each) for each in np.hstack([by_turn, by_origin]).T])
+
+    def _moved_back(self, origin_px: np.ndarray) -> np.ndarray:
+        return np.exp(2j * np.pi / self.box * (self.freqs @ origin_px)) * self.weighted_reference
+
+    def _mean(self, each: np.ndarray) -> float:
+        return float((self.count * each.real).sum() / self.count.sum())
 
     def _shell_rms(self, values: np.ndarray) -> np.ndarray:
         """(n,) root mean square of the shell of each coefficient."""
@@ -60,10 +75,21 @@ def improved(
     def place(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return rotation @ Rotation.from_rotvec(parameters[:3] / arm_px).as_matrix(), origin_px + parameters[3:]
 
-    found = minimize(
-        lambda p: -overlap(*place(p)), np.zeros(6), method="BFGS", options={"eps": 1e-3, "gtol": tolerance}
-    )
+    def down(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = overlap.with_gradient(*place(parameters))
+        by_turn = _turned_further(parameters[:3] / arm_px).T @ gradient[:3] / arm_px
+        return -value, -np.concatenate([by_turn, gradient[3:]])
+
+    found = minimize(down, np.zeros(6), jac=True, method="BFGS", options={"gtol": tolerance})
     return *place(found.x), -float(found.fun)
+
+
+def _turned_further(vector: np.ndarray) -> np.ndarray:
+    """(3, 3) J of a rotation vector a: exp([a + b]×) = exp([a]×) exp([J b]×) for small b."""
+    angle, cross = np.linalg.norm(vector), np.cross(vector, np.eye(3)).T
+    if angle < 1e-4:
+        return np.eye(3) - cross / 2
+    return np.eye(3) - (1 - np.cos(angle)) / angle**2 * cross + (angle - np.sin(angle)) / angle**3 * cross @ cross
 
 
 def moved_onto(transform: np.ndarray, rotation: np.ndarray, origin_px: np.ndarray, box: int) -> np.ndarray:

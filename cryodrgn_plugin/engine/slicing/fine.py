@@ -45,6 +45,13 @@ def values_at(transform: np.ndarray, freqs: np.ndarray) -> np.ndarray:
     return _gather(transform, _PADDING * np.asarray(freqs, dtype=np.float64))
 
 
+def values_and_gradients_at(transform: np.ndarray, freqs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`values_at`, and the derivatives of the values by the frequency, (n, 3) complex64."""
+    gradients = np.empty((len(freqs), 3), dtype=np.complex64)
+    values = _gather(transform, _PADDING * np.asarray(freqs, dtype=np.float64), gradients)
+    return values, _PADDING * gradients
+
+
 def moved_volume(transform: np.ndarray, rotation: np.ndarray, shift_px: np.ndarray, box: int) -> np.ndarray:
     """The map r → R r + t about the centre of the box, (box, box, box) float32, cut to |k| < box/2.
 
@@ -82,35 +89,48 @@ def _kernel_transform(x: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, fastmath=True)
-def _gather(transform, places):
+def _gather(transform, places, gradients=None):
+    """Values at (n, 3) places in units of the padded grid; their derivatives by the place into `gradients` (n, 3), if
+    given. Numba drops what `gradients` needs from the code for None.
+    """
     padded, half = transform.shape[0], transform.shape[0] // 2
     values = np.empty(len(places), dtype=np.complex64)
-    weights = np.empty((3, _WIDTH))
+    weights, slopes = np.empty((3, _WIDTH)), np.empty((3, _WIDTH))
     taps = np.empty((3, _WIDTH), dtype=np.int64)
     for i in range(len(places)):
         for axis in range(3):
             first = int(np.ceil(places[i, axis] - _WIDTH / 2))
             for tap in range(_WIDTH):
                 t = (first + tap - places[i, axis]) / (_WIDTH / 2)
-                weights[axis, tap] = np.exp(_BETA * (np.sqrt(max(1 - t * t, 0.0)) - 1))
+                root = np.sqrt(max(1 - t * t, 0.0))
+                weights[axis, tap] = np.exp(_BETA * (root - 1))
+                if gradients is not None:
+                    slopes[axis, tap] = weights[axis, tap] * _BETA * t / (max(root, 1e-3) * _WIDTH / 2)
                 taps[axis, tap] = (first + tap) % padded
-        total_re, total_im = 0.0, 0.0
+        total, slope_x, slope_y, slope_z = 0j, 0j, 0j, 0j
         for c in range(_WIDTH):
             z, minus_z = taps[2, c], -taps[2, c] % padded
             for b in range(_WIDTH):
                 y, minus_y = taps[1, b], -taps[1, b] % padded
-                re, im = 0.0, 0.0
+                re, im, re_x, im_x = 0.0, 0.0, 0.0, 0.0
                 for a in range(_WIDTH):
                     # The transform of a real map is stored for x ≤ padded/2 only; the rest is its conjugate.
                     if taps[0, a] <= half:
                         value = transform[z, y, taps[0, a]]
-                        im += weights[0, a] * value.imag
                     else:
-                        value = transform[minus_z, minus_y, padded - taps[0, a]]
-                        im -= weights[0, a] * value.imag
+                        value = np.conj(transform[minus_z, minus_y, padded - taps[0, a]])
                     re += weights[0, a] * value.real
-                weight = weights[2, c] * weights[1, b]
-                total_re += weight * re
-                total_im += weight * im
-        values[i] = total_re + 1j * total_im
+                    im += weights[0, a] * value.imag
+                    if gradients is not None:
+                        re_x += slopes[0, a] * value.real
+                        im_x += slopes[0, a] * value.imag
+                line = re + 1j * im
+                total += weights[2, c] * weights[1, b] * line
+                if gradients is not None:
+                    slope_x += weights[2, c] * weights[1, b] * (re_x + 1j * im_x)
+                    slope_y += weights[2, c] * slopes[1, b] * line
+                    slope_z += slopes[2, c] * weights[1, b] * line
+        values[i] = total
+        if gradients is not None:
+            gradients[i, 0], gradients[i, 1], gradients[i, 2] = slope_x, slope_y, slope_z
     return values

@@ -49,6 +49,26 @@ def test_a_shell_of_which_no_coefficient_was_drawn_does_not_matter(found, refere
     assert 0.8 < overlap(TURN, ORIGIN_PX) < 1.2
 
 
+def test_the_slope_of_the_correlation_is_that_of_finite_differences(found, reference):
+    overlap = map_overlap.Overlap(padded_transform(found), padded_transform(reference), BOX // 2 - 1)
+    turn, origin_px = TURN @ Rotation.from_rotvec([0.1, -0.05, 0.08]).as_matrix(), ORIGIN_PX + [0.4, 0.2, -0.3]
+
+    def value(step: np.ndarray) -> float:
+        return overlap(turn @ Rotation.from_rotvec(step[:3]).as_matrix(), origin_px + step[3:])
+
+    slopes = [(value(step) - value(-step)) / 2e-3 for step in 1e-3 * np.eye(6)]
+    found_value, gradient = overlap.with_gradient(turn, origin_px)
+    assert found_value == pytest.approx(value(np.zeros(6)))
+    np.testing.assert_allclose(gradient, slopes, atol=2e-3 * np.abs(slopes).max())
+
+
+@pytest.mark.parametrize("size", [1e-6, 0.3, 2.0])
+def test_a_step_after_a_rotation_is_a_step_of_its_vector(size):
+    vector, step = size * np.array([0.6, 0.0, -0.8]), 1e-5 * np.array([1.0, -2.0, 0.5])
+    after = Rotation.from_rotvec(vector).inv() * Rotation.from_rotvec(vector + step)
+    np.testing.assert_allclose(map_overlap._turned_further(vector) @ step, after.as_rotvec(), atol=1e-9)
+
+
 def test_the_other_hand_is_told(found, reference):
     alignment = align_maps(mirrored_map(found), reference)
     assert alignment.mirrored
