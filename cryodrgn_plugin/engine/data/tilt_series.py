@@ -5,7 +5,7 @@ T_v A and shifted by C_v s. Only the stage is needed to know T and C, no pose.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -76,6 +76,13 @@ class TiltSeries:
         """Places of all images of the particles (B,), one particle after the other."""
         each = self.images[particles].ravel()
         return each[each != NONE]
+
+    def among(self, images: np.ndarray) -> "TiltSeries":
+        """The particles whose images are `images` (M,), all of each particle, as places among those M."""
+        place = np.full(self.counts.sum() + 1, NONE)  # its last entry is where NONE leads
+        place[images] = np.arange(len(images))
+        chosen = np.flatnonzero(place[self.images[:, 0]] != NONE)
+        return replace(self, images=place[self.images[chosen]], kind=self.kind[chosen])
 
     def to_images(self, values: np.ndarray) -> np.ndarray:
         """What belongs to each particle (P, …), at each of its images (N, …)."""

@@ -1,10 +1,10 @@
-"""Poses that are nearly right, made better: a bounded climb of each image's posterior in its own five dimensions.
+"""Poses that are nearly right, made better: a bounded climb of each particle's posterior in its own dimensions.
 
-Three small rotations of the view and two shifts are moved by Levenberg-Marquardt steps (Marquardt 1963) on the
-Gauss-Newton curvature, all images of a batch at once. The frequency limit rises on the way: the likelihood has a single
-hill as far as a turn moves the fastest wave by less than about half a period, so the first limit follows from the
-largest turn and shift that are allowed, and every further one doubles it. No pose is carried further than that, and one
-that ends no likelier than it began stays as it was.
+Three small rotations of the view and two shifts per image (S numbers in all, two of a particle with one image) are
+moved by Levenberg-Marquardt steps (Marquardt 1963) on the Gauss-Newton curvature, all particles of a batch at once. The
+frequency limit rises on the way: the likelihood has a single hill as far as a turn moves the fastest wave by less than
+about half a period, so the first limit follows from the largest turn and shift that are allowed, and every further one
+doubles it. No pose is carried further than that, and one that ends no likelier than it began stays as it was.
 """
 
 from dataclasses import dataclass
@@ -21,27 +21,30 @@ PARTICLE_RADIUS = 0.35
 PHASE = np.pi / 2
 """Largest phase, in radians, by which a pose may be wrong at the first frequency limit."""
 Poses = tuple[np.ndarray, np.ndarray]
-"""Rotations (B, 3, 3) and shifts (B, 2) in Å."""
+"""Rotations (B, 3, 3) and shifts (B, S) in Å."""
 
 FIRST_DAMPING, LESS, MORE = 1e-2, 0.2, 8.0
 
 
 @dataclass(frozen=True)
 class Expansion:
-    """The likelihood of B images near their poses, to second order.
+    """The likelihood of B particles near their poses, to second order.
 
-    Parameters are rotations about the view's x, y and z axes (radians), then shifts along x and y (Å).
+    Parameters are rotations about the view's x, y and z axes (radians), then shifts along x and y (Å), of one image
+    after the other where a particle has several.
     """
 
     value: np.ndarray
-    """(B,). Log-likelihood up to a constant of each image."""
+    """(B,). Log-likelihood up to a constant of each particle."""
     gradient: np.ndarray
-    """(B, 5)."""
+    """(B, 3 + S)."""
     curvature: np.ndarray
-    """(B, 5, 5), positive semidefinite: minus the second derivatives, in Gauss and Newton's approximation."""
+    """(B, 3 + S, 3 + S), positive semidefinite: minus the second derivatives, in Gauss and Newton's approximation. 0
+    between shifts of different images.
+    """
 
     def where(self, chosen: np.ndarray, other: "Expansion") -> "Expansion":
-        """This expansion for images where `chosen` (B,), the other's elsewhere."""
+        """This expansion for particles where `chosen` (B,), the other's elsewhere."""
         return Expansion(
             np.where(chosen, self.value, other.value),
             np.where(chosen[:, None], self.gradient, other.gradient),
@@ -50,22 +53,22 @@ class Expansion:
 
 
 class LocalModel(Protocol):
-    """What refinement is told of B images: how their likelihood changes near a pose."""
+    """What refinement is told of B particles: how their likelihood changes near a pose."""
 
     def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
-        """At rotations (B, 3, 3), volume to view, and shifts (B, 2), up to Fourier shell `radius`."""
+        """At rotations (B, 3, 3), volume to view, and shifts (B, S), up to Fourier shell `radius`."""
 
 
 @dataclass(frozen=True)
 class RefinedPoses:
-    """Poses of B images after refinement."""
+    """Poses of B particles after refinement."""
 
     rotations: np.ndarray
     """(B, 3, 3) float64, volume to view."""
     shifts_ang: np.ndarray
-    """(B, 2) float64."""
+    """(B, S) float64."""
     score: np.ndarray
-    """(B,). Log-posterior at the last frequency limit, up to a constant of each image."""
+    """(B,). Log-posterior at the last frequency limit, up to a constant of each particle."""
     gain: np.ndarray
     """(B,). What it has risen by since the first pose; 0 where that one stayed."""
 
@@ -79,22 +82,23 @@ class Bounds:
     rotations: np.ndarray
     """(B, 3, 3). First poses, volume to view."""
     shifts_ang: np.ndarray
-    """(B, 2)."""
+    """(B, S)."""
     max_angle_deg: float
     max_shift_ang: float
+    """Of each image."""
 
     def hold(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> Poses:
         """The poses brought back to the nearest ones that are allowed."""
         away = self._away(rotations, shifts_ang)
         turned = _shortened(away[:, :3], np.radians(self.max_angle_deg))
-        moved = _shortened(away[:, 3:], self.max_shift_ang)
+        moved = _shortened(away[:, 3:].reshape(-1, 2), self.max_shift_ang).reshape(shifts_ang.shape)
         first = Rotation.from_matrix(self.rotations)
         return (Rotation.from_rotvec(turned) * first).as_matrix(), self.shifts_ang + moved
 
     def weigh(self, here: Expansion, rotations: np.ndarray, shifts_ang: np.ndarray) -> Expansion:
         """The posterior's expansion from the likelihood's at these poses."""
         away = self._away(rotations, shifts_ang)
-        limits = np.repeat([np.radians(self.max_angle_deg), max(self.max_shift_ang, 1e-9)], [3, 2])
+        limits = np.repeat([np.radians(self.max_angle_deg), max(self.max_shift_ang, 1e-9)], [3, away.shape[1] - 3])
         precision = 4 / limits**2
         return Expansion(
             here.value - (precision * away**2).sum(1) / 2,
@@ -103,11 +107,11 @@ class Bounds:
         )
 
     def at(self, index: np.ndarray) -> "Bounds":
-        """The bounds of the images at `index`."""
+        """The bounds of the particles at `index`."""
         return Bounds(self.rotations[index], self.shifts_ang[index], self.max_angle_deg, self.max_shift_ang)
 
     def _away(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> np.ndarray:
-        """(B, 5). How far poses are from the first ones: a rotation vector of the view, and a shift."""
+        """(B, 3 + S). How far poses are from the first ones: a rotation vector of the view, and a shift."""
         turned = Rotation.from_matrix(rotations) * Rotation.from_matrix(self.rotations).inv()
         return np.concatenate([turned.as_rotvec(), shifts_ang - self.shifts_ang], axis=1)
 
@@ -115,7 +119,7 @@ class Bounds:
 def refine(
     model: LocalModel, rotations: np.ndarray, shifts_ang: np.ndarray, radii: list[float], steps: int, bounds: Bounds
 ) -> RefinedPoses:
-    """Climb from poses (B, 3, 3), (B, 2) at rising frequency limits `radii`, up to `steps` steps at each."""
+    """Climb from poses (B, 3, 3), (B, S) at rising frequency limits `radii`, up to `steps` steps at each."""
     start: Poses = np.asarray(rotations, np.float64), np.asarray(shifts_ang, np.float64)
     pose = start
     for radius in radii:
@@ -140,7 +144,7 @@ def rising_limits(options: RefineOptions, box: int, pixel_size_ang: float, last_
 
 
 def _climb(model: LocalModel, pose: Poses, radius: float, steps: int, bounds: Bounds) -> tuple[Poses, Expansion]:
-    """A few damped steps of every image at one frequency limit; each is kept where it is uphill."""
+    """A few damped steps of every particle at one frequency limit; each is kept where it is uphill."""
     here = bounds.weigh(model.expand(*pose, radius), *pose)
     damping = np.full(len(here.value), FIRST_DAMPING)
     for _ in range(steps):
@@ -154,11 +158,31 @@ def _climb(model: LocalModel, pose: Poses, radius: float, steps: int, bounds: Bo
 
 
 def _steps(here: Expansion, damping: np.ndarray) -> np.ndarray:
-    """(B, 5). Solutions of (H + λ diag H) δ = g, in units in which the diagonal is 1."""
+    """(B, 3 + S). Solutions of (H + λ diag H) δ = g, in units in which the diagonal is 1."""
     diagonal = np.diagonal(here.curvature, axis1=1, axis2=2)
     unit = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * (1 + diagonal.max(axis=1, keepdims=True))))
-    matrix = here.curvature * unit[:, :, None] * unit[:, None, :] + np.eye(5) * (damping + 1e-6)[:, None, None]
-    return unit * np.linalg.solve(matrix, (here.gradient * unit)[..., None])[..., 0]
+    one = np.eye(diagonal.shape[1])
+    matrix = here.curvature * unit[:, :, None] * unit[:, None, :] + one * (damping + 1e-6)[:, None, None]
+    return unit * _solved(matrix, here.gradient * unit)
+
+
+def _solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """(B, 3 + S). Solutions of symmetric systems in which shifts of different images do not meet.
+
+    The shifts of all images but the last are eliminated first: time grows with the number of images, not with its cube.
+    """
+    n = right.shape[1]
+    if n == 5:
+        return np.linalg.solve(matrix, right[..., None])[..., 0]
+    pairs, kept = np.arange(3, n - 2).reshape(-1, 2), [0, 1, 2, n - 2, n - 1]
+    own, with_turns = matrix[:, pairs[:, :, None], pairs[:, None, :]], matrix[:, pairs, :3]
+    free = np.linalg.solve(own, np.concatenate([with_turns, right[:, pairs, None]], axis=3))
+    small, rest = matrix[:, kept][:, :, kept], right[:, kept]
+    small[:, :3, :3] -= np.einsum("bvij,bvik->bjk", with_turns, free[..., :3])
+    rest[:, :3] -= np.einsum("bvij,bvi->bj", with_turns, free[..., 3])
+    last = np.linalg.solve(small, rest[..., None])[..., 0]
+    others = free[..., 3] - np.einsum("bvij,bj->bvi", free[..., :3], last[:, :3])
+    return np.concatenate([last[:, :3], others.reshape(len(last), -1), last[:, 3:]], axis=1)
 
 
 def _moved(rotations: np.ndarray, shifts_ang: np.ndarray, steps: np.ndarray) -> Poses:

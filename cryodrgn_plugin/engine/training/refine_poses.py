@@ -1,9 +1,9 @@
-"""Local refinement of the poses of a whole set: maps of two halves, every image against the half it is not in, again.
+"""Local refinement of the poses of a whole set: maps of two halves, every particle against the other half's, again.
 
 Each round solves the maps from the poses as they are and then refines every pose (`poses.refine`) against the map of
 the other half of the particles, in which its own noise is not, so that nothing is fitted to itself. Where the particles
 have latent coordinates the maps are a mean and one basis per coordinate, solved with it; where they have species, each
-species has maps of its own.
+species has maps of its own. The images of a tilt pair or a tilt series are one particle (`poses.tied`).
 """
 
 from collections.abc import Callable
@@ -12,23 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.dataset import ParticleDataset
+from ..data.tilt_images import find_series
+from ..data.tilt_pairs import PARTICLE
+from ..data.tilt_series import NONE, TiltSeries
 from ..errors import DataError
 from ..geometry.rotations import angular_distance_deg
 from ..imaging.noise import NoiseModel, estimate_noise
 from ..poses.options import RefineOptions
-from ..poses.refine import Bounds, RefinedPoses, refine, rising_limits
+from ..poses.refine import Bounds, RefinedPoses, rising_limits
+from ..poses.tied import Ties, refine_tied
 from ..reconstruction.homogeneous import given_halves
-from ..reconstruction.masks import auto_threshold, lowpass, mask_from_map
+from .half_models import JOINED_RADIUS, joined_below, without_solvent
 from .linear_model import LinearModel, fit_volumes, soft_ball, sphere_at
 from .pose_expansion import LinearExpansion, LocalImages
 from .voxel_solve import accumulate
 from .whitened import WhitenedBatch, WhitenedImages
 
 PADDING = 1.5
-JOINED_RADIUS = 6.0
-"""Fourier shell up to which the halves share their map; what noise there is that low fits nothing to itself."""
-MASK_LOWPASS_ANG, MASK_TRIALS, SHARED_INSIDE = 15.0, 4, 0.98
-"""How the mask is looked for, and the share of what the halves have in common that it must hold."""
 FEWEST_PER_BASIS = 50
 """Particles that a basis volume needs; with fewer, the last latent coordinates are left out."""
 
@@ -66,9 +66,12 @@ def refine_poses(
 ) -> Refinement:
     """Refine the poses of `dataset` against its own maps.
 
+    Images of a particle (`find_series`) turn together: relative to one another they stay as the stage has tilted them,
+    in one half-set and one species, those of the first. Each keeps a shift of its own.
+
     Parameters
     ----------
-    dataset : particles with poses.
+    dataset : N images with poses.
     z : (N, Z) latent coordinates that the maps follow linearly; None for one map.
     species : (N,) int from 0; each is refined by itself.
     seed : of the halves, where the star file names none, and of the noise estimate.
@@ -78,15 +81,17 @@ def refine_poses(
 
     Raises
     ------
-    DataError : no poses, or too few particles for two maps.
+    DataError : no poses, too few particles for two maps, or a series whose poses are not those of its tilts.
     """
     dataset.require_poses()
-    if dataset.n < 4:
-        raise DataError(f"{dataset.table.path}: {dataset.n} particles are too few to refine poses; use more.")
-    half = _halves(dataset, seed)
-    kinds = np.zeros(dataset.n, np.int64) if species is None else np.asarray(species)
+    series = find_series(dataset) or TiltSeries.singles(dataset.n)
+    if series.n < 4:
+        raise DataError(f"{dataset.table.path}: {series.n} particles are too few to refine poses; use more.")
+    half = _halves(dataset, series, seed)
+    kinds = np.zeros(dataset.n, np.int64) if species is None else _of_first(np.asarray(species), series)
     noise = estimate_noise(dataset, seed)
     first = _physical(dataset)
+    _require_tilts(dataset, series, first, options.max_angle_deg)
     done = done or Refinement(RefinedPoses(*first, np.zeros(dataset.n), np.zeros(dataset.n)), ())
     found, figures = done.poses, done.rounds
     placed = len(figures) * dataset.n
@@ -95,7 +100,8 @@ def refine_poses(
         posed = dataset.with_poses(before.rotations, before.shifts_ang)
         for kind in np.unique(kinds):
             members = np.flatnonzero(kinds == kind)
-            part = _Part(posed.subset(members), noise, half[members], None if z is None else z[members], options)
+            known = None if z is None else z[members]
+            part = _Part(posed.subset(members), series.among(members), noise, half[members], known, options)
             here = Bounds(first[0][members], first[1][members], options.max_angle_deg, options.max_shift_ang)
             for index, refined in part.refined(here):
                 found = _with(found, members[index], refined)
@@ -114,18 +120,19 @@ class _Part:
     def __init__(
         self,
         dataset: ParticleDataset,
+        series: TiltSeries,
         noise: NoiseModel,
         half: np.ndarray,
         z: np.ndarray | None,
         options: RefineOptions,
     ) -> None:
-        self.dataset, self.half, self.options = dataset, half, options
-        self.images = WhitenedImages(dataset, noise)
+        self.dataset, self.series, self.half, self.options = dataset, series, half, options
+        self.images = WhitenedImages(dataset, noise, series=series)
         self.amplitudes = _amplitudes(z, dataset.n)
         self.radius = dataset.box // 2 - 1
 
     def refined(self, bounds: Bounds):
-        """(index (B,), refined poses) of batch after batch."""
+        """(index (B,), refined poses) of the images of batch after batch."""
         models = self._half_models()
         radii = rising_limits(self.options, self.dataset.box, self.dataset.pixel_size_ang, self.radius)
         rotations, shifts = _physical(self.dataset)
@@ -136,7 +143,8 @@ class _Part:
                     index = batch.index[rows]
                     local = LinearExpansion(model, self._local(batch, rows), self.amplitudes[index])
                     start = rotations[index], shifts[index]
-                    yield index, refine(local, *start, radii, self.options.steps, bounds.at(index))
+                    ties = _ties(self.series, np.unique(self.series.particle[index]))
+                    yield index, refine_tied(local, ties, start, radii, self.options.steps, bounds.at(index))
 
     def _half_models(self) -> list[LinearModel]:
         def moments(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -159,45 +167,40 @@ class _Part:
         )
 
 
-def without_solvent(models: list[LinearModel], pixel_size_ang: float) -> list[LinearModel]:
-    """Half-set models confined to a soft mask around the density that they share; solvent is noise."""
-    volumes = [model.sphere.to_volumes(model.coefs) for model in models]
-    mask = shared_mask(volumes[0][0], volumes[1][0], pixel_size_ang)
-    return [
-        LinearModel(model.sphere, model.sphere.from_volumes(each * mask))
-        for model, each in zip(models, volumes, strict=True)
-    ]
-
-
-def shared_mask(half1: np.ndarray, half2: np.ndarray, pixel_size_ang: float) -> np.ndarray:
-    """(D, D, D). The tightest soft mask, by threshold, in which nearly all lies that two half-maps (D, D, D) share."""
-    both, shared = (half1 + half2) / 2, half1 * half2
-    level = auto_threshold(lowpass(both, pixel_size_ang, max(MASK_LOWPASS_ANG, 4 * pixel_size_ang)))
-    for _ in range(MASK_TRIALS):
-        mask = mask_from_map(both, pixel_size_ang, level, MASK_LOWPASS_ANG)
-        if (shared * mask).sum() >= SHARED_INSIDE * shared.sum():
-            return mask
-        level /= 2
-    return soft_ball(len(both))
-
-
-def joined_below(models: list[LinearModel], radius: float) -> list[LinearModel]:
-    """Half-set models with their average up to Fourier shell `radius`.
-
-    Else each half would take over the frame of the other, round after round, and the two would never meet.
-    """
-    low = models[0].sphere.shells <= radius
-    average = sum(model.coefs[low] for model in models) / len(models)
-    joined = [LinearModel(model.sphere, model.coefs.copy()) for model in models]
-    for model in joined:
-        model.coefs[low] = average
-    return joined
-
-
-def _halves(dataset: ParticleDataset, seed: int) -> np.ndarray:
-    """(N,) 0 or 1: rlnRandomSubset where the file has it, else by chance."""
+def _halves(dataset: ParticleDataset, series: TiltSeries, seed: int) -> np.ndarray:
+    """(N,) 0 or 1, one for all images of a particle: rlnRandomSubset where the file has it, else by chance."""
     given = given_halves(dataset, "auto")
-    return (np.random.default_rng(seed).permutation(dataset.n) % 2).astype(np.int8) if given is None else given
+    if given is None:
+        return series.to_images((np.random.default_rng(seed).permutation(series.n) % 2).astype(np.int8))
+    return _of_first(given, series)
+
+
+def _of_first(values: np.ndarray, series: TiltSeries) -> np.ndarray:
+    """(N, …) what the first image of each particle has, for all of its images."""
+    return series.to_images(values[series.images[:, 0]])
+
+
+def _ties(series: TiltSeries, particles: np.ndarray) -> Ties:
+    """Of particles (B,) whose images stand one particle's after the other's."""
+    return Ties(series.images[particles] != NONE, series.tilts[series.kind[particles]])
+
+
+def _require_tilts(
+    dataset: ParticleDataset, series: TiltSeries, poses: tuple[np.ndarray, np.ndarray], max_angle_deg: float
+) -> None:
+    """Raise DataError where a typical image is turned further from what its tilt says than a pose may be wrong by."""
+    several = np.flatnonzero(series.counts > 1)
+    if not len(several):
+        return
+    ties, index = _ties(series, several), series.flat(several)
+    expected = ties.images(*ties.particles(poses[0][index], poses[1][index]))[0]
+    off_deg = angular_distance_deg(poses[0][index], expected)
+    if np.median(off_deg) > max_angle_deg:
+        raise DataError(
+            f"{dataset.table.path}: images of a particle are turned by {np.median(off_deg):.1f}° (median) from where "
+            f"the tilt of the stage puts them; more than max_angle_deg = {max_angle_deg:g} cannot be made good. Find "
+            f"their poses with `cryodrgn-plugin abinitio`, or remove {PARTICLE} to refine each image by itself."
+        )
 
 
 def _amplitudes(z: np.ndarray | None, n: int) -> np.ndarray:

@@ -17,6 +17,7 @@ import numpy as np
 from ..data.batch import ImageBatch, centred
 from ..data.dataset import ParticleDataset
 from ..data.loader import BatchLoader
+from ..data.tilt_series import SeriesDataset, TiltSeries
 from ..imaging.lattice import HalfPlane
 from ..imaging.noise import NoiseModel
 from ..imaging.preprocess import soft_window
@@ -49,13 +50,25 @@ class WhitenedBatch:
 
 
 class WhitenedImages:
-    """Repeated passes over a dataset in its order, whitened; kept in memory up to its cache size, else streamed."""
+    """Repeated passes over a dataset in its order, whitened; kept in memory up to its cache size, else streamed.
 
-    def __init__(self, dataset: ParticleDataset, noise: NoiseModel, batch_size: int = 256) -> None:
+    Parameters
+    ----------
+    series : particles with several images each. Batches then hold all images of some of them, one particle's after the
+        other's, in the order of the particles.
+    """
+
+    def __init__(
+        self, dataset: ParticleDataset, noise: NoiseModel, batch_size: int = 256, series: TiltSeries | None = None
+    ) -> None:
         self._dataset = dataset
         self._precision = _precision(dataset, noise)
         self._multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows]
-        self._loader = BatchLoader(dataset, batch_size, shuffle=False)
+        if series is None:
+            self._loader = BatchLoader(dataset, batch_size, shuffle=False)
+        else:
+            at_once = max(1, batch_size // series.images.shape[1])
+            self._loader = BatchLoader(SeriesDataset(dataset, series), at_once, shuffle=False)
         size = dataset.n * dataset.lattice.size * BYTES_PER_COEFFICIENT
         self._keeps = size <= dataset.config.cache_mb * 2**20
         self._kept: list[WhitenedBatch] = []

@@ -16,9 +16,10 @@ from cryodrgn_plugin.engine.poses.options import RefineOptions
 from cryodrgn_plugin.engine.poses.refine import Bounds, Expansion, refine, rising_limits
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
+from cryodrgn_plugin.engine.training.half_models import shared_mask
 from cryodrgn_plugin.engine.training.linear_model import LinearModel, compress, sphere_at
 from cryodrgn_plugin.engine.training.pose_expansion import LinearExpansion, LocalImages
-from cryodrgn_plugin.engine.training.refine_poses import refine_poses, shared_mask
+from cryodrgn_plugin.engine.training.refine_poses import refine_poses
 from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 N, BOX, PIXEL_ANG = 600, 48, 2.4

@@ -1,0 +1,112 @@
+"""Particles with several images each refined as one: a particle turns as a whole, its images keep shifts of their own.
+
+Seen in its reference under A, a particle is seen in image v under T_v A, T being known from the stage
+(`data.tilt_series`). Its parameters are three small turns of the reference's view and two shifts per image; T is kept.
+
+Shifts are not tied: frames of a tilt series are aligned to each other, and partners of a pair are picked, to within a
+few Å at best, and one move of the particle in space cannot undo what goes wrong image by image. The price is paid where
+images are weak and lie right already: then each moves by its own noise, as far as the bound, a prior, lets it.
+A particle with one image is a series of one, whose numbers are those of `refine` itself.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from .refine import Bounds, Expansion, LocalModel, Poses, RefinedPoses, refine
+
+
+@dataclass(frozen=True)
+class Ties:
+    """Which of I images belong to which of B particles; a particle's stand together, in the particles' order."""
+
+    shown: np.ndarray
+    """(B, V) bool. Whether the particle has an image in that place."""
+    tilts: np.ndarray
+    """(B, V, 3, 3) T."""
+
+    @cached_property
+    def owner(self) -> np.ndarray:
+        """(I,) int. Whose image each is."""
+        return np.nonzero(self.shown)[0]
+
+    @cached_property
+    def seen_after(self) -> np.ndarray:
+        """(I, 3, 3) T of each image."""
+        return self.tilts[self.shown]
+
+    @cached_property
+    def reference(self) -> np.ndarray:
+        """(B,) int. The image of each particle that is tilted least."""
+        tilted = np.where(self.shown, np.square(self.tilts - np.eye(3)).sum((2, 3)), np.inf).argmin(1)
+        number = np.cumsum(self.shown).reshape(self.shown.shape) - 1
+        return number[np.arange(len(tilted)), tilted]
+
+    def particles(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> Poses:
+        """A (B, 3, 3) and the shifts (B, 2 V) of particles whose images have these poses, (I, 3, 3) and (I, 2).
+
+        What the reference image is turned by is believed.
+        """
+        back = np.swapaxes(self.seen_after[self.reference], 1, 2)
+        return back @ rotations[self.reference], self._filled(shifts_ang).reshape(len(back), -1)
+
+    def images(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> Poses:
+        """Poses (I, 3, 3), (I, 2) of the images of particles with A (B, 3, 3) and shifts (B, 2 V)."""
+        return self.seen_after @ rotations[self.owner], shifts_ang.reshape(*self.shown.shape, 2)[self.shown]
+
+    def joined(self, seen: Expansion) -> Expansion:
+        """The particles' expansion from that of their images: a turn ω of the reference's view is T ω of an image's."""
+        moved = np.tile(np.eye(5), (len(self.owner), 1, 1))
+        moved[:, :3, :3] = self.seen_after
+        back = np.swapaxes(moved, 1, 2)
+        slope = self._filled((back @ seen.gradient[:, :, None])[:, :, 0])
+        bend = self._filled(back @ seen.curvature @ moved)
+        n, views = self.shown.shape
+        curvature = np.zeros((n, 3 + 2 * views, 3 + 2 * views))
+        curvature[:, :3, :3] = bend[:, :, :3, :3].sum(1)
+        for view in range(views):
+            own = slice(3 + 2 * view, 5 + 2 * view)
+            curvature[:, own, own] = bend[:, view, 3:, 3:]
+            curvature[:, :3, own], curvature[:, own, :3] = bend[:, view, :3, 3:], bend[:, view, 3:, :3]
+        gradient = np.concatenate([slope[:, :, :3].sum(1), slope[:, :, 3:].reshape(n, -1)], axis=1)
+        return Expansion(self._filled(seen.value).sum(1), gradient, curvature)
+
+    def _filled(self, values: np.ndarray) -> np.ndarray:
+        """(B, V, …) what the images have (I, …), 0 where there is none."""
+        places = np.zeros((*self.shown.shape, *values.shape[1:]))
+        places[self.shown] = values
+        return places
+
+
+@dataclass(frozen=True)
+class TiedExpansion:
+    """The likelihoods of images as those of their particles; a `LocalModel`."""
+
+    images: LocalModel
+    ties: Ties
+
+    def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
+        """See `LocalModel.expand`."""
+        return self.ties.joined(self.images.expand(*self.ties.images(rotations, shifts_ang), radius))
+
+
+def refine_tied(
+    model: LocalModel, ties: Ties, start: Poses, radii: list[float], steps: int, bounds: Bounds
+) -> RefinedPoses:
+    """As `refine`, particle by particle.
+
+    Parameters
+    ----------
+    model, start, bounds : of the I images.
+
+    Returns
+    -------
+    Poses of the images; score and gain are the mean over the images of a particle, so that they sum to the whole.
+    """
+    first = ties.particles(bounds.rotations, bounds.shifts_ang)
+    within = replace(bounds, rotations=first[0], shifts_ang=first[1])
+    found = refine(TiedExpansion(model, ties), *ties.particles(*start), radii, steps, within)
+    count = ties.shown.sum(1)
+    score, gain = found.score / count, found.gain / count
+    return RefinedPoses(*ties.images(found.rotations, found.shifts_ang), score[ties.owner], gain[ties.owner])
