@@ -38,7 +38,9 @@ def find_tilt_images(dataset: ParticleDataset) -> TiltSeries:
     tilts = np.broadcast_to(np.eye(3), (len(first), images.shape[1], 3, 3)).copy()
     for number, particle in enumerate(first):
         views = matrices_from_euler(table.euler_deg[rows[images[particle, : counts[particle]]]])
-        tilts[number, : len(views)] = views @ views[_middle(views)].T
+        reference = _middle(views)
+        tilts[number, : len(views)] = views @ views[reference].T
+        tilts[number, reference] = np.eye(3)  # to the last bit: a single image is left as it is
     return TiltSeries(images, kind.ravel(), tilts, tilts[:, :, :2, :2])
 
 

@@ -194,7 +194,7 @@ def _require_tilts(
         return
     ties, index = _ties(series, several), series.flat(several)
     expected = ties.images(*ties.particles(poses[0][index], poses[1][index]))[0]
-    off_deg = angular_distance_deg(poses[0][index], expected)
+    off_deg = np.delete(angular_distance_deg(poses[0][index], expected), ties.reference)
     if np.median(off_deg) > max_angle_deg:
         raise DataError(
             f"{dataset.table.path}: images of a particle are turned by {np.median(off_deg):.1f}° (median) from where "

@@ -1,0 +1,114 @@
+"""Images tied to a particle: poses go there and back, the joint likelihood is the sum, and its top is reached."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.spatial.transform import Rotation
+
+from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, random_matrices
+from cryodrgn_plugin.engine.poses.refine import Bounds, Expansion, refine
+from cryodrgn_plugin.engine.poses.tied import TiedExpansion, Ties, refine_tied
+
+SHOWN = np.array([[True, True, True], [True, False, True], [True, False, False], [True, True, False]])
+
+
+class Bowls:
+    """Likelihoods of images, each exactly quadratic in the turn from a rotation of its own and in the shift."""
+
+    def __init__(self, rotations: np.ndarray, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        self.rotations, self.top = rotations, 0.02 * rng.standard_normal((len(rotations), 5))
+        root = rng.standard_normal((len(rotations), 5, 5)) + 2 * np.eye(5)
+        self.bend = 1e4 * root @ np.swapaxes(root, 1, 2)
+
+    def expand(self, rotations, shifts_ang, radius) -> Expansion:
+        turned = Rotation.from_matrix(rotations @ np.swapaxes(self.rotations, 1, 2)).as_rotvec()
+        off = self.top - np.concatenate([turned, shifts_ang], axis=1)
+        slope = np.einsum("bij,bj->bi", self.bend, off)
+        return Expansion(-(slope * off).sum(1) / 2, slope, self.bend)
+
+
+@pytest.fixture
+def ties() -> Ties:
+    rng = np.random.default_rng(3)
+    return Ties(SHOWN, random_matrices(SHOWN.size, rng).reshape(*SHOWN.shape, 3, 3))
+
+
+@pytest.fixture
+def poses(ties) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(4)
+    return random_matrices(len(SHOWN), rng), rng.standard_normal((len(SHOWN), 2 * SHOWN.shape[1]))
+
+
+def test_poses_of_images_are_those_of_their_particle_after_its_tilts(ties, poses):
+    rotations, shifts_ang = ties.images(*poses)
+    number = 0
+    for particle, row in enumerate(SHOWN):
+        for view in np.flatnonzero(row):
+            np.testing.assert_allclose(rotations[number], ties.tilts[particle, view] @ poses[0][particle], atol=1e-12)
+            np.testing.assert_array_equal(shifts_ang[number], poses[1][particle, 2 * view : 2 * view + 2])
+            number += 1
+    back, moved = ties.particles(rotations, shifts_ang)
+    np.testing.assert_allclose(back, poses[0], atol=1e-12)
+    np.testing.assert_array_equal(ties.images(back, moved)[1], shifts_ang)
+
+
+def test_the_image_tilted_least_says_how_a_particle_is_turned():
+    tilts = Rotation.from_rotvec([[0.5, 0, 0], [0.1, 0, 0], [-0.3, 0, 0]]).as_matrix()
+    ties = Ties(np.ones((1, 3), bool), tilts[None])
+    off = Rotation.from_rotvec([[0, 0, 0.2], [0, 0, 0], [0, 0.3, 0]]).as_matrix()
+    np.testing.assert_allclose(ties.particles(off @ tilts, np.zeros((3, 2)))[0], np.eye(3)[None], atol=1e-12)
+
+
+def test_slopes_and_curvature_are_those_of_the_sum_over_images(ties, poses):
+    joint = TiedExpansion(Bowls(ties.images(*poses)[0]), ties)
+    found = joint.expand(*poses, 10.0)
+
+    def value(move: np.ndarray) -> np.ndarray:
+        turns = Rotation.from_rotvec(np.tile(move[:3], (len(SHOWN), 1))).as_matrix()
+        return joint.expand(turns @ poses[0], poses[1] + move[3:], 10.0).value
+
+    steps = 1e-4 * np.eye(9)
+    for i in range(9):
+        slope = (value(steps[i]) - value(-steps[i])) / 2e-4
+        np.testing.assert_allclose(found.gradient[:, i], slope, rtol=1e-4, atol=1.0)
+        for j in range(3, 9):
+            across = value(steps[i] + steps[j]) - value(steps[i] - steps[j])
+            across = (across - value(steps[j] - steps[i]) + value(-steps[i] - steps[j])) / 4e-8
+            np.testing.assert_allclose(found.curvature[:, i, j], -across, rtol=1e-3, atol=50.0)
+            np.testing.assert_allclose(found.curvature[:, j, i], found.curvature[:, i, j], rtol=1e-9)
+
+
+def test_the_climb_ends_where_an_independent_optimiser_does(ties, poses):
+    """Images of a particle disagree about its turn; what they settle on weighs each by its own curvature."""
+    start = ties.images(poses[0], np.zeros_like(poses[1]))
+    model, bounds = Bowls(start[0]), Bounds(*start, 20.0, 5.0)
+    found = refine_tied(model, ties, start, [6.0], 12, bounds)
+    wide = Bounds(poses[0], np.zeros_like(poses[1]), 20.0, 5.0)
+    joint, number = TiedExpansion(model, ties), 0
+    for particle, row in enumerate(SHOWN):
+
+        def loss(move: np.ndarray, particle: int = particle) -> float:
+            turns = np.tile(np.eye(3), (len(SHOWN), 1, 1))
+            turns[particle] = Rotation.from_rotvec(move[:3]).as_matrix()
+            shifts = np.zeros_like(poses[1])
+            shifts[particle] = move[3:]
+            at = turns @ poses[0], shifts
+            return -float(wide.weigh(joint.expand(*at, 6.0), *at).value[particle]) / 1e4
+
+        best = minimize(loss, np.zeros(9), method="BFGS", options={"gtol": 1e-9}).x
+        expected = ties.tilts[particle, row] @ Rotation.from_rotvec(best[:3]).as_matrix() @ poses[0][particle]
+        here = slice(number, number + row.sum())
+        assert angular_distance_deg(found.rotations[here], expected).max() < 0.01
+        np.testing.assert_allclose(found.shifts_ang[here], best[3:].reshape(3, 2)[row], atol=2e-4)
+        number += row.sum()
+
+
+def test_a_particle_with_one_image_is_climbed_as_that_image_bit_for_bit():
+    rng = np.random.default_rng(5)
+    start = random_matrices(6, rng), rng.standard_normal((6, 2))
+    model, bounds = Bowls(start[0]), Bounds(*start, 1.0, 0.01)
+    ties = Ties(np.ones((6, 1), bool), np.tile(np.eye(3), (6, 1, 1, 1)))
+    tied, plain = refine_tied(model, ties, start, [6.0], 5, bounds), refine(model, *start, [6.0], 5, bounds)
+    for name in ("rotations", "shifts_ang", "score", "gain"):
+        np.testing.assert_array_equal(getattr(tied, name), getattr(plain, name))
