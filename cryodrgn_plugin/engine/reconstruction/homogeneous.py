@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from ..data.dataset import ParticleDataset
 from ..errors import ConfigError, DataError
 from ..imaging.noise import estimate_noise
+from ..io.chosen_rows import particle_of_image
 from ..io.mrc import read_map, write_map
 from ..io.writing import replacing
-from .backproject import half_maps
+from .backproject import half_maps, random_halves
 from .fsc import FscCurves, fsc_area, fsc_corrected, resolution, shell_frequencies
 from .masks import mask_from_map, spherical_mask
 
@@ -64,14 +66,15 @@ def reconstruct(
     Parameters
     ----------
     mask : auto (from the map), sphere, or the path of a map of the same box.
-    halves : auto (rlnRandomSubset if the star file has it, else random), star or random.
+    halves : auto (rlnRandomSubset if the star file has it, else random), star or random (`chance_halves`).
     seed : of the random halves and of the random phases of the FSC.
     progress : told (particles done, all particles).
     """
     dataset.require_poses()
     # A mask that does not fit should be known before the particles are read.
     given = None if mask in ("auto", "sphere") else _fitting_mask(mask, dataset.box)
-    labels = given_halves(dataset, halves)
+    given_by_file = given_halves(dataset, halves)
+    labels = chance_halves(dataset, seed) if given_by_file is None else given_by_file
     noise = estimate_noise(dataset, seed) if dataset.has_noise else None
     maps = half_maps(dataset, seed, noise=noise, halves=labels, progress=progress)
     if given is None:
@@ -85,7 +88,7 @@ def reconstruct(
         curves=fsc_corrected(maps.half1, maps.half2, given, seed),
         pixel_size_ang=dataset.pixel_size_ang,
         n_particles=dataset.n,
-        halves_from="random" if labels is None else "rlnRandomSubset",
+        halves_from="random" if given_by_file is None else "rlnRandomSubset",
     )
 
 
@@ -135,6 +138,12 @@ def given_halves(dataset: ParticleDataset, halves: str) -> np.ndarray | None:
         return None
     values = ", ".join(map(str, np.unique(subset)[:5]))
     raise DataError(f"{table.path}: rlnRandomSubset is {values} and not both 1 and 2; use random halves.")
+
+
+def chance_halves(dataset: ParticleDataset, seed: int) -> np.ndarray:
+    """0 or 1 per image by chance, one for all images of a particle: they share what is wrong with its pose."""
+    particle, which = pd.factorize(particle_of_image(dataset.table)[dataset.rows])
+    return random_halves(len(which), seed)[particle]
 
 
 def _fitting_mask(path: str, box: int) -> np.ndarray:

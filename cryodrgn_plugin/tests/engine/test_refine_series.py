@@ -24,6 +24,8 @@ from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.poses.options import RefineOptions
+from cryodrgn_plugin.engine.reconstruction.backproject import random_halves
+from cryodrgn_plugin.engine.reconstruction.homogeneous import chance_halves
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
 from cryodrgn_plugin.engine.training.refine_poses import refine_poses
@@ -197,6 +199,14 @@ def test_the_command_keeps_what_the_stage_says_and_images_that_disagree_with_it_
     assert main(["refine-poses", str(other), "--out", str(tmp_path / "none")]) == 2
     said = capsys.readouterr().err
     assert "turned by 90.0° (median) from where the tilt of the stage puts them" in said and said.count("\n") == 1
+
+
+def test_the_maps_of_the_report_come_from_halves_of_the_particles(series):
+    halves = chance_halves(series.dataset, 3)
+    first = series.series.images[:, 0]
+    np.testing.assert_array_equal(halves, series.series.to_images(halves[first]))
+    assert abs(int(halves[first].sum()) * 2 - series.series.n) <= 1
+    np.testing.assert_array_equal(chance_halves(series.untied, 3), random_halves(series.untied.n, 3))
 
 
 def test_three_series_are_too_few(series):
