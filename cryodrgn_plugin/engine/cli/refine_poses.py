@@ -1,4 +1,4 @@
-"""`refine-poses`: poses that are nearly right made better, each image by itself."""
+"""`refine-poses`: poses that are nearly right made better, particle by particle."""
 
 import argparse
 import json
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Improve poses that are nearly right: those of a consensus refinement, or those that `cryodrgn-plugin abinitio` found.
-Each image climbs its own likelihood by small turns and shifts, within bounds, against maps of the half of the particles
-that it is not in; then the maps are solved again.
+Each particle climbs its own likelihood by small turns and shifts, within bounds, against maps of the half of the
+particles that it is not in; then the maps are solved again.
+
+All images of a tilt pair or a tilt series turn as one particle and keep the angles that the stage has put between them;
+each keeps a shift of its own.
 
 Given a run, its poses are refined; where it has latent coordinates the maps follow them, so that an image is compared
 with the molecule as it is in that image, and species each have maps of their own.
@@ -73,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     options = chosen_options(args, RefineOptions)
     path, given = Path(args.particles), given_settings(args)
+    from ..data.tilt_images import find_series
     from ..reconstruction.homogeneous import reconstruct, write_reconstruction
     from ..training.refine_poses import refine_poses
     from ..training.refinement_checkpoint import load_refinement, save_refinement
@@ -82,6 +86,10 @@ def run(args: argparse.Namespace) -> int:
     dataset, seed = subject.dataset, int(given.get("seed", 0))
     for note in dataset.notes:
         print(note)
+    series = find_series(dataset)
+    particles = dataset.n if series is None else series.n
+    if series:
+        print(f"{particles:,} particles with {dataset.n:,} images; those of a particle turn together")
     out, checkpoint = Path(args.out), Path(args.out) / CHECKPOINT
     asked = {"particles": args.particles, "number of particles": dataset.n, **given, **asdict(options)}
     done = load_refinement(checkpoint, asked) if args.resume else None
@@ -96,11 +104,11 @@ def run(args: argparse.Namespace) -> int:
     write_reconstruction(after, out)
     write_poses(out / "poses.star", subject, found)
     resolution = {"before": round(before, 3), "after": round(after.resolution_ang(), 3)}
-    _write_summary(out / "refinement.json", dataset.n, options, refinement.rounds, resolution)
+    _write_summary(out / "refinement.json", particles, options, refinement.rounds, resolution)
     for each in refinement.rounds:
         print(f"round {each.number}: median turn {each.median_turn_deg:.2f}°, move {each.median_move_ang:.2f} Å")
     print(
-        f"{dataset.n:,} particles; FSC 0.143 of the halves at {before:.2f} Å before, {resolution['after']:.2f} Å after"
+        f"{particles:,} particles; FSC 0.143 of the halves at {before:.2f} Å before, {resolution['after']:.2f} Å after"
     )
     print(f"poses.star and the map are in {out}")
     checkpoint.unlink()

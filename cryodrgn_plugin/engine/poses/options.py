@@ -14,7 +14,7 @@ class RefineOptions:
     max_shift_ang: float = 12.0
     """Largest move away from the origin given, in Å. A little more than the origins may be wrong by."""
     steps: int = 6
-    """Steps of each image at each frequency limit. The limit doubles from what the largest turn allows to the box's."""
+    """Steps of a particle at each frequency limit. The limit doubles from what the largest turn allows to the box's."""
 
     def __post_init__(self) -> None:
         for name, least in (("rounds", 1), ("steps", 1)):

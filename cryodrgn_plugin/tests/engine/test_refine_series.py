@@ -1,5 +1,6 @@
 """Refinement of tilt pairs and series: a particle turns as one, and is so placed better than its images one by one."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -187,6 +188,8 @@ def test_the_command_keeps_what_the_stage_says_and_images_that_disagree_with_it_
     case = Planted(tmp_path, "pair")
     star = rewritten(case.star, "wrong.star", **posed(*case.wrong))
     assert main(["refine-poses", str(star), "--out", str(tmp_path / "out"), "--rounds", "2"]) == 0
+    assert "300 particles with 600 images; those of a particle turn together" in capsys.readouterr().out
+    assert json.loads((tmp_path / "out" / "refinement.json").read_text())["particles"] == 300
     found = read_particles(tmp_path / "out" / "poses.star")
     rotations = matrices_from_euler(found.euler_deg)
     assert case.apart(rotations) < 1e-5
