@@ -1,7 +1,7 @@
 """What refinement gains by moving the images of a tilt pair or series together, beside moving them one by one.
 
-    python benchmarks/make_ab_initio_sets.py --out sets --only linear1d_pairs
-    python benchmarks/refine_series.py sets/linear1d_pairs --out benchmarks/results/refine_series.json
+    python benchmarks/make_ab_initio_sets.py --out SETS --data DATA --only linear1d_pairs
+    python benchmarks/refine_series.py SETS/linear1d_pairs --rows 2000 --out benchmarks/results/refine_series.json
 
 The true poses of a simulated set are made wrong: every particle is turned at random, all its images alike, and every
 image is moved by itself (six degrees and one pixel, root mean squares). They are refined with the set's own

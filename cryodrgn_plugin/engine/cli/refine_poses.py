@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import RunConfig, recipe_config
-from ..poses.options import RefineOptions
+from ..poses.options import MOVES, RefineOptions
 from .options import add_options, chosen_options
 from .reconstruct import in_tenths
 from .settings import add_settings, given_settings
@@ -26,7 +26,7 @@ Each particle climbs its own likelihood by small turns and shifts, within bounds
 particles that it is not in; then the maps are solved again.
 
 All images of a tilt pair or a tilt series turn as one particle and keep the angles that the stage has put between them;
-each keeps a shift of its own.
+each keeps a shift of its own, unless --moves says that the particle moves.
 
 Given a run, its poses are refined; where it has latent coordinates the maps follow them, so that an image is compared
 with the molecule as it is in that image, and species each have maps of their own.
@@ -35,6 +35,7 @@ examples
   cryodrgn-plugin refine-poses particles.star --out refined
   cryodrgn-plugin refine-poses run --out refined --data.box 128                finer maps than the run had
   cryodrgn-plugin refine-poses particles.star --out refined --max-angle-deg 3 --max-shift-ang 4
+  cryodrgn-plugin refine-poses optimisation_set.star --out refined --moves particle     weak images, well aligned
   cryodrgn-plugin refine-poses particles.star --out refined --resume           go on after the last finished round
 
 what comes out
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made if absent")
     parser.add_argument("--resume", action="store_true", help="go on after the last round that was finished in DIR")
-    add_options(parser, RefineOptions)
+    add_options(parser, RefineOptions, {"moves": MOVES})
     add_settings(parser, SETTINGS)
 
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from ..errors import ConfigError
 
+MOVES = ("image", "particle")
+
 
 @dataclass(frozen=True, kw_only=True)
 class RefineOptions:
@@ -15,6 +17,9 @@ class RefineOptions:
     """Largest move away from the origin given, in Å. A little more than the origins may be wrong by."""
     steps: int = 6
     """Steps of a particle at each frequency limit. The limit doubles from what the largest turn allows to the box's."""
+    moves: str = "image"
+    """Of tilt pairs and series: image moves each image by itself; particle moves the particle in space, its images with
+    it, which is better where the series is well aligned and single images show little."""
 
     def __post_init__(self) -> None:
         for name, least in (("rounds", 1), ("steps", 1)):
@@ -25,5 +30,7 @@ class RefineOptions:
                 f"max_angle_deg is {self.max_angle_deg}; it must be positive and at most 45: poses that are wrong by "
                 "more are found by `cryodrgn-plugin abinitio`."
             )
+        if self.moves not in MOVES:
+            raise ConfigError(f"moves is {self.moves!r}; choose {' or '.join(MOVES)}.")
         if self.max_shift_ang < 0:
             raise ConfigError(f"max_shift_ang is {self.max_shift_ang}; it must be 0 or more.")

@@ -1,13 +1,14 @@
 """Poses that are nearly right, made better: a bounded climb of each particle's posterior in its own dimensions.
 
-Three small rotations of the view and two shifts per image (S numbers in all, two of a particle with one image) are
-moved by Levenberg-Marquardt steps (Marquardt 1963) on the Gauss-Newton curvature, all particles of a batch at once. The
-frequency limit rises on the way: the likelihood has a single hill as far as a turn moves the fastest wave by less than
-about half a period, so the first limit follows from the largest turn and shift that are allowed, and every further one
-doubles it. No pose is carried further than that, and one that ends no likelier than it began stays as it was.
+Three small rotations of the view and its shifts (S numbers: two of a single image, `poses.tied` has others) are moved
+by Levenberg-Marquardt steps (Marquardt 1963) on the Gauss-Newton curvature, all particles of a batch at once. The
+frequency limit rises on the way: the likelihood has a single hill as far as a turn moves the fastest wave by less
+than about half a period, so the first limit follows from the largest turn and shift that are allowed, and every
+further one doubles it. No pose is carried further than that, and one that ends no likelier than it began stays as it
+was.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -31,7 +32,7 @@ class Expansion:
     """The likelihood of B particles near their poses, to second order.
 
     Parameters are rotations about the view's x, y and z axes (radians), then shifts along x and y (Å), of one image
-    after the other where a particle has several.
+    after the other where a particle has several; or along x, y and z where a particle moves in space.
     """
 
     value: np.ndarray
@@ -85,13 +86,14 @@ class Bounds:
     """(B, S)."""
     max_angle_deg: float
     max_shift_ang: float
-    """Of each image."""
+    dimensions: int = 2
+    """Numbers that a shift has: 2 in an image, 3 in space. A particle has one or several, each held by itself."""
 
     def hold(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> Poses:
         """The poses brought back to the nearest ones that are allowed."""
         away = self._away(rotations, shifts_ang)
         turned = _shortened(away[:, :3], np.radians(self.max_angle_deg))
-        moved = _shortened(away[:, 3:].reshape(-1, 2), self.max_shift_ang).reshape(shifts_ang.shape)
+        moved = _shortened(away[:, 3:].reshape(-1, self.dimensions), self.max_shift_ang).reshape(shifts_ang.shape)
         first = Rotation.from_matrix(self.rotations)
         return (Rotation.from_rotvec(turned) * first).as_matrix(), self.shifts_ang + moved
 
@@ -108,7 +110,7 @@ class Bounds:
 
     def at(self, index: np.ndarray) -> "Bounds":
         """The bounds of the particles at `index`."""
-        return Bounds(self.rotations[index], self.shifts_ang[index], self.max_angle_deg, self.max_shift_ang)
+        return replace(self, rotations=self.rotations[index], shifts_ang=self.shifts_ang[index])
 
     def _away(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> np.ndarray:
         """(B, 3 + S). How far poses are from the first ones: a rotation vector of the view, and a shift."""
@@ -172,7 +174,7 @@ def _solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
     The shifts of all images but the last are eliminated first: time grows with the number of images, not with its cube.
     """
     n = right.shape[1]
-    if n == 5:
+    if n <= 6:
         return np.linalg.solve(matrix, right[..., None])[..., 0]
     pairs, kept = np.arange(3, n - 2).reshape(-1, 2), [0, 1, 2, n - 2, n - 1]
     own, with_turns = matrix[:, pairs[:, :, None], pairs[:, None, :]], matrix[:, pairs, :3]

@@ -1,16 +1,18 @@
-"""Particles with several images each refined as one: a particle turns as a whole, its images keep shifts of their own.
+"""Particles with several images each refined as one: they turn as a whole, and so do all of their images.
 
 Seen in its reference under A, a particle is seen in image v under T_v A, T being known from the stage
-(`data.tilt_series`). Its parameters are three small turns of the reference's view and two shifts per image; T is kept.
+(`data.tilt_series`). Three small turns of the reference's view are its parameters, and T is kept.
 
-Shifts are not tied: frames of a tilt series are aligned to each other, and partners of a pair are picked, to within a
-few Å at best, and one move of the particle in space cannot undo what goes wrong image by image. The price is paid where
-images are weak and lie right already: then each moves by its own noise, as far as the bound, a prior, lets it.
+What moves besides is a choice. `Ties` leaves each image two shifts of its own: frames of a tilt series are aligned to
+each other, and partners of a pair are picked, to within some Å, and no move of the particle undoes what goes wrong
+image by image. `TiesInSpace` moves the particle by three numbers: right where the stage's alignment is, and worth more
+the weaker and the more the images are, since one that shows little moves by its own noise as far as the prior lets it.
 A particle with one image is a series of one, whose numbers are those of `refine` itself.
 """
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,6 +27,8 @@ class Ties:
     """(B, V) bool. Whether the particle has an image in that place."""
     tilts: np.ndarray
     """(B, V, 3, 3) T."""
+    dimensions: ClassVar[int] = 2
+    """Numbers that a shift has."""
 
     @cached_property
     def owner(self) -> np.ndarray:
@@ -80,6 +84,36 @@ class Ties:
 
 
 @dataclass(frozen=True)
+class TiesInSpace(Ties):
+    """As `Ties`, but a particle moves in space by d (B, 3) along the axes of its reference's view, and its images by
+    the first two numbers of T d.
+    """
+
+    first_ang: np.ndarray
+    """(I, 2). Shifts of the images where d is 0."""
+    dimensions: ClassVar[int] = 3
+
+    def particles(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> Poses:
+        """See `Ties.particles`; d is what explains the moves of the images best."""
+        seen = self._filled(self.seen_after[:, :2]).reshape(len(self.shown), -1, 3)
+        moved = self._filled(shifts_ang - self.first_ang).reshape(len(seen), -1, 1)
+        return super().particles(rotations, shifts_ang)[0], (np.linalg.pinv(seen) @ moved)[:, :, 0]
+
+    def images(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> Poses:
+        """See `Ties.images`; here the shifts are d."""
+        moved = self.seen_after[:, :2] @ shifts_ang[self.owner][:, :, None]
+        return self.seen_after @ rotations[self.owner], self.first_ang + moved[:, :, 0]
+
+    def joined(self, seen: Expansion) -> Expansion:
+        """See `Ties.joined`."""
+        moved = np.zeros((len(self.owner), 5, 6))
+        moved[:, :3, :3], moved[:, 3:, 3:] = self.seen_after, self.seen_after[:, :2]
+        back = np.swapaxes(moved, 1, 2)
+        parts = seen.value, (back @ seen.gradient[:, :, None])[:, :, 0], back @ seen.curvature @ moved
+        return Expansion(*(self._filled(part).sum(1) for part in parts))
+
+
+@dataclass(frozen=True)
 class TiedExpansion:
     """The likelihoods of images as those of their particles; a `LocalModel`."""
 
@@ -105,7 +139,7 @@ def refine_tied(
     Poses of the images; score and gain are the mean over the images of a particle, so that they sum to the whole.
     """
     first = ties.particles(bounds.rotations, bounds.shifts_ang)
-    within = replace(bounds, rotations=first[0], shifts_ang=first[1])
+    within = replace(bounds, rotations=first[0], shifts_ang=first[1], dimensions=ties.dimensions)
     found = refine(TiedExpansion(model, ties), *ties.particles(*start), radii, steps, within)
     count = ties.shown.sum(1)
     score, gain = found.score / count, found.gain / count

@@ -20,7 +20,7 @@ from ..geometry.rotations import angular_distance_deg
 from ..imaging.noise import NoiseModel, estimate_noise
 from ..poses.options import RefineOptions
 from ..poses.refine import Bounds, RefinedPoses, rising_limits
-from ..poses.tied import Ties, refine_tied
+from ..poses.tied import Ties, TiesInSpace, refine_tied
 from ..reconstruction.homogeneous import given_halves
 from .half_models import JOINED_RADIUS, joined_below, without_solvent
 from .linear_model import LinearModel, fit_volumes, soft_ball, sphere_at
@@ -67,7 +67,7 @@ def refine_poses(
     """Refine the poses of `dataset` against its own maps.
 
     Images of a particle (`find_series`) turn together: relative to one another they stay as the stage has tilted them,
-    in one half-set and one species, those of the first. Each keeps a shift of its own.
+    in one half-set and one species, those of the first. What moves is for the options to say (`poses.tied`).
 
     Parameters
     ----------
@@ -143,8 +143,10 @@ class _Part:
                     index = batch.index[rows]
                     local = LinearExpansion(model, self._local(batch, rows), self.amplitudes[index])
                     start = rotations[index], shifts[index]
-                    ties = _ties(self.series, np.unique(self.series.particle[index]))
-                    yield index, refine_tied(local, ties, start, radii, self.options.steps, bounds.at(index))
+                    within, ties = bounds.at(index), _ties(self.series, np.unique(self.series.particle[index]))
+                    if self.options.moves == "particle" and self.series.images.shape[1] > 1:
+                        ties = TiesInSpace(ties.shown, ties.tilts, within.shifts_ang)
+                    yield index, refine_tied(local, ties, start, radii, self.options.steps, within)
 
     def _half_models(self) -> list[LinearModel]:
         def moments(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -162,6 +162,7 @@ def test_the_climb_reaches_a_top_within_the_bounds_and_the_bound_towards_one_bey
         ({"rounds": 0}, "rounds is 0; it must be at least 1"),
         ({"max_angle_deg": 60}, "max_angle_deg is 60; it must be positive and at most 45"),
         ({"max_shift_ang": -1}, "max_shift_ang is -1; it must be 0 or more"),
+        ({"moves": "stage"}, "moves is 'stage'; choose image or particle"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(values, sentence):

@@ -24,7 +24,7 @@ from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
-from cryodrgn_plugin.engine.poses.options import RefineOptions
+from cryodrgn_plugin.engine.poses.options import MOVES, RefineOptions
 from cryodrgn_plugin.engine.reconstruction.backproject import random_halves
 from cryodrgn_plugin.engine.reconstruction.homogeneous import chance_halves
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
@@ -133,6 +133,23 @@ def test_a_particle_is_placed_better_as_one_than_image_by_image(case):
     assert all(figures.gain > 0 for figures in tied.rounds)
 
 
+def test_a_particle_moves_in_space_or_its_images_by_themselves_whichever_they_have_done(series):
+    """Moved in space where particles were picked wrong, image by image where these are aligned wrong."""
+    rng = np.random.default_rng(9)
+    picked_ang = WRONG_PX * PIXEL_ANG * rng.standard_normal((series.series.n, 3)) / np.sqrt(2)
+    seen = series.between[:, :2] @ series.series.to_images(picked_ang)[:, :, None]
+    wrong = {"particle": series.truth[1] + seen[:, :, 0], "image": series.wrong[1]}
+    off = {}
+    for what, shifts_ang in wrong.items():
+        for moves in wrong:
+            dataset = series.dataset.with_poses(series.wrong[0], shifts_ang)
+            found = refine_poses(dataset, replace(OPTIONS, moves=moves), seed=1).poses
+            off[what, moves] = series.errors(found.rotations, found.shifts_ang)[1]
+            assert series.apart(found.rotations) < 1e-5
+    assert off["particle", "particle"] < 0.8 * off["particle", "image"], off
+    assert off["image", "image"] < 0.5 * off["image", "particle"], off
+
+
 def test_no_particle_leaves_its_bounds(series):
     tight = RefineOptions(rounds=2, max_angle_deg=2.0, max_shift_ang=1.0)
     found = refine_poses(series.dataset.with_poses(*series.wrong), tight, seed=1).poses
@@ -146,11 +163,12 @@ def test_no_particle_leaves_its_bounds(series):
     assert (found.gain >= 0).all() and found.gain.mean() > 0
 
 
-def test_a_refinement_of_series_resumes_bit_for_bit(series, tmp_path):
-    dataset, stands = series.dataset.with_poses(*series.wrong), []
-    whole = refine_poses(dataset, OPTIONS, seed=1, told=stands.append)
+@pytest.mark.parametrize("moves", MOVES)
+def test_a_refinement_of_series_resumes_bit_for_bit(series, tmp_path, moves):
+    dataset, stands, options = series.dataset.with_poses(*series.wrong), [], replace(OPTIONS, moves=moves)
+    whole = refine_poses(dataset, options, seed=1, told=stands.append)
     save_refinement(tmp_path / "refinement.npz", {}, stands[0])
-    rest = refine_poses(dataset, OPTIONS, seed=1, done=load_refinement(tmp_path / "refinement.npz", {}))
+    rest = refine_poses(dataset, options, seed=1, done=load_refinement(tmp_path / "refinement.npz", {}))
     assert len(stands[0].rounds) == 1 and rest.rounds == whole.rounds
     for name in ("rotations", "shifts_ang", "score", "gain"):
         np.testing.assert_array_equal(getattr(rest.poses, name), getattr(whole.poses, name))
@@ -177,8 +195,8 @@ def test_a_particle_with_one_image_is_refined_as_a_single_image_bit_for_bit(seri
     lonely = ParticleDataset.open(rewritten(series.star, "lonely.star", rlnTomoParticleName=names))
     assert find_series(lonely).n == series.dataset.n
     each, alone = (
-        refine_poses(dataset.with_poses(*series.wrong), replace(OPTIONS, rounds=2), seed=1).poses
-        for dataset in (lonely, series.untied)
+        refine_poses(dataset.with_poses(*series.wrong), replace(OPTIONS, rounds=2, moves=moves), seed=1).poses
+        for dataset, moves in ((lonely, "particle"), (series.untied, "image"))
     )
     for name in ("rotations", "shifts_ang", "score", "gain"):
         np.testing.assert_array_equal(getattr(each, name), getattr(alone, name))

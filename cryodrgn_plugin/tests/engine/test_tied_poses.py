@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, random_matrices
 from cryodrgn_plugin.engine.poses.refine import Bounds, Expansion, refine
-from cryodrgn_plugin.engine.poses.tied import TiedExpansion, Ties, refine_tied
+from cryodrgn_plugin.engine.poses.tied import TiedExpansion, Ties, TiesInSpace, refine_tied
 
 SHOWN = np.array([[True, True, True], [True, False, True], [True, False, False], [True, True, False]])
 
@@ -53,6 +53,19 @@ def test_poses_of_images_are_those_of_their_particle_after_its_tilts(ties, poses
     np.testing.assert_array_equal(ties.images(back, moved)[1], shifts_ang)
 
 
+def test_images_of_a_particle_that_moves_in_space_move_by_its_projections(ties, poses):
+    moves_ang = np.random.default_rng(6).standard_normal((len(SHOWN), 3))
+    first_ang = ties.images(*poses)[1]
+    in_space = TiesInSpace(ties.shown, ties.tilts, first_ang)
+    rotations, shifts_ang = in_space.images(poses[0], moves_ang)
+    np.testing.assert_array_equal(rotations, ties.images(*poses)[0])
+    expected = [(tilt @ moves_ang[owner])[:2] for owner, tilt in zip(ties.owner, ties.seen_after, strict=True)]
+    np.testing.assert_allclose(shifts_ang - first_ang, expected, atol=1e-12)
+    several = SHOWN.sum(1) > 1
+    np.testing.assert_allclose(in_space.particles(rotations, shifts_ang)[1][several], moves_ang[several], atol=1e-9)
+    np.testing.assert_allclose(in_space.images(*in_space.particles(rotations, shifts_ang))[1], shifts_ang, atol=1e-9)
+
+
 def test_the_image_tilted_least_says_how_a_particle_is_turned():
     tilts = Rotation.from_rotvec([[0.5, 0, 0], [0.1, 0, 0], [-0.3, 0, 0]]).as_matrix()
     ties = Ties(np.ones((1, 3), bool), tilts[None])
@@ -60,19 +73,24 @@ def test_the_image_tilted_least_says_how_a_particle_is_turned():
     np.testing.assert_allclose(ties.particles(off @ tilts, np.zeros((3, 2)))[0], np.eye(3)[None], atol=1e-12)
 
 
-def test_slopes_and_curvature_are_those_of_the_sum_over_images(ties, poses):
-    joint = TiedExpansion(Bowls(ties.images(*poses)[0]), ties)
+@pytest.mark.parametrize("in_space", [False, True], ids=["own shifts", "moves in space"])
+def test_slopes_and_curvature_are_those_of_the_sum_over_images(ties, poses, in_space):
+    model, n = Bowls(ties.images(*poses)[0]), 3 + poses[1].shape[1]
+    if in_space:
+        ties, n = TiesInSpace(ties.shown, ties.tilts, ties.images(*poses)[1]), 6
+        poses = poses[0], np.zeros((len(SHOWN), 3))
+    joint = TiedExpansion(model, ties)
     found = joint.expand(*poses, 10.0)
 
     def value(move: np.ndarray) -> np.ndarray:
         turns = Rotation.from_rotvec(np.tile(move[:3], (len(SHOWN), 1))).as_matrix()
         return joint.expand(turns @ poses[0], poses[1] + move[3:], 10.0).value
 
-    steps = 1e-4 * np.eye(9)
-    for i in range(9):
+    steps = 1e-4 * np.eye(n)
+    for i in range(n):
         slope = (value(steps[i]) - value(-steps[i])) / 2e-4
         np.testing.assert_allclose(found.gradient[:, i], slope, rtol=1e-4, atol=1.0)
-        for j in range(3, 9):
+        for j in range(3, n):
             across = value(steps[i] + steps[j]) - value(steps[i] - steps[j])
             across = (across - value(steps[j] - steps[i]) + value(-steps[i] - steps[j])) / 4e-8
             np.testing.assert_allclose(found.curvature[:, i, j], -across, rtol=1e-3, atol=50.0)
