@@ -4,11 +4,12 @@
     python benchmarks/refine_series.py SETS/linear1d_pairs --rows 2000 --ways tied "one by one" --out PAIRS.json
     python benchmarks/refine_series.py DATA --twin --moved images particles --out TILTS.json
 
-The true poses of a planted set are made wrong: every particle is turned at random, all its images alike, and every
-image, or the particle in space, is moved at random (six degrees and one pixel, root mean squares). They are refined
-with the set's own half-maps, which follow the planted coordinate where the molecule moves: tied, each image with a
-shift of its own; tied, the particle moving in space; and from a star file that does not say which images belong
-together. With --twin the set is a 70S ribosome at the tilts, CTFs and poses of a real tilt series (`tilt_series.py`).
+The committed results are refine_series_pairs.json and refine_series_tilts.json. The true poses of a planted set are
+made wrong: every particle is turned at random, all its images alike, and every image, or the particle in space, is
+moved at random (six degrees and one pixel, root mean squares). They are refined with the set's own half-maps, which
+follow the planted coordinate where the molecule moves: tied, each image with a shift of its own; tied, the particle
+moving in space; and from a star file that does not say which images belong together. With --twin the set is a 70S
+ribosome at the tilts, CTFs and poses of a real tilt series (`tilt_series.py`).
 """
 
 import argparse

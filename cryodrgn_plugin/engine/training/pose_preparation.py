@@ -9,6 +9,7 @@ import torch
 
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
+from ..data.tilt_series import TiltSeries
 from ..poses.options import RefineOptions
 from ..run import Run
 from .objective import VaeObjective
@@ -26,6 +27,7 @@ class PosePreparation:
 
     Parameters
     ----------
+    series : particles with several images each, None of single images.
     latents : the current z (B, Z) of the particles (B,), None without latent.
     batch_size : particles (or pairs) a step learns from.
     untrained : makes an objective like this one with fresh parameters, from a seed.
@@ -37,6 +39,7 @@ class PosePreparation:
         dataset: ParticleDataset,
         objective: VaeObjective,
         search: PoseSearch,
+        series: TiltSeries | None,
         schedule: PoseSchedule,
         latents: Callable[[np.ndarray], np.ndarray | None],
         untrained: Callable[[int], VaeObjective],
@@ -46,7 +49,7 @@ class PosePreparation:
         assert objective.poses is not None
         self._run, self._dataset, self._objective, self._table = run, dataset, objective, objective.poses
         self._search, self._schedule, self._seed = search, schedule, config.seed
-        self._latents, self._untrained = latents, untrained
+        self._series, self._latents, self._untrained = series or TiltSeries.singles(dataset.n), latents, untrained
         self._batch_size = batch_size
         self._block = max(1, config.poses.block // batch_size)
 
@@ -71,9 +74,10 @@ class PosePreparation:
 
     def _refine(self) -> None:
         posed = posed_dataset(self._dataset, self._table)
-        every = np.arange(posed.n)
-        found = refine_poses(posed, RefineOptions(rounds=1), z=self._latents(every), seed=self._seed).poses
-        self._table.put(every, found.rotations, found.shifts_ang, found.score)
+        z = self._latents(np.arange(self._series.n))
+        known = None if z is None else self._series.to_images(z)
+        found = refine_poses(posed, RefineOptions(rounds=1), z=known, seed=self._seed).poses
+        self._table.put(np.arange(posed.n), found.rotations, found.shifts_ang, found.score)
 
     def _begin_anew(self, epoch: int) -> None:
         poses = {name: value for name, value in self._objective.state_dict().items() if name.startswith("poses.")}

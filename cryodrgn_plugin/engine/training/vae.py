@@ -98,6 +98,7 @@ def fit_vae(
             dataset,
             objective,
             PoseSearch(config, dataset, noise, device, series),
+            series,
             schedule,
             latents=lambda index: infer_latents(objective, source, device, index)[0] if objective.encoder else None,
             untrained=lambda seed: make(replace(config, seed=seed)),

@@ -156,6 +156,20 @@ def test_both_images_of_a_pair_get_one_pose_and_one_latent(volumes, moving, tmp_
     np.testing.assert_allclose(shifts_ang[0::2], shifts_ang[1::2], atol=1e-5)
 
 
+def test_a_pair_is_refined_as_one_in_a_training(moving, tmp_path):
+    _, star = moving
+    settings = {**SMALL, "z_dim": 2, "encoder.kind": "tilt_pair", "poses.last_radius": 5, "poses.spacing_deg": 30.0}
+    runs = [
+        train(tmp_path / last, config_for(star, "bnb", **settings, **{"poses.schedule": f"search:2, {last}:1"}))
+        for last in ("fixed", "refine")
+    ]
+    (kept, _), (rotations, shifts_ang) = (found_poses(run) for run in runs)
+    assert np.abs(rotations - kept).max() > 1e-3
+    between = rotations[1::2] @ np.swapaxes(rotations[0::2], 1, 2)
+    np.testing.assert_allclose(between, np.broadcast_to(between[0], between.shape), atol=1e-5)
+    assert np.abs(shifts_ang[0::2] - shifts_ang[1::2]).max() > 0.1
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
