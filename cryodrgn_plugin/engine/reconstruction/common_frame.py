@@ -1,23 +1,28 @@
 """Maps of one molecule in several conformations, each in a frame of its own, brought into one in which it stands still.
 
 Maps are joined one by one, each to that of those before which it resembles most: conformations far apart need not look
-alike. Then every map is turned, again and again, onto the mean of the others at rising frequency limits. What moves is
-smeared out in that mean and cannot pull, and fine detail matches only where the same part lies in the same place; a
-rough match would rather turn the whole molecule a little after the part that moves.
+alike. Then every map is turned, again and again, onto what stands still: the mean of the others, weighted where all
+maps agree. All known frequencies count from the first turn: fine detail matches only where the same part lies in the
+same place, and a rough match would rather turn the whole molecule a little after the part that moves. Half-way, every
+map's place is looked for anew, for one that was joined to a single other map may have been joined the wrong way round.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from ..geometry.hand import mirrored_map, mirrored_rotations
 from ..slicing.fine import padded_transform
+from .fsc import fsc
 from .map_alignment import MapAlignment, align_maps
 from .map_overlap import Overlap, improved, moved_onto
 
-FIRST_SHELLS, TURNS = 10, 4
-"""Frequency limit of the first turn of all maps, and how often they are turned."""
+TURNS = 8
+"""How often all maps are turned, before and after their places are looked for anew."""
+BLUR_PX, POWER = 3.0, 4
+"""Width over which maps are compared where they stand still, and how sharply what moves is told from it."""
 Report = Callable[[int, int], object]
 
 
@@ -67,12 +72,19 @@ def common_frame(volumes: list[np.ndarray], first: int, shells: int, report: Rep
     shells : frequency limit up to which the maps are known.
     report : called as report(done, total) after every step.
     """
-    turns = TURNS if len(volumes) > 1 else 0
-    total = len(volumes) - 1 + turns
+    n = len(volumes)
+    total = n - 1 + (2 * TURNS + n if n > 2 else TURNS if n > 1 else 0)
     frame, placed = _joined(volumes, first, shells, lambda done: report(done, total))
-    for turn, limit in enumerate(np.linspace(min(FIRST_SHELLS, shells), shells, turns), start=1):
-        _turn_onto_the_others(frame, volumes, placed, int(round(limit)))
-        report(total - turns + turn, total)
+    done = n - 1
+    for _ in range(TURNS if n > 1 else 0):
+        _turn_onto_what_stands_still(frame, volumes, placed, shells)
+        report(done := done + 1, total)
+    for each in range(n if n > 2 else 0):
+        _place_anew(frame, volumes, placed, each, shells)
+        report(done := done + 1, total)
+    for _ in range(TURNS if n > 2 else 0):
+        _turn_onto_what_stands_still(frame, volumes, placed, shells)
+        report(done := done + 1, total)
     return frame
 
 
@@ -87,28 +99,57 @@ def _joined(
     while nearest:
         for each, best in nearest.items():
             found = align_maps(volumes[each], placed[newest])
-            if best is None or agreement(found, shells) > agreement(best, shells):
+            if best is None or agreement(found.curve, shells) > agreement(best.curve, shells):
                 nearest[each] = found
-        newest = max(nearest, key=lambda each: agreement(nearest[each], shells))
-        found = nearest.pop(newest)
-        frame.rotations[newest], frame.origins_px[newest] = found.rotation, found.origin_px
-        frame.mirrored[newest], placed[newest] = found.mirrored, found.volume
+        newest = max(nearest, key=lambda each: agreement(nearest[each].curve, shells))
+        _adopt(frame, placed, newest, nearest.pop(newest))
         report(n - 1 - len(nearest))
     return frame, placed
 
 
-def agreement(alignment: MapAlignment, shells: int) -> float:
-    """Mean of the FSC over the coefficients of shells 1 … `shells`."""
+def agreement(curve: np.ndarray, shells: int) -> float:
+    """Mean of an FSC over the coefficients of shells 1 … `shells`."""
     count = np.arange(1, shells + 1) ** 2
-    return float(alignment.curve[1 : shells + 1] @ count / count.sum())
+    return float(curve[1 : shells + 1] @ count / count.sum())
 
 
-def _turn_onto_the_others(frame: CommonFrame, volumes: list[np.ndarray], placed: list[np.ndarray], shells: int) -> None:
-    """Turn every map onto the mean of the others, one after the other; changes `frame` and `placed`."""
+def stillness(placed: list[np.ndarray], scale: float = 1.0) -> np.ndarray:
+    """(D, D, D) from 0 to 1: a weight that leaves of S maps what stands still.
+
+    A power of what they have in common, as a share of what they hold near each voxel. The maps are `scale` times as
+    finely sampled as those for which the width of "near" was found.
+    """
+    n = len(placed)
+    alone = gaussian_filter(sum(volume**2 for volume in placed), scale * BLUR_PX)
+    common = gaussian_filter(sum(placed) ** 2, scale * BLUR_PX)
+    share = common / np.maximum(n * alone, 1e-6 * n * alone.max())
+    return np.clip((share - 1 / n) / (1 - 1 / n), 0, 1) ** POWER if n > 1 else np.ones_like(alone)
+
+
+def _turn_onto_what_stands_still(
+    frame: CommonFrame, volumes: list[np.ndarray], placed: list[np.ndarray], shells: int
+) -> None:
+    """Turn every map onto the others where all agree, one after the other; changes `frame` and `placed`."""
+    weight = stillness(placed)
     for each, volume in enumerate(volumes):
-        others = sum(placed) - placed[each]
+        still = padded_transform(weight * (sum(placed) - placed[each]))
         transform = padded_transform(mirrored_map(volume) if frame.mirrored[each] else volume)
-        overlap = Overlap(transform, padded_transform(others), shells)
         start = frame.rotations[each], frame.origins_px[each]
+        overlap = Overlap(transform, still, shells)
         frame.rotations[each], frame.origins_px[each], _ = improved(overlap, *start, tolerance=1e-2)
         placed[each] = moved_onto(transform, frame.rotations[each], frame.origins_px[each], len(volume))
+
+
+def _place_anew(
+    frame: CommonFrame, volumes: list[np.ndarray], placed: list[np.ndarray], each: int, shells: int
+) -> None:
+    """Look for a map's place and hand among all, against the others; changes `frame` and `placed`."""
+    others = sum(placed) - placed[each]
+    found = align_maps(volumes[each], others)
+    if agreement(found.curve, shells) > agreement(fsc(placed[each], others), shells):
+        _adopt(frame, placed, each, found)
+
+
+def _adopt(frame: CommonFrame, placed: list[np.ndarray], each: int, found: MapAlignment) -> None:
+    frame.rotations[each], frame.origins_px[each] = found.rotation, found.origin_px
+    frame.mirrored[each], placed[each] = found.mirrored, found.volume

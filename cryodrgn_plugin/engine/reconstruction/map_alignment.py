@@ -24,7 +24,7 @@ _GRID_LEVEL = 2
 _KEPT = 10
 _SIEVE = ((8, 6), (12, 3), (16, 1))
 """Frequency limits at which placements are compared, and how many go on."""
-_APART_DEG = 20.0
+_APART_DEG, _SAME_DEG = 20.0, 5.0
 _FINENESS = 4
 _AT_ONCE = 256
 _AGREEING = 0.3
@@ -93,8 +93,21 @@ def _sieved(tried: list[_Placed], transforms: list[np.ndarray], target: np.ndarr
         overlaps = [Overlap(transform, target, min(shells, limit)) for transform in transforms]
         found = [(hand, *improved(overlaps[hand], *place, tolerance=1e-2)) for hand, *place in tried]
         found.sort(key=lambda placed: -placed[-1])
-        tried = [tuple(placed[:-1]) for placed in found[:kept]]
+        tried = _distinct([tuple(placed[:-1]) for placed in found])[:kept]
     return tried[0]
+
+
+def _distinct(placements: list[_Placed]) -> list[_Placed]:
+    """Placements, the best first, without those that have climbed to the same place as a better one.
+
+    Many starts lead to one place, and at low shells that of the wrong hand may be the best.
+    """
+    kept: list[_Placed] = []
+    for placement in placements:
+        hand, rotation, _ = placement
+        if all(hand != other or angular_distance_deg(rotation, there) > _SAME_DEG for other, there, _ in kept):
+            kept.append(placement)
+    return kept
 
 
 def _grid_search(overlap: Overlap) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -2,7 +2,8 @@
 
 However well their frames agree, each conformer keeps an error of its own, shared by all its images. A latent space
 takes that for a state, and what moves continuously falls into as many clumps. So all images then climb a few times
-against one map of all conformers, in which what stands still is sharp, and which knows nothing of who was which.
+against one map of all conformers, which knows nothing of who was which. It shows what stands still and little else, so
+that images do not turn after what moves.
 """
 
 from dataclasses import replace
@@ -10,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from ..reconstruction.common_frame import CommonFrame, common_frame
+from ..reconstruction.common_frame import CommonFrame, common_frame, stillness
 from ..run import Run
 from .linear_model import LinearModel
 from .pose_rounds import PoseRounds
@@ -19,8 +20,8 @@ from .pose_state import Maps
 
 KNOWN, LEAST_SHELLS = 0.3, 8
 """FSC of half-maps from which a shell counts where frames are compared, and how many count however noisy they are."""
-TOGETHER = 2
-"""Rounds against the map of all. One leaves some clumps; from three on the map begins to turn after what moves."""
+TOGETHER = 4
+"""Rounds against the map of all. After one or two some clumps are left."""
 
 
 def join_conformers(run: Run, engine: PoseRounds, maps: Maps, local: Round) -> Maps:
@@ -38,11 +39,18 @@ def join_conformers(run: Run, engine: PoseRounds, maps: Maps, local: Round) -> M
     rotations, shifts_ang = (each.astype(np.float32) for each in poses)
     one = {"species": np.zeros_like(placed.species), "lag": np.zeros((engine.dataset.n, 1), np.float32)}
     engine.placement = replace(placed, rotations=rotations, shifts_ang=shifts_ang, **one)
+    still = still_weight(maps, frame)
     maps = together(maps, frame)
     for number in range(TOGETHER):
-        maps = engine.advance(maps, local, np.random.default_rng(number)).maps
+        maps = engine.advance(weighted(maps, still), local, np.random.default_rng(number)).maps
         run.progress("together", number + 1, TOGETHER)
     return maps
+
+
+def still_weight(maps: Maps, frame: CommonFrame) -> np.ndarray:
+    """(D, D, D) from 0 to 1: where maps of all conformers agree, in their common frame."""
+    placed = [frame.of_map(which, volume) for which, volume in enumerate(maps.volumes())]
+    return stillness(placed, len(placed[0]) / frame.box)
 
 
 def together(maps: Maps, frame: CommonFrame) -> Maps:
@@ -54,3 +62,13 @@ def together(maps: Maps, frame: CommonFrame) -> Maps:
         sphere = models[0].sphere
         halves.append([LinearModel(sphere, sphere.from_volumes(mean[None].astype(np.float32)))])
     return Maps(halves, np.ones(1))
+
+
+def weighted(maps: Maps, weight: np.ndarray) -> Maps:
+    """The same maps times `weight` (D, D, D)."""
+    halves = []
+    for models in maps.models:
+        volumes = [(weight * model.volume()).astype(np.float32) for model in models]
+        pairs = zip(models, volumes, strict=True)
+        halves.append([LinearModel(model.sphere, model.sphere.from_volumes(volume[None])) for model, volume in pairs])
+    return replace(maps, models=halves)

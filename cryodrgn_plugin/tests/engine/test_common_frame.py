@@ -7,7 +7,8 @@ from scipy.spatial.transform import Rotation
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map, mirrored_rotations
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
-from cryodrgn_plugin.engine.reconstruction.common_frame import common_frame
+from cryodrgn_plugin.engine.reconstruction import common_frame as frames
+from cryodrgn_plugin.engine.reconstruction.common_frame import CommonFrame, common_frame, stillness
 from cryodrgn_plugin.engine.simulate.atoms import bare_model
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
 from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
@@ -63,6 +64,29 @@ def test_poses_against_conformers_agree_in_the_common_frame(planted):
     still = [frame.of_map(each, volume) for each, volume in enumerate(maps)]
     alike = [np.corrcoef(still[1].ravel(), other.ravel())[0, 1] for other in (maps[0], still[0])]
     assert alike[1] > 0.6 > alike[0]
+
+
+def test_what_stands_still_is_told_from_what_moves():
+    maps = conformations()
+    weight = stillness(maps)
+    body, arm = np.prod(maps, axis=0) > 0.05 * np.prod(maps, axis=0).max(), maps[0] - maps[2] > 0.5 * maps[0].max()
+    assert np.average(weight, weights=body) > 0.6 > 0.2 > np.average(weight, weights=arm)
+    np.testing.assert_array_equal(stillness(maps[:1]), 1.0)
+    finer = [np.kron(volume, np.ones((2, 2, 2), np.float32)) for volume in maps]
+    assert np.abs(stillness(finer, 2.0)[::2, ::2, ::2] - weight).max() < 0.2
+
+
+def test_a_map_that_was_joined_the_wrong_way_round_is_placed_anew():
+    maps = conformations()
+    upside_down = Rotation.from_rotvec([np.pi, 0, 0]).as_matrix()
+    frame = CommonFrame(np.stack([np.eye(3), upside_down, np.eye(3)]), np.zeros((3, 3)), np.array([0, 1, 0], bool), BOX)
+    placed = [frame.of_map(each, volume) for each, volume in enumerate(maps)]
+    frames._place_anew(frame, maps, placed, 1, BOX // 2 - 2)
+    assert not frame.mirrored[1]
+    assert np.degrees(Rotation.from_matrix(frame.rotations[1]).magnitude()) < 10
+    before = frame.rotations.copy()
+    frames._place_anew(frame, maps, placed, 1, BOX // 2 - 2)
+    assert np.abs(frame.rotations - before).max() < 0.01
 
 
 def test_one_map_is_its_own_frame():

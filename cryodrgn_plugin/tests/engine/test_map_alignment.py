@@ -9,7 +9,7 @@ from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map, mirrored_rotations
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, random_matrices
-from cryodrgn_plugin.engine.reconstruction import map_overlap
+from cryodrgn_plugin.engine.reconstruction import map_alignment, map_overlap
 from cryodrgn_plugin.engine.reconstruction.map_alignment import align_maps
 from cryodrgn_plugin.engine.simulate.atoms import bare_model
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
@@ -76,6 +76,13 @@ def test_the_other_hand_is_told(found, reference):
     np.testing.assert_allclose(alignment.origin_px, ORIGIN_PX, atol=0.02)
     one_hand = align_maps(mirrored_map(found), reference, either_hand=False)
     assert one_hand.correlation < 0.8 * alignment.correlation
+
+
+def test_starts_that_lead_to_one_place_do_not_crowd_out_the_other_hand():
+    turns = Rotation.from_rotvec(np.radians([[0, 0, 0], [0, 3, 0], [4, 0, 0], [0, 0, 1], [0, 40, 0]])).as_matrix()
+    placements = [(hand, turn, np.zeros(3)) for hand, turn in zip((1, 1, 1, 0, 1), turns, strict=True)]
+    kept = map_alignment._distinct(placements)
+    assert [any(each is other for other in kept) for each in placements] == [True, False, False, True, True]
 
 
 def test_noise_and_another_sharpening_do_not_matter(found, reference):
