@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.errors import DataError
+from ..engine.io.arrays import read_arrays
 from ..engine.run import Run
 
 CLASS_SERIES = "kmeans"
@@ -37,8 +38,7 @@ class Findings:
             raise DataError(f"{folder.parent} has no {folder.name}; run {made_by} on it first.") from None
         embedding: dict[str, np.ndarray] = {}
         if "embedding" in index["files"]:
-            with np.load(folder / index["files"]["embedding"], allow_pickle=False) as stored:
-                embedding = {name: stored[name] for name in stored.files}
+            embedding = read_arrays(folder / index["files"]["embedding"])
         return cls(folder, index, embedding)
 
     @property
@@ -100,5 +100,4 @@ def confidence_of(run: Run) -> np.ndarray | None:
         return None
     if "confidence" not in found.index["files"]:
         return None
-    with np.load(found.path(found.index["files"]["confidence"]), allow_pickle=False) as stored:
-        return stored["confidence"]
+    return read_arrays(found.path(found.index["files"]["confidence"]))["confidence"]

@@ -17,6 +17,7 @@ import numpy as np
 
 from .config import RunConfig, differing_settings, flat_settings
 from .errors import DataError
+from .io.arrays import read_arrays
 from .io.writing import replacing, write_text
 from .provenance import provenance
 from .run_status import RunStatus, read_json
@@ -174,8 +175,7 @@ class Run(RunStatus):
         if not self.latents_file.exists():
             reason = f" ({self.status}{': ' + self.message if self.message else ''})"
             raise DataError(f"{self.path} has no latents.npz: the training has not finished{reason}.")
-        with np.load(self.latents_file, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = read_arrays(self.latents_file, "z", "rows")
         known = {name: arrays.get(name) for name in ("coordinate", "uncertainty", "half")}
         return Latents(arrays["z"], arrays["rows"], **known)
 

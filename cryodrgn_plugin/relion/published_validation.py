@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-import numpy as np
-
+from ..engine.io.arrays import read_arrays
 from ..engine.run import Run
 from .findings import place, place_latents
 from .nodes import OutputNode
@@ -22,8 +21,7 @@ def publish_validation(run: Run, job: Path) -> Published:
     place(folder / index["files"]["page"], job / "validation.html")
     more = {}
     if "confidence" in index["files"]:
-        with np.load(folder / index["files"]["confidence"], allow_pickle=False) as stored:
-            more = {CONFIDENCE: stored["confidence"]}
+        more = {CONFIDENCE: read_arrays(folder / index["files"]["confidence"])["confidence"]}
     place_latents(run, job, more)
     nodes = [OutputNode(f"{job}/logfile.pdf", "log"), OutputNode(f"{job}/particles.star", "particles")]
     verdict = index["verdict"]

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import DataError
+from ..io.arrays import read_arrays
 from ..run import Run
 from .clusters import VolumeClusters
 from .matching import common_particles, matching_numbers
@@ -23,8 +24,7 @@ def as_numbered_in(
     file = Run.open(path).landscape_dir / EMBEDDING
     if not file.exists():
         raise DataError(f"{path} has no landscape to match; run landscape on it first.")
-    with np.load(file, allow_pickle=False) as stored:
-        there = {name: stored[name] for name in stored.files}
+    there = read_arrays(file, "rows", "labels")
     own, theirs = common_particles(rows, there["rows"])
     if not len(own):
         raise DataError(f"{path} has no particle in common with this run; match runs of the same star file.")

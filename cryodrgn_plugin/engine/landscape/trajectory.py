@@ -13,6 +13,7 @@ from ..analysis.series import Series
 from ..analysis.views import MadeSeries
 from ..analysis.volumes import TrainedDecoder, make_maps
 from ..errors import DataError
+from ..io.arrays import read_arrays
 from ..io.writing import replacing, write_text
 from ..run import Latents, Run
 from .earlier import EMBEDDING
@@ -123,11 +124,10 @@ def _space(run: Run, latents: Latents) -> np.ndarray:
     file = run.landscape_dir / EMBEDDING
     if not file.exists():
         raise DataError(f"{run.path} has no landscape; run landscape on it, or measure distances in the latent space.")
-    with np.load(file, allow_pickle=False) as stored:
-        rows, scores = stored["rows"], stored["pca"]
-    if not np.array_equal(rows, latents.rows):
+    stored = read_arrays(file, "rows", "pca")
+    if not np.array_equal(stored["rows"], latents.rows):
         raise DataError(f"The landscape of {run.path} is of other particles; run landscape again.")
-    return scores
+    return stored["pca"]
 
 
 def _restore(run: Run) -> TrainedDecoder:

@@ -15,6 +15,7 @@ import pandas as pd
 
 from ..analysis.embed import principal_components
 from ..errors import DataError
+from ..io.arrays import read_arrays
 from ..run import Latents, Run
 from .junk import Judgement
 
@@ -133,8 +134,7 @@ def _arrays(path, rows: np.ndarray) -> dict[str, np.ndarray]:
     """The arrays of an npz that belongs to these star rows; nothing where there is none."""
     if not path.exists():
         return {}
-    with np.load(path, allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    arrays = read_arrays(path, "rows")
     if not np.array_equal(arrays["rows"], rows):
         raise DataError(f"{path} is of other particles than the run's latents; make it anew.")
     return arrays

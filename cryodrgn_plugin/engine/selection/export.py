@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from ..io.arrays import read_arrays
 from ..run import Run
 
 INDEX, ARRAYS = "selection.json", "selection.npz"
@@ -31,10 +32,10 @@ class Selection:
         folder = run.selection_dir(name)
         try:
             index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-            with np.load(folder / ARRAYS, allow_pickle=False) as stored:
-                return cls(folder, index, stored["rows"], stored["selected"])
+            arrays = read_arrays(folder / ARRAYS, "rows", "selected")
         except OSError:
             raise DataError(f"{run.path} has no selection named {name}; run select on it first.") from None
+        return cls(folder, index, arrays["rows"], arrays["selected"])
 
     def chosen(self, ids: np.ndarray) -> np.ndarray:
         """Ids of the selected particles, in the order of the star file; `ids` (M,) has that of every star row."""

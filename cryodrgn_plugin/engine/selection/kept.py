@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import DataError
+from ..io.arrays import read_arrays
 from ..io.writing import replacing
 from ..run import Run
 from .junk import Judgement
@@ -27,14 +27,11 @@ def kept_judgement(run: Run, options: SelectOptions) -> tuple[Judgement, list[in
     """
     if not run.outliers_file.exists():
         return None
-    try:
-        with np.load(run.outliers_file, allow_pickle=False) as stored:
-            if str(stored["made_from"]) != made_from(run, options):
-                return None
-            outlier, contrast, likelihood = (stored[name] for name in PER_PARTICLE)
-            return Judgement(outlier, contrast, likelihood, float(stored["cut"])), stored["junk"].tolist()
-    except (ValueError, KeyError, OSError):
-        raise DataError(f"{run.outliers_file} is damaged; remove it, and the particles are judged anew.") from None
+    stored = read_arrays(run.outliers_file, *PER_PARTICLE, "made_from", "cut", "junk")
+    if str(stored["made_from"]) != made_from(run, options):
+        return None
+    outlier, contrast, likelihood = (stored[name] for name in PER_PARTICLE)
+    return Judgement(outlier, contrast, likelihood, float(stored["cut"])), stored["junk"].tolist()
 
 
 def keep_judgement(run: Run, options: SelectOptions, judgement: Judgement, junk: list[int]) -> None:

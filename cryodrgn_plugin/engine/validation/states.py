@@ -7,6 +7,7 @@ import numpy as np
 from ..analysis.clusters import kmeans
 from ..analysis.oracle import state_log_likelihoods
 from ..analysis.populations import Populations, counted, most_likely
+from ..io.arrays import read_arrays
 from ..run import Run
 from ..training.restore import load_decoder
 from ..training.whitened import WhitenedImages
@@ -47,8 +48,7 @@ def state_populations(
 def _labels(run: Run, z: np.ndarray, options: ValidateOptions) -> np.ndarray:
     file = run.analysis_dir / "embedding.npz"
     if not options.states and file.exists():
-        with np.load(file, allow_pickle=False) as stored:
-            return stored["labels"].astype(np.int64)
+        return read_arrays(file, "labels")["labels"].astype(np.int64)
     most = len(np.unique(z, axis=0))
     return kmeans(z, min(options.states or CLASSES, most), seed=options.seed).labels.astype(np.int64)
 
