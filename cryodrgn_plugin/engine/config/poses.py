@@ -88,11 +88,11 @@ class AbInitioConfig:
     score still rises at the end."""
     conformers: int = 6
     """Conformations that a molecule which moves is taken apart into while its poses are found, each with a map and a
-    frame of its own; they are brought into one frame at the end. Raise it for large motions and many particles; 1 keeps
-    the molecule whole, for small motions."""
+    frame of its own; those that turn out alike become one, and the rest are brought into one frame at the end. Raise it
+    for large motions and many particles; 1 keeps the molecule whole."""
     moving_rounds: int = 3
-    """With one conformer, rounds at the end in which a molecule that moves is placed against its mean and its
-    directions of motion, so that its conformation does not pull at its pose; 0 for none."""
+    """Where there is one conformer, or one is left, rounds at the end in which a molecule that moves is placed against
+    its mean and its directions of motion, so that its conformation does not pull at its pose; 0 for none."""
     starts: int = 0
     """Independent random starts; the likeliest goes on. 0 takes 3 for one species, and 1 for several species
     or conformers. Raise it when results differ between seeds."""

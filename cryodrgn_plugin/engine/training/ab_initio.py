@@ -11,7 +11,8 @@
 A molecule that moves is taken for several species first, its conformers. A single map of all its images would turn with
 what moves, or be right in one conformation and of the other hand in another, and images follow their map. Conformers
 have frames and hands of their own instead, and once their maps are known in detail these are made one (`conformers`),
-in which the molecule stands still. One that is kept whole is placed against a mean map and bases (`pose_bases`).
+in which the molecule stands still. One that is kept whole, or whose conformers turn out to be one and the same, is
+placed against a mean map and bases (`pose_bases`).
 
 Every round ends in a checkpoint, and a resumed run equals an uninterrupted one: a round's random choices follow from
 the seed and its number.
@@ -85,7 +86,8 @@ class AbInitio:
     def steps(self, progress: Progress) -> list[Step]:
         """All rounds, as far as is known by now."""
         settings = self.config.ab_initio
-        moving = settings.moving_rounds if self.moving and self.n_species == 1 else 0
+        left = progress.maps.n_species if progress.maps else self.n_species
+        moving = settings.moving_rounds if self.moving and left == 1 else 0
         return self._stages.steps(self.n_starts, not settings.species, progress.repeats, moving)
 
     def _rounds(self, noise: NoiseModel) -> PoseRounds:

@@ -347,6 +347,19 @@ def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_pa
         assert np.corrcoef(volume.ravel(), written.ravel())[0, 1] > 0.998
 
 
+def test_conformers_of_which_one_is_left_end_as_a_molecule_kept_whole(rigid):
+    config = recipe_config("abinitio", {"particles": str(rigid), "z_dim": 2, **QUICK, "ab_initio.conformers": 2})
+    recipe = AbInitio(config, ParticleDataset.open(rigid).without_poses())
+    sphere = HalfSphere(32, 1.5, 15)
+    model = LinearModel(sphere, sphere.from_volumes(lopsided_map(32)[None]))
+
+    def moving_rounds(maps: Maps | None) -> int:
+        return sum(step.phase == "move" for step in recipe.steps(Progress(maps=maps)))
+
+    assert moving_rounds(None) == moving_rounds(Maps([[model, model]] * 2, np.full(2, 0.5))) == 0
+    assert moving_rounds(Maps([[model]] * 2, np.ones(1))) == config.ab_initio.moving_rounds > 0
+
+
 @pytest.mark.parametrize("conformers", [1, 2])
 def test_a_moving_molecule_gets_poses_and_a_latent_space(tmp_path, conformers):
     star = simulated(tmp_path / "set", tiny_ensemble(6, 0.3), 500)
