@@ -74,13 +74,14 @@ class ResolutionPanel(CurvePanel):
         shells = len(entries[0].fsc)
         for level in (0.5, 0.143):
             axes.axhline(level, color=style.MUTED, lw=0.8, ls=(0, (4, 3)))
-            axes.text(0.3, level + 0.012, f"{level}", color=style.MUTED, fontsize=8)
+            axes.text(shells - 1.3, level + 0.012, f"{level}", color=style.MUTED, fontsize=8, ha="right")
         ticks = np.linspace(0, shells - 1, 7)[1:]
         box_ang = 2 * (shells - 1) * self._content.pixel_size_ang
         axes.set_xticks(ticks, [f"{box_ang / tick:.1f}" for tick in ticks])
         axes.set(xlim=(0, shells - 1), ylim=(-0.08, 1.02))
         if len(entries) <= 24:
-            axes.legend(fontsize=8, frameon=False, labelcolor=style.INK, loc="lower left", bbox_to_anchor=(0, 0.02))
+            legend = axes.legend(fontsize=8, labelcolor=style.INK, loc="lower left", bbox_to_anchor=(0, 0.02))
+            legend.get_frame().set(facecolor=style.PAPER, edgecolor="none", alpha=0.9)
         self._canvas.draw_idle()
 
     @staticmethod
