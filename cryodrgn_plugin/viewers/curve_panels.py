@@ -74,7 +74,8 @@ class ResolutionPanel(CurvePanel):
         shells = len(entries[0].fsc)
         for level in (0.5, 0.143):
             axes.axhline(level, color=style.MUTED, lw=0.8, ls=(0, (4, 3)))
-            axes.text(shells - 1.3, level + 0.012, f"{level}", color=style.MUTED, fontsize=8, ha="right")
+            beside = axes.get_yaxis_transform()
+            axes.text(1.005, level, f"{level}", color=style.MUTED, fontsize=8, va="center", transform=beside)
         ticks = np.linspace(0, shells - 1, 7)[1:]
         box_ang = 2 * (shells - 1) * self._content.pixel_size_ang
         axes.set_xticks(ticks, [f"{box_ang / tick:.1f}" for tick in ticks])
