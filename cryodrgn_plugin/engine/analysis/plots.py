@@ -110,6 +110,7 @@ def draw_populations(ax: Axes, clusters: Clusters) -> None:
     bars = ax.bar(number, sizes / sizes.sum(), color=class_colours(len(sizes)), width=0.75)
     ax.bar_label(bars, [_short(size) for size in sizes], fontsize=7, color=GREY, padding=2)
     ax.set(title="particles per class", xlabel="class", ylabel="share of particles", xticks=number)
+    ax.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.margins(y=0.12)
 
