@@ -7,6 +7,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..geometry.rotations import matrices_from_euler
+from ..io.arrays import read_arrays
 from ..io.particles import ParticleTable, read_particles
 
 
@@ -43,11 +44,11 @@ def read_poses(path: str | Path) -> KnownPoses:
 
 def _of_truth(path: Path) -> KnownPoses:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            rotations, shifts_ang = stored["rotations"], stored["shifts_ang"]
-            return KnownPoses(rotations, shifts_ang, 1 + stored["state"], None, float(stored["pixel_size_ang"]))
-    except (OSError, KeyError, ValueError):
+        stored = read_arrays(path, "rotations", "shifts_ang", "state", "pixel_size_ang")
+    except (FileNotFoundError, DataError):
         raise DataError(f"{path} is not the truth of a simulated set; give its truth.npz or a star file.") from None
+    rotations, shifts_ang = stored["rotations"], stored["shifts_ang"]
+    return KnownPoses(rotations, shifts_ang, 1 + stored["state"], None, float(stored["pixel_size_ang"]))
 
 
 def _of_table(table: ParticleTable) -> KnownPoses:

@@ -1,8 +1,11 @@
 """Points of the latent space that a user names: rows of the star file, or a file of coordinates."""
 
+from pathlib import Path
+
 import numpy as np
 
 from ..errors import ConfigError, DataError
+from ..io.arrays import read_arrays
 from ..run import Latents
 
 
@@ -43,16 +46,13 @@ def read_points(path: str, z_dim: int) -> np.ndarray:
     """
     try:
         if path.endswith(".npz"):
-            with np.load(path, allow_pickle=False) as stored:
-                z = stored["z"]
+            z = read_arrays(Path(path), "z")["z"]
         else:
             z = np.load(path, allow_pickle=False) if path.endswith(".npy") else np.loadtxt(path, ndmin=2)
         z = np.asarray(z, np.float32)
     except FileNotFoundError:
         raise DataError(f"There is no file {path}.") from None
-    except KeyError:
-        raise DataError(f"{path} has no array named z.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{path} cannot be read as latent coordinates: {error}.") from None
     if z.ndim == 1:
         z = z[:, None] if z_dim == 1 else z[None]

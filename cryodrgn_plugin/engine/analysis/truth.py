@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 
 from ..errors import DataError
+from ..io.arrays import read_arrays
 from ..io.mrc import read_map
 from ..reconstruction.adaptive import local_wiener
 from ..reconstruction.fsc import fsc, fsc_area
@@ -36,10 +37,10 @@ class Truth:
     def open(cls, folder: Path) -> "Truth":
         """Read truth.npz and maps/ beside the simulated star file."""
         try:
-            with np.load(folder / "truth.npz", allow_pickle=False) as stored:
-                state, coordinate = stored["state"].astype(np.int64), stored["coordinate"]
+            stored = read_arrays(folder / "truth.npz", "state", "coordinate")
         except FileNotFoundError:
             raise DataError(f"{folder} has no truth.npz; give the folder that the simulation wrote.") from None
+        state, coordinate = stored["state"].astype(np.int64), stored["coordinate"]
         maps = np.stack([read_map(path)[0] for path in sorted((folder / "maps").glob("state_*.mrc"))])
         return cls(state, coordinate, maps)
 

@@ -73,18 +73,17 @@ def common_frame(volumes: list[np.ndarray], first: int, shells: int, report: Rep
     report : called as report(done, total) after every step.
     """
     n = len(volumes)
-    total = n - 1 + (2 * TURNS + n if n > 2 else TURNS if n > 1 else 0)
+    everyone = [None] * TURNS
+    # Two maps have been compared with each other already, and one with nothing.
+    turned = everyone + [*range(n)] + everyone if n > 2 else everyone if n > 1 else []
+    total = n - 1 + len(turned)
     frame, placed = _joined(volumes, first, shells, lambda done: report(done, total))
-    done = n - 1
-    for _ in range(TURNS if n > 1 else 0):
-        _turn_onto_what_stands_still(frame, volumes, placed, shells)
-        report(done := done + 1, total)
-    for each in range(n if n > 2 else 0):
-        _place_anew(frame, volumes, placed, each, shells)
-        report(done := done + 1, total)
-    for _ in range(TURNS if n > 2 else 0):
-        _turn_onto_what_stands_still(frame, volumes, placed, shells)
-        report(done := done + 1, total)
+    for done, each in enumerate(turned, start=n):
+        if each is None:
+            _turn_onto_what_stands_still(frame, volumes, placed, shells)
+        else:
+            _place_anew(frame, volumes, placed, each, shells)
+        report(done, total)
     return frame
 
 

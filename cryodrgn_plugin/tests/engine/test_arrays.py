@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from cryodrgn_plugin.engine.analysis.known_poses import read_poses
+from cryodrgn_plugin.engine.analysis.points import read_points
+from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.io.arrays import read_arrays
 from cryodrgn_plugin.tests.engine.planted_run import planted_run
@@ -52,3 +55,21 @@ def test_cut_latents_are_one_sentence(tmp_path):
     run.latents_file.write_bytes(run.latents_file.read_bytes()[:100])
     with pytest.raises(DataError, match=r"latents.npz is damaged"):
         run.latents()
+
+
+@pytest.mark.parametrize("kept", [0, 30, 2000])
+def test_files_that_users_name_are_one_sentence_when_cut(tmp_path, kept):
+    truth, points, plain = tmp_path / "truth.npz", tmp_path / "points.npz", tmp_path / "points.npy"
+    for path in (truth, points):
+        np.savez(path, z=np.zeros((1000, 2)), rotations=np.zeros((1000, 3, 3)))
+    np.save(plain, np.zeros((1000, 2)))
+    for path in (truth, points, plain):
+        path.write_bytes(path.read_bytes()[:kept])
+    for read in (
+        lambda: read_poses(truth),
+        lambda: Truth.open(tmp_path),
+        lambda: read_points(str(points), 2),
+        lambda: read_points(str(plain), 2),
+    ):
+        with pytest.raises(DataError, match=f"{tmp_path}"):
+            read()
