@@ -4,6 +4,7 @@
     python benchmarks/make_ab_initio_sets.py --out SETS --data DATA --only subunit hand32
     python benchmarks/make_ab_initio_sets.py --out TUNING --data DATA --seed 100        the same molecules, other images
     python benchmarks/make_ab_initio_sets.py --out SETS --data DATA --size paper
+    python benchmarks/make_ab_initio_sets.py --out SETS/2000 --data DATA --rows 2000 --only linear1d linear1d_pairs
 
 Poses, shifts and states are in truth.npz, maps/ has each state. DATA holds models/ (6vyb.pdb, 4V5A_70S.mmtf),
 hand/hand_pointer.mrc and ctf/empiar10028_ctf_5000.npy (CTF parameters of real particles). SNR is 0.1 unless the name
@@ -17,7 +18,8 @@ says `_clean`.
     linear1d … discrete10      in the manner of the thesis's 3.7, no CTF, shifts of ± 5 px at 64²
     linear1d_pairs …           the same with a second image of every particle after a tilt by 45°
 
-`--size paper` gives the hand 50,000 × 64², the spike 50,000 × 128², and the sets of 3.7 50,000 × 64².
+`--size paper` gives the hand 50,000 × 64², the spike 50,000 × 128², and the sets of 3.7 50,000 × 64². `--rows` keeps the
+first rows alone, the same images whatever their number.
 """
 
 import argparse
@@ -25,6 +27,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from ab_initio_models import MOTIONS, mixture, spike, subunit
 
 from cryodrgn_plugin.engine.io.mrc import read_map
@@ -121,11 +124,16 @@ SETS = {
 }
 
 
-def withhold_poses(star: Path) -> None:
-    """Take angles, origins and class numbers out of a star file; truth.npz keeps them."""
+def withhold_poses(star: Path, rows: int | None) -> None:
+    """Take angles, origins and class numbers out of a star file; truth.npz keeps them. Both keep their first `rows`."""
     tables = read_star(star)
-    tables["particles"] = tables["particles"].drop(columns=GIVEN_AWAY)
+    particles = tables["particles"].drop(columns=GIVEN_AWAY)
+    tables["particles"] = particles[:rows]
     write_star(star, tables)
+    truth_path = star.with_name("truth.npz")
+    with np.load(truth_path) as stored:
+        truth = {name: value[:rows] if value.shape[:1] == (len(particles),) else value for name, value in stored.items()}
+    np.savez_compressed(truth_path, **truth)
 
 
 def main() -> None:
@@ -134,6 +142,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with models/, hand/ and ctf/")
     parser.add_argument("--only", nargs="+", choices=tuple(SETS), help="make only these sets")
     parser.add_argument("--size", choices=("cpu", "paper"), default="cpu")
+    parser.add_argument("--rows", type=int, help="keep the first rows of each star file alone")
     parser.add_argument("--seed", type=int, default=0, help="of poses, shifts, CTF and noise; molecules stay the same")
     args = parser.parse_args()
     request = Request(args.data, args.size == "paper")
@@ -141,7 +150,7 @@ def main() -> None:
         start = time.perf_counter()
         ensemble, config = SETS[name](request)
         star = simulate_particles(ensemble, config, args.out / name, args.seed)
-        withhold_poses(star)
+        withhold_poses(star, args.rows)
         seconds = time.perf_counter() - start
         print(f"{name}: {config.n_particles:,} x {config.box}² in {seconds:.1f} s", flush=True)
 

@@ -181,6 +181,13 @@ class ParticleDataset:
         )
         return posed
 
+    def physical_poses(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rotations (N, 3, 3) and shifts (N, 2) in Å without the scaling of optics groups, as `with_poses` takes them,
+        float64."""
+        ratio = self.frequency_ratio
+        rotations = self.rotations.astype(np.float64) / ratio[:, None, None]
+        return rotations, self.shifts_ang.astype(np.float64) / ratio[:, None]
+
     def without_poses(self) -> "ParticleDataset":
         """The same particles as if the file had no angles and origins."""
         unposed = ParticleDataset(self.source, self.rows, self.cache)

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..data.tilt_series import NONE, TiltSeries
 from .refine import Bounds, Expansion, LocalModel, Poses, RefinedPoses, refine
 
 
@@ -29,6 +30,12 @@ class Ties:
     """(B, V, 3, 3) T."""
     dimensions: ClassVar[int] = 2
     """Numbers that a shift has."""
+
+    @classmethod
+    def of(cls, series: TiltSeries, images: np.ndarray) -> "Ties":
+        """Of the particles whose images (I,) these are: all of each, one particle's after the other's, in order."""
+        particles = np.unique(series.particle[images])
+        return cls(series.images[particles] != NONE, series.tilts[series.kind[particles]])
 
     @cached_property
     def owner(self) -> np.ndarray:

@@ -88,13 +88,15 @@ def _store_derivatives(slope, bend, gradient, curvature):
 
 @njit(parallel=True, fastmath=FAST, cache=True)
 def expand_poses(
-    coefs, amplitudes, targets, weights, rotations, shifts, indices, row_start, step, radius, value, gradient, curvature
-):
+    coefs, begins, amplitudes, targets, weights, rotations, shifts, indices, row_start, step, radius,
+    value, gradient, curvature,
+):  # fmt: skip
     """ℓ, g and H of each image at its pose.
 
     Parameters
     ----------
-    coefs : (M, 2, C). Volumes on the half-sphere; amplitudes (B, C) mix them for each image.
+    coefs : (S M, 2, C). S sets of volumes on the half-sphere, one after the other; begins (B,) is the row with which
+        each image's set begins, and amplitudes (B, C) mix its volumes.
     targets, weights : (B, F) complex64 and float32, with CTF, noise and multiplicity.
     rotations : (B, 3, 3) float32, volume to view.
     shifts : (B, 2) float32, in boxes; targets are moved back by them.
@@ -106,7 +108,7 @@ def expand_poses(
     limit2 = limit_of(radius, step)
     flat = coefs.reshape(-1)
     for b in prange(n_images):
-        rotation = rotations[b]
+        rotation, own = rotations[b], flat[begins[b] * 2 * n_channels :]
         axes = axes_of(rotation, step)
         ox, oy, oz = rotation[2, 0] * step, rotation[2, 1] * step, rotation[2, 2] * step
         along_x = np.empty((half_width + 1, 2), dtype=np.float32)
@@ -125,7 +127,7 @@ def expand_poses(
                 continue
             corner_starts(row_start, x, y, z, 2 * n_channels, starts)
             corner_weights(fx, fy, fz, np.float32(1.0), corner)
-            _mixed_corners(flat, starts, amplitudes[b], n_channels, re, im)
+            _mixed_corners(own, starts, amplitudes[b], n_channels, re, im)
             u_re, u_im = _dot(re, corner), sign * _dot(im, corner)
             rx, ry, rz = _slopes(re, fx, fy, fz)
             ix, iy, iz = _slopes(im, fx, fy, fz)

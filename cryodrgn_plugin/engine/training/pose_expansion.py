@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
+from ..data.dataset import ParticleDataset
 from ..decoders.base import Decoder
 from ..imaging.lattice import HalfPlane
 from ..poses.refine import Expansion
 from ..slicing.local import N_PARAMETERS, expand_poses
 from ..slicing.operator import kernel_geometry
+from ..slicing.sphere import HalfSphere
 from .linear_model import LinearModel
+from .whitened import WhitenedBatch
 
 TURN = 0.02
 """Radians by which a decoder's slices are turned to either side for their derivative."""
@@ -36,6 +39,18 @@ class LocalImages:
     """Box times pixel size."""
     ratio: np.ndarray
     """(B,). Reference extent over the image's own (docs/conventions.md): rotations and shifts are multiplied by it."""
+
+    @classmethod
+    def of(cls, dataset: ParticleDataset, batch: WhitenedBatch, rows: np.ndarray) -> "LocalImages":
+        """The images at these places of a batch of `dataset`, which has poses."""
+        return cls(
+            targets=batch.targets[rows],
+            weights=batch.weights[rows],
+            moved_by_ang=dataset.shifts_ang[batch.index[rows]].astype(np.float64),
+            lattice=dataset.lattice,
+            extent_ang=dataset.box * dataset.pixel_size_ang,
+            ratio=dataset.frequency_ratio[batch.index[rows]],
+        )
 
     def leading(self, radius: float) -> tuple[np.ndarray, np.ndarray]:
         """Targets and weights up to Fourier shell `radius`."""
@@ -65,25 +80,27 @@ class LinearExpansion:
 
     def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
         """See `LocalModel.expand`; `radius` must not exceed the model's."""
-        assert radius <= self.model.sphere.radius, f"the model ends at {self.model.sphere.radius}, before {radius}"
-        targets, weights = self.images.leading(radius)
-        turned, shifts = self.images.scaled(rotations, shifts_ang)
-        n = len(targets)
-        value, gradient, curvature = np.empty(n), np.empty((n, N_PARAMETERS)), np.empty((n, N_PARAMETERS, N_PARAMETERS))
-        expand_poses(
-            self.model.coefs,
-            np.ascontiguousarray(self.amplitudes, dtype=np.float32),
-            targets,
-            weights,
-            turned,
-            shifts,
-            self.images.lattice.indices[: targets.shape[1]],
-            *kernel_geometry(self.model.sphere),
-            value,
-            gradient,
-            curvature,
-        )
-        return _per_parameter(value, gradient, curvature, self.images.per_ang())
+        begins = np.zeros(len(rotations), np.int64)
+        sets = self.model.coefs, begins, self.amplitudes, self.model.sphere
+        return _expanded(*sets, self.images, rotations, shifts_ang, radius)
+
+
+@dataclass(frozen=True)
+class ChosenExpansion:
+    """Against one of several voxel volumes each; a `LocalModel`."""
+
+    sphere: HalfSphere
+    coefs: np.ndarray
+    """(S, M, 2). The volumes, ready for slicing."""
+    chosen: np.ndarray
+    """(B,) int. Which of them each image is compared with."""
+    images: LocalImages
+
+    def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
+        """See `LocalModel.expand`; `radius` must not exceed the volumes'."""
+        begins = self.chosen.astype(np.int64) * self.coefs.shape[1]
+        sets = self.coefs.reshape(-1, 2, 1), begins, np.ones((len(begins), 1)), self.sphere
+        return _expanded(*sets, self.images, rotations, shifts_ang, radius)
 
 
 @dataclass(frozen=True)
@@ -113,6 +130,30 @@ class DecoderExpansion:
         gradient = np.einsum("bif,bf->bi", jacobian.conj(), moved - weights * model).real
         curvature = np.einsum("bif,bf,bjf->bij", jacobian.conj(), weights, jacobian, optimize=True).real
         return _per_parameter(value, gradient, curvature, self.images.per_ang())
+
+
+def _expanded(coefs, begins, amplitudes, sphere, images: LocalImages, rotations, shifts_ang, radius) -> Expansion:
+    """Of images against sets of voxel volumes mixed by amplitudes (B, C); see `expand_poses`."""
+    assert radius <= sphere.radius, f"the model ends at {sphere.radius}, before {radius}"
+    targets, weights = images.leading(radius)
+    turned, shifts = images.scaled(rotations, shifts_ang)
+    n = len(targets)
+    value, gradient, curvature = np.empty(n), np.empty((n, N_PARAMETERS)), np.empty((n, N_PARAMETERS, N_PARAMETERS))
+    expand_poses(
+        coefs,
+        begins,
+        np.ascontiguousarray(amplitudes, dtype=np.float32),
+        targets,
+        weights,
+        turned,
+        shifts,
+        images.lattice.indices[: targets.shape[1]],
+        *kernel_geometry(sphere),
+        value,
+        gradient,
+        curvature,
+    )
+    return _per_parameter(value, gradient, curvature, images.per_ang())
 
 
 def _turns_about_each_axis(angle: float) -> np.ndarray:

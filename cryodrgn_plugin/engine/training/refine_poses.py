@@ -14,7 +14,7 @@ import numpy as np
 from ..data.dataset import ParticleDataset
 from ..data.tilt_images import find_series
 from ..data.tilt_pairs import PARTICLE
-from ..data.tilt_series import NONE, TiltSeries
+from ..data.tilt_series import TiltSeries
 from ..errors import DataError
 from ..geometry.rotations import angular_distance_deg
 from ..imaging.noise import NoiseModel, estimate_noise
@@ -26,7 +26,7 @@ from .half_models import JOINED_RADIUS, joined_below, without_solvent
 from .linear_model import LinearModel, fit_volumes, soft_ball, sphere_at
 from .pose_expansion import LinearExpansion, LocalImages
 from .voxel_solve import accumulate
-from .whitened import WhitenedBatch, WhitenedImages
+from .whitened import WhitenedImages
 
 PADDING = 1.5
 FEWEST_PER_BASIS = 50
@@ -90,7 +90,7 @@ def refine_poses(
     half = _halves(dataset, series, seed)
     kinds = np.zeros(dataset.n, np.int64) if species is None else _of_first(np.asarray(species), series)
     noise = estimate_noise(dataset, seed)
-    first = _physical(dataset)
+    first = dataset.physical_poses()
     _require_tilts(dataset, series, first, options.max_angle_deg)
     done = done or Refinement(RefinedPoses(*first, np.zeros(dataset.n), np.zeros(dataset.n)), ())
     found, figures = done.poses, done.rounds
@@ -135,15 +135,15 @@ class _Part:
         """(index (B,), refined poses) of the images of batch after batch."""
         models = self._half_models()
         radii = rising_limits(self.options, self.dataset.box, self.dataset.pixel_size_ang, self.radius)
-        rotations, shifts = _physical(self.dataset)
+        rotations, shifts = self.dataset.physical_poses()
         for batch in self.images.passes(self.images.lattice.count(self.radius)):
             for part, model in enumerate(models[::-1]):
                 rows = np.flatnonzero(self.half[batch.index] == part)
                 if len(rows):
                     index = batch.index[rows]
-                    local = LinearExpansion(model, self._local(batch, rows), self.amplitudes[index])
+                    local = LinearExpansion(model, LocalImages.of(self.dataset, batch, rows), self.amplitudes[index])
                     start = rotations[index], shifts[index]
-                    within, ties = bounds.at(index), _ties(self.series, np.unique(self.series.particle[index]))
+                    within, ties = bounds.at(index), Ties.of(self.series, index)
                     if self.options.moves == "particle" and self.series.images.shape[1] > 1:
                         ties = TiesInSpace(ties.shown, ties.tilts, within.shifts_ang)
                     yield index, refine_tied(local, ties, start, radii, self.options.steps, within)
@@ -157,16 +157,6 @@ class _Part:
         equations = accumulate(self.images, sphere, self.images.lattice.count(self.radius), moments, self.half)
         models = fit_volumes(equations, sphere, soft_ball(sphere.box))
         return joined_below(without_solvent(models, self.dataset.pixel_size_ang), JOINED_RADIUS)
-
-    def _local(self, batch: WhitenedBatch, rows: np.ndarray) -> LocalImages:
-        return LocalImages(
-            targets=batch.targets[rows],
-            weights=batch.weights[rows],
-            moved_by_ang=self.dataset.shifts_ang[batch.index[rows]].astype(np.float64),
-            lattice=self.images.lattice,
-            extent_ang=self.dataset.box * self.dataset.pixel_size_ang,
-            ratio=self.dataset.frequency_ratio[batch.index[rows]],
-        )
 
 
 def _halves(dataset: ParticleDataset, series: TiltSeries, seed: int) -> np.ndarray:
@@ -182,11 +172,6 @@ def _of_first(values: np.ndarray, series: TiltSeries) -> np.ndarray:
     return series.to_images(values[series.images[:, 0]])
 
 
-def _ties(series: TiltSeries, particles: np.ndarray) -> Ties:
-    """Of particles (B,) whose images stand one particle's after the other's."""
-    return Ties(series.images[particles] != NONE, series.tilts[series.kind[particles]])
-
-
 def _require_tilts(
     dataset: ParticleDataset, series: TiltSeries, poses: tuple[np.ndarray, np.ndarray], max_angle_deg: float
 ) -> None:
@@ -194,7 +179,8 @@ def _require_tilts(
     several = np.flatnonzero(series.counts > 1)
     if not len(several):
         return
-    ties, index = _ties(series, several), series.flat(several)
+    index = series.flat(several)
+    ties = Ties.of(series, index)
     expected = ties.images(*ties.particles(poses[0][index], poses[1][index]))[0]
     off_deg = np.delete(angular_distance_deg(poses[0][index], expected), ties.reference)
     if np.median(off_deg) > max_angle_deg:
@@ -213,13 +199,6 @@ def _amplitudes(z: np.ndarray | None, n: int) -> np.ndarray:
     spread = z.std(axis=0)
     usable = np.flatnonzero(spread > 1e-6 * (spread.max() + 1e-30))[: n // FEWEST_PER_BASIS]
     return np.concatenate([ones, (z[:, usable] - z[:, usable].mean(0)) / spread[usable]], axis=1)
-
-
-def _physical(dataset: ParticleDataset) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations and shifts of the dataset without the scaling of optics groups, float64."""
-    ratio = dataset.frequency_ratio
-    rotations = dataset.rotations.astype(np.float64) / ratio[:, None, None]
-    return rotations, dataset.shifts_ang.astype(np.float64) / ratio[:, None]
 
 
 def _with(found: RefinedPoses, index: np.ndarray, refined: RefinedPoses) -> RefinedPoses:
