@@ -18,8 +18,8 @@ says `_clean`.
     linear1d … discrete10      in the manner of the thesis's 3.7, no CTF, shifts of ± 5 px at 64²
     linear1d_pairs …           the same with a second image of every particle after a tilt by 45°
 
-`--size paper` gives the hand 50,000 × 64², the spike 50,000 × 128², and the sets of 3.7 50,000 × 64². `--rows` keeps the
-first rows alone, the same images whatever their number.
+`--size paper` gives the hand 50,000 × 64², the spike 50,000 × 128², and the sets of 3.7 50,000 × 64². `--rows` keeps
+the first rows alone, the same images whatever their number.
 """
 
 import argparse
@@ -132,7 +132,8 @@ def withhold_poses(star: Path, rows: int | None) -> None:
     write_star(star, tables)
     truth_path = star.with_name("truth.npz")
     with np.load(truth_path) as stored:
-        truth = {name: value[:rows] if value.shape[:1] == (len(particles),) else value for name, value in stored.items()}
+        each = {name: value.shape[:1] == (len(particles),) for name, value in stored.items()}
+        truth = {name: value[:rows] if each[name] else value for name, value in stored.items()}
     np.savez_compressed(truth_path, **truth)
 
 

@@ -44,7 +44,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "poses.search_every": 1,
         "poses.schedule": "search:5, reset, fixed:15",
     },
-    "abinitio": {"poses.inference": "hierarchical", "poses.shift_extent": 0.1},
+    "abinitio": {"poses.inference": "hierarchical", "poses.shift_extent": 0.1, "closed_form.free_poses": True},
     "ace": {
         "poses.inference": "amortized",
         "decoder.kind": "mlp",

@@ -5,6 +5,8 @@ noise. Where a basis volume has no signal (solvent, or the part that stands stil
 everything else keeps the detail that its own data support.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.fft
 from scipy.ndimage import gaussian_filter
@@ -28,17 +30,31 @@ def local_wiener(half1: np.ndarray, half2: np.ndarray) -> np.ndarray:
     (D, D, D) float32. Their mean times 2c/(1 + c) in each band and neighbourhood, c the local correlation (0 where
     negative): the Wiener factor of all data, from the correlation of two halves.
     """
+    total = np.zeros(half1.shape, dtype=np.float32)
+    for a, b, correlation in _compared(half1, half2):
+        total += (a + b) * (correlation / (1 + correlation))
+    return total
+
+
+def filtered_halves(half1: np.ndarray, half2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two half-maps (D, D, D), each times the local correlation: the Wiener factor of half of the data."""
+    filtered = np.zeros((2, *half1.shape), dtype=np.float32)
+    for a, b, correlation in _compared(half1, half2):
+        filtered[0] += a * correlation
+        filtered[1] += b * correlation
+    return filtered[0], filtered[1]
+
+
+def _compared(half1: np.ndarray, half2: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The two in one band of frequencies after the other, with their local correlation (0 where negative)."""
     box = len(half1)
     spectra = [scipy.fft.rfftn(half.astype(np.float32), workers=-1) for half in (half1, half2)]
-    total = np.zeros(half1.shape, dtype=np.float32)
     for weight, centre in _bands(box):
         a, b = (scipy.fft.irfftn(spectrum * weight, s=half1.shape, workers=-1) for spectrum in spectra)
         width = max(NEIGHBOURHOOD * box / centre, 1.5)
         shared = gaussian_filter(a * b, width, truncate=3)
         own = gaussian_filter((a**2 + b**2) / 2, width, truncate=3)
-        correlation = np.clip(shared / np.maximum(own, 1e-30), 0, 1)
-        total += (a + b) * (correlation / (1 + correlation))
-    return total
+        yield a, b, np.clip(shared / np.maximum(own, 1e-30), 0, 1)
 
 
 def _bands(box: int) -> list[tuple[np.ndarray, float]]:

@@ -6,7 +6,8 @@
    images, and goes on with its likeliest map: one start of all together seldom finds all of them. Where the number of
    species is open, of two that are one molecule the smaller is dropped (`twins`).
 3. All images, the resolution rising, half-sets checking each other.
-4. Maps of the found poses; with latent dimensions, the "fast" recipe on them.
+4. With latent dimensions, the "fast" recipe, which finds poses once more together with the latent coordinates
+   (`node_poses`). Maps of the found poses.
 
 A molecule that moves is taken for several species first, its conformers. A single map of all its images would turn with
 what moves, or be right in one conformation and of the other hand in another, and images follow their map. Conformers
@@ -214,9 +215,8 @@ def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, progress: Pro
     species = placed.species if config.ab_initio.species != 1 else None
     run.save_poses(dataset.rows, placed.rotations, placed.shifts_ang, species=species, score=placed.score)
     posed = dataset.with_poses(placed.rotations, placed.shifts_ang)
-    n_species = progress.maps.n_species
-    maps = save_maps(run, posed, placed.species, n_species, config.seed)
     if config.z_dim:
-        fit_fast(run, config, posed, resume, epochs_before=progress.done)
-    else:
+        posed = fit_fast(run, config, posed, resume, epochs_before=progress.done, species=species)
+    maps = save_maps(run, posed, placed.species, progress.maps.n_species, config.seed)
+    if not config.z_dim:
         fit_species(run, config, posed, maps, placed.species)

@@ -5,8 +5,11 @@
    `harmonics`).
 3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice
    (`voxel_solve`).
-4. The same maps again, hardly smoothed, their half-sets combined by a Wiener filter in space and frequency
+4. With `closed_form.free_poses`, poses and places at the nodes found together (`node_poses`).
+5. The same maps again, hardly smoothed, their half-sets combined by a Wiener filter in space and frequency
    (`adaptive`); each half stays for half-maps at any z.
+
+The images of a tilt pair or a tilt series are one particle, with one place at the nodes.
 
 The equations are 7 to 9 of docs/conventions.md.
 
@@ -17,12 +20,16 @@ Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
+from scipy.special import logsumexp
 
 from ..config import RunConfig, with_settings
 from ..data.dataset import ParticleDataset
+from ..data.tilt_images import find_series
+from ..data.tilt_series import TiltSeries
 from ..decoders.base import Decoder
 from ..decoders.registry import make_decoder
 from ..errors import DataError
@@ -44,7 +51,8 @@ from .linear_model import (
     sphere_at,
 )
 from .model_file import save_model
-from .nodes import Responsibilities, evidence, fit_nodes, log_likelihoods, responsibilities
+from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
+from .nodes import Responsibilities, evidence, fit_nodes, log_likelihoods, merged, responsibilities
 from .voxel_solve import NormalEquations, accumulate
 from .whitened import WhitenedImages
 
@@ -83,23 +91,28 @@ class ClosedForm:
             )
         dataset.require_poses()
         self.run, self.config, self.dataset = run, config, dataset
-        self.images = WhitenedImages(dataset, estimate_noise(dataset, config.seed))
+        self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
+        self.images = WhitenedImages(dataset, estimate_noise(dataset, config.seed), series=self.series)
         self.last_radius = dataset.box // 2 - 1
         self.bands = schedule(config.closed_form, self.last_radius)
         self.finishing = [max(int(0.7 * self.last_radius), self.bands[0][0]), self.last_radius]
-        self.n_steps = len(self.bands) + len(self.finishing)
+        self.n_steps = len(self.bands) + len(self.finishing) + config.closed_form.free_poses
+        self._placed: NodePoses | None = None
 
     def start(self) -> State:
         """Random amplitudes and random half-sets."""
         rng = np.random.default_rng(self.config.seed)
         n, k = self.dataset.n, self.config.closed_form.n_components
         amplitudes = Amplitudes(rng.standard_normal((n, k)), np.zeros((n, k, k)))
-        return State(0, 0.0, (rng.permutation(n) % 2).astype(np.int8), amplitudes, None, None)
+        half = self.series.to_images((rng.permutation(self.series.n) % 2).astype(np.int8))
+        return State(0, 0.0, half, amplitudes, None, None)
 
     def advance(self, state: State) -> tuple[State, dict[str, float]]:
         """The next step, and figures for metrics.csv."""
         if state.done < len(self.bands):
             return self._find_directions(state)
+        if state.done == len(self.bands) + len(self.finishing):
+            return self._free_poses(state)
         radius = self.finishing[state.done - len(self.bands)]
         equations, sphere, features = self._equations(state, radius)
         models = fit_volumes(equations, sphere, soft_ball(sphere.box))
@@ -113,6 +126,26 @@ class ClosedForm:
         apart = map_distances(mean_model(models), features, BLUR_RADIUS)
         visible = float(harmonics(found, self.config.z_dim).visibility.sum())
         figures = {"radius": radius, "directions": visible, "loss": -evidence(scores, found.population)}
+        return replace(state, found=found, apart=apart), figures
+
+    def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
+        """Poses and places at the nodes together, then the maps of both."""
+        functions = harmonics(state.found, self.config.z_dim).values
+        found = merged(state.found, functions, NODES, self.config.seed)
+        equations, sphere, features = self._equations(replace(state, found=found), self.last_radius)
+        models = fit_volumes(equations, sphere, soft_ball(sphere.box), FREEDOM)
+        del equations
+        report = partial(self.run.progress, "pose")
+        placed = place_at_nodes(self.images, self.dataset, self.series, models, features, state.half, report)
+        scores = placed.log_likelihood + np.log(found.population)[placed.nodes]
+        found = placed.responsibilities(found.population)
+        self._placed, self._features = placed, harmonics(found, self.config.z_dim).features
+        weighed = placed.weights(found)
+        equations = accumulate_at_nodes(self.images, self.dataset, sphere, self._features, placed, weighed, state.half)
+        self._left = fit_volumes(equations, sphere, soft_ball(sphere.box), FREEDOM)
+        apart = map_distances(mean_model(self._left), self._features, BLUR_RADIUS)
+        per_image = logsumexp(scores, axis=1) / self.series.to_images(self.series.counts)
+        figures = {"radius": self.last_radius, "loss": -float(per_image.mean())}
         return replace(state, found=found, apart=apart), figures
 
     def _find_directions(self, state: State) -> tuple[State, dict[str, float]]:
@@ -155,7 +188,11 @@ class ClosedForm:
         return equations, sphere, features
 
     def _compressed(self, models: list[LinearModel], half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return compress(models, self.images, self.images.lattice.count(models[0].sphere.radius), half)
+        """As `compress`, every image with what all images of its particle say."""
+        gram, inner = compress(models, self.images, self.images.lattice.count(models[0].sphere.radius), half)
+        return (
+            (gram, inner) if self.series.n == self.dataset.n else (self.series.totals(gram), self.series.totals(inner))
+        )
 
     def finish(self, state: State) -> None:
         """Latents, coordinate, decoder and half-set decoders into the run folder."""
@@ -178,6 +215,14 @@ class ClosedForm:
         decoder = self._decoder(settings, models[0].sphere.from_volumes(joined))
         save_model(self.run.model_file, settings, decoder, None, pixel)
 
+    def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
+        """The particles with the poses that the maps rest on; those that were found go into poses.star."""
+        if self._placed is None:
+            return self.dataset
+        rotations, shifts_ang, score = self._placed.likeliest(state.found)
+        self.run.save_poses(self.dataset.rows, rotations, shifts_ang, species=species, score=score)
+        return self.dataset.with_poses(rotations, shifts_ang)
+
     def _decoder(self, settings: RunConfig, coefs: np.ndarray) -> Decoder:
         decoder = make_decoder(settings, self.dataset.box)
         decoder.load_state_dict({**decoder.state_dict(), "coefs": torch.from_numpy(coefs)})
@@ -185,11 +230,23 @@ class ClosedForm:
 
 
 def fit_fast(
-    run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False, epochs_before: int = 0
-) -> None:
+    run: Run,
+    config: RunConfig,
+    dataset: ParticleDataset,
+    resume: bool = False,
+    epochs_before: int = 0,
+    species: np.ndarray | None = None,
+) -> ParticleDataset:
     """Train by closed forms; leaves metrics, checkpoints, latents.npz, model.pt and half-set models in `run`.
 
-    `epochs_before` counts the rows of metrics.csv that another training of the same run, of poses, has left.
+    Parameters
+    ----------
+    epochs_before : rows of metrics.csv that another training of the same run, of poses, has left.
+    species : (N,) from 0, for poses.star, where poses are found anew.
+
+    Returns
+    -------
+    The particles with the poses that the maps rest on.
 
     Raises
     ------
@@ -211,6 +268,7 @@ def fit_fast(
                 _save(run, state)
                 stop.raise_if_requested()
     recipe.finish(state)
+    return recipe.posed(state, species)
 
 
 def _save(run: Run, state: State) -> None:

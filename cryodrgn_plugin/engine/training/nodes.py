@@ -45,6 +45,15 @@ def responsibilities(scores: np.ndarray, population: np.ndarray, rounds: int = 1
     return Responsibilities(log_shares, population)
 
 
+def merged(found: Responsibilities, places: np.ndarray, count: int, seed: int) -> Responsibilities:
+    """The same with `count` nodes: those that lie together at `places` (M, Q) become one."""
+    count = min(count, len(np.unique(places, axis=0)))
+    which = KMeans(count, n_init=2, random_state=seed).fit(places, sample_weight=found.population).labels_
+    members = np.eye(count)[which]
+    with np.errstate(divide="ignore"):
+        return Responsibilities(np.log(found.shares @ members), found.population @ members)
+
+
 def evidence(scores: np.ndarray, population: np.ndarray) -> float:
     """Mean over images of log Σ_m π_m exp ℓ_i(s_m)."""
     return float(logsumexp(scores + np.log(population), axis=1).mean())
