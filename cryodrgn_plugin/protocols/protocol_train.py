@@ -27,6 +27,7 @@ CLOSED_FORM = (
     FormSetting("iterations", "closed_form.iterations", "EM iterations", recipes=CLOSED, expert=True),
     FormSetting("firstRadius", "closed_form.first_radius", "First Fourier shell", recipes=CLOSED, expert=True),
     FormSetting("nodes", "closed_form.nodes", "Nodes of the latent space", recipes=CLOSED, expert=True),
+    FormSetting("freePoses", "closed_form.free_poses", "Find poses together with the motion?", recipes=CLOSED),
 )
 TRAINING = (
     FormSetting("epochs", "training.epochs", "Epochs", recipes=BY_EPOCHS),
@@ -117,11 +118,11 @@ class ProtHetTrain(ProtHetFit):
 
     def consensusStep(self, source: str, recipe: str, settings: str):
         """One map of all particles, with half-maps and their resolution."""
-        self._reconstruct(self._starFile(), json.loads(settings))
+        self._reconstruct(self._posesFile() or self._starFile(), json.loads(settings))
 
     def createOutputStep(self, source: str, recipe: str, settings: str):
-        """The particles with their latents, and the consensus map."""
-        from ..convert import fill_flex_particles, latents_by_id, new_flex_particles
+        """The particles with their latents, and with poses where these were found anew, and the consensus map."""
+        from ..convert import fill_flex_particles, latents_by_id, new_flex_particles, posed_particles
 
         particles = self.inputParticles.get()
         run = Run.open(self.getRunFolder())
@@ -129,7 +130,8 @@ class ProtHetTrain(ProtHetFit):
         if run.config.z_dim == 0:
             return
         flexible = new_flex_particles(self._getPath(), particles, run)
-        fill_flex_particles(flexible, particles, latents_by_id(run))
+        posed = posed_particles(particles, self._posesFile()) if self._posesFile() else particles
+        fill_flex_particles(flexible, posed, latents_by_id(run))
         self._give(outputs.PARTICLES, flexible, self.inputParticles)
 
     # --------------------------- INFO functions ------------------------------
@@ -176,6 +178,11 @@ class ProtHetTrain(ProtHetFit):
         return ["Zhong2021"] if self._recipe() == "cryodrgn" else ["Kimanius2022"]
 
     # --------------------------- UTILS functions -----------------------------
+    def _posesFile(self) -> str:
+        """The star file of the poses that the training has found, or nothing where it took them as they were."""
+        poses = Run.open(self.getRunFolder()).poses_file
+        return str(poses) if poses.exists() else ""
+
     def _hasPausedAfter(self, epoch: int) -> bool:
         """Whether the engine stopped because this block of epochs is over."""
         run = self._openRun()

@@ -185,3 +185,18 @@ def test_a_mixture_needs_the_recipe_that_knows_species(flow):
     other = POSE_RECIPES.index("cryodrgn2")
     errors = new_protocol(flow.project, "ProtHetAbInitio", inputs, target=MIXTURE, recipe=other)._validate()
     assert len(errors) == 1 and "tells species apart" in errors[0]
+
+
+def test_particles_of_a_training_that_finds_poses_carry_them_beside_their_latents(flow):
+    protocol = finished(flow, "ProtHetTrain", flow.simulated, zDim=2, freePoses=True)
+    before, after = (rotations_of(each.outputParticles) for each in (flow.simulated, protocol))
+    run = Run.open(protocol.getRunFolder())
+    table = read_particles(run.poses_file)
+    written = dict(zip(table.frame["cdrgObjId"], matrices_from_euler(table.euler_deg), strict=True))
+    assert after.keys() == before.keys() == written.keys()
+    for key in list(after)[::10]:
+        np.testing.assert_allclose(after[key], written[key], atol=1e-5)
+    turned = angular_distance_deg(np.stack(list(before.values())), np.stack([after[key] for key in before]))
+    assert 0.1 < np.median(turned) < 15
+    z = np.stack([particle.getZFlex() for particle in protocol.outputParticles.iterItems()])
+    np.testing.assert_allclose(z, run.latents().z, atol=1e-5)
