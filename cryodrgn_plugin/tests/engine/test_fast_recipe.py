@@ -87,7 +87,8 @@ def command_for(particles, folder) -> list[str]:
 
 
 def test_a_killed_run_resumes_bit_for_bit(particles, tmp_path):
-    whole, killed = (command_for(particles, tmp_path / name) for name in ("whole", "killed"))
+    free = ["--closed_form.free_poses", "true"]
+    whole, killed = ([*command_for(particles, tmp_path / name), *free] for name in ("whole", "killed"))
     uninterrupted = subprocess.Popen(whole, stdout=subprocess.DEVNULL)
     process = subprocess.Popen(killed, stdout=subprocess.DEVNULL)
     checkpoint = tmp_path / "killed" / "checkpoints" / "epoch_003.pt"
@@ -100,6 +101,8 @@ def test_a_killed_run_resumes_bit_for_bit(particles, tmp_path):
     (metrics, z), (metrics_again, z_again) = (outcome(Run.open(tmp_path / name)) for name in ("whole", "killed"))
     assert metrics_again == metrics
     np.testing.assert_array_equal(z_again, z)
+    poses, poses_again = ((tmp_path / name / "poses.star").read_text() for name in ("whole", "killed"))
+    assert poses_again.splitlines()[1:] == poses.splitlines()[1:]
 
 
 def test_a_finished_run_says_how_visible_each_harmonic_is(trained):
