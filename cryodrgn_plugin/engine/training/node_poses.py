@@ -88,7 +88,7 @@ def place_at_nodes(
     images : of `dataset`, which has poses; batches hold whole particles of `series`.
     models : of the two half-sets, not smoothed; features (M, C) mix their volumes at the nodes.
     half : (N,) 0 or 1.
-    report : told (images done, images in all).
+    report : told (batches done, batches in all), each half's counted by themselves.
     """
     radius = _known(models, dataset.pixel_size_ang)
     n, k = dataset.n, min(KEPT, len(features))
@@ -105,8 +105,8 @@ def place_at_nodes(
             rows = np.flatnonzero(half[batch.index] == part)
             if len(rows):
                 _place(_Climb(dataset, series, *maps, batch, rows), found, radius)
-                done += len(rows)
-                report(done, n)
+            done += 1
+            report(done, 2 * images.n_batches)
     return found
 
 

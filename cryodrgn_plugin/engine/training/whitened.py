@@ -11,6 +11,7 @@ before the window.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 
@@ -66,9 +67,11 @@ class WhitenedImages:
         self._multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows]
         if series is None:
             self._loader = BatchLoader(dataset, batch_size, shuffle=False)
+            self.n_batches = ceil(dataset.n / batch_size)
         else:
             at_once = max(1, batch_size // series.images.shape[1])
             self._loader = BatchLoader(SeriesDataset(dataset, series), at_once, shuffle=False)
+            self.n_batches = ceil(series.n / at_once)
         size = dataset.n * dataset.lattice.size * BYTES_PER_COEFFICIENT
         self._keeps = size <= dataset.config.cache_mb * 2**20
         self._kept: list[WhitenedBatch] = []

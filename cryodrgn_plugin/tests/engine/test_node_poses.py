@@ -15,6 +15,7 @@ from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_series import TiltSeries
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.progress import PlainReporter
 from cryodrgn_plugin.engine.reconstruction.adaptive import filtered_halves
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
@@ -78,6 +79,21 @@ def test_found_poses_go_into_the_run_and_are_those_of_its_maps(hinge, tmp_path):
     for mine, theirs, exact in zip(kept.physical_poses(), posed.physical_poses(), (1e-4, 1e-3), strict=True):
         np.testing.assert_allclose(mine, theirs, atol=exact)
     assert np.isfinite(read_particles(run.poses_file).numbers("rlnLogLikeliContribution")).all()
+
+
+def test_every_batch_of_both_halves_is_told_of(hinge, tmp_path):
+    told = []
+
+    class Listener(PlainReporter):
+        def step(self, stage, done, total, values):
+            told.extend([(done, total)] if stage == "pose" else [])
+
+    settings = {**SETTINGS, "particles": str(hinge), "closed_form.free_poses": True}
+    run = Run.create(tmp_path / "run", recipe_config("fast", settings))
+    run.reporter = Listener()
+    with run.working("train"):
+        fit_fast(run, run.config, leaning(hinge).subset(np.arange(300)))
+    assert told == [(number, 4) for number in (1, 2, 3, 4)]
 
 
 def test_given_poses_are_left_alone_unless_asked(hinge, tmp_path):
