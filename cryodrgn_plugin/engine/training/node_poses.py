@@ -2,8 +2,11 @@
 
 A pose that was found against one conformation leans towards it. A latent space read off such poses takes the lean for
 a state, and what moves continuously falls into clumps: a particle between two of them fits neither, as it lies. So each
-particle climbs, from the pose that it has, against the maps at all nodes, half-sets crossed, and
-counts at each with the pose that suits it there.
+particle climbs, from the pose that it has, against the maps at all nodes, half-sets crossed, and counts at each with
+the pose that suits it there.
+
+Memory: 20 maps in Fourier space up to the shell where the halves agree, of one half at a time, and some 700 bytes per
+image for its six poses and the shares of the nodes.
 """
 
 from collections.abc import Callable
@@ -25,7 +28,7 @@ from .nodes import Responsibilities
 from .pose_expansion import ChosenExpansion, LocalImages
 from .pose_state import Maps
 from .voxel_solve import EquationSums, NormalEquations
-from .whitened import WhitenedImages
+from .whitened import WhitenedBatch, WhitenedImages
 
 NODES, KEPT = 20, 6
 """How many nodes all particles are compared with, loosely, and at how many the likeliest poses of each are refined."""
@@ -33,7 +36,6 @@ COUNTED = 0.02
 """Nodes at which a particle lies in less than this share of the likeliest are left out."""
 MAX_ANGLE_DEG, MAX_SHIFT, STEPS = 15.0, 0.06, 8
 """How far a pose may be moved, shifts as a share of the box, and in how many steps."""
-POSE = "rotations", "shifts_ang"
 AGREED, BEYOND = 0.5, 3
 """FSC of the halves' mean maps, inside their mask, from which they tell about poses, and how many shells more count."""
 
@@ -43,7 +45,7 @@ class NodePoses:
     """Where N images lie at K of the nodes each; physical poses."""
 
     nodes: np.ndarray
-    """(N, K) int. The nodes, the likeliest first."""
+    """(N, K) int. The nodes, the likeliest at low frequency first."""
     rotations: np.ndarray
     """(N, K, 3, 3) float32."""
     shifts_ang: np.ndarray
@@ -98,13 +100,14 @@ def place_at_nodes(
         np.empty((n, k, 2), np.float32),
         np.empty((n, k)),
     )
-    done = 0
+    poses, done = dataset.physical_poses(), 0
     for part, model in enumerate(_filtered(models, dataset.pixel_size_ang)[::-1]):
         maps = _at_nodes(model, features, radius)
         for batch in images.passes(images.lattice.count(radius)):
             rows = np.flatnonzero(half[batch.index] == part)
             if len(rows):
-                _place(_Climb(dataset, series, *maps, batch, rows), found, radius)
+                first = poses[0][batch.index[rows]], poses[1][batch.index[rows]]
+                _place(_Climb(dataset, series, *maps, batch, rows, first), found, radius)
             done += 1
             report(done, 2 * images.n_batches)
     return found
@@ -114,11 +117,11 @@ def _place(climb: "_Climb", found: NodePoses, radius: float) -> None:
     """Write where some images lie into `found`."""
     n, k = len(climb.index), found.nodes.shape[1]
     loose = [climb.at(np.full(n, node), climb.first, radius / 2) for node in range(len(climb.coefs))]
-    score = np.stack([each.score for each in loose], axis=1)
-    nodes = np.argsort(-score, axis=1, kind="stable")[:, :k]
-    for place, chosen in enumerate(nodes.T):
-        start = [np.stack([getattr(each, name) for each in loose])[chosen, np.arange(n)] for name in POSE]
-        last = climb.at(chosen, (start[0], start[1]), radius)
+    rotations, shifts_ang = np.stack([each.rotations for each in loose]), np.stack([each.shifts_ang for each in loose])
+    order = np.argsort([-each.score for each in loose], axis=0, kind="stable")
+    for place, chosen in enumerate(order[:k]):
+        here = chosen, np.arange(n)
+        last = climb.at(chosen, (rotations[here], shifts_ang[here]), radius)
         found.nodes[climb.index, place], found.log_likelihood[climb.index, place] = chosen, last.score * climb.count
         found.rotations[climb.index, place], found.shifts_ang[climb.index, place] = last.rotations, last.shifts_ang
 
@@ -126,13 +129,20 @@ def _place(climb: "_Climb", found: NodePoses, radius: float) -> None:
 class _Climb:
     """Some images of one half-set, all of each particle, ready to climb against the maps of the other."""
 
-    def __init__(self, dataset: ParticleDataset, series: TiltSeries, sphere, coefs, batch, rows: np.ndarray) -> None:
-        self.index, self.sphere, self.coefs = batch.index[rows], sphere, coefs
+    def __init__(
+        self,
+        dataset: ParticleDataset,
+        series: TiltSeries,
+        sphere: HalfSphere,
+        coefs: np.ndarray,
+        batch: WhitenedBatch,
+        rows: np.ndarray,
+        first: Poses,
+    ) -> None:
+        self.index, self.sphere, self.coefs, self.first = batch.index[rows], sphere, coefs, first
         self.local = LocalImages.of(dataset, batch, rows)
         self.ties, self.count = Ties.of(series, self.index), series.counts[series.particle[self.index]]
-        rotations, shifts_ang = dataset.physical_poses()
-        self.first = rotations[self.index], shifts_ang[self.index]
-        self._bounds = Bounds(*self.first, MAX_ANGLE_DEG, MAX_SHIFT * dataset.box * dataset.pixel_size_ang)
+        self._bounds = Bounds(*first, MAX_ANGLE_DEG, MAX_SHIFT * dataset.box * dataset.pixel_size_ang)
 
     def at(self, nodes: np.ndarray, start: Poses, radius: float) -> RefinedPoses:
         """Uphill from `start`, each image at its node (B,)."""
