@@ -26,6 +26,8 @@ from cryodrgn_plugin.viewers.isosurface import finer, make_renderer, suggested_l
 from cryodrgn_plugin.viewers.style import INK, MUTED, PAPER, tidy
 
 MAPS = 5
+NEAREST = 25
+"""Images near a place along the curve; the map drawn is that of the one in their middle."""
 VIEW_DEG = (270.0, 5.0)
 FRAME_PX = (290, 430)
 
@@ -37,7 +39,7 @@ def main(run_folder: str, set_folder: str, picture: str) -> None:
     found, true = in_common(read_poses(run.poses_file), read_poses(folder / "truth.npz"))
     errors, decoder = align_poses(found.rotations, true.rotations, found.shifts_ang, true.shifts_ang), load_decoder(run)
     wanted = np.quantile(latents.coordinate, np.linspace(0.02, 0.98, MAPS))
-    chosen = np.abs(latents.coordinate - wanted[:, None]).argmin(1)
+    chosen = np.array([typical(latents.coordinate, planted, each) for each in wanted])
     maps = [in_true_frame(decoder.volume(latents.z[each]), errors, decoder.pixel_size_ang) for each in chosen]
     true_maps = truth.at_box(decoder.box).maps[truth.state[latents.rows[chosen]]]
 
@@ -62,6 +64,12 @@ def main(run_folder: str, set_folder: str, picture: str) -> None:
     agreement = abs(rank_correlation(planted, latents.coordinate))
     axes.set_title(f"{len(planted):,} images, |Spearman| = {agreement:.2f}", loc="left", color=INK, fontsize=11)
     figure.savefig(picture)
+
+
+def typical(coordinate: np.ndarray, planted: np.ndarray, wanted: float) -> int:
+    """Of the images nearest to a coordinate, the one in the middle of what was planted."""
+    near = np.argsort(np.abs(coordinate - wanted), kind="stable")[:NEAREST]
+    return int(near[np.argsort(planted[near], kind="stable")[NEAREST // 2]])
 
 
 def in_true_frame(volume: np.ndarray, errors: PoseErrors, pixel_size_ang: float) -> np.ndarray:
