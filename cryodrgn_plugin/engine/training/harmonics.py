@@ -14,6 +14,8 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 
 from .nodes import Responsibilities
 
+EMPTY = 1e-12
+"""Mass of a node without images, which no function sees."""
 REACH = 2.0
 """Nats by which nodes across the widest gap are less neighbours than nodes in one place, when they are ordered."""
 
@@ -34,7 +36,7 @@ class Harmonics:
 def harmonics(found: Responsibilities, count: int) -> Harmonics:
     """The `count` slowest functions beside the constant one; functions beyond the number of nodes are zero."""
     confusion = found.shares.T @ found.shares
-    mass = confusion.sum(1)
+    mass = np.maximum(confusion.sum(1), EMPTY)
     visibility, vectors = np.linalg.eigh(confusion / np.sqrt(mass[:, None] * mass[None, :]))
     slowest = np.argsort(visibility)[::-1][1 : count + 1]
     values = vectors[:, slowest] / np.sqrt(mass)[:, None]

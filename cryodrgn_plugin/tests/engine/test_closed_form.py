@@ -10,7 +10,13 @@ from cryodrgn_plugin.engine.reconstruction.adaptive import local_wiener
 from cryodrgn_plugin.engine.training.em import Amplitudes, normalized, posterior, pruned, reliability, schedule
 from cryodrgn_plugin.engine.training.harmonics import along_the_motion, harmonics, positions
 from cryodrgn_plugin.engine.training.linear_model import LinearModel, sphere_at
-from cryodrgn_plugin.engine.training.nodes import evidence, fit_nodes, log_likelihoods, responsibilities
+from cryodrgn_plugin.engine.training.nodes import (
+    Responsibilities,
+    evidence,
+    fit_nodes,
+    log_likelihoods,
+    responsibilities,
+)
 from cryodrgn_plugin.engine.training.voxel_solve import NormalEquations, cross_validated_prior, empirical_prior, pack
 
 RNG = np.random.default_rng(3)
@@ -176,3 +182,14 @@ def test_where_nothing_moves_there_is_one_place_for_all():
     assert nodes.tolist() == [[1.0, 0.0, 0.0]]
     assert not harmonics(found, 4).features[:, 1:].any()
     assert (coordinate == coordinate[0]).all() and not spread.any()
+
+
+def test_a_node_without_images_changes_no_harmonic():
+    shares = np.random.default_rng(8).dirichlet(np.ones(5) / 4, 200)
+    with np.errstate(divide="ignore"):
+        plain = harmonics(Responsibilities(np.log(shares), shares.mean(0)), 3)
+        padded = np.insert(shares, 2, 0.0, axis=1)
+        found = harmonics(Responsibilities(np.log(padded), np.insert(shares.mean(0), 2, 1e-3)), 3)
+    np.testing.assert_allclose(found.visibility, plain.visibility, atol=1e-9)
+    np.testing.assert_allclose(np.delete(found.values, 2, axis=0), plain.values, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.values[2], 0, atol=1e-3)
