@@ -63,7 +63,7 @@ class ClosedFormConfig:
     free_poses: bool = False
     """At the end, find each particle's pose anew together with its latent coordinates, within 15° and 6 % of the box.
     For poses that were found while nobody knew of the motion, by a consensus refinement say; poses that are right
-    already end as far off as the images leave open. Takes about twice as long."""
+    already end as far off as the images leave open. Takes about three times as long."""
 
     def __post_init__(self) -> None:
         require(self.n_components >= 1, f"closed_form.n_components is {self.n_components}; it must be at least 1.")
