@@ -22,17 +22,17 @@ import numpy as np
 from ab_initio_figures import run_figures
 from hardware import hardware
 
+from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
+from cryodrgn_plugin.engine.ab_initio.stages import Stages
 from cryodrgn_plugin.engine.analysis.known_poses import KnownPoses, read_poses
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
+from cryodrgn_plugin.engine.likelihood.species_maps import Maps
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.training.linear_model import LinearModel, sphere_at
-from cryodrgn_plugin.engine.training.pose_rounds import PoseRounds
-from cryodrgn_plugin.engine.training.pose_stages import Stages
-from cryodrgn_plugin.engine.training.pose_state import Maps
 
 LOWER_IS_WORSE = {"within_5_deg", "within_10_deg", "classified", "purity", "spearman"}
 

@@ -19,11 +19,11 @@ from hardware import hardware
 from cryodrgn_plugin.engine.analysis import oracle, truth
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.training.recipes import fit
-from cryodrgn_plugin.engine.training.restore import load_decoder
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 SAMPLED = 100
 """Images whose maps are judged, as in the thesis."""

@@ -20,11 +20,11 @@ from hardware import hardware
 from cryodrgn_plugin.engine.analysis.pose_errors import PoseErrors, align_poses
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler, random_matrices
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
-from cryodrgn_plugin.engine.simulate.dataset import simulate_particles
+from cryodrgn_plugin.engine.simulate.simulation import simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
-from cryodrgn_plugin.engine.training.recipes import fit
 
 BOX, PIXEL_ANG = 24, 4.7
 SETTINGS = {

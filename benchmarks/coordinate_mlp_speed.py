@@ -30,12 +30,12 @@ from hardware import hardware
 
 from cryodrgn_plugin.engine.analysis.truth import Truth, map_quality
 from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
-from cryodrgn_plugin.engine.training.restore import load_decoder
 
 BOX, PIXEL_ANG, Z_DIM, BATCH, LAYERS = 64, 1.75, 8, 16, 3
 FEATURES = 3 * BOX

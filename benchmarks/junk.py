@@ -24,15 +24,15 @@ from sklearn.metrics import roc_auc_score
 from cryodrgn_plugin.engine.analysis.run_particles import images_of
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.io.chosen_rows import write_chosen
 from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc, fsc_area
 from cryodrgn_plugin.engine.reconstruction.homogeneous import reconstruct
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.selection.options import SelectOptions
-from cryodrgn_plugin.engine.selection.select import select
-from cryodrgn_plugin.engine.training.recipes import fit
-from cryodrgn_plugin.engine.training.restore import load_decoder
+from cryodrgn_plugin.engine.selection.selection_options import SelectOptions
+from cryodrgn_plugin.engine.selection.selection_report import select
 
 
 def main() -> None:

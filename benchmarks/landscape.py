@@ -21,24 +21,24 @@ import numpy as np
 import pandas as pd
 from hardware import hardware
 
+from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
+from cryodrgn_plugin.engine.analysis.analysis_report import analyze
 from cryodrgn_plugin.engine.analysis.linear_volumes import amplitudes_of, exact_components, masked_gram
-from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
-from cryodrgn_plugin.engine.analysis.report import analyze
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.decoders.basis import BasisDecoder
+from cryodrgn_plugin.engine.decoders.restore import TrainedDecoder, load_decoder
 from cryodrgn_plugin.engine.io.star import write_star
-from cryodrgn_plugin.engine.landscape.clusters import cluster_volumes
-from cryodrgn_plugin.engine.landscape.options import LandscapeOptions
-from cryodrgn_plugin.engine.landscape.points import on_data_centres
-from cryodrgn_plugin.engine.landscape.report import landscape
+from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions
+from cryodrgn_plugin.engine.landscape.landscape_report import landscape
+from cryodrgn_plugin.engine.landscape.representatives import on_data_centres
 from cryodrgn_plugin.engine.landscape.sketch import sketched_space
 from cryodrgn_plugin.engine.landscape.space import exact_space
+from cryodrgn_plugin.engine.landscape.volume_clusters import cluster_volumes
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.presets import hinged_complex
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
-from cryodrgn_plugin.engine.training.recipes import fit
-from cryodrgn_plugin.engine.training.restore import TrainedDecoder, load_decoder
 
 THESIS_PARTICLES = 344_069
 THESIS_SECONDS = (7 * 60 + 48 + 4) * 60

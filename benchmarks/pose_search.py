@@ -29,13 +29,13 @@ from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import PoseConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
+from cryodrgn_plugin.engine.likelihood.linear_score import LinearScore, SliceBank
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
 from cryodrgn_plugin.engine.poses.hierarchical import HierarchicalSearch
 from cryodrgn_plugin.engine.reconstruction.backproject import half_maps
 from cryodrgn_plugin.engine.simulate import SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.presets import PRESETS
-from cryodrgn_plugin.engine.training.linear_model import LinearModel, sphere_at
-from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 BOX, PIXEL_ANG, SHIFT_PX = 128, 3.0, 20.0
 LEARNT_FROM = 4000

@@ -22,7 +22,7 @@ from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.stacks import StackReader
 from cryodrgn_plugin.engine.io.star import write_star
-from cryodrgn_plugin.engine.preflight.options import PreflightOptions
+from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
 from cryodrgn_plugin.engine.preflight.survey import survey
 from cryodrgn_plugin.engine.preflight.verdicts import OK
 

@@ -21,16 +21,16 @@ import numpy as np
 from hardware import hardware
 from scipy.spatial.transform import Rotation
 
+from cryodrgn_plugin.engine.ab_initio.refinement import refine_poses
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map
-from cryodrgn_plugin.engine.poses.options import RefineOptions
+from cryodrgn_plugin.engine.likelihood.expansion import LinearExpansion, LocalImages
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, compress, sphere_at
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
 from cryodrgn_plugin.engine.poses.refine import Bounds, refine, rising_limits
-from cryodrgn_plugin.engine.training.linear_model import LinearModel, compress, sphere_at
-from cryodrgn_plugin.engine.training.pose_expansion import LinearExpansion, LocalImages
-from cryodrgn_plugin.engine.training.refine_poses import refine_poses
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
+from cryodrgn_plugin.engine.poses.refine_options import RefineOptions
 
 
 def main() -> None:

@@ -28,13 +28,13 @@ from hardware import hardware
 from refine_poses import errors, perturbed
 from tilt_series import make_twin, untied
 
+from cryodrgn_plugin.engine.ab_initio.refinement import refine_poses
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_images import find_series
 from cryodrgn_plugin.engine.data.tilt_pairs import PARTICLE
 from cryodrgn_plugin.engine.data.tilt_series import TiltSeries
 from cryodrgn_plugin.engine.io.star import read_star, write_star
-from cryodrgn_plugin.engine.poses.options import RefineOptions
-from cryodrgn_plugin.engine.training.refine_poses import refine_poses
+from cryodrgn_plugin.engine.poses.refine_options import RefineOptions
 
 WAYS = {"tied": "image", "tied, in space": "particle", "one by one": "image"}
 

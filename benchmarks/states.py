@@ -21,15 +21,15 @@ from hardware import hardware
 from cryodrgn_plugin.engine.analysis.metric import LatentMetric
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.reconstruction.expectation import expected_from_halves
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
 from cryodrgn_plugin.engine.reconstruction.kernel import kernel_at
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.states.options import StatesOptions
-from cryodrgn_plugin.engine.states.report import MOVING_MASK, make_states
-from cryodrgn_plugin.engine.training.recipes import fit
-from cryodrgn_plugin.engine.training.restore import load_decoder
+from cryodrgn_plugin.engine.states.state_options import StatesOptions
+from cryodrgn_plugin.engine.states.states_report import MOVING_MASK, make_states
 
 NEAREST = 100
 SCALARS = ("label", "effective_particles")

@@ -19,11 +19,11 @@ from ab_initio_figures import run_figures
 from ab_initio_models import MOTIONS
 from hardware import hardware
 
-from cryodrgn_plugin.engine.cli.settings import add_settings, given_settings
+from cryodrgn_plugin.engine.cli.setting_flags import add_settings, given_settings
 from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import SimulationConfig, simulate_particles
-from cryodrgn_plugin.engine.training.recipes import fit
 
 BOX, EXTENT_ANG, TILT_DEG = 32, 384.0, 45.0
 COMMON = {"z_dim": 1, "poses.shift_extent": 0.05}

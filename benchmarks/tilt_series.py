@@ -27,17 +27,17 @@ from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler, rando
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map, write_stack
 from cryodrgn_plugin.engine.io.star import write_star
-from cryodrgn_plugin.engine.poses.tilt_series import TiltSeriesScore
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
+from cryodrgn_plugin.engine.likelihood.linear_score import LinearScore, SliceBank
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
+from cryodrgn_plugin.engine.poses.series_score import TiltSeriesScore
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.reconstruction.homogeneous import reconstruct
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.atoms import coarse
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
 from cryodrgn_plugin.engine.simulate.structures import read_model
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
-from cryodrgn_plugin.engine.training.linear_model import LinearModel, sphere_at
-from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
-from cryodrgn_plugin.engine.training.recipes import fit
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 SET = "warptools_test_4-tomos_10-ptcls_box-32_angpix-12"
 PIXEL_ANG = 12.0

@@ -20,10 +20,10 @@ from hardware import hardware
 from planted_sets import continuous, two_states, with_wrong_poses
 
 from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.training.recipes import fit
-from cryodrgn_plugin.engine.validation.options import ValidateOptions
-from cryodrgn_plugin.engine.validation.report import validate
+from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions
+from cryodrgn_plugin.engine.validation.validation_report import validate
 
 ONE = (1.0,)
 CASES = {

@@ -17,7 +17,7 @@ from cryodrgn_plugin.demo import rank_correlation
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.star import read_star
 from cryodrgn_plugin.viewers.isosurface import finer, make_renderer
-from cryodrgn_plugin.viewers.style import INK, MUTED, PAPER, tidy
+from cryodrgn_plugin.viewers.palette import INK, MUTED, PAPER, tidy
 
 MAPS = 5
 VIEW_DEG = (150.0, 5.0)

@@ -15,9 +15,15 @@ from .analysis import (
     trajectory_of,
     validation_of,
 )
-from .particles import object_ids, read_particles_star, relion_alignment, scipion_matrices, write_particles_star
 from .posed import class_sizes, posed_particles
-from .results import (
+from .scipion_particles import (
+    object_ids,
+    read_particles_star,
+    relion_alignment,
+    scipion_matrices,
+    write_particles_star,
+)
+from .scipion_results import (
     LatentsById,
     classify,
     fill_flex_particles,

@@ -9,7 +9,7 @@ from pyworkflow.object import Float
 from ..constants import ID_COLUMN
 from ..engine.io.found_poses import CLASS, ORIGINS, SCORE
 from ..engine.io.particles import EULER, read_particles
-from .particles import scipion_matrices
+from .scipion_particles import scipion_matrices
 
 
 def posed_particles(particles: SetOfParticles, star: str, with_class: bool = False) -> Iterator[Particle]:

@@ -20,6 +20,7 @@ from .errors import DataError
 from .io.arrays import read_arrays
 from .io.writing import replacing, write_text
 from .provenance import provenance
+from .run_origin import given_file
 from .run_status import RunStatus, read_json
 
 if TYPE_CHECKING:
@@ -224,10 +225,7 @@ class Run(RunStatus):
     @property
     def given_file(self) -> Path:
         """The star file the run was made from."""
-        given = Path(self.config.particles)
-        # Hosts name the file relative to their project, which need not be the working folder of who asks now.
-        bases = (Path(), *self.path.resolve().parents)
-        return next((base / given for base in bases if (base / given).is_file()), given)
+        return given_file(self.path, self.config)
 
     def _given_particles(self) -> "ParticleTable":
         from .io.tables import read_table

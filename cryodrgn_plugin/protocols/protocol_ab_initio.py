@@ -13,9 +13,9 @@ from pyworkflow.utils import Message
 from ..engine import config
 from ..engine.run import Run
 from . import outputs
+from .form_settings import POSE_RECIPES, FormSetting, as_arguments
 from .protocol_base import addGroup
 from .protocol_fit import ProtHetFit, image_settings
-from .settings import POSE_RECIPES, FormSetting, as_arguments
 
 TARGETS = ("one rigid molecule", "one molecule that moves", "several species")
 RIGID, MOVING, MIXTURE = range(3)

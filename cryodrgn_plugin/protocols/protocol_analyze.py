@@ -3,11 +3,11 @@
 from pwem.objects import SetOfParticlesFlex
 from pyworkflow import BETA
 
-from ..engine.analysis.options import AnalysisOptions
+from ..engine.analysis.analysis_options import AnalysisOptions
 from . import outputs
+from .form_settings import FormSetting
 from .protocol_base import addGroup
 from .protocol_run import ProtHetOnRun, reach
-from .settings import FormSetting
 
 CLASSES = (FormSetting("clusters", "clusters", "Number of clusters", AnalysisOptions),)
 MAPS = (

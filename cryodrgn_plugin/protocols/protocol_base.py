@@ -12,7 +12,7 @@ from ..constants import RUN_FOLDER
 from ..engine.errors import EngineError
 from ..engine.run import Run
 from ..plugin import Plugin
-from .settings import FormSetting
+from .form_settings import FormSetting
 
 ENGINE_MODULE = "cryodrgn_plugin.engine.cli"
 ENGINE_PREFIX = "cryodrgn-plugin: "

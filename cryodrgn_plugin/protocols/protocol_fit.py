@@ -10,8 +10,8 @@ from pyworkflow.protocol import params
 from ..engine import config
 from ..engine.errors import EngineError
 from ..engine.run import Run
+from .form_settings import FormSetting, as_arguments, chosen, typed
 from .protocol_base import ProtHetBase
-from .settings import FormSetting, as_arguments, chosen, typed
 
 FEW_PARTICLES = 1000
 HALVES = ("run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc")

@@ -5,11 +5,11 @@ from functools import partial
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.landscape.options import LINKAGES, METHODS, LandscapeOptions
+from ..engine.landscape.landscape_options import LINKAGES, METHODS, LandscapeOptions
 from . import outputs
+from .form_settings import FormSetting
 from .protocol_base import addGroup
 from .protocol_run import ProtHetOnRun
-from .settings import FormSetting
 from .trained import trained_run
 
 UNION, MOVING, GIVEN = range(3)

@@ -7,11 +7,11 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..engine.cli.options import as_flags
-from ..engine.preflight.options import PreflightOptions
+from ..engine.cli.option_flags import as_flags
+from ..engine.preflight.preflight_options import PreflightOptions
 from . import outputs
+from .form_settings import FormSetting, chosen
 from .protocol_base import ProtHetBase
-from .settings import FormSetting, chosen
 
 OPTIONS = (
     FormSetting("particles", "particles", "Images to look at", PreflightOptions),

@@ -8,12 +8,12 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..engine.cli.options import as_flags
-from ..engine.poses.options import RefineOptions
+from ..engine.cli.option_flags import as_flags
+from ..engine.poses.refine_options import RefineOptions
 from . import outputs
+from .form_settings import RECIPES, FormSetting, as_arguments, chosen
 from .protocol_base import addGroup
 from .protocol_fit import IMAGE_SETTINGS, ProtHetFit, image_settings
-from .settings import RECIPES, FormSetting, as_arguments, chosen
 from .trained import trained_run
 
 IMAGES = image_settings(RECIPES)

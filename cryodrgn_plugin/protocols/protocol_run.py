@@ -10,12 +10,12 @@ from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
 from ..constants import PROGRAM_NAME
-from ..engine.cli.options import as_flags
+from ..engine.cli.option_flags import as_flags
 from ..engine.errors import ConfigError, EngineError
 from ..engine.run import Run
 from . import outputs
+from .form_settings import FormSetting, chosen
 from .protocol_base import ProtHetBase
-from .settings import FormSetting, chosen
 from .trained import trained_run
 
 

@@ -8,11 +8,11 @@ from pwem.objects import Particle, SetOfParticles
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.selection.options import SelectOptions
+from ..engine.selection.selection_options import SelectOptions
 from . import outputs
+from .form_settings import FormSetting
 from .protocol_base import addGroup
 from .protocol_run import ProtHetOnRun
-from .settings import FormSetting
 
 _setting = partial(FormSetting, source=SelectOptions)
 

@@ -11,8 +11,8 @@ from pyworkflow.utils import Message
 from ..engine.simulate.config import SimulationConfig
 from ..engine.simulate.presets import PRESETS
 from . import outputs
+from .form_settings import FormSetting, chosen
 from .protocol_base import ProtHetBase, addGroup
-from .settings import FormSetting, chosen
 
 PRESET, MODELS = 0, 1
 PRESET_NAMES = tuple(PRESETS)

@@ -5,11 +5,11 @@ from functools import partial
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.states.options import METHODS, StatesOptions
+from ..engine.states.state_options import METHODS, StatesOptions
 from . import outputs
+from .form_settings import FormSetting
 from .protocol_base import addGroup
 from .protocol_run import ProtHetOnRun
-from .settings import FormSetting
 
 CENTRES, PARTICLES, POINTS = range(3)
 WHICH = ("centres of clusters", "particles that I name", "points of a file")

@@ -9,9 +9,9 @@ from pyworkflow.utils import Message
 from ..engine import config
 from ..engine.run import Run
 from . import outputs
+from .form_settings import RECIPES, FormSetting, as_arguments
 from .protocol_base import EngineFailed, addGroup
 from .protocol_fit import ProtHetFit, image_settings
-from .settings import RECIPES, FormSetting, as_arguments
 
 MAX_BLOCKS = 5
 

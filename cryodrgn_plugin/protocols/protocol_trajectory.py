@@ -5,12 +5,12 @@ from functools import partial
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.landscape.options import KINDS, SPACES, TrajectoryOptions
+from ..engine.landscape.landscape_options import KINDS, SPACES, TrajectoryOptions
 from ..engine.run import Run
 from . import outputs
+from .form_settings import FormSetting
 from .protocol_base import addGroup
 from .protocol_run import ProtHetOnRun, reach
-from .settings import FormSetting
 
 _setting = partial(FormSetting, source=TrajectoryOptions)
 

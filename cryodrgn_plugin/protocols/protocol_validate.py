@@ -6,12 +6,12 @@ from typing import Any
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.cli.options import as_flags
-from ..engine.validation.options import ValidateOptions
+from ..engine.cli.option_flags import as_flags
+from ..engine.validation.validation_options import ValidateOptions
 from . import outputs
+from .form_settings import FormSetting
 from .protocol_base import addGroup
 from .protocol_run import ProtHetOnRun
-from .settings import FormSetting
 from .trained import trained_run
 
 _setting = partial(FormSetting, source=ValidateOptions)

@@ -131,7 +131,7 @@ def place_latents(
 
 
 def _decoder(run: Run):
-    from ..engine.training.restore import load_decoder
+    from ..engine.decoders.restore import load_decoder
 
     return load_decoder(run)
 

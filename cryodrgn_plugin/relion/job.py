@@ -4,18 +4,18 @@ import json
 import sys
 from pathlib import Path
 
-from ..engine.cli.options import as_flags
+from ..engine.cli.option_flags import as_flags
 from ..engine.errors import DataError
 from .arguments import JobArguments, parse_arguments
 from .markers import JobMarkers
-from .nodes import OUTPUT_NODES
+from .output_nodes import OUTPUT_NODES
 from .supervisor import STOPPED_BY_SIGNAL, Outcome, Stage, Supervisor
 from .tasks import TASKS
 from .training_run import borrow_run, has_progress, other_runs, run_folder, training_job
 from .version import relion_version
 
 _ENGINE = [sys.executable, "-m", "cryodrgn_plugin.engine.cli"]
-_RESULTS = [sys.executable, "-m", "cryodrgn_plugin.relion.results"]
+_RESULTS = [sys.executable, "-m", "cryodrgn_plugin.relion.job_results"]
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 

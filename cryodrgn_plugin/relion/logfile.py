@@ -9,7 +9,7 @@ import matplotlib.image
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
-from ..engine.analysis.style import DPI
+from ..engine.analysis.figure_style import DPI
 from ..engine.io.writing import replacing
 
 _WIDTH, _HEIGHT, _MARGIN = 11.69, 8.27, 0.6

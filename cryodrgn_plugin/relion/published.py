@@ -7,9 +7,9 @@ from typing import Any
 
 from ..engine.run import Run
 from ..engine.selection.export import Selection
-from ..engine.selection.options import SelectOptions
+from ..engine.selection.selection_options import SelectOptions
 from .findings import place
-from .nodes import OutputNode
+from .output_nodes import OutputNode
 
 
 @dataclass(frozen=True)

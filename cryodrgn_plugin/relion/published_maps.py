@@ -6,7 +6,7 @@ from typing import Any
 
 from ..engine.run import Run
 from .findings import place
-from .nodes import OutputNode
+from .output_nodes import OutputNode
 from .published import Published
 from .tasks import TASKS
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..engine.io.arrays import read_arrays
 from ..engine.run import Run
 from .findings import place, place_latents
-from .nodes import OutputNode
+from .output_nodes import OutputNode
 from .published import Published
 
 CONFIDENCE = "cryodrgnConfidence"
@@ -14,7 +14,7 @@ CONFIDENCE = "cryodrgnConfidence"
 
 def publish_validation(run: Run, job: Path) -> Published:
     """The verdict in the log and as validation.html; particles.star has the latents and, of halves, the confidence."""
-    from ..engine.validation.page import TITLES
+    from ..engine.validation.validation_page import TITLES
 
     folder = run.validation_dir
     index = json.loads((folder / "validation.json").read_text(encoding="utf-8"))

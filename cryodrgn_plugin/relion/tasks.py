@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from ..engine.analysis.options import AnalysisOptions
+from ..engine.analysis.analysis_options import AnalysisOptions
 from ..engine.config import field_help
-from ..engine.landscape.options import LandscapeOptions, TrajectoryOptions
-from ..engine.preflight.options import PreflightOptions
-from ..engine.selection.options import SelectOptions
-from ..engine.states.options import StatesOptions
-from ..engine.validation.options import ValidateOptions
+from ..engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions
+from ..engine.preflight.preflight_options import PreflightOptions
+from ..engine.selection.selection_options import SelectOptions
+from ..engine.states.state_options import StatesOptions
+from ..engine.validation.validation_options import ValidateOptions
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from tkinter import ttk
 from pyworkflow.gui import Window
 
 from ..engine.errors import EngineError
-from . import style
+from . import palette
 from .content import Content, MapEntry
 from .curve_panels import ResolutionPanel, TrainingPanel
 from .latent_panel import LatentPanel
@@ -28,7 +28,7 @@ class ExplorerWindow(Window):
         self._asked: Future | None = None
         self._status = tk.StringVar(self.root, value="   ·   ".join(content.facts))
         define_styles(self.root)
-        self.root.configure(bg=style.PAPER)
+        self.root.configure(bg=palette.PAPER)
         self._place()
         self._build()
 
@@ -83,7 +83,7 @@ class ExplorerWindow(Window):
         try:
             # Drawn at the level of the other maps, so that they compare.
             level = self._content.maps[0].level if self._content.maps else None
-            self.maps.show_entry(MapEntry("", f"map of {words[0]}", asked.result(), style.ACCENT, level))
+            self.maps.show_entry(MapEntry("", f"map of {words[0]}", asked.result(), palette.ACCENT, level))
         except EngineError as error:
             self._status.set(str(error))
         else:
@@ -93,13 +93,15 @@ class ExplorerWindow(Window):
 def define_styles(root: tk.Misc) -> None:
     """Ttk styles of the explorer, under names of their own so that the host's windows keep theirs."""
     ttk_style = ttk.Style(root)
-    ttk_style.configure("Het.TFrame", background=style.PAPER)
-    ttk_style.configure("Het.TLabel", background=style.PAPER, foreground=style.INK)
-    ttk_style.configure("HetBold.TLabel", background=style.PAPER, foreground=style.INK, font=("Helvetica", 11, "bold"))
-    ttk_style.configure("HetMuted.TLabel", background=style.PAPER, foreground=style.MUTED, font=("Helvetica", 9))
-    ttk_style.configure("HetFoot.TFrame", background=style.FAINT)
-    ttk_style.configure("HetFoot.TLabel", background=style.FAINT, foreground=style.INK, font=("Helvetica", 9))
-    ttk_style.configure("Het.TNotebook", background=style.PAPER, borderwidth=0)
+    ttk_style.configure("Het.TFrame", background=palette.PAPER)
+    ttk_style.configure("Het.TLabel", background=palette.PAPER, foreground=palette.INK)
+    ttk_style.configure(
+        "HetBold.TLabel", background=palette.PAPER, foreground=palette.INK, font=("Helvetica", 11, "bold")
+    )
+    ttk_style.configure("HetMuted.TLabel", background=palette.PAPER, foreground=palette.MUTED, font=("Helvetica", 9))
+    ttk_style.configure("HetFoot.TFrame", background=palette.FAINT)
+    ttk_style.configure("HetFoot.TLabel", background=palette.FAINT, foreground=palette.INK, font=("Helvetica", 9))
+    ttk_style.configure("Het.TNotebook", background=palette.PAPER, borderwidth=0)
     ttk_style.configure("Het.TNotebook.Tab", padding=(14, 6))
     ttk_style.configure("Het.TButton", padding=(6, 2))
-    ttk_style.configure("Het.Horizontal.TScale", background=style.PAPER)
+    ttk_style.configure("Het.Horizontal.TScale", background=palette.PAPER)

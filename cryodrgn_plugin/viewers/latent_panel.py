@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
 from matplotlib.colors import ListedColormap
 
-from . import style
+from . import palette
 from .content import Colouring, Content, Projection
 
 MOST_POINTS = 60_000
@@ -26,7 +26,7 @@ class LatentPanel(ttk.Frame):
         self._projection = tk.StringVar(value=content.projections[0].name if content.projections else "")
         self._colouring = tk.StringVar(value=content.colourings[0].name if content.colourings else "")
         self._add_controls()
-        self._figure = style.figure()
+        self._figure = palette.figure()
         self._axes = self._figure.add_subplot()
         self._marker = None
         self._canvas = FigureCanvasTkAgg(self._figure, master=self)
@@ -55,32 +55,32 @@ class LatentPanel(ttk.Frame):
         self._axes, self._marker = self._figure.add_subplot(), None
         projection, colouring = self._current()
         if projection is None:
-            style.note(self._axes, "This run has no latent space.")
+            palette.note(self._axes, "This run has no latent space.")
             self._canvas.draw_idle()
             return
         shown = _sample(len(projection.points))
         dots = self._scatter(projection.points[shown], colouring, shown)
-        style.tidy(self._axes, projection.x, projection.y)
+        palette.tidy(self._axes, projection.x, projection.y)
         self._axes.margins(0.03)
         self._add_legend(dots, colouring)
         self._add_centres(projection)
         if len(shown) < len(projection.points):
             text = f"{len(shown):,} of {len(projection.points):,} particles drawn"
-            self._axes.set_title(text, fontsize=8, color=style.MUTED, loc="right")
+            self._axes.set_title(text, fontsize=8, color=palette.MUTED, loc="right")
         self._mark()
 
     def _scatter(self, points: np.ndarray, colouring: Colouring | None, shown: np.ndarray):
         size = float(np.clip(24000 / max(len(points), 1), 3.0, 22.0))
         options = {"s": size, "linewidths": 0, "alpha": 0.75, "rasterized": True}
         if colouring is None:
-            return self._axes.scatter(*points.T, color=style.SURFACE, **options)
+            return self._axes.scatter(*points.T, color=palette.SURFACE, **options)
         values = colouring.values[shown]
         if colouring.categorical:
             count = int(colouring.values.max())
-            palette = ListedColormap(style.category_colours(count))
-            return self._axes.scatter(*points.T, c=values, cmap=palette, vmin=0.5, vmax=count + 0.5, **options)
+            colours = ListedColormap(palette.category_colours(count))
+            return self._axes.scatter(*points.T, c=values, cmap=colours, vmin=0.5, vmax=count + 0.5, **options)
         low, high = np.percentile(values, (1, 99))
-        return self._axes.scatter(*points.T, c=values, cmap=style.SEQUENTIAL, vmin=low, vmax=high, **options)
+        return self._axes.scatter(*points.T, c=values, cmap=palette.SEQUENTIAL, vmin=low, vmax=high, **options)
 
     def _add_legend(self, dots, colouring: Colouring | None) -> None:
         if colouring is None:
@@ -88,8 +88,8 @@ class LatentPanel(ttk.Frame):
         bar = self._figure.colorbar(dots, ax=self._axes, shrink=0.6, aspect=24, pad=0.02)
         bar.outline.set_visible(False)
         bar.solids.set_alpha(1)
-        bar.ax.tick_params(colors=style.MUTED, labelsize=8, length=0)
-        bar.set_label(colouring.name, color=style.INK, fontsize=9)
+        bar.ax.tick_params(colors=palette.MUTED, labelsize=8, length=0)
+        bar.set_label(colouring.name, color=palette.INK, fontsize=9)
         if colouring.categorical:
             numbers = np.arange(1, int(colouring.values.max()) + 1)
             bar.set_ticks(numbers, labels=colouring.words or [str(number) for number in numbers])
@@ -102,9 +102,9 @@ class LatentPanel(ttk.Frame):
             if entry.particle is None:
                 continue
             self._axes.annotate(
-                str(number), projection.points[entry.particle], ha="center", va="center", fontsize=8, color=style.INK,
+                str(number), projection.points[entry.particle], ha="center", va="center", fontsize=8, color=palette.INK,
                 fontweight="bold",
-                bbox={"boxstyle": "circle,pad=0.25", "fc": style.PAPER, "ec": entry.colour, "lw": 1.6, "alpha": 0.95},
+                bbox={"boxstyle": "circle,pad=0.25", "fc": palette.PAPER, "ec": entry.colour, "lw": 1.6, "alpha": 0.95},
             )  # fmt: skip
 
     def _mark(self) -> None:
@@ -114,7 +114,7 @@ class LatentPanel(ttk.Frame):
             self._marker = None
         if self._chosen is not None and projection is not None:
             (self._marker,) = self._axes.plot(
-                *projection.points[self._chosen], "o", ms=13, mfc="none", mec=style.ACCENT, mew=2.0, zorder=5
+                *projection.points[self._chosen], "o", ms=13, mfc="none", mec=palette.ACCENT, mew=2.0, zorder=5
             )
         self._canvas.draw_idle()
 

@@ -10,9 +10,9 @@ from ..convert import latents_by_id
 from ..engine.errors import DataError
 from ..engine.run import Run
 from ..plugin import Plugin
-from . import style
+from . import palette
 from .content import Colouring, Content, MapEntry, Projection
-from .found import add_findings
+from .run_content import add_findings
 
 
 def content_of(run: Run, title: str, extra_maps: list[MapEntry] | None = None, first: str = "") -> Content:
@@ -82,4 +82,4 @@ def _ask_engine(*arguments: str) -> None:
 
 def entries_of(maps: list[tuple[str, str, str]]) -> list[MapEntry]:
     """Maps by series, label and file."""
-    return [MapEntry(series, label, path, style.SURFACE) for series, label, path in maps]
+    return [MapEntry(series, label, path, palette.SURFACE) for series, label, path in maps]

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageTk
 
 from ..engine.io.mrc import read_map
-from . import style
+from . import palette
 from .content import Content, MapEntry
 from .isosurface import finer, make_renderer, suggested_level
 
@@ -70,7 +70,7 @@ class MapPanel(ttk.Frame):
 
         self._walk = ttk.Scale(self, from_=0, to=1, command=self._walked, style="Het.Horizontal.TScale")
         self._walk.pack(fill=tk.X, padx=(4, 10))
-        self._surface = tk.Label(self, bg=style.PAPER, cursor="fleur", bd=0)
+        self._surface = tk.Label(self, bg=palette.PAPER, cursor="fleur", bd=0)
         self._surface.pack(fill=tk.BOTH, expand=True, padx=(4, 10), pady=4)
         self._surface.bind("<ButtonPress-1>", lambda event: self._grab(event.x, event.y))
         self._surface.bind("<B1-Motion>", lambda event: self._turn(event.x, event.y))
@@ -92,7 +92,7 @@ class MapPanel(ttk.Frame):
         for name in ("section z", "section y", "section x"):
             cell = ttk.Frame(row, style="Het.TFrame")
             cell.pack(side=tk.LEFT, padx=6)
-            label = tk.Label(cell, bg=style.PAPER, bd=0)
+            label = tk.Label(cell, bg=palette.PAPER, bd=0)
             label.pack()
             ttk.Label(cell, text=name, style="HetMuted.TLabel").pack()
             self._sections.append(label)

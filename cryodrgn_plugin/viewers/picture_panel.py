@@ -5,7 +5,7 @@ from tkinter import ttk
 
 from PIL import Image, ImageTk
 
-from . import style
+from . import palette
 
 
 class PicturePanel(ttk.Frame):
@@ -19,7 +19,7 @@ class PicturePanel(ttk.Frame):
         self._on_screen: ImageTk.PhotoImage | None = None
         if len(self._files) > 1:
             self._add_menu()
-        self._paper = tk.Label(self, bg=style.PAPER, bd=0)
+        self._paper = tk.Label(self, bg=palette.PAPER, bd=0)
         self._paper.pack(fill=tk.BOTH, expand=True, padx=8, pady=8)
         self._paper.bind("<Configure>", lambda _event: self._fit())
         self._open()

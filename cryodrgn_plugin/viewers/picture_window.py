@@ -4,7 +4,7 @@ import tkinter as tk
 
 from pyworkflow.gui import Window
 
-from . import style
+from . import palette
 from .explorer import define_styles
 from .picture_panel import PicturePanel
 
@@ -17,7 +17,7 @@ class PictureWindow(Window):
     def __init__(self, title: str, pictures: list[tuple[str, str]], **kwargs):
         super().__init__(title=title, minsize=(700, 450), **kwargs)
         define_styles(self.root)
-        self.root.configure(bg=style.PAPER)
+        self.root.configure(bg=palette.PAPER)
         screen = self.root.winfo_screenwidth(), self.root.winfo_screenheight()
         width, height = (min(wanted, round(0.95 * there)) for wanted, there in zip(SIZE, screen, strict=True))
         self.root.geometry(f"{width}x{height}")

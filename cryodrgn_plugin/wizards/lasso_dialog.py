@@ -11,7 +11,7 @@ from pyworkflow.gui.dialog import RESULT_CANCEL, RESULT_YES, Dialog
 from ..convert import analysis_of
 from ..engine.run import Run
 from ..engine.selection.lasso import Lasso
-from ..viewers import style
+from ..viewers import palette
 
 MOST_POINTS = 60_000
 """More particles than this are drawn as a random part of them; all are counted."""
@@ -40,16 +40,16 @@ class LassoDialog(Dialog):
         super().__init__(parent, "Draw around particles", buttons=[("Select", RESULT_YES), ("Cancel", RESULT_CANCEL)])
 
     def body(self, bodyFrame):
-        bodyFrame.config(bg=style.PAPER)
-        bar = tk.Frame(bodyFrame, bg=style.PAPER)
+        bodyFrame.config(bg=palette.PAPER)
+        bar = tk.Frame(bodyFrame, bg=palette.PAPER)
         bar.grid(row=0, column=0, sticky="ew", padx=8, pady=6)
         self._menu = ttk.Combobox(bar, values=list(self._pictures), state="readonly", width=8)
         self._menu.set(self.space)
         self._menu.pack(side=tk.LEFT)
         self._menu.bind("<<ComboboxSelected>>", lambda _event: self._change(self._menu.get()))
         self._told = tk.StringVar(bodyFrame, value="Draw a line around the particles to take.")
-        tk.Label(bar, textvariable=self._told, bg=style.PAPER).pack(side=tk.LEFT, padx=12)
-        self._figure = style.figure(6.4, 5.0)
+        tk.Label(bar, textvariable=self._told, bg=palette.PAPER).pack(side=tk.LEFT, padx=12)
+        self._figure = palette.figure(6.4, 5.0)
         self._canvas = FigureCanvasTkAgg(self._figure, master=bodyFrame)
         self._canvas.get_tk_widget().grid(row=1, column=0, sticky="news", padx=8)
         self._draw()
@@ -73,11 +73,11 @@ class LassoDialog(Dialog):
         axes = self._figure.add_subplot()
         points = self._pictures[self.space]
         shown = np.random.default_rng(0).permutation(len(points))[:MOST_POINTS]
-        colours = style.NEUTRAL if inside is None else np.where(inside[shown], style.ACCENT, style.NEUTRAL)
+        colours = palette.NEUTRAL if inside is None else np.where(inside[shown], palette.ACCENT, palette.NEUTRAL)
         axes.scatter(*points[shown].T, s=float(np.clip(24000 / len(points), 2, 16)), c=colours, linewidths=0)
         if self.corners is not None:
-            axes.plot(*np.vstack([self.corners, self.corners[:1]]).T, color=style.INK, lw=1.2)
+            axes.plot(*np.vstack([self.corners, self.corners[:1]]).T, color=palette.INK, lw=1.2)
         name = {"umap": "UMAP ", "pca": "PC"}[self.space]
-        style.tidy(axes, f"{name}1", f"{name}2")
-        self._lasso = LassoSelector(axes, self.drawn, props={"color": style.INK})
+        palette.tidy(axes, f"{name}1", f"{name}2")
+        self._lasso = LassoSelector(axes, self.drawn, props={"color": palette.INK})
         self._canvas.draw_idle()

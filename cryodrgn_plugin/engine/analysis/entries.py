@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..io.writing import write_text
+from .analysis_parts import MadeSeries
 from .chimerax import chimerax_script
-from .views import MadeSeries
 from .volumes import HalfAgreement, MadeMap
 
 

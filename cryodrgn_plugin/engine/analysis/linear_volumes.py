@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..decoders.base import LinearDecoder
+from ..decoders.decoder import LinearDecoder
 
 CHUNK = 100_000
 """Particles whose amplitudes a network computes at a time."""

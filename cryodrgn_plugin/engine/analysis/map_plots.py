@@ -11,7 +11,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure, SubFigure
 
 from ..reconstruction.expectation import THRESHOLD
-from .style import DIVERGING, FAINT, GREY, figure, in_order_colours, without_ticks
+from .figure_style import DIVERGING, FAINT, GREY, figure, in_order_colours, without_ticks
 from .volumes import THRESHOLDS, MadeMap
 
 PER_ROW = 10

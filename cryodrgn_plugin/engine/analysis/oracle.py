@@ -6,10 +6,10 @@ image at a time; a method's coordinate is judged by how close it comes to the or
 
 import numpy as np
 
+from ..likelihood.whitened import WhitenedImages
 from ..slicing import cpu
 from ..slicing.operator import kernel_geometry
 from ..slicing.sphere import HalfSphere
-from ..training.whitened import WhitenedImages
 
 PADDING = 2.0
 STATES_AT_ONCE = 16

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .clusters import Clusters
 from .embed import Pca
+from .latent_clusters import Clusters
 
 PERCENTILES = (5.0, 95.0)
 """Ends of a walk along a principal component or the curve: beyond them lie too few particles to support a map."""

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .clusters import Clusters
 from .embed import Pca
+from .figure_style import GREY, figure
+from .latent_clusters import Clusters
+from .latent_plots import Scatter, draw_clusters, draw_coordinate, draw_density, draw_explained, draw_populations
 from .map_plots import EXPECTED, HALF_MAPS, PER_ROW, draw_fsc, draw_montage, head
-from .plots import Scatter, draw_clusters, draw_coordinate, draw_density, draw_explained, draw_populations
-from .style import GREY, figure
 from .volumes import MadeMap
 
 WIDTH = 8.27

@@ -14,12 +14,12 @@ from scipy.stats import spearmanr
 from ..errors import DataError
 from ..io.arrays import read_arrays
 from ..io.mrc import read_map
+from ..likelihood.linear_model import LinearModel, fit_volumes, soft_ball, sphere_at
+from ..likelihood.voxel_solve import accumulate
+from ..likelihood.whitened import WhitenedImages
 from ..reconstruction.adaptive import local_wiener
 from ..reconstruction.fsc import fsc, fsc_area
 from ..slicing.fine import cropped_volume
-from ..training.linear_model import LinearModel, fit_volumes, soft_ball, sphere_at
-from ..training.voxel_solve import accumulate
-from ..training.whitened import WhitenedImages
 
 MOVING_SHARE = 0.05
 """Share of the box that counts as moving: where the true maps differ most."""

@@ -35,7 +35,7 @@ COMMANDS = {
     "preflight": "whether a particle set is what its star file says, before hours are spent on it",
     "info": "what a run or a particle file holds",
 }
-"""Command to summary; the module of the same name (with underscores) in this package does the work."""
+"""Command to summary; the module NAME_command of this package (with underscores) does the work."""
 
 HELP = """\
 usage: cryodrgn-plugin COMMAND ...
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     name, *rest = arguments
     if name not in COMMANDS:
         return _refuse(f"there is no command {name!r}; the commands are {', '.join(COMMANDS)}.")
-    command = importlib.import_module(f".{name.replace('-', '_')}", __package__)
+    command = importlib.import_module(f".{name.replace('-', '_')}_command", __package__)
     parser = Parser(prog=f"cryodrgn-plugin {name}")
     command.add_arguments(parser)
     return _run(command.run, parser.parse_args(rest))

@@ -9,9 +9,9 @@ from .data import DataConfig
 from .explanations import field_help
 from .fitting import ClosedFormConfig, TrainingConfig
 from .networks import DecoderConfig, EncoderConfig
-from .poses import AbInitioConfig, AmortizedConfig, PoseConfig
-from .recipes import RECIPES, finds_poses
-from .run import (
+from .pose_settings import AbInitioConfig, AmortizedConfig, PoseConfig
+from .recipe_defaults import RECIPES, finds_poses
+from .run_config import (
     RunConfig,
     differing_settings,
     flat_settings,

@@ -13,7 +13,7 @@ from ..imaging.lattice import HalfPlane
 from ..slicing.operator import slice_weighted
 from ..slicing.sphere import HalfSphere
 from .amplitudes import AmplitudeNetwork
-from .base import LinearDecoder
+from .decoder import LinearDecoder
 
 
 class BasisDecoder(LinearDecoder):

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ..imaging.lattice import HalfPlane
-from .base import Decoder
 from .basis import BasisDecoder
+from .decoder import Decoder
 
 
 class SpectrallyNormalized(Decoder):

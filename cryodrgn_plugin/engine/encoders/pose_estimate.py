@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from ..data.batch import ImageBatch
-from .base import LatentPosterior
+from .encoder import LatentPosterior
 
 
 @dataclass(frozen=True)

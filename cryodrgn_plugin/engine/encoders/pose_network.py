@@ -15,7 +15,7 @@ from ..geometry.continuous import rotations_from_six
 from ..imaging.lattice import HalfPlane
 from ..imaging.preprocess import soft_window
 from ..imaging.real_space import RealSpace
-from .base import LatentPosterior
+from .encoder import LatentPosterior
 from .pose_estimate import PoseEncoder, PoseEstimate
 from .resnet import ResNet18
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from ..data.batch import ImageBatch
-from .base import Encoder, LatentPosterior
+from .encoder import Encoder, LatentPosterior
 
 INITIAL_LOG_VARIANCE = -4.0
 """Posteriors start narrow, so that the first gradients of z are not drowned in sampling noise."""

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from ..config import EncoderConfig
 from ..data.batch import ImageBatch
 from ..decoders.amplitudes import ResidualBlock
-from .base import Encoder, LatentPosterior
+from .encoder import Encoder, LatentPosterior
 
 
 class TiltPairEncoder(Encoder):

@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
+from .optimisation_set import is_tilt_series
 from .particles import ParticleTable
 from .star_rows import comment_start
-from .tilt_series import is_tilt_series
 from .writing import replacing
 
 _BLOCK = re.compile(rb"^data_(\S*)[ \t\r]*$", re.MULTILINE)

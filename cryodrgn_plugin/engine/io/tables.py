@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from ..errors import DataError
+from ..run_origin import origin_around
 from .cs import read_cs
+from .optimisation_set import is_tilt_series, read_tilt_series
 from .particles import ParticleTable, read_particles
-from .tilt_series import is_tilt_series, read_tilt_series
 
 
 def read_table(path: str | os.PathLike, root: str | os.PathLike = "") -> ParticleTable:
@@ -38,10 +39,5 @@ def search_folders(star: Path, root: str | os.PathLike) -> list[Path]:
 
 
 def _folders_of_the_run(folder: Path) -> list[Path]:
-    home = next((place for place in (folder, *folder.parents) if (place / "run.json").is_file()), None)
-    if home is None:
-        return []
-    from ..run import Run
-
-    run = Run.open(home)
-    return search_folders(run.given_file, run.config.root)
+    origin = origin_around(folder)
+    return search_folders(*origin) if origin else []

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
 
-from ..analysis.style import GREY, INK
+from ..analysis.figure_style import GREY, INK
 
 CELLS = 160
 DEEPEST = 6.0

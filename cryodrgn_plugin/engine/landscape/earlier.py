@@ -7,9 +7,9 @@ import numpy as np
 from ..errors import DataError
 from ..io.arrays import read_arrays
 from ..run import Run
-from .clusters import VolumeClusters
-from .matching import common_particles, matching_numbers
+from .label_matching import common_particles, matching_numbers
 from .mixture import States
+from .volume_clusters import VolumeClusters
 
 EMBEDDING = "landscape.npz"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .points import drawn
+from .representatives import drawn
 
 MOST_FITTED = 20_000
 """Particles on which numbers of states are tried; two thirds are fitted and one third judges."""

@@ -9,7 +9,7 @@ from matplotlib.animation import PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..analysis.style import FAINT, GREY, INK, STYLE, without_ticks
+from ..analysis.figure_style import FAINT, GREY, INK, STYLE, without_ticks
 from ..analysis.volumes import MadeMap
 from ..io.mrc import read_map
 from ..io.writing import replacing

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..analysis.analysis_parts import MadeSeries
 from ..analysis.embed import Pca
-from ..analysis.style import FAINT, GREY, INK, figure, in_order_colours
-from ..analysis.views import MadeSeries
-from .figures import draw_maps
+from ..analysis.figure_style import FAINT, GREY, INK, figure, in_order_colours
+from .landscape_figures import draw_maps
 from .paths import PathFound
 
 CROWD = 20

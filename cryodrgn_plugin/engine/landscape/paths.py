@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..analysis.embed import Pca, principal_components
-from ..analysis.points import particles_at, read_points
+from ..analysis.latent_points import particles_at, read_points
 from ..analysis.series import PERCENTILES
 from ..errors import ConfigError, DataError
 from ..run import Latents
 from .graph import graph_way
-from .options import TrajectoryOptions
-from .points import drawn
+from .landscape_options import TrajectoryOptions
+from .representatives import drawn
 
 SMOOTHED = 25
 """Particles whose mean a point of a density path is: one particle's latent carries its own noise."""

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ..analysis.volumes import TrainedDecoder
-from .options import LandscapeOptions
+from .landscape_options import LandscapeOptions
 from .phi import HeldOut, learn_phi
-from .points import nearest, on_data_centres
 from .region import region_of_interest
+from .representatives import nearest, on_data_centres
 from .space import Places, Report
 
 SCRATCH = "sketch.npy"

@@ -11,10 +11,10 @@ import numpy as np
 
 from ..analysis.linear_volumes import LinearVolumes, VolumePca, amplitudes_of, exact_components, masked_gram
 from ..analysis.volumes import TrainedDecoder
-from ..decoders.base import LinearDecoder
-from .options import LandscapeOptions
-from .points import far_apart, nearest, on_data_centres
+from ..decoders.decoder import LinearDecoder
+from .landscape_options import LandscapeOptions
 from .region import region_of_interest
+from .representatives import far_apart, nearest, on_data_centres
 
 STANDING_FOR_ALL = 100
 """Volumes from which the mask of an exact landscape is made."""

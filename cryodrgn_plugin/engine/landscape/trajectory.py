@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis.analysis_parts import MadeSeries
 from ..analysis.embed import principal_components
 from ..analysis.entries import series_entry, write_chimerax
 from ..analysis.series import Series
-from ..analysis.views import MadeSeries
 from ..analysis.volumes import TrainedDecoder, make_maps
 from ..errors import DataError
 from ..io.arrays import read_arrays
 from ..io.writing import replacing, write_text
 from ..run import Latents, Run
 from .earlier import EMBEDDING
-from .found import checked_latents
+from .landscape_options import TrajectoryOptions
+from .landscape_parts import checked_latents
 from .movie import write_movie
-from .options import TrajectoryOptions
 from .path_plots import Plane, draw_all
 from .paths import PathFound, evenly, find_path
-from .points import drawn, nearest
+from .representatives import drawn, nearest
 
 SCHEMA = 1
 INDEX = "trajectory.json"
@@ -131,6 +131,6 @@ def _space(run: Run, latents: Latents) -> np.ndarray:
 
 
 def _restore(run: Run) -> TrainedDecoder:
-    from ..training.restore import load_decoder
+    from ..decoders.restore import load_decoder
 
     return load_decoder(run)

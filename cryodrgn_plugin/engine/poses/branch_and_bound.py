@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config import PoseConfig
 from ..geometry import so3_grid
-from .base import CHUNK_VALUES, Candidates, PoseInference, Score
+from .inference import CHUNK_VALUES, Candidates, PoseInference, Score
 
 QUARTERS = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]])
 """Centres of the four parts of a shift cell of side 1."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config import PoseConfig
 from ..geometry import so3_grid
-from .base import CHUNK_VALUES, Candidates, PoseInference, Score
+from .inference import CHUNK_VALUES, Candidates, PoseInference, Score
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from .options import RefineOptions
+from .refine_options import RefineOptions
 
 LOWEST_RADIUS = 6.0
 PARTICLE_RADIUS = 0.35

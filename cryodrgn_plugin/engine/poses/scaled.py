@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .base import Score
+from .inference import Score
 
 
 @dataclass(frozen=True)

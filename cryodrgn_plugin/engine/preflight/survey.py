@@ -24,14 +24,14 @@ from .case import Case, stated_transfer
 from .duplicates import check_duplicates, image_identity
 from .evidence import Evidence
 from .images import check_images, look_at_images
-from .optics import check_optics, check_sign
-from .options import PreflightOptions
+from .optics_checks import check_optics, check_sign
 from .pixel import FACTORS, PixelScan, judge_pixel_size, scan_pixel_size
-from .poses import judge_poses, right_poses, try_poses
+from .pose_checks import judge_poses, right_poses, try_poses
+from .preflight_options import PreflightOptions
 from .transfer import judge_noise, judge_transfer, noise_follows_ctf, try_transfer, without_ctf
 from .trials import Tell, Trial
 from .verdicts import OK, STOP, WARN, Verdict, worst
-from .views import check_views
+from .view_checks import check_views
 
 SCANNED = 750
 """Images on which CTFs and pixel sizes are tried; there are many of those, and few images tell them apart."""

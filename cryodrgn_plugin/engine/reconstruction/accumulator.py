@@ -19,8 +19,8 @@ from ..errors import ConfigError
 from ..imaging.lattice import HalfPlane
 from ..slicing.sphere import HalfSphere
 from .fsc import shell_power
+from .map_scatter import scatter
 from .masks import spherical_mask
-from .scatter import scatter
 
 FLOOR = 1e-3
 """Without a prior, weights below this share of their shell's mean are raised to it, RELION's choice."""

@@ -23,9 +23,9 @@ from ..analysis.embed import principal_components
 from ..data.dataset import ParticleDataset
 from ..imaging.noise import estimate_noise
 from ..imaging.preprocess import soft_window
-from ..training.linear_model import compress, fit_volumes, soft_ball, sphere_at
-from ..training.voxel_solve import accumulate
-from ..training.whitened import WhitenedImages
+from ..likelihood.linear_model import compress, fit_volumes, soft_ball, sphere_at
+from ..likelihood.voxel_solve import accumulate
+from ..likelihood.whitened import WhitenedImages
 
 MOST_DIRECTIONS = 8
 """Principal components of the latents in which the maps are linear."""

@@ -14,7 +14,7 @@ from ..io.arrays import read_arrays
 from ..io.writing import replacing
 from ..run import Run
 from .junk import Judgement
-from .options import SelectOptions
+from .selection_options import SelectOptions
 
 PER_PARTICLE = ("outlier", "contrast", "likelihood")
 CHUNK = 1 << 20

@@ -9,8 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from .atoms import AtomicModel, bare_model
 from .config import SimulationConfig
-from .dataset import simulate_particles
 from .ensemble import Ensemble
+from .simulation import simulate_particles
 
 _RESIDUES = 120
 _STEP_ANG = 3.8

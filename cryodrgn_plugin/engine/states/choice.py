@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ..analysis.clusters import kmeans
-from ..analysis.points import particles_at, read_points
+from ..analysis.latent_clusters import kmeans
+from ..analysis.latent_points import particles_at, read_points
 from ..analysis.series import Series
 from ..errors import DataError
 from ..run import Latents
-from .options import StatesOptions
+from .state_options import StatesOptions
 
 
 def chosen_states(latents: Latents, options: StatesOptions, where: str) -> Series:

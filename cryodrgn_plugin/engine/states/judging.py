@@ -10,8 +10,8 @@ from ..reconstruction.fsc import fsc
 from ..reconstruction.masks import mask_from_map
 from .local_resolution import local_resolution
 from .making import StateMaps
-from .options import StatesOptions
 from .sharpening import Guinier, guinier, sharpened
+from .state_options import StatesOptions
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..analysis.clusters import kmeans
+from ..analysis.latent_clusters import kmeans
 from ..analysis.run_particles import particles_of
 from ..errors import DataError
 from ..run import Run

@@ -14,18 +14,18 @@ from pathlib import Path
 import numpy as np
 from scipy.special import log_softmax
 
-from ..analysis.clusters import kmeans
+from ..analysis.latent_clusters import kmeans
 from ..analysis.oracle import state_log_likelihoods
 from ..analysis.run_particles import RunParticles
 from ..config import RunConfig, finds_poses
+from ..decoders.restore import load_decoder
 from ..errors import DataError
 from ..io.chosen_rows import particle_of_image, write_chosen
 from ..io.writing import write_text
+from ..likelihood.whitened import WhitenedImages
 from ..progress import Reporter
+from ..recipes import fit
 from ..run import Run
-from ..training.recipes import fit
-from ..training.restore import load_decoder
-from ..training.whitened import WhitenedImages
 
 Report = Callable[[str, int, int], None]
 

@@ -20,10 +20,10 @@ from scipy.special import logsumexp
 
 from ..data.dataset import ParticleDataset
 from ..geometry.shifts import shift_phases
+from ..likelihood.whitened import WhitenedBatch, WhitenedImages
 from ..slicing import cpu
 from ..slicing.operator import kernel_geometry
 from ..slicing.sphere import HalfSphere
-from ..training.whitened import WhitenedBatch, WhitenedImages
 from .halves import HalfModel
 
 PADDING = 2.0

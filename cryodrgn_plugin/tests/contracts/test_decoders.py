@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cryodrgn_plugin.engine.config import recipe_config
-from cryodrgn_plugin.engine.decoders.registry import DECODERS, make_decoder
+from cryodrgn_plugin.engine.decoders.decoder_registry import DECODERS, make_decoder
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.slicing.exact import exact_slices

@@ -5,7 +5,7 @@ import torch
 
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.batch import ImageBatch
-from cryodrgn_plugin.engine.encoders.registry import ENCODERS, make_encoder
+from cryodrgn_plugin.engine.encoders.encoder_registry import ENCODERS, make_encoder
 
 N, COUNT, Z_DIM = 12, 40, 3
 

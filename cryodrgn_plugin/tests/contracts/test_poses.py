@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
-from cryodrgn_plugin.engine.decoders.registry import make_decoder
+from cryodrgn_plugin.engine.decoders.decoder_registry import make_decoder
 from cryodrgn_plugin.engine.geometry import so3_grid
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, random_matrices
 from cryodrgn_plugin.engine.imaging.formation import ImageFormation
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
-from cryodrgn_plugin.engine.poses.registry import STRATEGIES, make_pose_inference
-from cryodrgn_plugin.engine.training.decoder_score import DecoderScore
-from cryodrgn_plugin.engine.training.whitened import WhitenedBatch
+from cryodrgn_plugin.engine.likelihood.decoder_score import DecoderScore
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedBatch
+from cryodrgn_plugin.engine.poses.strategy_registry import STRATEGIES, make_pose_inference
 
 BOX, PIXEL_ANG, N = 24, 4.0, 8
 LATTICE = HalfPlane(BOX, BOX // 2 - 1)

@@ -80,13 +80,13 @@ def planted_run(folder: Path, n: int = 150, with_coordinate: bool = True, rows: 
 
 def serve_decoder(monkeypatch, decoder) -> None:
     """Make `load_decoder(run)` return `decoder`."""
-    module = types.ModuleType("cryodrgn_plugin.engine.training.restore")
+    module = types.ModuleType("cryodrgn_plugin.engine.decoders.restore")
     module.load_decoder = lambda run: decoder
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
 def serve_fit(monkeypatch, fit) -> None:
     """Make `train` call `fit(run, config, …)`."""
-    module = types.ModuleType("cryodrgn_plugin.engine.training.recipes")
+    module = types.ModuleType("cryodrgn_plugin.engine.recipes")
     module.fit = fit
     monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -12,9 +12,16 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from cryodrgn_plugin.engine.ab_initio import conformers
+from cryodrgn_plugin.engine.ab_initio.ab_initio_recipe import AbInitio, Progress
+from cryodrgn_plugin.engine.ab_initio.placement import Placement
+from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds, tempered
+from cryodrgn_plugin.engine.ab_initio.stages import Round, Stages
+from cryodrgn_plugin.engine.ab_initio.twins import distinct
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler, random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
@@ -22,7 +29,13 @@ from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import write_star
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, soft_ball
+from cryodrgn_plugin.engine.likelihood.linear_score import LinearScore, SliceBank
+from cryodrgn_plugin.engine.likelihood.misfit import Misfit, with_misfit
+from cryodrgn_plugin.engine.likelihood.species_maps import Maps
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedBatch, WhitenedImages
 from cryodrgn_plugin.engine.poses.hierarchical import HierarchicalSearch
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.reconstruction.common_frame import CommonFrame
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
@@ -33,18 +46,6 @@ from cryodrgn_plugin.engine.slicing.matching import match_poses
 from cryodrgn_plugin.engine.slicing.one_volume import match_one_volume
 from cryodrgn_plugin.engine.slicing.operator import kernel_geometry
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
-from cryodrgn_plugin.engine.training import conformers
-from cryodrgn_plugin.engine.training.ab_initio import AbInitio, Progress
-from cryodrgn_plugin.engine.training.linear_model import LinearModel, soft_ball
-from cryodrgn_plugin.engine.training.misfit import Misfit, with_misfit
-from cryodrgn_plugin.engine.training.pose_rounds import PoseRounds, tempered
-from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
-from cryodrgn_plugin.engine.training.pose_stages import Round, Stages
-from cryodrgn_plugin.engine.training.pose_state import Maps, Placement
-from cryodrgn_plugin.engine.training.recipes import fit
-from cryodrgn_plugin.engine.training.restore import load_decoder
-from cryodrgn_plugin.engine.training.twins import distinct
-from cryodrgn_plugin.engine.training.whitened import WhitenedBatch, WhitenedImages
 
 BOX = 16
 QUICK = {

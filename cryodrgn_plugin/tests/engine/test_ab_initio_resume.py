@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble
 from cryodrgn_plugin.engine.stopping import Stopped, stop_on_signals
-from cryodrgn_plugin.engine.training.recipes import fit
 
 QUICK = {
     "z_dim": 0,

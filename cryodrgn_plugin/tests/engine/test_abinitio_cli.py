@@ -2,7 +2,7 @@
 
 import pytest
 
-from cryodrgn_plugin.engine.cli.abinitio import RECIPE_SUMMARIES
+from cryodrgn_plugin.engine.cli.abinitio_command import RECIPE_SUMMARIES
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import RECIPES, finds_poses
 from cryodrgn_plugin.engine.run import Run

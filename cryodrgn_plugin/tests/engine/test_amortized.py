@@ -9,8 +9,10 @@ from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.config import AmortizedConfig, RunConfig, recipe_config
 from cryodrgn_plugin.engine.data.batch import ImageBatch
-from cryodrgn_plugin.engine.decoders.registry import make_decoder
-from cryodrgn_plugin.engine.encoders.base import LatentPosterior
+from cryodrgn_plugin.engine.decoders.decoder_registry import make_decoder
+from cryodrgn_plugin.engine.decoders.model_file import save_model
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
+from cryodrgn_plugin.engine.encoders.encoder import LatentPosterior
 from cryodrgn_plugin.engine.encoders.pose_baselines import divergence_from_uniform
 from cryodrgn_plugin.engine.encoders.pose_estimate import PoseEncoder, PoseEstimate
 from cryodrgn_plugin.engine.encoders.pose_network import PoseNetwork
@@ -21,16 +23,14 @@ from cryodrgn_plugin.engine.imaging.formation import ImageFormation
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.imaging.real_space import RealSpace
 from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.networks.amortized_objective import AmortizedObjective, both_ways, turned_back
+from cryodrgn_plugin.engine.networks.synthetic_noise import SyntheticNoise
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
-from cryodrgn_plugin.engine.simulate.dataset import simulate_particles
+from cryodrgn_plugin.engine.simulate.simulation import simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
 from cryodrgn_plugin.engine.stopping import Stopped
-from cryodrgn_plugin.engine.training.amortized_objective import AmortizedObjective, both_ways, turned_back
-from cryodrgn_plugin.engine.training.model_file import save_model
-from cryodrgn_plugin.engine.training.recipes import fit
-from cryodrgn_plugin.engine.training.restore import load_decoder
-from cryodrgn_plugin.engine.training.synthetic_noise import SyntheticNoise
 
 BOX, PIXEL_ANG, COUNT = 24, 4.7, 6
 LATTICE = HalfPlane(BOX, BOX // 2 - 1)

@@ -8,22 +8,22 @@ from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
 from cryodrgn_plugin.engine.data.batch import Pose
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
-from cryodrgn_plugin.engine.decoders.registry import make_decoder
+from cryodrgn_plugin.engine.decoders.decoder_registry import make_decoder
+from cryodrgn_plugin.engine.decoders.model_file import save_model
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler, random_matrices
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
-from cryodrgn_plugin.engine.poses.amortized import ProposedPoses
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel
+from cryodrgn_plugin.engine.likelihood.linear_score import LinearScore, SliceBank
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
+from cryodrgn_plugin.engine.networks.amortized_placing import place
+from cryodrgn_plugin.engine.poses.proposed import ProposedPoses
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
-from cryodrgn_plugin.engine.simulate.dataset import simulate_particles
+from cryodrgn_plugin.engine.simulate.simulation import simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
-from cryodrgn_plugin.engine.training.amortized_placing import place
-from cryodrgn_plugin.engine.training.linear_model import LinearModel
-from cryodrgn_plugin.engine.training.model_file import save_model
-from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
-from cryodrgn_plugin.engine.training.recipes import fit
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 BOX, PIXEL_ANG = 24, 4.7
 READING = {

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score
 
-from cryodrgn_plugin.engine.analysis.clusters import kmeans
+from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
+from cryodrgn_plugin.engine.analysis.analysis_report import analyze
 from cryodrgn_plugin.engine.analysis.embed import principal_components, umap_embedding
+from cryodrgn_plugin.engine.analysis.latent_clusters import kmeans
 from cryodrgn_plugin.engine.analysis.map_plots import _round_resolutions
-from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
-from cryodrgn_plugin.engine.analysis.report import analyze
 from cryodrgn_plugin.engine.analysis.series import component_series, curve_series
 from cryodrgn_plugin.engine.analysis.volumes import moving_region, write_series
 from cryodrgn_plugin.engine.config import RunConfig

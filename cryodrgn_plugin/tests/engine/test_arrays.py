@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.analysis.known_poses import read_poses
-from cryodrgn_plugin.engine.analysis.points import read_points
+from cryodrgn_plugin.engine.analysis.latent_points import read_points
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.io.arrays import read_arrays

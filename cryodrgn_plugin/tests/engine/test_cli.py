@@ -12,9 +12,9 @@ import time
 import numpy as np
 import pytest
 
-from cryodrgn_plugin.engine.analysis.points import parse_rows, read_points
+from cryodrgn_plugin.engine.analysis.latent_points import parse_rows, read_points
 from cryodrgn_plugin.engine.cli.main import COMMANDS, Parser, main
-from cryodrgn_plugin.engine.cli.settings import GIVEN_ELSEWHERE, add_settings, given_settings
+from cryodrgn_plugin.engine.cli.setting_flags import GIVEN_ELSEWHERE, add_settings, given_settings
 from cryodrgn_plugin.engine.config import setting_names
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import read_map
@@ -205,7 +205,7 @@ def fit(run, config, **how):
                 run.checkpoint_file(epoch).write_text("state")
             stop.raise_if_requested("Stopped after a checkpoint.")
             if epoch == {last}: return
-module = types.ModuleType("cryodrgn_plugin.engine.training.recipes"); module.fit = fit
+module = types.ModuleType("cryodrgn_plugin.engine.recipes"); module.fit = fit
 sys.modules[module.__name__] = module
 from cryodrgn_plugin.engine.cli.main import main
 sys.exit(main(sys.argv[1:]))

@@ -5,19 +5,24 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import spearmanr
 
-from cryodrgn_plugin.engine.config import ClosedFormConfig
-from cryodrgn_plugin.engine.reconstruction.adaptive import local_wiener
-from cryodrgn_plugin.engine.training.em import Amplitudes, normalized, posterior, pruned, reliability, schedule
-from cryodrgn_plugin.engine.training.harmonics import along_the_motion, harmonics, positions
-from cryodrgn_plugin.engine.training.linear_model import LinearModel, sphere_at
-from cryodrgn_plugin.engine.training.nodes import (
+from cryodrgn_plugin.engine.closed_form.em import Amplitudes, normalized, posterior, pruned, reliability, schedule
+from cryodrgn_plugin.engine.closed_form.harmonics import along_the_motion, harmonics, positions
+from cryodrgn_plugin.engine.closed_form.nodes import (
     Responsibilities,
     evidence,
     fit_nodes,
     log_likelihoods,
     responsibilities,
 )
-from cryodrgn_plugin.engine.training.voxel_solve import NormalEquations, cross_validated_prior, empirical_prior, pack
+from cryodrgn_plugin.engine.config import ClosedFormConfig
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
+from cryodrgn_plugin.engine.likelihood.voxel_solve import (
+    NormalEquations,
+    cross_validated_prior,
+    empirical_prior,
+    pack,
+)
+from cryodrgn_plugin.engine.reconstruction.adaptive import local_wiener
 
 RNG = np.random.default_rng(3)
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from cryodrgn_plugin.engine.config import DecoderConfig
+from cryodrgn_plugin.engine.decoders.coordinate_mlp import MlpDecoder, interpolate_shells
 from cryodrgn_plugin.engine.decoders.encoding import gaussian_waves, geometric_waves
-from cryodrgn_plugin.engine.decoders.mlp import MlpDecoder, interpolate_shells
 from cryodrgn_plugin.engine.decoders.residual_stack import fused_residual_stack, residual_stack
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 

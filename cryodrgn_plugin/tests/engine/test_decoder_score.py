@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from cryodrgn_plugin.engine.config import recipe_config
-from cryodrgn_plugin.engine.decoders.registry import DECODERS, make_decoder
+from cryodrgn_plugin.engine.decoders.decoder_registry import DECODERS, make_decoder
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.formation import ImageFormation
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
+from cryodrgn_plugin.engine.likelihood.decoder_score import DecoderScore
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel
+from cryodrgn_plugin.engine.likelihood.linear_score import LinearScore, SliceBank
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedBatch
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
-from cryodrgn_plugin.engine.training.decoder_score import DecoderScore
-from cryodrgn_plugin.engine.training.linear_model import LinearModel
-from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
-from cryodrgn_plugin.engine.training.whitened import WhitenedBatch
 
 BOX, PIXEL_ANG, Z_DIM, N = 16, 3.0, 2, 3
 LATTICE = HalfPlane(BOX, BOX // 2 - 1)

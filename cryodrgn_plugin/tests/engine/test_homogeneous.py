@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.cli.main import main
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
 from cryodrgn_plugin.engine.reconstruction.masks import spherical_mask
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
-from cryodrgn_plugin.engine.training.restore import load_decoder
 
 BOX = 24
 

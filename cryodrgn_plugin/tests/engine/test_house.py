@@ -21,10 +21,15 @@ ENGINE = PACKAGE / "engine"
 # the record of CTF parameters is what a particle table gives, and its module imports nothing.
 LAYERS = [
     {"errors", "config"},
-    {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "progress", "provenance", "stopping"},
+    {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_origin"}
+    | {"progress", "provenance", "stopping"},
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
-    {"training", "reconstruction"},
+    {"likelihood", "reconstruction"},
+    {"closed_form"},
+    {"ab_initio"},
+    {"networks"},
+    {"recipes"},
     {"analysis", "simulate"},
     {"landscape", "states", "validation", "selection", "preflight"},
     {"cli"},

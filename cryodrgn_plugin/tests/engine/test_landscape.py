@@ -9,15 +9,21 @@ from sklearn.metrics import adjusted_rand_score
 
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.decoders.basis import BasisDecoder
+from cryodrgn_plugin.engine.decoders.restore import TrainedDecoder
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import read_map, write_map
 from cryodrgn_plugin.engine.io.star import read_star
-from cryodrgn_plugin.engine.landscape.options import LandscapeOptions
-from cryodrgn_plugin.engine.landscape.report import landscape
+from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions
+from cryodrgn_plugin.engine.landscape.landscape_report import landscape
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
-from cryodrgn_plugin.engine.training.restore import TrainedDecoder
-from cryodrgn_plugin.tests.engine.planted_run import PIXEL_ANG, BlobDecoder, planted_latents, planted_run, serve_decoder
+from cryodrgn_plugin.tests.engine.planted_run import (
+    PIXEL_ANG,
+    BlobDecoder,
+    planted_latents,
+    planted_run,
+    serve_decoder,
+)
 
 BOX = 16
 QUICK = {"clusters": 3, "walks": 1, "steps": 4, "most_states": 4, "bootstrap": 50, "figures": False}

@@ -8,14 +8,14 @@ from sklearn.metrics import adjusted_rand_score
 
 from cryodrgn_plugin.engine.analysis.linear_volumes import exact_components, masked_gram
 from cryodrgn_plugin.engine.landscape.agglomerate import divided, merge_tree
-from cryodrgn_plugin.engine.landscape.clusters import cluster_volumes
 from cryodrgn_plugin.engine.landscape.density import DEEPEST, density_surface
 from cryodrgn_plugin.engine.landscape.islands import islands
-from cryodrgn_plugin.engine.landscape.matching import common_particles, matching_numbers
+from cryodrgn_plugin.engine.landscape.label_matching import common_particles, matching_numbers
 from cryodrgn_plugin.engine.landscape.mixture import mixture_states
 from cryodrgn_plugin.engine.landscape.phi import learn_phi
-from cryodrgn_plugin.engine.landscape.points import far_apart, on_data_centres
 from cryodrgn_plugin.engine.landscape.region import union_of_half_maxima
+from cryodrgn_plugin.engine.landscape.representatives import far_apart, on_data_centres
+from cryodrgn_plugin.engine.landscape.volume_clusters import cluster_volumes
 
 
 def silent(*_):
@@ -153,7 +153,9 @@ def test_a_rare_state_has_its_own_cluster(seed):
 
 
 def test_agglomeration_alone_gives_the_rare_state_to_a_large_neighbour(monkeypatch):
-    monkeypatch.setattr("cryodrgn_plugin.engine.landscape.clusters.islands", lambda points: np.zeros(len(points), int))
+    monkeypatch.setattr(
+        "cryodrgn_plugin.engine.landscape.volume_clusters.islands", lambda points: np.zeros(len(points), int)
+    )
     clusters = cluster_volumes(with_rare_state(0), 6, "ward", 0)
     assert clusters.sizes[clusters.labels[-25:]].min() > 300
 
@@ -166,7 +168,7 @@ def test_clusters_are_the_same_for_a_seed_and_cover_all_particles():
 
 
 def test_particles_that_were_not_looked_at_join_their_neighbours(monkeypatch):
-    monkeypatch.setattr("cryodrgn_plugin.engine.landscape.clusters.MOST_SEEN", 400)
+    monkeypatch.setattr("cryodrgn_plugin.engine.landscape.volume_clusters.MOST_SEEN", 400)
     rng = np.random.default_rng(0)
     group = rng.integers(0, 3, 2000)
     points = np.array([[0, 0], [20, 0], [0, 20.0]])[group] + rng.standard_normal((2000, 2))

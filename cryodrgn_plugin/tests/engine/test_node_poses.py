@@ -10,22 +10,22 @@ from cryodrgn_plugin.engine.analysis.known_poses import read_poses
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.analysis.run_particles import images_of
 from cryodrgn_plugin.engine.analysis.truth import Truth, rank_correlation
+from cryodrgn_plugin.engine.closed_form.fast_recipe import fit_fast
+from cryodrgn_plugin.engine.closed_form.node_poses import NodePoses, accumulate_at_nodes
+from cryodrgn_plugin.engine.closed_form.nodes import Responsibilities, merged
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_series import TiltSeries
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.likelihood.expansion import ChosenExpansion, LinearExpansion, LocalImages
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
+from cryodrgn_plugin.engine.likelihood.voxel_solve import accumulate
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
 from cryodrgn_plugin.engine.progress import PlainReporter
 from cryodrgn_plugin.engine.reconstruction.adaptive import filtered_halves
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
-from cryodrgn_plugin.engine.training.fast import fit_fast
-from cryodrgn_plugin.engine.training.linear_model import LinearModel, sphere_at
-from cryodrgn_plugin.engine.training.node_poses import NodePoses, accumulate_at_nodes
-from cryodrgn_plugin.engine.training.nodes import Responsibilities, merged
-from cryodrgn_plugin.engine.training.pose_expansion import ChosenExpansion, LinearExpansion, LocalImages
-from cryodrgn_plugin.engine.training.voxel_solve import accumulate
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 SETTINGS = {"z_dim": 3, "closed_form.n_components": 3, "closed_form.iterations": 8, "closed_form.nodes": 16}
 LEAN_DEG, SCATTER_DEG, OFF_ANG = 6.0, 4.0, 3.0

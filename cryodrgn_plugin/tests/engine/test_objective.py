@@ -9,14 +9,14 @@ import torch
 
 from cryodrgn_plugin.engine.config import DecoderConfig, EncoderConfig, TrainingConfig
 from cryodrgn_plugin.engine.data.batch import ImageBatch, Pose
-from cryodrgn_plugin.engine.decoders.mlp import MlpDecoder
-from cryodrgn_plugin.engine.encoders.mlp import MlpEncoder
+from cryodrgn_plugin.engine.decoders.coordinate_mlp import MlpDecoder
+from cryodrgn_plugin.engine.encoders.image_mlp import MlpEncoder
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.formation import ImageFormation
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
-from cryodrgn_plugin.engine.training.objective import VaeObjective
-from cryodrgn_plugin.engine.training.points import PointSampler
-from cryodrgn_plugin.engine.training.schedule import learning_rate, prior_weight
+from cryodrgn_plugin.engine.networks.objective import VaeObjective
+from cryodrgn_plugin.engine.networks.point_sampling import PointSampler
+from cryodrgn_plugin.engine.networks.rate_schedule import learning_rate, prior_weight
 
 LATTICE = HalfPlane(16, 7)
 FORMATION = ImageFormation(LATTICE, 3.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cryodrgn_plugin.engine.training.points import PointSampler
+from cryodrgn_plugin.engine.networks.point_sampling import PointSampler
 
 COUNT = 200
 

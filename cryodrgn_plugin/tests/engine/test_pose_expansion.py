@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from cryodrgn_plugin.engine.config import DecoderConfig, RunConfig
-from cryodrgn_plugin.engine.decoders.registry import make_decoder
+from cryodrgn_plugin.engine.decoders.decoder_registry import make_decoder
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
+from cryodrgn_plugin.engine.likelihood.expansion import DecoderExpansion, LinearExpansion, LocalImages
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel
 from cryodrgn_plugin.engine.slicing import reference
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
-from cryodrgn_plugin.engine.training.linear_model import LinearModel
-from cryodrgn_plugin.engine.training.pose_expansion import DecoderExpansion, LinearExpansion, LocalImages
 
 BOX, RADIUS, PIXEL_ANG = 12, 5, 3.0
 LATTICE = HalfPlane(BOX, RADIUS)

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import scipy.fft
 
+from cryodrgn_plugin.engine.ab_initio.found_maps import save_maps
+from cryodrgn_plugin.engine.ab_initio.rounds import BEYOND, within_sight
+from cryodrgn_plugin.engine.ab_initio.stages import Round, Stages
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel
+from cryodrgn_plugin.engine.likelihood.species_maps import Maps
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc, fsc_area
 from cryodrgn_plugin.engine.reconstruction.homogeneous import reconstruct
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import SimulationConfig, equal_parts, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
-from cryodrgn_plugin.engine.training.linear_model import LinearModel
-from cryodrgn_plugin.engine.training.pose_maps import save_maps
-from cryodrgn_plugin.engine.training.pose_rounds import BEYOND, within_sight
-from cryodrgn_plugin.engine.training.pose_stages import Round, Stages
-from cryodrgn_plugin.engine.training.pose_state import Maps
 
 BOX, AGREE_TO = 32, 7
 LAST = Round(radius=15, images=10, temperature=1.0, kept=4, levels=3, crossed=True, masked=True)

@@ -4,7 +4,7 @@ import pytest
 
 from cryodrgn_plugin.engine.config import PoseConfig
 from cryodrgn_plugin.engine.errors import ConfigError
-from cryodrgn_plugin.engine.training.pose_schedule import EpochPlan, PoseSchedule
+from cryodrgn_plugin.engine.networks.pose_schedule import EpochPlan, PoseSchedule
 
 
 def schedule(text: str, every: int = 5) -> PoseSchedule:

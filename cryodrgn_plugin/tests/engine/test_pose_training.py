@@ -7,20 +7,20 @@ import torch
 from cryodrgn_plugin.engine.analysis.pose_errors import PoseErrors, align_poses
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.errors import EngineError
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map
 from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.star import read_star, write_star
+from cryodrgn_plugin.engine.networks.vae_recipe import fit_vae
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.atoms import AtomicModel, bare_model
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
-from cryodrgn_plugin.engine.simulate.dataset import simulate_particles
+from cryodrgn_plugin.engine.simulate.simulation import simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 from cryodrgn_plugin.engine.stopping import Stopped
-from cryodrgn_plugin.engine.training.restore import load_decoder
-from cryodrgn_plugin.engine.training.vae import fit_vae
 
 PIXEL_ANG = 3.73
 SEARCH = {

@@ -18,14 +18,14 @@ from cryodrgn_plugin.engine.preflight.case import Case
 from cryodrgn_plugin.engine.preflight.duplicates import check_duplicates
 from cryodrgn_plugin.engine.preflight.evidence import PADDING, Story, evidence
 from cryodrgn_plugin.engine.preflight.images import check_images, look_at_images
-from cryodrgn_plugin.engine.preflight.optics import check_optics, check_sign
-from cryodrgn_plugin.engine.preflight.options import PreflightOptions
+from cryodrgn_plugin.engine.preflight.optics_checks import check_optics, check_sign
 from cryodrgn_plugin.engine.preflight.pixel import judge_pixel_size, scan_pixel_size
-from cryodrgn_plugin.engine.preflight.poses import judge_poses, right_poses, try_poses
+from cryodrgn_plugin.engine.preflight.pose_checks import judge_poses, right_poses, try_poses
+from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
 from cryodrgn_plugin.engine.preflight.survey import survey
 from cryodrgn_plugin.engine.preflight.transfer import judge_noise, judge_transfer, noise_follows_ctf, try_transfer
 from cryodrgn_plugin.engine.preflight.verdicts import OK, STOP, WARN
-from cryodrgn_plugin.engine.preflight.views import check_views
+from cryodrgn_plugin.engine.preflight.view_checks import check_views
 from cryodrgn_plugin.engine.reconstruction.accumulator import Accumulator
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
 from cryodrgn_plugin.engine.slicing import cpu

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from cryodrgn_plugin.engine.ab_initio.refinement import refine_poses
 from cryodrgn_plugin.engine.config import DataConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, random_matrices
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map
-from cryodrgn_plugin.engine.poses.options import RefineOptions
+from cryodrgn_plugin.engine.likelihood.expansion import LinearExpansion, LocalImages
+from cryodrgn_plugin.engine.likelihood.half_models import shared_mask
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, compress, sphere_at
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
 from cryodrgn_plugin.engine.poses.refine import Bounds, Expansion, refine, rising_limits
+from cryodrgn_plugin.engine.poses.refine_options import RefineOptions
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
-from cryodrgn_plugin.engine.training.half_models import shared_mask
-from cryodrgn_plugin.engine.training.linear_model import LinearModel, compress, sphere_at
-from cryodrgn_plugin.engine.training.pose_expansion import LinearExpansion, LocalImages
-from cryodrgn_plugin.engine.training.refine_poses import refine_poses
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 N, BOX, PIXEL_ANG = 600, 48, 2.4
 WRONG_DEG, WRONG_PX = 3.0, 1.0

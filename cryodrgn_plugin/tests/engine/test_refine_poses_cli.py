@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from cryodrgn_plugin.engine.ab_initio.refinement import Refinement
+from cryodrgn_plugin.engine.ab_initio.refinement_checkpoint import load_refinement, save_refinement
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
@@ -21,8 +23,6 @@ from cryodrgn_plugin.engine.poses.refine import RefinedPoses
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
-from cryodrgn_plugin.engine.training.refine_poses import Refinement
-from cryodrgn_plugin.engine.training.refinement_checkpoint import load_refinement, save_refinement
 
 N, BOX = 300, 32
 

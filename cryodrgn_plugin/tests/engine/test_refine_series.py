@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 from scipy.spatial.transform import Rotation
 
+from cryodrgn_plugin.engine.ab_initio.refinement import refine_poses
+from cryodrgn_plugin.engine.ab_initio.refinement_checkpoint import load_refinement, save_refinement
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
@@ -24,13 +26,11 @@ from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
-from cryodrgn_plugin.engine.poses.options import MOVES, RefineOptions
+from cryodrgn_plugin.engine.poses.refine_options import MOVES, RefineOptions
 from cryodrgn_plugin.engine.reconstruction.backproject import random_halves
 from cryodrgn_plugin.engine.reconstruction.homogeneous import chance_halves
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
-from cryodrgn_plugin.engine.training.refine_poses import refine_poses
-from cryodrgn_plugin.engine.training.refinement_checkpoint import load_refinement, save_refinement
 
 from .particle_files import optics
 

@@ -6,11 +6,11 @@ import torch
 
 from cryodrgn_plugin.engine.analysis.metric import LatentMetric
 from cryodrgn_plugin.engine.decoders.basis import BasisDecoder
+from cryodrgn_plugin.engine.decoders.restore import TrainedDecoder
 from cryodrgn_plugin.engine.reconstruction.bandwidth import sizes_for
 from cryodrgn_plugin.engine.reconstruction.kernel import effective_number, kernel_at
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 from cryodrgn_plugin.engine.states.making import DecoderStates
-from cryodrgn_plugin.engine.training.restore import TrainedDecoder
 
 
 @pytest.fixture(scope="module")

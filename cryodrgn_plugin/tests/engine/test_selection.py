@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
-from cryodrgn_plugin.engine.analysis.report import analyze
+from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
+from cryodrgn_plugin.engine.analysis.analysis_report import analyze
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import RunConfig
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
@@ -16,14 +16,14 @@ from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.selection import select as select_module
+from cryodrgn_plugin.engine.selection import selection_report as select_module
 from cryodrgn_plugin.engine.selection.export import Selection
 from cryodrgn_plugin.engine.selection.junk import judge, outlier_scores, suggested_cut
 from cryodrgn_plugin.engine.selection.lasso import Lasso, read_lasso
-from cryodrgn_plugin.engine.selection.options import SelectOptions
 from cryodrgn_plugin.engine.selection.originals import rows_in
 from cryodrgn_plugin.engine.selection.rules import names_in, obeying
-from cryodrgn_plugin.engine.selection.select import parse_classes, select
+from cryodrgn_plugin.engine.selection.selection_options import SelectOptions
+from cryodrgn_plugin.engine.selection.selection_report import parse_classes, select
 from cryodrgn_plugin.engine.simulate import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 from cryodrgn_plugin.tests.engine.planted_run import planted_latents, planted_run

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cryodrgn_plugin.engine.ab_initio.series_rounds import SeriesRounds
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
@@ -10,12 +11,11 @@ from cryodrgn_plugin.engine.data.tilt_images import find_series
 from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.star import read_star, write_star
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
-from cryodrgn_plugin.engine.simulate.dataset import simulate_particles
+from cryodrgn_plugin.engine.simulate.simulation import simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
-from cryodrgn_plugin.engine.training.recipes import fit
-from cryodrgn_plugin.engine.training.series_rounds import SeriesRounds
 
 PAIRS, BOX = 150, 24
 QUICK = {

@@ -9,12 +9,12 @@ import pytest
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import read_map, write_map
 from cryodrgn_plugin.engine.simulate import PRESETS, bare_model, tiny_ensemble
-from cryodrgn_plugin.engine.simulate.dataset import frame_radius_ang
 from cryodrgn_plugin.engine.simulate.embedded import embedded_model, save_compact
 from cryodrgn_plugin.engine.simulate.ensemble import assign_states, gaussian_mixture
 from cryodrgn_plugin.engine.simulate.motions import superposed
 from cryodrgn_plugin.engine.simulate.presets import ADK_CORE
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
+from cryodrgn_plugin.engine.simulate.simulation import frame_radius_ang
 from cryodrgn_plugin.engine.simulate.structures import read_model
 from cryodrgn_plugin.engine.simulate.user_motions import MotionRequest, ensemble_from_maps, ensemble_from_models
 

@@ -6,21 +6,21 @@ import shutil
 import numpy as np
 import pytest
 
-from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
-from cryodrgn_plugin.engine.analysis.report import analyze
+from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
+from cryodrgn_plugin.engine.analysis.analysis_report import analyze
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import read_map, write_map
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.reconstruction.expectation import expected_from_halves
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
 from cryodrgn_plugin.engine.reconstruction.masks import mask_from_map
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
-from cryodrgn_plugin.engine.states.options import StatesOptions
-from cryodrgn_plugin.engine.states.report import make_states
-from cryodrgn_plugin.engine.training.recipes import fit
+from cryodrgn_plugin.engine.states.state_options import StatesOptions
+from cryodrgn_plugin.engine.states.states_report import make_states
 
 from .planted_run import BlobDecoder, planted_run, serve_decoder
 

@@ -8,22 +8,22 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
+from cryodrgn_plugin.engine.ab_initio.candidates import local_model
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_images import find_series
 from cryodrgn_plugin.engine.data.tilt_series import NONE, SeriesDataset, TiltSeries
-from cryodrgn_plugin.engine.decoders.registry import make_decoder
+from cryodrgn_plugin.engine.decoders.decoder_registry import make_decoder
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.star import read_star, write_star
-from cryodrgn_plugin.engine.poses.tilt_series import TiltSeriesExpansion, TiltSeriesScore
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel
+from cryodrgn_plugin.engine.likelihood.linear_score import LinearScore, SliceBank
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
+from cryodrgn_plugin.engine.networks.pose_search import PoseSearch
+from cryodrgn_plugin.engine.networks.pose_table import PoseTable
+from cryodrgn_plugin.engine.poses.series_score import TiltSeriesExpansion, TiltSeriesScore
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
-from cryodrgn_plugin.engine.training.linear_model import LinearModel
-from cryodrgn_plugin.engine.training.pose_candidates import local_model
-from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
-from cryodrgn_plugin.engine.training.pose_search import PoseSearch
-from cryodrgn_plugin.engine.training.pose_table import PoseTable
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 from .test_tilt_series import BOX, EXACT, PIXEL, tilt_series
 

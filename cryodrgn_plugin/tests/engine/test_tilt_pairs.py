@@ -16,15 +16,15 @@ from cryodrgn_plugin.engine.imaging.formation import ImageFormation
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.star import read_star, write_star
-from cryodrgn_plugin.engine.poses.registry import STRATEGIES, make_pose_inference
-from cryodrgn_plugin.engine.poses.tilt_series import TiltSeriesScore
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel
+from cryodrgn_plugin.engine.likelihood.linear_score import LinearScore, SliceBank
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
+from cryodrgn_plugin.engine.poses.series_score import TiltSeriesScore
+from cryodrgn_plugin.engine.poses.strategy_registry import STRATEGIES, make_pose_inference
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
-from cryodrgn_plugin.engine.training.linear_model import LinearModel
-from cryodrgn_plugin.engine.training.pose_score import LinearScore, SliceBank
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 
 N, BOX, TILT_DEG = 40, 24, 45.0
 

@@ -15,13 +15,13 @@ import torch
 
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
+from cryodrgn_plugin.engine.networks import vae_recipe
+from cryodrgn_plugin.engine.networks.network_checkpoint import load_checkpoint
+from cryodrgn_plugin.engine.networks.vae_recipe import fit_vae
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
-from cryodrgn_plugin.engine.training import vae
-from cryodrgn_plugin.engine.training.checkpoint import load_checkpoint
-from cryodrgn_plugin.engine.training.restore import load_decoder
-from cryodrgn_plugin.engine.training.vae import fit_vae
 
 SMALL = {"decoder.width": 32, "decoder.layers": 2, "encoder.width": 32, "encoder.layers": 2, "decoder.n_bases": 2}
 
@@ -124,7 +124,7 @@ def train_in_subprocess(path, config: RunConfig) -> subprocess.Popen:
     )
     settings = path.with_suffix(".json")
     settings.write_text(config.to_json())
-    root = str(vae.__file__).split("/cryodrgn_plugin/engine")[0]
+    root = str(vae_recipe.__file__).split("/cryodrgn_plugin/engine")[0]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     return subprocess.Popen([sys.executable, "-c", code, str(path), str(settings), root], env=environment)
 

@@ -10,7 +10,7 @@ from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.landscape.graph import graph_way, neighbour_graph
-from cryodrgn_plugin.engine.landscape.options import TrajectoryOptions
+from cryodrgn_plugin.engine.landscape.landscape_options import TrajectoryOptions
 from cryodrgn_plugin.engine.landscape.paths import evenly, find_path
 from cryodrgn_plugin.engine.landscape.surface import shaded
 from cryodrgn_plugin.engine.landscape.trajectory import trajectory

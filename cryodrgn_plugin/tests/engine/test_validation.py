@@ -21,19 +21,19 @@ from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.presets import PRESETS
-from cryodrgn_plugin.engine.training.recipes import fit
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
 from cryodrgn_plugin.engine.validation import halves
 from cryodrgn_plugin.engine.validation.agreement import agreement
 from cryodrgn_plugin.engine.validation.consensus import consensus
 from cryodrgn_plugin.engine.validation.halves import HalfModel, deal
 from cryodrgn_plugin.engine.validation.heterogeneity import HeterogeneityTest, permutation_test
 from cryodrgn_plugin.engine.validation.leakage import Leak, leaks, second_moments
-from cryodrgn_plugin.engine.validation.options import ValidateOptions
-from cryodrgn_plugin.engine.validation.report import validate
+from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions
+from cryodrgn_plugin.engine.validation.validation_report import validate
 from cryodrgn_plugin.engine.validation.verdict import judge
 from cryodrgn_plugin.tests.engine.planted_run import planted_run
 

@@ -9,7 +9,7 @@ from cryodrgn_plugin.engine.imaging.ctf import evaluate_ctf
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.imaging.preprocess import soft_window
-from cryodrgn_plugin.engine.training.whitened import WhitenedImages
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
 
 from .particle_files import ctf_params, optics, rows, write_set
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from cryodrgn_plugin.engine.cli import abinitio, train
-from cryodrgn_plugin.engine.cli.options import chosen_options
-from cryodrgn_plugin.engine.cli.settings import given_settings
+from cryodrgn_plugin.engine.cli import abinitio_command, train_command
+from cryodrgn_plugin.engine.cli.option_flags import chosen_options
+from cryodrgn_plugin.engine.cli.setting_flags import given_settings
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.relion.arguments import parse_arguments
 from cryodrgn_plugin.relion.job import ab_initio_stages, looking_stages, train_stages
-from cryodrgn_plugin.relion.nodes import OutputNode, output_nodes_text
+from cryodrgn_plugin.relion.output_nodes import OutputNode, output_nodes_text
 from cryodrgn_plugin.relion.tasks import TASKS, looking_tasks
 from cryodrgn_plugin.relion.training_run import borrow_run, training_job
 from cryodrgn_plugin.relion.version import relion_version
@@ -113,7 +113,7 @@ def test_training_is_followed_by_analysis_and_results():
     words = words_of(analysis)
     assert words[1:5] == ["analyze", "External/job002/run", "--clusters", "3"]
     assert "--no-umap" in words and "--half-maps" in words and "--no-figures" not in words
-    assert words_of(results)[0] == "cryodrgn_plugin.relion.results"
+    assert words_of(results)[0] == "cryodrgn_plugin.relion.job_results"
     assert len(train_stages(parse(f"{COMMAND} --analysis no"), "5")) == 2
 
 
@@ -121,7 +121,7 @@ def test_the_engine_understands_what_it_is_told():
     """A recipe brings its own defaults: z_dim 0 for the homogeneous one."""
     training = train_stages(parse(f"{COMMAND} --recipe homogeneous --training.epochs 5"), "5")[0]
     parser = argparse.ArgumentParser()
-    train.add_arguments(parser)
+    train_command.add_arguments(parser)
     given = parser.parse_args(words_of(training)[2:])
     config = recipe_config(given.recipe, given_settings(given))
     assert (config.recipe, config.z_dim, config.training.epochs) == ("homogeneous", 0, 5)
@@ -132,9 +132,9 @@ def test_a_search_for_poses_tells_the_engine_what_is_looked_for():
     search, results = ab_initio_stages(parse(command), "5")
     assert words_of(search)[1:4] == ["abinitio", "Import/job001/particles.star", "--out"]
     parser = argparse.ArgumentParser()
-    abinitio.add_arguments(parser)
+    abinitio_command.add_arguments(parser)
     given = parser.parse_args(words_of(search)[2:])
-    config = recipe_config(given.recipe, abinitio.what_is_looked_for(given))
+    config = recipe_config(given.recipe, abinitio_command.what_is_looked_for(given))
     assert (config.recipe, config.z_dim, config.ab_initio.species) == ("abinitio", 0, 0)
     assert (config.poses.kept, config.seed) == (4, 3)
     assert not json.loads(words_of(results)[1])["clusters"]
@@ -183,7 +183,7 @@ def test_a_look_at_an_earlier_job_borrows_its_run_and_keeps_what_was_found(task,
 def test_the_engine_understands_what_a_look_tells_it(task):
     _, labels, told = LOOKS[task]
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"cryodrgn_plugin.engine.cli.{task}").add_arguments(parser)
+    importlib.import_module(f"cryodrgn_plugin.engine.cli.{task}_command").add_arguments(parser)
     given = chosen_options(parser.parse_args(["run", *told.split()]), TASKS[task].options)
     asked = parse(f"{task} {COMMAND} {labels}").options
     assert asked and {name: getattr(given, name) for name in asked} == asked

@@ -10,8 +10,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from cryodrgn_plugin.engine.analysis.options import AnalysisOptions
-from cryodrgn_plugin.engine.analysis.report import analyze
+from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
+from cryodrgn_plugin.engine.analysis.analysis_report import analyze
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler, random_matrices
 from cryodrgn_plugin.engine.io.mrc import read_map, write_map
@@ -19,7 +19,7 @@ from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.relion import findings
-from cryodrgn_plugin.relion.results import ResultsRequest, publish
+from cryodrgn_plugin.relion.job_results import ResultsRequest, publish
 from cryodrgn_plugin.tests.hosts.relion_sandbox import GOLDEN
 
 STAR = GOLDEN / "in2000.star"

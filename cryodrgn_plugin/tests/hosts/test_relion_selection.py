@@ -8,9 +8,9 @@ import pytest
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.training.recipes import fit
 from cryodrgn_plugin.tests.hosts.relion_sandbox import RelionProject, make_two_state_particles, needs_relion
 
 pytestmark = [needs_relion, pytest.mark.slow]

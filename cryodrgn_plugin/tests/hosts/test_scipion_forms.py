@@ -13,14 +13,14 @@ from pwem import Domain  # noqa: E402
 
 import cryodrgn_plugin  # noqa: E402
 from cryodrgn_plugin.engine import config  # noqa: E402
-from cryodrgn_plugin.engine.analysis.options import AnalysisOptions  # noqa: E402
+from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions  # noqa: E402
 from cryodrgn_plugin.engine.errors import ConfigError  # noqa: E402
-from cryodrgn_plugin.engine.landscape.options import LandscapeOptions, TrajectoryOptions  # noqa: E402
-from cryodrgn_plugin.engine.preflight.options import PreflightOptions  # noqa: E402
-from cryodrgn_plugin.engine.selection.options import SelectOptions  # noqa: E402
-from cryodrgn_plugin.engine.states.options import StatesOptions  # noqa: E402
-from cryodrgn_plugin.engine.validation.options import ValidateOptions  # noqa: E402
-from cryodrgn_plugin.protocols import (  # noqa: E402
+from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions  # noqa: E402
+from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions  # noqa: E402
+from cryodrgn_plugin.engine.selection.selection_options import SelectOptions  # noqa: E402
+from cryodrgn_plugin.engine.states.state_options import StatesOptions  # noqa: E402
+from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions  # noqa: E402
+from cryodrgn_plugin.protocols import (
     protocol_ab_initio,
     protocol_analyze,
     protocol_landscape,
@@ -33,7 +33,7 @@ from cryodrgn_plugin.protocols import (  # noqa: E402
     protocol_trajectory,
     protocol_validate,
 )
-from cryodrgn_plugin.protocols.settings import typed  # noqa: E402
+from cryodrgn_plugin.protocols.form_settings import typed  # noqa: E402
 
 from .scipion_project import new_protocol, project_named  # noqa: E402
 

@@ -14,8 +14,8 @@ from cryodrgn_plugin.engine.io.mrc import read_map  # noqa: E402
 from cryodrgn_plugin.engine.io.particles import read_particles  # noqa: E402
 from cryodrgn_plugin.engine.run import Run  # noqa: E402
 from cryodrgn_plugin.engine.simulate.presets import PRESETS  # noqa: E402
+from cryodrgn_plugin.protocols.form_settings import POSE_RECIPES  # noqa: E402
 from cryodrgn_plugin.protocols.protocol_ab_initio import MIXTURE, MOVING, RIGID  # noqa: E402
-from cryodrgn_plugin.protocols.settings import POSE_RECIPES  # noqa: E402
 from cryodrgn_plugin.viewers.load import content_of, entries_of  # noqa: E402
 
 from .scipion_project import Workflow, logs, new_protocol, run  # noqa: E402

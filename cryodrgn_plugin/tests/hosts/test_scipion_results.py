@@ -11,7 +11,7 @@ from pwem import Domain  # noqa: E402
 from pwem.objects import SetOfClasses3D, SetOfParticlesFlex, SetOfVolumes  # noqa: E402
 from pyworkflow.object import Pointer  # noqa: E402
 
-from cryodrgn_plugin.convert import (  # noqa: E402
+from cryodrgn_plugin.convert import (
     confidence_of,
     landscape_of,
     latents_by_id,
@@ -20,7 +20,7 @@ from cryodrgn_plugin.convert import (  # noqa: E402
     validation_of,
 )
 from cryodrgn_plugin.engine.io.mrc import read_map  # noqa: E402
-from cryodrgn_plugin.engine.landscape.options import KINDS  # noqa: E402
+from cryodrgn_plugin.engine.landscape.landscape_options import KINDS  # noqa: E402
 from cryodrgn_plugin.engine.run import Run  # noqa: E402
 from cryodrgn_plugin.protocols.protocol_landscape import GIVEN  # noqa: E402
 from cryodrgn_plugin.protocols.protocol_states import PARTICLES, POINTS  # noqa: E402

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from cryodrgn_plugin.viewers import isosurface, style  # noqa: E402
+from cryodrgn_plugin.viewers import isosurface, palette  # noqa: E402
 from cryodrgn_plugin.viewers.latent_panel import nearest  # noqa: E402
 from cryodrgn_plugin.wizards.boxes import DEFAULT_LARGEST, box_choices  # noqa: E402
 
@@ -69,7 +69,7 @@ def test_the_nearest_point_is_found():
 
 @pytest.mark.parametrize("count", [1, 5, 12, 40])
 def test_classes_have_as_many_different_colours(count):
-    assert len(set(style.category_colours(count))) == count
+    assert len(set(palette.category_colours(count))) == count
 
 
 def test_boxes_carry_detail_of_two_new_pixels_and_cost_their_square():

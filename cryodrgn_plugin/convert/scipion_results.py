@@ -1,0 +1,186 @@
+"""A run folder's results as Scipion objects: latents by particle id, maps with their pixel size, classes."""
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pwem.objects import (
+    Particle,
+    ParticleFlex,
+    SetOfClasses3D,
+    SetOfParticles,
+    SetOfParticlesFlex,
+    SetOfVolumes,
+    SetOfVolumesFlex,
+    Volume,
+    VolumeFlex,
+)
+from pyworkflow.object import Float
+
+from ..constants import FLEX_RECIPE, FLEX_RUN, PROGRAM_NAME
+from ..engine.io.mrc import read_map
+from ..engine.run import Latents, Run
+from ..engine.selection.export import Selection
+from .analysis import Findings
+from .scipion_particles import object_ids
+
+
+@dataclass(frozen=True)
+class LatentsById:
+    """The latents of a run, found by the object id of a particle."""
+
+    latents: Latents
+    place: dict[int, int]
+    """Object id to index in the latents."""
+
+
+def latents_by_id(run: Run) -> LatentsById:
+    """Latents of a run that was made from a star file of `write_particles_star`."""
+    latents = run.latents()
+    ids = object_ids(run.config.particles)[latents.rows]
+    return LatentsById(latents, {int(object_id): k for k, object_id in enumerate(ids)})
+
+
+def new_flex_particles(folder: str, like: SetOfParticles, run: Run, suffix: str = "") -> SetOfParticlesFlex:
+    """An empty set in `folder` with what `like` says of itself, which notes the run that its latents come from."""
+    flexible = SetOfParticlesFlex.create(folder, suffix=suffix, progName=PROGRAM_NAME)
+    flexible.copyInfo(like)
+    flexible.setHasCTF(like.hasCTF())  # the host's copyInfo leaves this out
+    info = flexible.getFlexInfo()
+    info.setProgName(PROGRAM_NAME)
+    info.setAttr(FLEX_RUN, str(run.path))
+    info.setAttr(FLEX_RECIPE, run.config.recipe)
+    return flexible
+
+
+def fill_flex_particles(
+    flexible: SetOfParticlesFlex,
+    particles: Iterable[Particle],
+    found: LatentsById,
+    *,
+    labels: np.ndarray | None = None,
+    reduced: np.ndarray | None = None,
+    confidence: np.ndarray | None = None,
+) -> None:
+    """Copy `particles` into `flexible` with their latents, matched by object id; those without latents are left out.
+
+    Parameters
+    ----------
+    flexible : empty.
+    particles : a set, or particles of one, in any order.
+    found : the run's latents.
+    labels : (N,) class of each latent, from 1; None sets no class.
+    reduced : (N, 2) a picture of the latent space, such as UMAP, for viewers of flexibility sets.
+    confidence : (N,) of each latent, from 0 to 1.
+    """
+    latents = found.latents
+    for particle in particles:
+        k = found.place.get(particle.getObjId())
+        if k is None:
+            continue
+        item = ParticleFlex(progName=PROGRAM_NAME)
+        item.copyInfo(particle)
+        item.setObjId(particle.getObjId())
+        item.getFlexInfo().setProgName(PROGRAM_NAME)
+        item.setZFlex(latents.z[k].tolist())
+        if latents.coordinate is not None:
+            item._cdrgCoordinate = Float(float(latents.coordinate[k]))
+        if latents.uncertainty is not None:
+            item._cdrgUncertainty = Float(float(latents.uncertainty[k]))
+        if confidence is not None:
+            item._cdrgConfidence = Float(float(confidence[k]))
+        if reduced is not None:
+            item.setZRed(reduced[k].tolist())
+        if labels is not None:
+            item.setClassId(int(labels[k]))
+        flexible.append(item)
+
+
+def selected_ids(run: Run, name: str) -> set[int]:
+    """Object ids of the particles of a selection. Raises DataError when there is none of that name."""
+    return set(Selection.open(run, name).chosen(object_ids(run.config.particles)).tolist())
+
+
+def link_run(trained: Run, folder: Path, makes: str = "") -> None:
+    """Make `folder` a run that shares by links what `trained` holds, and keeps its own status.
+
+    Parameters
+    ----------
+    makes : the folder of results that will be made anew, such as "analysis", and is not shared.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(trained.info_file, folder / trained.info_file.name)
+    files = (
+        trained.config_file, trained.metrics_file, trained.latents_file, trained.poses_file, trained.model_file,
+        trained.half_file(1), trained.half_file(2),
+    )  # fmt: skip
+    results = (trained.analysis_dir, trained.landscape_dir, trained.states_dir, trained.validation_dir)
+    for shared in (*files, *results):
+        link = folder / shared.name
+        if link.is_symlink():
+            link.unlink()
+        if shared.exists() and shared.name != makes and not link.exists():
+            link.symlink_to(os.path.relpath(shared.resolve(), folder.resolve()))
+
+
+def volume_object(path: str, *, half_maps: Sequence[str] = ()) -> Volume:
+    """A map file as a Scipion volume with the file's pixel size."""
+    volume = Volume()
+    _locate(volume, path)
+    if half_maps:
+        volume.setHalfMaps(list(half_maps))
+    return volume
+
+
+def fill_volumes(volumes: SetOfVolumes, found: Findings, series: str, role: str = "file") -> None:
+    """Append the maps of a series, with their half-maps where these were written.
+
+    Parameters
+    ----------
+    role : which file of each map: the map itself, or another that the index names, such as sharpened.
+    """
+    for entry in found.series(series):
+        volume = Volume()
+        halves = found.half_maps(entry)
+        if halves:
+            volume.setHalfMaps(halves)
+        _append(volumes, volume, found, entry, role)
+
+
+def fill_flex_volumes(volumes: SetOfVolumesFlex, found: Findings, series: str) -> None:
+    """Append the maps of a series with the latent coordinates they were made at."""
+    for entry in found.series(series):
+        volume = VolumeFlex(progName=PROGRAM_NAME)
+        volume.setZFlex(entry["z"])
+        _append(volumes, volume, found, entry, "file")
+
+
+def _append(volumes, volume: Volume, found: Findings, entry: dict[str, Any], role: str) -> None:
+    _locate(volume, found.path(entry[role]))
+    volume.setObjLabel(entry["label"])
+    if entry["resolution_ang"]:
+        volume._cdrgResolution = Float(entry["resolution_ang"]["0.143"])
+    if entry.get("expected_resolution_ang"):
+        volume._cdrgExpectedResolution = Float(entry["expected_resolution_ang"])
+    volumes.setSamplingRate(volume.getSamplingRate())
+    volumes.append(volume)
+
+
+def _locate(volume: Volume, path: str) -> None:
+    _, pixel_size_ang = read_map(path)
+    volume.setLocation(path)
+    volume.setSamplingRate(float(pixel_size_ang))
+
+
+def classify(classes: SetOfClasses3D, maps: dict[int, str]) -> None:
+    """Fill `classes` from its images, which carry their class, with one map file per class as representative."""
+
+    def represent(new_class):
+        new_class.setAlignmentProj()
+        new_class.setRepresentative(volume_object(maps[new_class.getObjId()]))
+
+    classes.classifyItems(updateClassCallback=represent)

@@ -1,0 +1,1 @@
+"""Poses from nothing, and poses made better."""

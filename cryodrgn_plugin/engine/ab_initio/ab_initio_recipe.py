@@ -1,0 +1,203 @@
+"""The "abinitio" recipe: poses, species and maps from images alone, in closed form.
+
+1. From several random starts, rounds of search and reconstruction on few images at low resolution (`rounds`); the
+   likeliest start goes on.
+2. Several species are sorted, half-sets checking each other. Then each starts anew, several times, among its own
+   images, and goes on with its likeliest map: one start of all together seldom finds all of them. Where the number of
+   species is open, of two that are one molecule the smaller is dropped (`twins`).
+3. All images, the resolution rising, half-sets checking each other.
+4. With latent dimensions, the "fast" recipe, which finds poses once more together with the latent coordinates
+   (`node_poses`). Maps of the found poses.
+
+A molecule that moves is taken for several species first, its conformers. A single map of all its images would turn with
+what moves, or be right in one conformation and of the other hand in another, and images follow their map. Conformers
+have frames and hands of their own instead, and once their maps are known in detail these are made one (`conformers`),
+in which the molecule stands still. One that is kept whole, or whose conformers turn out to be one and the same, is
+placed against a mean map and bases (`bases_rounds`).
+
+Every round ends in a checkpoint, and a resumed run equals an uninterrupted one: a round's random choices follow from
+the seed and its number.
+"""
+
+import time
+
+import numpy as np
+
+from ..closed_form.fast_recipe import fit_fast
+from ..config import RunConfig
+from ..data.dataset import ParticleDataset
+from ..data.tilt_images import find_series
+from ..errors import DataError
+from ..imaging.noise import NoiseModel, estimate_noise
+from ..run import Run
+from ..stopping import graceful_stop
+from .bases_rounds import BasesRounds
+from .conformers import join_conformers
+from .found_maps import fit_species, save_maps
+from .rounds import Outcome, PoseRounds
+from .search_checkpoint import Progress, load_progress, save_progress
+from .series_rounds import SeriesRounds
+from .stages import Stages, Step
+from .twins import distinct
+
+FIRST_IMAGES = 300
+"""Images in random orientations that a start's maps are made of."""
+FEWEST_OF_SPECIES = 5
+"""A species of fewer images in a round is empty."""
+FEWEST_OF_CONFORMER = 100
+"""There are no more conformers than such lots of images."""
+FEWEST = 20
+"""Fewer particles than this have no map worth looking for."""
+ROUGH, MOST_REPEATS = 1.1, 10
+"""Local rounds are repeated while images differ from maps by more than their noise explains, by this many noise
+variances in some shell, and at most so often."""
+
+
+class AbInitio:
+    """The rounds of the recipe over one dataset, start after start and then the refinement."""
+
+    def __init__(self, config: RunConfig, dataset: ParticleDataset) -> None:
+        if dataset.n < FEWEST:
+            raise DataError(f"{config.particles}: {dataset.n} particles are too few for ab initio reconstruction.")
+        self.config, self.dataset = config, dataset
+        noise = estimate_noise(dataset, config.seed)
+        self.engine = self._rounds(noise)
+        self.bases = BasesRounds(config, self.engine, noise)
+        self._stages = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n, self.n_species)
+
+    def steps(self, progress: Progress) -> list[Step]:
+        """All rounds, as far as is known by now."""
+        settings = self.config.ab_initio
+        left = progress.maps.n_species if progress.maps else self.n_species
+        moving = settings.moving_rounds if self.moving and left == 1 else 0
+        return self._stages.steps(self.n_starts, not settings.species, progress.repeats, moving)
+
+    def _rounds(self, noise: NoiseModel) -> PoseRounds:
+        """The engine for particles of one image each, or for tilt pairs and series."""
+        config = self.config
+        settings = self.dataset, noise, config.poses, config.decoder.padding, config.seed
+        series = find_series(self.dataset)
+        return SeriesRounds(*settings, series) if series else PoseRounds(*settings)
+
+    @property
+    def n_starts(self) -> int:
+        """Random starts: by default one where there are several species, whose mixing up is found out on the way."""
+        return self.config.ab_initio.starts or (3 if self.n_species == 1 else 1)
+
+    @property
+    def moving(self) -> bool:
+        """Whether the species are conformers of one molecule."""
+        return self.config.z_dim > 0 and self.config.ab_initio.species == 1
+
+    @property
+    def n_species(self) -> int:
+        """Species that a start begins with."""
+        settings = self.config.ab_initio
+        if self.moving:
+            return max(1, min(settings.conformers, self.dataset.n // FEWEST_OF_CONFORMER))
+        return settings.species or settings.most_species
+
+    def advance(self, progress: Progress) -> dict[str, float]:
+        """The next round; changes `progress` and returns figures for metrics.csv."""
+        steps = self.steps(progress)
+        step = steps[progress.done]
+        self._begin(progress, step, after=steps[progress.done - 1] if progress.done else None)
+        rng = np.random.default_rng([self.config.seed, step.number])
+        if step.phase == "move":
+            score = self.bases.advance(step.plan, rng)
+        else:
+            score = self._advance(progress, step, rng)
+        progress.placement = self.engine.placement
+        start = {} if step.start is None else {"start": step.start + 1}
+        species = {} if self.n_species == 1 else {"species": progress.maps.n_species}
+        return {**start, "radius": step.plan.radius, "score": score, **species}
+
+    def _advance(self, progress: Progress, step: Step, rng: np.random.Generator) -> float:
+        """Maps and poses in turn; the mean score."""
+        outcome = self.engine.advance(progress.maps, step.plan, rng)
+        progress.maps = outcome.maps
+        if step.judged:
+            self._judge(progress, outcome, step)
+        if step.plan.local and outcome.maps.misfit.max() > ROUGH:
+            progress.repeats = min(progress.repeats + 1, MOST_REPEATS)
+        return outcome.score
+
+    def make_one(self, run: Run, progress: Progress) -> None:
+        """Of all conformers one species; changes `progress`."""
+        if progress.maps.n_species > 1:
+            self.engine.placement = progress.placement
+            progress.maps = join_conformers(run, self.engine, progress.maps, self._stages.local)
+            progress.placement = self.engine.placement
+        progress.placement.species = np.zeros_like(progress.placement.species)
+
+    def _begin(self, progress: Progress, step: Step, after: Step | None) -> None:
+        """The maps that a round begins with."""
+        if step.begins:
+            rng = np.random.default_rng([self.config.seed, 1000 + step.start])
+            n_species = self.n_species if step.phase == "settle" else progress.best.n_species
+            progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)
+        elif after and after.judged:
+            progress.maps = progress.best
+        if step.merges:
+            self._keep(progress, distinct(progress.maps))
+        if step.plan.met != "own":
+            self._keep(progress, progress.maps.occupied(FEWEST_OF_SPECIES / step.plan.images))
+
+    def _keep(self, progress: Progress, species: list[int]) -> None:
+        if len(species) < progress.maps.n_species:
+            progress.maps = progress.maps.only(species)
+            self.engine.keep(species)
+
+    def _judge(self, progress: Progress, outcome: Outcome, step: Step) -> None:
+        """Keep the maps of a start where they explain images better: all together or, in parting, each species'."""
+        score = outcome.of_species if step.phase == "part" else np.array([outcome.score])
+        if step.judged == "first":
+            progress.best, progress.best_score = outcome.maps, score
+            return
+        better = np.broadcast_to(score > progress.best_score, outcome.maps.n_species)
+        progress.best = progress.best.where(~better, outcome.maps)
+        progress.best_score = np.maximum(score, progress.best_score)
+
+
+def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> None:
+    """Find the poses of `dataset`, whose own are ignored; leaves poses.star, maps, latents.npz and model.pt in `run`.
+
+    Raises
+    ------
+    DataError : too few particles.
+    Stopped : a signal came; the run can be resumed.
+    """
+    recipe = AbInitio(config, dataset.without_poses())
+    progress = Progress(**((load_progress(run) if resume else None) or {}))
+    if progress.done:
+        recipe.engine.placement = progress.placement
+        run.log(f"Resuming after round {progress.done}.")
+    kinds = f", {recipe.n_species} {'conformers' if recipe.moving else 'species'}" if recipe.n_species > 1 else ""
+    rounds = len(recipe.steps(progress))
+    run.log(f"Looking for the poses of {dataset.n:,} particles of {dataset.box}² px{kinds}: {rounds} rounds.")
+    with graceful_stop() as stop:
+        while progress.done < len(recipe.steps(progress)):
+            began = time.perf_counter()
+            figures = recipe.advance(progress)
+            progress.done += 1
+            progress.seconds += time.perf_counter() - began
+            run.append_metrics({"epoch": progress.done, "seconds": round(progress.seconds, 3), **figures})
+            run.progress("round", progress.done, len(recipe.steps(progress)), score=figures["score"])
+            save_progress(run, progress)
+            stop.raise_if_requested()
+    if recipe.moving:
+        recipe.make_one(run, progress)
+    _finish(run, config, dataset, progress, resume)
+
+
+def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, resume: bool) -> None:
+    """Poses and maps into the run, then the latent space where one was asked for."""
+    placed = progress.placement
+    species = placed.species if config.ab_initio.species != 1 else None
+    run.save_poses(dataset.rows, placed.rotations, placed.shifts_ang, species=species, score=placed.score)
+    posed = dataset.with_poses(placed.rotations, placed.shifts_ang)
+    if config.z_dim:
+        posed = fit_fast(run, config, posed, resume, epochs_before=progress.done, species=species)
+    maps = save_maps(run, posed, placed.species, progress.maps.n_species, config.seed)
+    if not config.z_dim:
+        fit_species(run, config, posed, maps, placed.species)

@@ -1,0 +1,35 @@
+"""Where the images of a search for poses were placed last."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+
+@dataclass
+class Placement:
+    """Where the images were placed last, species included; physical poses, as `ParticleDataset.with_poses` takes."""
+
+    rotations: np.ndarray
+    """(N, 3, 3) float32."""
+    shifts_ang: np.ndarray
+    """(N, 2) float32."""
+    species: np.ndarray
+    """(N,) int64; −1 where not known."""
+    score: np.ndarray
+    """(N,) float32. Log-likelihood over that of an image of nothing; NaN where never placed."""
+    lag: np.ndarray
+    """(N, S) float32. Log-likelihood that a species lacked of the best one's when it was last compared, or 0."""
+
+    @classmethod
+    def unknown(cls, n: int, n_species: int = 1) -> "Placement":
+        rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (n, 3, 3)).copy()
+        shifts, score = np.zeros((n, 2), np.float32), np.full(n, np.nan, np.float32)
+        return cls(rotations, shifts, np.full(n, -1), score, np.zeros((n, n_species), np.float32))
+
+    def only(self, kept: list[int]) -> "Placement":
+        """The same for some of the species only. Images of the others are in none, and all are likely for them."""
+        number = np.full(self.lag.shape[1] + 1, -1)
+        number[kept] = np.arange(len(kept))
+        species, lag = number[self.species], self.lag[:, kept]
+        lag[species < 0] = 0
+        return replace(self, species=species, lag=lag)

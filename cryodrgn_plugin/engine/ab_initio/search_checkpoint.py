@@ -1,0 +1,94 @@
+"""How far a search for poses is: maps so far and where the images were placed; and its checkpoint on disk.
+
+Checkpoints are written atomically and load with weights_only=True.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..errors import DataError
+from ..io.atomic import atomic_path
+from ..likelihood.linear_model import LinearModel
+from ..likelihood.species_maps import Maps
+from ..run import Run
+from ..slicing.sphere import HalfSphere
+from .placement import Placement
+
+FIGURES = ("done", "seconds", "repeats")
+PLACED = ("rotations", "shifts_ang", "species", "score", "lag")
+
+
+@dataclass
+class Progress:
+    """How far the search for poses is: what a checkpoint keeps."""
+
+    done: int = 0
+    """Rounds done, over all starts."""
+    seconds: float = 0.0
+    maps: Maps | None = None
+    best: Maps | None = None
+    """Maps of the best start of this phase so far."""
+    best_score: np.ndarray = field(default_factory=lambda: np.empty(0))
+    """What they are judged by: the mean score of the same images, of all of them or (S,) of each species."""
+    repeats: int = 0
+    """Local rounds at the end beyond the first."""
+    placement: Placement = field(default_factory=lambda: Placement.unknown(0))
+
+
+def save_progress(run: Run, progress: Progress) -> None:
+    """Write the checkpoint of `progress` in place of the one before."""
+    content = {
+        **{name: getattr(progress, name) for name in FIGURES},
+        "maps": _packed(progress.maps),
+        "best": _packed(progress.best),
+        "best_score": torch.from_numpy(progress.best_score),
+        "placement": {name: torch.from_numpy(getattr(progress.placement, name)) for name in PLACED},
+    }
+    run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+    with atomic_path(run.pose_checkpoint_file) as temporary:
+        torch.save(content, temporary)
+
+
+def load_progress(run: Run) -> dict[str, Any] | None:
+    """The fields of the progress that was saved, or None. Raises DataError when the file is something else."""
+    path: Path = run.pose_checkpoint_file
+    if not path.exists():
+        return None
+    try:
+        content = torch.load(path, weights_only=True)
+        return {
+            **{name: content[name] for name in FIGURES},
+            "maps": _unpacked(content["maps"]),
+            "best": _unpacked(content["best"]),
+            "best_score": content["best_score"].numpy(),
+            "placement": Placement(**{name: content["placement"][name].numpy() for name in PLACED}),
+        }
+    except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
+        raise DataError(f"{path} cannot be read as a checkpoint; start the run anew with --overwrite.") from error
+
+
+def _packed(maps: Maps | None) -> dict[str, Any] | None:
+    if maps is None:
+        return None
+    sphere = maps.models[0][0].sphere
+    return {
+        "sphere": [sphere.box, sphere.padding, sphere.radius],
+        "coefs": [[torch.from_numpy(model.coefs) for model in half] for half in maps.models],
+        "populations": torch.from_numpy(maps.populations),
+        "misfit": None if maps.misfit is None else torch.from_numpy(maps.misfit),
+    }
+
+
+def _unpacked(content: dict[str, Any] | None) -> Maps | None:
+    if content is None:
+        return None
+    box, padding, radius = content["sphere"]
+    sphere = HalfSphere(int(box), float(padding), radius)
+    models = [[LinearModel(sphere, coefs.numpy()) for coefs in half] for half in content["coefs"]]
+    misfit = content["misfit"]
+    return Maps(models, content["populations"].numpy(), None if misfit is None else misfit.numpy())

@@ -1,0 +1,79 @@
+"""All figures of an analysis, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..run import Run
+from .analysis_parts import LatentView, MadeSeries
+from .latent_plots import Scatter, latent_figure, population_figure, training_figure
+from .map_plots import EXPECTED, HALF_MAPS, fsc_figure, montage_figure
+from .summary import summary_figure
+
+
+def draw_all(
+    run: Run, view: LatentView | None, made: Sequence[MadeSeries], folder: Path, pixel_size_ang: float | None
+) -> dict[str, str]:
+    """Draw what there is data for into `folder`; name of each figure to its file, relative to the analysis."""
+    drawn: list[str] = []
+
+    def file(name: str) -> Path:
+        drawn.append(name)
+        return folder / f"{name}.png"
+
+    if run.metrics():
+        training_figure(file("training"), run.metrics())
+    if view:
+        coordinate = view.latents.coordinate
+        latent_figure(file("pca"), pca_scatter(view), view.clusters, coordinate, "latents, principal components")
+        if view.umap:
+            umap = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False)
+            latent_figure(file("umap"), umap, view.clusters, coordinate, "latents, UMAP")
+        population_figure(file("populations"), view.clusters)
+    for name, curves in (("expected_fsc", EXPECTED), ("fsc", HALF_MAPS)):
+        judged = [(m.series.title, m.series.labels, m.maps) for m in made if curves.of(m.maps)]
+        if judged:
+            fsc_figure(file(name), judged, pixel_size_ang, curves)
+    for m in made:
+        montage_figure(file(f"maps_{m.series.name}"), m.series.title, m.series.labels, m.maps, pixel_size_ang)
+    if view:
+        _summary(file("summary"), run, view, made, pixel_size_ang)
+    return {name: f"figures/{name}.png" for name in drawn}
+
+
+def pca_scatter(view: LatentView) -> Scatter:
+    """The first two principal components; a single latent dimension is shown against its uncertainty, if known."""
+    pca, latents = view.pca, view.latents
+    if pca.scores.shape[1] > 1:
+        names = tuple(f"PC{k + 1} ({pca.explained[k]:.0%} of variance)" for k in range(2))
+        return Scatter(pca.scores[:, :2], names)
+    if latents.uncertainty is not None:
+        return Scatter(np.column_stack([pca.scores[:, 0], latents.uncertainty]), ("z", "uncertainty of z"))
+    spread = np.random.default_rng(0).uniform(size=len(pca.scores))
+    return Scatter(np.column_stack([pca.scores[:, 0], spread]), ("z", "spread at random, to be seen"))
+
+
+def _summary(file: Path, run: Run, view: LatentView, made: Sequence[MadeSeries], pixel_size_ang: float | None) -> None:
+    shown = next((m for m in made if m.series.name == "curve"), made[0] if made else None)
+    scatter = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False) if view.umap else pca_scatter(view)
+    config, made_by = run.config, run.info["provenance"]
+    made_at = made_by["created"].replace("T", " ")
+    size = f", box {shown.maps[0].projection.shape[0]}, {pixel_size_ang:.3g} Å per pixel" if shown else ""
+    lines = [
+        f"{config.particles}: {len(view.latents.z):,} particles, {view.latents.z.shape[1]} latent dimensions{size}",
+        f"recipe {config.recipe}, seed {config.seed}, version {made_by['version']}, {made_at}",
+    ]
+    summary_figure(
+        file,
+        heading=run.path.resolve().name,
+        lines=lines,
+        scatter=scatter,
+        pca=view.pca,
+        clusters=view.clusters,
+        coordinate=view.latents.coordinate,
+        maps=shown and (shown.series.title, shown.series.labels, shown.maps),
+        pixel_size_ang=pixel_size_ang,
+    )

@@ -1,0 +1,81 @@
+"""`reconstruct`: one map, with half-maps and resolution, from particles with poses."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from ..config import recipe_config
+from ..progress import Reporter
+from .setting_flags import add_settings, given_settings
+
+DESCRIPTION = """\
+Reconstruct one map from particles with poses and CTF (a RELION star file) by weighted backprojection. The quickest
+check that poses, CTF, pixel size and sign are right, and the map that every heterogeneous run should improve on.
+
+examples
+  cryodrgn-plugin reconstruct particles.star --out rec
+  cryodrgn-plugin reconstruct particles.star --out rec --mask mask.mrc
+  cryodrgn-plugin reconstruct particles.star --out quick --data.box 64 --data.max_particles 5000
+
+what comes out
+  map.mrc                        all particles, Wiener-filtered by the FSC of the halves
+  run_half1_class001_unfil.mrc   the halves, unfiltered, under the names that relion_postprocess takes
+  mask.mrc, fsc.csv, fsc.png     the mask used; FSC curves: corrected for the mask, masked, unmasked, random phases
+  reconstruction.json            resolution at 0.143 and 0.5, and the names of these files
+"""
+
+SETTINGS = ("root", "seed", "data.box", "data.window", "data.sign", "data.max_particles")
+"""The settings of a run that mean something here."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.add_argument("particles", metavar="PARTICLES.star", help="particles with poses and CTF")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made if absent")
+    parser.add_argument(
+        "--mask",
+        default="auto",
+        metavar="auto|sphere|FILE",
+        help="mask for the FSC: from the map (auto), a sphere, or a map file (auto)",
+    )
+    parser.add_argument(
+        "--halves",
+        default="auto",
+        choices=("auto", "star", "random"),
+        help="halves by rlnRandomSubset (star), by chance, or auto: star where the file has them (auto)",
+    )
+    add_settings(parser, SETTINGS)
+
+
+def run(args: argparse.Namespace) -> int:
+    config = recipe_config("homogeneous", {**given_settings(args), "particles": args.particles})
+    from ..data.dataset import ParticleDataset
+    from ..reconstruction.homogeneous import reconstruct, write_reconstruction
+    from .progress_bar import reporter
+
+    dataset = ParticleDataset.open(config.particles, config.data, config.root, config.seed)
+    for note in dataset.notes:
+        print(note)
+    with reporter() as shown:
+        result = reconstruct(dataset, args.mask, args.halves, config.seed, in_tenths(shown, "reconstruct"))
+    write_reconstruction(result, Path(args.out))
+    pixel = f"{result.box}³ voxels of {result.pixel_size_ang:.4g} Å"
+    print(f"{result.n_particles:,} particles, {pixel}, halves: {result.halves_from}")
+    print(f"resolution {result.resolution_ang():.2f} Å at FSC 0.143, {result.resolution_ang(0.5):.2f} Å at 0.5")
+    if result.reaches_nyquist:
+        print("This is the limit of the box (two pixels); a larger box may show more.")
+    print(f"map, half-maps, mask and curves are in {args.out}")
+    return 0
+
+
+def in_tenths(shown: Reporter, stage: str) -> Callable[[int, int], None]:
+    """A progress callback that tells `shown` of each tenth of the work and no more."""
+    told = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        if 10 * done // total > told:
+            told = 10 * done // total
+            shown.step(stage, told, 10, {"particles": done})
+
+    return progress

@@ -1,0 +1,183 @@
+"""`refine-poses`: poses that are nearly right made better, particle by particle."""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..config import RunConfig, recipe_config
+from ..poses.refine_options import MOVES, RefineOptions
+from .option_flags import add_options, chosen_options
+from .reconstruct_command import in_tenths
+from .setting_flags import add_settings, given_settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..data.dataset import ParticleDataset
+    from ..io.particles import ParticleTable
+    from ..poses.refine import RefinedPoses
+
+DESCRIPTION = """\
+Improve poses that are nearly right: those of a consensus refinement, or those that `cryodrgn-plugin abinitio` found.
+Each particle climbs its own likelihood by small turns and shifts, within bounds, against maps of the half of the
+particles that it is not in; then the maps are solved again.
+
+All images of a tilt pair or a tilt series turn as one particle and keep the angles that the stage has put between them;
+each keeps a shift of its own, unless --moves says that the particle moves.
+
+Given a run, its poses are refined; where it has latent coordinates the maps follow them, so that an image is compared
+with the molecule as it is in that image, and species each have maps of their own.
+
+examples
+  cryodrgn-plugin refine-poses particles.star --out refined
+  cryodrgn-plugin refine-poses run --out refined --data.box 128                finer maps than the run had
+  cryodrgn-plugin refine-poses particles.star --out refined --max-angle-deg 3 --max-shift-ang 4
+  cryodrgn-plugin refine-poses optimisation_set.star --out refined --moves particle     weak images, well aligned
+  cryodrgn-plugin refine-poses particles.star --out refined --resume           go on after the last finished round
+
+what comes out
+  poses.star                     the particles, every original column, with the refined angles and origins and, as
+                                 rlnLogLikeliContribution, how well each fits
+  map.mrc and its half-maps      from the refined poses, as `cryodrgn-plugin reconstruct` makes them, with mask and FSC
+  refinement.json                what each round has done, and the resolution before and after
+  refinement.npz                 where it stands after each round, for --resume; gone when it is finished
+"""
+
+CHECKPOINT = "refinement.npz"
+"""Where a refinement stands, until it is finished."""
+SETTINGS = ("root", "seed", "data.box", "data.window", "data.sign", "data.max_particles", "data.cache_mb")
+"""The settings of a run that mean something here."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is refined."""
+
+    dataset: "ParticleDataset"
+    table: "ParticleTable"
+    """Where the columns of the result come from."""
+    z: "np.ndarray | None" = None
+    species: "np.ndarray | None" = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = DESCRIPTION
+    parser.add_argument(
+        "particles", metavar="RUN|PARTICLES.star", help="a finished run, or particles with poses and CTF"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made if absent")
+    parser.add_argument("--resume", action="store_true", help="go on after the last round that was finished in DIR")
+    add_options(parser, RefineOptions, {"moves": MOVES})
+    add_settings(parser, SETTINGS)
+
+
+def run(args: argparse.Namespace) -> int:
+    options = chosen_options(args, RefineOptions)
+    path, given = Path(args.particles), given_settings(args)
+    from ..ab_initio.refinement import refine_poses
+    from ..ab_initio.refinement_checkpoint import load_refinement, save_refinement
+    from ..data.tilt_images import find_series
+    from ..reconstruction.homogeneous import reconstruct, write_reconstruction
+    from .progress_bar import reporter
+
+    subject = run_subject(path, given) if path.is_dir() else star_subject(path, given)
+    dataset, seed = subject.dataset, int(given.get("seed", 0))
+    for note in dataset.notes:
+        print(note)
+    series = find_series(dataset)
+    particles = dataset.n if series is None else series.n
+    if series:
+        print(f"{particles:,} particles with {dataset.n:,} images; those of a particle turn together")
+    out, checkpoint = Path(args.out), Path(args.out) / CHECKPOINT
+    asked = {"particles": args.particles, "number of particles": dataset.n, **given, **asdict(options)}
+    done = load_refinement(checkpoint, asked) if args.resume else None
+    with reporter() as shown:
+        before = reconstruct(dataset, seed=seed).resolution_ang()
+        refinement = refine_poses(
+            dataset, options, z=subject.z, species=subject.species, seed=seed,
+            progress=in_tenths(shown, "refine"), told=partial(save_refinement, checkpoint, asked), done=done,
+        )  # fmt: skip
+        found = refinement.poses
+        after = reconstruct(dataset.with_poses(found.rotations, found.shifts_ang), seed=seed)
+    write_reconstruction(after, out)
+    write_poses(out / "poses.star", subject, found)
+    resolution = {"before": round(before, 3), "after": round(after.resolution_ang(), 3)}
+    _write_summary(out / "refinement.json", particles, options, refinement.rounds, resolution)
+    for each in refinement.rounds:
+        print(f"round {each.number}: median turn {each.median_turn_deg:.2f}°, move {each.median_move_ang:.2f} Å")
+    print(
+        f"{particles:,} particles; FSC 0.143 of the halves at {before:.2f} Å before, {resolution['after']:.2f} Å after"
+    )
+    print(f"poses.star and the map are in {out}")
+    checkpoint.unlink()
+    return 0
+
+
+def star_subject(path: Path, given: dict[str, str]) -> Subject:
+    """The particles of a star file with the poses it has."""
+    from ..data.dataset import ParticleDataset
+
+    config = recipe_config("homogeneous", {**given, "particles": str(path)})
+    dataset = ParticleDataset.open(path, config.data, config.root, config.seed)
+    return Subject(dataset, dataset.table)
+
+
+def run_subject(path: Path, given: dict[str, str]) -> Subject:
+    """The particles of a finished run with the poses, latent coordinates and species that it has found."""
+    import numpy as np
+
+    from ..data.dataset import ParticleDataset
+    from ..geometry.rotations import matrices_from_euler
+    from ..io.found_poses import CLASS
+    from ..run import Run
+
+    run = Run.open(path)
+    latents, table = run.latents(), run.particles()
+    config = _changed(run.config, given)
+    dataset = ParticleDataset.open(run.given_file, config.data, config.root, run.config.seed)
+    place = {int(row): i for i, row in enumerate(latents.rows)}
+    dataset = dataset.subset(np.isin(dataset.rows, latents.rows))
+    index = np.array([place[int(row)] for row in dataset.rows], np.int64)
+    species = None
+    if run.poses_file.exists():
+        angles, origins = table.euler_deg, table.origins_ang
+        assert angles is not None and origins is not None, "poses.star always has angles and origins"
+        dataset = dataset.with_poses(matrices_from_euler(angles[dataset.rows]), -origins[dataset.rows])
+        if config.ab_initio.species != 1 and CLASS in table.frame:
+            species = table.frame[CLASS].to_numpy()[dataset.rows]
+    return Subject(dataset, table, latents.z[index] if latents.z.shape[1] else None, species)
+
+
+def write_poses(path: Path, subject: Subject, found: "RefinedPoses") -> None:
+    """The particle file with the refined poses; classes stay as they were."""
+    from ..io.found_poses import posed_frame, tables_with
+    from ..io.star import write_star
+
+    table, rows = subject.table, subject.dataset.rows
+    frame = posed_frame(table, rows, found.rotations, found.shifts_ang, score=found.score)
+    write_star(path, tables_with(table, frame))
+
+
+def _changed(config: RunConfig, given: dict[str, str]) -> RunConfig:
+    """The run's settings of data and root with those given on top."""
+    asked = recipe_config("homogeneous", given)
+    data = {
+        name.removeprefix("data."): getattr(asked.data, name.removeprefix("data.")) for name in given if "." in name
+    }
+    return replace(config, data=replace(config.data, **data), root=asked.root or config.root)
+
+
+def _write_summary(path: Path, n: int, options: RefineOptions, rounds: tuple, resolution: dict[str, float]) -> None:
+    from ..io.writing import write_text
+
+    summary = {
+        "schema": 1,
+        "particles": n,
+        "options": asdict(options),
+        "rounds": [asdict(each) for each in rounds],
+        "resolution_ang": resolution,
+    }
+    write_text(path, json.dumps(summary, indent=2) + "\n")

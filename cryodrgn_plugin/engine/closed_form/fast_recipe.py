@@ -1,0 +1,301 @@
+"""The "fast" recipe: every step has a closed form, the images are passed over some twenty times, and no GPU is needed.
+
+1. EM for linear directions of motion, from random starts, the frequency limit marching up (`em`).
+2. Nodes on the compressed images, free to follow any shape, and the harmonics of their confusion graph (`nodes`,
+   `harmonics`).
+3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice
+   (`voxel_solve`).
+4. With `closed_form.free_poses`, poses and places at the nodes found together (`node_poses`).
+5. The same maps again, hardly smoothed, their half-sets combined by a Wiener filter in space and frequency
+   (`adaptive`); each half stays for half-maps at any z.
+
+The images of a tilt pair or a tilt series are one particle, with one place at the nodes.
+
+The equations are 7 to 9 of docs/conventions.md.
+
+z is the posterior mean of the harmonics, the slowest first; the coordinate is the position along the longest way
+through the nodes' maps.
+Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from scipy.special import logsumexp
+
+from ..config import RunConfig, with_settings
+from ..data.dataset import ParticleDataset
+from ..data.tilt_images import find_series
+from ..data.tilt_series import TiltSeries
+from ..decoders.decoder import Decoder
+from ..decoders.decoder_registry import make_decoder
+from ..decoders.model_file import save_model
+from ..errors import DataError
+from ..imaging.noise import estimate_noise
+from ..io.atomic import atomic_path
+from ..likelihood.linear_model import (
+    LinearModel,
+    compress,
+    fit_volumes,
+    map_distances,
+    mean_model,
+    soft_ball,
+    sphere_at,
+)
+from ..likelihood.voxel_solve import NormalEquations, accumulate
+from ..likelihood.whitened import WhitenedImages
+from ..reconstruction.adaptive import local_wiener
+from ..run import Run
+from ..slicing.sphere import HalfSphere
+from ..stopping import graceful_stop
+from .em import Amplitudes, iterate, pruned, reliability, schedule
+from .harmonics import along_the_motion, harmonics, positions
+from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
+from .nodes import Responsibilities, evidence, fit_nodes, log_likelihoods, merged, responsibilities
+
+LEAST_RELIABLE = 0.02
+"""Directions whose amplitudes the images determine less than this are dropped once half-sets check each other."""
+NODE_ROUNDS = 40
+POPULATION_ROUNDS = 30
+FREEDOM = 100.0
+"""How much wider the prior is for the maps that stay. A prior per shell knows nothing of where things move and takes
+that for noise; filtering by where the halves agree does. A factor of 10 does half as much, 1,000 hardly more."""
+BLUR_RADIUS = 3.0
+"""Nodes are compared on maps blurred to this Fourier shell, where moving further always means differing more."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What a checkpoint keeps: the steps done, and what the next one starts from."""
+
+    done: int
+    seconds: float
+    half: np.ndarray
+    amplitudes: Amplitudes | None
+    found: Responsibilities | None
+    apart: np.ndarray | None
+    """(M, M) distances between the blurred maps at the nodes."""
+
+
+class ClosedForm:
+    """The steps of the recipe over one dataset."""
+
+    def __init__(self, run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
+        if dataset.n < 2 * (config.closed_form.n_components + 1):
+            raise DataError(
+                f"{config.particles}: {dataset.n} particles are too few for {config.closed_form.n_components} "
+                "directions of motion; use more particles, or lower closed_form.n_components."
+            )
+        dataset.require_poses()
+        self.run, self.config, self.dataset = run, config, dataset
+        self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
+        self.images = WhitenedImages(dataset, estimate_noise(dataset, config.seed), series=self.series)
+        self.last_radius = dataset.box // 2 - 1
+        self.bands = schedule(config.closed_form, self.last_radius)
+        self.finishing = [max(int(0.7 * self.last_radius), self.bands[0][0]), self.last_radius]
+        self.n_steps = len(self.bands) + len(self.finishing) + config.closed_form.free_poses
+        self._placed: NodePoses | None = None
+
+    def start(self) -> State:
+        """Random amplitudes and random half-sets."""
+        rng = np.random.default_rng(self.config.seed)
+        n, k = self.dataset.n, self.config.closed_form.n_components
+        amplitudes = Amplitudes(rng.standard_normal((n, k)), np.zeros((n, k, k)))
+        half = self.series.to_images((rng.permutation(self.series.n) % 2).astype(np.int8))
+        return State(0, 0.0, half, amplitudes, None, None)
+
+    def advance(self, state: State) -> tuple[State, dict[str, float]]:
+        """The next step, and figures for metrics.csv."""
+        if state.done < len(self.bands):
+            return self._find_directions(state)
+        if state.done == len(self.bands) + len(self.finishing):
+            return self._free_poses(state)
+        radius = self.finishing[state.done - len(self.bands)]
+        equations, sphere, features = self._equations(state, radius)
+        models = fit_volumes(equations, sphere, soft_ball(sphere.box))
+        if state.done + 1 == self.n_steps:
+            self._left = fit_volumes(equations, sphere, soft_ball(sphere.box), FREEDOM)
+        del equations
+        gram, inner = self._compressed(models, state.half)
+        scores = log_likelihoods(gram, inner, features)
+        found = responsibilities(scores, state.found.population, POPULATION_ROUNDS)
+        self._features = features
+        apart = map_distances(mean_model(models), features, BLUR_RADIUS)
+        visible = float(harmonics(found, self.config.z_dim).visibility.sum())
+        figures = {"radius": radius, "directions": visible, "loss": -evidence(scores, found.population)}
+        return replace(state, found=found, apart=apart), figures
+
+    def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
+        """Poses and places at the nodes together, then the maps of both."""
+        functions = harmonics(state.found, self.config.z_dim).values
+        found = merged(state.found, functions, NODES, self.config.seed)
+        equations, sphere, features = self._equations(replace(state, found=found), self.last_radius)
+        models = fit_volumes(equations, sphere, soft_ball(sphere.box), FREEDOM)
+        del equations
+        report = partial(self.run.progress, "pose")
+        placed = place_at_nodes(self.images, self.dataset, self.series, models, features, state.half, report)
+        scores = placed.log_likelihood + np.log(found.population)[placed.nodes]
+        found = placed.responsibilities(found.population)
+        self._placed, self._features = placed, harmonics(found, self.config.z_dim).features
+        weighed = placed.weights(found)
+        equations = accumulate_at_nodes(self.images, self.dataset, sphere, self._features, placed, weighed, state.half)
+        self._left = fit_volumes(equations, sphere, soft_ball(sphere.box), FREEDOM)
+        apart = map_distances(mean_model(self._left), self._features, BLUR_RADIUS)
+        per_image = logsumexp(scores, axis=1) / self.series.to_images(self.series.counts)
+        figures = {"radius": self.last_radius, "loss": -float(per_image.mean())}
+        return replace(state, found=found, apart=apart), figures
+
+    def _find_directions(self, state: State) -> tuple[State, dict[str, float]]:
+        radius, crossed = self.bands[state.done]
+        half = state.half if crossed else None
+        padding = self.config.decoder.padding
+        models, amplitudes = iterate(self.images, self.dataset.box, padding, radius, state.amplitudes, half)
+        figures = {"radius": radius, "directions": float(reliability(amplitudes).sum()), "loss": -amplitudes.evidence}
+        if state.done + 1 == len(self.bands):
+            found, apart = self._place_nodes(models, amplitudes, state.half)
+            return replace(state, found=found, apart=apart, amplitudes=None), figures
+        if crossed:
+            amplitudes = pruned(amplitudes, LEAST_RELIABLE)
+        return replace(state, amplitudes=amplitudes), figures
+
+    def _place_nodes(self, models: list[LinearModel], amplitudes: Amplitudes, half: np.ndarray):
+        """Responsibilities of nodes in the reliable directions, and the distances between their maps."""
+        keep = np.flatnonzero(reliability(amplitudes) >= LEAST_RELIABLE)
+        keep = keep if len(keep) else np.array([0])
+        channels = np.concatenate([[0], keep + 1])
+        models = [LinearModel(m.sphere, np.ascontiguousarray(m.coefs[:, :, channels])) for m in models]
+        gram, inner = self._compressed(models, half)
+        wanted = min(self.config.closed_form.nodes, self.dataset.n // 4)
+        start = amplitudes.mean[:, keep]
+        found, nodes = fit_nodes(gram, inner, start, max(wanted, 2), NODE_ROUNDS, self.config.seed)
+        return found, map_distances(mean_model(models), nodes, BLUR_RADIUS)
+
+    def _equations(self, state: State, radius: int) -> tuple[list[NormalEquations], HalfSphere, np.ndarray]:
+        """The half-sets' equations for one volume per harmonic, and the harmonics at the nodes (M, Q + 1)."""
+        features = harmonics(state.found, self.config.z_dim).features
+        shares = state.found.shares
+
+        def moments(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            outer = (features[:, :, None] * features[:, None, :]).reshape(len(features), -1)
+            second = (shares[index] @ outer).reshape(len(index), features.shape[1], features.shape[1])
+            return shares[index] @ features, second
+
+        sphere = sphere_at(self.dataset.box, self.config.decoder.padding, radius)
+        equations = accumulate(self.images, sphere, self.images.lattice.count(radius), moments, state.half)
+        return equations, sphere, features
+
+    def _compressed(self, models: list[LinearModel], half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `compress`, every image with what all images of its particle say."""
+        gram, inner = compress(models, self.images, self.images.lattice.count(models[0].sphere.radius), half)
+        return (
+            (gram, inner) if self.series.n == self.dataset.n else (self.series.totals(gram), self.series.totals(inner))
+        )
+
+    def finish(self, state: State) -> None:
+        """Latents, coordinate, decoder and half-set decoders into the run folder."""
+        models, features = self._left, self._features
+        order = along_the_motion(state.apart, state.found.population)
+        coordinate, uncertainty = positions(state.found, order)
+        z = state.found.shares @ features[:, 1:]
+        along = {"coordinate": coordinate, "uncertainty": uncertainty}
+        self.run.save_latents(z, **along, rows=self.dataset.rows, half=state.half)
+        visibility = harmonics(state.found, self.config.z_dim).visibility
+        self.run.note(
+            visibility=[round(float(v), 4) for v in visibility], loader_wait_seconds=round(self.images.wait_seconds, 3)
+        )
+        settings = with_settings(self.config, decoder={"n_bases": self.config.z_dim})
+        pixel = self.dataset.pixel_size_ang
+        for number, model in enumerate(models, start=1):
+            save_model(self.run.half_file(number), settings, self._decoder(settings, model.coefs), None, pixel)
+        volumes = [model.sphere.to_volumes(model.coefs) for model in models]
+        joined = np.stack([local_wiener(a, b) for a, b in zip(*volumes, strict=True)])
+        decoder = self._decoder(settings, models[0].sphere.from_volumes(joined))
+        save_model(self.run.model_file, settings, decoder, None, pixel)
+
+    def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
+        """The particles with the poses that the maps rest on; those that were found go into poses.star."""
+        if self._placed is None:
+            return self.dataset
+        rotations, shifts_ang, score = self._placed.likeliest(state.found)
+        self.run.save_poses(self.dataset.rows, rotations, shifts_ang, species=species, score=score)
+        return self.dataset.with_poses(rotations, shifts_ang)
+
+    def _decoder(self, settings: RunConfig, coefs: np.ndarray) -> Decoder:
+        decoder = make_decoder(settings, self.dataset.box)
+        decoder.load_state_dict({**decoder.state_dict(), "coefs": torch.from_numpy(coefs)})
+        return decoder
+
+
+def fit_fast(
+    run: Run,
+    config: RunConfig,
+    dataset: ParticleDataset,
+    resume: bool = False,
+    epochs_before: int = 0,
+    species: np.ndarray | None = None,
+) -> ParticleDataset:
+    """Train by closed forms; leaves metrics, checkpoints, latents.npz, model.pt and half-set models in `run`.
+
+    Parameters
+    ----------
+    epochs_before : rows of metrics.csv that another training of the same run, of poses, has left.
+    species : (N,) from 0, for poses.star, where poses are found anew.
+
+    Returns
+    -------
+    The particles with the poses that the maps rest on.
+
+    Raises
+    ------
+    DataError : no poses, or too few particles.
+    Stopped : a signal came; the run can be resumed.
+    """
+    recipe = ClosedForm(run, config, dataset)
+    state = _load(run) if resume else None
+    state = state or recipe.start()
+    run.log(f"Closed forms on {dataset.n:,} particles of {dataset.box}² px, {recipe.n_steps} steps.")
+    with graceful_stop() as stop:
+        while state.done < recipe.n_steps:
+            began = time.perf_counter()
+            state, figures = recipe.advance(state)
+            state = replace(state, done=state.done + 1, seconds=state.seconds + time.perf_counter() - began)
+            run.append_metrics({"epoch": epochs_before + state.done, "seconds": round(state.seconds, 3), **figures})
+            run.progress("step", state.done, recipe.n_steps, loss=figures["loss"])
+            if state.done < recipe.n_steps:  # the last step is short of nothing but writing its results
+                _save(run, state)
+                stop.raise_if_requested()
+    recipe.finish(state)
+    return recipe.posed(state, species)
+
+
+def _save(run: Run, state: State) -> None:
+    content = {"done": state.done, "seconds": state.seconds, "half": torch.from_numpy(state.half)}
+    if state.amplitudes is not None:
+        content |= {name: torch.from_numpy(getattr(state.amplitudes, name)) for name in ("mean", "covariance")}
+    if state.found is not None:
+        content |= {name: torch.from_numpy(getattr(state.found, name)) for name in ("log_shares", "population")}
+        content["apart"] = torch.from_numpy(state.apart)
+    run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
+    with atomic_path(run.checkpoint_file(state.done)) as temporary:
+        torch.save(content, temporary)
+    for old in range(state.done - 1):
+        run.checkpoint_file(old).unlink(missing_ok=True)
+
+
+def _load(run: Run) -> State | None:
+    path = run.latest_checkpoint()
+    if path is None:
+        return None
+    try:
+        content = torch.load(path, weights_only=True)
+        arrays = {name: value.numpy() for name, value in content.items() if isinstance(value, torch.Tensor)}
+        amplitudes = Amplitudes(arrays["mean"], arrays["covariance"]) if "mean" in arrays else None
+        found = Responsibilities(arrays["log_shares"], arrays["population"]) if "log_shares" in arrays else None
+        state = State(content["done"], content["seconds"], arrays["half"], amplitudes, found, arrays.get("apart"))
+    except (OSError, RuntimeError, KeyError, EOFError) as error:
+        raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error
+    run.log(f"Resuming after step {state.done}.")
+    return state

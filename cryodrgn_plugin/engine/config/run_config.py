@@ -1,0 +1,110 @@
+"""All settings of a run, and how they are asked for by name."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field, replace
+from typing import Any, get_type_hints
+
+from ..errors import ConfigError
+from .building import build, names_of
+from .checks import require
+from .data import DataConfig
+from .explanations import field_help
+from .fitting import ClosedFormConfig, TrainingConfig
+from .networks import DecoderConfig, EncoderConfig
+from .pose_settings import AbInitioConfig, AmortizedConfig, PoseConfig
+from .recipe_defaults import RECIPES
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    particles: str = ""
+    """The particles: a RELION star file with poses and CTF."""
+    root: str = ""
+    """Folder that image paths in the star file are relative to; empty tries the working folder, then the star file's
+    folder and its parents."""
+    recipe: str = "fast"
+    """fast: closed forms throughout, minutes on a workstation without a GPU. paper: sparse Fourier backpropagation end
+    to end. cryodrgn: the coordinate MLP. homogeneous: one map. These take the poses given; abinitio finds them in
+    closed form, cryodrgn2 and bnb search for them while a network trains, ace trains a network that reads them off
+    images."""
+    z_dim: int = 8
+    """Latent dimensions. 8 suits most data; 1 or 2 when one motion is expected."""
+    seed: int = 0
+    """Seed of every random choice; the same seed on the same machine gives the same result."""
+    device: str = "auto"
+    """auto, cpu, or cuda with an index (cuda:0)."""
+    data: DataConfig = field(default_factory=DataConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    closed_form: ClosedFormConfig = field(default_factory=ClosedFormConfig)
+    poses: PoseConfig = field(default_factory=PoseConfig)
+    ab_initio: AbInitioConfig = field(default_factory=AbInitioConfig)
+    amortized: AmortizedConfig = field(default_factory=AmortizedConfig)
+
+    def __post_init__(self) -> None:
+        require(self.recipe in RECIPES, f"recipe is {self.recipe!r}; choose one of {', '.join(RECIPES)}.")
+        require(self.z_dim >= 0, f"z_dim is {self.z_dim}; it must be 0 (homogeneous) or more.")
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_json(cls, text: str) -> "RunConfig":
+        return build(cls, json.loads(text))
+
+
+def recipe_config(recipe: str, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """The configuration of a recipe with `overrides`: dotted names to values, strings converted to the field's type.
+
+    Raises ConfigError for an unknown recipe, name or value.
+    """
+    if recipe not in RECIPES:
+        raise ConfigError(f"recipe is {recipe!r}; choose one of {', '.join(RECIPES)}.")
+    nested: dict[str, Any] = {"recipe": recipe}
+    for name, value in {**RECIPES[recipe], **(overrides or {})}.items():
+        target = nested
+        *sections, leaf = name.split(".")
+        for section in sections:
+            target = target.setdefault(section, {})
+        target[leaf] = value
+    return build(RunConfig, nested)
+
+
+def setting_names() -> list[str]:
+    """Dotted names of all settings, in order."""
+    return names_of(RunConfig)
+
+
+def setting(name: str) -> tuple[type, Any, str]:
+    """(type, default, help) of a setting by its dotted name."""
+    cls: type = RunConfig
+    *sections, leaf = name.split(".")
+    for section in sections:
+        cls = get_type_hints(cls)[section]
+    default = getattr(cls(), leaf)
+    return get_type_hints(cls)[leaf], default, field_help(cls)[leaf]
+
+
+def with_settings(config: RunConfig, **sections: Any) -> RunConfig:
+    """A copy with whole fields replaced; nested fields as `training={"epochs": 3}`."""
+    changes = {
+        name: replace(getattr(config, name), **value) if isinstance(value, dict) else value
+        for name, value in sections.items()
+    }
+    return replace(config, **changes)
+
+
+def differing_settings(base: RunConfig, config: RunConfig) -> dict[str, Any]:
+    """The settings of `config` that are not as in `base`, dotted names to values."""
+    before = flat_settings(base)
+    return {name: value for name, value in flat_settings(config).items() if value != before[name]}
+
+
+def flat_settings(config: RunConfig) -> dict[str, Any]:
+    """Dotted setting names to values."""
+    flat: dict[str, Any] = {}
+    for name, value in dataclasses.asdict(config).items():
+        flat.update({f"{name}.{leaf}": v for leaf, v in value.items()} if isinstance(value, dict) else {name: value})
+    return flat

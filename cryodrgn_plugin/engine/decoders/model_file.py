@@ -1,0 +1,56 @@
+"""model.pt: the trained decoder and encoder with the settings to build them again; loads with weights_only=True."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from torch import Tensor, nn
+
+from ..config import RunConfig
+from ..errors import DataError
+from ..io.atomic import atomic_path
+from .decoder import Decoder
+from .decoder_registry import make_decoder
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A decoder on the CPU with what is needed to use it."""
+
+    decoder: Decoder
+    config: RunConfig
+    pixel_size_ang: float
+    encoder_state: dict[str, Tensor]
+    """Of the network that reads images; empty where a recipe has none."""
+
+
+def save_model(
+    path: Path, config: RunConfig, decoder: Decoder, encoder: nn.Module | None, pixel_size_ang: float
+) -> None:
+    """Write a decoder made by `make_decoder(config, …)`, in the data's grey scale, and what reads the images."""
+    content = {
+        "kind": config.decoder.kind,
+        "config": config.to_json(),
+        "box": decoder.box,
+        "pixel_size_ang": float(pixel_size_ang),
+        "state": {name: value.cpu() for name, value in decoder.state_dict().items()},
+        "encoder": {name: value.cpu() for name, value in encoder.state_dict().items()} if encoder else {},
+    }
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def load_model(path: Path) -> StoredModel:
+    """Read what `save_model` wrote. Raises DataError when the file is absent or is something else."""
+    if not path.exists():
+        raise DataError(f"{path} does not exist: the training has not finished.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        config = RunConfig.from_json(content["config"])
+        decoder = make_decoder(config, content["box"])
+        decoder.load_state_dict(content["state"])
+        encoder_state = content["encoder"]
+    except (RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
+        raise DataError(f"{path} is not a model of this program.") from error
+    return StoredModel(decoder.eval(), config, content["pixel_size_ang"], encoder_state)

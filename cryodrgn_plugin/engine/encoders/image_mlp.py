@@ -1,0 +1,36 @@
+"""The image encoder: a residual network from a centred, phase-flipped spectrum to the posterior of z."""
+
+import torch
+from torch import Tensor, nn
+
+from ..config import EncoderConfig
+from ..data.batch import ImageBatch
+from ..decoders.amplitudes import ResidualBlock
+from .encoder import Encoder, LatentPosterior
+
+
+class MlpEncoder(Encoder):
+    """Residual MLP on the half-plane, real and imaginary parts (zhong_thesis_cryodrgn 4.2.1, 4.4.5).
+
+    Parameters
+    ----------
+    config : layers and width.
+    scale : (F,). What coefficients are multiplied by so that the network reads numbers near one.
+    z_dim : Z.
+    """
+
+    generalizes = True
+
+    def __init__(self, config: EncoderConfig, scale: Tensor, z_dim: int):
+        super().__init__()
+        self.z_dim = z_dim
+        self.register_buffer("scale", scale.float())
+        hidden = [ResidualBlock(config.width) for _ in range(config.layers)]
+        self.network = nn.Sequential(nn.Linear(2 * len(scale), config.width), nn.ReLU(), *hidden)
+        self.head = nn.Linear(config.width, 2 * z_dim)
+
+    def encode(self, batch: ImageBatch) -> LatentPosterior:
+        flipped = batch.spectra * (torch.sign(batch.ctf) * self.scale)
+        hidden = self.network(torch.view_as_real(flipped).flatten(1))
+        mean, log_var = self.head(hidden).to(self.scale.dtype).chunk(2, dim=1)
+        return LatentPosterior(mean, log_var)

@@ -1,0 +1,121 @@
+"""What a landscape writes beside maps and figures: landscape.json, landscape.npz and particle lists."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..analysis.analysis_parts import MadeSeries
+from ..analysis.entries import numbers, relative, series_entry
+from ..analysis.lists import particle_list, write_lists
+from ..analysis.populations import Populations
+from ..analysis.volumes import TrainedDecoder
+from ..io.particles import ParticleTable
+from ..io.writing import replacing
+from .earlier import EMBEDDING
+from .landscape_options import LandscapeOptions
+from .landscape_parts import Landscape
+from .sketch import SketchedSpace
+from .space import VolumeSpace
+from .volume_clusters import centres_of
+
+SCHEMA = 1
+STATE = "cryodrgnState"
+
+
+def landscape_index(
+    found: Landscape, made: Sequence[MadeSeries], decoder: TrainedDecoder, options: LandscapeOptions
+) -> dict[str, Any]:
+    """The content of landscape.json, but for the files of `write_particles` and the figures."""
+    z, space = found.latents.z, found.space
+    inside = space.mask > 0
+    return {
+        "schema": SCHEMA,
+        "options": dataclasses.asdict(options),
+        "particles": len(z),
+        "z_dim": z.shape[1],
+        "box": decoder.box,
+        "pixel_size_ang": decoder.pixel_size_ang,
+        "method": space.method,
+        "mask": {
+            "kind": options.mask or "union",
+            "voxels": int(inside.sum()),
+            "share": round(float(inside.mean()), 6),
+        },
+        "pca": {"explained": numbers(space.explained)},
+        "phi": _phi_entry(space),
+        "clusters": _cluster_entries(found),
+        "states": _state_entries(found),
+        "states_tried": [dataclasses.asdict(tried) for tried in found.states.tried] if found.states else [],
+        "series": [series_entry(one) for one in made],
+        "figures": {},
+        "files": {"mask": "mask.mrc"},
+    }
+
+
+def write_particles(table: ParticleTable, found: Landscape, folder: Path) -> dict[str, str]:
+    """Write landscape.npz and the particle lists into `folder`; their part of the index's files."""
+    latents, labels, states = found.latents, found.clusters.labels, found.states
+    arrays = {"rows": latents.rows, "pca": found.space.scores, "labels": labels}
+    if states is not None:
+        arrays |= {"state": states.labels, "state_probability": states.probability}
+    with replacing(folder / EMBEDDING) as temporary:
+        np.savez(temporary, **arrays)
+    frame = particle_list(table, latents.rows, latents.z, labels, latents.coordinate)
+    if states is not None:
+        frame[STATE] = states.labels[np.argsort(latents.rows, kind="stable")] + 1
+    everything, _ = write_lists(folder, table, frame, len(found.clusters.centres))
+    return {"particles": relative(everything, folder), "embedding": EMBEDDING}
+
+
+def _phi_entry(space: VolumeSpace) -> dict[str, Any] | None:
+    if not isinstance(space, SketchedSpace):
+        return None
+    return {
+        "sketched": len(space.sketch.particles),
+        "mapped": space.mapped,
+        "r2": numbers(space.judged.r2),
+        "r2_all": space.judged.r2_all,
+        "held_out": space.judged.pairs,
+    }
+
+
+def _cluster_entries(found: Landscape) -> list[dict[str, Any]]:
+    clusters, latents = found.clusters, found.latents
+    return [
+        {
+            "class": c + 1,
+            "particles": int(clusters.sizes[c]),
+            **_share(found.shares, c),
+            "apart": bool(clusters.apart[c]),
+            "centre_row": int(latents.rows[centre]),
+            "z": numbers(latents.z[centre]),
+            "star": f"clusters/cluster_{c + 1:03d}.star",
+        }
+        for c, centre in enumerate(clusters.centres)
+    ]
+
+
+def _state_entries(found: Landscape) -> list[dict[str, Any]]:
+    if found.states is None or found.state_shares is None:
+        return []
+    scores, labels = found.space.scores, found.states.labels
+    present = np.unique(labels)
+    centres = centres_of(scores, np.searchsorted(present, labels), len(present))
+    return [
+        {
+            "state": int(number) + 1,
+            "particles": int((labels == number).sum()),
+            **_share(found.state_shares, number),
+            "mean": numbers(scores[labels == number].mean(axis=0)),
+            "centre_row": int(found.latents.rows[centre]),
+        }
+        for number, centre in zip(present, centres, strict=True)
+    ]
+
+
+def _share(populations: Populations, k: int) -> dict[str, Any]:
+    low, high = (round(float(end[k]), 6) for end in (populations.low, populations.high))
+    return {"share": round(float(populations.share[k]), 6), "interval": [low, high]}

@@ -1,0 +1,52 @@
+"""Maps of one or several molecules, of half-sets or of all images together."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..reconstruction.fsc import fsc
+from ..slicing.fine import cropped_volume
+from .linear_model import LinearModel, mean_model
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What is known of the molecules: `models[half][species]`, one half or two, and the species' `populations`."""
+
+    models: list[list[LinearModel]]
+    populations: np.ndarray
+    misfit: np.ndarray | None = None
+    """(shells,). What images differed from the maps before these by, in noise variances (`misfit`)."""
+
+    @property
+    def n_species(self) -> int:
+        return len(self.populations)
+
+    def volumes(self, radius: int | None = None) -> list[np.ndarray]:
+        """(D, D, D) of each species, of both halves together; with `radius` only as large as that limit needs."""
+        box = self.models[0][0].sphere.box
+        box = box if radius is None else min(box, 2 * (radius + 2))
+        return [cropped_volume(mean_model(list(both)).volume(), box) for both in zip(*self.models, strict=True)]
+
+    def known_shells(self, level: float) -> np.ndarray:
+        """(S,) int. The last shell before the halves' FSC first falls below `level`; the maps' limit with one half."""
+        limit = int(self.models[0][0].sphere.radius)
+        if len(self.models) == 1:
+            return np.full(self.n_species, limit)
+        curves = (fsc(*(model.volume() for model in halves)) for halves in zip(*self.models, strict=True))
+        return np.array([min(np.argmax(np.append(curve, -1.0) < level) - 1, limit) for curve in curves])
+
+    def only(self, kept: list[int]) -> "Maps":
+        """The same with some of the species only."""
+        models = [[half[species] for species in kept] for half in self.models]
+        return Maps(models, self.populations[kept] / self.populations[kept].sum(), self.misfit)
+
+    def where(self, chosen: np.ndarray, other: "Maps") -> "Maps":
+        """These maps for species where `chosen` (S,), the other's elsewhere; populations stay."""
+        pairs = [zip(*both, strict=True) for both in zip(self.models, other.models, strict=True)]
+        models = [[mine if own else theirs for own, (mine, theirs) in zip(chosen, pair, strict=True)] for pair in pairs]
+        return Maps(models, self.populations, self.misfit)
+
+    def occupied(self, least: float) -> list[int]:
+        """Species whose share of the images is at least `least`; if none is, the largest."""
+        return [int(s) for s in np.flatnonzero(self.populations >= least)] or [int(self.populations.argmax())]

@@ -1,0 +1,108 @@
+"""What a trained pose network finds: a pose and z for every particle, improved by search where that is wanted."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from ..config import RunConfig
+from ..data.batch import Pose
+from ..data.dataset import ParticleDataset
+from ..data.loader import BatchLoader
+from ..decoders.decoder import Decoder
+from ..imaging.noise import NoiseModel
+from ..likelihood.whitened import WhitenedImages
+from ..poses.proposed import ProposedPoses
+from .amortized_objective import AmortizedObjective
+from .search_volumes import RenderedVolumes
+
+
+@dataclass(frozen=True)
+class FoundPoses:
+    """Poses and latents of N particles, in dataset order."""
+
+    rotations: np.ndarray
+    """(N, 3, 3). Volume to view."""
+    shifts_ang: np.ndarray
+    """(N, 2). Displacement of the feature."""
+    score: np.ndarray
+    """(N,). Minus the misfit; the log-likelihood after a search."""
+    z: np.ndarray
+    """(N, Z) posterior means."""
+    uncertainty: np.ndarray | None
+    """(N,) root mean posterior variance; None without latent."""
+
+
+def find_poses(
+    objective: AmortizedObjective, config: RunConfig, dataset: ParticleDataset, noise: NoiseModel, device: torch.device
+) -> FoundPoses:
+    """What the network reads off every particle, searched around where `amortized.search` is on."""
+    found, proposals = read_poses(objective, dataset, device)
+    return (
+        search_nearby(found, proposals, config, objective.decoder, dataset, noise) if config.amortized.search else found
+    )
+
+
+@torch.no_grad()
+def read_poses(
+    objective: AmortizedObjective, dataset: ParticleDataset, device: torch.device
+) -> tuple[FoundPoses, Pose]:
+    """Ask the network about every particle; nothing is random.
+
+    Returns
+    -------
+    What was read off, and as proposals (N, P, …) the same and, where both are asked, what was read off each image's
+    turn by 180°; the first explains the image best.
+    """
+    objective.eval()
+    rotations, shifts, misfits, means, deviations = [], [], [], [], []
+    for batch in BatchLoader(dataset, 256, shuffle=False).iterate(0):
+        estimates, misfit = objective.infer(batch.torch(device))
+        rotations.append(torch.stack([each.rotations for each in estimates], dim=1).cpu().numpy())
+        shifts.append(torch.stack([each.shifts_ang for each in estimates], dim=1).cpu().numpy())
+        misfits.append(misfit.cpu().numpy())
+        latent = estimates[0].latent
+        if latent is not None:
+            means.append(latent.mean.cpu().numpy())
+            deviations.append(latent.log_var.exp().mean(1).sqrt().cpu().numpy())
+    proposals = Pose(np.concatenate(rotations), np.concatenate(shifts))
+    z = np.concatenate(means) if means else np.zeros((dataset.n, 0), np.float32)
+    uncertainty = np.concatenate(deviations) if deviations else None
+    first = proposals.rotations[:, 0], proposals.shifts_ang[:, 0]
+    return FoundPoses(*first, -np.concatenate(misfits), z, uncertainty), proposals
+
+
+def search_nearby(
+    found: FoundPoses,
+    proposals: Pose,
+    config: RunConfig,
+    decoder: Decoder,
+    dataset: ParticleDataset,
+    noise: NoiseModel,
+) -> FoundPoses:
+    """The same particles with poses searched for around `proposals` (N, P, …), against maps of `decoder`."""
+    lattice, poses = dataset.lattice, config.poses
+    radius = min(poses.last_radius, dataset.box // 2 - 1)
+    volumes = RenderedVolumes(
+        decoder.cpu(),
+        found.z if config.z_dim else None,
+        dataset.n,
+        max(poses.volumes, 1),
+        lattice,
+        dataset.box * dataset.pixel_size_ang,
+        config.decoder.padding,
+        radius,
+        config.seed,
+    )
+    search = ProposedPoses(proposals, poses, dataset.box, dataset.pixel_size_ang)
+    images = WhitenedImages(dataset.without_poses(), noise)
+    rotations, shifts, scores = np.empty((dataset.n, 3, 3)), np.empty((dataset.n, 2)), np.empty(dataset.n)
+    for number in np.unique(volumes.volume):
+        members = np.flatnonzero(volumes.volume == number)
+        for start in range(0, len(members), search.images_at_once()):
+            places = members[start : start + search.images_at_once()]
+            score = volumes.score(images.of(places, lattice.count(radius)), places)
+            best = search.at(places).infer(score)
+            rotations[places], shifts[places] = best.rotations[:, 0], best.shifts_ang[:, 0]
+            scores[places] = best.score[:, 0]
+    return replace(found, rotations=rotations, shifts_ang=shifts, score=scores)

@@ -1,0 +1,220 @@
+"""The recipe "ace": a decoder, and an encoder that reads pose and z off the image, trained together (ace_hetem).
+
+The trainer is the one of the other networks. `amortized.method` also names two baselines of zhong_thesis_cryodrgn 5.6.3
+on the same footing: an encoder with a distribution of rotations, and free rotations moved by gradient.
+"""
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..config import RunConfig
+from ..data.dataset import ParticleDataset
+from ..data.loader import BatchLoader
+from ..decoders.basis import BasisDecoder
+from ..decoders.coordinate_mlp import MlpDecoder
+from ..decoders.decoder import Decoder
+from ..decoders.decoder_registry import make_decoder
+from ..decoders.model_file import load_model, save_model
+from ..decoders.normalized import SpectrallyNormalized
+from ..encoders.pose_baselines import FreePoses, PoseVae
+from ..encoders.pose_estimate import PoseEncoder
+from ..encoders.pose_network import PoseNetwork
+from ..errors import ConfigError, DataError
+from ..imaging.formation import ImageFormation
+from ..imaging.noise import NoiseModel, estimate_noise, spectral_power
+from ..imaging.preprocess import soft_window
+from ..run import Run
+from .amortized_objective import AmortizedObjective
+from .amortized_poses import find_poses
+from .precision import autocast, pick_device, pick_dtype
+from .signal_amplitude import signal_amplitude
+from .synthetic_noise import SyntheticNoise
+from .trainer import Trainer
+
+INITIAL_BASES = 0.01
+"""Size of the random volumes at the start, in units of the data's spectral amplitude."""
+VOLUME_RATE = 10.0
+"""How much larger the steps of stored volumes are than those of the networks; in a trial the loss fell several times
+faster than at the same rate."""
+SAMPLE = 1000
+"""Images whose power is measured."""
+
+
+def fit_amortized(
+    run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False, until_epoch: int | None = None
+) -> AmortizedObjective:
+    """Find poses, z and the decoder of `config` from `dataset`, whose own poses are not looked at.
+
+    Leaves poses.star, latents.npz, model.pt, metrics.csv and checkpoints in `run`.
+
+    Raises
+    ------
+    ConfigError : settings that contradict each other.
+    DataError : optics groups of different extents, or a loss that is not a number.
+    Stopped : a signal came, or `until_epoch` is over; the run can be resumed.
+    """
+    _require_consistent(config, dataset)
+    device = pick_device(config.device)
+    torch.manual_seed(config.seed)
+    noise = estimate_noise(dataset, config.seed)
+    decoder = _make_decoder(config, dataset, noise, device)
+    encoder = make_pose_encoder(config, dataset)
+    objective = make_amortized_objective(config, dataset, noise, device, decoder, encoder)
+    trainer = Trainer(
+        run,
+        objective,
+        BatchLoader(dataset, config.training.batch_size, seed=config.seed, drop_last=_drops_last(config, dataset)),
+        None,
+        config.training,
+        beta=lambda epochs_done: config.amortized.kl_weight,
+        seed=config.seed,
+        device=device,
+        tables=[objective.encoder.six.weight] if isinstance(objective.encoder, FreePoses) else [],
+        volumes=[],
+    )
+    run.log(f"Reading poses off {dataset.n:,} particles, {config.decoder.kind} decoder, {device}.")
+    trainer.fit(resume, until_epoch)
+    _finish(run, config, dataset, noise, objective, device)
+    return objective
+
+
+def make_amortized_objective(
+    config: RunConfig,
+    dataset: ParticleDataset,
+    noise: NoiseModel,
+    device: torch.device,
+    decoder: Decoder,
+    encoder: PoseEncoder,
+) -> AmortizedObjective:
+    """The loss of a decoder and an encoder on the images of `dataset`, on `device`."""
+    lattice = dataset.lattice
+    sigma2 = noise.per_coefficient(lattice, np.arange(len(noise.sigma2)))
+    power = mean_power(dataset, config.seed)
+    # Views of the model are windowed by the encoder, which takes the noise down to what it is in the images.
+    passed = np.square(soft_window(dataset.box, config.data.window)).mean()
+    shown = sigma2 / passed if dataset.has_noise else np.zeros_like(sigma2)
+    multiplicity = torch.from_numpy(lattice.multiplicity).to(device)
+    return AmortizedObjective(
+        decoder,
+        encoder,
+        ImageFormation(lattice, dataset.pixel_size_ang, device),
+        unit_weights(sigma2, power, lattice.multiplicity).to(device),
+        SyntheticNoise.of_data(
+            torch.from_numpy(shown).to(device), float(np.average(power, weights=lattice.multiplicity)), multiplicity
+        ),
+        config.amortized,
+        _extent_ang(config, dataset),
+        config.z_dim,
+        encoder_context=partial(autocast, device, pick_dtype(config.training.precision, device)),
+    ).to(device)
+
+
+def unit_weights(sigma2: np.ndarray, power: np.ndarray, multiplicity: np.ndarray) -> Tensor:
+    """(G, F) weights m/σ², scaled so that images of mean `power` (F,) have a weighted power of one in each group."""
+    weights = multiplicity / sigma2
+    return torch.from_numpy((weights / (weights @ power)[:, None]).astype(np.float32))
+
+
+def mean_power(dataset: ParticleDataset, seed: int) -> np.ndarray:
+    """(F,) mean power of each coefficient over a sample of the images."""
+    chosen = np.random.default_rng([seed, 3]).permutation(dataset.n)[:SAMPLE]
+    spectra = dataset.batch(np.sort(chosen)).spectra
+    return (np.abs(spectra) ** 2).mean(0).astype(np.float64)
+
+
+def _make_decoder(config: RunConfig, dataset: ParticleDataset, noise: NoiseModel, device: torch.device) -> Decoder:
+    decoder = make_decoder(config, dataset.box)
+    if isinstance(decoder, MlpDecoder):
+        amplitude = signal_amplitude(dataset, noise, config.seed)
+        decoder.profile[: len(amplitude)] = torch.from_numpy(amplitude)
+        decoder.profile[len(amplitude) :] = float(amplitude[-1])
+        decoder.compute_dtype = pick_dtype(config.training.precision, device)
+    elif isinstance(decoder, BasisDecoder):
+        decoder.randomize(torch.Generator().manual_seed(config.seed), INITIAL_BASES)
+    if config.amortized.start_from:
+        _take_over(decoder, config)
+    if isinstance(decoder, BasisDecoder):
+        return SpectrallyNormalized(decoder, VOLUME_RATE * np.sqrt(spectral_power(dataset, config.seed)))
+    return decoder
+
+
+def _take_over(decoder: Decoder, config: RunConfig) -> None:
+    """Start `decoder` as the one of another run. Raises ConfigError where they do not fit each other."""
+    folder = config.amortized.start_from
+    stored = load_model(Run.open(folder).model_file).decoder
+    try:
+        decoder.load_state_dict(stored.state_dict())
+    except RuntimeError:
+        raise ConfigError(
+            f"amortized.start_from is {folder}, whose decoder has other settings or another box ({stored.box}); give "
+            "this run the same decoder settings, z_dim and data.box."
+        ) from None
+
+
+def make_pose_encoder(config: RunConfig, dataset: ParticleDataset) -> PoseEncoder:
+    """The untrained encoder of `config` for images like those of `dataset`."""
+    method = config.amortized.method
+    if method == "descent":
+        return FreePoses(dataset.n, config.seed)
+    if method == "vae":
+        power = mean_power(dataset, config.seed)
+        return PoseVae(config.encoder, torch.from_numpy(np.sqrt(2 / np.maximum(power, 1e-6 * power.max()))))
+    unit_ang = _extent_ang(config, dataset) or dataset.pixel_size_ang
+    width = config.amortized.trunk_width
+    return PoseNetwork(config.encoder, dataset.lattice, config.data.window, width, unit_ang, config.z_dim)
+
+
+def _extent_ang(config: RunConfig, dataset: ParticleDataset) -> float:
+    """Largest shift along each axis."""
+    return config.poses.shift_extent * dataset.box * dataset.pixel_size_ang
+
+
+def _finish(
+    run: Run,
+    config: RunConfig,
+    dataset: ParticleDataset,
+    noise: NoiseModel,
+    objective: AmortizedObjective,
+    device: torch.device,
+) -> None:
+    """Poses and latents of all particles, and the networks with maps in the grey scale of the data, into the run."""
+    if config.amortized.search:
+        run.log("Searching around the poses that are read off.")
+    found = find_poses(objective, config, dataset, noise, device)
+    run.save_latents(found.z, uncertainty=found.uncertainty, rows=dataset.rows)
+    run.save_poses(dataset.rows, found.rotations, found.shifts_ang, score=found.score)
+    decoder = objective.decoder
+    if isinstance(decoder, SpectrallyNormalized):
+        decoder = decoder.baked()
+    save_model(run.model_file, config, decoder, objective.encoder, dataset.pixel_size_ang)
+
+
+def _drops_last(config: RunConfig, dataset: ParticleDataset) -> bool:
+    """A last batch of few images spoils batch normalisation; it is left out where there are others."""
+    return config.amortized.method == "network" and dataset.n > config.training.batch_size
+
+
+def _require_consistent(config: RunConfig, dataset: ParticleDataset) -> None:
+    if np.ptp(dataset.frequency_ratio) > 0:
+        raise DataError(
+            f"{dataset.table.path}: the optics groups differ in image extent, and the recipe ace looks at pixels of "
+            "one size only; bring the groups to one box and pixel size, or use the recipe abinitio."
+        )
+    if config.amortized.method != "network" and config.z_dim:
+        raise ConfigError(
+            f"amortized.method is {config.amortized.method}, which finds one rigid map; set z_dim to 0 and, with "
+            "decoder.kind = basis, decoder.n_bases to 0."
+        )
+    if config.ab_initio.species != 1:
+        raise ConfigError(
+            f"ab_initio.species is {config.ab_initio.species}; the recipe ace tells kinds of molecule apart by z "
+            "alone. Set it to 1, or use the recipe abinitio."
+        )
+    if config.training.points < 1 or config.training.sparse or config.training.early_stop:
+        raise ConfigError(
+            "The recipe ace uses all points of every image and dense gradients to the last epoch; leave "
+            "training.points at 1, training.sparse off and training.early_stop at 0."
+        )

@@ -1,0 +1,111 @@
+"""Poses of particles, searched against what a decoder has learnt so far."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ..config import RunConfig
+from ..data.dataset import ParticleDataset
+from ..data.tilt_series import TiltSeries
+from ..decoders.decoder import Decoder
+from ..geometry.rotations import random_matrices
+from ..imaging.noise import NoiseModel
+from ..likelihood.linear_score import perfect_fit
+from ..likelihood.whitened import WhitenedBatch, WhitenedImages
+from ..poses.inference import Candidates, Score
+from ..poses.scaled import ScaledScore
+from ..poses.series_score import TiltSeriesScore, tilted
+from ..poses.strategy_registry import make_pose_inference
+from .pose_table import PoseTable
+from .search_volumes import DecodedVolumes, RenderedVolumes, SearchVolumes
+
+
+class PoseSearch:
+    """The search that `config.poses` describes, for particles of a dataset. Given poses are not looked at.
+
+    With `series` particles have several images, for which one pose is found.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        dataset: ParticleDataset,
+        noise: NoiseModel,
+        device: torch.device,
+        series: TiltSeries | None = None,
+    ):
+        self._config, self._dataset, self._device = config, dataset, device
+        self._series = series or TiltSeries.singles(dataset.n)
+        self._images = WhitenedImages(dataset.without_poses(), noise)
+
+    def last_radius(self, march: float) -> float:
+        """Highest frequency compared, which grows with `march` (0 to 1)."""
+        poses = self._config.poses
+        highest = self._dataset.box // 2 - 1
+        first, last = min(poses.first_radius, highest), min(poses.last_radius, highest)
+        return round(first + march * (last - first))
+
+    def run(
+        self, decoder: Decoder, z: np.ndarray | None, table: PoseTable, index: np.ndarray, march: float, number: int
+    ) -> None:
+        """Search the poses of the particles `index` (B,) and put those of their images into `table`.
+
+        Parameters
+        ----------
+        z : (B, Z), where each particle's volume lies; None without latent.
+        number : of this search; each meets a grid turned in its own way.
+        """
+        dataset, last = self._dataset, self.last_radius(march)
+        poses = replace(self._config.poses, last_radius=last, first_radius=min(self._config.poses.first_radius, last))
+        turn = random_matrices(1, np.random.default_rng([self._config.seed, 4, number]))[0]
+        search = make_pose_inference(poses, dataset.box, dataset.pixel_size_ang, turn)
+        volumes = self._volumes(decoder, z, len(index), last, number)
+        rng = np.random.default_rng([self._config.seed, 5, number])
+        for places in self._series.alike(index, dataset.frequency_ratio, search.images_at_once(), volumes.volume):
+            rows, tilts, carries = self._series.views(index[places])
+            images = [self._images.of(each, dataset.lattice.count(last)) for each in rows.T]
+            score = TiltSeriesScore([self._score(volumes, each, places) for each in images], tilts, carries)
+            candidates = search.infer(score)
+            chosen = np.arange(len(places)), self._chosen(candidates, images, march, rng)
+            found = candidates.rotations[chosen], candidates.shifts_ang[chosen]
+            for each, tilt, carry in zip(rows.T, tilts, carries, strict=True):
+                table.put(each, *tilted(*found, tilt, carry), candidates.score[chosen])
+
+    def _chosen(
+        self, candidates: Candidates, images: list[WhitenedBatch], march: float, rng: np.random.Generator
+    ) -> np.ndarray:
+        """(B,) the candidate that each particle takes: drawn by likelihood at first, the likeliest in the end.
+
+        A map that is still forming explains images badly and is wrong about which pose is best. So likelihoods are
+        divided by how badly it does, in units of the noise, and by `poses.exploration`, which fades with the march.
+        """
+        heat = self._config.poses.exploration * (1 - march)
+        if not heat:
+            return np.zeros(len(candidates.score), dtype=np.int64)
+        power = np.sum([perfect_fit(each.targets, each.weights) for each in images], axis=0)
+        coefficients = len(images) * self._dataset.lattice.multiplicity[: images[0].targets.shape[1]].sum()
+        misfit = 2 * float((power - candidates.score[:, 0]).mean()) / coefficients
+        tempered = candidates.score / (heat * max(misfit, 1.0))
+        return (tempered + rng.gumbel(size=tempered.shape)).argmax(axis=1)
+
+    def _volumes(self, decoder: Decoder, z: np.ndarray | None, count: int, radius: float, number: int) -> SearchVolumes:
+        dataset, config = self._dataset, self._config
+        if not config.poses.volumes:
+            return DecodedVolumes(decoder, z, count, dataset.lattice, dataset.pixel_size_ang, self._device)
+        return RenderedVolumes(
+            decoder,
+            z,
+            count,
+            config.poses.volumes,
+            dataset.lattice,
+            dataset.box * dataset.pixel_size_ang,
+            config.decoder.padding,
+            radius,
+            config.seed + number,
+        )
+
+    def _score(self, volumes: SearchVolumes, images: WhitenedBatch, places: np.ndarray) -> Score:
+        score = volumes.score(images, places)
+        ratio = float(self._dataset.frequency_ratio[images.index[0]])
+        return score if ratio == 1 else ScaledScore(score, ratio)

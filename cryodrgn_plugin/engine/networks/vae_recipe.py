@@ -1,0 +1,269 @@
+"""The neural recipes: a decoder and an encoder trained end to end on the images.
+
+"cryodrgn" is the coordinate network (zhong_thesis_cryodrgn 4.2.1, 4.4.5) with a whitened likelihood; "paper" the
+structural basis with eq. 4 and the spectral normalisation of eq. 5 of sparse_fourier_backpropagation. Either decoder
+without a latent is a homogeneous reconstruction. Where `poses.inference` names a search, poses are found on the way:
+"cryodrgn2" and "bnb" are the coordinate network with one (thesis chapter 5 and section 3.4).
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from ..ab_initio.found_maps import save_maps
+from ..config import RunConfig
+from ..data.dataset import ParticleDataset
+from ..data.loader import BatchLoader, BatchSource
+from ..data.tilt_images import find_series
+from ..data.tilt_pairs import find_tilt_pairs
+from ..data.tilt_series import SeriesDataset
+from ..decoders.basis import BasisDecoder
+from ..decoders.coordinate_mlp import MlpDecoder
+from ..decoders.decoder import Decoder
+from ..decoders.decoder_registry import make_decoder
+from ..decoders.model_file import save_model
+from ..decoders.normalized import SpectrallyNormalized
+from ..encoders.encoder import Encoder
+from ..encoders.encoder_registry import make_encoder
+from ..errors import ConfigError
+from ..imaging.formation import ImageFormation
+from ..imaging.noise import NoiseModel, estimate_noise, spectral_power
+from ..poses.strategy_registry import STRATEGIES
+from ..run import Run
+from .objective import VaeObjective
+from .optimizers import keep_touched_rows
+from .point_sampling import PointSampler
+from .pose_preparation import PosePreparation
+from .pose_schedule import PoseSchedule
+from .pose_search import PoseSearch
+from .pose_table import PoseTable
+from .precision import autocast, pick_device, pick_dtype
+from .rate_schedule import prior_weight
+from .signal_amplitude import signal_amplitude
+from .trainer import Trainer
+
+HELD_OUT_SHARE = 0.05
+LARGEST_HELD_OUT = 1000
+FEWEST_TO_HOLD_OUT = 200
+"""Smaller sets are trained on whole."""
+INITIAL_BASES = 0.01
+"""Size of the random bases at the start, in units of the data's spectral amplitude."""
+
+
+@dataclass(frozen=True)
+class VaeFit:
+    """A trained model. `z` (N, Z) and `uncertainty` (N,), its root mean posterior variance, in dataset order; None
+    without latent.
+    """
+
+    decoder: Decoder
+    encoder: Encoder | None
+    z: np.ndarray | None
+    uncertainty: np.ndarray | None
+
+
+def fit_vae(
+    run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False, until_epoch: int | None = None
+) -> VaeFit:
+    """Train the decoder and encoder of `config` on `dataset`; leaves metrics, checkpoints, latents.npz and model.pt in
+    `run`.
+
+    Raises
+    ------
+    ConfigError : settings that contradict each other.
+    DataError : no poses, or a loss that is not a number.
+    Stopped : a signal came, or `until_epoch` is over; the run can be resumed.
+    """
+    _require_consistent(config)
+    schedule = PoseSchedule.of(config.poses) if searches(config) else None
+    if schedule is None:
+        dataset.require_poses()
+    device = pick_device(config.device)
+    dtype = pick_dtype(config.training.precision, device)
+    torch.manual_seed(config.seed)
+    noise = estimate_noise(dataset, config.seed)
+    make = partial(make_objective, dataset=dataset, noise=noise, device=device, dtype=dtype)
+    objective = make(config)
+    source = _source(dataset, config)
+    batch_size, prepare = config.training.batch_size, None
+    if isinstance(source, SeriesDataset):
+        batch_size = max(1, batch_size // source.series.images.shape[1])
+    if schedule is not None:
+        config = replace(config, training=replace(config.training, epochs=schedule.epochs))
+        series = source.series if isinstance(source, SeriesDataset) else None
+        prepare = PosePreparation(
+            run,
+            dataset,
+            objective,
+            PoseSearch(config, dataset, noise, device, series),
+            series,
+            schedule,
+            latents=lambda index: infer_latents(objective, source, device, index)[0] if objective.encoder else None,
+            untrained=lambda seed: make(replace(config, seed=seed)),
+            config=config,
+            batch_size=batch_size,
+        )
+    training, held_out = _split(source, config)
+    trainer = Trainer(
+        run,
+        objective,
+        BatchLoader(training, batch_size, seed=config.seed),
+        BatchLoader(held_out, batch_size, shuffle=False) if held_out else None,
+        config.training,
+        beta=partial(prior_weight, config.training, config.z_dim),
+        seed=config.seed,
+        device=device,
+        tables=objective.encoder.sparse_parameters() if objective.encoder else [],
+        volumes=_sparse_volumes(objective, config),
+        prepare=prepare,
+    )
+    run.log(f"Training {config.decoder.kind} decoder on {training.n:,} particles, {device}, {str(dtype)[6:]}.")
+    trainer.fit(resume, until_epoch)
+    run.note(loader_wait_seconds=round(trainer.loader.wait_seconds, 3))
+    return _finish(run, config, dataset, source, objective, device)
+
+
+def make_objective(
+    config: RunConfig, dataset: ParticleDataset, noise: NoiseModel, device: torch.device, dtype: torch.dtype
+) -> VaeObjective:
+    """The loss of `config` with untrained decoder and encoder, on `device`."""
+    lattice = dataset.lattice
+    sigma2 = noise.per_coefficient(lattice, np.arange(len(noise.sigma2)))
+    decoder, precision, sampler = make_decoder(config, dataset.box), 1 / sigma2, None
+    if isinstance(decoder, MlpDecoder):
+        amplitude = signal_amplitude(dataset, noise, config.seed)
+        decoder.profile[: len(amplitude)] = torch.from_numpy(amplitude)
+        decoder.profile[len(amplitude) :] = float(amplitude[-1])
+        decoder.compute_dtype = dtype
+        if config.training.points < 1:
+            expected = torch.from_numpy(amplitude[lattice.shells] / np.sqrt(sigma2))
+            sampler = PointSampler(expected.to(device), config.training.points)
+    elif isinstance(decoder, BasisDecoder):
+        decoder.randomize(torch.Generator().manual_seed(config.seed), INITIAL_BASES)
+        decoder = SpectrallyNormalized(decoder, np.sqrt(spectral_power(dataset, config.seed)))
+        # Eq. 4 with 1 − λ ∝ σ̄² weighs every shell alike; the constant makes the loss of pure noise about mean CTF².
+        precision = np.full_like(sigma2, 1 / sigma2.mean())
+    return VaeObjective(
+        decoder,
+        # Real and imaginary parts each carry half of the noise variance.
+        make_encoder(config, torch.from_numpy(np.sqrt(2 / sigma2.mean(0))), dataset.n),
+        ImageFormation(lattice, dataset.pixel_size_ang, device),
+        torch.from_numpy(precision.astype(np.float32)).to(device),
+        ctf_weight=config.decoder.kind == "basis",
+        sampler=sampler,
+        poses=PoseTable(dataset) if searches(config) else None,
+        encoder_context=partial(autocast, device, dtype),
+    ).to(device)
+
+
+def searches(config: RunConfig) -> bool:
+    """Whether poses are searched for in training; else the particles bring them."""
+    return config.poses.inference in STRATEGIES
+
+
+@torch.no_grad()
+def infer_latents(
+    objective: VaeObjective, source: BatchSource, device: torch.device, index: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior mean (B, Z) and root mean posterior variance (B,) of the particles `index` (B,); by default of all.
+
+    A network that reads single images of particles with several gives the mean over these.
+    """
+    objective.eval()
+    means, deviations = [], []
+    index = np.arange(source.n) if index is None else index
+    for start in range(0, len(index), 256):
+        some = index[start : start + 256]
+        posterior = objective.posterior(objective.centred(source.batch(some).torch(device)))
+        each = posterior.mean.cpu().numpy(), posterior.log_var.exp().mean(1).sqrt().cpu().numpy()
+        if isinstance(source, SeriesDataset):
+            each = source.of_particles(each[0], some), source.of_particles(each[1], some)
+        means.append(each[0])
+        deviations.append(each[1])
+    return np.concatenate(means), np.concatenate(deviations)
+
+
+def _finish(
+    run: Run,
+    config: RunConfig,
+    dataset: ParticleDataset,
+    source: BatchSource,
+    objective: VaeObjective,
+    device: torch.device,
+) -> VaeFit:
+    """Latents of all particles, and the decoder in the data's grey scale, written to the run."""
+    z = uncertainty = None
+    if objective.encoder is not None:
+        z, uncertainty = infer_latents(objective, source, device)
+        if isinstance(source, SeriesDataset):
+            z, uncertainty = source.series.to_images(z), source.series.to_images(uncertainty)
+    run.save_latents(np.zeros((dataset.n, 0)) if z is None else z, uncertainty=uncertainty, rows=dataset.rows)
+    if objective.poses is not None:
+        table = objective.poses.cpu()
+        found = (table.rotations.numpy(), table.shifts_ang.numpy())
+        run.save_poses(dataset.rows, *found, score=table.score.numpy())
+        save_maps(run, dataset.with_poses(*found), np.zeros(dataset.n, np.int64), 1, config.seed)
+    decoder = objective.decoder
+    if isinstance(decoder, SpectrallyNormalized):
+        decoder = decoder.baked()
+    save_model(run.model_file, config, decoder, objective.encoder, dataset.pixel_size_ang)
+    return VaeFit(decoder, objective.encoder, z, uncertainty)
+
+
+def _require_consistent(config: RunConfig) -> None:
+    if config.encoder.kind != "mlp" and config.training.early_stop:
+        raise ConfigError(
+            "training.early_stop needs held-out particles, which there are none of with encoder.kind = "
+            f"{config.encoder.kind}; set it to 0."
+        )
+    if config.training.points < 1 and config.decoder.kind != "mlp":
+        raise ConfigError(
+            f"training.points is {config.training.points}; only decoder.kind = mlp can use a part of the points."
+        )
+    if config.decoder.kind == "basis" and config.z_dim and not config.decoder.n_bases:
+        raise ConfigError("decoder.n_bases is 0 but z_dim is not; without bases z changes nothing. Set z_dim to 0 too.")
+    if config.training.sparse and config.decoder.kind != "basis":
+        raise ConfigError("training.sparse is for decoder.kind = basis; the coordinate network has no volumes.")
+    if searches(config) and config.training.early_stop:
+        raise ConfigError(
+            "training.early_stop needs held-out particles with poses, which a search for poses does not have; set it "
+            "to 0."
+        )
+    if config.poses.inference not in ("given", *STRATEGIES):
+        raise ConfigError(
+            f"poses.inference is {config.poses.inference!r}, which the recipe {config.recipe} has no network for; "
+            f"choose given or one of {', '.join(STRATEGIES)}, or the recipe ace."
+        )
+
+
+def _sparse_volumes(objective: VaeObjective, config: RunConfig) -> list[torch.nn.Parameter]:
+    if not config.training.sparse:
+        return []
+    volumes = objective.decoder.inner.coefs
+    keep_touched_rows(volumes)
+    return [volumes]
+
+
+def _source(dataset: ParticleDataset, config: RunConfig) -> ParticleDataset | SeriesDataset:
+    """What batches are made of: particles with all their images where the encoder or the search takes them at once."""
+    if config.z_dim and config.encoder.kind == "tilt_pair":
+        return SeriesDataset(dataset, find_tilt_pairs(dataset))
+    series = find_series(dataset) if searches(config) else None
+    return SeriesDataset(dataset, series) if series else dataset
+
+
+def _split(
+    source: ParticleDataset | SeriesDataset, config: RunConfig
+) -> tuple[ParticleDataset | SeriesDataset, ParticleDataset | None]:
+    """Training and held-out particles; nothing is held out of small sets, of pairs, or from a table of latents or
+    poses.
+    """
+    table = config.z_dim > 0 and config.encoder.kind == "table"
+    if isinstance(source, SeriesDataset) or table or searches(config) or source.n < FEWEST_TO_HOLD_OUT:
+        return source, None
+    held = np.zeros(source.n, dtype=bool)
+    count = min(round(HELD_OUT_SHARE * source.n), LARGEST_HELD_OUT)
+    held[np.random.default_rng([config.seed, 2]).choice(source.n, count, replace=False)] = True
+    return source.subset(~held), source.subset(held)

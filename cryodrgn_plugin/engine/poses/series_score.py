@@ -1,0 +1,81 @@
+"""Tilt series: one pose explains all images of a particle, each after its known tilt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import block_diag
+
+from .inference import Score
+from .refine import Expansion, LocalModel
+
+
+@dataclass(frozen=True)
+class TiltSeriesScore:
+    """The sum of V scores of the same B particles, image v at rotation T_v A and shift C_v s (thesis 3.7.2 for V = 2).
+
+    A and s are the rotation and the shift in the particle's reference image.
+    """
+
+    scores: Sequence[Score]
+    """V of them."""
+    tilts: np.ndarray
+    """(V, 3, 3) T."""
+    carries: np.ndarray
+    """(V, 2, 2) C."""
+
+    @property
+    def n(self) -> int:
+        return self.scores[0].n
+
+    def shared(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
+        return _sum(score.shared(*self._seen(v, rotations, shifts_ang), radius) for v, score in enumerate(self.scores))
+
+    def own(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
+        return _sum(score.own(*self._seen(v, rotations, shifts_ang), radius) for v, score in enumerate(self.scores))
+
+    def headroom(self, radius: float, last_radius: float) -> np.ndarray:
+        return _sum(score.headroom(radius, last_radius) for score in self.scores)
+
+    def _seen(self, view: int, rotations: np.ndarray, shifts_ang: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return tilted(rotations, shifts_ang, self.tilts[view], self.carries[view])
+
+
+@dataclass(frozen=True)
+class TiltSeriesExpansion:
+    """The likelihoods of V images near one pose, as a likelihood of that pose; a `LocalModel`.
+
+    A small turn ω of the reference view is a turn T ω of image v, and a small shift s is C s.
+    """
+
+    models: Sequence[LocalModel]
+    """V of them."""
+    tilts: np.ndarray
+    """(V, 3, 3) T."""
+    carries: np.ndarray
+    """(V, 2, 2) C."""
+
+    def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
+        """See `LocalModel.expand`."""
+        parts = []
+        for model, tilt, carry in zip(self.models, self.tilts, self.carries, strict=True):
+            seen = model.expand(*tilted(rotations, shifts_ang, tilt, carry), radius)
+            moved = block_diag(tilt, carry)
+            parts.append((seen.value, seen.gradient @ moved, moved.T @ seen.curvature @ moved))
+        return Expansion(*(_sum(each) for each in zip(*parts, strict=True)))
+
+
+def tilted(
+    rotations: np.ndarray, shifts_ang: np.ndarray, tilt: np.ndarray, carry: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Poses of a reference image, (…, 3, 3) and (…, 2), as those of an image after `tilt` (3, 3), float32."""
+    return tilt.astype(np.float32) @ rotations, shifts_ang @ carry.T.astype(np.float32)
+
+
+def _sum(parts) -> np.ndarray:
+    """As `sum`, without a copy for each."""
+    parts = iter(parts)
+    total = next(parts)
+    for part in parts:
+        total += part
+    return total

@@ -1,0 +1,152 @@
+"""The one page of a preflight: the verdicts in words, and the pictures they were read from."""
+
+import textwrap
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import SubFigure
+
+from ..analysis.figure_style import DISTINCT, FAINT, GREY, INK, figure, without_ticks
+from ..reconstruction.fsc import shell_frequencies
+from .evidence import Evidence
+from .pose_checks import SHUFFLED
+from .survey import Survey
+from .trials import Trial
+from .verdicts import OK, STOP, WARN, Verdict
+
+COLOURS = {OK: DISTINCT[2], WARN: DISTINCT[1], STOP: DISTINCT[5]}
+HEADINGS = {
+    OK: "Nothing speaks against these particles.",
+    WARN: "Usable; read the warnings.",
+    STOP: "Something must be corrected before going on.",
+}
+BAR_ANG = (5, 10, 20, 50, 100, 200, 500)
+"""Lengths of a scale bar."""
+_LINE, _GAP = 0.0265, 0.016
+_WIDTH = 68
+
+
+def draw_page(file: Path, found: Survey) -> None:
+    """Draw the page; panels whose check could not be made stay empty and say so."""
+    with figure(file, 12.6, 7.4) as page:
+        left, right = page.subfigures(1, 2, width_ratios=[1.0, 1.35])
+        _words(left, found)
+        axes = right.subplots(3, 2)
+        _projections(axes[0, 0], found)
+        _fsc(axes[0, 1], found)
+        _bars(axes[1, 0], "poses", found.given, found.pose_trials)
+        _bars(axes[1, 1], "CTF", found.ctf_given, found.transfer_trials)
+        _scan(axes[2, 0], found)
+        _views(axes[2, 1], found)
+
+
+def _words(part: SubFigure, found: Survey) -> None:
+    part.text(0.03, 0.965, "Preflight", fontsize=15, fontweight="bold", color=INK, va="top")
+    read = f"{found.path.name}: {found.particles:,} particles, {found.looked_at:,} images looked at"
+    part.text(0.03, 0.915, textwrap.shorten(read, 90), color=GREY, va="top")
+    part.text(0.03, 0.885, HEADINGS[found.level], color=COLOURS[found.level], fontweight="bold", va="top")
+    y = 0.83
+    for verdict in found.verdicts:
+        y = _verdict(part, verdict, y)
+
+
+def _verdict(part: SubFigure, verdict: Verdict, y: float) -> float:
+    """One verdict at height `y`; gives the height of the next."""
+    part.text(0.035, y, "●", color=COLOURS[verdict.level], fontsize=11, va="top")
+    part.text(0.075, y, f"{verdict.check}: {verdict.level}", fontweight="bold", va="top")
+    lines = textwrap.wrap(verdict.sentence, _WIDTH)
+    for number, line in enumerate(lines, 1):
+        part.text(0.075, y - number * _LINE, line, fontsize=8.5, va="top")
+    return y - (len(lines) + 1) * _LINE - _GAP
+
+
+def _projections(ax: Axes, found: Survey) -> None:
+    ax.set_title("map, along z, y, x")
+    without_ticks(ax)
+    if found.maps is None:
+        _absent(ax)
+        return
+    volume = found.maps.combined
+    views = np.concatenate([volume.sum(axis) for axis in range(3)], axis=1)
+    ax.imshow(views, cmap="gray", origin="lower", interpolation="bilinear")
+    box = volume.shape[0]
+    length_ang = min(BAR_ANG, key=lambda length: abs(length - box * found.pixel_size_ang / 4))
+    ax.plot([box * 0.06, box * 0.06 + length_ang / found.pixel_size_ang], [box * 0.07] * 2, color="white", lw=2)
+    ax.text(box * 0.06, box * 0.1, f"{length_ang} Å", color="white", fontsize=8)
+    ax.spines[:].set_visible(False)
+
+
+def _fsc(ax: Axes, found: Survey) -> None:
+    ax.set_title("two halves")
+    if found.maps is None or found.given is None:
+        _absent(ax)
+        return
+    freqs = shell_frequencies(found.maps.combined.shape[0], found.pixel_size_ang)
+    inside = slice(0, len(freqs) - 1)
+    tested, everything = f"{len(found.given.gains):,}", f"{len(found.maps.halves):,} images, given poses"
+    ax.plot(freqs[inside], found.maps.fsc[inside], color=INK, lw=1.8, label=everything)
+    ax.plot(freqs[inside], found.given.fsc[inside], color=DISTINCT[0], label=tested)
+    shuffled = found.pose_trials[0].found.fsc
+    ax.plot(freqs[inside], shuffled[inside], color=DISTINCT[5], ls="--", label=f"{tested}, {SHUFFLED}")
+    ax.axhline(0.143, color=FAINT, zorder=0)
+    ax.set(xlim=(0, freqs[-1]), ylim=(-0.15, 1.03), ylabel="FSC")
+    ticks = np.linspace(0, freqs[-1], 6)
+    ax.set_xticks(ticks, ["∞", *(f"1/{1 / t:.3g}" for t in ticks[1:])])
+    ax.set_xlabel("spatial frequency (1/Å)")
+    ax.legend(loc="upper right", fontsize=7, handlelength=1.4)
+
+
+def _bars(ax: Axes, title: str, given: Evidence | None, trials: list[Trial]) -> None:
+    """What each story explains, with that of the star file on top."""
+    ax.set_title(title)
+    if not trials or given is None:
+        _absent(ax)
+        return
+    names = ["as the file says", *(trial.name for trial in trials)]
+    gains = [float(given.gains.mean()), *(trial.gain for trial in trials)]
+    colours = [DISTINCT[0], *(COLOURS[STOP] if trial.wins else "#c9d2da" for trial in trials)]
+    ax.barh(range(len(names)), gains, color=colours, height=0.82)
+    for place, name in enumerate(names):
+        ax.text(0, place, f"  {name}", fontsize=7, va="center", color=INK if place else "white")
+    ax.set(xlim=(0, max(*gains, 1.0) * 1.05), xlabel="nats per unseen image")
+    ax.set_yticks([])
+    ax.invert_yaxis()
+
+
+def _scan(ax: Axes, found: Survey) -> None:
+    ax.set_title("pixel size")
+    if found.scan is None:
+        _absent(ax)
+        return
+    sizes = found.scan.factors * found.stored_pixel_ang
+    ax.semilogx(sizes, found.scan.gains, "o-", color=DISTINCT[0], ms=3)
+    ax.axvline(found.stored_pixel_ang, color=GREY, lw=0.8, ls="--", label=f"the file's, {found.stored_pixel_ang:.4g} Å")
+    best = sizes[found.scan.best]
+    if found.scan.best != int(np.argmin(np.abs(found.scan.factors - 1))):
+        ax.axvline(best, color=COLOURS[STOP], lw=0.8, label=f"fits best, {best:.4g} Å")
+    ticks = found.stored_pixel_ang * np.array([0.25, 0.5, 1, 2, 4])
+    ax.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+    ax.minorticks_off()
+    ax.set(xlabel="pixel size (Å)", ylabel="nats per image")
+    ax.legend(loc="lower right")
+
+
+def _views(ax: Axes, found: Survey) -> None:
+    """Viewing directions on an equal-area map of the sphere."""
+    if found.rotations is None:
+        ax.set_title("views")
+        _absent(ax)
+        return
+    directions = found.rotations[:, 2] / np.linalg.norm(found.rotations[:, 2], axis=1, keepdims=True)
+    azimuth = np.degrees(np.arctan2(directions[:, 1], directions[:, 0]))
+    counts, _, _ = np.histogram2d(directions[:, 2], azimuth, bins=(18, 36), range=((-1, 1), (-180, 180)))
+    ax.set_title(f"views: {counts.min():.0f} to {counts.max():.0f} images a cell")
+    ax.imshow(counts, origin="lower", extent=(-180, 180, -1, 1), aspect="auto", vmin=0)
+    ax.set(xlabel="azimuth (degrees)", ylabel="cos(tilt)", xticks=(-180, -90, 0, 90, 180))
+
+
+def _absent(ax: Axes) -> None:
+    without_ticks(ax)
+    ax.spines[:].set_visible(False)
+    ax.text(0.5, 0.5, "not tried", color=GREY, ha="center", va="center", transform=ax.transAxes)

@@ -1,0 +1,197 @@
+"""`select`: the particles that go on, in RUN/selections/NAME, as lists that go back where the particles came from.
+
+Choices are combined: a particle is taken when every one that was given takes it. docs/run_folder.md describes the files
+and selection.json.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..analysis.run_particles import RunParticles, images_of, particles_of
+from ..errors import ConfigError, DataError
+from ..io.chosen_rows import particle_of_image, write_chosen
+from ..io.tables import read_table
+from ..io.writing import replacing, write_text
+from ..run import Run
+from .columns import ParticleColumns, annotations, n_clusters
+from .export import ARRAYS, INDEX
+from .junk import Judgement, judge
+from .kept import keep_judgement, kept_judgement
+from .lasso import read_lasso
+from .originals import rows_in
+from .rules import names_in, obeying
+from .selection_figures import draw_selection
+from .selection_options import SelectOptions
+
+SCHEMA = 1
+FIGURE = "selection.png"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One reason for taking particles: in words, and which, (N,) bool."""
+
+    words: str
+    taken: np.ndarray
+
+
+def select(run: Run, options: SelectOptions) -> Path:
+    """Select particles of a finished run into RUN/selections/NAME; returns the path of selection.json.
+
+    Raises
+    ------
+    ConfigError : a class, rule or lasso that does not fit the run.
+    DataError : nothing would be left, or the original does not list the particles.
+    """
+    particles = particles_of(run)
+    columns = ParticleColumns(run, particles.frame, lambda: _judged(run, options))
+    choices = _choices(run, columns, options)
+    taken = _combined(choices, columns, options)
+    taken = _whole_particles(particles, taken)
+    if not taken.any():
+        told = "; ".join(f"{choice.words}: {int(choice.taken.sum()):,}" for choice in choices)
+        raise DataError(f"No particle of {columns.n:,} is left ({told}).")
+    folder = run.selection_dir(options.name)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with run.replacing_folder(folder) as fresh:
+        index = _write(run, particles, columns, choices, taken, options, fresh)
+    for choice in choices:
+        run.log(f"{choice.words}: {int(choice.taken.sum()):,} of {columns.n:,} particles.")
+    run.log(f"{index['selected']:,} particles are selected, {index['rejected']:,} are not; the lists are in {folder}.")
+    return folder / INDEX
+
+
+# --- who is taken ---------------------------------------------------------------------------------------------------
+
+
+def _choices(run: Run, columns: ParticleColumns, options: SelectOptions) -> list[Choice]:
+    choices = []
+    if options.clusters:
+        labels = columns.needed("cluster", "a choice of classes")
+        wanted = parse_classes(options.clusters, n_clusters(run))
+        choices.append(Choice(f"classes {options.clusters}", np.isin(labels, wanted)))
+    if options.where:
+        if "confidence" in names_in(options.where):
+            columns.needed("confidence", "the rule")
+        choices.append(Choice(options.where, obeying(options.where, columns, columns.n)))
+    if options.lasso:
+        lasso = read_lasso(options.lasso)
+        positions = np.stack([columns.needed(axis, "the lasso") for axis in lasso.axes], axis=1)
+        choices.append(Choice(f"inside the lasso {Path(options.lasso).name}", lasso.inside(positions)))
+    if options.junk:
+        cut = columns.judgement.cut
+        choices.append(Choice(f"outlier score at most {cut:g}", columns["outlier"] <= cut))
+    return choices
+
+
+def _combined(choices: list[Choice], columns: ParticleColumns, options: SelectOptions) -> np.ndarray:
+    """(N,) bool: what all choices take, turned round if asked for, thinned out at random if asked for."""
+    taken = np.ones(columns.n, bool)
+    for choice in choices:
+        taken &= choice.taken
+    taken = ~taken if options.invert and choices else taken
+    left = np.flatnonzero(taken)
+    if 0 < options.random < len(left):
+        taken = np.zeros(columns.n, bool)
+        taken[np.random.default_rng(options.seed).choice(left, options.random, replace=False)] = True
+        taken = ~taken if options.invert and not choices else taken
+    return taken
+
+
+def parse_classes(words: str, n: int) -> list[int]:
+    """`1,3-5` as [1, 3, 4, 5], all from 1 to n. Raises ConfigError."""
+    classes: list[int] = []
+    for word in words.split(","):
+        first, dash, last = word.strip().partition("-")
+        try:
+            classes += range(int(first), int(last) + 1) if dash else [int(first)]
+        except ValueError:
+            raise ConfigError(f"clusters has {word.strip()!r}; give classes as 1,3 or 2-5.") from None
+    wrong = [number for number in classes if not 1 <= number <= n]
+    if wrong or not classes:
+        raise ConfigError(f"clusters is {words!r}, but the classes of the analysis are 1 to {n}.")
+    return classes
+
+
+def _judged(run: Run, options: SelectOptions) -> Judgement:
+    """What the images say of each particle: as an earlier selection has kept it, or found out now and kept."""
+    kept = kept_judgement(run, options)
+    if kept is not None:
+        run.log(f"What images say is known from an earlier selection ({run.outliers_file.name}).")
+    judgement, found = kept or _judge_images(run, options)
+    if not run.latents().z.shape[1]:
+        run.log("This run has one map: particles in another state than most count as junk too.")
+    run.log(
+        f"Junk after each round: {', '.join(f'{count:,}' for count in found)} of {len(judgement.outlier):,} particles."
+    )
+    return judgement
+
+
+def _judge_images(run: Run, options: SelectOptions) -> tuple[Judgement, list[int]]:
+    dataset = images_of(run)
+    judgement, found = judge(
+        dataset,
+        run.latents().z,
+        padding=run.config.decoder.padding,
+        rounds=options.rounds,
+        cut=options.junk_cut,
+        seed=options.seed,
+        report=run.progress,
+    )
+    keep_judgement(run, options, judgement, found)
+    return judgement, found
+
+
+def _whole_particles(particles: RunParticles, taken: np.ndarray) -> np.ndarray:
+    """Tilt images of one particle go together: with the majority of them, and if they are even, they stay."""
+    particle = particle_of_image(particles.table)[particles.lines]
+    share = np.bincount(particle, taken) / np.maximum(np.bincount(particle), 1)
+    return share[particle] >= 0.5
+
+
+# --- what is written ------------------------------------------------------------------------------------------------
+
+
+def _write(
+    run: Run,
+    particles: RunParticles,
+    columns: ParticleColumns,
+    choices: list[Choice],
+    taken: np.ndarray,
+    options: SelectOptions,
+    folder: Path,
+) -> dict[str, Any]:
+    target, lines, matched = particles.table, particles.lines, ""
+    if options.original:
+        target = read_table(options.original)
+        places, matched = rows_in(target, particles.table, options.same_order)
+        lines = places[lines]
+    added = annotations(columns, lines, target.n) if options.annotate else {}
+    files = {}
+    for name, chosen in (("selected", taken), ("rejected", ~taken)):
+        if chosen.any():
+            files[name] = write_chosen(target, lines[chosen], folder / name, added).name
+    with replacing(folder / ARRAYS) as temporary:
+        np.savez(temporary, rows=columns.latents.rows, selected=taken, **columns.judged())
+    cut = columns.judgement.cut if options.junk else None
+    files["arrays"] = ARRAYS
+    files["figure"] = draw_selection(folder / FIGURE, columns, [c.words for c in choices], taken, cut).name
+    index = {
+        "schema": SCHEMA,
+        "options": dataclasses.asdict(options),
+        "particles": columns.n,
+        "selected": int(taken.sum()),
+        "rejected": int((~taken).sum()),
+        "junk_cut": cut,
+        "choices": [{"what": choice.words, "takes": int(choice.taken.sum())} for choice in choices],
+        "source": str(target.path),
+        "matched_by": matched,
+        "files": files,
+    }
+    write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
+    return index

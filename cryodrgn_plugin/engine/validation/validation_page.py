@@ -1,0 +1,119 @@
+"""The page of a validation: one HTML file with its figures inside, the verdict first and in plain words."""
+
+import base64
+from collections.abc import Callable
+from html import escape
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from ..analysis.figure_style import DPI
+from ..io.writing import write_text
+from ..run import Run
+from . import validation_figures
+from .findings import Findings
+from .state_populations import StatePopulations
+from .validation_options import ValidateOptions
+from .verdict import FOUND, NONE, PARTIAL, UNTESTED, Verdict
+
+SCREEN_DPI = 96
+"""Pixels of a page to the inch."""
+MARKS = {FOUND: "✓", PARTIAL: "!", NONE: "∅", UNTESTED: "?"}
+TITLES = {
+    "chance": "Is there heterogeneity?",
+    "halves": "Do two halves agree?",
+    "leakage": "Does the latent space hold something else?",
+    "populations": "How many particles are in each state?",
+    "consensus": "Do other runs agree?",
+}
+EXPLANATIONS = {
+    "chance": """The particles were parted into two halves and the whole training was run on each. If the molecule comes
+in states, the states of one half make the images of the other, which it never saw, likelier than their average does.
+What chance gives is measured on the same images: what the average map leaves of each image is dealt to other particles,
+so that the noise stays as it is and a molecule's state ends up under a wrong pose. Differences in brightness do not
+count.""",
+    "halves": """Both halves then placed every particle. Their axes mean nothing by themselves, so directions are
+matched first. Confidence is how much nearer the two places of a particle are than those of different particles: 1 for
+the same place, 0 for chance. Particles are chosen by it with <code>select --where "confidence &gt; 0.8"</code>.""",
+    "leakage": """Each quantity is predicted for a particle from its neighbours in the latent space. A latent space that
+predicts viewing directions or defocus holds views and not states, unless a state prefers a view.""",
+    "populations": """Counted by label, and as the populations that make the images likeliest given the map of each
+state, which overlap between states does not bias. Intervals come from drawing particles anew, when they are counted in
+whole micrographs. They hold for the states as they are: how states are drawn is a choice.""",
+    "consensus": """Correlations of matched directions with the latent spaces of other runs of the same particles.""",
+}
+
+
+def write_page(run: Run, found: Findings, options: ValidateOptions, folder: Path) -> dict[str, str]:
+    """Draw the figures into `folder`/figures and write validation.html; name of each figure to its file."""
+    drawn = _draw(found, options, folder / "figures")
+    sections = "\n".join(_section(name, file, found, options) for name, file in drawn.items())
+    created = run.info["provenance"]
+    particles = len(run.latents().z)
+    page = resources.files("cryodrgn_plugin.engine").joinpath("resources", "validation.html")
+    template = Template(page.read_text(encoding="utf-8"))
+    text = template.substitute(
+        outcome=found.verdict.outcome,
+        mark=MARKS[found.verdict.outcome],
+        headline=escape(found.verdict.headline),
+        sentences=_items(found.verdict),
+        run=escape(run.path.resolve().name),
+        what=escape(f"{run.config.particles}: {particles:,} particles, recipe {run.config.recipe}"),
+        version=escape(str(created["version"])),
+        sections=sections,
+        options=_options(options),
+    )
+    write_text(folder / "validation.html", text)
+    return {name: file.relative_to(folder).as_posix() for name, file in drawn.items()}
+
+
+def _draw(found: Findings, options: ValidateOptions, folder: Path) -> dict[str, Path]:
+    """The figures there is data for."""
+    wanted: dict[str, Callable[[Path], None]] = {}
+    if halves := found.halves:
+        wanted["chance"] = lambda file: validation_figures.chance_figure(file, halves.test)
+        wanted["halves"] = lambda file: validation_figures.halves_figure(file, halves.agreement, halves.confidence)
+    if found.leaks:
+        wanted["leakage"] = lambda file: validation_figures.leakage_figure(file, found.leaks, options.significance)
+    if states := found.states:
+        wanted["populations"] = lambda file: validation_figures.population_figure(file, states)
+    if found.others:
+        wanted["consensus"] = lambda file: validation_figures.consensus_figure(file, found.others)
+    drawn = {name: folder / f"{name}.png" for name in wanted}
+    for name, draw in wanted.items():
+        draw(drawn[name])
+    return drawn
+
+
+def _section(name: str, file: Path, found: Findings, options: ValidateOptions) -> str:
+    content = file.read_bytes()
+    image, width = base64.b64encode(content).decode(), round(_width_px(content) * SCREEN_DPI / DPI)
+    table = _population_table(found.states, options) if name == "populations" and found.states else ""
+    return (
+        f'<section id="{name}">\n<h2>{escape(TITLES[name])}</h2>\n'
+        f'<img alt="{escape(TITLES[name])}" width="{width}" src="data:image/png;base64,{image}">\n{table}'
+        f"<p>{EXPLANATIONS[name]}</p>\n</section>"
+    )
+
+
+def _width_px(png: bytes) -> int:
+    """Width of a PNG image, which its header states."""
+    return int.from_bytes(png[16:20], "big")
+
+
+def _population_table(states: StatePopulations, options: ValidateOptions) -> str:
+    rows = []
+    for k in range(len(states.counted.share)):
+        both = (states.counted, states.likely)
+        cells = [f"{each.share[k]:.1%} ({each.low[k]:.1%} – {each.high[k]:.1%})" for each in both]
+        rows.append(f"<tr><td>{k + 1}</td><td>{cells[0]}</td><td>{cells[1]}</td></tr>")
+    head = f"<tr><th>state</th><th>counted ({options.level:.0%} interval)</th><th>by likelihood</th></tr>"
+    return f"<table>\n{head}\n" + "\n".join(rows) + "\n</table>\n"
+
+
+def _items(verdict: Verdict) -> str:
+    return "\n".join(f"<li>{escape(sentence)}</li>" for sentence in verdict.sentences)
+
+
+def _options(options: ValidateOptions) -> str:
+    return ", ".join(f"{escape(name)} = {escape(str(value))}" for name, value in vars(options).items())

@@ -1,0 +1,175 @@
+"""`validate`: whether what a run shows is real, in RUN/validation, with one page that says so in plain words.
+
+docs/run_folder.md describes its files and the schema of validation.json.
+"""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..analysis.run_particles import RunParticles, images_of, particles_of
+from ..data.dataset import ParticleDataset
+from ..errors import DataError
+from ..imaging.noise import estimate_noise
+from ..io.writing import replacing, write_text
+from ..likelihood.whitened import WhitenedImages
+from ..run import Run
+from .agreement import agreement
+from .consensus import consensus
+from .findings import Findings, HalvesFound
+from .halves import deal, keep_halves, train_half
+from .heterogeneity import permutation_test
+from .leakage import leaks, quantities_of
+from .state_populations import StatePopulations, state_populations
+from .validation_options import ValidateOptions
+from .verdict import judge
+
+SCHEMA = 1
+INDEX, PAGE, CONFIDENCE = "validation.json", "validation.html", "confidence.npz"
+LEAST_PARTICLES = 200
+
+
+def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = (), *, resume: bool = False) -> Path:
+    """Validate a finished run into RUN/validation; returns the path of validation.json.
+
+    `also` are other runs of the same particles to compare with. `resume` goes on with the halves in RUN/validating,
+    which a validation that was stopped leaves there; the result is that of an uninterrupted one.
+
+    Raises
+    ------
+    DataError : a homogeneous run, too few particles, or a run of other particles.
+    """
+    latents = run.latents()
+    if not latents.z.shape[1]:
+        raise DataError(f"{run.path} has one map and no latent space; there is nothing to validate.")
+    if len(latents.z) < LEAST_PARTICLES:
+        raise DataError(f"{run.path} has {len(latents.z)} particles; a validation needs at least {LEAST_PARTICLES}.")
+    particles, dataset = particles_of(run), images_of(run)
+    images = WhitenedImages(dataset, estimate_noise(dataset, options.seed))
+    if not resume:
+        shutil.rmtree(run.validating_dir, ignore_errors=True)
+    with run.replacing_folder(run.validation_dir) as folder:
+        halves = _halves(run, particles, dataset, images, options) if options.halves else None
+        found = _measured(run, particles, images, halves, options, also)
+        _write(run, found, options, folder)
+        if options.halves and options.keep_halves:
+            keep_halves(run, folder)
+    shutil.rmtree(run.validating_dir, ignore_errors=True)
+    for sentence in (found.verdict.headline, *found.verdict.sentences):
+        run.log(sentence)
+    run.log(f"The page is {run.validation_dir / PAGE}.")
+    return run.validation_dir / INDEX
+
+
+def _measured(
+    run: Run,
+    particles: RunParticles,
+    images: WhitenedImages,
+    halves: HalvesFound | None,
+    options: ValidateOptions,
+    also: Sequence[Run],
+) -> Findings:
+    z = run.latents().z
+    varies = len(np.unique(z, axis=0)) > 1
+    quantities = quantities_of(particles)
+    found = leaks(
+        z, quantities, permutations=options.permutations, tested=options.tested, seed=options.seed
+    ) if varies else []  # fmt: skip
+    run.progress("leakage", 1, 1)
+    states = state_populations(run, images, quantities.get("micrograph"), options) if varies else None
+    run.progress("populations", 1, 1)
+    n_states = len(states.counted.share) if states else 1
+    others = [consensus(run, other, n_states, options.seed) for other in also]
+    trained = (halves.test, halves.agreement, halves.confidence) if halves else None
+    return Findings(halves, found, others, states, judge(trained, found, others, options.significance))
+
+
+def _halves(
+    run: Run,
+    particles: RunParticles,
+    dataset: ParticleDataset,
+    images: WhitenedImages,
+    options: ValidateOptions,
+) -> HalvesFound:
+    half = deal(particles, options.particles, options.seed)
+    models = [train_half(run, particles, half, number, options.nodes, options.seed) for number in (0, 1)]
+    places = [model.place(images) for model in models]
+    found = agreement(places[0], places[1], options.seed)
+    test = permutation_test(
+        dataset,
+        images,
+        half,
+        (models[0], models[1]),
+        permutations=options.permutations,
+        tested=options.tested,
+        seed=options.seed,
+        report=run.progress,
+    )
+    return HalvesFound(half, (places[0], places[1]), found, found.confidence(), test)
+
+
+# --- what is written ------------------------------------------------------------------------------------------------
+
+
+def _write(run: Run, found: Findings, options: ValidateOptions, folder: Path) -> None:
+    from .validation_page import write_page
+
+    files = {"page": PAGE}
+    if found.halves:
+        arrays = {
+            "rows": run.latents().rows,
+            "confidence": found.halves.confidence.astype(np.float32),
+            "half": found.halves.half,
+            "z_half1": found.halves.places[0].astype(np.float32),
+            "z_half2": found.halves.places[1].astype(np.float32),
+        }
+        with replacing(folder / CONFIDENCE) as temporary:
+            np.savez(temporary, **arrays)
+        files["confidence"] = CONFIDENCE
+    index = {"schema": SCHEMA, "options": dataclasses.asdict(options), **summary_of(found), "files": files}
+    index["figures"] = write_page(run, found, options, folder)
+    write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
+
+
+def summary_of(found: Findings) -> dict[str, Any]:
+    """All findings as JSON values."""
+    summary: dict[str, Any] = {"verdict": dataclasses.asdict(found.verdict)}
+    if found.halves:
+        test, halves = found.halves.test, found.halves.agreement
+        summary["heterogeneity"] = {
+            "gain_nats": test.gain,
+            "chance_mean_nats": float(test.by_chance.mean()),
+            "chance_sd_nats": float(test.by_chance.std()),
+            "p_value": test.p_value,
+            "contrast_spread": test.contrast_spread,
+            "particles": test.tested,
+        }
+        summary["halves"] = {
+            "particles": [int((found.halves.half == number).sum()) for number in (0, 1)],
+            "correlation": [round(float(rho), 4) for rho in halves.correlation],
+            "chance": round(halves.chance, 4),
+            "shared": halves.shared,
+            "median_confidence": round(float(np.median(found.halves.confidence)), 4),
+        }
+    summary["leakage"] = [dataclasses.asdict(leak) for leak in found.leaks]
+    summary["populations"] = [] if found.states is None else _population_rows(found.states)
+    summary["consensus"] = [
+        {**dataclasses.asdict(each), "correlation": [round(float(rho), 4) for rho in each.correlation]}
+        for each in found.others
+    ]
+    return summary
+
+
+def _population_rows(states: StatePopulations) -> list[dict[str, Any]]:
+    rows = []
+    for k in range(len(states.counted.share)):
+        row: dict[str, Any] = {"state": k + 1}
+        for name, each in (("counted", states.counted), ("likely", states.likely)):
+            row[name] = [round(float(value[k]), 5) for value in (each.share, each.low, each.high)]
+        rows.append(row)
+    return rows

@@ -1,0 +1,158 @@
+"""The last stage of a job, a process of its own: what the run has found becomes files and nodes of the RELION project.
+
+Called as `python -m cryodrgn_plugin.relion.job_results REQUEST`, the request being JSON. Reading a million particles
+and drawing takes memory, which the supervising parent must not need.
+"""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..engine.errors import EngineError
+from ..engine.io.writing import write_text
+from ..engine.run import Run
+from .findings import ClassFiles, Looked, place_initial_maps, place_maps, place_particles, remove_stale
+from .output_nodes import OutputNode, write_output_nodes
+from .published import Published, publish_preflight, publish_selection
+from .published_maps import publish_states, publish_trajectory
+from .published_validation import publish_validation
+
+_TITLES = {"training": "Training", "fsc": "Resolution: half-maps compared"}
+"""Headings of figures that have none of their own."""
+_LEFT_OUT = ("summary", "populations")
+"""Figures whose content the first page gives in another form."""
+
+
+@dataclass(frozen=True)
+class ResultsRequest:
+    """What the supervising parent asks for; paths are relative to the project."""
+
+    task: str
+    job: str
+    run: str
+    relion_version: str
+    clusters: bool
+    """Whether the job made clusters and maps, or training was all that was asked for."""
+
+    def summary(self, nodes: list[OutputNode], **more: Any) -> str:
+        """The text of job.json."""
+        told = {"schema": 1, "version": __version__, **dataclasses.asdict(self), **more}
+        return json.dumps({**told, "nodes": [dataclasses.asdict(node) for node in nodes]}, indent=2) + "\n"
+
+
+def main(argv: list[str] | None = None) -> int:
+    (text,) = sys.argv[1:] if argv is None else argv
+    try:
+        publish(ResultsRequest(**json.loads(text)))
+    except EngineError as error:
+        print(f"cryodrgn-plugin: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def publish(request: ResultsRequest) -> None:
+    """Write particle files, maps, logfile.pdf, job.json and, last, RELION_OUTPUT_NODES.star into the job folder."""
+    from .logfile import write_logfile
+
+    job = Path(request.job)
+    remove_stale(job)
+    published = _PUBLISHERS.get(request.task, publish_run)(request, job)
+    write_logfile(job / "logfile.pdf", f"RELION job {request.job}", published.facts, published.table, published.figures)
+    write_text(job / "job.json", request.summary(published.nodes, **published.details))
+    write_output_nodes(job, published.nodes, request.relion_version)
+    print(f"{len(published.nodes)} files for RELION are in {request.job}.", flush=True)
+
+
+def publish_run(request: ResultsRequest, job: Path) -> Published:
+    """What a training, a search for poses, an analysis or a landscape has left."""
+    run = Run.open(request.run)
+    looked = run.landscape_dir / "landscape.json" if request.task == "landscape" else run.analysis_dir / "analysis.json"
+    found = Looked.read(looked) if request.clusters else Looked(looked.parent, {})
+    classes = place_particles(run, found, job)
+    place_maps(run, found, job, classes)
+    initial_maps = place_initial_maps(run, job)
+    details = {
+        "settings": json.loads(run.config.to_json()),
+        "classes": [dataclasses.asdict(one) for one in classes],
+    }
+    facts = _facts(request, run, classes, found.index)
+    return Published(output_nodes(job, classes, initial_maps), facts, _table(classes), _figures(run, found), details)
+
+
+def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[str]) -> list[OutputNode]:
+    """Everything that later jobs can use, in the order of RELION's Display menu: first what is looked at first."""
+    nodes = [OutputNode(f"{job}/particles.star", "particles"), OutputNode(f"{job}/logfile.pdf", "log")]
+    nodes += [OutputNode(f"{job}/{found.star}", "particles") for found in classes if found.star]
+    nodes += [OutputNode(f"{job}/{found.map}", "map") for found in classes if found.map]
+    nodes += [OutputNode(f"{job}/{name}", "map") for name in initial_maps]
+    return nodes + [OutputNode(f"{job}/{half}", "half-map") for found in classes for half in found.half_maps]
+
+
+def _facts(
+    request: ResultsRequest, run: Run, classes: list[ClassFiles], index: dict[str, Any]
+) -> list[tuple[str, str]]:
+    provenance = run.info["provenance"]
+    settings = run.config
+    facts = [
+        ("Task", request.task),
+        ("Particles", f"{settings.particles}, {sum(found.particles for found in classes):,} used"),
+        ("Recipe", f"{settings.recipe}, {settings.z_dim} latent dimensions, seed {settings.seed}"),
+        ("Trained", f"{provenance['created'].replace('T', ' ')} with version {provenance['version']}"),
+        ("Run folder", request.run),
+    ]
+    if "pixel_size_ang" in index:
+        facts.insert(3, ("Maps", f"box {index['box']}, {index['pixel_size_ang']:.4g} Å per pixel, protein white"))
+    return facts
+
+
+def _table(classes: list[ClassFiles]) -> list[list[str]]:
+    total = max(sum(found.particles for found in classes), 1)
+    rows = [
+        [
+            str(found.number),
+            f"{found.particles:,} ({found.particles / total:.1%})",
+            f"{found.expected_resolution_ang:.3g} Å" if found.expected_resolution_ang else "",
+            f"{found.resolution_ang['0.143']:.3g} Å" if found.resolution_ang else "",
+            found.map,
+            found.star,
+        ]
+        for found in classes
+    ]
+    return [["class", "particles", "expected FSC 0.5", "half-map FSC 0.143", "map", "particle file"], *rows]
+
+
+def _figures(run: Run, found: Looked) -> list[tuple[str, Path]]:
+    """The figures of what was looked at, under their titles; after training alone, the training curves."""
+    if not found.index:
+        return _training_curves(run)
+    figures = {name: found.folder / file for name, file in found.index["figures"].items() if name not in _LEFT_OUT}
+    return [(_TITLES.get(name, ""), file) for name, file in figures.items()]
+
+
+def _training_curves(run: Run) -> list[tuple[str, Path]]:
+    if not run.metrics():
+        return []
+    from ..engine.analysis.latent_plots import training_figure
+
+    file = run.figures_dir / "training.png"
+    training_figure(file, run.metrics())
+    return [(_TITLES["training"], file)]
+
+
+_PUBLISHERS: dict[str, Callable[[ResultsRequest, Path], Published]] = {
+    "preflight": lambda request, job: publish_preflight(Path(request.run), job),
+    "trajectory": lambda request, job: publish_trajectory(Run.open(request.run), job),
+    "states": lambda request, job: publish_states(Run.open(request.run), job),
+    "validate": lambda request, job: publish_validation(Run.open(request.run), job),
+    "select": lambda request, job: publish_selection(Run.open(request.run), job),
+}
+"""Tasks that leave something else than clusters and their maps."""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""What looking at a run has found, as the explorer's content: projections, colourings, maps and figures."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..convert import (
+    CLASS_SERIES,
+    CURVE_SERIES,
+    Findings,
+    analysis_of,
+    confidence_of,
+    landscape_of,
+    states_of,
+    trajectory_of,
+)
+from ..engine.errors import DataError
+from ..engine.run import Run
+from ..engine.selection.export import Selection
+from . import palette
+from .content import Colouring, Content, MapEntry, Projection
+
+TRAJECTORY, SELECTION = "path", "selected"
+"""Names that the protocols give to theirs."""
+CHOICES = ("left out", "selected")
+
+
+def add_findings(content: Content, run: Run, first: str) -> None:
+    """Add the results that are in a run; those in its folder `first` come before the others."""
+    adders = sorted(_ADDERS.items(), key=lambda item: item[0] != first)
+    projections: list[Projection] = []
+    colourings: list[Colouring] = []
+    for _, add in adders:
+        try:
+            found = add(content, run)
+        except DataError:
+            continue
+        projections += found[0]
+        colourings += found[1]
+    confidence = confidence_of(run)
+    if confidence is not None:
+        colourings.append(Colouring("confidence", confidence))
+    content.projections[:0] = projections
+    content.colourings[:0] = colourings
+
+
+Pictured = tuple[list[Projection], list[Colouring]]
+
+
+def _add_analysis(content: Content, run: Run) -> Pictured:
+    found = analysis_of(run)
+    _add_maps(content, found)
+    if not found.embedding:
+        return [], []
+    projections = _components(found, "PC")
+    if "umap" in found.embedding:
+        projections.append(Projection("UMAP", found.embedding["umap"], "UMAP 1", "UMAP 2"))
+    title = next((s["title"] for s in found.index["series"] if s["name"] == CLASS_SERIES), "")
+    return projections, [Colouring("class", found.labels, categorical=True, series=title)]
+
+
+def _add_landscape(content: Content, run: Run) -> Pictured:
+    found = landscape_of(run)
+    _add_maps(content, found)
+    titles = {series["name"]: series["title"] for series in found.index["series"]}
+    colourings = [Colouring("cluster", found.labels, categorical=True, series=titles.get("clusters", ""))]
+    if "state" in found.embedding:
+        states = found.embedding["state"] + 1
+        colourings.append(Colouring("state", states, categorical=True, series=titles.get("states", "")))
+    return _components(found, "volume PC"), colourings
+
+
+def _add_states(content: Content, run: Run) -> Pictured:
+    _add_maps(content, states_of(run))
+    return [], []
+
+
+def _add_trajectory(content: Content, run: Run) -> Pictured:
+    _add_maps(content, trajectory_of(run, TRAJECTORY))
+    return [], []
+
+
+def _add_selection(content: Content, run: Run) -> Pictured:
+    found = Selection.open(run, SELECTION)
+    content.pictures.append(("selection", str(found.folder / found.index["files"]["figure"])))
+    return [], [Colouring("selected", found.selected.astype(int) + 1, categorical=True, words=CHOICES)]
+
+
+_ADDERS: dict[str, Callable[[Content, Run], Pictured]] = {
+    "selections": _add_selection,
+    "analysis": _add_analysis,
+    "landscape": _add_landscape,
+    "states": _add_states,
+    "trajectories": _add_trajectory,
+}
+
+
+def _components(found: Findings, name: str) -> list[Projection]:
+    """The first three principal components, two by two."""
+    scores, explained = found.embedding["pca"], found.index["pca"]["explained"]
+    made = []
+    for i, j in itertools.combinations(range(min(scores.shape[1], 3)), 2):
+        names = [f"{name}{k + 1} ({explained[k]:.0%})" for k in (i, j)]
+        made.append(Projection(f"{name}{i + 1} – {name}{j + 1}", scores[:, [i, j]], *names))
+    return made
+
+
+def _add_maps(content: Content, found: Findings) -> None:
+    """The maps and figures that an index names."""
+    for series in found.index["series"]:
+        colours = _series_colours(series["name"], len(series["maps"]))
+        content.maps += [
+            _entry(found, series, entry, colour) for entry, colour in zip(series["maps"], colours, strict=True)
+        ]
+    content.pictures += [(name.replace("_", " "), found.path(file)) for name, file in found.index["figures"].items()]
+    if "box" in found.index:
+        content.pixel_size_ang = found.index["pixel_size_ang"]
+        fact = f"maps of {found.index['box']} px, {content.pixel_size_ang:.2f} Å per pixel"
+        content.facts = list(dict.fromkeys([*content.facts, fact]))
+
+
+def _entry(found: Findings, series: dict[str, Any], entry: dict[str, Any], colour: str) -> MapEntry:
+    return MapEntry(
+        series=series["title"],
+        label=entry["label"],
+        path=found.path(entry["file"]),
+        colour=colour,
+        level=series["level"],
+        particle=entry.get("particle"),
+        z=np.array(entry["z"]),
+        fsc=None if entry["fsc"] is None else np.array(entry["fsc"]),
+        resolution_ang=entry["resolution_ang"] and entry["resolution_ang"]["0.143"],
+        expected_fsc=None if entry.get("expected_fsc") is None else np.array(entry["expected_fsc"]),
+        expected_ang=entry.get("expected_resolution_ang"),
+    )
+
+
+def _series_colours(name: str, count: int) -> list[str]:
+    """Class maps in the colours of the classes; walks from one end of a colour scale to the other."""
+    if name in (CLASS_SERIES, "clusters", "states", "regression"):
+        return palette.category_colours(count)
+    return palette.sequential_colours(count, palette.SEQUENTIAL if name in (CURVE_SERIES, "path") else "cividis")
