@@ -10,7 +10,7 @@ _HOME = {
     "bare_model": "atoms",
     "OpticsGroup": "config",
     "SimulationConfig": "config",
-    "simulate_particles": "dataset",
+    "simulate_particles": "simulation",
     "Ensemble": "ensemble",
     "equal_parts": "ensemble",
     "PRESETS": "presets",

@@ -124,7 +124,7 @@ def test_particles_without_poses_are_refused(star, tmp_path, capsys):
 def test_the_help_imports_neither_torch_nor_numba():
     code = """
 import sys
-from cryodrgn_plugin.engine.cli import reconstruct
+from cryodrgn_plugin.engine.cli import reconstruct_command
 print(sorted({"torch", "numba", "matplotlib"} & set(sys.modules)))
 """
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
