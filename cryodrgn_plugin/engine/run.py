@@ -31,6 +31,7 @@ SCHEMA = 1
 
 MAY_CHANGE_ON_RESUME = (
     "device",
+    "backend",
     "root",
     "data.cache_mb",
     "training.epochs",

@@ -30,13 +30,13 @@ from ..data.tilt_images import find_series
 from ..errors import DataError
 from ..imaging.noise import NoiseModel, estimate_noise
 from ..run import Run
+from ..slicing.compute import Compute
 from ..stopping import graceful_stop
 from .bases_rounds import BasesRounds
 from .conformers import join_conformers
 from .found_maps import fit_species, save_maps
 from .rounds import Outcome, PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
-from .series_rounds import SeriesRounds
 from .stages import Stages, Step
 from .twins import distinct
 
@@ -75,9 +75,8 @@ class AbInitio:
     def _rounds(self, noise: NoiseModel) -> PoseRounds:
         """The engine for particles of one image each, or for tilt pairs and series."""
         config = self.config
-        settings = self.dataset, noise, config.poses, config.decoder.padding, config.seed
-        series = find_series(self.dataset)
-        return SeriesRounds(*settings, series) if series else PoseRounds(*settings)
+        settings = config.poses, config.decoder.padding, config.seed
+        return PoseRounds(self.dataset, noise, *settings, find_series(self.dataset), Compute.chosen(config))
 
     @property
     def n_starts(self) -> int:
@@ -168,7 +167,7 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
     Stopped : a signal came; the run can be resumed.
     """
     recipe = AbInitio(config, dataset.without_poses())
-    progress = Progress(**((load_progress(run) if resume else None) or {}))
+    progress = Progress(**((load_progress(run, recipe.engine.compute, dataset.lattice) if resume else None) or {}))
     if progress.done:
         recipe.engine.placement = progress.placement
         run.log(f"Resuming after round {progress.done}.")

@@ -1,4 +1,4 @@
-"""Poses of a molecule that moves: found against a mean map and bases, amplitudes integrated out (F5 with F1 and F2).
+"""Poses of a molecule that moves: found against a mean map and bases, amplitudes integrated out.
 
 A few rounds in turn: EM gives bases at the poses so far, half-sets apart; every image is then placed anew against the
 linear model of the half it is not in, whatever its conformation.
@@ -35,7 +35,8 @@ class BasesRounds:
     def advance(self, plan: Round, rng: np.random.Generator) -> float:
         """Bases from the poses so far, then poses against them; the mean score. Changes `engine.placement`."""
         placed = self._engine.placement
-        images = WhitenedImages(self._engine.dataset.with_poses(placed.rotations, placed.shifts_ang), self._noise)
+        posed = self._engine.dataset.with_poses(placed.rotations, placed.shifts_ang)
+        images = WhitenedImages(posed, self._noise, compute=self._engine.compute)
         models = self._bases(images, rng)
         plan = replace(plan, radius=min(plan.radius, self._radius))
         return self._engine.place(Maps([[model] for model in models], np.ones(1)), plan, rng)
@@ -44,7 +45,7 @@ class BasesRounds:
         """Linear models of the two half-sets, amplitudes N(0, I)."""
         dataset, padding, half = self._engine.dataset, self._config.decoder.padding, self._engine.half.astype(np.int8)
         k = min(N_BASES, self._config.closed_form.n_components)
-        amplitudes = Amplitudes(rng.standard_normal((images.n, k)), np.zeros((images.n, k, k)))
+        amplitudes = Amplitudes.random(images.n, k, rng, images)
         for _ in range(SETTLING):
             models, amplitudes = iterate(images, dataset.box, padding, self._radius, amplitudes, None)
         for _ in range(2):

@@ -57,10 +57,9 @@ def together(maps: Maps, frame: CommonFrame) -> Maps:
     """One species: the mean of all in their common frame, by their populations, half by half."""
     halves = []
     for models in maps.models:
-        each = (frame.of_map(which, model.volume()) for which, model in enumerate(models))
+        each = (frame.of_map(which, model.mean_map()) for which, model in enumerate(models))
         mean = sum(share * volume for share, volume in zip(maps.populations, each, strict=True))
-        sphere = models[0].sphere
-        halves.append([LinearModel(sphere, sphere.from_volumes(mean[None].astype(np.float32)))])
+        halves.append([LinearModel.of(models[0].backend, mean[None])])
     return Maps(halves, np.ones(1))
 
 
@@ -68,7 +67,5 @@ def weighted(maps: Maps, weight: np.ndarray) -> Maps:
     """The same maps times `weight` (D, D, D)."""
     halves = []
     for models in maps.models:
-        volumes = [(weight * model.volume()).astype(np.float32) for model in models]
-        pairs = zip(models, volumes, strict=True)
-        halves.append([LinearModel(model.sphere, model.sphere.from_volumes(volume[None])) for model, volume in pairs])
+        halves.append([LinearModel.of(model.backend, (weight * model.mean_map())[None]) for model in models])
     return replace(maps, models=halves)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..data.dataset import ParticleDataset
 from ..data.tilt_images import find_series
@@ -18,15 +20,16 @@ from ..data.tilt_series import TiltSeries
 from ..errors import DataError
 from ..geometry.rotations import angular_distance_deg
 from ..imaging.noise import NoiseModel, estimate_noise
+from ..likelihood.equations import accumulate, of_amplitudes
 from ..likelihood.expansion import LinearExpansion, LocalImages
 from ..likelihood.half_models import JOINED_RADIUS, joined_below, without_solvent
 from ..likelihood.linear_model import LinearModel, fit_volumes, soft_ball, sphere_at
-from ..likelihood.voxel_solve import accumulate
 from ..likelihood.whitened import WhitenedImages
 from ..poses.refine import Bounds, RefinedPoses, rising_limits
 from ..poses.refine_options import RefineOptions
 from ..poses.tied import Ties, TiesInSpace, refine_tied
 from ..reconstruction.homogeneous import given_halves
+from ..slicing.compute import Compute, on_host
 
 PADDING = 1.5
 FEWEST_PER_BASIS = 50
@@ -46,10 +49,20 @@ class RoundFigures:
 
 
 @dataclass(frozen=True)
+class KnownPoses:
+    """Poses of all N images, with what `poses.refine.RefinedPoses` says of them, in the memory of the host."""
+
+    rotations: np.ndarray
+    shifts_ang: np.ndarray
+    score: np.ndarray
+    gain: np.ndarray
+
+
+@dataclass(frozen=True)
 class Refinement:
     """Where a refinement stands: the poses after the rounds that are over, and what each of those has done."""
 
-    poses: RefinedPoses
+    poses: KnownPoses
     rounds: tuple[RoundFigures, ...]
 
 
@@ -63,6 +76,7 @@ def refine_poses(
     progress: Callable[[int, int], None] | None = None,
     told: Callable[[Refinement], None] | None = None,
     done: Refinement | None = None,
+    compute: Compute | None = None,
 ) -> Refinement:
     """Refine the poses of `dataset` against its own maps.
 
@@ -78,12 +92,14 @@ def refine_poses(
     progress : told (images done, images in all rounds).
     told : given where the refinement stands after each round.
     done : rounds of the same refinement that are over already; it goes on from there as if it had not been interrupted.
+    compute : the device to work on.
 
     Raises
     ------
     DataError : no poses, too few particles for two maps, or a series whose poses are not those of its tilts.
     """
     dataset.require_poses()
+    compute = compute or Compute()
     series = find_series(dataset) or TiltSeries.singles(dataset.n)
     if series.n < 4:
         raise DataError(f"{dataset.table.path}: {series.n} particles are too few to refine poses; use more.")
@@ -92,7 +108,7 @@ def refine_poses(
     noise = estimate_noise(dataset, seed)
     first = dataset.physical_poses()
     _require_tilts(dataset, series, first, options.max_angle_deg)
-    done = done or Refinement(RefinedPoses(*first, np.zeros(dataset.n), np.zeros(dataset.n)), ())
+    done = done or Refinement(KnownPoses(*first, np.zeros(dataset.n), np.zeros(dataset.n)), ())
     found, figures = done.poses, done.rounds
     placed = len(figures) * dataset.n
     for number in range(len(figures) + 1, options.rounds + 1):
@@ -101,9 +117,8 @@ def refine_poses(
         for kind in np.unique(kinds):
             members = np.flatnonzero(kinds == kind)
             known = None if z is None else z[members]
-            part = _Part(posed.subset(members), series.among(members), noise, half[members], known, options)
-            here = Bounds(first[0][members], first[1][members], options.max_angle_deg, options.max_shift_ang)
-            for index, refined in part.refined(here):
+            part = _Part(posed.subset(members), series.among(members), noise, half[members], known, options, compute)
+            for index, refined in part.refined((first[0][members], first[1][members])):
                 found = _with(found, members[index], refined)
                 placed += len(index)
                 if progress:
@@ -125,37 +140,39 @@ class _Part:
         half: np.ndarray,
         z: np.ndarray | None,
         options: RefineOptions,
+        compute: Compute,
     ) -> None:
         self.dataset, self.series, self.half, self.options = dataset, series, half, options
-        self.images = WhitenedImages(dataset, noise, series=series)
-        self.amplitudes = _amplitudes(z, dataset.n)
+        self.images = WhitenedImages(dataset, noise, series=series, compute=compute)
+        self.amplitudes = self.images.compute.double(_amplitudes(z, dataset.n))
         self.radius = dataset.box // 2 - 1
 
-    def refined(self, bounds: Bounds):
-        """(index (B,), refined poses) of the images of batch after batch."""
+    def refined(self, first: tuple[np.ndarray, np.ndarray]):
+        """(index (B,), refined poses) of the images of batch after batch, within bounds of the `first` poses."""
+        max_angle_deg, max_shift_ang = self.options.max_angle_deg, self.options.max_shift_ang
         models = self._half_models()
         radii = rising_limits(self.options, self.dataset.box, self.dataset.pixel_size_ang, self.radius)
         rotations, shifts = self.dataset.physical_poses()
-        for batch in self.images.passes(self.images.lattice.count(self.radius)):
-            for part, model in enumerate(models[::-1]):
-                rows = np.flatnonzero(self.half[batch.index] == part)
-                if len(rows):
-                    index = batch.index[rows]
-                    local = LinearExpansion(model, LocalImages.of(self.dataset, batch, rows), self.amplitudes[index])
-                    start = rotations[index], shifts[index]
-                    within, ties = bounds.at(index), Ties.of(self.series, index)
-                    if self.options.moves == "particle" and self.series.images.shape[1] > 1:
-                        ties = TiesInSpace(ties.shown, ties.tilts, within.shifts_ang)
-                    yield index, refine_tied(local, ties, start, radii, self.options.steps, within)
+        for part, batch in self.images.by_halves(self.images.lattice.count(self.radius), self.half):
+            index, compute = batch.index, self.images.compute
+            local = LinearExpansion(models[1 - part], LocalImages.of(self.dataset, batch), self._amplitudes_of(index))
+            start = compute.double(rotations[index]), compute.double(shifts[index])
+            rotations_first, shifts_first = compute.double(first[0][index]), compute.double(first[1][index])
+            within = Bounds(rotations_first, shifts_first, max_angle_deg, max_shift_ang)
+            ties = Ties.of(self.series, index, compute.device)
+            if self.options.moves == "particle" and self.series.images.shape[1] > 1:
+                ties = TiesInSpace(ties.shown, ties.tilts, within.shifts_ang)
+            yield index, refine_tied(local, ties, start, radii, self.options.steps, within)
+
+    def _amplitudes_of(self, index: np.ndarray) -> Tensor:
+        return self.amplitudes[torch.as_tensor(index, device=self.amplitudes.device)]
 
     def _half_models(self) -> list[LinearModel]:
-        def moments(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            known = self.amplitudes[index]
-            return known, known[:, :, None] * known[:, None, :]
-
         sphere = sphere_at(self.dataset.box, PADDING, self.radius)
-        equations = accumulate(self.images, sphere, self.images.lattice.count(self.radius), moments, self.half)
-        models = fit_volumes(equations, sphere, soft_ball(sphere.box))
+        equations = accumulate(
+            self.images, sphere, self.images.lattice.count(self.radius), of_amplitudes(self.amplitudes), self.half
+        )
+        models = fit_volumes(equations, soft_ball(sphere.box))
         return joined_below(without_solvent(models, self.dataset.pixel_size_ang), JOINED_RADIUS)
 
 
@@ -181,8 +198,9 @@ def _require_tilts(
         return
     index = series.flat(several)
     ties = Ties.of(series, index)
-    expected = ties.images(*ties.particles(poses[0][index], poses[1][index]))[0]
-    off_deg = np.delete(angular_distance_deg(poses[0][index], expected), ties.reference)
+    seen = torch.from_numpy(poses[0][index]), torch.from_numpy(poses[1][index])
+    expected = on_host(ties.images(*ties.particles(*seen))[0])
+    off_deg = np.delete(angular_distance_deg(poses[0][index], expected), on_host(ties.reference))
     if np.median(off_deg) > max_angle_deg:
         raise DataError(
             f"{dataset.table.path}: images of a particle are turned by {np.median(off_deg):.1f}° (median) from where "
@@ -201,16 +219,16 @@ def _amplitudes(z: np.ndarray | None, n: int) -> np.ndarray:
     return np.concatenate([ones, (z[:, usable] - z[:, usable].mean(0)) / spread[usable]], axis=1)
 
 
-def _with(found: RefinedPoses, index: np.ndarray, refined: RefinedPoses) -> RefinedPoses:
-    """`found` with other poses at `index`; gains add up over the rounds."""
-    arrays = {name: getattr(found, name).copy() for name in ("rotations", "shifts_ang", "score", "gain")}
+def _with(known: KnownPoses, index: np.ndarray, refined: RefinedPoses) -> KnownPoses:
+    """`known` with other poses at `index`; gains add up over the rounds."""
+    arrays = {name: getattr(known, name).copy() for name in ("rotations", "shifts_ang", "score", "gain")}
     for name in ("rotations", "shifts_ang", "score"):
-        arrays[name][index] = getattr(refined, name)
-    arrays["gain"][index] += refined.gain
-    return RefinedPoses(**arrays)
+        arrays[name][index] = on_host(getattr(refined, name))
+    arrays["gain"][index] += on_host(refined.gain)
+    return KnownPoses(**arrays)
 
 
-def _figures(number: int, before: RefinedPoses, after: RefinedPoses) -> RoundFigures:
+def _figures(number: int, before: KnownPoses, after: KnownPoses) -> RoundFigures:
     return RoundFigures(
         number,
         float(np.median(angular_distance_deg(before.rotations, after.rotations))),

@@ -10,10 +10,9 @@ import numpy as np
 
 from ..errors import DataError
 from ..io.writing import replacing
-from ..poses.refine import RefinedPoses
-from .refinement import Refinement, RoundFigures
+from .refinement import KnownPoses, Refinement, RoundFigures
 
-POSES = tuple(field.name for field in dataclasses.fields(RefinedPoses))
+POSES = tuple(field.name for field in dataclasses.fields(KnownPoses))
 
 
 def save_refinement(path: Path, asked: dict[str, Any], refinement: Refinement) -> None:
@@ -34,7 +33,7 @@ def load_refinement(path: Path, asked: dict[str, Any]) -> Refinement | None:
     try:
         with np.load(path, allow_pickle=False) as stored:
             content = json.loads(str(stored["content"]))
-            poses = RefinedPoses(**{name: stored[name] for name in POSES})
+            poses = KnownPoses(**{name: stored[name] for name in POSES})
         before, rounds = content["asked"], tuple(RoundFigures(**each) for each in content["rounds"])
     except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise DataError(f"{path} cannot be read as a checkpoint; remove it to start anew.") from error

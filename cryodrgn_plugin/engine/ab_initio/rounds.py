@@ -3,15 +3,21 @@
 An image counts for its likely poses in proportion to their likelihood, tempered at first so that a wrong start is
 forgotten; several species of molecule are several sets of candidates. From `crossed` rounds on every image is placed
 against the half-set map that it is not part of, so that its own noise cannot hold it where it is.
+
+A particle has V ≥ 1 images (`data.tilt_series`), one pose and one half-set. Its score is the sum over its images after
+their known tilts; against bases the amplitudes are integrated out image by image.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..config import PoseConfig
 from ..data.dataset import ParticleDataset
+from ..data.tilt_series import TiltSeries
 from ..geometry.rotations import random_matrices
 from ..imaging.noise import NoiseModel
 from ..likelihood.linear_model import LinearModel, sphere_at
@@ -22,10 +28,16 @@ from ..likelihood.species_maps import Maps
 from ..likelihood.whitened import WhitenedBatch, WhitenedImages
 from ..poses.hierarchical import HierarchicalSearch, SearchLevels
 from ..poses.inference import Candidates
-from .candidates import PoseCandidates
+from ..poses.series_score import tilted
+from ..slicing.backend import Backend
+from ..slicing.compute import Compute, on_host
+from .candidates import Views, among, searched
 from .placement import Placement
 from .stages import Round
 
+POSE = ("rotations", "shifts_ang")
+MOST_AT_ONCE = 256
+"""Particles that are searched together."""
 LEAST_WEIGHT = 0.02
 """Candidates of less than this share of the best one's weight are left out."""
 HOPELESS = 30.0
@@ -50,52 +62,78 @@ class Outcome:
     of_species: np.ndarray
 
 
-class PoseRounds:
-    """Expectation maximisation over the poses of a dataset without poses."""
+@dataclass(frozen=True)
+class Visit:
+    """One image of each of some particles of half-set `part`, with the candidates as that image sees them: score and
+    weights (B, S P), species by species. `placed` (B,) is the species of the best one."""
 
-    def __init__(self, dataset: ParticleDataset, noise: NoiseModel, poses: PoseConfig, padding: float, seed: int):
-        self.dataset, self._noise, self._poses, self._padding = dataset, noise, poses, padding
+    part: int
+    batch: WhitenedBatch
+    candidates: list[Candidates]
+    score: np.ndarray
+    placed: np.ndarray
+    weights: Tensor
+    ratio: Tensor
+
+
+class PoseRounds:
+    """Expectation maximisation over the poses of a dataset without poses, whose particles are `series`."""
+
+    def __init__(
+        self,
+        dataset: ParticleDataset,
+        noise: NoiseModel,
+        poses: PoseConfig,
+        padding: float,
+        seed: int,
+        series: TiltSeries | None = None,
+        compute: Compute | None = None,
+    ):
+        self.dataset, self.compute, self._poses, self._padding = dataset, compute or Compute(), poses, padding
+        self._series = series or TiltSeries.singles(dataset.n)
+        self._whitened = WhitenedImages(dataset, noise, compute=self.compute)
         self.placement = Placement.unknown(dataset.n)
-        self.half = np.random.default_rng([seed, 1]).permutation(dataset.n) % 2
-        self._extent_ang = dataset.box * dataset.pixel_size_ang
+        self._half_of_particle = np.random.default_rng([seed, 1]).permutation(self._series.n) % 2
+        self.half = self._series.to_images(self._half_of_particle)
 
     def start(self, n_species: int, plan: Round, images: int, rng: np.random.Generator) -> Maps:
         """Maps of random images in random orientations: a blob each, no two alike."""
-        sphere, count = sphere_at(self.dataset.box, self._padding, plan.radius), self.dataset.lattice.count(plan.radius)
+        backend, count = self._backend(plan.radius), self.dataset.lattice.count(plan.radius)
         models = []
         for species in range(n_species):
-            sums, among = MapSums(sphere, self.dataset), self._members(species) if plan.met == "own" else self.dataset.n
-            chosen = drawn(among, images, rng)
-            for batch in self._images(chosen, 256).passes(count):
-                turned = random_matrices(len(batch.index), rng).astype(np.float32)[:, None]
-                still = np.zeros((len(batch.index), 1, 2), np.float32)
-                ratio = self.dataset.frequency_ratio[chosen[batch.index]]
-                sums.add(batch, turned, still, np.ones((len(batch.index), 1)), ratio)
+            members = np.flatnonzero(self.placement.species == species)
+            chosen = drawn(members if plan.met == "own" else self.dataset.n, images, rng)
+            sums, lots = (
+                MapSums(backend, self.dataset),
+                np.split(chosen, range(MOST_AT_ONCE, len(chosen), MOST_AT_ONCE)),
+            )
+            for batch in self._whitened.of_each(lots, count):
+                turned = self.compute.tensor(random_matrices(len(batch), rng))[:, None]
+                still, one = turned.new_zeros(len(batch), 1, 2), turned.new_ones(len(batch), 1)
+                sums.add(batch, turned, still, one, self._ratio(batch))
             models.append(sums.map())
         return Maps([models], np.full(n_species, 1 / n_species))
 
     def advance(self, maps: Maps, plan: Round, rng: np.random.Generator) -> Outcome:
         """One round; places the images it uses."""
-        count = self.dataset.lattice.count(self._solved(plan))
-        sphere = sphere_at(self.dataset.box, self._padding, self._solved(plan))
-        sums = [[MapSums(sphere, self.dataset) for _ in maps.populations] for _ in range(1 + plan.crossed)]
-        shares, scores, placed = np.zeros(maps.n_species), np.zeros(maps.n_species), np.zeros(maps.n_species)
-        misfit = Misfit(self.dataset.lattice) if plan.crossed else None
+        backend, count = self._backend(self._solved(plan)), self.dataset.lattice.count(self._solved(plan))
+        sums = [[MapSums(backend, self.dataset) for _ in maps.populations] for _ in range(1 + plan.crossed)]
+        shares, scores, placed = (np.zeros(maps.n_species) for _ in range(3))
+        misfit = Misfit(self.dataset.lattice, self.compute) if plan.crossed else None
         for visit in self.visits(maps, within_sight(plan, maps), rng, misfit):
-            species = visit.score.argmax(1) // plan.kept
-            scores += np.bincount(species, visit.score.max(1), maps.n_species)
-            placed += np.bincount(species, minlength=maps.n_species)
-            shares += visit.weights.reshape(len(visit.score), maps.n_species, -1).sum((0, 2))
-            batch, each_weights = visit.batch.leading(count), np.split(visit.weights, maps.n_species, axis=1)
-            for each, found, weights in zip(sums[visit.part], visit.found, each_weights, strict=True):
-                each.add(batch, found.rotations, found.shifts_ang, weights, visit.ratio)
-        found = Maps(self._solve(sums, plan), shares / shares.sum(), misfit.factor() if misfit else None)
-        return Outcome(found, float(scores.sum() / placed.sum()), scores / np.maximum(placed, 1))
+            scores += np.bincount(visit.placed, visit.score, maps.n_species)
+            placed += np.bincount(visit.placed, minlength=maps.n_species)
+            by_species = visit.weights.unflatten(1, (maps.n_species, -1))
+            shares += on_host(by_species.sum((0, 2)))
+            batch = visit.batch.leading(count)
+            for own, seen, weights in zip(sums[visit.part], visit.candidates, by_species.unbind(1), strict=True):
+                own.add(batch, seen.rotations, seen.shifts_ang, weights, visit.ratio)
+        solved = Maps(self._solve(sums, plan), shares / shares.sum(), misfit.factor() if misfit else None)
+        return Outcome(solved, float(scores.sum() / placed.sum()), scores / np.maximum(placed, 1))
 
     def place(self, maps: Maps, plan: Round, rng: np.random.Generator) -> float:
         """Place the images of a round and leave the maps as they are; the mean score."""
-        scores = [visit.score.max(1) for visit in self.visits(maps, plan, rng)]
-        return float(np.concatenate(scores).mean())
+        return float(np.concatenate([visit.score for visit in self.visits(maps, plan, rng)]).mean())
 
     def keep(self, species: list[int]) -> None:
         """Forget all other species."""
@@ -103,54 +141,88 @@ class PoseRounds:
 
     def visits(
         self, maps: Maps, plan: Round, rng: np.random.Generator, misfit: Misfit | None = None
-    ) -> "Iterator[Visit]":
-        """Search the images of a round, a batch at a time, each against the maps of the half-set it is not in; what
-        they differ from these by is added to `misfit`.
+    ) -> Iterator[Visit]:
+        """Search the particles of a round, a lot at a time, each against the maps of the half-set it is not in; what
+        their images differ from these by is added to `misfit`.
         """
         search = self._search(plan, random_matrices(1, rng)[0])
         chosen = self._chosen(maps.n_species, plan, rng)
-        banks = [[SliceBank(model, self.dataset.lattice) for model in half] for half in maps.models]
-        prior = np.repeat(np.log(np.maximum(maps.populations, 1e-6)), plan.kept)
+        banks = [[SliceBank(model) for model in half] for half in maps.models]
+        prior = self.compute.tensor(np.repeat(np.log(np.maximum(maps.populations, 1e-6)), plan.kept))
         for part in range(1 + plan.crossed):
-            rows = chosen[self.half[chosen] == part] if plan.crossed else chosen
+            particles = chosen[self._half_of_particle[chosen] == part] if plan.crossed else chosen
             against = banks[1 - part] if plan.crossed and len(banks) == 2 else banks[0]
-            for batch in self._images(rows, min(search.images_at_once(), 256)).passes(self.dataset.lattice.size):
-                index = rows[batch.index]
-                ratio = self.dataset.frequency_ratio[index]
-                rough = plan.crossed and maps.misfit is not None  # starts are compared in units of the noise
-                known = with_misfit(batch, maps.misfit, self.dataset.lattice) if rough else batch
-                candidates = PoseCandidates(self.dataset, against, known, ratio)
-                if plan.local:
-                    found = candidates.nearby(self.placement, index, plan.radius)
-                else:
-                    met = self._met(index, maps.n_species, plan, rng)
-                    found, lag = candidates.searched(search, met)
-                    self.placement.lag[index] = np.where(met, lag, self.placement.lag[index])
-                score = np.concatenate([each.score for each in found], axis=1) + prior
-                self._place(index, found, score)
-                if misfit:
-                    self._add_misfit(misfit, against, batch, index, ratio)
-                yield Visit(part, known, found, score, tempered(score, plan.temperature), ratio)
+            for views in self._lots(particles, min(search.images_at_once(), MOST_AT_ONCE)):
+                known = self._known(views, maps, plan)
+                candidates = self._candidates(search, against, known, plan, rng)
+                total = torch.cat([own.score for own in candidates], dim=1) + prior
+                weights = tempered(total, plan.temperature)
+                for view, batch in enumerate(views.images):
+                    turn = views.tilts[view], views.carries[view]
+                    seen = [Candidates(*tilted(own.rotations, own.shifts_ang, *turn), own.score) for own in candidates]
+                    score, species = self._place(batch.index, seen, total / len(views.images))
+                    if misfit:
+                        self._add_misfit(misfit, against, batch)
+                    yield Visit(part, known.images[view], seen, score, species, weights, self._ratio(batch))
 
-    def _add_misfit(self, misfit: Misfit, banks: list[SliceBank], batch: WhitenedBatch, index, ratio) -> None:
+    def _lots(self, particles: np.ndarray, at_once: int) -> Iterator[Views]:
+        """The particles in lots that can share a score, their images read ahead."""
+        ratio = self.dataset.frequency_ratio
+        lots = [self._series.views(particles[places]) for places in self._series.alike(particles, ratio, at_once)]
+        batches = self._whitened.of_each((rows for lot in lots for rows in lot[0].T), self.dataset.lattice.size)
+        for images, tilts, carries in lots:
+            views = [next(batches) for _ in images.T]
+            yield Views(self.dataset, views, self.compute.double(tilts), self.compute.double(carries))
+
+    def _candidates(
+        self, search: HierarchicalSearch, banks: list[SliceBank], views: Views, plan: Round, rng: np.random.Generator
+    ) -> list[Candidates]:
+        """Of each species, in the reference view: the last pose moved uphill, or poses searched for anew."""
+        if plan.local:
+            return [self._nearby(species, bank, views, plan.radius) for species, bank in enumerate(banks)]
+        met = self._met(views.images[0].index, len(banks), plan, rng)
+        candidates, lag = searched(search, banks, views, torch.as_tensor(met, device=self.compute.device))
+        for batch in views.images:
+            self.placement.lag[batch.index] = np.where(met, on_host(lag), self.placement.lag[batch.index])
+        return candidates
+
+    def _nearby(self, species: int, bank: SliceBank, views: Views, radius: float) -> Candidates:
+        """The last poses of the particles of a species, moved uphill; the others have none."""
+        reference = views.images[views.reference].index
+        own = np.flatnonzero(self.placement.species[reference] == species)
+        moved = None
+        if len(own):
+            rotations = self.compute.double(self.placement.rotations[reference[own]])
+            shifts_ang = self.compute.double(self.placement.shifts_ang[reference[own]])
+            moved = views.at(own).uphill(bank, rotations, shifts_ang, radius)
+        return among(moved, torch.as_tensor(own, device=self.compute.device), (len(reference), 1))
+
+    def _add_misfit(self, misfit: Misfit, banks: list[SliceBank], batch: WhitenedBatch) -> None:
         """The images where they were placed last."""
-        placed = self.placement
+        placed, extent_ang = self.placement, self.dataset.box * self.dataset.pixel_size_ang
         for species, bank in enumerate(banks):
-            rows = np.flatnonzero(placed.species[index] == species)
-            if len(rows):
-                place, scale = index[rows], ratio[rows, None]
-                moves = placed.shifts_ang[place] * scale / self._extent_ang
-                misfit.add(bank.mean.model, batch.at(rows), placed.rotations[place] * scale[:, :, None], moves)
+            own = np.flatnonzero(placed.species[batch.index] == species)
+            if len(own):
+                images = batch.at(own)
+                ratio, poses = self._ratio(images), (placed.rotations[images.index], placed.shifts_ang[images.index])
+                rotations, shifts_ang = map(self.compute.double, poses)
+                moves = shifts_ang * ratio[:, None] / extent_ang
+                misfit.add(bank.mean.model, images, rotations * ratio[:, None, None], moves)
 
-    def _members(self, species: int) -> np.ndarray:
-        return np.flatnonzero(self.placement.species == species)
+    def _known(self, views: Views, maps: Maps, plan: Round) -> Views:
+        """The images as they are weighed: errors of the maps count as noise; starts are compared in units of it."""
+        if not plan.crossed or maps.misfit is None:
+            return views
+        return replace(views, images=[with_misfit(one, maps.misfit, self.dataset.lattice) for one in views.images])
 
     def _chosen(self, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
-        """Images of a round, in order: drawn from all, or as many from each species."""
+        """Particles of a round, in order: drawn from all, or as many from each species."""
+        count = int(np.ceil(plan.images / self._series.counts.mean()))
         if plan.met != "own" or plan.local:
-            return drawn(self.dataset.n, plan.images, rng)
-        each = [drawn(self._members(species), plan.images // n_species, rng) for species in range(n_species)]
-        return np.sort(np.concatenate(each))
+            return drawn(self._series.n, count, rng)
+        species = self.placement.species[self._series.images[:, 0]]
+        lots = [drawn(np.flatnonzero(species == own), count // n_species, rng) for own in range(n_species)]
+        return np.sort(np.concatenate(lots))
 
     def _met(self, index: np.ndarray, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
         """(B, S). Which species each image is compared with."""
@@ -161,18 +233,21 @@ class PoseRounds:
         likely = self.placement.lag[index] < HOPELESS
         return likely | (rng.random(likely.shape) < AGAIN) | (plan.met == "all")
 
-    def _place(self, index: np.ndarray, found: list[Candidates], score: np.ndarray) -> None:
-        best = score.argmax(1)
-        species, place = np.divmod(best, found[0].score.shape[1])
-        each = np.arange(len(index))
-        self.placement.rotations[index] = np.stack([f.rotations for f in found])[species, each, place]
-        self.placement.shifts_ang[index] = np.stack([f.shifts_ang for f in found])[species, each, place]
-        self.placement.species[index] = species
-        self.placement.score[index] = score[each, best]
+    def _place(self, index: np.ndarray, candidates: list[Candidates], score: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Put the best candidate of each image into the placement; its score and species, (B,) each."""
+        best, place = score.max(1)
+        image = torch.arange(len(index), device=score.device)
+        species, place = place // candidates[0].score.shape[1], place % candidates[0].score.shape[1]
+        here = species, image, place
+        rotations, shifts_ang = (torch.stack([getattr(own, name) for own in candidates])[here] for name in POSE)
+        columns = (on_host(each) for each in (rotations, shifts_ang, species, best))
+        for name, values in zip((*POSE, "species", "score"), columns, strict=True):
+            getattr(self.placement, name)[index] = values
+        return on_host(best), on_host(species)
 
-    def _solve(self, sums: "list[list[MapSums]]", plan: Round) -> list[list[LinearModel]]:
+    def _solve(self, sums: list[list[MapSums]], plan: Round) -> list[list[LinearModel]]:
         if not plan.crossed:
-            return [[each.map() for each in sums[0]]]
+            return [[own.map() for own in sums[0]]]
         pairs = [MapSums.maps(*both, masked=plan.masked) for both in zip(*sums, strict=True)]
         return [[pair[half] for pair in pairs] for half in range(2)]
 
@@ -188,20 +263,12 @@ class PoseRounds:
         """Frequency limit of the maps: all of it in the end, when their resolution must be known."""
         return self.dataset.box // 2 - 1 if plan.masked else plan.radius
 
-    def _images(self, rows: np.ndarray, batch_size: int) -> WhitenedImages:
-        return WhitenedImages(self.dataset.subset(rows), self._noise, batch_size)
+    def _backend(self, radius: int) -> Backend:
+        return self._whitened.backend(sphere_at(self.dataset.box, self._padding, radius))
 
-
-@dataclass(frozen=True)
-class Visit:
-    """A batch of images of half-set `part` with their candidates: score and weights (B, S P), species by species."""
-
-    part: int
-    batch: WhitenedBatch
-    found: list[Candidates]
-    score: np.ndarray
-    weights: np.ndarray
-    ratio: np.ndarray
+    def _ratio(self, batch: WhitenedBatch) -> Tensor:
+        """(B,) float64. Reference extent over that of each image."""
+        return self.compute.double(self.dataset.frequency_ratio[batch.index])
 
 
 def within_sight(plan: Round, maps: Maps) -> Round:
@@ -217,8 +284,8 @@ def drawn(among: int | np.ndarray, count: int, rng: np.random.Generator) -> np.n
     return np.sort(rng.choice(among, min(count, available), replace=False)) if available else np.empty(0, np.int64)
 
 
-def tempered(score: np.ndarray, temperature: float) -> np.ndarray:
-    """(B, P) weights that sum to one, in proportion to exp(temperature · score)."""
-    weights = np.exp(temperature * (score - score.max(1, keepdims=True)).astype(np.float64))
-    weights[weights < LEAST_WEIGHT] = 0  # the best one's is 1 here
-    return weights / weights.sum(1, keepdims=True)
+def tempered(score: Tensor, temperature: float) -> Tensor:
+    """(B, P) float64 weights that sum to one, in proportion to exp(temperature · score)."""
+    weights = (temperature * (score - score.amax(1, keepdim=True)).double()).exp()
+    weights = weights.where(weights >= LEAST_WEIGHT, 0)  # the best one's is 1 here
+    return weights / weights.sum(1, keepdim=True)

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 
 from ..errors import DataError
+from ..imaging.lattice import HalfPlane
 from ..io.atomic import atomic_path
 from ..likelihood.linear_model import LinearModel
 from ..likelihood.species_maps import Maps
 from ..run import Run
+from ..slicing.compute import Compute, on_host
 from ..slicing.sphere import HalfSphere
 from .placement import Placement
 
@@ -54,7 +56,7 @@ def save_progress(run: Run, progress: Progress) -> None:
         torch.save(content, temporary)
 
 
-def load_progress(run: Run) -> dict[str, Any] | None:
+def load_progress(run: Run, compute: Compute, lattice: HalfPlane) -> dict[str, Any] | None:
     """The fields of the progress that was saved, or None. Raises DataError when the file is something else."""
     path: Path = run.pose_checkpoint_file
     if not path.exists():
@@ -63,10 +65,10 @@ def load_progress(run: Run) -> dict[str, Any] | None:
         content = torch.load(path, weights_only=True)
         return {
             **{name: content[name] for name in FIGURES},
-            "maps": _unpacked(content["maps"]),
-            "best": _unpacked(content["best"]),
-            "best_score": content["best_score"].numpy(),
-            "placement": Placement(**{name: content["placement"][name].numpy() for name in PLACED}),
+            "maps": _unpacked(content["maps"], compute, lattice),
+            "best": _unpacked(content["best"], compute, lattice),
+            "best_score": on_host(content["best_score"]),
+            "placement": Placement(**{name: on_host(content["placement"][name]) for name in PLACED}),
         }
     except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
         raise DataError(f"{path} cannot be read as a checkpoint; start the run anew with --overwrite.") from error
@@ -78,17 +80,17 @@ def _packed(maps: Maps | None) -> dict[str, Any] | None:
     sphere = maps.models[0][0].sphere
     return {
         "sphere": [sphere.box, sphere.padding, sphere.radius],
-        "coefs": [[torch.from_numpy(model.coefs) for model in half] for half in maps.models],
+        "coefs": [[model.coefs.cpu() for model in half] for half in maps.models],
         "populations": torch.from_numpy(maps.populations),
         "misfit": None if maps.misfit is None else torch.from_numpy(maps.misfit),
     }
 
 
-def _unpacked(content: dict[str, Any] | None) -> Maps | None:
+def _unpacked(content: dict[str, Any] | None, compute: Compute, lattice: HalfPlane) -> Maps | None:
     if content is None:
         return None
     box, padding, radius = content["sphere"]
-    sphere = HalfSphere(int(box), float(padding), radius)
-    models = [[LinearModel(sphere, coefs.numpy()) for coefs in half] for half in content["coefs"]]
+    backend = compute.backend(HalfSphere(int(box), float(padding), radius), lattice)
+    models = [[LinearModel(backend, compute.tensor(coefs)) for coefs in half] for half in content["coefs"]]
     misfit = content["misfit"]
-    return Maps(models, content["populations"].numpy(), None if misfit is None else misfit.numpy())
+    return Maps(models, on_host(content["populations"]), None if misfit is None else on_host(misfit))

@@ -7,8 +7,7 @@ image at a time; a method's coordinate is judged by how close it comes to the or
 import numpy as np
 
 from ..likelihood.whitened import WhitenedImages
-from ..slicing import cpu
-from ..slicing.operator import kernel_geometry
+from ..slicing.compute import on_host
 from ..slicing.sphere import HalfSphere
 
 PADDING = 2.0
@@ -28,16 +27,13 @@ def state_log_likelihoods(images: WhitenedImages, maps: np.ndarray) -> np.ndarra
     """
     lattice = images.lattice
     sphere = HalfSphere(lattice.box, PADDING, lattice.radius)
-    freqs = lattice.indices.astype(np.float32)
-    scores = np.empty((images.n, len(maps)))
+    backend, scores = images.backend(sphere), np.empty((images.n, len(maps)))
     for first in range(0, len(maps), STATES_AT_ONCE):
-        coefs = sphere.from_volumes(maps[first : first + STATES_AT_ONCE])
-        n = coefs.shape[2]
+        coefs = backend.coefficients(images.compute.tensor(maps[first : first + STATES_AT_ONCE]))
         for batch in images.passes(lattice.size):
-            gram, inner = np.empty((len(batch.index), n, n)), np.empty((len(batch.index), n))
-            geometry = (batch.rotations, freqs, *kernel_geometry(sphere))
-            cpu.compress_images(coefs, batch.targets, batch.weights, *geometry, gram, inner)
-            scores[batch.index, first : first + n] = inner - 0.5 * np.einsum("bss->bs", gram)
+            gram, inner = backend.compress(coefs, batch.targets, batch.weights, batch.rotations)
+            energy = gram.diagonal(dim1=1, dim2=2)
+            scores[batch.index, first : first + coefs.shape[2]] = on_host(inner - energy / 2)
     return scores
 
 

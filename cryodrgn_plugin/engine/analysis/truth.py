@@ -14,11 +14,12 @@ from scipy.stats import spearmanr
 from ..errors import DataError
 from ..io.arrays import read_arrays
 from ..io.mrc import read_map
-from ..likelihood.linear_model import LinearModel, fit_volumes, soft_ball, sphere_at
-from ..likelihood.voxel_solve import accumulate
+from ..likelihood.equations import accumulate, of_amplitudes
+from ..likelihood.linear_model import fit_volumes, soft_ball, sphere_at
 from ..likelihood.whitened import WhitenedImages
 from ..reconstruction.adaptive import local_wiener
 from ..reconstruction.fsc import fsc, fsc_area
+from ..slicing.compute import on_host
 from ..slicing.fine import cropped_volume
 
 MOVING_SHARE = 0.05
@@ -119,11 +120,7 @@ def _solve(images: WhitenedImages, box: int, padding: float, amplitudes: np.ndar
     """Volumes (C, D, D, D) for given amplitudes (N, C): of all images, or one set per half."""
     sphere = sphere_at(box, padding, images.lattice.radius)
 
-    def moments(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        first = amplitudes[index]
-        return first, first[:, :, None] * first[:, None, :]
-
-    equations = accumulate(images, sphere, images.lattice.size, moments, half)
-    models: list[LinearModel] = fit_volumes(equations, sphere, soft_ball(box))
-    volumes = [model.sphere.to_volumes(model.coefs) for model in models]
+    known = of_amplitudes(images.compute.double(amplitudes))
+    equations = accumulate(images, sphere, images.lattice.size, known, half)
+    volumes = [on_host(model.volumes()) for model in fit_volumes(equations, soft_ball(box))]
     return volumes[0] if half is None else volumes

@@ -48,7 +48,9 @@ what comes out
 
 CHECKPOINT = "refinement.npz"
 """Where a refinement stands, until it is finished."""
-SETTINGS = ("root", "seed", "data.box", "data.window", "data.sign", "data.max_particles", "data.cache_mb")
+PLACE = ("device", "backend")
+"""Settings that say where it computes; a refinement may go on elsewhere."""
+SETTINGS = ("root", "seed", *PLACE, "data.box", "data.window", "data.sign", "data.max_particles", "data.cache_mb")
 """The settings of a run that mean something here."""
 
 
@@ -81,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from ..ab_initio.refinement_checkpoint import load_refinement, save_refinement
     from ..data.tilt_images import find_series
     from ..reconstruction.homogeneous import reconstruct, write_reconstruction
+    from ..slicing.compute import Compute, pick_device
     from .progress_bar import reporter
 
     subject = run_subject(path, given) if path.is_dir() else star_subject(path, given)
@@ -93,12 +96,14 @@ def run(args: argparse.Namespace) -> int:
         print(f"{particles:,} particles with {dataset.n:,} images; those of a particle turn together")
     out, checkpoint = Path(args.out), Path(args.out) / CHECKPOINT
     asked = {"particles": args.particles, "number of particles": dataset.n, **given, **asdict(options)}
+    asked = {name: value for name, value in asked.items() if name not in PLACE}
     done = load_refinement(checkpoint, asked) if args.resume else None
     with reporter() as shown:
         before = reconstruct(dataset, seed=seed).resolution_ang()
         refinement = refine_poses(
             dataset, options, z=subject.z, species=subject.species, seed=seed,
             progress=in_tenths(shown, "refine"), told=partial(save_refinement, checkpoint, asked), done=done,
+            compute=Compute.on(pick_device(given.get("device", "auto")), given.get("backend", "auto")),
         )  # fmt: skip
         found = refinement.poses
         after = reconstruct(dataset.with_poses(found.rotations, found.shifts_ang), seed=seed)

@@ -9,68 +9,79 @@ slow directions.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..config import ClosedFormConfig
+from ..likelihood.equations import accumulate
 from ..likelihood.linear_model import LinearModel, compress, fit_volumes, mean_model, soft_ball, sphere_at
-from ..likelihood.voxel_solve import accumulate
 from ..likelihood.whitened import WhitenedImages
 
 
 @dataclass(frozen=True)
 class Amplitudes:
-    """Gaussian posteriors of the amplitudes: `mean` (N, K), `covariance` (N, K, K).
+    """Gaussian posteriors of the amplitudes: `mean` (N, K), `covariance` (N, K, K), float64.
 
     `evidence` is the mean log-likelihood of an image, amplitudes integrated out, over that of an image of nothing.
     """
 
-    mean: np.ndarray
-    covariance: np.ndarray
+    mean: Tensor
+    covariance: Tensor
     evidence: float = 0.0
 
-    def moments(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    @classmethod
+    def random(cls, n: int, k: int, rng: np.random.Generator, images: WhitenedImages) -> "Amplitudes":
+        """K amplitudes of each of N images drawn from N(0, I), as if they were known."""
+        mean = images.compute.double(rng.standard_normal((n, k)))
+        return cls(mean, mean.new_zeros(n, k, k))
+
+    def moments(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
         """E[s] (B, K + 1) and E[s sᵀ] (B, K + 1, K + 1), the mean volume's 1 in front."""
-        first = np.concatenate([np.ones((len(index), 1)), self.mean[index]], axis=1)
+        rows = torch.as_tensor(index, device=self.mean.device)
+        first = torch.nn.functional.pad(self.mean[rows], (1, 0), value=1.0)
         second = first[:, :, None] * first[:, None, :]
-        second[:, 1:, 1:] += self.covariance[index]
+        second[:, 1:, 1:] += self.covariance[rows]
         return first, second
 
-    def whitening(self) -> tuple[np.ndarray, np.ndarray]:
+    def whitening(self) -> tuple[Tensor, Tensor]:
         """Mean (K,) of the population and a matrix L (K, K) with L Lᵀ its covariance."""
         centre = self.mean.mean(0)
-        spread = np.cov(self.mean.T, bias=True).reshape(len(centre), -1) + self.covariance.mean(0)
-        return centre, np.linalg.cholesky(spread + 1e-9 * np.trace(spread) * np.eye(len(centre)))
+        away = self.mean - centre
+        spread = away.T @ away / len(away) + self.covariance.mean(0)
+        one = torch.eye(len(centre), dtype=spread.dtype, device=spread.device)
+        return centre, torch.linalg.cholesky(spread + 1e-9 * spread.trace() * one)
 
 
-def posterior(gram: np.ndarray, inner: np.ndarray) -> Amplitudes:
+def posterior(gram: Tensor, inner: Tensor) -> Amplitudes:
     """E-step: posteriors of s under N(0, I), from compressed images A (N, C, C), b (N, C)."""
     k = gram.shape[1] - 1
-    precision = gram[:, 1:, 1:] + np.eye(k)
-    covariance = np.linalg.inv(precision)
-    covariance = (covariance + np.swapaxes(covariance, 1, 2)) / 2
+    precision = gram[:, 1:, 1:] + torch.eye(k, dtype=gram.dtype, device=gram.device)
+    factor = torch.linalg.cholesky(precision)
+    covariance = torch.cholesky_inverse(factor)
     residual = inner[:, 1:] - gram[:, 1:, 0]
-    mean = np.einsum("nij,nj->ni", covariance, residual)
+    mean = (covariance @ residual[:, :, None])[:, :, 0]
     of_mean_volume = inner[:, 0] - gram[:, 0, 0] / 2
-    of_amplitudes = (residual * mean).sum(1) / 2 - np.linalg.slogdet(precision)[1] / 2
+    of_amplitudes = (residual * mean).sum(1) / 2 - factor.diagonal(dim1=1, dim2=2).log().sum(1)
     return Amplitudes(mean, covariance, float((of_mean_volume + of_amplitudes).mean()))
 
 
-def normalizing(model: LinearModel, amplitudes: Amplitudes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def normalizing(model: LinearModel, amplitudes: Amplitudes) -> tuple[Tensor, Tensor, Tensor]:
     """The frame where amplitudes are N(0, I) and bases are orthogonal, the most energetic first.
 
     Returns
     -------
     matrix (C, C) for `LinearModel.mixed`, and centre (K,), back (K, K): new amplitudes are back · (s − centre).
     """
-    k = model.n_bases
     centre, lower = amplitudes.whitening()
-    to_white = np.eye(k + 1)
+    k = len(centre)
+    to_white = torch.eye(k + 1, dtype=lower.dtype, device=lower.device)
     to_white[1:, 0] = centre
     to_white[1:, 1:] = lower
-    energy, turn = np.linalg.eigh(model.mixed(to_white).gram()[1:, 1:])
-    turn = turn[:, np.argsort(energy)[::-1]]
-    rotation = np.eye(k + 1)
+    energy, turn = torch.linalg.eigh(model.mixed(to_white).gram()[1:, 1:])
+    turn = turn.flip(1)  # energies rise
+    rotation = torch.eye(k + 1, dtype=lower.dtype, device=lower.device)
     rotation[1:, 1:] = turn
-    return to_white @ rotation, centre, turn.T @ np.linalg.inv(lower)
+    return to_white @ rotation, centre, turn.T @ torch.linalg.inv(lower)
 
 
 def normalized(models: list[LinearModel], amplitudes: Amplitudes) -> tuple[list[LinearModel], Amplitudes]:
@@ -108,18 +119,18 @@ def iterate(
     sphere = sphere_at(box, padding, radius)
     count = images.lattice.count(radius)
     equations = accumulate(images, sphere, count, amplitudes.moments, half)
-    models = fit_volumes(equations, sphere, soft_ball(sphere.box))
+    models = fit_volumes(equations, soft_ball(sphere.box))
     return normalized(models, posterior(*compress(models, images, count, half)))
 
 
-def reliability(amplitudes: Amplitudes) -> np.ndarray:
+def reliability(amplitudes: Amplitudes) -> Tensor:
     """(K,) share of each amplitude's variance that the images determine: 0 for a direction that is not there."""
-    return 1 - np.einsum("nkk->k", amplitudes.covariance) / len(amplitudes.covariance)
+    return 1 - amplitudes.covariance.diagonal(dim1=1, dim2=2).mean(0)
 
 
 def pruned(amplitudes: Amplitudes, least: float) -> Amplitudes:
     """Without the directions that are less reliable than `least`; the most reliable one always stays."""
     reliable = reliability(amplitudes)
-    keep = np.flatnonzero((reliable >= least) | (reliable == reliable.max()))
+    keep = torch.nonzero((reliable >= least) | (reliable == reliable.max()))[:, 0]
     covariance = amplitudes.covariance[:, keep[:, None], keep[None, :]]
     return Amplitudes(amplitudes.mean[:, keep], covariance, amplitudes.evidence)

@@ -24,7 +24,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from scipy.special import logsumexp
+from torch import Tensor
 
 from ..config import RunConfig, with_settings
 from ..data.dataset import ParticleDataset
@@ -36,6 +36,7 @@ from ..decoders.model_file import save_model
 from ..errors import DataError
 from ..imaging.noise import estimate_noise
 from ..io.atomic import atomic_path
+from ..likelihood.equations import NormalEquations, accumulate
 from ..likelihood.linear_model import (
     LinearModel,
     compress,
@@ -45,10 +46,10 @@ from ..likelihood.linear_model import (
     soft_ball,
     sphere_at,
 )
-from ..likelihood.voxel_solve import NormalEquations, accumulate
 from ..likelihood.whitened import WhitenedImages
 from ..reconstruction.adaptive import local_wiener
 from ..run import Run
+from ..slicing.compute import Compute, on_host
 from ..slicing.sphere import HalfSphere
 from ..stopping import graceful_stop
 from .em import Amplitudes, iterate, pruned, reliability, schedule
@@ -76,7 +77,7 @@ class State:
     half: np.ndarray
     amplitudes: Amplitudes | None
     found: Responsibilities | None
-    apart: np.ndarray | None
+    apart: Tensor | None
     """(M, M) distances between the blurred maps at the nodes."""
 
 
@@ -92,7 +93,8 @@ class ClosedForm:
         dataset.require_poses()
         self.run, self.config, self.dataset = run, config, dataset
         self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
-        self.images = WhitenedImages(dataset, estimate_noise(dataset, config.seed), series=self.series)
+        noise, compute = estimate_noise(dataset, config.seed), Compute.chosen(config)
+        self.images = WhitenedImages(dataset, noise, series=self.series, compute=compute)
         self.last_radius = dataset.box // 2 - 1
         self.bands = schedule(config.closed_form, self.last_radius)
         self.finishing = [max(int(0.7 * self.last_radius), self.bands[0][0]), self.last_radius]
@@ -103,7 +105,7 @@ class ClosedForm:
         """Random amplitudes and random half-sets."""
         rng = np.random.default_rng(self.config.seed)
         n, k = self.dataset.n, self.config.closed_form.n_components
-        amplitudes = Amplitudes(rng.standard_normal((n, k)), np.zeros((n, k, k)))
+        amplitudes = Amplitudes.random(n, k, rng, self.images)
         half = self.series.to_images((rng.permutation(self.series.n) % 2).astype(np.int8))
         return State(0, 0.0, half, amplitudes, None, None)
 
@@ -115,9 +117,9 @@ class ClosedForm:
             return self._free_poses(state)
         radius = self.finishing[state.done - len(self.bands)]
         equations, sphere, features = self._equations(state, radius)
-        models = fit_volumes(equations, sphere, soft_ball(sphere.box))
+        models = fit_volumes(equations, soft_ball(sphere.box))
         if state.done + 1 == self.n_steps:
-            self._left = fit_volumes(equations, sphere, soft_ball(sphere.box), FREEDOM)
+            self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
         gram, inner = self._compressed(models, state.half)
         scores = log_likelihoods(gram, inner, features)
@@ -133,18 +135,19 @@ class ClosedForm:
         functions = harmonics(state.found, self.config.z_dim).values
         found = merged(state.found, functions, NODES, self.config.seed)
         equations, sphere, features = self._equations(replace(state, found=found), self.last_radius)
-        models = fit_volumes(equations, sphere, soft_ball(sphere.box), FREEDOM)
+        models = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
         report = partial(self.run.progress, "pose")
         placed = place_at_nodes(self.images, self.dataset, self.series, models, features, state.half, report)
-        scores = placed.log_likelihood + np.log(found.population)[placed.nodes]
+        scores = placed.log_likelihood + found.population.log()[placed.nodes]
         found = placed.responsibilities(found.population)
         self._placed, self._features = placed, harmonics(found, self.config.z_dim).features
         weighed = placed.weights(found)
         equations = accumulate_at_nodes(self.images, self.dataset, sphere, self._features, placed, weighed, state.half)
-        self._left = fit_volumes(equations, sphere, soft_ball(sphere.box), FREEDOM)
+        self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         apart = map_distances(mean_model(self._left), self._features, BLUR_RADIUS)
-        per_image = logsumexp(scores, axis=1) / self.series.to_images(self.series.counts)
+        of_each = self.images.compute.double(self.series.to_images(self.series.counts))
+        per_image = scores.logsumexp(1) / of_each
         figures = {"radius": self.last_radius, "loss": -float(per_image.mean())}
         return replace(state, found=found, apart=apart), figures
 
@@ -163,36 +166,39 @@ class ClosedForm:
 
     def _place_nodes(self, models: list[LinearModel], amplitudes: Amplitudes, half: np.ndarray):
         """Responsibilities of nodes in the reliable directions, and the distances between their maps."""
-        keep = np.flatnonzero(reliability(amplitudes) >= LEAST_RELIABLE)
-        keep = keep if len(keep) else np.array([0])
-        channels = np.concatenate([[0], keep + 1])
-        models = [LinearModel(m.sphere, np.ascontiguousarray(m.coefs[:, :, channels])) for m in models]
+        keep = torch.nonzero(reliability(amplitudes) >= LEAST_RELIABLE)[:, 0].tolist() or [0]
+        models = [model.channels([0, *(one + 1 for one in keep)]) for model in models]
         gram, inner = self._compressed(models, half)
         wanted = min(self.config.closed_form.nodes, self.dataset.n // 4)
         start = amplitudes.mean[:, keep]
         found, nodes = fit_nodes(gram, inner, start, max(wanted, 2), NODE_ROUNDS, self.config.seed)
         return found, map_distances(mean_model(models), nodes, BLUR_RADIUS)
 
-    def _equations(self, state: State, radius: int) -> tuple[list[NormalEquations], HalfSphere, np.ndarray]:
+    def _equations(self, state: State, radius: int) -> tuple[list[NormalEquations], HalfSphere, Tensor]:
         """The half-sets' equations for one volume per harmonic, and the harmonics at the nodes (M, Q + 1)."""
         features = harmonics(state.found, self.config.z_dim).features
         shares = state.found.shares
 
-        def moments(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            outer = (features[:, :, None] * features[:, None, :]).reshape(len(features), -1)
-            second = (shares[index] @ outer).reshape(len(index), features.shape[1], features.shape[1])
-            return shares[index] @ features, second
+        outer = (features[:, :, None] * features[:, None, :]).flatten(1)
+
+        def moments(index: np.ndarray) -> tuple[Tensor, Tensor]:
+            own = shares[torch.as_tensor(index, device=shares.device)]
+            return own @ features, (own @ outer).view(-1, features.shape[1], features.shape[1])
 
         sphere = sphere_at(self.dataset.box, self.config.decoder.padding, radius)
         equations = accumulate(self.images, sphere, self.images.lattice.count(radius), moments, state.half)
         return equations, sphere, features
 
-    def _compressed(self, models: list[LinearModel], half: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _compressed(self, models: list[LinearModel], half: np.ndarray) -> tuple[Tensor, Tensor]:
         """As `compress`, every image with what all images of its particle say."""
         gram, inner = compress(models, self.images, self.images.lattice.count(models[0].sphere.radius), half)
-        return (
-            (gram, inner) if self.series.n == self.dataset.n else (self.series.totals(gram), self.series.totals(inner))
-        )
+        return (gram, inner) if self.series.n == self.dataset.n else (self._totals(gram), self._totals(inner))
+
+    def _totals(self, values: Tensor) -> Tensor:
+        """(N, …) at each image, the sum of `values` (N, …) over all images of its particle."""
+        particle = torch.as_tensor(self.series.particle, device=values.device)
+        sums = values.new_zeros(self.series.n, *values.shape[1:])
+        return sums.index_add_(0, particle, values)[particle]
 
     def finish(self, state: State) -> None:
         """Latents, coordinate, decoder and half-set decoders into the run folder."""
@@ -200,19 +206,20 @@ class ClosedForm:
         order = along_the_motion(state.apart, state.found.population)
         coordinate, uncertainty = positions(state.found, order)
         z = state.found.shares @ features[:, 1:]
-        along = {"coordinate": coordinate, "uncertainty": uncertainty}
-        self.run.save_latents(z, **along, rows=self.dataset.rows, half=state.half)
+        along = {"coordinate": on_host(coordinate), "uncertainty": on_host(uncertainty)}
+        self.run.save_latents(on_host(z), **along, rows=self.dataset.rows, half=state.half)
         visibility = harmonics(state.found, self.config.z_dim).visibility
         self.run.note(
-            visibility=[round(float(v), 4) for v in visibility], loader_wait_seconds=round(self.images.wait_seconds, 3)
+            visibility=[round(v, 4) for v in visibility.tolist()],
+            loader_wait_seconds=round(self.images.wait_seconds, 3),
         )
         settings = with_settings(self.config, decoder={"n_bases": self.config.z_dim})
         pixel = self.dataset.pixel_size_ang
         for number, model in enumerate(models, start=1):
             save_model(self.run.half_file(number), settings, self._decoder(settings, model.coefs), None, pixel)
-        volumes = [model.sphere.to_volumes(model.coefs) for model in models]
+        volumes = [on_host(model.volumes()) for model in models]
         joined = np.stack([local_wiener(a, b) for a, b in zip(*volumes, strict=True)])
-        decoder = self._decoder(settings, models[0].sphere.from_volumes(joined))
+        decoder = self._decoder(settings, LinearModel.of(models[0].backend, joined).coefs)
         save_model(self.run.model_file, settings, decoder, None, pixel)
 
     def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
@@ -223,9 +230,9 @@ class ClosedForm:
         self.run.save_poses(self.dataset.rows, rotations, shifts_ang, species=species, score=score)
         return self.dataset.with_poses(rotations, shifts_ang)
 
-    def _decoder(self, settings: RunConfig, coefs: np.ndarray) -> Decoder:
+    def _decoder(self, settings: RunConfig, coefs: Tensor) -> Decoder:
         decoder = make_decoder(settings, self.dataset.box)
-        decoder.load_state_dict({**decoder.state_dict(), "coefs": torch.from_numpy(coefs)})
+        decoder.load_state_dict({**decoder.state_dict(), "coefs": coefs})
         return decoder
 
 
@@ -254,7 +261,7 @@ def fit_fast(
     Stopped : a signal came; the run can be resumed.
     """
     recipe = ClosedForm(run, config, dataset)
-    state = _load(run) if resume else None
+    state = _load(run, recipe.images.compute) if resume else None
     state = state or recipe.start()
     run.log(f"Closed forms on {dataset.n:,} particles of {dataset.box}² px, {recipe.n_steps} steps.")
     with graceful_stop() as stop:
@@ -274,10 +281,10 @@ def fit_fast(
 def _save(run: Run, state: State) -> None:
     content = {"done": state.done, "seconds": state.seconds, "half": torch.from_numpy(state.half)}
     if state.amplitudes is not None:
-        content |= {name: torch.from_numpy(getattr(state.amplitudes, name)) for name in ("mean", "covariance")}
+        content |= {name: getattr(state.amplitudes, name).cpu() for name in ("mean", "covariance")}
     if state.found is not None:
-        content |= {name: torch.from_numpy(getattr(state.found, name)) for name in ("log_shares", "population")}
-        content["apart"] = torch.from_numpy(state.apart)
+        content |= {name: getattr(state.found, name).cpu() for name in ("log_shares", "population")}
+        content["apart"] = state.apart.cpu()
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     with atomic_path(run.checkpoint_file(state.done)) as temporary:
         torch.save(content, temporary)
@@ -285,16 +292,17 @@ def _save(run: Run, state: State) -> None:
         run.checkpoint_file(old).unlink(missing_ok=True)
 
 
-def _load(run: Run) -> State | None:
+def _load(run: Run, compute: Compute) -> State | None:
     path = run.latest_checkpoint()
     if path is None:
         return None
     try:
         content = torch.load(path, weights_only=True)
-        arrays = {name: value.numpy() for name, value in content.items() if isinstance(value, torch.Tensor)}
-        amplitudes = Amplitudes(arrays["mean"], arrays["covariance"]) if "mean" in arrays else None
-        found = Responsibilities(arrays["log_shares"], arrays["population"]) if "log_shares" in arrays else None
-        state = State(content["done"], content["seconds"], arrays["half"], amplitudes, found, arrays.get("apart"))
+        half = on_host(content.pop("half"))
+        known = {name: compute.double(value) for name, value in content.items() if isinstance(value, Tensor)}
+        amplitudes = Amplitudes(known["mean"], known["covariance"]) if "mean" in known else None
+        found = Responsibilities(known["log_shares"], known["population"]) if "log_shares" in known else None
+        state = State(content["done"], content["seconds"], half, amplitudes, found, known.get("apart"))
     except (OSError, RuntimeError, KeyError, EOFError) as error:
         raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error
     run.log(f"Resuming after step {state.done}.")

@@ -9,9 +9,11 @@ non-linear in the motion, and nothing needs to be known of the topology beforeha
 
 from dataclasses import dataclass
 
-import numpy as np
+import torch
 from scipy.sparse.csgraph import minimum_spanning_tree
+from torch import Tensor
 
+from ..slicing.compute import on_host
 from .nodes import Responsibilities
 
 EMPTY = 1e-12
@@ -24,29 +26,31 @@ REACH = 2.0
 class Harmonics:
     """`values` (M, Q): each function at each node, of unit mean square over the population; `visibility` (Q,) falls."""
 
-    values: np.ndarray
-    visibility: np.ndarray
+    values: Tensor
+    visibility: Tensor
 
     @property
-    def features(self) -> np.ndarray:
+    def features(self) -> Tensor:
         """(M, Q + 1): 1 (the mean volume's amplitude), then the functions."""
-        return np.concatenate([np.ones((len(self.values), 1)), self.values], axis=1)
+        return torch.nn.functional.pad(self.values, (1, 0), value=1.0)
 
 
-def harmonics(found: Responsibilities, count: int) -> Harmonics:
+def harmonics(responsible: Responsibilities, count: int) -> Harmonics:
     """The `count` slowest functions beside the constant one; functions beyond the number of nodes are zero."""
-    confusion = found.shares.T @ found.shares
-    mass = np.maximum(confusion.sum(1), EMPTY)
-    visibility, vectors = np.linalg.eigh(confusion / np.sqrt(mass[:, None] * mass[None, :]))
-    slowest = np.argsort(visibility)[::-1][1 : count + 1]
-    values = vectors[:, slowest] / np.sqrt(mass)[:, None]
-    values /= np.sqrt(found.population @ values**2)
-    values *= np.where(values[np.abs(values).argmax(0), np.arange(len(slowest))] < 0, -1.0, 1.0)
+    confusion = responsible.shares.T @ responsible.shares
+    mass = confusion.sum(1).clamp(min=EMPTY)
+    visibility, vectors = torch.linalg.eigh(confusion / (mass[:, None] * mass[None, :]).sqrt())
+    slowest = visibility.argsort(descending=True)[1 : count + 1]
+    values = vectors[:, slowest] / mass.sqrt()[:, None]
+    values = values / (responsible.population @ values**2).sqrt()
+    largest = values.gather(0, values.abs().argmax(0, keepdim=True))
+    values = values * torch.where(largest < 0, -1.0, 1.0)
     absent = count - len(slowest)
-    return Harmonics(np.pad(values, ((0, 0), (0, absent))), np.pad(visibility[slowest], (0, absent)))
+    pad = torch.nn.functional.pad
+    return Harmonics(pad(values, (0, absent)), pad(visibility[slowest], (0, absent)))
 
 
-def along_the_motion(apart: np.ndarray, population: np.ndarray) -> np.ndarray:
+def along_the_motion(apart: Tensor, population: Tensor) -> Tensor:
     """(M,) a number for each node that grows along the longest way through the nodes' maps.
 
     Confusion cannot order states that no image confuses, and through a CTF what has moved by more than its own width
@@ -57,14 +61,14 @@ def along_the_motion(apart: np.ndarray, population: np.ndarray) -> np.ndarray:
     apart : (M, M) distances between the blurred maps at the nodes.
     population : (M,) share of the images at each node.
     """
-    widest_gap = minimum_spanning_tree(apart).data.max(initial=np.finfo(float).tiny)
-    near = np.exp(-REACH * (apart / widest_gap) ** 2) * np.sqrt(population[:, None] * population[None, :])
+    widest_gap = float(minimum_spanning_tree(on_host(apart)).data.max(initial=torch.finfo(apart.dtype).tiny))
+    near = torch.exp(-REACH * (apart / widest_gap) ** 2) * (population[:, None] * population[None, :]).sqrt()
     mass = near.sum(1)
-    slowest = np.linalg.eigh(near / np.sqrt(mass[:, None] * mass[None, :]))[1][:, -2:]
-    return slowest[:, 0] / np.sqrt(mass)
+    slowest = torch.linalg.eigh(near / (mass[:, None] * mass[None, :]).sqrt())[1][:, -2:]
+    return slowest[:, 0] / mass.sqrt()
 
 
-def positions(found: Responsibilities, along: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def positions(responsible: Responsibilities, along: Tensor) -> tuple[Tensor, Tensor]:
     """Where each image lies along the motion: the share of the population before it.
 
     Parameters
@@ -75,8 +79,8 @@ def positions(found: Responsibilities, along: np.ndarray) -> tuple[np.ndarray, n
     -------
     (N,) posterior mean in [0, 1] and (N,) posterior standard deviation.
     """
-    order = np.argsort(along, kind="stable")
-    place = np.empty(len(order))
-    place[order] = np.cumsum(found.population[order]) - found.population[order] / 2
-    mean = found.shares @ place
-    return mean, np.sqrt(np.maximum(found.shares @ place**2 - mean**2, 0))
+    order = along.argsort(stable=True)
+    place = torch.empty_like(along)
+    place[order] = responsible.population[order].cumsum(0) - responsible.population[order] / 2
+    mean = responsible.shares @ place
+    return mean, (responsible.shares @ place**2 - mean**2).clamp(min=0).sqrt()

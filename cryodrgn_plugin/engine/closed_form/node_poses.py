@@ -13,19 +13,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_softmax
+import torch
+from torch import Tensor
 
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
+from ..likelihood.equations import EquationSums, NormalEquations
 from ..likelihood.expansion import ChosenExpansion, LocalImages
 from ..likelihood.half_models import without_solvent
 from ..likelihood.linear_model import LinearModel, sphere_at
 from ..likelihood.species_maps import Maps
-from ..likelihood.voxel_solve import EquationSums, NormalEquations
 from ..likelihood.whitened import WhitenedBatch, WhitenedImages
 from ..poses.refine import Bounds, Poses, RefinedPoses
 from ..poses.tied import Ties, refine_tied
 from ..reconstruction.adaptive import filtered_halves
+from ..slicing.backend import Backend
+from ..slicing.compute import on_host
 from ..slicing.fine import cropped_volume
 from ..slicing.sphere import HalfSphere
 from .nodes import Responsibilities
@@ -44,33 +47,43 @@ AGREED, BEYOND = 0.5, 3
 class NodePoses:
     """Where N images lie at K of the nodes each; physical poses."""
 
-    nodes: np.ndarray
-    """(N, K) int. The nodes, the likeliest at low frequency first."""
-    rotations: np.ndarray
+    nodes: Tensor
+    """(N, K) int64. The nodes, the likeliest at low frequency first."""
+    rotations: Tensor
     """(N, K, 3, 3) float32."""
-    shifts_ang: np.ndarray
+    shifts_ang: Tensor
     """(N, K, 2) float32."""
-    log_likelihood: np.ndarray
-    """(N, K) of the whole particle."""
+    log_likelihood: Tensor
+    """(N, K) float64, of the whole particle."""
 
-    def responsibilities(self, population: np.ndarray) -> Responsibilities:
+    @classmethod
+    def empty(cls, n: int, k: int, device: torch.device) -> "NodePoses":
+        """To be filled."""
+        single, double = ({"dtype": kind, "device": device} for kind in (torch.float32, torch.float64))
+        nodes = torch.zeros(n, k, dtype=torch.int64, device=device)
+        return cls(
+            nodes, torch.empty(n, k, 3, 3, **single), torch.empty(n, k, 2, **single), torch.empty(n, k, **double)
+        )
+
+    def responsibilities(self, population: Tensor) -> Responsibilities:
         """How far images belong to the nodes, whose populations (M,) are brought up to date."""
-        log_shares = np.full((len(self.nodes), len(population)), -np.inf)
-        posterior = log_softmax(self.log_likelihood + np.log(population)[self.nodes], axis=1)
-        np.put_along_axis(log_shares, self.nodes, posterior, axis=1)
-        shares = np.exp(log_shares)
+        posterior = (self.log_likelihood + population.log()[self.nodes]).log_softmax(1)
+        log_shares = posterior.new_full((len(self.nodes), len(population)), -torch.inf).scatter(
+            1, self.nodes, posterior
+        )
+        shares = log_shares.exp()
         return Responsibilities(log_shares, (shares.sum(0) + 1) / (len(shares) + len(population)))
 
-    def weights(self, found: Responsibilities) -> np.ndarray:
+    def weights(self, responsible: Responsibilities) -> Tensor:
         """(N, K) how much each pose counts; they sum to 1."""
-        shares = np.take_along_axis(found.shares, self.nodes, axis=1)
-        shares[shares < COUNTED * shares.max(1, keepdims=True)] = 0
-        return shares / shares.sum(1, keepdims=True)
+        shares = responsible.shares.gather(1, self.nodes)
+        shares = shares.where(shares >= COUNTED * shares.amax(1, keepdim=True), 0)
+        return shares / shares.sum(1, keepdim=True)
 
-    def likeliest(self, found: Responsibilities) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def likeliest(self, responsible: Responsibilities) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Rotations (N, 3, 3), shifts (N, 2) and log-likelihood (N,) at the node where each image most likely lies."""
-        best = np.arange(len(self.nodes)), self.weights(found).argmax(1)
-        return self.rotations[best], self.shifts_ang[best], self.log_likelihood[best]
+        best = torch.arange(len(self.nodes), device=self.nodes.device), self.weights(responsible).argmax(1)
+        return on_host(self.rotations[best]), on_host(self.shifts_ang[best]), on_host(self.log_likelihood[best])
 
 
 def place_at_nodes(
@@ -78,7 +91,7 @@ def place_at_nodes(
     dataset: ParticleDataset,
     series: TiltSeries,
     models: list[LinearModel],
-    features: np.ndarray,
+    features: Tensor,
     half: np.ndarray,
     report: Callable[[int, int], object],
 ) -> NodePoses:
@@ -90,63 +103,59 @@ def place_at_nodes(
     images : of `dataset`, which has poses; batches hold whole particles of `series`.
     models : of the two half-sets, not smoothed; features (M, C) mix their volumes at the nodes.
     half : (N,) 0 or 1.
-    report : told (batches done, batches in all), each half's counted by themselves.
+    report : told (images done, images in all).
     """
     radius = _known(models, dataset.pixel_size_ang)
-    n, k = dataset.n, min(KEPT, len(features))
-    found = NodePoses(
-        np.zeros((n, k), np.int64),
-        np.empty((n, k, 3, 3), np.float32),
-        np.empty((n, k, 2), np.float32),
-        np.empty((n, k)),
-    )
+    places = NodePoses.empty(dataset.n, min(KEPT, len(features)), images.compute.device)
     poses, done = dataset.physical_poses(), 0
     for part, model in enumerate(_filtered(models, dataset.pixel_size_ang)[::-1]):
-        maps = _at_nodes(model, features, radius)
-        for batch in images.passes(images.lattice.count(radius)):
-            rows = np.flatnonzero(half[batch.index] == part)
-            if len(rows):
-                first = poses[0][batch.index[rows]], poses[1][batch.index[rows]]
-                _place(_Climb(dataset, series, *maps, batch, rows, first), found, radius)
-            done += 1
-            report(done, 2 * images.n_batches)
-    return found
+        backend, maps = _at_nodes(model, features, radius)
+        for _, batch in images.by_halves(images.lattice.count(radius), half, only=part):
+            first = tuple(images.compute.double(each[batch.index]) for each in poses)
+            _place(_Climb(dataset, series, backend, maps, batch, first), places, radius)
+            done += len(batch)
+            report(done, images.n)
+    return places
 
 
-def _place(climb: "_Climb", found: NodePoses, radius: float) -> None:
-    """Write where some images lie into `found`."""
-    n, k = len(climb.index), found.nodes.shape[1]
-    loose = [climb.at(np.full(n, node), climb.first, radius / 2) for node in range(len(climb.coefs))]
-    rotations, shifts_ang = np.stack([each.rotations for each in loose]), np.stack([each.shifts_ang for each in loose])
-    order = np.argsort([-each.score for each in loose], axis=0, kind="stable")
-    for place, chosen in enumerate(order[:k]):
-        here = chosen, np.arange(n)
+def _place(climb: "_Climb", places: NodePoses, radius: float) -> None:
+    """Write where some images lie into `places`."""
+    n, k = len(climb.index), places.nodes.shape[1]
+    device = places.nodes.device
+    every = torch.arange(len(climb.maps), device=device)
+    loose = [climb.at(node.expand(n), climb.first, radius / 2) for node in every]
+    rotations, shifts_ang = (torch.stack([getattr(one, name) for one in loose]) for name in ("rotations", "shifts_ang"))
+    order = torch.stack([one.score for one in loose]).argsort(dim=0, descending=True, stable=True)
+    image, rows = torch.arange(n, device=device), torch.as_tensor(climb.index, device=device)
+    for rank, chosen in enumerate(order[:k]):
+        here = chosen, image
         last = climb.at(chosen, (rotations[here], shifts_ang[here]), radius)
-        found.nodes[climb.index, place], found.log_likelihood[climb.index, place] = chosen, last.score * climb.count
-        found.rotations[climb.index, place], found.shifts_ang[climb.index, place] = last.rotations, last.shifts_ang
+        places.nodes[rows, rank], places.log_likelihood[rows, rank] = chosen, last.score * climb.count
+        places.rotations[rows, rank], places.shifts_ang[rows, rank] = last.rotations.float(), last.shifts_ang.float()
 
 
 class _Climb:
-    """Some images of one half-set, all of each particle, ready to climb against the maps of the other."""
+    """Some images of one half-set, all of each particle, ready to climb against the maps (S, M, 2) of the other."""
 
     def __init__(
         self,
         dataset: ParticleDataset,
         series: TiltSeries,
-        sphere: HalfSphere,
-        coefs: np.ndarray,
+        backend: Backend,
+        maps: Tensor,
         batch: WhitenedBatch,
-        rows: np.ndarray,
         first: Poses,
     ) -> None:
-        self.index, self.sphere, self.coefs, self.first = batch.index[rows], sphere, coefs, first
-        self.local = LocalImages.of(dataset, batch, rows)
-        self.ties, self.count = Ties.of(series, self.index), series.counts[series.particle[self.index]]
+        self.index, self.maps, self.first, self._backend = batch.index, maps, first, backend
+        self.local = LocalImages.of(dataset, batch)
+        device = first[0].device
+        self.ties = Ties.of(series, self.index, device)
+        self.count = torch.as_tensor(series.counts[series.particle[self.index]], device=device)
         self._bounds = Bounds(*first, MAX_ANGLE_DEG, MAX_SHIFT * dataset.box * dataset.pixel_size_ang)
 
-    def at(self, nodes: np.ndarray, start: Poses, radius: float) -> RefinedPoses:
+    def at(self, nodes: Tensor, start: Poses, radius: float) -> RefinedPoses:
         """Uphill from `start`, each image at its node (B,)."""
-        model = ChosenExpansion(self.sphere, self.coefs, nodes, self.local)
+        model = ChosenExpansion(self._backend, self.maps, nodes, self.local)
         return refine_tied(model, self.ties, start, [radius], STEPS, self._bounds)
 
 
@@ -154,57 +163,51 @@ def accumulate_at_nodes(
     images: WhitenedImages,
     dataset: ParticleDataset,
     sphere: HalfSphere,
-    features: np.ndarray,
+    features: Tensor,
     placed: NodePoses,
-    weights: np.ndarray,
+    weights: Tensor,
     half: np.ndarray,
 ) -> list[NormalEquations]:
-    """As `voxel_solve.accumulate`, each image with its `weights` (N, K) at its nodes and the pose that it has there."""
-    count, n_channels = images.lattice.count(sphere.radius), features.shape[1]
-    sums = [EquationSums(sphere, n_channels) for _ in range(2)]
-    indices, extent_ang = images.lattice.indices[:count], dataset.box * dataset.pixel_size_ang
-    for batch in images.passes(count):
-        for place in range(weights.shape[1]):
-            for part, each in enumerate(sums):
-                rows = np.flatnonzero((half[batch.index] == part) & (weights[batch.index, place] > 0))
-                index = batch.index[rows]
-                share = weights[index, place].astype(np.float32)[:, None]
-                ratio = dataset.frequency_ratio[index]
-                left = placed.shifts_ang[index, place] * ratio[:, None] - dataset.shifts_ang[index]
-                back = np.exp(2j * np.pi * left @ indices.T / extent_ang).astype(np.complex64)
-                amplitudes = features[placed.nodes[index, place]]
-                second = amplitudes[:, :, None] * amplitudes[:, None, :]
-                turned = (placed.rotations[index, place] * ratio[:, None, None]).astype(np.float32)
-                data = batch.weights[rows] * share, second, batch.targets[rows] * back * share, amplitudes
-                each.add(*data, turned, indices.astype(np.float32))
+    """As `equations.accumulate`, each image with its `weights` (N, K) at its nodes and the pose that it has there."""
+    count, extent_ang = images.lattice.count(sphere.radius), dataset.box * dataset.pixel_size_ang
+    sums = [EquationSums(images.backend(sphere), features.shape[1]) for _ in range(2)]
+    for part, batch in images.by_halves(count, half):
+        rows = torch.as_tensor(batch.index, device=weights.device)
+        ratio = images.compute.double(dataset.frequency_ratio[batch.index])
+        moved_by = images.compute.double(dataset.shifts_ang[batch.index])
+        for rank in range(weights.shape[1]):
+            image = torch.nonzero(weights[rows, rank])[:, 0]
+            here = rows[image], rank
+            moves = (placed.shifts_ang[here] * ratio[image, None] - moved_by[image]) / extent_ang
+            turned = placed.rotations[here] * ratio[image, None, None]
+            share = weights[here].to(batch.weights.dtype)
+            amplitudes = features[placed.nodes[here]]
+            posed = batch.counted(image, turned, moves, share, images.lattice)
+            sums[part].add(posed, amplitudes, amplitudes[:, :, None] * amplitudes[:, None, :])
     return [each.equations() for each in sums]
 
 
 def _known(models: list[LinearModel], pixel_size_ang: float) -> int:
     """The frequency limit up to which images are compared."""
-    means = without_solvent([LinearModel(m.sphere, m.coefs[:, :, :1].copy()) for m in models], pixel_size_ang)
+    means = without_solvent([model.mean() for model in models], pixel_size_ang)
     agreed = Maps([[mean] for mean in means], np.ones(1)).known_shells(AGREED)[0]
     return int(min(agreed + BEYOND, models[0].sphere.radius))
 
 
 def _filtered(models: list[LinearModel], pixel_size_ang: float) -> list[LinearModel]:
     """The half-set models with what they share locally, channel by channel, inside the mask of their means."""
-    sphere = models[0].sphere
-    pairs = zip(*(sphere.to_volumes(model.coefs) for model in models), strict=True)
+    pairs = zip(*(on_host(model.volumes()) for model in models), strict=True)
     halves = zip(*(filtered_halves(*pair) for pair in pairs), strict=True)
-    smooth = [LinearModel(sphere, sphere.from_volumes(np.stack(volumes))) for volumes in halves]
+    smooth = [LinearModel.of(models[0].backend, np.stack(volumes)) for volumes in halves]
     return without_solvent(smooth, pixel_size_ang)
 
 
-def _at_nodes(model: LinearModel, features: np.ndarray, radius: int) -> tuple[HalfSphere, np.ndarray]:
-    """The maps at the nodes (M voxels of storage each, (S, M, 2)), stored no further than `radius`."""
-    full = model.sphere
+def _at_nodes(model: LinearModel, features: Tensor, radius: int) -> tuple[Backend, Tensor]:
+    """The maps at the nodes, (S, M, 2), stored no further than `radius`, and what compares images with them."""
+    full, compute = model.sphere, model.backend.compute
     small = sphere_at(full.box, full.padding, radius)
-    volumes = full.to_volumes(model.coefs)
     if small.box < full.box:
         scale = (full.box / small.box) ** 3
-        volumes = np.stack([cropped_volume(volume, small.box) * scale for volume in volumes])
-    else:
-        small = full
-    coefs = small.from_volumes(volumes.astype(np.float32))
-    return small, np.stack([coefs @ mix for mix in features.astype(np.float32)])
+        volumes = np.stack([cropped_volume(volume, small.box) * scale for volume in on_host(model.volumes())])
+        model = LinearModel.of(compute.backend(small, model.backend.lattice), volumes.astype(np.float32))
+    return model.backend, model.mixed(features.T).coefs.permute(2, 0, 1).contiguous()

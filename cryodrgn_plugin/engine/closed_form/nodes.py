@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.special import log_softmax, logsumexp
+import torch
 from sklearn.cluster import KMeans
+from torch import Tensor
+
+from ..slicing.compute import on_host
 
 RIDGE = 2.0
 """How much a node resists moving, in units of one image's information."""
@@ -19,49 +22,49 @@ RIDGE = 2.0
 @dataclass(frozen=True)
 class Responsibilities:
     """`log_shares` (N, M): logarithm of how far each image belongs to each node, shares of an image sum to 1;
-    `population` (M,), sums to 1.
+    `population` (M,), sums to 1. Both float64.
     """
 
-    log_shares: np.ndarray
-    population: np.ndarray
+    log_shares: Tensor
+    population: Tensor
 
     @cached_property
-    def shares(self) -> np.ndarray:
+    def shares(self) -> Tensor:
         """(N, M)."""
-        return np.exp(self.log_shares)
+        return self.log_shares.exp()
 
 
-def log_likelihoods(gram: np.ndarray, inner: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+def log_likelihoods(gram: Tensor, inner: Tensor, nodes: Tensor) -> Tensor:
     """ℓ_i(s_m), (N, M), of compressed images A (N, C, C), b (N, C) at nodes (M, C)."""
-    outer = (nodes[:, :, None] * nodes[:, None, :]).reshape(len(nodes), -1)
-    return inner @ nodes.T - 0.5 * gram.reshape(len(gram), -1) @ outer.T
+    outer = (nodes[:, :, None] * nodes[:, None, :]).flatten(1)
+    return inner @ nodes.T - 0.5 * gram.flatten(1) @ outer.T
 
 
-def responsibilities(scores: np.ndarray, population: np.ndarray, rounds: int = 1) -> Responsibilities:
+def responsibilities(scores: Tensor, population: Tensor, rounds: int = 1) -> Responsibilities:
     """Shares of each image from scores ℓ (N, M), with the populations brought up to date `rounds` times."""
     for _ in range(rounds):
-        log_shares = log_softmax(scores + np.log(population), axis=1)
-        population = (np.exp(log_shares).sum(0) + 1) / (len(log_shares) + len(population))
+        log_shares = (scores + population.log()).log_softmax(1)
+        population = (log_shares.exp().sum(0) + 1) / (len(log_shares) + len(population))
     return Responsibilities(log_shares, population)
 
 
-def merged(found: Responsibilities, places: np.ndarray, count: int, seed: int) -> Responsibilities:
+def merged(responsible: Responsibilities, places: Tensor, count: int, seed: int) -> Responsibilities:
     """The same with `count` nodes: those that lie together at `places` (M, Q) become one."""
-    count = min(count, len(np.unique(places, axis=0)))
-    which = KMeans(count, n_init=2, random_state=seed).fit(places, sample_weight=found.population).labels_
-    members = np.eye(count)[which]
-    with np.errstate(divide="ignore"):
-        return Responsibilities(np.log(found.shares @ members), found.population @ members)
+    points, weight = on_host(places), on_host(responsible.population)
+    count = min(count, len(np.unique(points, axis=0)))
+    labels = KMeans(count, n_init=2, random_state=seed).fit(points, sample_weight=weight).labels_
+    members = torch.eye(count, dtype=places.dtype, device=places.device)[torch.as_tensor(labels).long()]
+    return Responsibilities((responsible.shares @ members).log(), responsible.population @ members)
 
 
-def evidence(scores: np.ndarray, population: np.ndarray) -> float:
+def evidence(scores: Tensor, population: Tensor) -> float:
     """Mean over images of log Σ_m π_m exp ℓ_i(s_m)."""
-    return float(logsumexp(scores + np.log(population), axis=1).mean())
+    return float((scores + population.log()).logsumexp(1).mean())
 
 
 def fit_nodes(
-    gram: np.ndarray, inner: np.ndarray, start: np.ndarray, count: int, rounds: int, seed: int
-) -> tuple[Responsibilities, np.ndarray]:
+    gram: Tensor, inner: Tensor, start: Tensor, count: int, rounds: int, seed: int
+) -> tuple[Responsibilities, Tensor]:
     """Place `count` nodes by EM; returns how far images belong to them, and where they are, (M, C).
 
     Parameters
@@ -69,22 +72,24 @@ def fit_nodes(
     gram, inner : compressed images; channel 0 is the mean volume.
     start : (N, K) posterior means of the amplitudes, whose k-means centres the nodes start from.
     """
-    count = min(count, len(np.unique(start, axis=0)))
-    centres = KMeans(count, n_init=2, random_state=seed).fit(start).cluster_centers_
+    points, k = on_host(start), start.shape[1]
+    count = min(count, len(np.unique(points, axis=0)))
+    centres = torch.as_tensor(KMeans(count, n_init=2, random_state=seed).fit(points).cluster_centers_).to(start)
     # Where nothing moves the bases are empty; then nodes stay where they are.
-    ridge = max(RIDGE * np.trace(gram[:, 1:, 1:].mean(0)) / start.shape[1], 1e-9)
-    flat_gram = gram[:, 1:, 1:].reshape(len(gram), -1)
+    ridge = max(RIDGE * float(gram[:, 1:, 1:].mean(0).trace()) / k, 1e-9)
+    flat_gram = gram[:, 1:, 1:].flatten(1)
     residual = inner[:, 1:] - gram[:, 1:, 0]
-    population = np.full(count, 1 / count)
+    population = torch.full((count,), 1 / count, dtype=start.dtype, device=start.device)
+    one = torch.eye(k, dtype=start.dtype, device=start.device)
     for _ in range(rounds):
-        found = responsibilities(log_likelihoods(gram, inner, _with_mean(centres)), population)
-        population = found.population
-        left = (found.shares.T @ flat_gram).reshape(count, *gram[0, 1:, 1:].shape) + ridge * np.eye(start.shape[1])
-        right = found.shares.T @ residual + ridge * centres
-        centres = np.linalg.solve(left, right[..., None])[..., 0]
+        responsible = responsibilities(log_likelihoods(gram, inner, _with_mean(centres)), population)
+        population = responsible.population
+        left = (responsible.shares.T @ flat_gram).reshape(count, k, k) + ridge * one
+        right = responsible.shares.T @ residual + ridge * centres
+        centres = torch.linalg.solve(left, right)
     nodes = _with_mean(centres)
     return responsibilities(log_likelihoods(gram, inner, nodes), population), nodes
 
 
-def _with_mean(centres: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.ones((len(centres), 1)), centres], axis=1)
+def _with_mean(centres: Tensor) -> Tensor:
+    return torch.nn.functional.pad(centres, (1, 0), value=1.0)

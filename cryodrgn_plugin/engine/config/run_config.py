@@ -34,6 +34,9 @@ class RunConfig:
     """Seed of every random choice; the same seed on the same machine gives the same result."""
     device: str = "auto"
     """auto, cpu, or cuda with an index (cuda:0)."""
+    backend: str = "auto"
+    """What computes slices in closed forms and searches for poses. auto: numba on the CPU, torch on a GPU. torch works
+    anywhere and is slow on a CPU: a check of the other."""
     data: DataConfig = field(default_factory=DataConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -45,6 +48,9 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         require(self.recipe in RECIPES, f"recipe is {self.recipe!r}; choose one of {', '.join(RECIPES)}.")
+        require(
+            self.backend in ("auto", "numba", "torch"), f"backend is {self.backend!r}; choose auto, numba or torch."
+        )
         require(self.z_dim >= 0, f"z_dim is {self.z_dim}; it must be 0 (homogeneous) or more.")
 
     def to_json(self) -> str:

@@ -3,14 +3,16 @@
 import queue
 import threading
 import time
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from ..imaging.lattice import HalfPlane
 from .batch import ImageBatch
 from .cache import SpectraCache
+
+Item = TypeVar("Item")
 
 BLOCK = 64
 """Images that are neighbours on disk and are read together when the set does not fit in memory."""
@@ -84,42 +86,56 @@ class BatchLoader:
 
     def iterate(self, epoch: int, start_batch: int = 0) -> Iterator[ImageBatch]:
         """The batches of an epoch, from `start_batch` on. An error of the reading thread is raised here."""
-        ready: queue.Queue = queue.Queue(maxsize=AHEAD)
-        stop = threading.Event()
-        worker = threading.Thread(target=self._produce, args=(epoch, start_batch, ready, stop), daemon=True)
-        worker.start()
-        try:
-            while True:
-                began = time.perf_counter()
-                item = ready.get()
-                self.wait_seconds += time.perf_counter() - began
-                if item is None:
-                    return
-                if isinstance(item, BaseException):
-                    raise item
-                yield item
-        finally:
-            stop.set()
-            worker.join()
+        return in_background(lambda: self._batches(epoch, start_batch), self._waited)
+
+    def _waited(self, seconds: float) -> None:
+        self.wait_seconds += seconds
 
     @property
     def _window(self) -> int:
         images = int(WINDOW_MB * 2**20 / (8 * self.dataset.lattice.size))
         return max(images // BLOCK, 1) * BLOCK
 
-    def _produce(self, epoch: int, start_batch: int, ready: queue.Queue, stop: threading.Event) -> None:
-        try:
-            for batch in self._batches(epoch, start_batch):
-                if not _put(ready, batch, stop):
-                    return
-            _put(ready, None, stop)
-        except BaseException as error:  # handed to the consumer, which raises it
-            _put(ready, error, stop)
-
     def _batches(self, epoch: int, start_batch: int) -> Iterator[ImageBatch]:
         order = self.order(epoch)[: len(self) * self.batch_size]
         for first in range(start_batch * self.batch_size, len(order), self.batch_size):
             yield self.dataset.batch(order[first : first + self.batch_size])
+
+
+def in_background(
+    items: Callable[[], Iterable[Item]], waited: Callable[[float], object] = lambda seconds: None
+) -> Iterator[Item]:
+    """The items, made a few ahead by a thread of their own. An error in there is raised here.
+
+    `waited` is told the seconds that each item was waited for.
+    """
+    ready: queue.Queue = queue.Queue(maxsize=AHEAD)
+    stop = threading.Event()
+    worker = threading.Thread(target=_produce, args=(items, ready, stop), daemon=True)
+    worker.start()
+    try:
+        while True:
+            began = time.perf_counter()
+            item = ready.get()
+            waited(time.perf_counter() - began)
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        worker.join()
+
+
+def _produce(items: Callable[[], Iterable], ready: queue.Queue, stop: threading.Event) -> None:
+    try:
+        for item in items():
+            if not _put(ready, item, stop):
+                return
+        _put(ready, None, stop)
+    except BaseException as error:  # handed to the consumer, which raises it
+        _put(ready, error, stop)
 
 
 def _put(ready: queue.Queue, item: object, stop: threading.Event) -> bool:

@@ -1,6 +1,6 @@
 """The structural basis: a mean and K basis volumes on a Fourier half-sphere, weighted by a small network of z.
 
-Source: sparse_fourier_backpropagation section 4.2, eq. 3. Storage and slicing are `HalfSphere` and `slice_weighted`;
+Source: sparse_fourier_backpropagation section 4.2, eq. 3. Storage and slicing are `HalfSphere` and `Backend.mix`;
 one fused operation gathers the slice, weights and sums the bases, and its backward touches only the voxels that the
 slice touched.
 """
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..imaging.lattice import HalfPlane
-from ..slicing.operator import slice_weighted
+from ..slicing.compute import Compute
 from ..slicing.sphere import HalfSphere
 from .amplitudes import AmplitudeNetwork
 from .decoder import LinearDecoder
@@ -41,9 +41,9 @@ class BasisDecoder(LinearDecoder):
 
     def slices(self, z: Tensor | None, rotations: Tensor, lattice: HalfPlane, count: int) -> Tensor:
         b, p = rotations.shape[:2]
-        freqs = torch.as_tensor(lattice.indices[:count], dtype=torch.float32, device=rotations.device)
+        backend = Compute.on(self.coefs.device, dtype=self.coefs.dtype).backend(self.sphere, lattice)
         amplitudes = self.amplitudes(z).expand(b, -1).repeat_interleave(p, dim=0)
-        flat = slice_weighted(self.coefs, amplitudes, rotations.reshape(b * p, 3, 3), self.sphere, freqs)
+        flat = backend.mix(self.coefs, amplitudes, rotations.reshape(b * p, 3, 3), count)
         return flat.reshape(b, p, count)
 
     @torch.no_grad()

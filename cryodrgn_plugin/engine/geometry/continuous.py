@@ -21,11 +21,26 @@ def rotations_from_six(values: Tensor) -> Tensor:
 
 
 def turns(vectors: Tensor) -> Tensor:
-    """Rotations (..., 3, 3) about axes by angles in radians, given as their products (..., 3)."""
+    """Rotations (..., 3, 3) about axes by angles in radians, given as their products (..., 3) (Rodrigues' formula)."""
+    angle = vectors.norm(dim=-1)[..., None, None]
+    # sin(θ)/θ and (1 − cos θ)/θ², smooth at 0.
+    first = torch.sinc(angle / torch.pi)
+    second = torch.sinc(angle / (2 * torch.pi)) ** 2 / 2
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)
     generator = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).reshape(*vectors.shape, 3)
-    return torch.linalg.matrix_exp(generator)
+    one = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
+    return one + first * generator + second * generator @ generator
+
+
+def turn_vectors(rotations: Tensor) -> Tensor:
+    """Axes times angles in radians (..., 3) of rotations (..., 3, 3): the inverse of `turns` for angles below π."""
+    r = rotations
+    twice = torch.stack([r[..., 2, 1] - r[..., 1, 2], r[..., 0, 2] - r[..., 2, 0], r[..., 1, 0] - r[..., 0, 1]], -1)
+    sine = twice.norm(dim=-1, keepdim=True) / 2
+    cosine = (r.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) - 1) / 2
+    tiny = torch.finfo(r.dtype).tiny
+    return twice / 2 * torch.where(sine > 0, torch.atan2(sine, cosine) / sine.clamp(min=tiny), 1.0)
 
 
 def random_rotations(count: int, generator: torch.Generator) -> Tensor:

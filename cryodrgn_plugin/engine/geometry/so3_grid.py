@@ -18,8 +18,10 @@ from functools import lru_cache
 
 import healpix
 import numpy as np
+import torch
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
+from torch import Tensor
 
 from .rotations import matrices_from_euler
 
@@ -72,6 +74,25 @@ def children(numbers: np.ndarray, level: int) -> np.ndarray:
     return directions * n_inplane(level + 1) + steps
 
 
+def rotations_at(numbers: Tensor, level: int) -> Tensor:
+    """As `rotations_of`, on the device of `numbers`: (..., 3, 3) float32."""
+    step = numbers % n_inplane(level)
+    seen_from, zero_deg = (table.to(numbers.device) for table in _directions_at(level))
+    direction = numbers // n_inplane(level)
+    psi = torch.deg2rad((step + 0.5) * spacing_deg(level) + zero_deg[direction])
+    cosine, sine, zero = psi.cos(), psi.sin(), torch.zeros_like(psi)
+    inplane = torch.stack([cosine, sine, zero, -sine, cosine, zero, zero, zero, zero + 1], -1).unflatten(-1, (3, 3))
+    return (inplane @ seen_from[direction]).float()
+
+
+def children_of(numbers: Tensor, level: int) -> Tensor:
+    """As `children`, on the device of `numbers`."""
+    direction, step = numbers // n_inplane(level), numbers % n_inplane(level)
+    part = torch.arange(CHILDREN, device=numbers.device)
+    directions = 4 * direction[..., None] + part // 2
+    return directions * n_inplane(level + 1) + 2 * step[..., None] + part % 2
+
+
 def parents(numbers: np.ndarray, level: int) -> np.ndarray:
     """Numbers on level − 1 of the rotations that those of `level` came from."""
     direction, step = np.divmod(np.asarray(numbers), n_inplane(level))
@@ -96,6 +117,14 @@ def _directions_deg(direction: np.ndarray, level: int) -> tuple[np.ndarray, np.n
     """(rot, tilt) of HEALPix pixels."""
     tilt, rot = healpix.pix2ang(2**level, direction, nest=True)
     return np.degrees(rot), np.degrees(tilt)
+
+
+@lru_cache(maxsize=16)
+def _directions_at(level: int) -> tuple[Tensor, Tensor]:
+    """Views (directions, 3, 3) at psi = 0, and (directions,) the psi from which in-plane steps are counted; float64."""
+    pixels = np.arange(12 * 4**level)
+    views = matrices_from_euler(np.stack([*_directions_deg(pixels, level), np.zeros(len(pixels))], axis=1))
+    return torch.from_numpy(np.ascontiguousarray(views)), torch.from_numpy(_inplane_zeros_deg(level))
 
 
 @lru_cache(maxsize=16)

@@ -4,7 +4,6 @@ With t and w the targets and weights of a whitened image (`whitened`) and u a sl
 a pose is Re Σ (u moved to the shift)* t − ½ Σ w |u|², up to a constant of the image.
 """
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +18,7 @@ POINTS_AT_ONCE = 2**17
 
 
 class DecoderScore:
-    """`poses.base.Score` of a batch of images against the volumes of a decoder.
+    """`poses.inference.Score` of a batch of images against the volumes of a decoder.
 
     Parameters
     ----------
@@ -39,39 +38,42 @@ class DecoderScore:
         device: torch.device | str = "cpu",
     ):
         self._decoder, self._lattice, self._z, self._device = decoder, lattice, z, device
-        self._targets = torch.as_tensor(images.targets, device=device)
-        self._weights = torch.as_tensor(images.weights, device=device)
+        self._targets, self._weights = images.targets.to(device), images.weights.to(device)
         self._formation = ImageFormation(lattice, pixel_size_ang, device)
-        self.n = len(images.targets)
+        self.n = len(images)
+
+    @property
+    def device(self) -> torch.device:
+        return self._targets.device
 
     @torch.no_grad()
-    def shared(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
-        """All images at every rotation with every shift, (B, R, T); see `poses.base.Score`."""
+    def shared(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
+        """All images at every rotation with every shift, (B, R, T); see `poses.inference.Score`."""
         count = self._lattice.count(radius)
-        shifts = self._tensor(shifts_ang).expand(self.n, -1, -1)
+        shifts = shifts_ang.expand(self.n, -1, -1)
         moved_back = self._formation.centre(self._targets[:, :count], shifts)
         images = torch.view_as_real(moved_back).flatten(2).mT
         weights = self._weights[:, :count, None]
         volumes = 1 if self._z is None else self.n
-        result = np.empty((self.n, len(rotations), len(shifts_ang)), dtype=np.float32)
+        result = weights.new_empty(self.n, len(rotations), len(shifts_ang))
         step = max(1, POINTS_AT_ONCE // (volumes * count))
         for start in range(0, len(rotations), step):
             part = slice(start, start + step)
-            views = self._tensor(rotations[part]).expand(volumes, -1, -1, -1)
+            views = rotations[part].expand(volumes, -1, -1, -1)
             slices = torch.view_as_real(self._decoder.slices(self._z, views, self._lattice, count))
             power = slices.square().sum(-1) @ weights
-            result[:, part] = (slices.flatten(2) @ images - power / 2).cpu().numpy()
+            result[:, part] = slices.flatten(2) @ images - power / 2
         return result
 
     @torch.no_grad()
-    def own(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
-        """Each image at candidates of its own, (B, P, T); see `poses.base.Score`."""
+    def own(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
+        """Each image at candidates of its own, (B, P, T); see `poses.inference.Score`."""
         count = self._lattice.count(radius)
         n_poses, n_shifts = shifts_ang.shape[1:3]
-        views = self._tensor(rotations).reshape(-1, 1, 3, 3)
-        shifts = self._tensor(shifts_ang).reshape(-1, n_shifts, 2)
+        views = rotations.reshape(-1, 1, 3, 3)
+        shifts = shifts_ang.reshape(-1, n_shifts, 2)
         image = torch.arange(self.n, device=self._device).repeat_interleave(n_poses)
-        result = np.empty((len(views), n_shifts), dtype=np.float32)
+        result = self._weights.new_empty(len(views), n_shifts)
         step = max(1, POINTS_AT_ONCE // (n_shifts * count))
         for start in range(0, len(views), step):
             part = slice(start, start + step)
@@ -81,13 +83,10 @@ class DecoderScore:
             products = slices.conj() * self._targets[rows, None, :count]
             inner = (products @ self._formation.phases(-shifts[part], count).mT).real
             power = slices.abs().square() @ self._weights[rows, :count, None]
-            result[part] = (inner - power / 2)[:, 0].cpu().numpy()
+            result[part] = (inner - power / 2)[:, 0]
         return result.reshape(self.n, n_poses, n_shifts)
 
-    def headroom(self, radius: float, last_radius: float) -> np.ndarray:
-        """(B,); see `poses.base.Score`."""
+    def headroom(self, radius: float, last_radius: float) -> Tensor:
+        """(B,); see `poses.inference.Score`."""
         band = slice(self._lattice.count(radius), self._lattice.count(last_radius))
-        return perfect_fit(self._targets[:, band].cpu().numpy(), self._weights[:, band].cpu().numpy())
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.tensor(np.asarray(array), dtype=torch.float32, device=self._device)
+        return perfect_fit(self._targets[:, band], self._weights[:, band])

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from scipy.spatial.transform import Rotation
+from torch import Tensor
 
 from ..data.dataset import ParticleDataset
 from ..decoders.decoder import Decoder
+from ..geometry.continuous import turns
 from ..imaging.lattice import HalfPlane
 from ..poses.refine import Expansion
-from ..slicing.local import N_PARAMETERS, expand_poses
-from ..slicing.operator import kernel_geometry
-from ..slicing.sphere import HalfSphere
+from ..slicing.backend import N_PARAMETERS, Backend
+from ..slicing.device_tables import table
 from .linear_model import LinearModel
-from .whitened import WhitenedBatch
+from .whitened import WhitenedBatch, phases
 
 TURN = 0.02
 """Radians by which a decoder's slices are turned to either side for their derivative."""
@@ -26,47 +26,50 @@ TURN = 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class LocalImages:
-    """B whitened images near their poses."""
+    """B whitened images near their poses, on one device."""
 
-    targets: np.ndarray
-    """(B, F) complex64, moved back by `moved_by_ang`."""
-    weights: np.ndarray
-    """(B, F) float32."""
-    moved_by_ang: np.ndarray
-    """(B, 2)."""
+    targets: Tensor
+    """(B, F) complex, moved back by `moved_by_ang`."""
+    weights: Tensor
+    """(B, F)."""
+    moved_by_ang: Tensor
+    """(B, 2) float64."""
     lattice: HalfPlane
     extent_ang: float
     """Box times pixel size."""
-    ratio: np.ndarray
-    """(B,). Reference extent over the image's own (docs/conventions.md): rotations and shifts are multiplied by it."""
+    ratio: Tensor
+    """(B,) float64. Reference extent over the image's own (docs/conventions.md): rotations and shifts are multiplied by
+    it."""
 
     @classmethod
-    def of(cls, dataset: ParticleDataset, batch: WhitenedBatch, rows: np.ndarray) -> "LocalImages":
-        """The images at these places of a batch of `dataset`, which has poses."""
+    def of(cls, dataset: ParticleDataset, batch: WhitenedBatch) -> "LocalImages":
+        """A batch of `dataset`: moved back by the poses it has, or not moved where it has none."""
+        device, index = batch.targets.device, batch.index
+        moved_by = dataset.shifts_ang[index] if dataset.is_posed else np.zeros((len(index), 2))
         return cls(
-            targets=batch.targets[rows],
-            weights=batch.weights[rows],
-            moved_by_ang=dataset.shifts_ang[batch.index[rows]].astype(np.float64),
+            targets=batch.targets,
+            weights=batch.weights,
+            moved_by_ang=torch.as_tensor(moved_by, dtype=torch.float64, device=device),
             lattice=dataset.lattice,
             extent_ang=dataset.box * dataset.pixel_size_ang,
-            ratio=dataset.frequency_ratio[batch.index[rows]],
+            ratio=torch.as_tensor(dataset.frequency_ratio[index], dtype=torch.float64, device=device),
         )
 
-    def leading(self, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    def leading(self, radius: float) -> tuple[Tensor, Tensor]:
         """Targets and weights up to Fourier shell `radius`."""
         count = self.lattice.count(radius)
-        return np.ascontiguousarray(self.targets[:, :count]), np.ascontiguousarray(self.weights[:, :count])
+        return self.targets[:, :count].contiguous(), self.weights[:, :count].contiguous()
 
-    def scaled(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Physical poses as kernels take them: rotations times the ratio, shifts left to undo in boxes, float32."""
+    def scaled(self, rotations: Tensor, shifts_ang: Tensor) -> tuple[Tensor, Tensor]:
+        """Physical poses as slices are taken: rotations times the ratio, shifts left to undo in boxes."""
         left = (shifts_ang * self.ratio[:, None] - self.moved_by_ang) / self.extent_ang
-        turned = np.ascontiguousarray(rotations * self.ratio[:, None, None], dtype=np.float32)
-        return turned, np.ascontiguousarray(left, dtype=np.float32)
+        kind = self.weights.dtype
+        return (rotations * self.ratio[:, None, None]).to(kind), left.to(kind)
 
-    def per_ang(self) -> np.ndarray:
-        """(B, 5). What turns derivatives by kernel parameters into those by radians and Å."""
+    def per_ang(self) -> Tensor:
+        """(B, 5). What turns derivatives by the parameters of `Backend.expand` into those by radians and Å."""
         shift = self.ratio / self.extent_ang
-        return np.stack([np.ones_like(shift)] * 3 + [shift] * 2, axis=1)
+        return torch.stack([torch.ones_like(shift)] * 3 + [shift] * 2, dim=1)
 
 
 @dataclass(frozen=True)
@@ -75,32 +78,32 @@ class LinearExpansion:
 
     model: LinearModel
     images: LocalImages
-    amplitudes: np.ndarray
+    amplitudes: Tensor
     """(B, C), the mean's 1 first."""
 
-    def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
+    def expand(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Expansion:
         """See `LocalModel.expand`; `radius` must not exceed the model's."""
-        begins = np.zeros(len(rotations), np.int64)
-        sets = self.model.coefs, begins, self.amplitudes, self.model.sphere
-        return _expanded(*sets, self.images, rotations, shifts_ang, radius)
+        sets = torch.zeros(len(rotations), dtype=torch.int64, device=rotations.device)
+        model = self.model.backend, self.model.coefs, sets, self.amplitudes.to(self.images.weights.dtype)
+        return _expanded(*model, self.images, rotations, shifts_ang, radius)
 
 
 @dataclass(frozen=True)
 class ChosenExpansion:
     """Against one of several voxel volumes each; a `LocalModel`."""
 
-    sphere: HalfSphere
-    coefs: np.ndarray
+    backend: Backend
+    coefs: Tensor
     """(S, M, 2). The volumes, ready for slicing."""
-    chosen: np.ndarray
-    """(B,) int. Which of them each image is compared with."""
+    chosen: Tensor
+    """(B,) int64. Which of them each image is compared with."""
     images: LocalImages
 
-    def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
+    def expand(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Expansion:
         """See `LocalModel.expand`; `radius` must not exceed the volumes'."""
-        begins = self.chosen.astype(np.int64) * self.coefs.shape[1]
-        sets = self.coefs.reshape(-1, 2, 1), begins, np.ones((len(begins), 1)), self.sphere
-        return _expanded(*sets, self.images, rotations, shifts_ang, radius)
+        whole = self.images.weights.new_ones(len(self.chosen), 1)
+        model = self.backend, self.coefs.view(-1, 2, 1), self.chosen, whole
+        return _expanded(*model, self.images, rotations, shifts_ang, radius)
 
 
 @dataclass(frozen=True)
@@ -109,58 +112,45 @@ class DecoderExpansion:
 
     decoder: Decoder
     images: LocalImages
-    z: torch.Tensor | None
+    z: Tensor | None
     """(B, Z)."""
-    turns: np.ndarray = field(default_factory=lambda: _turns_about_each_axis(TURN))
+    turned: Tensor = field(default_factory=lambda: _turned_about_each_axis(TURN))
 
     @torch.no_grad()
-    def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
+    def expand(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Expansion:
         """See `LocalModel.expand`."""
         targets, weights = self.images.leading(radius)
-        turned, shifts = self.images.scaled(rotations, shifts_ang)
-        indices = self.images.lattice.indices[: targets.shape[1]]
-        candidates = torch.from_numpy((self.turns @ turned[:, None]).astype(np.float32))
-        slices = self.decoder.slices(self.z, candidates, self.images.lattice, targets.shape[1]).numpy()
+        scaled, shifts = self.images.scaled(rotations, shifts_ang)
+        count, lattice = targets.shape[1], self.images.lattice
+        candidates = self.turned.to(scaled) @ scaled[:, None]
+        slices = self.decoder.slices(self.z, candidates, lattice, count)
         model = slices[:, 0]
-        moved = targets * np.exp(2j * np.pi * shifts @ indices.T)
-        jacobian = np.empty((len(model), N_PARAMETERS, len(indices)), np.complex64)
+        moved = targets * phases(shifts, lattice, count)
+        indices = table(lattice, "indices", shifts.device, shifts.dtype)[:count]
+        jacobian = model.new_empty(len(model), N_PARAMETERS, count)
         jacobian[:, :3] = (slices[:, 1::2] - slices[:, 2::2]) / (2 * TURN)
-        jacobian[:, 3:] = -2j * np.pi * indices.T * model[:, None]
-        value = ((model.conj() * moved).real - weights * np.abs(model) ** 2 / 2).sum(1)
-        gradient = np.einsum("bif,bf->bi", jacobian.conj(), moved - weights * model).real
-        curvature = np.einsum("bif,bf,bjf->bij", jacobian.conj(), weights, jacobian, optimize=True).real
-        return _per_parameter(value, gradient, curvature, self.images.per_ang())
+        jacobian[:, 3:] = -2j * torch.pi * indices.T * model[:, None]
+        value = ((model.conj() * moved).real - weights * model.abs() ** 2 / 2).sum(1)
+        gradient = torch.einsum("bif,bf->bi", jacobian.conj(), moved - weights * model).real
+        curvature = torch.einsum("bif,bf,bjf->bij", jacobian.conj(), weights.to(model.dtype), jacobian).real
+        return _per_parameter(value.double(), gradient.double(), curvature.double(), self.images.per_ang())
 
 
-def _expanded(coefs, begins, amplitudes, sphere, images: LocalImages, rotations, shifts_ang, radius) -> Expansion:
-    """Of images against sets of voxel volumes mixed by amplitudes (B, C); see `expand_poses`."""
-    assert radius <= sphere.radius, f"the model ends at {sphere.radius}, before {radius}"
+def _expanded(
+    backend: Backend, coefs, sets, amplitudes, images: LocalImages, rotations: Tensor, shifts_ang: Tensor, radius: float
+) -> Expansion:
+    """Of images against sets of voxel volumes mixed by amplitudes (B, C); see `Backend.expand`."""
+    assert radius <= backend.sphere.radius, f"the model ends at {backend.sphere.radius}, before {radius}"
     targets, weights = images.leading(radius)
-    turned, shifts = images.scaled(rotations, shifts_ang)
-    n = len(targets)
-    value, gradient, curvature = np.empty(n), np.empty((n, N_PARAMETERS)), np.empty((n, N_PARAMETERS, N_PARAMETERS))
-    expand_poses(
-        coefs,
-        begins,
-        np.ascontiguousarray(amplitudes, dtype=np.float32),
-        targets,
-        weights,
-        turned,
-        shifts,
-        images.lattice.indices[: targets.shape[1]],
-        *kernel_geometry(sphere),
-        value,
-        gradient,
-        curvature,
-    )
-    return _per_parameter(value, gradient, curvature, images.per_ang())
+    data = targets, weights, *images.scaled(rotations, shifts_ang)
+    return _per_parameter(*backend.expand(coefs, sets, amplitudes, *data), images.per_ang())
 
 
-def _turns_about_each_axis(angle: float) -> np.ndarray:
+def _turned_about_each_axis(angle: float) -> Tensor:
     """(7, 3, 3). No turn, then `angle` forth and back about x, y and z."""
-    vectors = np.concatenate([[np.zeros(3)], *([axis * angle, -axis * angle] for axis in np.eye(3))])
-    return Rotation.from_rotvec(vectors).as_matrix()
+    axes = angle * torch.eye(3, dtype=torch.float64)
+    return turns(torch.cat([torch.zeros(1, 3, dtype=torch.float64), torch.stack([axes, -axes], 1).flatten(0, 1)]))
 
 
-def _per_parameter(value: np.ndarray, gradient: np.ndarray, curvature: np.ndarray, units: np.ndarray) -> Expansion:
+def _per_parameter(value: Tensor, gradient: Tensor, curvature: Tensor, units: Tensor) -> Expansion:
     return Expansion(value, gradient * units, curvature * units[:, :, None] * units[:, None, :])

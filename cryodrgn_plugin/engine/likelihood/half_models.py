@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..reconstruction.masks import auto_threshold, lowpass, mask_from_map
+from ..slicing.compute import on_host
 from .linear_model import LinearModel, soft_ball
 
 JOINED_RADIUS = 6.0
@@ -13,12 +14,10 @@ MASK_LOWPASS_ANG, MASK_TRIALS, SHARED_INSIDE = 15.0, 4, 0.98
 
 def without_solvent(models: list[LinearModel], pixel_size_ang: float) -> list[LinearModel]:
     """Half-set models confined to a soft mask around the density that they share; solvent is noise."""
-    volumes = [model.sphere.to_volumes(model.coefs) for model in models]
-    mask = shared_mask(volumes[0][0], volumes[1][0], pixel_size_ang)
-    return [
-        LinearModel(model.sphere, model.sphere.from_volumes(each * mask))
-        for model, each in zip(models, volumes, strict=True)
-    ]
+    volumes = [model.volumes() for model in models]
+    mask = shared_mask(on_host(volumes[0][0]), on_host(volumes[1][0]), pixel_size_ang)
+    inside = models[0].backend.compute.tensor(mask)
+    return [LinearModel.of(model.backend, each * inside) for model, each in zip(models, volumes, strict=True)]
 
 
 def shared_mask(half1: np.ndarray, half2: np.ndarray, pixel_size_ang: float) -> np.ndarray:
@@ -38,9 +37,9 @@ def joined_below(models: list[LinearModel], radius: float) -> list[LinearModel]:
 
     Else each half would take over the frame of the other, round after round, and the two would never meet.
     """
-    low = models[0].sphere.shells <= radius
+    low = models[0].backend.shells <= radius
     average = sum(model.coefs[low] for model in models) / len(models)
-    joined = [LinearModel(model.sphere, model.coefs.copy()) for model in models]
+    joined = [LinearModel(model.backend, model.coefs.clone()) for model in models]
     for model in joined:
         model.coefs[low] = average
     return joined

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from ..slicing import cpu
-from ..slicing.operator import kernel_geometry
+from ..slicing.backend import Backend
+from ..slicing.compute import on_host
+from ..slicing.device_tables import table
 from ..slicing.sphere import HalfSphere
-from .voxel_solve import NormalEquations, cross_validated_prior, empirical_prior, solve
+from .equations import NormalEquations
+from .voxel_solve import cross_validated_prior, empirical_prior, solve
 from .whitened import WhitenedImages
 
 
@@ -15,43 +19,66 @@ from .whitened import WhitenedImages
 class LinearModel:
     """Volumes on a half-sphere: channel 0 the mean, the rest the bases; `coefs` (M, 2, C) ready for slicing."""
 
-    sphere: HalfSphere
-    coefs: np.ndarray
+    backend: Backend
+    coefs: Tensor
+
+    @classmethod
+    def of(cls, backend: Backend, volumes: np.ndarray | Tensor) -> "LinearModel":
+        """Of volumes (C, D, D, D)."""
+        return cls(backend, backend.coefficients(backend.compute.tensor(volumes)))
+
+    @property
+    def sphere(self) -> HalfSphere:
+        return self.backend.sphere
 
     @property
     def n_bases(self) -> int:
         return self.coefs.shape[2] - 1
 
-    def volume(self) -> np.ndarray:
-        """(D, D, D) the mean volume, as large as the sphere's storage."""
-        return self.sphere.to_volumes(self.coefs[:, :, :1])[0]
+    def volumes(self) -> Tensor:
+        """(C, D, D, D) all volumes, as large as the sphere's storage."""
+        return self.backend.volumes(self.coefs)
 
-    def mixed(self, matrix: np.ndarray) -> "LinearModel":
+    def mean(self) -> "LinearModel":
+        """The mean volume alone."""
+        return self if not self.n_bases else self.channels([0])
+
+    def mean_map(self) -> np.ndarray:
+        """(D, D, D) the mean volume."""
+        return on_host(self.mean().volumes()[0])
+
+    def channels(self, chosen: list[int]) -> "LinearModel":
+        """Some of the volumes."""
+        return LinearModel(self.backend, self.coefs[:, :, chosen].contiguous())
+
+    def mixed(self, matrix: Tensor) -> "LinearModel":
         """The model whose channel c is Σ_d V_d matrix[d, c]."""
-        return LinearModel(self.sphere, np.ascontiguousarray(self.coefs @ matrix.astype(np.float32)))
+        return LinearModel(self.backend, self.coefs @ matrix.to(self.coefs.dtype))
 
-    def gram(self, blur_radius: float | None = None) -> np.ndarray:
+    def gram(self, blur_radius: float | None = None) -> Tensor:
         """(C, C) float64. Inner products of the volumes, by Parseval over the half-sphere.
 
         `blur_radius` (in 1/(box · pixel)) blurs the volumes first, by exp(−½ (|k|/radius)²).
         """
-        weight = self.sphere.multiplicity * (self.sphere.shells <= self.sphere.radius)
+        shells = self.backend.shells
+        weight = table(self.sphere, "multiplicity", self.coefs.device, torch.float64) * (shells <= self.sphere.radius)
         if blur_radius is not None:
-            weight = weight * np.exp(-((self.sphere.shells / blur_radius) ** 2))
-        flat = self.coefs.reshape(len(self.coefs), 2, -1)
-        return np.einsum("mpc,m,mpd->cd", flat, weight, flat, dtype=np.float64, optimize=True)
+            weight = weight * torch.exp(-((shells / blur_radius) ** 2))
+        parts = (part.double() for part in self.coefs.unbind(1))
+        products = [part.T @ (weight[:, None] * part) for part in parts]
+        return products[0] + products[1]
 
 
 def mean_model(models: list[LinearModel]) -> LinearModel:
     """The average of half-set models; a single model as it is."""
-    return LinearModel(models[0].sphere, sum(model.coefs for model in models) / len(models))
+    return LinearModel(models[0].backend, sum(model.coefs for model in models) / len(models))
 
 
-def map_distances(model: LinearModel, nodes: np.ndarray, blur_radius: float) -> np.ndarray:
+def map_distances(model: LinearModel, nodes: Tensor, blur_radius: float) -> Tensor:
     """(M, M) root of the squared difference between the blurred volumes at amplitudes `nodes` (M, C)."""
     products = nodes @ model.gram(blur_radius) @ nodes.T
-    power = np.diag(products)
-    return np.sqrt(np.maximum(power[:, None] + power[None, :] - 2 * products, 0))
+    power = products.diagonal()
+    return (power[:, None] + power[None, :] - 2 * products).clamp(min=0).sqrt()
 
 
 def sphere_at(box: int, padding: float, radius: float) -> HalfSphere:
@@ -67,30 +94,29 @@ def soft_ball(box: int, radius: float = 0.95) -> np.ndarray:
     return (0.5 + 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
 
 
-def fit_volumes(
-    equations: list[NormalEquations], sphere: HalfSphere, mask: np.ndarray, freedom: float = 1.0
-) -> list[LinearModel]:
+def fit_volumes(equations: list[NormalEquations], mask: np.ndarray, freedom: float = 1.0) -> list[LinearModel]:
     """Solve, confine the volumes to `mask` (D, D, D) in real space, and make them ready for slicing.
 
     One set of equations gets its prior by empirical Bayes; two half-sets share the prior that their agreement supports.
     `freedom` widens the prior by this factor in variance, for maps whose noise is filtered afterwards.
     """
-    support = float((mask**2).sum() / sphere.grid**3)
+    support = float((mask**2).sum() / equations[0].sphere.grid ** 3)
     if len(equations) == 1:
-        prior = empirical_prior(equations[0], sphere, support)
+        prior = empirical_prior(equations[0], support)
     else:
-        prior = cross_validated_prior(equations, sphere, support)
-    solutions = (solve(each, sphere, support, freedom * prior) for each in equations)
-    return [confined(solution, sphere, mask) for solution in solutions]
+        prior = cross_validated_prior(equations, support)
+    return [confined(each.backend, solve(each, support, freedom * prior), mask) for each in equations]
 
 
-def confined(solution: np.ndarray, sphere: HalfSphere, mask: np.ndarray) -> LinearModel:
+def confined(backend: Backend, solution: Tensor, mask: np.ndarray) -> LinearModel:
     """Gridded averages (M, 2, C) → volumes freed of the gridding sinc², inside `mask`, ready for slicing."""
-    volumes = sphere.to_volumes(solution, convolve=False) * mask
-    return LinearModel(sphere, sphere.from_volumes(volumes))
+    volumes = backend.volumes(solution, convolve=False) * backend.compute.tensor(mask)
+    return LinearModel.of(backend, volumes)
 
 
-def compress(models: list[LinearModel], images: WhitenedImages, count: int, half: np.ndarray | None = None):
+def compress(
+    models: list[LinearModel], images: WhitenedImages, count: int, half: np.ndarray | None = None
+) -> tuple[Tensor, Tensor]:
     """The likelihood of every image over amplitudes: ℓ_i(s) = b_i·s − ½ sᵀ A_i s, s with the mean's 1 in front.
 
     With two half-set models, each image meets the model that has not seen it, so that its own noise in the volumes
@@ -100,16 +126,14 @@ def compress(models: list[LinearModel], images: WhitenedImages, count: int, half
     -------
     A (N, C, C) and b (N, C), float64.
     """
-    half = np.zeros(images.n, dtype=np.int8) if half is None else half
-    n_channels = models[0].coefs.shape[2]
-    gram = np.empty((images.n, n_channels, n_channels))
-    inner = np.empty((images.n, n_channels))
-    freqs = images.lattice.indices[:count].astype(np.float32)
-    for batch in images.passes(count):
-        for part, model in enumerate(models[::-1]):
-            rows = np.flatnonzero(half[batch.index] == part)
-            a, b = np.empty((len(rows), n_channels, n_channels)), np.empty((len(rows), n_channels))
-            geometry = (batch.rotations[rows], freqs, *kernel_geometry(model.sphere))
-            cpu.compress_images(model.coefs, batch.targets[rows], batch.weights[rows], *geometry, a, b)
-            gram[batch.index[rows]], inner[batch.index[rows]] = a, b
+    n_channels = models[0].n_bases + 1
+    options = {"dtype": torch.float64, "device": images.compute.device}
+    gram = torch.empty(images.n, n_channels, n_channels, **options)
+    inner = torch.empty(images.n, n_channels, **options)
+    against = models[::-1] if half is not None else models
+    for part, batch in images.by_halves(count, half):
+        model = against[part]
+        rows = torch.as_tensor(batch.index, device=gram.device)
+        data = batch.targets, batch.weights, batch.rotations
+        gram[rows], inner[rows] = model.backend.compress(model.coefs, *data)
     return gram, inner

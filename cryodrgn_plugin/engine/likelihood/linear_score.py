@@ -16,44 +16,35 @@ machine's rate of matrix products.
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from ..imaging.lattice import HalfPlane
-from ..slicing import cpu
-from ..slicing.matching import log_evidence, match_poses
-from ..slicing.one_volume import match_one_volume
-from ..slicing.operator import kernel_geometry
 from .linear_model import LinearModel
+from .whitened import phases
 
 
 class SliceBank:
     """Slices of a model at rotations that all images share; the last ones made are kept."""
 
-    def __init__(self, model: LinearModel, lattice: HalfPlane) -> None:
-        self.model, self.lattice = model, lattice
-        self._rotations = np.empty((0, 3, 3), np.float32)
+    def __init__(self, model: LinearModel) -> None:
+        self.model, self.lattice = model, model.backend.lattice
+        self._rotations: Tensor | None = None
         self._count = 0
 
     @property
     def n_channels(self) -> int:
-        return self.model.coefs.shape[2]
+        return self.model.n_bases + 1
 
     @cached_property
     def mean(self) -> "SliceBank":
         """The bank of the mean volume alone."""
-        if self.n_channels == 1:
-            return self
-        coefs = np.ascontiguousarray(self.model.coefs[:, :, :1])
-        return SliceBank(LinearModel(self.model.sphere, coefs), self.lattice)
+        return SliceBank(self.model.mean()) if self.model.n_bases else self
 
-    def at(self, rotations: np.ndarray, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def at(self, rotations: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """Slices (C, 2F, R), imaginary parts after real ones, and products of pairs (C(C + 1)/2, F, R)."""
-        if self._count != count or not np.array_equal(self._rotations, rotations):
-            slices = np.empty((len(rotations), count, 2, self.n_channels), np.float32)
-            freqs = self.lattice.indices[:count].astype(np.float32)
-            cpu.project_channels(self.model.coefs, rotations, freqs, *kernel_geometry(self.model.sphere), slices)
-            parts = torch.tensor(slices).permute(3, 2, 1, 0).contiguous()
+        if self._rotations is None or self._count != count or not torch.equal(self._rotations, rotations):
+            slices = self.model.backend.project(self.model.coefs, rotations, count)
+            parts = slices.permute(3, 2, 1, 0).contiguous()
             pairs = [(parts[i] * parts[j]).sum(0) for i in range(self.n_channels) for j in range(i + 1)]
             self._slices, self._products = parts.view(self.n_channels, 2 * count, -1), torch.stack(pairs)
             self._rotations, self._count = rotations, count
@@ -65,10 +56,10 @@ class LinearScore:
     """The score of B images against one model."""
 
     bank: SliceBank
-    targets: np.ndarray
-    """(B, F) complex64, not moved."""
-    weights: np.ndarray
-    """(B, F) float32."""
+    targets: Tensor
+    """(B, F) complex, not moved."""
+    weights: Tensor
+    """(B, F)."""
     extent_ang: float
     """Box times pixel size."""
 
@@ -76,46 +67,49 @@ class LinearScore:
     def n(self) -> int:
         return len(self.targets)
 
-    def shared(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
-        """(B, R, T) float32; see `Score.shared`."""
+    @property
+    def device(self) -> torch.device:
+        return self.targets.device
+
+    def shared(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
+        """(B, R, T); see `Score.shared`."""
         count = self._count(radius)
         slices, products = self.bank.at(rotations, count)
         moved = self._moved_back(shifts_ang, count)
-        weights = torch.tensor(self.weights[:, :count])
+        # Copied: fresh tensors are aligned alike in every process, and so matrix products are alike to the last bit.
+        weights = self.weights[:, :count].clone()
         gram = [torch.mm(weights, pair) for pair in products]
         if len(slices) == 1:
             inner = torch.mm(moved, slices[0]).view(self.n, len(shifts_ang), -1)
-            return inner.sub_(gram[0][:, None] / 2).permute(0, 2, 1).numpy()
+            return inner.sub_(gram[0][:, None] / 2).permute(0, 2, 1)
         inner = torch.stack([torch.mm(moved, channel).view(self.n, len(shifts_ang), -1) for channel in slices])
-        out = np.empty((self.n * slices.shape[2], len(shifts_ang)), np.float32)
-        flat_gram = torch.stack(gram).permute(1, 2, 0).reshape(len(out), -1).contiguous()
-        flat_inner = inner.permute(1, 3, 0, 2).reshape(len(out), len(slices), -1).contiguous()
-        log_evidence(flat_gram.numpy(), flat_inner.numpy(), out)
-        return out.reshape(self.n, -1, len(shifts_ang))
+        rows = self.n * slices.shape[2]
+        flat_gram = torch.stack(gram).permute(1, 2, 0).reshape(rows, -1).contiguous()
+        flat_inner = inner.permute(1, 3, 0, 2).reshape(rows, len(slices), -1).contiguous()
+        return self.bank.model.backend.evidence(flat_gram, flat_inner).view(self.n, -1, len(shifts_ang))
 
-    def own(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
-        """(B, P, T) float32; see `Score.own`."""
+    def own(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
+        """(B, P, T); see `Score.own`."""
         pattern = shifts_ang[0, 0] - shifts_ang[0, 0, 0]
-        if not np.allclose(shifts_ang - shifts_ang[:, :, :1], pattern, atol=1e-4 * self.extent_ang):
+        if not torch.allclose(shifts_ang - shifts_ang[:, :, :1], pattern, atol=1e-4 * self.extent_ang):
             # Shifts that are no common pattern are candidates of one shift each.
             shape = shifts_ang.shape[:3]
-            turned = np.repeat(rotations, shape[2], axis=1)
+            turned = rotations.repeat_interleave(shape[2], dim=1)
             return self.own(turned, shifts_ang.reshape(shape[0], -1, 1, 2), radius).reshape(shape)
         gram, inner = self.compressed(rotations, shifts_ang[:, :, 0], pattern, radius)
         if inner.shape[2] == 1:
             return inner[:, :, 0] - gram / 2
-        out = np.empty((gram.shape[0] * gram.shape[1], len(pattern)), np.float32)
-        log_evidence(gram.reshape(len(out), -1), inner.reshape(len(out), *inner.shape[2:]), out)
-        return out.reshape(*gram.shape[:2], -1)
+        flat = self.bank.model.backend.evidence(gram.flatten(0, 1), inner.flatten(0, 1))
+        return flat.unflatten(0, gram.shape[:2])
 
-    def headroom(self, radius: float, last_radius: float) -> np.ndarray:
-        """(B,) float32; see `Score.headroom`."""
+    def headroom(self, radius: float, last_radius: float) -> Tensor:
+        """(B,); see `Score.headroom`."""
         band = slice(self.bank.lattice.count(radius), self.bank.lattice.count(last_radius))
         return perfect_fit(self.targets[:, band], self.weights[:, band])
 
     def compressed(
-        self, rotations: np.ndarray, centres_ang: np.ndarray, pattern_ang: np.ndarray, radius: float
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, rotations: Tensor, centres_ang: Tensor, pattern_ang: Tensor, radius: float
+    ) -> tuple[Tensor, Tensor]:
         """The images at poses of their own as a linear model sees them (docs/conventions.md, eq. 7).
 
         Parameters
@@ -125,45 +119,24 @@ class LinearScore:
 
         Returns
         -------
-        gram (B, P, C(C + 1)/2), lower triangles by rows, and inner (B, P, C, T), float32.
+        gram (B, P, C(C + 1)/2), lower triangles by rows, and inner (B, P, C, T).
         """
-        model, lattice = self.bank.model, self.bank.lattice
-        count = self._count(radius)
-        indices = lattice.indices[:count]
-        angle = 2 * np.pi * indices @ (np.asarray(pattern_ang) / self.extent_ang).T
-        waves, freqs = np.stack([np.cos(angle), -np.sin(angle)]).astype(np.float32), indices.astype(np.float32)
-        shape, n_channels = rotations.shape[:2], self.bank.n_channels
-        gram = np.empty((*shape, n_channels * (n_channels + 1) // 2), np.float32)
-        inner = np.empty((*shape, n_channels, len(pattern_ang)), np.float32)
-        # Either kernel wants its innermost loop's numbers side by side.
-        match, axes = (match_one_volume, (0, 2, 1)) if n_channels == 1 else (match_poses, (1, 0, 2))
-        match(
-            model.coefs,
-            np.ascontiguousarray(self.targets[:, :count]),
-            np.ascontiguousarray(self.weights[:, :count]),
-            np.ascontiguousarray(rotations, np.float32),
-            np.ascontiguousarray(centres_ang / self.extent_ang, np.float32),
-            np.ascontiguousarray(waves.transpose(axes)),
-            indices,
-            np.ascontiguousarray(freqs.T) if n_channels == 1 else freqs,
-            *kernel_geometry(model.sphere),
-            gram,
-            inner,
-        )
-        return gram, inner
+        model, count = self.bank.model, self._count(radius)
+        centres, pattern = (shifts / self.extent_ang for shifts in (centres_ang, pattern_ang))
+        data = self.targets[:, :count], self.weights[:, :count], rotations, centres, pattern
+        return model.backend.match(model.coefs, *data)
 
     def _count(self, radius: float) -> int:
         """Leading coefficients inside `radius`, as far as the model is known."""
         return self.bank.lattice.count(min(radius, self.bank.model.sphere.radius))
 
-    def _moved_back(self, shifts_ang: np.ndarray, count: int) -> torch.Tensor:
+    def _moved_back(self, shifts_ang: Tensor, count: int) -> Tensor:
         """(B T, 2F) real and imaginary parts of the targets moved back by each shift."""
-        angle = 2 * np.pi * (np.asarray(shifts_ang) / self.extent_ang) @ self.bank.lattice.indices[:count].T
-        moved = self.targets[:, None, :count] * np.exp(1j * angle).astype(np.complex64)
-        # Copied: tensors of torch are aligned alike in every process, and so matrix products are alike to the last bit.
-        return torch.tensor(np.concatenate([moved.real, moved.imag], axis=2).reshape(-1, 2 * count))
+        back = phases(shifts_ang.double() / self.extent_ang, self.bank.lattice, count).to(self.targets.dtype)
+        moved = self.targets[:, None, :count] * back
+        return torch.cat([moved.real, moved.imag], 2).view(-1, 2 * count)
 
 
-def perfect_fit(targets: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def perfect_fit(targets: Tensor, weights: Tensor) -> Tensor:
     """(B,) ½ Σ |t|²/w: the log-likelihood that (B, F) coefficients add where a volume explains them to the last."""
-    return (np.abs(targets) ** 2 / np.maximum(weights, 1e-30)).sum(1) / 2
+    return (targets.abs() ** 2 / weights.clamp(min=1e-30)).sum(1) / 2

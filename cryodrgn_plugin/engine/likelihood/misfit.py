@@ -5,41 +5,46 @@ look a thousand times likelier than the next. RELION estimates its noise from su
 (Scheres 2012).
 """
 
+from dataclasses import replace
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..imaging.lattice import HalfPlane
-from ..slicing import cpu
-from ..slicing.operator import kernel_geometry
+from ..slicing.compute import Compute, on_host
+from ..slicing.device_tables import table
 from .linear_model import LinearModel
-from .whitened import WhitenedBatch
+from .whitened import WhitenedBatch, phases
 
 
 class Misfit:
     """Sums of squared residuals over images, in units of the noise variance."""
 
-    def __init__(self, lattice: HalfPlane) -> None:
+    def __init__(self, lattice: HalfPlane, compute: Compute) -> None:
         self._lattice = lattice
-        self._sums = np.zeros((2, int(lattice.shells.max()) + 1))
+        self._sums = compute.double(torch.zeros(2, int(lattice.shells.max()) + 1))
 
-    def add(self, model: LinearModel, batch: WhitenedBatch, rotations: np.ndarray, moves: np.ndarray) -> None:
-        """Images at poses: rotations (B, 3, 3) as the kernel takes them, and moves (B, 2), shifts in boxes."""
-        indices, shells = self._lattice.indices, self._lattice.shells
-        slices = np.empty(batch.targets.shape, np.complex64)
-        known, turned = np.ones((len(slices), 1), np.float32), np.ascontiguousarray(rotations, np.float32)
-        geometry = kernel_geometry(model.sphere)
-        cpu.project_weighted(model.coefs, known, turned, indices.astype(np.float32), *geometry, slices)
-        slices *= np.exp(-2j * np.pi * moves @ indices.T)
+    def add(self, model: LinearModel, batch: WhitenedBatch, rotations: Tensor, moves: Tensor) -> None:
+        """Images at poses: rotations (B, 3, 3) as slices are taken, and moves (B, 2), shifts in boxes."""
+        count = batch.targets.shape[1]
+        known, turned = batch.weights.new_ones(len(batch), 1), rotations.to(batch.weights.dtype)
+        slices = model.backend.mix(model.coefs, known, turned, count)
+        slices = slices * phases(-moves.double(), self._lattice, count)
         seen = batch.weights > 0
         # ½ w |t/w − u|²: of noise alone 1 on average, as m |y|² / σ² is 2.
-        residual = np.abs(batch.targets - batch.weights * slices) ** 2 / np.where(seen, 2 * batch.weights, np.inf)
-        self._sums += [np.bincount(shells, values.sum(0), self._sums.shape[1]) for values in (residual, seen)]
+        residual = (batch.targets - batch.weights * slices).abs() ** 2 / torch.where(seen, 2 * batch.weights, torch.inf)
+        shells = table(self._lattice, "shells", seen.device)[:count]
+        for total, values in zip(self._sums, (residual, seen), strict=True):
+            total += torch.bincount(shells, values.double().sum(0), len(total))
 
     def factor(self) -> np.ndarray:
         """(shells,). What the noise variance must be multiplied by to hold the residuals; at least 1."""
-        return np.maximum(self._sums[0] / np.maximum(self._sums[1], 1), 1)
+        return on_host((self._sums[0] / self._sums[1].clamp(min=1)).clamp(min=1))
 
 
 def with_misfit(batch: WhitenedBatch, factor: np.ndarray, lattice: HalfPlane) -> WhitenedBatch:
     """The images as if their noise variance were `factor` (shells,) times as large."""
-    less = (1 / factor)[lattice.shells[: batch.targets.shape[1]]].astype(np.float32)
-    return WhitenedBatch(batch.index, batch.targets * less, batch.weights * less, batch.rotations)
+    shells = table(lattice, "shells", batch.weights.device)[: batch.targets.shape[1]]
+    less = torch.as_tensor(1 / factor).to(batch.weights)[shells]
+    return replace(batch, targets=batch.targets * less, weights=batch.weights * less)

@@ -26,14 +26,14 @@ class Maps:
         """(D, D, D) of each species, of both halves together; with `radius` only as large as that limit needs."""
         box = self.models[0][0].sphere.box
         box = box if radius is None else min(box, 2 * (radius + 2))
-        return [cropped_volume(mean_model(list(both)).volume(), box) for both in zip(*self.models, strict=True)]
+        return [cropped_volume(mean_model(list(both)).mean_map(), box) for both in zip(*self.models, strict=True)]
 
     def known_shells(self, level: float) -> np.ndarray:
         """(S,) int. The last shell before the halves' FSC first falls below `level`; the maps' limit with one half."""
         limit = int(self.models[0][0].sphere.radius)
         if len(self.models) == 1:
             return np.full(self.n_species, limit)
-        curves = (fsc(*(model.volume() for model in halves)) for halves in zip(*self.models, strict=True))
+        curves = (fsc(*(model.mean_map() for model in halves)) for halves in zip(*self.models, strict=True))
         return np.array([min(np.argmax(np.append(curve, -1.0) < level) - 1, limit) for curve in curves])
 
     def only(self, kept: list[int]) -> "Maps":

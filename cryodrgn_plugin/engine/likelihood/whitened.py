@@ -9,19 +9,24 @@ window of mean square a leaves a F independent coefficients of variance a σ². 
 before the window.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from math import ceil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from ..data.batch import ImageBatch, centred
+from ..data.batch import ImageBatch
 from ..data.dataset import ParticleDataset
-from ..data.loader import BatchLoader
+from ..data.loader import BatchLoader, in_background
 from ..data.tilt_series import SeriesDataset, TiltSeries
 from ..imaging.lattice import HalfPlane
 from ..imaging.noise import NoiseModel
 from ..imaging.preprocess import soft_window
+from ..slicing.backend import Backend
+from ..slicing.compute import Compute
+from ..slicing.device_tables import table
+from ..slicing.sphere import HalfSphere
 
 BYTES_PER_COEFFICIENT = 12
 SAMPLE = 500
@@ -29,25 +34,57 @@ SAMPLE = 500
 
 
 @dataclass(frozen=True)
-class WhitenedBatch:
-    """`index` (B,) int64, `targets` (B, F) complex64, `weights` (B, F) float32, `rotations` (B, 3, 3) float32.
+class PosedImages:
+    """B images on the first F coefficients, on one device, as they are added up."""
 
-    Without poses targets are not moved and `rotations` (B, 0, 3, 3) are none.
-    """
+    targets: Tensor
+    """(B, F) complex. Not moved where there are no poses."""
+    weights: Tensor
+    """(B, F)."""
+    rotations: Tensor
+    """(B, 3, 3); without poses (B, 0, 3, 3), none."""
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class WhitenedBatch(PosedImages):
+    """Images of a dataset. Which ones they are, the host knows."""
 
     index: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray
-    rotations: np.ndarray
+    """(B,) int64."""
 
     def at(self, places: np.ndarray) -> "WhitenedBatch":
         """The images at these places of the batch."""
-        return WhitenedBatch(self.index[places], self.targets[places], self.weights[places], self.rotations[places])
+        some = torch.as_tensor(places, device=self.targets.device)
+        return WhitenedBatch(self.targets[some], self.weights[some], self.rotations[some], self.index[places])
 
     def leading(self, count: int) -> "WhitenedBatch":
         """The same with the first `count` coefficients only."""
-        targets = np.ascontiguousarray(self.targets[:, :count])
-        return WhitenedBatch(self.index, targets, np.ascontiguousarray(self.weights[:, :count]), self.rotations)
+        targets, weights = self.targets[:, :count].contiguous(), self.weights[:, :count].contiguous()
+        return replace(self, targets=targets, weights=weights)
+
+    def counted(
+        self, image: Tensor, rotations: Tensor, moves: Tensor, share: Tensor, lattice: HalfPlane
+    ) -> PosedImages:
+        """Images that count for poses of their own, each in its share: a row for every pair of image and pose.
+
+        Parameters
+        ----------
+        image : (n,) int64. Place in the batch.
+        rotations, moves : (n, 3, 3), (n, 2). Moves are shifts in boxes by which the image is moved back.
+        share : (n,).
+        """
+        back = phases(moves, lattice, self.targets.shape[1]).to(self.targets.dtype) * share[:, None]
+        weights = self.weights[image] * share[:, None]
+        return PosedImages(self.targets[image] * back, weights, rotations.to(weights.dtype))
+
+
+def phases(moves: Tensor, lattice: HalfPlane, count: int) -> Tensor:
+    """e^{2πi k·move} of (n, 2) moves in boxes, (n, F) complex: what moves images back. In the precision of `moves`."""
+    angle = 2 * torch.pi * moves @ table(lattice, "indices", moves.device, moves.dtype)[:count].T
+    return torch.polar(torch.ones_like(angle), angle)
 
 
 class WhitenedImages:
@@ -57,21 +94,27 @@ class WhitenedImages:
     ----------
     series : particles with several images each. Batches then hold all images of some of them, one particle's after the
         other's, in the order of the particles.
+    compute : the device that images come to, and what computes with them there.
     """
 
     def __init__(
-        self, dataset: ParticleDataset, noise: NoiseModel, batch_size: int = 256, series: TiltSeries | None = None
+        self,
+        dataset: ParticleDataset,
+        noise: NoiseModel,
+        batch_size: int = 256,
+        series: TiltSeries | None = None,
+        compute: Compute | None = None,
     ) -> None:
+        self.compute = compute or Compute()
         self._dataset = dataset
-        self._precision = _precision(dataset, noise)
+        self._precision = self.compute.tensor(_precision(dataset, noise))
         self._multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows]
         if series is None:
             self._loader = BatchLoader(dataset, batch_size, shuffle=False)
-            self.n_batches = ceil(dataset.n / batch_size)
         else:
             at_once = max(1, batch_size // series.images.shape[1])
             self._loader = BatchLoader(SeriesDataset(dataset, series), at_once, shuffle=False)
-            self.n_batches = ceil(series.n / at_once)
+        self.n_batches = len(self._loader)
         size = dataset.n * dataset.lattice.size * BYTES_PER_COEFFICIENT
         self._keeps = size <= dataset.config.cache_mb * 2**20
         self._kept: list[WhitenedBatch] = []
@@ -89,6 +132,10 @@ class WhitenedImages:
         """Time spent waiting for images, over all passes."""
         return self._loader.wait_seconds
 
+    def backend(self, sphere: HalfSphere) -> Backend:
+        """What compares these images with volumes on a sphere."""
+        return self.compute.backend(sphere, self.lattice)
+
     def passes(self, count: int) -> Iterator[WhitenedBatch]:
         """One pass in order, with the first `count` coefficients of each image."""
         if self._keeps and not self._kept:
@@ -98,20 +145,53 @@ class WhitenedImages:
         else:
             yield from (self._whiten(raw, count) for raw in self._loader.iterate(0))
 
+    def by_halves(
+        self, count: int, half: np.ndarray | None, only: int | None = None
+    ) -> Iterator[tuple[int, WhitenedBatch]]:
+        """One pass over the images, those of each half-set by themselves: the way that every step goes over them.
+
+        Parameters
+        ----------
+        half : (N,) int, 0 or 1; images at other numbers are left out. None puts all into half 0.
+        only : the half to pass over.
+
+        Yields
+        ------
+        The half, and images of it; never none.
+        """
+        halves = range(1 if half is None else 2) if only is None else (only,)
+        for batch in self.passes(count):
+            for part in halves:
+                places = None if half is None else np.flatnonzero(half[batch.index] == part)
+                if places is None or len(places) == len(batch):
+                    yield part, batch
+                elif len(places):
+                    yield part, batch.at(places)
+
     def of(self, index: np.ndarray, count: int) -> WhitenedBatch:
         """The images `index` (B,) with their first `count` coefficients."""
         return self._whiten(self._dataset.batch(index), count)
 
+    def of_each(self, lots: Iterable[np.ndarray], count: int) -> Iterator[WhitenedBatch]:
+        """As `of`, one lot of images after the other, the next ones read in the background."""
+        read = in_background(lambda: (self._dataset.batch(index) for index in lots))
+        return (self._whiten(raw, count) for raw in read)
+
     def _whiten(self, raw: ImageBatch, count: int) -> WhitenedBatch:
-        precision = self._precision[raw.group, :count]
-        weighted = raw.ctf[:, :count] * precision
+        there = raw.torch(self.compute.device)
+        ctf = self.compute.tensor(there.ctf[:, :count])
+        precision = self._precision[there.group, :count]
+        weighted = ctf * precision
         # Images already multiplied by their CTF are targets as they are.
-        multiplied = self._multiplied[raw.index][:, None]
-        targets = centred(raw)[:, :count] * np.where(multiplied, precision, weighted)
-        rotations = np.empty((len(raw), 0, 3, 3), np.float32)
-        if raw.pose is not None:
-            rotations = np.ascontiguousarray(raw.pose.rotations[:, 0], dtype=np.float32)
-        return WhitenedBatch(raw.index, targets.astype(np.complex64), weighted * raw.ctf[:, :count], rotations)
+        multiplied = torch.as_tensor(self._multiplied[raw.index], device=self.compute.device)[:, None]
+        targets = self.compute.tensor(there.spectra[:, :count]) * torch.where(multiplied, precision, weighted)
+        rotations = weighted.new_empty(len(raw), 0, 3, 3)
+        if there.pose is not None:
+            rotations = self.compute.tensor(there.pose.rotations[:, 0])
+            # Phases are sums of many turns: what is left of them needs double precision.
+            moved = there.pose.shifts_ang[:, 0].double() @ there.freqs_per_ang[:count].double().T * (2 * torch.pi)
+            targets = targets * torch.polar(torch.ones_like(moved), moved).to(targets.dtype)
+        return WhitenedBatch(targets, weighted * ctf, rotations, raw.index)
 
 
 def _precision(dataset: ParticleDataset, noise: NoiseModel) -> np.ndarray:

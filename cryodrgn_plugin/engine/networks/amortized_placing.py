@@ -7,9 +7,9 @@ from ..decoders.model_file import StoredModel, load_model
 from ..errors import ConfigError, DataError
 from ..imaging.noise import estimate_noise
 from ..run import Run
+from ..slicing.compute import pick_device
 from .amortized_poses import FoundPoses, find_poses
 from .amortized_recipe import make_amortized_objective, make_pose_encoder
-from .precision import pick_device
 
 PIXEL_TOLERANCE = 1e-3
 """Pixel sizes may differ by this share."""

@@ -13,6 +13,7 @@ from ..decoders.decoder import Decoder
 from ..imaging.noise import NoiseModel
 from ..likelihood.whitened import WhitenedImages
 from ..poses.proposed import ProposedPoses
+from ..slicing.compute import Compute, on_host
 from .amortized_objective import AmortizedObjective
 from .search_volumes import RenderedVolumes
 
@@ -81,7 +82,7 @@ def search_nearby(
     noise: NoiseModel,
 ) -> FoundPoses:
     """The same particles with poses searched for around `proposals` (N, P, …), against maps of `decoder`."""
-    lattice, poses = dataset.lattice, config.poses
+    lattice, poses, compute = dataset.lattice, config.poses, Compute.chosen(config)
     radius = min(poses.last_radius, dataset.box // 2 - 1)
     volumes = RenderedVolumes(
         decoder.cpu(),
@@ -93,9 +94,10 @@ def search_nearby(
         config.decoder.padding,
         radius,
         config.seed,
+        compute,
     )
     search = ProposedPoses(proposals, poses, dataset.box, dataset.pixel_size_ang)
-    images = WhitenedImages(dataset.without_poses(), noise)
+    images = WhitenedImages(dataset.without_poses(), noise, compute=compute)
     rotations, shifts, scores = np.empty((dataset.n, 3, 3)), np.empty((dataset.n, 2)), np.empty(dataset.n)
     for number in np.unique(volumes.volume):
         members = np.flatnonzero(volumes.volume == number)
@@ -103,6 +105,6 @@ def search_nearby(
             places = members[start : start + search.images_at_once()]
             score = volumes.score(images.of(places, lattice.count(radius)), places)
             best = search.at(places).infer(score)
-            rotations[places], shifts[places] = best.rotations[:, 0], best.shifts_ang[:, 0]
-            scores[places] = best.score[:, 0]
+            rotations[places], shifts[places] = on_host(best.rotations[:, 0]), on_host(best.shifts_ang[:, 0])
+            scores[places] = on_host(best.score[:, 0])
     return replace(found, rotations=rotations, shifts_ang=shifts, score=scores)

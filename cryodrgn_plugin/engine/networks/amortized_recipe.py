@@ -27,9 +27,10 @@ from ..imaging.formation import ImageFormation
 from ..imaging.noise import NoiseModel, estimate_noise, spectral_power
 from ..imaging.preprocess import soft_window
 from ..run import Run
+from ..slicing.compute import pick_device
 from .amortized_objective import AmortizedObjective
 from .amortized_poses import find_poses
-from .precision import autocast, pick_device, pick_dtype
+from .precision import autocast, pick_dtype
 from .signal_amplitude import signal_amplitude
 from .synthetic_noise import SyntheticNoise
 from .trainer import Trainer

@@ -13,6 +13,7 @@ from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..poses.refine_options import RefineOptions
 from ..run import Run
+from ..slicing.compute import Compute, on_host
 from .objective import VaeObjective
 from .pose_schedule import PoseSchedule
 from .pose_search import PoseSearch
@@ -49,6 +50,7 @@ class PosePreparation:
         assert objective.poses is not None
         self._run, self._dataset, self._objective, self._table = run, dataset, objective, objective.poses
         self._search, self._schedule, self._seed = search, schedule, config.seed
+        self._compute = Compute.chosen(config)
         self._series, self._latents, self._untrained = series or TiltSeries.singles(dataset.n), latents, untrained
         self._batch_size = batch_size
         self._block = max(1, config.poses.block // batch_size)
@@ -76,7 +78,7 @@ class PosePreparation:
         posed = posed_dataset(self._dataset, self._table)
         z = self._latents(np.arange(self._series.n))
         known = None if z is None else self._series.to_images(z)
-        found = refine_poses(posed, RefineOptions(rounds=1), z=known, seed=self._seed).poses
+        found = refine_poses(posed, RefineOptions(rounds=1), z=known, seed=self._seed, compute=self._compute).poses
         self._table.put(np.arange(posed.n), found.rotations, found.shifts_ang, found.score)
 
     def _begin_anew(self, epoch: int) -> None:
@@ -89,4 +91,4 @@ class PosePreparation:
 
 def posed_dataset(dataset: ParticleDataset, table: PoseTable) -> ParticleDataset:
     """The particles with the poses of the table."""
-    return dataset.with_poses(table.rotations.cpu().numpy(), table.shifts_ang.cpu().numpy())
+    return dataset.with_poses(on_host(table.rotations), on_host(table.shifts_ang))

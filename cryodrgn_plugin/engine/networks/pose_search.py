@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
@@ -17,6 +18,7 @@ from ..poses.inference import Candidates, Score
 from ..poses.scaled import ScaledScore
 from ..poses.series_score import TiltSeriesScore, tilted
 from ..poses.strategy_registry import make_pose_inference
+from ..slicing.compute import Compute
 from .pose_table import PoseTable
 from .search_volumes import DecodedVolumes, RenderedVolumes, SearchVolumes
 
@@ -37,7 +39,7 @@ class PoseSearch:
     ):
         self._config, self._dataset, self._device = config, dataset, device
         self._series = series or TiltSeries.singles(dataset.n)
-        self._images = WhitenedImages(dataset.without_poses(), noise)
+        self._images = WhitenedImages(dataset.without_poses(), noise, compute=Compute.chosen(config))
 
     def last_radius(self, march: float) -> float:
         """Highest frequency compared, which grows with `march` (0 to 1)."""
@@ -65,16 +67,17 @@ class PoseSearch:
         for places in self._series.alike(index, dataset.frequency_ratio, search.images_at_once(), volumes.volume):
             rows, tilts, carries = self._series.views(index[places])
             images = [self._images.of(each, dataset.lattice.count(last)) for each in rows.T]
-            score = TiltSeriesScore([self._score(volumes, each, places) for each in images], tilts, carries)
+            stage = torch.as_tensor(tilts), torch.as_tensor(carries)
+            score = TiltSeriesScore([self._score(volumes, each, places) for each in images], *stage)
             candidates = search.infer(score)
-            chosen = np.arange(len(places)), self._chosen(candidates, images, march, rng)
-            found = candidates.rotations[chosen], candidates.shifts_ang[chosen]
-            for each, tilt, carry in zip(rows.T, tilts, carries, strict=True):
-                table.put(each, *tilted(*found, tilt, carry), candidates.score[chosen])
+            chosen = torch.arange(len(places)), self._chosen(candidates, images, march, rng)
+            rotations, shifts_ang = candidates.rotations[chosen], candidates.shifts_ang[chosen]
+            for view, tilt, carry in zip(rows.T, *stage, strict=True):
+                table.put(view, *tilted(rotations, shifts_ang, tilt, carry), candidates.score[chosen])
 
     def _chosen(
         self, candidates: Candidates, images: list[WhitenedBatch], march: float, rng: np.random.Generator
-    ) -> np.ndarray:
+    ) -> Tensor:
         """(B,) the candidate that each particle takes: drawn by likelihood at first, the likeliest in the end.
 
         A map that is still forming explains images badly and is wrong about which pose is best. So likelihoods are
@@ -82,12 +85,12 @@ class PoseSearch:
         """
         heat = self._config.poses.exploration * (1 - march)
         if not heat:
-            return np.zeros(len(candidates.score), dtype=np.int64)
-        power = np.sum([perfect_fit(each.targets, each.weights) for each in images], axis=0)
+            return torch.zeros(len(candidates.score), dtype=torch.int64)
+        power = sum(perfect_fit(each.targets, each.weights) for each in images)
         coefficients = len(images) * self._dataset.lattice.multiplicity[: images[0].targets.shape[1]].sum()
         misfit = 2 * float((power - candidates.score[:, 0]).mean()) / coefficients
         tempered = candidates.score / (heat * max(misfit, 1.0))
-        return (tempered + rng.gumbel(size=tempered.shape)).argmax(axis=1)
+        return (tempered + torch.as_tensor(rng.gumbel(size=tempered.shape)).to(tempered)).argmax(1)
 
     def _volumes(self, decoder: Decoder, z: np.ndarray | None, count: int, radius: float, number: int) -> SearchVolumes:
         dataset, config = self._dataset, self._config
@@ -103,6 +106,7 @@ class PoseSearch:
             config.decoder.padding,
             radius,
             config.seed + number,
+            self._images.compute,
         )
 
     def _score(self, volumes: SearchVolumes, images: WhitenedBatch, places: np.ndarray) -> Score:

@@ -42,8 +42,14 @@ class PoseTable(nn.Module):
         self.put(np.arange(len(rotations)), rotations, np.zeros((len(rotations), 2)), np.zeros(len(rotations)))
 
     @torch.no_grad()
-    def put(self, index: np.ndarray, rotations: np.ndarray, shifts_ang: np.ndarray, score: np.ndarray) -> None:
+    def put(
+        self,
+        index: np.ndarray,
+        rotations: np.ndarray | Tensor,
+        shifts_ang: np.ndarray | Tensor,
+        score: np.ndarray | Tensor,
+    ) -> None:
         """Take the poses of the particles `index`."""
         where = torch.as_tensor(index, device=self.score.device)
         for buffer, values in ((self.rotations, rotations), (self.shifts_ang, shifts_ang), (self.score, score)):
-            buffer[where] = torch.as_tensor(np.ascontiguousarray(values), dtype=torch.float32, device=buffer.device)
+            buffer[where] = torch.as_tensor(values, dtype=torch.float32, device=buffer.device)

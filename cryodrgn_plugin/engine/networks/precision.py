@@ -1,29 +1,10 @@
-"""Which number type the networks' matrix products use, and on which device."""
+"""Which number type the networks' matrix products use."""
 
 import platform
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
-
-from ..errors import ConfigError
-
-
-def pick_device(name: str) -> torch.device:
-    """auto: a GPU when there is one. Raises ConfigError when the device asked for is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ConfigError(f"device is {name!r}; choose auto, cpu, or cuda with an index (cuda:0).") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"device is {name!r}; choose auto, cpu, or cuda with an index (cuda:0).")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(
-            f"device is {name!r}, but torch finds {torch.cuda.device_count()} GPUs here; choose auto or cpu."
-        )
-    return device
 
 
 def pick_dtype(precision: str, device: torch.device) -> torch.dtype:

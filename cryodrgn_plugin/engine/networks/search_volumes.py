@@ -15,6 +15,7 @@ from ..likelihood.linear_model import LinearModel
 from ..likelihood.linear_score import LinearScore, SliceBank
 from ..likelihood.whitened import WhitenedBatch
 from ..poses.inference import Score
+from ..slicing.compute import Compute
 from ..slicing.sphere import HalfSphere
 
 
@@ -37,6 +38,7 @@ class RenderedVolumes:
     count : how many maps at most.
     padding : oversampling of the Fourier grid that slices are interpolated on.
     radius : highest frequency asked for.
+    compute : the device that images are on.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class RenderedVolumes:
         padding: float,
         radius: float,
         seed: int,
+        compute: Compute,
     ):
         centres: list[np.ndarray | None] = [None]
         self.volume = np.zeros(n_images, dtype=np.int64)
@@ -57,9 +60,9 @@ class RenderedVolumes:
             clusters = KMeans(min(count, n_images), n_init=1, random_state=seed).fit(z)
             centres, self.volume = list(clusters.cluster_centers_.astype(np.float32)), clusters.labels_
         self._extent_ang = extent_ang
-        sphere = HalfSphere(decoder.box, padding, radius)
-        models = (LinearModel(sphere, sphere.from_volumes(decoder.volume(centre)[None])) for centre in centres)
-        self._banks = [SliceBank(model, lattice) for model in models]
+        backend = compute.backend(HalfSphere(decoder.box, padding, radius), lattice)
+        models = (LinearModel.of(backend, decoder.volume(centre)[None]) for centre in centres)
+        self._banks = [SliceBank(model) for model in models]
 
     def score(self, images: WhitenedBatch, places: np.ndarray) -> Score:
         bank = self._banks[self.volume[places[0]]]

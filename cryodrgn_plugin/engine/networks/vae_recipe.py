@@ -32,6 +32,7 @@ from ..imaging.formation import ImageFormation
 from ..imaging.noise import NoiseModel, estimate_noise, spectral_power
 from ..poses.strategy_registry import STRATEGIES
 from ..run import Run
+from ..slicing.compute import pick_device
 from .objective import VaeObjective
 from .optimizers import keep_touched_rows
 from .point_sampling import PointSampler
@@ -39,7 +40,7 @@ from .pose_preparation import PosePreparation
 from .pose_schedule import PoseSchedule
 from .pose_search import PoseSearch
 from .pose_table import PoseTable
-from .precision import autocast, pick_device, pick_dtype
+from .precision import autocast, pick_dtype
 from .rate_schedule import prior_weight
 from .signal_amplitude import signal_amplitude
 from .trainer import Trainer

@@ -7,6 +7,8 @@ no pose, so with noisy images the bound rules out little; `poses.kept` then limi
 """
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..config import PoseConfig
 from ..geometry import so3_grid
@@ -32,65 +34,64 @@ class BranchAndBound(PoseInference):
     def __init__(self, config: PoseConfig, box: int, pixel_size_ang: float, *, turn: np.ndarray | None = None):
         self._turn = np.eye(3, dtype=np.float32) if turn is None else np.asarray(turn, np.float32)
         self._first_level = so3_grid.level_for(config.spacing_deg)
-        self._grid = so3_grid.grid(self._first_level) @ self._turn
+        self._grid = torch.from_numpy(so3_grid.grid(self._first_level) @ self._turn)
         self._kept = config.kept
         last = min(config.last_radius, box // 2 - 1)
         self._radii = np.linspace(min(config.first_radius, last), last, config.levels + 1)
         axis = np.linspace(-1, 1, config.shift_steps) if config.shift_steps > 1 else np.zeros(1)
         extent_ang = config.shift_extent * box * pixel_size_ang
-        self._shifts = extent_ang * np.stack(np.meshgrid(axis, axis, indexing="xy"), axis=-1).reshape(-1, 2)
+        square = np.stack(np.meshgrid(axis, axis, indexing="xy"), axis=-1).reshape(-1, 2)
+        self._shifts = torch.from_numpy((extent_ang * square).astype(np.float32))
         self._cell_ang = 2 * extent_ang / max(config.shift_steps - 1, 1)
 
     def infer(self, score: Score) -> Candidates:
-        level, cell_ang = self._first_level, self._cell_ang
-        numbers = np.broadcast_to(np.arange(len(self._grid)), (score.n, len(self._grid)))
-        shifts = np.broadcast_to(self._shifts, (*numbers.shape, *self._shifts.shape))
-        values = score.shared(self._grid, self._shifts, self._radii[0])
+        level, cell_ang, device = self._first_level, self._cell_ang, score.device
+        grid, first_shifts = self._grid.to(device), self._shifts.to(device)
+        numbers = torch.arange(len(grid), device=device).expand(score.n, -1)
+        shifts = first_shifts.expand(*numbers.shape, -1, -1)
+        values = score.shared(grid, first_shifts, self._radii[0])
         for low, radius in zip(self._radii, self._radii[1:], strict=False):
             picks, alive = self._survivors(score, values, numbers, shifts, level, low)
             numbers, shifts = _pick(numbers, shifts, picks)
-            numbers = so3_grid.children(numbers, level).reshape(score.n, -1)
-            shifts = (shifts[:, :, None] + cell_ang * QUARTERS).repeat(so3_grid.CHILDREN, axis=1)
+            numbers = so3_grid.children_of(numbers, level).flatten(1)
+            quarters = cell_ang * torch.as_tensor(QUARTERS, dtype=shifts.dtype, device=device)
+            shifts = (shifts[:, :, None] + quarters).repeat_interleave(so3_grid.CHILDREN, dim=1)
             level, cell_ang = level + 1, cell_ang / 2
-            values = score.own(self._rotations(numbers, level), shifts.astype(np.float32), radius)
-            values = np.where(alive.repeat(so3_grid.CHILDREN, axis=1)[..., None], values, -np.inf)
+            values = score.own(self._rotations(numbers, level), shifts, radius)
+            values = values.where(alive.repeat_interleave(so3_grid.CHILDREN, dim=1)[..., None], -torch.inf)
         picks = _best(values, self._kept)
         numbers, shifts = _pick(numbers, shifts, picks)
-        found = np.take_along_axis(values.reshape(score.n, -1), picks, axis=1)
-        return Candidates(self._rotations(numbers, level), shifts.astype(np.float32), found)
+        return Candidates(self._rotations(numbers, level), shifts, values.flatten(1).gather(1, picks))
 
     def images_at_once(self) -> int:
         return max(1, CHUNK_VALUES // (len(self._grid) * len(self._shifts)))
 
-    def _rotations(self, numbers: np.ndarray, level: int) -> np.ndarray:
-        return so3_grid.rotations_of(numbers, level) @ self._turn
+    def _rotations(self, numbers: Tensor, level: int) -> Tensor:
+        return so3_grid.rotations_at(numbers, level) @ torch.as_tensor(self._turn, device=numbers.device)
 
     def _survivors(
-        self, score: Score, values: np.ndarray, numbers: np.ndarray, shifts: np.ndarray, level: int, radius: float
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, score: Score, values: Tensor, numbers: Tensor, shifts: Tensor, level: int, radius: float
+    ) -> tuple[Tensor, Tensor]:
         """Places (B, W) of the best cells among the flattened (B, P · T), and which of them the bound leaves alive."""
         picks = _best(values, self._kept)
         best_number, best_shift = _pick(numbers, shifts, picks[:, :1])
         last = self._radii[-1]
-        reached = score.own(self._rotations(best_number, level), best_shift[:, :, None].astype(np.float32), last)
-        found = np.take_along_axis(values.reshape(score.n, -1), picks, axis=1)
-        alive = found + score.headroom(radius, last)[:, None] >= reached[:, 0]
+        reached = score.own(self._rotations(best_number, level), best_shift[:, :, None], last)
+        cells = values.flatten(1).gather(1, picks)
+        alive = cells + score.headroom(radius, last)[:, None] >= reached[:, 0]
         alive[:, :ALWAYS_KEPT] = True
-        width = alive.sum(1).max()
+        width = int(alive.sum(1).max())
         return picks[:, :width], alive[:, :width]
 
 
-def _best(values: np.ndarray, count: int) -> np.ndarray:
+def _best(values: Tensor, count: int) -> Tensor:
     """(B, count) places of the highest of (B, P, T) values flattened to (B, P · T), the highest first."""
-    flat = values.reshape(len(values), -1)
-    count = min(count, flat.shape[1])
-    some = np.argpartition(-flat, count - 1, axis=1)[:, :count]
-    order = np.argsort(-np.take_along_axis(flat, some, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(some, order, axis=1)
+    flat = values.flatten(1)
+    return flat.topk(min(count, flat.shape[1]), dim=1)[1]
 
 
-def _pick(numbers: np.ndarray, shifts: np.ndarray, picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _pick(numbers: Tensor, shifts: Tensor, picks: Tensor) -> tuple[Tensor, Tensor]:
     """Rotation numbers (B, W) and shifts (B, W, 2) at flat places `picks` of (B, P) numbers × (B, P, T, 2) shifts."""
-    rotation, shift = np.divmod(picks, shifts.shape[2])
-    image = np.arange(len(picks))[:, None]
+    rotation, shift = picks // shifts.shape[2], picks % shifts.shape[2]
+    image = torch.arange(len(picks), device=picks.device)[:, None]
     return numbers[image, rotation], shifts[image, rotation, shift]

@@ -7,6 +7,8 @@ its best shift, are divided into eight and compared again at half the spacing an
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..config import PoseConfig
 from ..geometry import so3_grid
@@ -30,11 +32,11 @@ class SearchLevels:
 class GridPoses:
     """K poses per image on the first grid, best first: `numbers` (B, K), `shifts_ang` (B, K, 2), `score` (B, K)."""
 
-    numbers: np.ndarray
-    shifts_ang: np.ndarray
-    score: np.ndarray
+    numbers: Tensor
+    shifts_ang: Tensor
+    score: Tensor
 
-    def of(self, images: np.ndarray) -> "GridPoses":
+    def of(self, images: Tensor) -> "GridPoses":
         """Those of some of the images."""
         return GridPoses(self.numbers[images], self.shifts_ang[images], self.score[images])
 
@@ -62,7 +64,7 @@ class HierarchicalSearch(PoseInference):
         self.kept, self._first_kept = config.kept, first_kept or config.kept
         self._level = so3_grid.level_for(config.spacing_deg)
         self._turn = None if turn is None else np.asarray(turn, np.float32)
-        self._grid = self._turned(so3_grid.grid(self._level))
+        self._grid = self._turned(torch.tensor(so3_grid.grid(self._level)))
         extent = config.shift_extent * box * pixel_size_ang
         steps = config.shift_steps
         self._spacing_ang = 2 * extent / steps
@@ -75,41 +77,36 @@ class HierarchicalSearch(PoseInference):
 
     def first(self, score: Score) -> GridPoses:
         """The best rotations of the first grid, each with its best shift, best first."""
-        scores = score.shared(self._grid, self._shifts, self.levels.radii[0])
-        over_shifts = scores.max(2)
-        kept = min(self._first_kept, over_shifts.shape[1])
-        best = np.argpartition(-over_shifts, kept - 1, axis=1)[:, :kept]
-        value = np.take_along_axis(over_shifts, best, 1)
-        order = np.argsort(-value, axis=1, kind="stable")
-        best = np.take_along_axis(best, order, 1)
-        shift = np.take_along_axis(scores, best[:, :, None], 1).argmax(2)
-        return GridPoses(best, self._shifts[shift], np.take_along_axis(value, order, 1))
+        grid, shifts = self._grid.to(score.device), torch.as_tensor(self._shifts, device=score.device)
+        scores = score.shared(grid, shifts, self.levels.radii[0])
+        over_shifts = scores.amax(2)
+        value, numbers = over_shifts.topk(min(self._first_kept, over_shifts.shape[1]), dim=1)
+        image = torch.arange(score.n, device=score.device)[:, None]
+        return GridPoses(numbers, shifts[scores[image, numbers].argmax(2)], value)
 
-    def refined(self, score: Score, found: GridPoses) -> Candidates:
+    def refined(self, score: Score, start: GridPoses) -> Candidates:
         """The best poses on ever finer grids around those of the first."""
-        numbers, shifts, best = found.numbers, found.shifts_ang, found.score
-        rotations = self._grid[numbers]
+        numbers, shifts, best = start.numbers, start.shifts_ang, start.score
+        rotations = self._grid.to(score.device)[numbers]
+        finer = torch.as_tensor(self._finer, device=score.device)
+        image = torch.arange(score.n, device=score.device)[:, None]
         for depth, radius in enumerate(self.levels.radii[1:], start=1):
             level = self._level + depth
-            numbers = so3_grid.children(numbers, level - 1).reshape(len(numbers), -1)
-            rotations = self._turned(so3_grid.rotations_of(numbers, level))
-            around = np.repeat(shifts, so3_grid.CHILDREN, axis=1)
-            tried = around[:, :, None] + self._finer * (self._spacing_ang / 2**depth)
-            scores = score.own(rotations, tried, radius)
-            best_shift = scores.argmax(2)
-            scores = scores.max(2)
-            order = np.argsort(-scores, axis=1, kind="stable")[:, : self.kept]
-            tried = np.take_along_axis(tried, best_shift[:, :, None, None], 2)[:, :, 0]
-            numbers, best = (np.take_along_axis(each, order, 1) for each in (numbers, scores))
-            rotations = np.take_along_axis(rotations, order[:, :, None, None], 1)
-            shifts = np.take_along_axis(tried, order[:, :, None], 1)
-        return Candidates(rotations, shifts.astype(np.float32), best)
+            numbers = so3_grid.children_of(numbers, level - 1).flatten(1)
+            rotations = self._turned(so3_grid.rotations_at(numbers, level))
+            around = shifts.repeat_interleave(so3_grid.CHILDREN, dim=1)
+            tried = around[:, :, None] + finer * (self._spacing_ang / 2**depth)
+            over_shifts, best_shift = score.own(rotations, tried, radius).max(2)
+            order = over_shifts.argsort(dim=1, descending=True, stable=True)[:, : self.kept]
+            numbers, best, rotations = numbers[image, order], over_shifts[image, order], rotations[image, order]
+            shifts = tried[image, order, best_shift[image, order]]
+        return Candidates(rotations, shifts, best)
 
     def images_at_once(self) -> int:
         return max(1, CHUNK_VALUES // (len(self._grid) * len(self._shifts)))
 
-    def _turned(self, rotations: np.ndarray) -> np.ndarray:
-        return rotations if self._turn is None else rotations @ self._turn
+    def _turned(self, rotations: Tensor) -> Tensor:
+        return rotations if self._turn is None else rotations @ torch.as_tensor(self._turn, device=rotations.device)
 
 
 def square(spacing: float, steps: int) -> np.ndarray:

@@ -8,7 +8,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from ..data.batch import Pose
 
@@ -23,7 +24,11 @@ class Score(Protocol):
     def n(self) -> int:
         """B, the number of images."""
 
-    def shared(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
+    @property
+    def device(self) -> torch.device:
+        """Where the images are, and so poses and likelihoods."""
+
+    def shared(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
         """All images at the same candidates, every rotation with every shift.
 
         Parameters
@@ -37,10 +42,10 @@ class Score(Protocol):
         (B, R, T) float32.
         """
 
-    def own(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
+    def own(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
         """Each image at candidates of its own: rotations (B, P, 3, 3), shifts_ang (B, P, T, 2) → (B, P, T) float32."""
 
-    def headroom(self, radius: float, last_radius: float) -> np.ndarray:
+    def headroom(self, radius: float, last_radius: float) -> Tensor:
         """(B,). The most that the frequencies from `radius` to `last_radius` can add to the score of any pose."""
 
 
@@ -48,11 +53,11 @@ class Score(Protocol):
 class Candidates:
     """P poses per image with their log-likelihoods, the best first."""
 
-    rotations: np.ndarray
+    rotations: Tensor
     """(B, P, 3, 3) float32, volume to view."""
-    shifts_ang: np.ndarray
+    shifts_ang: Tensor
     """(B, P, 2) float32, displacement (x, y) of the feature."""
-    score: np.ndarray
+    score: Tensor
     """(B, P) float32. Comparable within an image."""
 
     @property
@@ -60,18 +65,19 @@ class Candidates:
         """The most likely pose of each image, P = 1."""
         return Pose(self.rotations[:, :1], self.shifts_ang[:, :1])
 
-    def of(self, images: np.ndarray) -> "Candidates":
+    def of(self, images: Tensor) -> "Candidates":
         """Those of some of the images."""
         return Candidates(self.rotations[images], self.shifts_ang[images], self.score[images])
 
+    def leading(self, count: int) -> "Candidates":
+        """The first `count` of each image."""
+        return Candidates(self.rotations[:, :count], self.shifts_ang[:, :count], self.score[:, :count])
+
     def sorted(self) -> "Candidates":
         """The same, the best first."""
-        order = np.argsort(-self.score, axis=1, kind="stable")
-        return Candidates(
-            np.take_along_axis(self.rotations, order[:, :, None, None], 1),
-            np.take_along_axis(self.shifts_ang, order[:, :, None], 1),
-            np.take_along_axis(self.score, order, 1),
-        )
+        order = self.score.argsort(dim=1, descending=True, stable=True)
+        image = torch.arange(len(order), device=order.device)[:, None]
+        return Candidates(self.rotations[image, order], self.shifts_ang[image, order], self.score[image, order])
 
 
 class PoseInference(ABC):

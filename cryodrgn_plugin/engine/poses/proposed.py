@@ -7,10 +7,12 @@ proposals are only put in order.
 """
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+import torch
+from torch import Tensor
 
 from ..config import PoseConfig
 from ..data.batch import Pose
+from ..geometry.continuous import turns
 from .hierarchical import SearchLevels, square
 from .inference import Candidates, PoseInference, Score
 
@@ -40,32 +42,29 @@ class ProposedPoses(PoseInference):
         return ProposedPoses(chosen, self._config, self._box, self._pixel_size_ang)
 
     def infer(self, score: Score) -> Candidates:
-        rotations, shifts = self._proposals.rotations, self._proposals.shifts_ang
-        found = _scored(score, rotations, shifts[:, :, None], self._radii[0], self._config.kept)
+        proposals = self._proposals.rotations, self._proposals.shifts_ang
+        rotations, shifts = (torch.as_tensor(each, dtype=torch.float32, device=score.device) for each in proposals)
+        best = _scored(score, rotations, shifts[:, :, None], self._radii[0], self._config.kept)
         for depth, radius in enumerate(self._radii[1:]):
-            step_deg = self._config.spacing_deg / 2**depth
-            tried = _turns(step_deg) @ found.rotations[:, :, None]
-            tried = tried.reshape(len(tried), -1, 3, 3).astype(np.float32)
-            around = found.shifts_ang.repeat(STEPS**3, axis=1)[:, :, None]
-            moved = around + square(self._pixel_size_ang / 2**depth, STEPS)
-            found = _scored(score, tried, moved.astype(np.float32), radius, self._config.kept)
-        return found
+            around_each = _small_turns(self._config.spacing_deg / 2**depth).to(rotations)
+            tried = (around_each @ best.rotations[:, :, None]).flatten(1, 2)
+            around = best.shifts_ang.repeat_interleave(STEPS**3, dim=1)[:, :, None]
+            moved = around + torch.from_numpy(square(self._pixel_size_ang / 2**depth, STEPS)).to(shifts)
+            best = _scored(score, tried, moved, radius, self._config.kept)
+        return best
 
     def images_at_once(self) -> int:
         return IMAGES_AT_ONCE
 
 
-def _scored(score: Score, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float, kept: int) -> Candidates:
+def _scored(score: Score, rotations: Tensor, shifts_ang: Tensor, radius: float, kept: int) -> Candidates:
     """The `kept` best of rotations (B, P, 3, 3), each with the best of its shifts (B, P, T, 2)."""
-    values = score.own(rotations, shifts_ang, radius)
-    best = values.argmax(2)[:, :, None]
-    shifts = np.take_along_axis(shifts_ang, best[..., None], 2)[:, :, 0]
-    ranked = Candidates(rotations, shifts, np.take_along_axis(values, best, 2)[:, :, 0]).sorted()
-    return Candidates(ranked.rotations[:, :kept], ranked.shifts_ang[:, :kept], ranked.score[:, :kept])
+    values, best = score.own(rotations, shifts_ang, radius).max(2)
+    shifts = shifts_ang.take_along_dim(best[:, :, None, None], 2)[:, :, 0]
+    return Candidates(rotations, shifts, values).sorted().leading(kept)
 
 
-def _turns(step_deg: float) -> np.ndarray:
+def _small_turns(step_deg: float) -> Tensor:
     """(27, 3, 3) small turns about the view's axes, by −1, 0 and 1 step about each."""
-    steps = np.radians(step_deg) * (np.arange(STEPS) - STEPS // 2)
-    vectors = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
-    return Rotation.from_rotvec(vectors).as_matrix().astype(np.float32)
+    steps = np.radians(step_deg) * (torch.arange(STEPS, dtype=torch.float64) - STEPS // 2)
+    return turns(torch.cartesian_prod(steps, steps, steps))

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+import torch
+from torch import Tensor
 
+from ..geometry.continuous import turn_vectors, turns
 from .refine_options import RefineOptions
 
 LOWEST_RADIUS = 6.0
@@ -21,8 +23,8 @@ PARTICLE_RADIUS = 0.35
 """Distance of the outer parts of a particle from its centre, in boxes: what a small rotation moves most."""
 PHASE = np.pi / 2
 """Largest phase, in radians, by which a pose may be wrong at the first frequency limit."""
-Poses = tuple[np.ndarray, np.ndarray]
-"""Rotations (B, 3, 3) and shifts (B, S) in Å."""
+Poses = tuple[Tensor, Tensor]
+"""Rotations (B, 3, 3) and shifts (B, S) in Å, float64."""
 
 FIRST_DAMPING, LESS, MORE = 1e-2, 0.2, 8.0
 
@@ -35,28 +37,28 @@ class Expansion:
     after the other where a particle has several; or along x, y and z where a particle moves in space.
     """
 
-    value: np.ndarray
+    value: Tensor
     """(B,). Log-likelihood up to a constant of each particle."""
-    gradient: np.ndarray
+    gradient: Tensor
     """(B, 3 + S)."""
-    curvature: np.ndarray
+    curvature: Tensor
     """(B, 3 + S, 3 + S), positive semidefinite: minus the second derivatives, in Gauss and Newton's approximation. 0
     between shifts of different images.
     """
 
-    def where(self, chosen: np.ndarray, other: "Expansion") -> "Expansion":
+    def where(self, chosen: Tensor, other: "Expansion") -> "Expansion":
         """This expansion for particles where `chosen` (B,), the other's elsewhere."""
         return Expansion(
-            np.where(chosen, self.value, other.value),
-            np.where(chosen[:, None], self.gradient, other.gradient),
-            np.where(chosen[:, None, None], self.curvature, other.curvature),
+            torch.where(chosen, self.value, other.value),
+            torch.where(chosen[:, None], self.gradient, other.gradient),
+            torch.where(chosen[:, None, None], self.curvature, other.curvature),
         )
 
 
 class LocalModel(Protocol):
     """What refinement is told of B particles: how their likelihood changes near a pose."""
 
-    def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
+    def expand(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Expansion:
         """At rotations (B, 3, 3), volume to view, and shifts (B, S), up to Fourier shell `radius`."""
 
 
@@ -64,13 +66,13 @@ class LocalModel(Protocol):
 class RefinedPoses:
     """Poses of B particles after refinement."""
 
-    rotations: np.ndarray
+    rotations: Tensor
     """(B, 3, 3) float64, volume to view."""
-    shifts_ang: np.ndarray
+    shifts_ang: Tensor
     """(B, S) float64."""
-    score: np.ndarray
+    score: Tensor
     """(B,). Log-posterior at the last frequency limit, up to a constant of each particle."""
-    gain: np.ndarray
+    gain: Tensor
     """(B,). What it has risen by since the first pose; 0 where that one stayed."""
 
 
@@ -80,59 +82,56 @@ class Bounds:
     of a Gaussian prior around the first pose.
     """
 
-    rotations: np.ndarray
+    rotations: Tensor
     """(B, 3, 3). First poses, volume to view."""
-    shifts_ang: np.ndarray
+    shifts_ang: Tensor
     """(B, S)."""
     max_angle_deg: float
     max_shift_ang: float
     dimensions: int = 2
     """Numbers that a shift has: 2 in an image, 3 in space. A particle has one or several, each held by itself."""
 
-    def hold(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> Poses:
+    def hold(self, rotations: Tensor, shifts_ang: Tensor) -> Poses:
         """The poses brought back to the nearest ones that are allowed."""
         away = self._away(rotations, shifts_ang)
-        turned = _shortened(away[:, :3], np.radians(self.max_angle_deg))
+        turned = _shortened(away[:, :3], float(np.radians(self.max_angle_deg)))
         moved = _shortened(away[:, 3:].reshape(-1, self.dimensions), self.max_shift_ang).reshape(shifts_ang.shape)
-        first = Rotation.from_matrix(self.rotations)
-        return (Rotation.from_rotvec(turned) * first).as_matrix(), self.shifts_ang + moved
+        return turns(turned) @ self.rotations, self.shifts_ang + moved
 
-    def weigh(self, here: Expansion, rotations: np.ndarray, shifts_ang: np.ndarray) -> Expansion:
+    def weigh(self, here: Expansion, rotations: Tensor, shifts_ang: Tensor) -> Expansion:
         """The posterior's expansion from the likelihood's at these poses."""
         away = self._away(rotations, shifts_ang)
-        limits = np.repeat([np.radians(self.max_angle_deg), max(self.max_shift_ang, 1e-9)], [3, away.shape[1] - 3])
-        precision = 4 / limits**2
+        precision = torch.full_like(away[0], 4 / max(self.max_shift_ang, 1e-9) ** 2)
+        precision[:3] = 4 / np.radians(self.max_angle_deg) ** 2
         return Expansion(
             here.value - (precision * away**2).sum(1) / 2,
             here.gradient - precision * away,
-            here.curvature + np.diag(precision),
+            here.curvature + precision.diag(),
         )
 
-    def at(self, index: np.ndarray) -> "Bounds":
+    def at(self, index: Tensor) -> "Bounds":
         """The bounds of the particles at `index`."""
         return replace(self, rotations=self.rotations[index], shifts_ang=self.shifts_ang[index])
 
-    def _away(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> np.ndarray:
+    def _away(self, rotations: Tensor, shifts_ang: Tensor) -> Tensor:
         """(B, 3 + S). How far poses are from the first ones: a rotation vector of the view, and a shift."""
-        turned = Rotation.from_matrix(rotations) * Rotation.from_matrix(self.rotations).inv()
-        return np.concatenate([turned.as_rotvec(), shifts_ang - self.shifts_ang], axis=1)
+        return torch.cat([turn_vectors(rotations @ self.rotations.mT), shifts_ang - self.shifts_ang], dim=1)
 
 
 def refine(
-    model: LocalModel, rotations: np.ndarray, shifts_ang: np.ndarray, radii: list[float], steps: int, bounds: Bounds
+    model: LocalModel, rotations: Tensor, shifts_ang: Tensor, radii: list[float], steps: int, bounds: Bounds
 ) -> RefinedPoses:
     """Climb from poses (B, 3, 3), (B, S) at rising frequency limits `radii`, up to `steps` steps at each."""
-    start: Poses = np.asarray(rotations, np.float64), np.asarray(shifts_ang, np.float64)
-    pose = start
+    pose = start = rotations.double(), shifts_ang.double()
     for radius in radii:
         pose, reached = _climb(model, pose, radius, steps, bounds)
     begun = bounds.weigh(model.expand(*start, radii[-1]), *start)
     better = reached.value > begun.value
     return RefinedPoses(
-        np.where(better[:, None, None], pose[0], start[0]),
-        np.where(better[:, None], pose[1], start[1]),
-        np.maximum(reached.value, begun.value),
-        np.maximum(reached.value - begun.value, 0.0),
+        torch.where(better[:, None, None], pose[0], start[0]),
+        torch.where(better[:, None], pose[1], start[1]),
+        torch.maximum(reached.value, begun.value),
+        (reached.value - begun.value).clamp(min=0),
     )
 
 
@@ -148,50 +147,50 @@ def rising_limits(options: RefineOptions, box: int, pixel_size_ang: float, last_
 def _climb(model: LocalModel, pose: Poses, radius: float, steps: int, bounds: Bounds) -> tuple[Poses, Expansion]:
     """A few damped steps of every particle at one frequency limit; each is kept where it is uphill."""
     here = bounds.weigh(model.expand(*pose, radius), *pose)
-    damping = np.full(len(here.value), FIRST_DAMPING)
+    damping = torch.full_like(here.value, FIRST_DAMPING)
     for _ in range(steps):
         tried = bounds.hold(*_moved(*pose, _steps(here, damping)))
         there = bounds.weigh(model.expand(*tried, radius), *tried)
         uphill = there.value > here.value
-        pose = np.where(uphill[:, None, None], tried[0], pose[0]), np.where(uphill[:, None], tried[1], pose[1])
+        pose = torch.where(uphill[:, None, None], tried[0], pose[0]), torch.where(uphill[:, None], tried[1], pose[1])
         here = there.where(uphill, here)
-        damping = damping * np.where(uphill, LESS, MORE)
+        damping = damping * torch.where(uphill, LESS, MORE)
     return pose, here
 
 
-def _steps(here: Expansion, damping: np.ndarray) -> np.ndarray:
+def _steps(here: Expansion, damping: Tensor) -> Tensor:
     """(B, 3 + S). Solutions of (H + λ diag H) δ = g, in units in which the diagonal is 1."""
-    diagonal = np.diagonal(here.curvature, axis1=1, axis2=2)
-    unit = 1 / np.sqrt(np.maximum(diagonal, 1e-12 * (1 + diagonal.max(axis=1, keepdims=True))))
-    one = np.eye(diagonal.shape[1])
+    diagonal = here.curvature.diagonal(dim1=1, dim2=2)
+    unit = torch.maximum(diagonal, 1e-12 * (1 + diagonal.amax(1, keepdim=True))).rsqrt()
+    one = torch.eye(diagonal.shape[1], dtype=unit.dtype, device=unit.device)
     matrix = here.curvature * unit[:, :, None] * unit[:, None, :] + one * (damping + 1e-6)[:, None, None]
     return unit * _solved(matrix, here.gradient * unit)
 
 
-def _solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _solved(matrix: Tensor, right: Tensor) -> Tensor:
     """(B, 3 + S). Solutions of symmetric systems in which shifts of different images do not meet.
 
     The shifts of all images but the last are eliminated first: time grows with the number of images, not with its cube.
     """
     n = right.shape[1]
     if n <= 6:
-        return np.linalg.solve(matrix, right[..., None])[..., 0]
-    pairs, kept = np.arange(3, n - 2).reshape(-1, 2), [0, 1, 2, n - 2, n - 1]
+        return torch.linalg.solve(matrix, right)
+    pairs = torch.arange(3, n - 2, device=right.device).view(-1, 2)
+    kept = torch.tensor([0, 1, 2, n - 2, n - 1], device=right.device)
     own, with_turns = matrix[:, pairs[:, :, None], pairs[:, None, :]], matrix[:, pairs, :3]
-    free = np.linalg.solve(own, np.concatenate([with_turns, right[:, pairs, None]], axis=3))
+    free = torch.linalg.solve(own, torch.cat([with_turns, right[:, pairs, None]], dim=3))
     small, rest = matrix[:, kept][:, :, kept], right[:, kept]
-    small[:, :3, :3] -= np.einsum("bvij,bvik->bjk", with_turns, free[..., :3])
-    rest[:, :3] -= np.einsum("bvij,bvi->bj", with_turns, free[..., 3])
-    last = np.linalg.solve(small, rest[..., None])[..., 0]
-    others = free[..., 3] - np.einsum("bvij,bj->bvi", free[..., :3], last[:, :3])
-    return np.concatenate([last[:, :3], others.reshape(len(last), -1), last[:, 3:]], axis=1)
+    small[:, :3, :3] -= torch.einsum("bvij,bvik->bjk", with_turns, free[..., :3])
+    rest[:, :3] -= torch.einsum("bvij,bvi->bj", with_turns, free[..., 3])
+    last = torch.linalg.solve(small, rest)
+    others = free[..., 3] - torch.einsum("bvij,bj->bvi", free[..., :3], last[:, :3])
+    return torch.cat([last[:, :3], others.flatten(1), last[:, 3:]], dim=1)
 
 
-def _moved(rotations: np.ndarray, shifts_ang: np.ndarray, steps: np.ndarray) -> Poses:
-    turns = Rotation.from_rotvec(np.clip(steps[:, :3], -1, 1))
-    return turns.as_matrix() @ rotations, shifts_ang + steps[:, 3:]
+def _moved(rotations: Tensor, shifts_ang: Tensor, steps: Tensor) -> Poses:
+    return turns(steps[:, :3].clamp(-1, 1)) @ rotations, shifts_ang + steps[:, 3:]
 
 
-def _shortened(vectors: np.ndarray, limit: float) -> np.ndarray:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors * np.minimum(1.0, limit / np.maximum(length, 1e-12))
+def _shortened(vectors: Tensor, limit: float) -> Tensor:
+    length = vectors.norm(dim=1, keepdim=True)
+    return vectors * (limit / length.clamp(min=1e-12)).clamp(max=1.0)

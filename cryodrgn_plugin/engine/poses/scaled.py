@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
+import torch
+from torch import Tensor
 
 from .inference import Score
 
@@ -18,11 +19,15 @@ class ScaledScore:
     def n(self) -> int:
         return self.score.n
 
-    def shared(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
-        return self.score.shared(rotations * np.float32(self.ratio), shifts_ang * self.ratio, radius)
+    @property
+    def device(self) -> torch.device:
+        return self.score.device
 
-    def own(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
-        return self.score.own(rotations * np.float32(self.ratio), shifts_ang * self.ratio, radius)
+    def shared(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
+        return self.score.shared(rotations * self.ratio, shifts_ang * self.ratio, radius)
 
-    def headroom(self, radius: float, last_radius: float) -> np.ndarray:
+    def own(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
+        return self.score.own(rotations * self.ratio, shifts_ang * self.ratio, radius)
+
+    def headroom(self, radius: float, last_radius: float) -> Tensor:
         return self.score.headroom(radius, last_radius)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.linalg import block_diag
+import torch
+from torch import Tensor
 
 from .inference import Score
 from .refine import Expansion, LocalModel
@@ -19,25 +19,29 @@ class TiltSeriesScore:
 
     scores: Sequence[Score]
     """V of them."""
-    tilts: np.ndarray
+    tilts: Tensor
     """(V, 3, 3) T."""
-    carries: np.ndarray
+    carries: Tensor
     """(V, 2, 2) C."""
 
     @property
     def n(self) -> int:
         return self.scores[0].n
 
-    def shared(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
+    @property
+    def device(self) -> torch.device:
+        return self.scores[0].device
+
+    def shared(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
         return _sum(score.shared(*self._seen(v, rotations, shifts_ang), radius) for v, score in enumerate(self.scores))
 
-    def own(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> np.ndarray:
+    def own(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
         return _sum(score.own(*self._seen(v, rotations, shifts_ang), radius) for v, score in enumerate(self.scores))
 
-    def headroom(self, radius: float, last_radius: float) -> np.ndarray:
+    def headroom(self, radius: float, last_radius: float) -> Tensor:
         return _sum(score.headroom(radius, last_radius) for score in self.scores)
 
-    def _seen(self, view: int, rotations: np.ndarray, shifts_ang: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _seen(self, view: int, rotations: Tensor, shifts_ang: Tensor) -> tuple[Tensor, Tensor]:
         return tilted(rotations, shifts_ang, self.tilts[view], self.carries[view])
 
 
@@ -50,32 +54,26 @@ class TiltSeriesExpansion:
 
     models: Sequence[LocalModel]
     """V of them."""
-    tilts: np.ndarray
+    tilts: Tensor
     """(V, 3, 3) T."""
-    carries: np.ndarray
+    carries: Tensor
     """(V, 2, 2) C."""
 
-    def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
+    def expand(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Expansion:
         """See `LocalModel.expand`."""
         parts = []
         for model, tilt, carry in zip(self.models, self.tilts, self.carries, strict=True):
             seen = model.expand(*tilted(rotations, shifts_ang, tilt, carry), radius)
-            moved = block_diag(tilt, carry)
+            moved = torch.block_diag(tilt, carry)
             parts.append((seen.value, seen.gradient @ moved, moved.T @ seen.curvature @ moved))
         return Expansion(*(_sum(each) for each in zip(*parts, strict=True)))
 
 
-def tilted(
-    rotations: np.ndarray, shifts_ang: np.ndarray, tilt: np.ndarray, carry: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Poses of a reference image, (…, 3, 3) and (…, 2), as those of an image after `tilt` (3, 3), float32."""
-    return tilt.astype(np.float32) @ rotations, shifts_ang @ carry.T.astype(np.float32)
+def tilted(rotations: Tensor, shifts_ang: Tensor, tilt: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:
+    """Poses of a reference image, (…, 3, 3) and (…, 2), as those of an image after `tilt` (3, 3)."""
+    return tilt.to(rotations) @ rotations, shifts_ang @ carry.to(shifts_ang).T
 
 
-def _sum(parts) -> np.ndarray:
-    """As `sum`, without a copy for each."""
+def _sum(parts) -> Tensor:
     parts = iter(parts)
-    total = next(parts)
-    for part in parts:
-        total += part
-    return total
+    return sum(parts, next(parts))

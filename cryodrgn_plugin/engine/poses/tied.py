@@ -15,6 +15,8 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from ..data.tilt_series import NONE, TiltSeries
 from .refine import Bounds, Expansion, LocalModel, Poses, RefinedPoses, refine
@@ -24,68 +26,69 @@ from .refine import Bounds, Expansion, LocalModel, Poses, RefinedPoses, refine
 class Ties:
     """Which of I images belong to which of B particles; a particle's stand together, in the particles' order."""
 
-    shown: np.ndarray
+    shown: Tensor
     """(B, V) bool. Whether the particle has an image in that place."""
-    tilts: np.ndarray
-    """(B, V, 3, 3) T."""
+    tilts: Tensor
+    """(B, V, 3, 3) T, float64."""
     dimensions: ClassVar[int] = 2
     """Numbers that a shift has."""
 
     @classmethod
-    def of(cls, series: TiltSeries, images: np.ndarray) -> "Ties":
+    def of(cls, series: TiltSeries, images: np.ndarray, device: torch.device | str = "cpu") -> "Ties":
         """Of the particles whose images (I,) these are: all of each, one particle's after the other's, in order."""
         particles = np.unique(series.particle[images])
-        return cls(series.images[particles] != NONE, series.tilts[series.kind[particles]])
+        shown, tilts = series.images[particles] != NONE, series.tilts[series.kind[particles]]
+        return cls(torch.as_tensor(shown, device=device), torch.as_tensor(tilts, dtype=torch.float64, device=device))
 
     @cached_property
-    def owner(self) -> np.ndarray:
-        """(I,) int. Whose image each is."""
-        return np.nonzero(self.shown)[0]
+    def owner(self) -> Tensor:
+        """(I,) int64. Whose image each is."""
+        return torch.nonzero(self.shown)[:, 0]
 
     @cached_property
-    def seen_after(self) -> np.ndarray:
+    def seen_after(self) -> Tensor:
         """(I, 3, 3) T of each image."""
         return self.tilts[self.shown]
 
     @cached_property
-    def reference(self) -> np.ndarray:
-        """(B,) int. The image of each particle that is tilted least."""
-        tilted = np.where(self.shown, np.square(self.tilts - np.eye(3)).sum((2, 3)), np.inf).argmin(1)
-        number = np.cumsum(self.shown).reshape(self.shown.shape) - 1
-        return number[np.arange(len(tilted)), tilted]
+    def reference(self) -> Tensor:
+        """(B,) int64. The image of each particle that is tilted least."""
+        still = torch.eye(3, dtype=self.tilts.dtype, device=self.tilts.device)
+        tilted = (self.tilts - still).square().sum((2, 3)).where(self.shown, torch.inf).argmin(1)
+        number = self.shown.flatten().cumsum(0).view(self.shown.shape) - 1
+        return number.gather(1, tilted[:, None])[:, 0]
 
-    def particles(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> Poses:
+    def particles(self, rotations: Tensor, shifts_ang: Tensor) -> Poses:
         """A (B, 3, 3) and the shifts (B, 2 V) of particles whose images have these poses, (I, 3, 3) and (I, 2).
 
         What the reference image is turned by is believed.
         """
-        back = np.swapaxes(self.seen_after[self.reference], 1, 2)
-        return back @ rotations[self.reference], self._filled(shifts_ang).reshape(len(back), -1)
+        back = self.seen_after[self.reference].mT
+        return back @ rotations[self.reference], self._filled(shifts_ang).flatten(1)
 
-    def images(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> Poses:
+    def images(self, rotations: Tensor, shifts_ang: Tensor) -> Poses:
         """Poses (I, 3, 3), (I, 2) of the images of particles with A (B, 3, 3) and shifts (B, 2 V)."""
-        return self.seen_after @ rotations[self.owner], shifts_ang.reshape(*self.shown.shape, 2)[self.shown]
+        return self.seen_after @ rotations[self.owner], shifts_ang.view(*self.shown.shape, 2)[self.shown]
 
     def joined(self, seen: Expansion) -> Expansion:
         """The particles' expansion from that of their images: a turn ω of the reference's view is T ω of an image's."""
-        moved = np.tile(np.eye(5), (len(self.owner), 1, 1))
+        moved = torch.eye(5, dtype=self.tilts.dtype, device=self.tilts.device).repeat(len(self.owner), 1, 1)
         moved[:, :3, :3] = self.seen_after
-        back = np.swapaxes(moved, 1, 2)
-        slope = self._filled((back @ seen.gradient[:, :, None])[:, :, 0])
-        bend = self._filled(back @ seen.curvature @ moved)
+        slope = self._filled((moved.mT @ seen.gradient[:, :, None])[:, :, 0])
+        bend = self._filled(moved.mT @ seen.curvature @ moved)
         n, views = self.shown.shape
-        curvature = np.zeros((n, 3 + 2 * views, 3 + 2 * views))
+        curvature = bend.new_zeros(n, 3 + 2 * views, 3 + 2 * views)
         curvature[:, :3, :3] = bend[:, :, :3, :3].sum(1)
         for view in range(views):
             own = slice(3 + 2 * view, 5 + 2 * view)
             curvature[:, own, own] = bend[:, view, 3:, 3:]
             curvature[:, :3, own], curvature[:, own, :3] = bend[:, view, :3, 3:], bend[:, view, 3:, :3]
-        gradient = np.concatenate([slope[:, :, :3].sum(1), slope[:, :, 3:].reshape(n, -1)], axis=1)
+        gradient = torch.cat([slope[:, :, :3].sum(1), slope[:, :, 3:].flatten(1)], dim=1)
         return Expansion(self._filled(seen.value).sum(1), gradient, curvature)
 
-    def _filled(self, values: np.ndarray) -> np.ndarray:
+    def _filled(self, values: Tensor) -> Tensor:
         """(B, V, …) what the images have (I, …), 0 where there is none."""
-        places = np.zeros((*self.shown.shape, *values.shape[1:]))
+        places = values.new_zeros(*self.shown.shape, *values.shape[1:])
         places[self.shown] = values
         return places
 
@@ -96,27 +99,26 @@ class TiesInSpace(Ties):
     the first two numbers of T d.
     """
 
-    first_ang: np.ndarray
+    first_ang: Tensor
     """(I, 2). Shifts of the images where d is 0."""
     dimensions: ClassVar[int] = 3
 
-    def particles(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> Poses:
+    def particles(self, rotations: Tensor, shifts_ang: Tensor) -> Poses:
         """See `Ties.particles`; d is what explains the moves of the images best."""
-        seen = self._filled(self.seen_after[:, :2]).reshape(len(self.shown), -1, 3)
-        moved = self._filled(shifts_ang - self.first_ang).reshape(len(seen), -1, 1)
-        return super().particles(rotations, shifts_ang)[0], (np.linalg.pinv(seen) @ moved)[:, :, 0]
+        seen = self._filled(self.seen_after[:, :2]).view(len(self.shown), -1, 3)
+        moved = self._filled(shifts_ang - self.first_ang).view(len(seen), -1, 1)
+        return super().particles(rotations, shifts_ang)[0], (torch.linalg.pinv(seen) @ moved)[:, :, 0]
 
-    def images(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> Poses:
+    def images(self, rotations: Tensor, shifts_ang: Tensor) -> Poses:
         """See `Ties.images`; here the shifts are d."""
         moved = self.seen_after[:, :2] @ shifts_ang[self.owner][:, :, None]
         return self.seen_after @ rotations[self.owner], self.first_ang + moved[:, :, 0]
 
     def joined(self, seen: Expansion) -> Expansion:
         """See `Ties.joined`."""
-        moved = np.zeros((len(self.owner), 5, 6))
+        moved = self.tilts.new_zeros(len(self.owner), 5, 6)
         moved[:, :3, :3], moved[:, 3:, 3:] = self.seen_after, self.seen_after[:, :2]
-        back = np.swapaxes(moved, 1, 2)
-        parts = seen.value, (back @ seen.gradient[:, :, None])[:, :, 0], back @ seen.curvature @ moved
+        parts = seen.value, (moved.mT @ seen.gradient[:, :, None])[:, :, 0], moved.mT @ seen.curvature @ moved
         return Expansion(*(self._filled(part).sum(1) for part in parts))
 
 
@@ -127,7 +129,7 @@ class TiedExpansion:
     images: LocalModel
     ties: Ties
 
-    def expand(self, rotations: np.ndarray, shifts_ang: np.ndarray, radius: float) -> Expansion:
+    def expand(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Expansion:
         """See `LocalModel.expand`."""
         return self.ties.joined(self.images.expand(*self.ties.images(rotations, shifts_ang), radius))
 

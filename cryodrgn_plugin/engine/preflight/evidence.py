@@ -18,8 +18,7 @@ from ..imaging.noise import NoiseModel
 from ..imaging.preprocess import soft_window
 from ..reconstruction.accumulator import Accumulator
 from ..reconstruction.fsc import fsc
-from ..slicing import cpu
-from ..slicing.operator import kernel_geometry
+from ..slicing.compute import Compute, on_host
 from ..slicing.sphere import HalfSphere
 
 PADDING = 1.5
@@ -109,15 +108,12 @@ def _explained(
     images: Images, story: Story, spectra: np.ndarray, volume: np.ndarray, curve: np.ndarray, which: np.ndarray
 ) -> np.ndarray:
     """(m,) float64. Σ m (Re(û* x) − |û|²/2)/σ² of the images `which`, û the transfer times the filtered map's slice."""
-    lattice = images.lattice
+    lattice, compute = images.lattice, Compute()
     sphere = HalfSphere(lattice.box, PADDING, lattice.radius)
     filtered = np.append(np.clip(curve, 0, 1), np.zeros(sphere.n_shells)).astype(np.float32)
-    coefs = sphere.from_volumes(volume[None]) * filtered[sphere.shells][:, None, None]
+    backend = compute.backend(sphere, lattice)
+    coefs = backend.coefficients(compute.tensor(volume[None])) * compute.tensor(filtered[sphere.shells])[:, None, None]
     weights = lattice.multiplicity / images.variance[which] * story.transfer[which]
-    targets = (spectra[which] * weights).astype(np.complex64)
-    powers = (weights * story.transfer[which]).astype(np.float32)
-    rotations = np.ascontiguousarray(story.rotations[which], np.float32)
-    gram, inner = np.empty((len(rotations), 1, 1)), np.empty((len(rotations), 1))
-    geometry = (rotations, lattice.indices.astype(np.float32), *kernel_geometry(sphere))
-    cpu.compress_images(coefs, targets, powers, *geometry, gram, inner)
-    return inner[:, 0] - gram[:, 0, 0] / 2
+    data = spectra[which] * weights, weights * story.transfer[which], story.rotations[which]
+    gram, inner = backend.compress(coefs, *map(compute.tensor, data))
+    return on_host(inner[:, 0] - gram[:, 0, 0] / 2)

@@ -14,12 +14,13 @@ left outside over all frequencies (at 0.8 of the Nyquist frequency the error of 
 """
 
 import numpy as np
+import torch
 
 from ..errors import ConfigError
 from ..imaging.lattice import HalfPlane
+from ..slicing.compute import Compute
 from ..slicing.sphere import HalfSphere
 from .fsc import shell_power
-from .map_scatter import scatter
 from .masks import spherical_mask
 
 FLOOR = 1e-3
@@ -37,7 +38,7 @@ class Accumulator:
         self.sphere = HalfSphere(lattice.box, padding, lattice.radius)
         self.sums = np.zeros((self.sphere.n_voxels, 3), dtype=np.float32)
         """(M, 3): real and imaginary part of N, and A; the plane kx = 0 not yet summed over Hermitian pairs."""
-        self._freqs = lattice.indices.astype(np.float32)
+        self._backend = Compute().backend(self.sphere, lattice)
         # The half-sphere's plane kx = 0 receives each pair of coefficients once more when it is symmetrised.
         self._share = (lattice.multiplicity / 2).astype(np.float32)
 
@@ -63,15 +64,9 @@ class Accumulator:
         """
         inverse = self._share if noise_variance is None else self._share / noise_variance
         data = spectra * inverse if ctf_multiplied else spectra * (ctf * inverse)
-        scatter(
-            data.astype(np.complex64, copy=False),
-            (ctf * ctf * inverse).astype(np.float32, copy=False),
-            np.ones(len(spectra), np.float32) if weights is None else np.asarray(weights, np.float32),
-            np.asarray(rotations, np.float32),
-            self._freqs,
-            self.sphere,
-            self.sums,
-        )
+        weights = np.ones(len(spectra)) if weights is None else weights
+        arrays = data, ctf * ctf * inverse, np.asarray(weights), np.asarray(rotations)
+        self._backend.backproject(torch.from_numpy(self.sums), *map(self._backend.compute.tensor, arrays))
 
     def __add__(self, other: "Accumulator") -> "Accumulator":
         if self.sphere != other.sphere:

@@ -18,14 +18,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from ..analysis.embed import principal_components
 from ..data.dataset import ParticleDataset
 from ..imaging.noise import estimate_noise
 from ..imaging.preprocess import soft_window
+from ..likelihood.equations import accumulate, of_amplitudes
 from ..likelihood.linear_model import compress, fit_volumes, soft_ball, sphere_at
-from ..likelihood.voxel_solve import accumulate
 from ..likelihood.whitened import WhitenedImages
+from ..slicing.compute import on_host
 
 MOST_DIRECTIONS = 8
 """Principal components of the latents in which the maps are linear."""
@@ -149,13 +151,9 @@ def _explained(images: WhitenedImages, first: np.ndarray, half, kept, box: int, 
     """b, A and the least A of a good particle, (N,) each, by maps made of the kept images of the other half."""
     radius = images.lattice.radius
     sphere = sphere_at(box, padding, radius)
-    used = first * kept[:, None]
-
-    def moments(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return used[index], used[index][:, :, None] * used[index][:, None, :]
-
-    models = fit_volumes(accumulate(images, sphere, images.lattice.size, moments, half), sphere, soft_ball(box))
-    gram, inner = compress(models, images, images.lattice.size, half)
+    used, size = of_amplitudes(images.compute.double(first * kept[:, None])), images.lattice.size
+    models = fit_volumes(accumulate(images, sphere, size, used, half), soft_ball(box))
+    gram, inner = (on_host(each) for each in compress(models, images, size, half))
     energy = np.einsum("ni,nij,nj->n", first, gram, first)
     return (inner * first).sum(axis=1), energy, LEAST_ENERGY * gram[:, 0, 0]
 
@@ -163,10 +161,10 @@ def _explained(images: WhitenedImages, first: np.ndarray, half, kept, box: int, 
 def _power(images: WhitenedImages) -> tuple[np.ndarray, np.ndarray]:
     """|x|²/σ² of each image over the coefficients that its CTF leaves, and how many real numbers these are."""
     power, freedom = np.empty(images.n), np.empty(images.n)
-    multiplicity = images.lattice.multiplicity
+    multiplicity = images.compute.tensor(images.lattice.multiplicity)
     for batch in images.passes(images.lattice.size):
-        seen = batch.weights > 1e-6 * batch.weights.max(axis=1, keepdims=True)
-        share = np.abs(batch.targets) ** 2 / np.where(seen, batch.weights, 1)
-        power[batch.index] = np.where(seen, share, 0).sum(axis=1)
-        freedom[batch.index] = (seen * multiplicity).sum(axis=1)
+        seen = batch.weights > 1e-6 * batch.weights.amax(1, keepdim=True)
+        share = batch.targets.abs() ** 2 / torch.where(seen, batch.weights, 1)
+        power[batch.index] = on_host(torch.where(seen, share, 0).sum(1))
+        freedom[batch.index] = on_host((seen * multiplicity).sum(1))
     return power, freedom

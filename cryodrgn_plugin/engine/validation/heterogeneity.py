@@ -16,13 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import logsumexp
+import torch
+from torch import Tensor
 
 from ..data.dataset import ParticleDataset
 from ..geometry.shifts import shift_phases
 from ..likelihood.whitened import WhitenedBatch, WhitenedImages
-from ..slicing import cpu
-from ..slicing.operator import kernel_geometry
+from ..slicing.compute import on_host
 from ..slicing.sphere import HalfSphere
 from .halves import HalfModel
 
@@ -104,67 +104,68 @@ class _Views:
         self._dataset, self._images, self._index = dataset, images, index
         radius = min(images.lattice.radius, MOST_RADIUS)
         self._count = images.lattice.count(radius)
-        self._sphere = HalfSphere(images.lattice.box, PADDING, images.lattice.radius)
-        self._coefs = self._sphere.from_volumes(maps.astype(np.float32))
-        self._contrast, self.contrast_spread = self._drawn_contrast(rng)
-        self._residuals = np.concatenate([self._residual(*part) for part in self._parts()])
+        self._backend = images.backend(HalfSphere(images.lattice.box, PADDING, images.lattice.radius))
+        self._coefs = self._backend.coefficients(images.compute.tensor(maps))
+        contrast, self.contrast_spread = self._drawn_contrast(rng)
+        self._contrast = images.compute.tensor(contrast)
+        self._residuals = torch.cat([self._residual(*part) for part in self._parts()])
 
     def gains(self, population: np.ndarray, permutations: int, rng: np.random.Generator) -> tuple[float, np.ndarray]:
         """Sum over the images of the gain: as observed, and (R,) with residuals dealt anew R times."""
-        n, log_population = len(self._index), np.log(population)
+        n, compute = len(self._index), self._images.compute
+        log_population = compute.double(np.log(population))
         dealt = np.stack([rng.permutation(n) for _ in range(permutations)], axis=1)
         observed, shuffled = 0.0, np.zeros(permutations)
         for place, batch, views, factor in self._parts():
-            energy = np.einsum("bf,bmf->bm", batch.weights, np.abs(views) ** 2)
-            inner = np.einsum("bf,bmf->bm", batch.targets, views.conj()).real
-            observed += _gain(inner[..., None] - energy[..., None] / 2, log_population).sum()
+            energy = (batch.weights[:, None] * views.abs() ** 2).sum(2)
+            inner = (views.conj() @ batch.targets[:, :, None])[:, :, 0].real
+            observed += float(_gain((inner - energy / 2)[..., None], log_population).sum())
             seen = views * factor.conj()[:, None]
             mean = self._contrast[place, None] * batch.weights * views[:, 0]
-            explained = np.einsum("bf,bmf->bm", mean, views.conj())
-            noise = self._residuals[dealt[place]]  # (b, R, F)
-            by_noise = np.matmul(seen.real, noise.real.swapaxes(1, 2)) + np.matmul(seen.imag, noise.imag.swapaxes(1, 2))
-            scores = explained.real[..., None] + by_noise - energy[..., None] / 2
-            shuffled += _gain(scores, log_population).sum(axis=0)
-        return float(observed), shuffled
+            explained = (views.conj() @ mean[:, :, None])[:, :, 0].real
+            noise = self._residuals[torch.as_tensor(dealt[place], device=views.device)]  # (b, R, F)
+            by_noise = seen.real @ noise.real.mT + seen.imag @ noise.imag.mT
+            scores = explained[..., None] + by_noise - energy[..., None] / 2
+            shuffled += on_host(_gain(scores, log_population).sum(0))
+        return observed, shuffled
 
     def _parts(self):
         """Blocks of images: places, batch, views (b, 1 + M, F) and the factor from white noise to targets (b, F)."""
-        freqs = self._images.lattice.indices[: self._count].astype(np.float32)
+        compute = self._images.compute
         for start in range(0, len(self._index), AT_ONCE):
             place = np.arange(start, min(start + AT_ONCE, len(self._index)))
             batch = self._images.of(self._index[place], self._count)
-            slices = np.empty((len(place), self._count, 2, self._coefs.shape[2]), np.float32)
-            cpu.project_channels(self._coefs, batch.rotations, freqs, *kernel_geometry(self._sphere), slices)
-            views = np.swapaxes(slices[:, :, 0] + 1j * slices[:, :, 1], 1, 2)
+            slices = self._backend.project(self._coefs, batch.rotations, self._count)
+            views = torch.complex(slices[:, :, 0], slices[:, :, 1]).mT
             raw = self._dataset.batch(self._index[place])
             # White noise of a raw image becomes a target when it is moved back and weighted by the CTF.
             back = shift_phases(-raw.pose.shifts_ang[:, 0], raw.freqs_per_ang[: self._count])
-            factor = np.sign(raw.ctf[:, : self._count]) * np.sqrt(batch.weights) * back
+            factor = compute.tensor(np.sign(raw.ctf[:, : self._count]) * back) * batch.weights.sqrt()
             yield place, batch, views, factor
 
     def _drawn_contrast(self, rng: np.random.Generator) -> tuple[np.ndarray, float]:
         """(n,) a contrast of each image drawn from its posterior, and the spread of contrasts."""
         energy, inner = np.empty(len(self._index)), np.empty(len(self._index))
         for place, batch, views, _ in self._parts():
-            energy[place] = np.einsum("bf,bf->b", batch.weights, np.abs(views[:, 0]) ** 2)
-            inner[place] = np.einsum("bf,bf->b", batch.targets, views[:, 0].conj()).real
+            energy[place] = on_host((batch.weights * views[:, 0].abs() ** 2).sum(1))
+            inner[place] = on_host((batch.targets * views[:, 0].conj()).real.sum(1))
         energy = np.maximum(energy, 1e-12)
-        found = inner / energy
+        likeliest = inner / energy
         centre = float(inner.sum() / energy.sum())
-        spread2 = max(float(np.average((found - centre) ** 2 - 1 / energy, weights=energy)), 0.0)
+        spread2 = max(float(np.average((likeliest - centre) ** 2 - 1 / energy, weights=energy)), 0.0)
         if spread2 == 0:
-            return np.full(len(found), centre), 0.0
+            return np.full(len(likeliest), centre), 0.0
         variance = 1 / (energy + 1 / spread2)
         mean = variance * (inner + centre / spread2)
         return mean + np.sqrt(variance) * rng.standard_normal(len(mean)), float(np.sqrt(spread2))
 
-    def _residual(self, place: np.ndarray, batch: WhitenedBatch, views: np.ndarray, factor: np.ndarray) -> np.ndarray:
-        """(b, F) complex64: what the mean map leaves of each image, as white noise where the particle lies."""
+    def _residual(self, place: np.ndarray, batch: WhitenedBatch, views: Tensor, factor: Tensor) -> Tensor:
+        """(b, F): what the mean map leaves of each image, as white noise where the particle lies."""
         left = batch.targets - self._contrast[place, None] * batch.weights * views[:, 0]
-        seen = np.abs(factor) > 1e-3 * np.abs(factor).max(axis=1, keepdims=True)
-        return np.where(seen, left / np.where(seen, factor, 1), 0).astype(np.complex64)
+        seen = factor.abs() > 1e-3 * factor.abs().amax(1, keepdim=True)
+        return torch.where(seen, left / torch.where(seen, factor, 1), 0)
 
 
-def _gain(scores: np.ndarray, log_population: np.ndarray) -> np.ndarray:
+def _gain(scores: Tensor, log_population: Tensor) -> Tensor:
     """(b, R) from log-likelihoods (b, 1 + M, R), the mean map's first."""
-    return logsumexp(scores[:, 1:] + log_population[None, :, None], axis=1) - scores[:, 0]
+    return (scores[:, 1:] + log_population[None, :, None]).logsumexp(1) - scores[:, 0]

@@ -1,6 +1,6 @@
 """The kernel of backprojection: one pass spreads data and weight of every coefficient over the half-sphere (numba).
 
-The slicing kernels have a scatter for many channels (`slicing.cpu`); a single map needs three floats per voxel, kept
+The scatter for many channels is another (`ordered_scatter`); a single map needs three floats per voxel, kept
 side by side here so that a neighbour costs one visit. Floor: 8 neighbours × 12 bytes read and written are 192 bytes per
 coefficient, 0.29 MB per 64² and 1.2 MB per 128² image.
 
@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numba import njit, prange
 
-from ..slicing.sphere import HalfSphere
+from ..sphere import HalfSphere
 
 _FAST = {"contract", "reassoc", "nsz", "arcp"}  # not "nnan": a NaN image must stay visible
 

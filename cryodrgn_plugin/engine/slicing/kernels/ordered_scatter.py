@@ -1,31 +1,14 @@
-"""Fused slicing on the CPU: what decoders and closed forms call. The kernels are in `gather`, `scatter` and `voxels`.
-
-Floors, per image of F coefficients with C channels: the gather reads 8 · 2C floats per coefficient, so at D = 128 (F ≈
-6,300) and C = 17 that is 6.8 MB; at 10 GB/s and core, 0.7 ms. Scatter kernels read and write the same amount.
+"""Images added to the half-sphere, block by block, in the order of the places where their points fall (`scatter`).
 
 All functions share (rotations, freqs, row_start, step, radius): rotations (B, 3, 3) float32, volume to view; freqs
-(F, 2) float32 in 1/(box · pixel); the rest is `operator.kernel_geometry`. Arrays are contiguous.
+(F, 2) float32 in 1/(box · pixel); the rest says how the sphere stores its rows. Arrays are contiguous.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from .gather import amplitude_gradients, compress_images, project_channels, project_weighted, rotation_gradients
 from .scatter import add_moments, add_weighted, blocks, order_points, planes_of_threads
-from .voxels import solve_voxels
-
-__all__ = [
-    "amplitude_gradients",
-    "compress_images",
-    "project_channels",
-    "project_weighted",
-    "rotation_gradients",
-    "scatter_equations",
-    "scatter_moments",
-    "scatter_weighted",
-    "solve_voxels",
-]
 
 
 def scatter_weighted(
@@ -48,27 +31,6 @@ def scatter_weighted(
         add_weighted(*order, values[part], amplitudes[part], *where, out.reshape(-1))
 
 
-def scatter_moments(
-    weights: np.ndarray,
-    moments: np.ndarray,
-    rotations: np.ndarray,
-    freqs: np.ndarray,
-    row_start: np.ndarray,
-    step: np.float32,
-    radius: np.float32,
-    out: np.ndarray,
-    threads: int,
-) -> None:
-    """Accumulate out[m, :] += interpolation weight · weights[b, f] · moments[b, :].
-
-    The left side of the normal equations (F1): weights (B, F) are CTF²/σ², moments (B, T) the packed E[s sᵀ].
-    `out` (M, T) still needs `HalfSphere.symmetrize_real`.
-    """
-    for part, order in _ordered(rotations, freqs, row_start, step, radius, threads):
-        where = (rotations[part], freqs, row_start, step)
-        add_moments(*order, weights[part], moments[part], *where, out.reshape(-1))
-
-
 def scatter_equations(
     weights: np.ndarray,
     moments: np.ndarray,
@@ -83,7 +45,11 @@ def scatter_equations(
     rhs: np.ndarray,
     threads: int,
 ) -> None:
-    """`scatter_moments` into lhs and `scatter_weighted` of targets into rhs, with one search for the points' places."""
+    """Normal equations: lhs (M, T) += interpolation weight · weights[b, f] · moments[b], and `scatter_weighted` of the
+    targets into rhs, with one search for the places of the points.
+
+    weights (B, F) are CTF²/σ², moments (B, T) the packed E[s sᵀ]. `lhs` still needs `HalfSphere.symmetrize_real`.
+    """
     for part, order in _ordered(rotations, freqs, row_start, step, radius, threads):
         where = (rotations[part], freqs, row_start, step)
         add_moments(*order, weights[part], moments[part], *where, lhs.reshape(-1))

@@ -1,0 +1,136 @@
+"""The backend of the CPU in float32: fused numba kernels, whose tensors share their memory with numpy arrays.
+
+Floors, per image of F coefficients with C channels: a gather reads 8 · 2C floats per coefficient, so at D = 128 (F ≈
+6,300) and C = 17 that is 6.8 MB; at 10 GB/s and core, 0.7 ms. Scatter kernels read and write the same amount.
+"""
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+from .backend import N_PARAMETERS, Backend
+from .fused_slice import FusedSlice
+from .kernels.gather import compress_images, project_channels
+from .kernels.local import expand_poses
+from .kernels.map_scatter import scatter
+from .kernels.matching import log_evidence, match_poses
+from .kernels.one_volume import match_one_volume
+from .kernels.ordered_scatter import scatter_equations
+from .kernels.voxels import solve_voxels
+
+
+class NumbaBackend(Backend):
+    """See `Backend`."""
+
+    def coefficients(self, volumes: Tensor) -> Tensor:
+        return torch.from_numpy(self.sphere.from_volumes(volumes.numpy()))
+
+    def volumes(self, coefs: Tensor, convolve: bool = True) -> Tensor:
+        return torch.from_numpy(self.sphere.to_volumes(coefs.numpy(), convolve))
+
+    def project(self, coefs: Tensor, rotations: Tensor, count: int) -> Tensor:
+        out = torch.empty(len(rotations), count, 2, coefs.shape[2])
+        project_channels(*_arrays(coefs, rotations), self._freqs(count), *self._geometry, out.numpy())
+        return out
+
+    def mix(self, coefs: Tensor, amplitudes: Tensor, rotations: Tensor, count: int) -> Tensor:
+        freqs = torch.from_numpy(self._freqs(count))
+        return FusedSlice.apply(coefs, amplitudes.float(), rotations.float(), self.sphere, freqs)
+
+    def compress(self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor]:
+        (n, count), c = targets.shape, coefs.shape[2]
+        gram, inner = torch.empty(n, c, c, dtype=torch.float64), torch.empty(n, c, dtype=torch.float64)
+        arrays = _arrays(coefs, targets, weights, rotations)
+        compress_images(*arrays, self._freqs(count), *self._geometry, gram.numpy(), inner.numpy())
+        return gram, inner
+
+    def match(
+        self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor, centres: Tensor, pattern: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        count, c = targets.shape[1], coefs.shape[2]
+        indices, freqs = self.lattice.indices[:count], self._freqs(count)
+        angle = 2 * np.pi * indices @ pattern.numpy().T.astype(np.float64)
+        waves = np.stack([np.cos(angle), -np.sin(angle)]).astype(np.float32)
+        gram = torch.empty(*rotations.shape[:2], c * (c + 1) // 2)
+        inner = torch.empty(*rotations.shape[:2], c, len(pattern))
+        # Either kernel wants its innermost loop's numbers side by side.
+        kernel, axes, places = (match_one_volume, (0, 2, 1), freqs.T) if c == 1 else (match_poses, (1, 0, 2), freqs)
+        kernel(
+            *_arrays(coefs, targets, weights, rotations, centres),
+            np.ascontiguousarray(waves.transpose(axes)),
+            indices,
+            np.ascontiguousarray(places),
+            *self._geometry,
+            gram.numpy(),
+            inner.numpy(),
+        )
+        return gram, inner
+
+    def evidence(self, gram: Tensor, inner: Tensor) -> Tensor:
+        out = torch.empty(inner.shape[0], inner.shape[2])
+        log_evidence(*_arrays(gram, inner), out.numpy())
+        return out
+
+    def expand(
+        self,
+        coefs: Tensor,
+        sets: Tensor,
+        amplitudes: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        rotations: Tensor,
+        shifts: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        n, size, options = len(targets), N_PARAMETERS, {"dtype": torch.float64}
+        value, gradient = torch.empty(n, **options), torch.empty(n, size, **options)
+        curvature = torch.empty(n, size, size, **options)
+        begins = sets.numpy() * self.sphere.n_voxels
+        first, rest = _arrays(coefs), _arrays(amplitudes, targets, weights, rotations, shifts)
+        where = (self.lattice.indices[: targets.shape[1]], *self._geometry)
+        expand_poses(*first, begins, *rest, *where, value.numpy(), gradient.numpy(), curvature.numpy())
+        return value, gradient, curvature
+
+    def accumulate(
+        self,
+        lhs: Tensor,
+        rhs: Tensor,
+        weights: Tensor,
+        moments: Tensor,
+        targets: Tensor,
+        amplitudes: Tensor,
+        rotations: Tensor,
+    ) -> None:
+        w, m, t, s, turned = _arrays(weights, moments, targets, amplitudes, rotations)
+        where = (turned, self._freqs(t.shape[1]), *self._geometry)
+        scatter_equations(w, m, t, s, *where, lhs.numpy(), rhs.numpy(), numba.get_num_threads())
+
+    def completed(self, lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
+        self.sphere.symmetrize_real(lhs.numpy())
+        self.sphere.symmetrize(rhs.numpy(), total=True)
+        return lhs, rhs
+
+    def solve(self, lhs: Tensor, rhs: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
+        solution, variance = torch.empty_like(rhs), torch.empty(len(rhs), rhs.shape[2])
+        arrays = _arrays(lhs, rhs, precision.float())
+        solve_voxels(*arrays, self.sphere.shells, solution.numpy(), variance.numpy())
+        return solution, variance
+
+    def backproject(self, sums: Tensor, data: Tensor, power: Tensor, weights: Tensor, rotations: Tensor) -> None:
+        d, p, w, turned = _arrays(data, power, weights, rotations)
+        scatter(d, p, w, turned, self._freqs(d.shape[1]), self.sphere, sums.numpy())
+
+    @property
+    def _geometry(self) -> tuple[np.ndarray, np.float32, np.float32]:
+        """What every kernel needs to know of the storage: row starts, grid steps per frequency, radius."""
+        return self.sphere.row_start, np.float32(self.sphere.step), np.float32(self.sphere.radius)
+
+    def _freqs(self, count: int) -> np.ndarray:
+        """(F, 2) float32."""
+        return self.lattice.indices[:count].astype(np.float32)
+
+
+def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
+    """Contiguous arrays in the memory of the tensors, in single precision."""
+    single = (each.to(torch.complex64 if each.is_complex() else torch.float32) for each in tensors)
+    return tuple(np.ascontiguousarray(each.detach().resolve_conj().numpy()) for each in single)
