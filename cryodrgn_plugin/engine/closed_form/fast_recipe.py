@@ -166,8 +166,9 @@ class ClosedForm:
 
     def _place_nodes(self, models: list[LinearModel], amplitudes: Amplitudes, half: np.ndarray):
         """Responsibilities of nodes in the reliable directions, and the distances between their maps."""
-        keep = torch.nonzero(reliability(amplitudes) >= LEAST_RELIABLE)[:, 0].tolist() or [0]
-        models = [model.channels([0, *(one + 1 for one in keep)]) for model in models]
+        keep = torch.nonzero(reliability(amplitudes) >= LEAST_RELIABLE)[:, 0]
+        keep = keep if len(keep) else keep.new_zeros(1)
+        models = [model.channels(torch.nn.functional.pad(keep + 1, (1, 0))) for model in models]
         gram, inner = self._compressed(models, half)
         wanted = min(self.config.closed_form.nodes, self.dataset.n // 4)
         start = amplitudes.mean[:, keep]
@@ -210,7 +211,7 @@ class ClosedForm:
         self.run.save_latents(on_host(z), **along, rows=self.dataset.rows, half=state.half)
         visibility = harmonics(state.found, self.config.z_dim).visibility
         self.run.note(
-            visibility=[round(v, 4) for v in visibility.tolist()],
+            visibility=[round(v, 4) for v in on_host(visibility).tolist()],
             loader_wait_seconds=round(self.images.wait_seconds, 3),
         )
         settings = with_settings(self.config, decoder={"n_bases": self.config.z_dim})

@@ -42,7 +42,7 @@ def harmonics(responsible: Responsibilities, count: int) -> Harmonics:
     visibility, vectors = torch.linalg.eigh(confusion / (mass[:, None] * mass[None, :]).sqrt())
     slowest = visibility.argsort(descending=True)[1 : count + 1]
     values = vectors[:, slowest] / mass.sqrt()[:, None]
-    values = values / (responsible.population @ values**2).sqrt()
+    values = values / ((values**2).T @ responsible.population).sqrt()
     largest = values.gather(0, values.abs().argmax(0, keepdim=True))
     values = values * torch.where(largest < 0, -1.0, 1.0)
     absent = count - len(slowest)

@@ -54,7 +54,7 @@ def merged(responsible: Responsibilities, places: Tensor, count: int, seed: int)
     count = min(count, len(np.unique(points, axis=0)))
     labels = KMeans(count, n_init=2, random_state=seed).fit(points, sample_weight=weight).labels_
     members = torch.eye(count, dtype=places.dtype, device=places.device)[torch.as_tensor(labels).long()]
-    return Responsibilities((responsible.shares @ members).log(), responsible.population @ members)
+    return Responsibilities((responsible.shares @ members).log(), members.T @ responsible.population)
 
 
 def evidence(scores: Tensor, population: Tensor) -> float:

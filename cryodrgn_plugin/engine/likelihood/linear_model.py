@@ -41,14 +41,14 @@ class LinearModel:
 
     def mean(self) -> "LinearModel":
         """The mean volume alone."""
-        return self if not self.n_bases else self.channels([0])
+        return LinearModel(self.backend, self.coefs[:, :, :1].contiguous()) if self.n_bases else self
 
     def mean_map(self) -> np.ndarray:
         """(D, D, D) the mean volume."""
         return on_host(self.mean().volumes()[0])
 
-    def channels(self, chosen: list[int]) -> "LinearModel":
-        """Some of the volumes."""
+    def channels(self, chosen: Tensor) -> "LinearModel":
+        """Some of the volumes, by their numbers (n,) int64."""
         return LinearModel(self.backend, self.coefs[:, :, chosen].contiguous())
 
     def mixed(self, matrix: Tensor) -> "LinearModel":

@@ -176,7 +176,7 @@ def _solved(matrix: Tensor, right: Tensor) -> Tensor:
     if n <= 6:
         return torch.linalg.solve(matrix, right)
     pairs = torch.arange(3, n - 2, device=right.device).view(-1, 2)
-    kept = torch.tensor([0, 1, 2, n - 2, n - 1], device=right.device)
+    kept = torch.as_tensor(np.array([0, 1, 2, n - 2, n - 1]), device=right.device)
     own, with_turns = matrix[:, pairs[:, :, None], pairs[:, None, :]], matrix[:, pairs, :3]
     free = torch.linalg.solve(own, torch.cat([with_turns, right[:, pairs, None]], dim=3))
     small, rest = matrix[:, kept][:, :, kept], right[:, kept]

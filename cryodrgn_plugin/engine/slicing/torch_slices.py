@@ -111,7 +111,7 @@ class Hermitian(torch.autograd.Function):
 def summed_pairs(coefs: Tensor, sphere: HalfSphere) -> Tensor:
     """A copy of accumulated (M, 2, C) with both members of every pair on the plane kx = 0 added, Hermitian."""
     own, partner = (torch.as_tensor(places, device=coefs.device) for places in sphere.plane)
-    conjugate = torch.tensor([1.0, -1.0], dtype=coefs.dtype, device=coefs.device)[:, None]
+    mine, theirs = coefs[own], coefs[partner]
     summed = coefs.clone()
-    summed[own] = coefs[own] + coefs[partner] * conjugate
+    summed[own] = torch.stack([mine[:, 0] + theirs[:, 0], mine[:, 1] - theirs[:, 1]], dim=1)
     return summed
