@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..landscape.landscape_options import CHOICES, LandscapeOptions
+from ..landscape.landscape_options import LandscapeOptions
 from .option_flags import add_options, chosen_options
 
 DESCRIPTION = """\
@@ -25,7 +25,7 @@ every particle, volumes/ (clusters, states, pc1, …), particles.star, clusters/
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("run", metavar="RUN", help="folder of the run")
-    add_options(parser, LandscapeOptions, CHOICES)
+    add_options(parser, LandscapeOptions)
 
 
 def run(args: argparse.Namespace) -> int:

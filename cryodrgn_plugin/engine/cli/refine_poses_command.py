@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import RunConfig, recipe_config
-from ..poses.refine_options import MOVES, RefineOptions
+from ..poses.refine_options import RefineOptions
 from .option_flags import add_options, chosen_options
 from .reconstruct_command import in_tenths
 from .setting_flags import add_settings, given_settings
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made if absent")
     parser.add_argument("--resume", action="store_true", help="go on after the last round that was finished in DIR")
-    add_options(parser, RefineOptions, {"moves": MOVES})
+    add_options(parser, RefineOptions)
     add_settings(parser, SETTINGS)
 
 

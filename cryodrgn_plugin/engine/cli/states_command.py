@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..states.state_options import METHODS, StatesOptions
+from ..states.state_options import StatesOptions
 from .option_flags import add_options, chosen_options
 
 DESCRIPTION = """\
@@ -27,7 +27,7 @@ _locres and _sharpened, the same of regression_001, …, figures/*.png, states.c
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("run", metavar="RUN", help="folder of the run")
-    add_options(parser, StatesOptions, {"method": METHODS})
+    add_options(parser, StatesOptions)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..landscape.landscape_options import CHOICES, TrajectoryOptions
+from ..landscape.landscape_options import TrajectoryOptions
 from .option_flags import add_options, chosen_options
 
 DESCRIPTION = """\
@@ -25,7 +25,7 @@ what comes out (docs/run_folder.md): RUN/trajectories/NAME/trajectory.json names
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("run", metavar="RUN", help="folder of the run")
-    add_options(parser, TrajectoryOptions, CHOICES)
+    add_options(parser, TrajectoryOptions)
 
 
 def run(args: argparse.Namespace) -> int:

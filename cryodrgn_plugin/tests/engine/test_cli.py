@@ -12,8 +12,10 @@ import time
 import numpy as np
 import pytest
 
+from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
 from cryodrgn_plugin.engine.analysis.latent_points import parse_rows, read_points
 from cryodrgn_plugin.engine.cli.main import COMMANDS, Parser, main
+from cryodrgn_plugin.engine.cli.option_flags import add_options, chosen_options
 from cryodrgn_plugin.engine.cli.setting_flags import GIVEN_ELSEWHERE, add_settings, given_settings
 from cryodrgn_plugin.engine.config import setting_names
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
@@ -99,6 +101,48 @@ def test_a_setting_can_be_given_as_an_option_or_by_set():
     assert parsed("--training.epochs", "7", "--set", "training.epochs=5") == {"training.epochs": "7"}
 
 
+def chosen(*words: str) -> AnalysisOptions:
+    parser = Parser(prog="test")
+    parser.add_argument("run")
+    add_options(parser, AnalysisOptions)
+    args = parser.parse_args(words)
+    assert args.run == "run"
+    return chosen_options(args, AnalysisOptions)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--half-maps", "run", "--no-umap"),
+        ("--half_maps", "yes", "run", "--umap", "no"),
+        ("run", "--umap=no", "--half-maps"),
+        ("--half_maps", "--no-umap", "run"),
+        ("--umap", "FALSE", "run", "--half_maps", "1"),
+    ],
+)
+def test_a_switch_is_given_by_yes_and_no_or_bare(words):
+    assert chosen(*words) == AnalysisOptions(umap=False, half_maps=True)
+
+
+def test_an_option_has_its_settings_name_and_hyphens_count_as_underscores():
+    assert chosen("run", "--umap_limit", "9") == chosen("run", "--umap-limit", "9") == AnalysisOptions(umap_limit=9)
+    assert parsed("--set", "training.batch-size=5") == parsed("--training.batch-size", "5")
+
+
+@pytest.mark.parametrize("words", [("--training.sparse",), ("--training.sparse", "yes"), ("--training.sparse=yes",)])
+def test_a_setting_of_a_run_is_a_switch_like_any_other(words):
+    assert parsed(*words) == {"training.sparse": "yes"}
+    assert parsed("--no-training.sparse") == parsed("--training.sparse", "no") == {"training.sparse": "no"}
+
+
+def test_the_help_shows_choices_default_and_range(capsys):
+    with pytest.raises(SystemExit):
+        main(["landscape", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "--linkage ward|average " in words and "(default ward)" in words
+    assert "(default 500; at least 10)" in words and "--volumes [yes|no] " in words
+
+
 def test_set_without_a_value_is_explained():
     with pytest.raises(ConfigError, match="--set training.epochs has no value; write --set NAME=VALUE"):
         parsed("--set", "training.epochs")
@@ -118,11 +162,19 @@ def test_options_reach_the_run_on_top_of_the_recipe(tmp_path, monkeypatch):
     [
         (["trian"], "there is no command 'trian'; the commands are simulate, train"),
         (["train", "p.star"], "required: --out"),
-        (["train", "p.star", "--out", "RUN", "--epochs", "3"], "unrecognized arguments: --epochs 3"),
+        (
+            ["train", "p.star", "--out", "RUN", "--epochs", "3"],
+            "unrecognized arguments: --epochs 3; the nearest is --training.epochs; see",
+        ),
+        (["analyze", "RUN", "--umap-limt", "3"], "unrecognized arguments: --umap-limt 3; the nearest is --umap_limit;"),
+        (["analyze", "RUN", "--umap", "perhaps"], "unrecognized arguments: perhaps; --umap is yes or no; see"),
         (["train", "p.star", "--out", "RUN", "--recipe", "slow"], "recipe is 'slow'; choose one of fast, paper"),
         (["train", "p.star", "--out", "RUN", "--data.box", "33"], "data.box is 33; it must be even"),
-        (["train", "p.star", "--out", "RUN", "--data.box", "big"], "data.box is 'big'; it must be of type int"),
-        (["train", "p.star", "--out", "RUN", "--set", "data.bx=3"], "There is no setting 'data.bx'"),
+        (["train", "p.star", "--out", "RUN", "--data.box", "big"], "data.box is 'big'; it must be a whole number"),
+        (
+            ["train", "p.star", "--out", "RUN", "--set", "data.bx=3"],
+            "There is no setting 'data.bx'; the nearest is data.box.",
+        ),
         (["train", "p.star", "--out", "RUN", "--resume", "--overwrite"], "not allowed with argument"),
         (["analyze", "RUN"], "There is no run folder"),
         (["analyze", "RUN", "--clusters", "0"], "There is no run folder"),
