@@ -15,7 +15,7 @@ examples
   cryodrgn-plugin landscape run --mask moving --clusters 6       only where the volumes differ
   cryodrgn-plugin landscape run --mask mask.mrc --walks 3
   cryodrgn-plugin landscape again --match run                    clusters numbered as in another run
-  cryodrgn-plugin landscape run --no-volumes                     places, clusters and figures only, in seconds
+  cryodrgn-plugin landscape run --volumes no                     places, clusters and figures only, in seconds
 
 what comes out (docs/run_folder.md): RUN/landscape/landscape.json names everything: landscape.npz with the components of
 every particle, volumes/ (clusters, states, pc1, …), particles.star, clusters/*.star, figures/*.png, landscape.cxc.

@@ -48,6 +48,8 @@ commands
 {commands}
 
 `cryodrgn-plugin COMMAND --help` explains a command and every setting, with examples.
+Settings are called alike here, in RELION's labels and in Scipion's other settings; hyphens count as underscores, and a
+switch takes yes or no.
 
 a first session
   cryodrgn-plugin simulate --out sim                          particles of a moving protein

@@ -34,7 +34,7 @@ with the molecule as it is in that image, and species each have maps of their ow
 examples
   cryodrgn-plugin refine-poses particles.star --out refined
   cryodrgn-plugin refine-poses run --out refined --data.box 128                finer maps than the run had
-  cryodrgn-plugin refine-poses particles.star --out refined --max-angle-deg 3 --max-shift-ang 4
+  cryodrgn-plugin refine-poses particles.star --out refined --max_angle_deg 3 --max_shift_ang 4
   cryodrgn-plugin refine-poses optimisation_set.star --out refined --moves particle     weak images, well aligned
   cryodrgn-plugin refine-poses particles.star --out refined --resume           go on after the last finished round
 

@@ -35,7 +35,7 @@ your own molecule
 examples
   cryodrgn-plugin simulate --out sim
   cryodrgn-plugin simulate --out sim2 --preset spike --particles 20000 --box 128 --snr 0.05
-  cryodrgn-plugin simulate --out mine --model open.pdb --model closed.cif --domain A:122-159 --ctf-rows ctf.npy
+  cryodrgn-plugin simulate --out mine --model open.pdb --model closed.cif --domain A:122-159 --ctf_rows ctf.npy
 
 what comes out: particles.star (RELION 3.1) with particles.mrcs, truth.npz (state, coordinate, rotations, shifts_ang of
 each row) and maps/state_000.mrc … on the grey scale of the images.
@@ -162,7 +162,7 @@ def _ensemble(args: argparse.Namespace, asked: SimulationConfig) -> tuple[Any, S
     if abs(given - pixel_size_ang) > 1e-3 * pixel_size_ang:
         raise ConfigError(
             f"In a box of {asked.box} the map has a pixel of {pixel_size_ang:.4g} Å, not {given:g}; "
-            "leave --pixel-size out."
+            "leave --pixel_size_ang out."
         )
     return ensemble, replace(asked, pixel_size_ang=pixel_size_ang)
 

@@ -15,7 +15,7 @@ examples
   cryodrgn-plugin trajectory run --kind density --anchors 12,5000,77
   cryodrgn-plugin trajectory run --kind density --space volume       neighbours by volume; needs `landscape` first
   cryodrgn-plugin trajectory run --kind pc --component 2 --steps 30
-  cryodrgn-plugin trajectory run --kind points --points z.txt --name mine --half-maps
+  cryodrgn-plugin trajectory run --kind points --points z.txt --name mine --half_maps yes
 
 what comes out (docs/run_folder.md): RUN/trajectories/NAME/trajectory.json names everything: volumes/path/vol_000.mrc,
 …, movie.gif, path.cxc, path.npz with the latents, figures/*.png.

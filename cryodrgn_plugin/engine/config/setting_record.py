@@ -29,7 +29,9 @@ class Setting:
     @property
     def help(self) -> str:
         """The explanation below the field."""
-        return field_help(self.owner)[self.field]
+        explanations = field_help(self.owner)
+        assert self.field in explanations, f"{self.owner.__name__}.{self.field} has no explanation below it"
+        return explanations[self.field]
 
     @property
     def bounds(self) -> list[Bound]:

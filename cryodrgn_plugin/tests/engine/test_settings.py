@@ -48,11 +48,17 @@ TOGETHER = {
 """What a setting needs beside it to reach the end of its range."""
 
 
+def settings_modules() -> list:
+    """The modules of the engine in which settings stand: config, and …_options."""
+    names = [
+        module.name for module in pkgutil.walk_packages(cryodrgn_plugin.engine.__path__, "cryodrgn_plugin.engine.")
+    ]
+    return [importlib.import_module(name) for name in names if ".config" in name or name.endswith("_options")]
+
+
 def settings_classes() -> list[type]:
-    """Every settings class of the engine: each stands in a module called config, or …_options."""
-    for module in pkgutil.walk_packages(cryodrgn_plugin.engine.__path__, "cryodrgn_plugin.engine."):
-        if ".config" in module.name or module.name.endswith("_options"):
-            importlib.import_module(module.name)
+    """Every settings class of the engine."""
+    settings_modules()
     return sorted(Settings.__subclasses__(), key=lambda cls: cls.__name__)
 
 
@@ -147,6 +153,15 @@ def test_every_setting_is_explained_and_its_default_is_within_its_bounds(cls):
         for item in one.annotations:
             if isinstance(item, Means):
                 assert getattr(made_with(one, item.value), one.field) == item.value
+
+
+def test_a_class_with_bounds_checks_them():
+    for module in settings_modules():
+        for cls in filter(dataclasses.is_dataclass, vars(module).values()):
+            if isinstance(cls, type) and any(one.annotations for one in own_settings(cls)):
+                assert issubclass(cls, Settings), (
+                    f"{cls.__name__} has bounds and is no Settings, so that nothing checks them"
+                )
 
 
 def test_not_a_number_meets_no_bound_on_numbers():
