@@ -32,14 +32,14 @@ def help_text() -> str:
 def _options(task: str) -> list[str]:
     """The options of a task under their heading."""
     also = ", and after train and abinitio" if task == "analyze" else ""
-    entries = [_described(one) for one in option_labels(task).values()]
+    entries = [_described(item) for item in option_labels(task).values()]
     return [f"\n{TASKS[task].title}: options of the task {task}{also}\n", *entries]
 
 
-def _described(one: Setting) -> str:
+def _described(item: Setting) -> str:
     """A setting with its words, default and range, as the command line describes it."""
-    choices = f" One of: {', '.join(one.choices)}." if one.choices else ""
-    return _entry(one.name, explained(one) + choices)
+    choices = f" One of: {', '.join(item.choices)}." if item.choices else ""
+    return _entry(item.name, explained(item) + choices)
 
 
 def _entry(label: str, text: str) -> str:

@@ -58,7 +58,7 @@ NOT_LABELS = {
 def option_labels(task: str) -> dict[str, Setting]:
     """Label to setting of the options of a task, in order."""
     left_out = NOT_LABELS.get(task, ())
-    return {name: one for name, one in settings_of(TASKS[task].options).items() if name not in left_out}
+    return {name: setting for name, setting in settings_of(TASKS[task].options).items() if name not in left_out}
 
 
 def tasks_with(label: str) -> list[str]:

@@ -6,7 +6,7 @@ the settings are made of it, so that a wrong value is explained alike by every f
 """
 
 import argparse
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, get_origin
 
 from ..config import Setting, build, explained, settings_of
@@ -24,31 +24,30 @@ class Switch(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def add_option(parser: Any, one: Setting, spelling: str = "", text: str = "") -> None:
+def add_option(parser: Any, setting: Setting, spelling: str = "", text: str = "") -> None:
     """Add the option of one setting to a parser or a group.
 
-    `spelling` is another name for it, and `text` its help where that is not what the setting says of itself.
+    `spelling` is an earlier name that is understood too; `text` is the help where the setting does not say it itself.
     """
-    names = list(dict.fromkeys([one.name, one.name.replace("_", "-"), *([spelling] if spelling else [])]))
-    shared: dict[str, Any] = {"dest": _PREFIX + one.name, "default": argparse.SUPPRESS}
-    how: dict[str, Any] = {"metavar": "|".join(one.choices) or METAVARS.get(one.kind, "TEXT")}
-    if one.kind is bool:
+    names = list(dict.fromkeys([setting.name, setting.name.replace("_", "-"), *([spelling] if spelling else [])]))
+    shared: dict[str, Any] = {"dest": _PREFIX + setting.name, "default": argparse.SUPPRESS}
+    how: dict[str, Any] = {"metavar": "|".join(setting.choices) or METAVARS.get(setting.kind, "TEXT")}
+    if setting.kind is bool:
         how |= {"action": Switch, "nargs": "?", "const": "yes"}
         negated = [f"--no-{name}" for name in names]
         parser.add_argument(*negated, action="store_const", const="no", help=argparse.SUPPRESS, **shared)
-    elif get_origin(one.kind) is tuple:
+    elif get_origin(setting.kind) is tuple:
         how |= {"nargs": 2, "metavar": ("LOW", "HIGH")}
     shown, *others = names
-    parser.add_argument(f"--{shown}", help=(text or explained(one)).replace("%", "%%"), **shared, **how)
+    parser.add_argument(f"--{shown}", help=(text or explained(setting)).replace("%", "%%"), **shared, **how)
     for name in others:
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS, **shared, **how)
 
 
-def add_options(parser: Any, options: type, left_out: Collection[str] = ()) -> None:
-    """Add one option per setting of the dataclass `options`, those `left_out` excepted."""
-    for one in settings_of(options).values():
-        if one.name not in left_out:
-            add_option(parser, one)
+def add_options(parser: Any, options: type) -> None:
+    """Add one option per setting of the dataclass `options`."""
+    for setting in settings_of(options).values():
+        add_option(parser, setting)
 
 
 def given_options(args: argparse.Namespace) -> dict[str, Any]:

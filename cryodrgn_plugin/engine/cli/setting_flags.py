@@ -34,13 +34,13 @@ def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None 
         help="a setting by name, as --set training.epochs=5; may be repeated",
     )
     groups: dict[str, Any] = {}
-    for name, one in settings_of(RunConfig).items():
+    for name, setting in settings_of(RunConfig).items():
         if name in GIVEN_ELSEWHERE or (names is not None and name not in names):
             continue
         section = name.rpartition(".")[0]
         if section not in groups:
             groups[section] = parser.add_argument_group(SECTIONS.get(section, section))
-        add_option(groups[section], one)
+        add_option(groups[section], setting)
 
 
 def given_settings(args: argparse.Namespace) -> dict[str, str]:

@@ -34,15 +34,15 @@ your own molecule
 
 examples
   cryodrgn-plugin simulate --out sim
-  cryodrgn-plugin simulate --out sim2 --preset spike --particles 20000 --box 128 --snr 0.05
+  cryodrgn-plugin simulate --out sim2 --preset spike --n_particles 20000 --box 128 --snr 0.05
   cryodrgn-plugin simulate --out mine --model open.pdb --model closed.cif --domain A:122-159 --ctf_rows ctf.npy
 
 what comes out: particles.star (RELION 3.1) with particles.mrcs, truth.npz (state, coordinate, rotations, shifts_ang of
 each row) and maps/state_000.mrc … on the grey scale of the images.
 """
 
-OTHER_NAMES = {"n_particles": "particles", "pixel_size_ang": "pixel-size"}
-"""Settings that have a shorter name here."""
+EARLIER_NAMES = {"n_particles": "particles", "pixel_size_ang": "pixel-size"}
+"""Earlier names of options, which are understood as well."""
 DEFAULTS = {
     "pixel_size_ang": "such that the molecule fills four fifths of the box",
     "b_factor_ang2": "0, or the preset's",
@@ -85,11 +85,11 @@ def _add_molecule(group) -> None:
 
 
 def _add_images(group) -> None:
-    for name, one in settings_of(SimulationConfig).items():
+    for name, setting in settings_of(SimulationConfig).items():
         if name == "optics":
             continue
-        text = f"{one.help} (default {DEFAULTS[name]})" if name in DEFAULTS else ""
-        add_option(group, one, OTHER_NAMES.get(name, ""), text)
+        text = f"{setting.help} (default {DEFAULTS[name]})" if name in DEFAULTS else ""
+        add_option(group, setting, EARLIER_NAMES.get(name, ""), text)
     group.add_argument(
         "--optics",
         action="append",

@@ -16,12 +16,14 @@ def same_name(name: str) -> str:
 def nearest_names(name: str, known: Iterable[str]) -> list[str]:
     """The few names of `known` that `name` is most like, best first: those of another section, else by spelling."""
     names = list(dict.fromkeys(known))
-    elsewhere = [one for one in names if _leaf(one) == _leaf(name)]
+    elsewhere = [other for other in names if _leaf(other) == _leaf(name)]
     if elsewhere:
         return elsewhere[:MOST]
-    likeness = {one: max(_likeness(name, one), _likeness(_leaf(name), _leaf(one))) for one in names}
+    likeness = {other: max(_likeness(name, other), _likeness(_leaf(name), _leaf(other))) for other in names}
     best = max(likeness.values())
-    return sorted((one for one in names if likeness[one] >= best - AS_GOOD), key=lambda one: -likeness[one])[:MOST]
+    return sorted((other for other in names if likeness[other] >= best - AS_GOOD), key=lambda other: -likeness[other])[
+        :MOST
+    ]
 
 
 def _leaf(name: str) -> str:

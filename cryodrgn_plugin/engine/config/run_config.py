@@ -83,12 +83,12 @@ def setting(name: str, source: type = RunConfig) -> Setting:
     return known[name]
 
 
-def explained(one: Setting) -> str:
+def explained(item: Setting) -> str:
     """Explanation, default and range, and what recipes make of a setting of a run, as "… (default 32; paper 128)"."""
-    if settings_of(RunConfig).get(one.name) != one:
-        return one.explained()
-    values = {recipe: defaults.get(one.name, one.default) for recipe, defaults in RECIPES.items()}
-    return one.explained(*(f"{recipe} {word(value)}" for recipe, value in values.items() if value != one.default))
+    if settings_of(RunConfig).get(item.name) != item:
+        return item.explained()
+    values = {recipe: defaults.get(item.name, item.default) for recipe, defaults in RECIPES.items()}
+    return item.explained(*(f"{recipe} {word(value)}" for recipe, value in values.items() if value != item.default))
 
 
 def with_settings(config: RunConfig, **sections: Any) -> RunConfig:

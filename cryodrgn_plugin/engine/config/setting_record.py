@@ -47,8 +47,8 @@ class Setting:
         """The bounds in words, as "even and at least 16, or 0"; empty without any, and for choices."""
         if self.choices or not self.bounds:
             return ""
-        outside = [one.value for one in self._meanings if not all(bound.admits(one.value) for bound in self.bounds)]
-        return " and ".join(bound.phrase for bound in self.bounds) + "".join(f", or {word(one)}" for one in outside)
+        outside = [item.value for item in self._meanings if not self._within_bounds(item.value)]
+        return " and ".join(bound.phrase for bound in self.bounds) + "".join(f", or {word(value)}" for value in outside)
 
     @property
     def _meanings(self) -> list[Means]:
@@ -56,13 +56,16 @@ class Setting:
 
     def check(self, value: Any) -> None:
         """Raise ConfigError, naming the setting, the value and what is allowed, unless the bounds admit the value."""
-        if any(value == item.value for item in self._meanings) or all(bound.admits(value) for bound in self.bounds):
+        if any(value == item.value for item in self._meanings) or self._within_bounds(value):
             return
         demand = " and ".join(bound.phrase for bound in self.bounds)
         besides = "".join(f" ({word(item.value)} {item.meaning})" for item in self._meanings)
         hint = "".join(f": {item.text}" for item in self.annotations if isinstance(item, Hint))
         shown = repr(value) if isinstance(value, str) else value
         raise ConfigError(f"{self.name} is {shown}; {self.bounds[0].verb} {demand}{besides}{hint}.")
+
+    def _within_bounds(self, value: Any) -> bool:
+        return all(bound.admits(value) for bound in self.bounds)
 
     def explained(self, *more: str) -> str:
         """Explanation, default and range, and `more` between these, as "… (default 32; paper 128; at least 1)"."""
@@ -75,7 +78,9 @@ def own_settings(cls: type) -> tuple[Setting, ...]:
     """The settings that are fields of a dataclass itself, in order; sections are left out."""
     hints = get_type_hints(cls, include_extras=True)
     return tuple(
-        _read(cls, one.name, hints[one.name], one.default) for one in fields(cls) if one.name not in sections(cls)
+        _read(cls, field.name, hints[field.name], field.default)
+        for field in fields(cls)
+        if field.name not in sections(cls)
     )
 
 
@@ -83,11 +88,10 @@ def own_settings(cls: type) -> tuple[Setting, ...]:
 def settings_of(cls: type) -> dict[str, Setting]:
     """All settings of a dataclass and its sections by name, in order."""
     own = {setting.field: setting for setting in own_settings(cls)}
-    found: dict[str, Setting] = {}
-    for one in fields(cls):
-        inner = [own[one.name]] if one.name in own else settings_of(sections(cls)[one.name]).values()
-        found.update({setting.name: setting for setting in inner})
-    return found
+    settings: list[Setting] = []
+    for field in fields(cls):
+        settings += [own[field.name]] if field.name in own else settings_of(sections(cls)[field.name]).values()
+    return {setting.name: setting for setting in settings}
 
 
 @cache

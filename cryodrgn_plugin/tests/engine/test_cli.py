@@ -15,12 +15,18 @@ import pytest
 from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
 from cryodrgn_plugin.engine.analysis.latent_points import parse_rows, read_points
 from cryodrgn_plugin.engine.cli.main import COMMANDS, Parser, main
-from cryodrgn_plugin.engine.cli.option_flags import add_options, chosen_options
+from cryodrgn_plugin.engine.cli.option_flags import add_options, chosen_options, given_options
 from cryodrgn_plugin.engine.cli.setting_flags import GIVEN_ELSEWHERE, add_settings, given_settings
-from cryodrgn_plugin.engine.config import setting_names
+from cryodrgn_plugin.engine.config import build, setting_names, settings_of
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions
+from cryodrgn_plugin.engine.poses.refine_options import RefineOptions
+from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
 from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.selection.selection_options import SelectOptions
+from cryodrgn_plugin.engine.states.state_options import StatesOptions
+from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions
 from cryodrgn_plugin.tests.engine.planted_run import (
     PIXEL_ANG,
     BlobDecoder,
@@ -122,6 +128,45 @@ def chosen(*words: str) -> AnalysisOptions:
 )
 def test_a_switch_is_given_by_yes_and_no_or_bare(words):
     assert chosen(*words) == AnalysisOptions(umap=False, half_maps=True)
+
+
+OPTIONS = (
+    *(AnalysisOptions, LandscapeOptions, TrajectoryOptions, StatesOptions, ValidateOptions),
+    *(SelectOptions, PreflightOptions, RefineOptions),
+)
+NEEDED = {SelectOptions: {"clusters": "1"}, TrajectoryOptions: {"points": "z.txt"}}
+"""What a command cannot be asked without."""
+EXAMPLES = {int: ("9", 9), float: ("0.4", 0.4), str: ("mine", "mine")}
+LARGE = ("particles", "tested", "limit", "bootstrap", "sketch", "box", "permutations")
+"""Numbers that cannot be as small as the example."""
+
+
+def words_and_value(one):
+    """What to write for a setting, and what it then is: not the default, and allowed."""
+    if one.kind is bool:
+        return ("no", False) if one.default else ("yes", True)
+    if one.choices:
+        return one.choices[-1], one.choices[-1]
+    if one.name == "states":
+        return "9", one.kind(9)
+    return ("400", 400) if one.name in LARGE and one.kind is int else EXAMPLES[one.kind]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options.__name__)
+def test_every_option_is_understood_in_each_of_its_spellings(options):
+    needed = NEEDED.get(options, {})
+    for one in settings_of(options).values():
+        word, value = words_and_value(one)
+        hyphened = one.name.replace("_", "-")
+        lines = [[f"--{name}", word] for name in (one.name, hyphened)]
+        if one.kind is bool:
+            lines += [[f"--{hyphened}"]] if value else [[f"--no-{hyphened}"]]
+        for words in lines:
+            parser = Parser(prog="test")
+            parser.add_argument("run")
+            add_options(parser, options)
+            given = given_options(parser.parse_args([*words, "run"]))
+            assert build(options, {**needed, **given}) == options(**{**needed, one.name: value})
 
 
 def test_an_option_has_its_settings_name_and_hyphens_count_as_underscores():
