@@ -1,4 +1,4 @@
-"""Form parameters made from the engine's settings, and back: types, defaults and help come from the engine.
+"""Form parameters made from the engine's settings, and back: types, menus, defaults, ranges and help are the engine's.
 
 A training setting that some recipe changes is left empty in the form, which means "what the recipe says"; its help
 lists those values. A setting that no recipe touches shows its default.
@@ -7,7 +7,7 @@ lists those values. A setting that no recipe touches shows its default.
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, get_type_hints
+from typing import Any
 
 from pyworkflow.protocol import params
 
@@ -42,13 +42,16 @@ class FormSetting:
     menu: tuple[str, ...] = RECIPES
     """The recipes that the form offers."""
     condition: str | None = None
-    choices: tuple[str, ...] = ()
-    """The texts of a menu, in its order; empty for numbers, text and yes/no."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The texts of a menu, in its order; empty for numbers, text and yes/no."""
+        return self._explained.choices
 
     def add_to(self, form) -> None:
         """Add the parameter to a form, a section or a group."""
-        kind, default, text = self._explained()
-        options: dict[str, Any] = {"label": self.label, "help": self._help(text)}
+        kind, default = self._explained.kind, self._default()
+        options: dict[str, Any] = {"label": self.label, "help": self._help()}
         if self._shown_when():
             options["condition"] = self._shown_when()
         if self.expert:
@@ -80,30 +83,30 @@ class FormSetting:
             conditions.append(f"recipe in {[self.menu.index(recipe) for recipe in self.recipes]}")
         return " and ".join(conditions) or None
 
+    @property
+    def _explained(self) -> config.Setting:
+        return config.setting(self.setting, self.source)
+
     def _recipe_values(self) -> list[Any]:
-        default = config.setting(self.setting)[1]
+        default = self._explained.default
         return [config.RECIPES[recipe].get(self.setting, default) for recipe in self.recipes]
 
-    def _explained(self) -> tuple[type, Any, str]:
-        if self.source is config.RunConfig:
-            kind, _, text = config.setting(self.setting)
-            return kind, self._recipe_values()[0], text
-        return (
-            get_type_hints(self.source)[self.setting],
-            getattr(self.source, self.setting),
-            config.field_help(self.source)[self.setting],
-        )
+    def _default(self) -> Any:
+        return self._recipe_values()[0] if self.source is config.RunConfig else self._explained.default
 
     def _menu(self) -> list[str]:
         return [RECIPE_CHOICE, *self.choices] if self.by_recipe else list(self.choices)
 
-    def _help(self, text: str) -> str:
+    def _help(self) -> str:
+        text, allowed = self._explained.help, self._explained.range
         names_a_choice = text.split()[0].strip(",:") in self.choices
-        sentence = text if names_a_choice else text[0].upper() + text[1:]
-        if not self.by_recipe:
-            return sentence
-        values = (f"{recipe} {value}" for recipe, value in zip(self.recipes, self._recipe_values(), strict=True))
-        return f"{sentence}\nLeft to the recipe unless given here: {', '.join(values)}."
+        lines = [text if names_a_choice else text[0].upper() + text[1:]]
+        if allowed:
+            lines.append(f"Allowed: {allowed}.")
+        if self.by_recipe:
+            values = zip(self.recipes, map(config.word, self._recipe_values()), strict=True)
+            lines.append(f"Left to the recipe unless given here: {', '.join(map(' '.join, values))}.")
+        return "\n".join(lines)
 
 
 def chosen(protocol, settings: Iterable[FormSetting]) -> dict[str, Any]:
@@ -122,7 +125,7 @@ def typed(text: str | None) -> dict[str, str]:
         name, equals, value = word.partition("=")
         if not equals:
             raise ConfigError(f"{word!r} is no setting; write section.name=value, such as training.points=0.5.")
-        overrides[name] = value
+        overrides[config.same_name(name)] = value
     return overrides
 
 

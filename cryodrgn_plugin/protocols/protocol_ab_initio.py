@@ -75,7 +75,7 @@ class ProtHetAbInitio(ProtHetFit):
         )  # fmt: skip
         form.addParam(
             "species", params.IntParam, default=0, condition=f"target == {MIXTURE}", label="Number of species",
-            help=config.setting("ab_initio.species")[2],
+            help=config.setting("ab_initio.species").help,
         )  # fmt: skip
         LATENT.add_to(form)
         form.addParam(

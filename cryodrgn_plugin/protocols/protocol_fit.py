@@ -24,7 +24,7 @@ def image_settings(menu: tuple[str, ...]) -> tuple[FormSetting, ...]:
     every = {"recipes": menu, "menu": menu}
     return (
         FormSetting("box", "data.box", "Box after downsampling (px)", **every),
-        FormSetting("sign", "data.sign", "Particles are", choices=("auto", "white", "black"), expert=True, **every),
+        FormSetting("sign", "data.sign", "Particles are", expert=True, **every),
         FormSetting("window", "data.window", "Window radius", expert=True, **every),
         FormSetting("maxParticles", "data.max_particles", "Use at most (particles)", expert=True, **every),
         FormSetting("cacheMb", "data.cache_mb", "Images kept in memory (MB)", expert=True, **every),

@@ -5,7 +5,7 @@ from functools import partial
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.landscape.landscape_options import LINKAGES, METHODS, LandscapeOptions
+from ..engine.landscape.landscape_options import LandscapeOptions
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup
@@ -21,13 +21,13 @@ _setting = partial(FormSetting, source=LandscapeOptions)
 
 CLUSTERS = (
     _setting("clusters", "clusters", "Number of clusters"),
-    _setting("linkage", "linkage", "Linkage", choices=LINKAGES, expert=True),
+    _setting("linkage", "linkage", "Linkage", expert=True),
     _setting("states", "states", "Mixture states"),
     _setting("mostStates", "most_states", "At most (states)", expert=True),
     _setting("bootstrap", "bootstrap", "Resamplings", expert=True),
 )
 SPACE = (
-    _setting("method", "method", "Method", choices=METHODS, expert=True),
+    _setting("method", "method", "Method", expert=True),
     _setting("components", "components", "Principal components"),
     _setting("sketch", "sketch", "Volumes of the sketch", expert=True),
     _setting("mapped", "mapped", "Volumes to learn from", expert=True),

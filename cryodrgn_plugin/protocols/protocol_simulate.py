@@ -25,8 +25,6 @@ IMAGES = (
     FormSetting("astigmatism", "astigmatism_ang", "Largest astigmatism (Å)", SimulationConfig, expert=True),
     FormSetting("contrast", "contrast_sd", "Spread of the contrast", SimulationConfig, expert=True),
 )
-FLAGS = {"n_particles": "--particles"}
-"""Options whose name on the command line is not the setting's."""
 
 
 class ProtHetSimulate(ProtHetBase):
@@ -126,9 +124,8 @@ class ProtHetSimulate(ProtHetBase):
             molecule = ["--model", self.firstModel.get(), "--model", self.secondModel.get()]
         options = {**chosen(self, IMAGES), "states": self.states.get(), "seed": self.seed.get()}
         if self.pixelSize.get():
-            options["pixel_size"] = self.pixelSize.get()
-        flags = {name: FLAGS.get(name, "--" + name.replace("_", "-")) for name in options}
-        return molecule + [word for name, value in options.items() for word in (flags[name], str(value))]
+            options["pixel_size_ang"] = self.pixelSize.get()
+        return molecule + [word for name, value in options.items() for word in (f"--{name}", str(value))]
 
     def _mapFiles(self) -> list[str]:
         return sorted(glob.glob(self._getExtraPath("maps", "state_*.mrc")))

@@ -33,12 +33,10 @@ TRAINING = (
     FormSetting("epochs", "training.epochs", "Epochs", recipes=BY_EPOCHS),
     FormSetting("batchSize", "training.batch_size", "Batch size", recipes=BY_EPOCHS, expert=True),
     FormSetting("learningRate", "training.learning_rate", "Learning rate", recipes=BY_EPOCHS, expert=True),
-    FormSetting("schedule", "training.schedule", "Learning rate schedule", recipes=BY_EPOCHS, expert=True,
-                choices=("constant", "cosine", "step")),
+    FormSetting("schedule", "training.schedule", "Learning rate schedule", recipes=BY_EPOCHS, expert=True),
     FormSetting("beta", "training.beta", "Weight of the prior on z", recipes=BY_EPOCHS, expert=True),
     FormSetting("warmup", "training.warmup_epochs", "Warm-up epochs", recipes=BY_EPOCHS, expert=True),
-    FormSetting("precision", "training.precision", "Precision", recipes=BY_EPOCHS, expert=True,
-                choices=("auto", "float32", "bf16")),
+    FormSetting("precision", "training.precision", "Precision", recipes=BY_EPOCHS, expert=True),
     FormSetting("points", "training.points", "Share of Fourier points", recipes=BY_EPOCHS, expert=True),
     FormSetting("earlyStop", "training.early_stop", "Patience (epochs)", recipes=BY_EPOCHS, expert=True),
 )  # fmt: skip
@@ -47,8 +45,7 @@ DECODER = (
     FormSetting("padding", "decoder.padding", "Oversampling of the Fourier grid", recipes=GRID, expert=True),
     FormSetting("layers", "decoder.layers", "Hidden layers", recipes=("paper", "cryodrgn"), expert=True),
     FormSetting("width", "decoder.width", "Units per hidden layer", recipes=("paper", "cryodrgn"), expert=True),
-    FormSetting("encoding", "decoder.encoding", "Positional encoding", recipes=("cryodrgn",), expert=True,
-                choices=("gaussian", "geometric")),
+    FormSetting("encoding", "decoder.encoding", "Positional encoding", recipes=("cryodrgn",), expert=True),
 )  # fmt: skip
 LATENT = FormSetting("zDim", "z_dim", "Latent dimensions", recipes=LATENT_RECIPES)
 SEED = FormSetting("seed", "seed", "Random seed", expert=True)
@@ -81,7 +78,7 @@ class ProtHetTrain(ProtHetFit):
         form.addParam(
             "recipe", params.EnumParam, choices=list(RECIPES), default=RECIPES.index("fast"),
             display=params.EnumParam.DISPLAY_HLIST,
-            label="Recipe", help=config.setting("recipe")[2],
+            label="Recipe", help=config.setting("recipe").help,
         )  # fmt: skip
         LATENT.add_to(form)
         addGroup(form, "Images", IMAGES)

@@ -5,7 +5,7 @@ from functools import partial
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.landscape.landscape_options import KINDS, SPACES, TrajectoryOptions
+from ..engine.landscape.landscape_options import TrajectoryOptions
 from ..engine.run import Run
 from . import outputs
 from .form_settings import FormSetting
@@ -15,12 +15,12 @@ from .protocol_run import ProtHetOnRun, reach
 _setting = partial(FormSetting, source=TrajectoryOptions)
 
 
-PC, POINTS, GRAPH, DENSITY = (KINDS.index(kind) for kind in ("pc", "points", "graph", "density"))
-KIND = _setting("kind", "kind", "Path", choices=KINDS)
+KIND = _setting("kind", "kind", "Path")
+PC, POINTS, GRAPH, DENSITY = (KIND.choices.index(kind) for kind in ("pc", "points", "graph", "density"))
 COMPONENT = _setting("component", "component", "Principal component", condition=f"kind != {POINTS}")
 NEIGHBOURS = (
     _setting("neighbors", "neighbors", "Neighbours per particle", condition=f"kind in ({GRAPH}, {DENSITY})"),
-    _setting("space", "space", "Distances in", choices=SPACES, condition=f"kind in ({GRAPH}, {DENSITY})"),
+    _setting("space", "space", "Distances in", condition=f"kind in ({GRAPH}, {DENSITY})"),
     _setting("limit", "limit", "Particles in the graph", condition=f"kind in ({GRAPH}, {DENSITY})", expert=True),
 )
 MAPS = (
@@ -99,7 +99,7 @@ class ProtHetTrajectory(ProtHetOnRun):
         return [*lines, f"Figures and a ChimeraX script are in {found.folder}."]
 
     def _methods(self):
-        return [f"Maps were made along a path through the latent space ({KINDS[self.kind.get()]})."]
+        return [f"Maps were made along a path through the latent space ({KIND.value(self)})."]
 
     def _citations(self):
         return ["Zhong2021"]

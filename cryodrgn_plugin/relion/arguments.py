@@ -7,12 +7,11 @@ joined again. Labels are the engine's setting names (recipe, z_dim, training.epo
 (clusters, umap) or one of `JOB_LABELS`.
 """
 
-import difflib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
-from ..engine.config import recipe_config, setting_names
+from ..engine.config import build, converted, nearest_names, recipe_config, same_name, setting_names
 from ..engine.errors import ConfigError
 from .tasks import TASKS, either, looking_tasks, option_labels, tasks_with
 
@@ -85,10 +84,10 @@ def parse_arguments(argv: list[str]) -> JobArguments:
         **inputs,
         threads=_whole(labels.get("j", "1"), "The number of threads (--j)"),
         relion_version=labels.get("relion_version", "auto"),
-        analysis=_yes(labels.get("analysis", "yes"), "analysis"),
+        analysis=converted(labels.get("analysis", "yes"), bool, "analysis"),
         run=labels.get("run", ""),
         also=labels.get("also", ""),
-        homogeneous=_yes(labels.get("homogeneous", "no"), "homogeneous"),
+        homogeneous=converted(labels.get("homogeneous", "no"), bool, "homogeneous"),
         species=labels.get("species", ""),
         options=_options(labels, task),
         settings=settings,
@@ -112,16 +111,13 @@ def _split(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 def _label(name: str) -> str:
     """A label as we know it: hyphens count as underscores.
 
-    Raises ConfigError with the nearest known label for an unknown one.
+    Raises ConfigError with the nearest few labels for an unknown one.
     """
-    label = name.replace("-", "_")
+    label = same_name(name)
     known = [*setting_labels(), *(name for task in TASKS for name in option_labels(task)), *JOB_LABELS]
     if label in (*known, *_INPUTS, *_UNUSED_INPUTS, "o", "j", "pipeline_control"):
         return label
-    same_leaf = [candidate for candidate in known if candidate.split(".")[-1] == label]
-    near = same_leaf or difflib.get_close_matches(label, known, n=1)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"the settings are {', '.join(known)}."
-    raise ConfigError(f"There is no setting {name!r}; {hint}")
+    raise ConfigError(f"There is no setting {name!r}; did you mean {either(nearest_names(label, known))}?")
 
 
 def setting_labels() -> list[str]:
@@ -130,24 +126,13 @@ def setting_labels() -> list[str]:
 
 
 def _options(labels: dict[str, str], task: str) -> dict[str, Any]:
-    """The options of the task among the labels, by type; the dataclass that they are fields of checks them."""
+    """The options of the task among the labels, by type and checked."""
     source = TASKS[task].options
-    kinds = get_type_hints(source)
-    values = {name: _typed(labels[name], name, kinds[name]) for name in option_labels(task) if name in labels}
-    if "where" in values:
-        values["where"] = _in_symbols(values["where"])
-    source(**values)
-    return values
-
-
-def _typed(text: str, name: str, kind: type) -> Any:
-    if kind is bool:
-        return _yes(text, name)
-    if kind is int:
-        return _whole(text, name, least=0)
-    if kind is float:
-        return _number(text, name)
-    return text
+    words = {name: labels[name] for name in option_labels(task) if name in labels}
+    if "where" in words:
+        words["where"] = _in_symbols(words["where"])
+    options = build(source, words)
+    return {name: getattr(options, name) for name in words}
 
 
 def _in_symbols(rule: str) -> str:
@@ -176,22 +161,7 @@ def _task(words: list[str], label: str) -> str:
     return wanted
 
 
-def _whole(text: str, name: str, least: int = 1) -> int:
-    if not text.isdigit() or int(text) < least:
-        raise ConfigError(f"{name} is {text!r}; it must be a whole number of at least {least}.")
+def _whole(text: str, name: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise ConfigError(f"{name} is {text!r}; it must be a whole number of at least 1.")
     return int(text)
-
-
-def _number(text: str, name: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ConfigError(f"{name} is {text!r}; it must be a number.") from None
-
-
-def _yes(text: str, name: str) -> bool:
-    if text.lower() in ("yes", "true", "1"):
-        return True
-    if text.lower() in ("no", "false", "0"):
-        return False
-    raise ConfigError(f"{name} is {text!r}; give yes or no.")

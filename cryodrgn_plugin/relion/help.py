@@ -2,9 +2,9 @@
 
 import textwrap
 
-from ..engine.config import setting
+from ..engine.config import Setting, explained, setting
 from .arguments import JOB_LABELS, setting_labels
-from .tasks import TASKS, default_of, either, looking_tasks, option_labels
+from .tasks import TASKS, either, looking_tasks, option_labels
 
 _INTRODUCTION = f"""\
 Heterogeneous reconstruction as an External job of RELION 3.1, 4 or 5.
@@ -24,7 +24,7 @@ Job labels
 
 def help_text() -> str:
     jobs = [_entry(label, text) for label, text in JOB_LABELS.items()]
-    engine = [_entry(name, f"{setting(name)[2]} (default {setting(name)[1]})") for name in setting_labels()]
+    engine = [_described(setting(name)) for name in setting_labels()]
     options = [line for task in TASKS if not TASKS[task].trains for line in _options(task)]
     return "\n".join([_INTRODUCTION, *jobs, *options, "\nEngine settings\n", *engine])
 
@@ -32,14 +32,15 @@ def help_text() -> str:
 def _options(task: str) -> list[str]:
     """The options of a task under their heading."""
     also = ", and after train and abinitio" if task == "analyze" else ""
-    entries = [_entry(name, f"{text} (default {_word(task, name)})") for name, text in option_labels(task).items()]
+    entries = [_described(item) for item in option_labels(task).values()]
     return [f"\n{TASKS[task].title}: options of the task {task}{also}\n", *entries]
+
+
+def _described(item: Setting) -> str:
+    """A setting with its words, default and range, as the command line describes it."""
+    choices = f" One of: {', '.join(item.choices)}." if item.choices else ""
+    return _entry(item.name, explained(item) + choices)
 
 
 def _entry(label: str, text: str) -> str:
     return textwrap.fill(text, width=110, initial_indent=f"  {label:28}", subsequent_indent=" " * 30)
-
-
-def _word(task: str, label: str) -> str:
-    default = default_of(task, label)
-    return ("yes" if default else "no") if isinstance(default, bool) else str(default) or "empty"

@@ -1,10 +1,10 @@
 """What the External job can be asked to do, and which options each task has. Imports nothing heavy."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 from ..engine.analysis.analysis_options import AnalysisOptions
-from ..engine.config import field_help
+from ..engine.config import Setting, settings_of
 from ..engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions
 from ..engine.preflight.preflight_options import PreflightOptions
 from ..engine.selection.selection_options import SelectOptions
@@ -55,21 +55,15 @@ NOT_LABELS = {
 """Options that RELION's job sets itself or that mean nothing there."""
 
 
-def option_labels(task: str) -> dict[str, str]:
-    """Label to explanation of the options of a task, in order."""
-    return {
-        name: text for name, text in field_help(TASKS[task].options).items() if name not in NOT_LABELS.get(task, ())
-    }
+def option_labels(task: str) -> dict[str, Setting]:
+    """Label to setting of the options of a task, in order."""
+    left_out = NOT_LABELS.get(task, ())
+    return {name: setting for name, setting in settings_of(TASKS[task].options).items() if name not in left_out}
 
 
 def tasks_with(label: str) -> list[str]:
     """The tasks that have an option of this name."""
     return [task for task in TASKS if label in option_labels(task)]
-
-
-def default_of(task: str, label: str) -> object:
-    """The default of an option."""
-    return next(field.default for field in fields(TASKS[task].options) if field.name == label)
 
 
 def looking_tasks() -> list[str]:

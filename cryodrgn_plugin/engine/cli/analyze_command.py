@@ -13,7 +13,7 @@ return to RELION with every column, and figures.
 examples
   cryodrgn-plugin analyze run
   cryodrgn-plugin analyze run --clusters 6 --components 3
-  cryodrgn-plugin analyze run --no-volumes --no-umap          latents and figures only, in seconds
+  cryodrgn-plugin analyze run --volumes no --umap no        latents and figures only, in seconds
 
 what comes out (docs/run_folder.md): RUN/analysis/analysis.json names everything: volumes/ (kmeans, pc1, …, curve),
 particles.star with rlnClassNumber and the latents, clusters/*.star, figures/*.png, volumes.cxc for ChimeraX.

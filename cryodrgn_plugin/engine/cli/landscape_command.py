@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..landscape.landscape_options import CHOICES, LandscapeOptions
+from ..landscape.landscape_options import LandscapeOptions
 from .option_flags import add_options, chosen_options
 
 DESCRIPTION = """\
@@ -15,7 +15,7 @@ examples
   cryodrgn-plugin landscape run --mask moving --clusters 6       only where the volumes differ
   cryodrgn-plugin landscape run --mask mask.mrc --walks 3
   cryodrgn-plugin landscape again --match run                    clusters numbered as in another run
-  cryodrgn-plugin landscape run --no-volumes                     places, clusters and figures only, in seconds
+  cryodrgn-plugin landscape run --volumes no                     places, clusters and figures only, in seconds
 
 what comes out (docs/run_folder.md): RUN/landscape/landscape.json names everything: landscape.npz with the components of
 every particle, volumes/ (clusters, states, pc1, …), particles.star, clusters/*.star, figures/*.png, landscape.cxc.
@@ -25,7 +25,7 @@ every particle, volumes/ (clusters, states, pc1, …), particles.star, clusters/
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("run", metavar="RUN", help="folder of the run")
-    add_options(parser, LandscapeOptions, CHOICES)
+    add_options(parser, LandscapeOptions)
 
 
 def run(args: argparse.Namespace) -> int:

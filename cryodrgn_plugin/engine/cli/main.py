@@ -11,8 +11,10 @@ import sys
 import traceback
 
 from ... import __version__
+from ..config import nearest_names
 from ..errors import EngineError, explain
 from ..stopping import Stopped, stop_on_signals
+from .option_flags import Switch, bare_switches_said
 
 DONE, BUG, USER_ERROR, STOPPED = 0, 1, 2, 3
 
@@ -46,6 +48,8 @@ commands
 {commands}
 
 `cryodrgn-plugin COMMAND --help` explains a command and every setting, with examples.
+Settings are called alike here, in RELION's labels and in Scipion's other settings; hyphens count as underscores, and a
+switch takes yes or no.
 
 a first session
   cryodrgn-plugin simulate --out sim                          particles of a moving protein
@@ -64,6 +68,24 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def parse_args(self, args=None, namespace=None):
+        """Bare switches take nothing of what follows; an option that is not there is told with the nearest ones."""
+        words = sys.argv[1:] if args is None else list(args)
+        namespace, strangers = self.parse_known_args(list(bare_switches_said(self, words)), namespace)
+        if strangers:
+            self.error(f"unrecognized arguments: {' '.join(strangers)}{self._what_was_meant(strangers[0], words)}")
+        return namespace
+
+    def _what_was_meant(self, stranger: str, words: list[str]) -> str:
+        before = dict(zip(words[1:], words, strict=False)).get(stranger, "")
+        if isinstance(self._option_string_actions.get(before), Switch):
+            return f"; {before} is yes or no"
+        if not stranger.startswith("--"):
+            return ""
+        visible = [action for action in self._actions if action.option_strings and action.help != argparse.SUPPRESS]
+        near = nearest_names(stranger.partition("=")[0], [action.option_strings[-1] for action in visible])
+        return f"; the nearest {'are' if near[1:] else 'is'} {', '.join(near)}"
 
     def error(self, message: str):
         self.exit(USER_ERROR, f"{self.prog}: {message}; see {self.prog} --help.\n")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config import RunConfig, recipe_config
-from ..poses.refine_options import MOVES, RefineOptions
+from ..poses.refine_options import RefineOptions
 from .option_flags import add_options, chosen_options
 from .reconstruct_command import in_tenths
 from .setting_flags import add_settings, given_settings
@@ -34,7 +34,7 @@ with the molecule as it is in that image, and species each have maps of their ow
 examples
   cryodrgn-plugin refine-poses particles.star --out refined
   cryodrgn-plugin refine-poses run --out refined --data.box 128                finer maps than the run had
-  cryodrgn-plugin refine-poses particles.star --out refined --max-angle-deg 3 --max-shift-ang 4
+  cryodrgn-plugin refine-poses particles.star --out refined --max_angle_deg 3 --max_shift_ang 4
   cryodrgn-plugin refine-poses optimisation_set.star --out refined --moves particle     weak images, well aligned
   cryodrgn-plugin refine-poses particles.star --out refined --resume           go on after the last finished round
 
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made if absent")
     parser.add_argument("--resume", action="store_true", help="go on after the last round that was finished in DIR")
-    add_options(parser, RefineOptions, {"moves": MOVES})
+    add_options(parser, RefineOptions)
     add_settings(parser, SETTINGS)
 
 

@@ -1,14 +1,12 @@
-"""Command-line options made from the configuration, so that every setting can be given and none can drift.
-
-`--training.epochs 5`, or `--set training.epochs=5` any number of times. Help and defaults are the config's own.
-"""
+"""The settings of a run on the command line: `--training.epochs 5`, or `--set training.epochs=5` repeated at will."""
 
 import argparse
 from collections.abc import Collection
 from typing import Any
 
-from ..config import RECIPES, setting, setting_names
+from ..config import RunConfig, same_name, settings_of
 from ..errors import ConfigError
+from .option_flags import add_option, given_options
 
 SECTIONS = {
     "": "general settings",
@@ -19,12 +17,11 @@ SECTIONS = {
     "closed_form": "closed forms of the fast recipe (--closed_form.…)",
     "poses": "search for poses (--poses.…)",
     "ab_initio": "reconstruction without given poses (--ab_initio.…)",
+    "amortized": "a network that reads poses off images (--amortized.…)",
 }
 
 GIVEN_ELSEWHERE = ("particles", "recipe")
 """Settings that the command has its own arguments for."""
-
-_PREFIX = "setting "
 
 
 def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None = None) -> None:
@@ -37,20 +34,13 @@ def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None 
         help="a setting by name, as --set training.epochs=5; may be repeated",
     )
     groups: dict[str, Any] = {}
-    for name in setting_names():
+    for name, setting in settings_of(RunConfig).items():
         if name in GIVEN_ELSEWHERE or (names is not None and name not in names):
             continue
         section = name.rpartition(".")[0]
         if section not in groups:
             groups[section] = parser.add_argument_group(SECTIONS.get(section, section))
-        kind, _, text = setting(name)
-        groups[section].add_argument(
-            *_flags(name),
-            dest=_PREFIX + name,
-            default=argparse.SUPPRESS,
-            metavar={bool: "YES|NO", int: "N", float: "X"}.get(kind, "WORD"),
-            help=f"{text} {_defaults(name)}".replace("%", "%%"),
-        )
+        add_option(groups[section], setting)
 
 
 def given_settings(args: argparse.Namespace) -> dict[str, str]:
@@ -63,26 +53,6 @@ def given_settings(args: argparse.Namespace) -> dict[str, str]:
         name, equals, value = word.partition("=")
         if not equals:
             raise ConfigError(f"--set {word} has no value; write --set NAME=VALUE, as in --set training.epochs=5.")
-        given[name.strip()] = value.strip()
-    options = {name[len(_PREFIX) :]: value for name, value in vars(args).items() if name.startswith(_PREFIX)}
+        given[same_name(name)] = value.strip()
+    options = {name: value for name, value in given_options(args).items() if name in settings_of(RunConfig)}
     return {**given, **options}
-
-
-def _flags(name: str) -> list[str]:
-    """The option, and its spelling with hyphens where it has underscores."""
-    return list(dict.fromkeys([f"--{name}", f"--{name.replace('_', '-')}"]))
-
-
-def _defaults(name: str) -> str:
-    """`(default 32; paper 128; cryodrgn 8)`."""
-    default = setting(name)[1]
-    others = [
-        f"{recipe} {_word(values[name])}" for recipe, values in RECIPES.items() if values.get(name, default) != default
-    ]
-    return f"({'; '.join([f'default {_word(default)}', *others])})"
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value) if value != "" else "empty"

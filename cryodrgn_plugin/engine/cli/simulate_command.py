@@ -4,11 +4,14 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from ..config import field_help
+from ..config import settings_of
 from ..errors import ConfigError
 from ..simulate.config import OpticsGroup, SimulationConfig
+from .option_flags import add_option, chosen_options, given_options
 
 DESCRIPTION = """\
 Make particle images of a moving molecule, with CTF, shifts and noise, and keep the truth beside them.
@@ -31,27 +34,20 @@ your own molecule
 
 examples
   cryodrgn-plugin simulate --out sim
-  cryodrgn-plugin simulate --out sim2 --preset spike --particles 20000 --box 128 --snr 0.05
-  cryodrgn-plugin simulate --out mine --model open.pdb --model closed.cif --domain A:122-159 --ctf-rows ctf.npy
+  cryodrgn-plugin simulate --out sim2 --preset spike --n_particles 20000 --box 128 --snr 0.05
+  cryodrgn-plugin simulate --out mine --model open.pdb --model closed.cif --domain A:122-159 --ctf_rows ctf.npy
 
 what comes out: particles.star (RELION 3.1) with particles.mrcs, truth.npz (state, coordinate, rotations, shifts_ang of
 each row) and maps/state_000.mrc … on the grey scale of the images.
 """
 
-_NUMBERS = {
-    "--particles": "n_particles",
-    "--box": "box",
-    "--resolution-ang": "resolution_ang",
-    "--snr": "snr",
-    "--shift-px": "shift_px",
-    "--astigmatism-ang": "astigmatism_ang",
-    "--contrast-sd": "contrast_sd",
-    "--tilt-deg": "tilt_deg",
-    "--particles-per-micrograph": "particles_per_micrograph",
+EARLIER_NAMES = {"n_particles": "particles", "pixel_size_ang": "pixel-size"}
+"""Earlier names of options, which are understood as well."""
+DEFAULTS = {
+    "pixel_size_ang": "such that the molecule fills four fifths of the box",
+    "b_factor_ang2": "0, or the preset's",
 }
-_RANGES = {"--defocus-ang": "defocus_ang", "--phase-shift-deg": "phase_shift_deg"}
-_TEXTS = {"--ctf-rows": "ctf_rows", "--image-prefix": "image_prefix"}
-_SWITCHES = {"--float16": "float16", "--keep-clean": "keep_clean"}
+"""Of settings that follow the molecule."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,26 +85,11 @@ def _add_molecule(group) -> None:
 
 
 def _add_images(group) -> None:
-    explained, default = field_help(SimulationConfig), SimulationConfig()
-    group.add_argument(
-        "--pixel-size",
-        type=float,
-        metavar="ANG",
-        help="pixel size in Å (chosen so that the molecule fills four fifths of the box)",
-    )
-    for flag, name in _NUMBERS.items():
-        value = getattr(default, name)
-        group.add_argument(flag, dest=name, type=type(value), default=value, help=f"{explained[name]} ({value:g})")
-    group.add_argument("--b-factor-ang2", type=float, help=f"{explained['b_factor_ang2']} (0, or the preset's)")
-    for flag, name in _RANGES.items():
-        value = getattr(default, name)
-        help_text = f"{explained[name]} ({value[0]:g} {value[1]:g})"
-        group.add_argument(flag, dest=name, type=float, nargs=2, metavar=("LOW", "HIGH"), default=value, help=help_text)
-    for flag, name in _TEXTS.items():
-        group.add_argument(flag, dest=name, default="", help=explained[name])
-    for flag, name in _SWITCHES.items():
-        group.add_argument(flag, dest=name, action="store_true", help=explained[name])
-    group.add_argument("--no-ctf", action="store_true", help="no CTF, neither in the images nor in the star file")
+    for name, setting in settings_of(SimulationConfig).items():
+        if name == "optics":
+            continue
+        text = f"{setting.help} (default {DEFAULTS[name]})" if name in DEFAULTS else ""
+        add_option(group, setting, EARLIER_NAMES.get(name, ""), text)
     group.add_argument(
         "--optics",
         action="append",
@@ -140,13 +121,14 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"{out_dir} already holds a simulated set; name another folder, or give --overwrite to replace it."
         )
+    asked = replace(chosen_options(args, SimulationConfig), optics=tuple(args.optics))
     from ..simulate.simulation import frame_radius_ang, simulate_particles
 
-    ensemble, pixel_size_ang, b_factor_ang2 = _ensemble(args)
-    config = _config(args, pixel_size_ang, b_factor_ang2)
-    print(f"{len(ensemble.states)} states, {config.n_particles:,} images of {config.box} px at {pixel_size_ang:g} Å")
+    ensemble, config = _ensemble(args, asked)
+    images = f"{config.n_particles:,} images of {config.box} px at {config.pixel_size_ang:g} Å"
+    print(f"{len(ensemble.states)} states, {images}")
     if ensemble.atomic:
-        filled = 2 * frame_radius_ang(ensemble.states) / (config.box * pixel_size_ang)
+        filled = 2 * frame_radius_ang(ensemble.states) / (config.box * config.pixel_size_ang)
         print(f"The molecule fills {filled:.0%} of the box.")
     with _progress() as progress:
         star = simulate_particles(ensemble, config, out_dir, args.seed, progress)
@@ -154,14 +136,14 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _ensemble(args: argparse.Namespace) -> tuple:
-    """(ensemble, pixel size in Å, B-factor) of what was asked for."""
+def _ensemble(args: argparse.Namespace, asked: SimulationConfig) -> tuple[Any, SimulationConfig]:
+    """The molecule, and the settings `asked` with those that follow from it where they were not given."""
     from ..simulate.user_motions import MotionRequest, ensemble_from_maps, ensemble_from_models
 
     if (args.preset is not None) + bool(args.model) + bool(args.map) > 1:
         raise ConfigError("Give one of --preset, --model and --map.")
     if not args.model and not args.map:
-        return _preset(args)
+        return _preset(args, asked)
     request = MotionRequest(
         states=args.states,
         domains=tuple(args.domain),
@@ -174,44 +156,39 @@ def _ensemble(args: argparse.Namespace) -> tuple:
     )
     if args.model:
         ensemble = ensemble_from_models(args.model, request)
-        return ensemble, args.pixel_size or _fitting_pixel_size(ensemble, args.box), args.b_factor_ang2 or 0.0
-    ensemble, pixel_size_ang = ensemble_from_maps(args.map, args.box, request)
-    if args.pixel_size and abs(args.pixel_size - pixel_size_ang) > 1e-3 * pixel_size_ang:
+        return ensemble, _filled(args, asked, pixel_size_ang=_fitting_pixel_size(ensemble, asked.box))
+    ensemble, pixel_size_ang = ensemble_from_maps(args.map, asked.box, request)
+    given = _filled(args, asked, pixel_size_ang=pixel_size_ang).pixel_size_ang
+    if abs(given - pixel_size_ang) > 1e-3 * pixel_size_ang:
         raise ConfigError(
-            f"In a box of {args.box} the map has a pixel of {pixel_size_ang:.4g} Å, not {args.pixel_size:g}; "
-            "leave --pixel-size out."
+            f"In a box of {asked.box} the map has a pixel of {pixel_size_ang:.4g} Å, not {given:g}; "
+            "leave --pixel_size_ang out."
         )
-    return ensemble, pixel_size_ang, args.b_factor_ang2 or 0.0
+    return ensemble, replace(asked, pixel_size_ang=pixel_size_ang)
 
 
-def _preset(args: argparse.Namespace) -> tuple:
+def _preset(args: argparse.Namespace, asked: SimulationConfig) -> tuple[Any, SimulationConfig]:
     from ..simulate.presets import PRESETS
 
     name = args.preset or "adk"
     if name not in PRESETS:
         raise ConfigError(f"There is no preset {name!r}; the presets are {', '.join(PRESETS)}.")
     preset = PRESETS[name]
-    b_factor_ang2 = preset.b_factor_ang2 if args.b_factor_ang2 is None else args.b_factor_ang2
-    return preset.make(args.states), args.pixel_size or round(preset.box_ang / args.box, 4), b_factor_ang2
+    pixel_size_ang = round(preset.box_ang / asked.box, 4)
+    config = _filled(args, asked, pixel_size_ang=pixel_size_ang, b_factor_ang2=preset.b_factor_ang2)
+    return preset.make(args.states), config
+
+
+def _filled(args: argparse.Namespace, asked: SimulationConfig, **of_molecule: float) -> SimulationConfig:
+    """The settings asked for, with those of the molecule where they were not given."""
+    given = given_options(args)
+    return replace(asked, **{name: value for name, value in of_molecule.items() if name not in given})
 
 
 def _fitting_pixel_size(ensemble, box: int) -> float:
     from ..simulate.simulation import frame_radius_ang
 
     return round(2 * frame_radius_ang(ensemble.states) / 0.8 / box + 0.005, 2)
-
-
-def _config(args: argparse.Namespace, pixel_size_ang: float, b_factor_ang2: float) -> SimulationConfig:
-    given = {name: getattr(args, name) for name in [*_NUMBERS.values(), *_TEXTS.values(), *_SWITCHES.values()]}
-    ranges = {name: tuple(getattr(args, name)) for name in _RANGES.values()}
-    return SimulationConfig(
-        **given,
-        **ranges,
-        pixel_size_ang=pixel_size_ang,
-        b_factor_ang2=b_factor_ang2,
-        ctf=not args.no_ctf,
-        optics=tuple(args.optics),
-    )
 
 
 @contextmanager

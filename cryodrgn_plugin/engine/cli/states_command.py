@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..states.state_options import METHODS, StatesOptions
+from ..states.state_options import StatesOptions
 from .option_flags import add_options, chosen_options
 
 DESCRIPTION = """\
@@ -17,7 +17,7 @@ examples
   cryodrgn-plugin states run
   cryodrgn-plugin states run --particles 0,17,42                 at the latents of these rows of the star file (from 0)
   cryodrgn-plugin states run --points path.txt --method decoder  without the regression's maps
-  cryodrgn-plugin states run --states 4 --mask mask.mrc --b-factor-ang2 60 --lowpass-ang 4
+  cryodrgn-plugin states run --states 4 --mask mask.mrc --b_factor_ang2 60 --lowpass_ang 4
 
 what comes out (docs/run_folder.md): RUN/states/states.json names everything: state_001.mrc with _half1, _half2, _mask,
 _locres and _sharpened, the same of regression_001, …, figures/*.png, states.cxc for ChimeraX.
@@ -27,7 +27,7 @@ _locres and _sharpened, the same of regression_001, …, figures/*.png, states.c
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("run", metavar="RUN", help="folder of the run")
-    add_options(parser, StatesOptions, {"method": METHODS})
+    add_options(parser, StatesOptions)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ..landscape.landscape_options import CHOICES, TrajectoryOptions
+from ..landscape.landscape_options import TrajectoryOptions
 from .option_flags import add_options, chosen_options
 
 DESCRIPTION = """\
@@ -15,7 +15,7 @@ examples
   cryodrgn-plugin trajectory run --kind density --anchors 12,5000,77
   cryodrgn-plugin trajectory run --kind density --space volume       neighbours by volume; needs `landscape` first
   cryodrgn-plugin trajectory run --kind pc --component 2 --steps 30
-  cryodrgn-plugin trajectory run --kind points --points z.txt --name mine --half-maps
+  cryodrgn-plugin trajectory run --kind points --points z.txt --name mine --half_maps yes
 
 what comes out (docs/run_folder.md): RUN/trajectories/NAME/trajectory.json names everything: volumes/path/vol_000.mrc,
 …, movie.gif, path.cxc, path.npz with the latents, figures/*.png.
@@ -25,7 +25,7 @@ what comes out (docs/run_folder.md): RUN/trajectories/NAME/trajectory.json names
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("run", metavar="RUN", help="folder of the run")
-    add_options(parser, TrajectoryOptions, CHOICES)
+    add_options(parser, TrajectoryOptions)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ examples
   cryodrgn-plugin validate run --states 2 --also seed1 seed2 network
   cryodrgn-plugin validate run --particles 20000               halves of 10,000; all particles are placed
   cryodrgn-plugin validate run --resume                        go on after a stop or a kill
-  cryodrgn-plugin validate run --no-halves                     leakage, populations and consensus only, in seconds
+  cryodrgn-plugin validate run --halves no                     leakage, populations and consensus only, in seconds
 
 what comes out (docs/run_folder.md): RUN/validation/validation.html, one page that can be sent to others;
 validation.json; confidence.npz, which `select --where "confidence > 0.8"` reads.

@@ -1,25 +1,30 @@
 """Every setting of a run, as frozen dataclasses that travel as JSON. Imports neither torch nor any host.
 
-A field's explanation is the string below it; the command line, the Scipion forms and RELION's help are made from it
-(`field_help`), and form defaults are these defaults, so the fronts cannot drift apart. A recipe is a set of defaults
-(`RECIPES`); every setting can be given on top of it.
+A field's explanation is the string below it, its bounds are annotated on it (`bounds`), and all that a front needs to
+know of it is a `Setting`; command line, Scipion forms and RELION's labels are made from these and cannot drift apart. A
+recipe is a set of defaults (`RECIPES`); every setting can be given on top of it.
 """
 
+from .building import build, converted
+from .checks import Settings, require
 from .data import DataConfig
 from .explanations import field_help
 from .fitting import ClosedFormConfig, TrainingConfig
+from .nearest import nearest_names, same_name
 from .networks import DecoderConfig, EncoderConfig
 from .pose_settings import AbInitioConfig, AmortizedConfig, PoseConfig
 from .recipe_defaults import RECIPES, finds_poses
 from .run_config import (
     RunConfig,
     differing_settings,
+    explained,
     flat_settings,
     recipe_config,
     setting,
     setting_names,
     with_settings,
 )
+from .setting_record import Setting, settings_of, word
 
 __all__ = [
     "RECIPES",
@@ -31,13 +36,23 @@ __all__ = [
     "EncoderConfig",
     "PoseConfig",
     "RunConfig",
+    "Setting",
+    "Settings",
     "TrainingConfig",
+    "build",
+    "converted",
     "differing_settings",
+    "explained",
     "field_help",
     "finds_poses",
     "flat_settings",
+    "nearest_names",
     "recipe_config",
+    "require",
+    "same_name",
     "setting",
     "setting_names",
+    "settings_of",
     "with_settings",
+    "word",
 ]

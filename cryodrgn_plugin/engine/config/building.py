@@ -1,54 +1,63 @@
 """Settings from plain values, such as those of a JSON file or a command line."""
 
-from dataclasses import fields, is_dataclass
-from typing import Any, get_type_hints
+from collections.abc import Iterable
+from typing import Any, get_args, get_origin
 
 from ..errors import ConfigError
+from .nearest import nearest_names
+from .setting_record import own_settings, sections, settings_of
 
-
-def names_of(cls: type, prefix: str = "") -> list[str]:
-    """Dotted names of all settings of a dataclass and its sections, in order."""
-    names: list[str] = []
-    for f in fields(cls):
-        kind = get_type_hints(cls)[f.name]
-        names += names_of(kind, f"{prefix}{f.name}.") if is_dataclass(kind) else [prefix + f.name]
-    return names
+YES, NO = ("yes", "true", "1"), ("no", "false", "0")
+"""Words for a switch; capitals count as small letters."""
 
 
 def build(cls: type, values: dict[str, Any]) -> Any:
     """The dataclass `cls` from nested `values`, strings converted to the fields' types.
 
-    Raises ConfigError for an unknown name or a value of another type.
+    Raises ConfigError for an unknown name, a value of another type, or one out of bounds.
     """
     return _built(cls, values, "", cls)
 
 
-def _built(cls: type, values: dict[str, Any], prefix: str, root: type) -> Any:
-    hints = get_type_hints(cls)
-    unknown = set(values) - {f.name for f in fields(cls)}
-    if unknown:
-        name = prefix + sorted(unknown)[0]
-        raise ConfigError(f"There is no setting {name!r}. The settings are: {', '.join(names_of(root))}.")
-    built = {}
-    for name, value in values.items():
-        kind = hints[name]
-        section = is_dataclass(kind)
-        built[name] = (
-            _built(kind, value, f"{prefix}{name}.", root) if section else _converted(value, kind, prefix + name)
-        )
-    return cls(**built)
+def no_such_setting(name: str, known: Iterable[str]) -> ConfigError:
+    """The error for a mistyped name, with the names nearest to it."""
+    near = nearest_names(name, known)
+    return ConfigError(f"There is no setting {name!r}; the nearest {'are' if near[1:] else 'is'} {', '.join(near)}.")
 
 
-def _converted(value: Any, kind: type, name: str) -> Any:
+def converted(value: Any, kind: Any, name: str) -> Any:
+    """A plain value as the type of a setting.
+
+    Raises ConfigError, naming the setting, for a value that is none of that type.
+    """
     if kind is bool and isinstance(value, str):
-        if value.lower() in ("true", "yes", "1"):
-            return True
-        if value.lower() in ("false", "no", "0"):
-            return False
-        raise ConfigError(f"{name} is {value!r}; give yes or no.")
+        return _switch(value, name)
+    if get_origin(kind) is tuple:
+        return tuple(converted(part, get_args(kind)[0], name) for part in value)
     if kind is int and isinstance(value, float) and not value.is_integer():
         raise ConfigError(f"{name} is {value!r}; it must be a whole number.")
     try:
         return kind(value)
     except (TypeError, ValueError):
-        raise ConfigError(f"{name} is {value!r}; it must be of type {kind.__name__}.") from None
+        wanted = {int: "a whole number", float: "a number"}.get(kind, f"of type {kind.__name__}")
+        raise ConfigError(f"{name} is {value!r}; it must be {wanted}.") from None
+
+
+def _built(cls: type, values: dict[str, Any], prefix: str, root: type) -> Any:
+    kinds, inner = {setting.field: setting.kind for setting in own_settings(cls)}, sections(cls)
+    if strangers := sorted(set(values) - {*kinds, *inner}):
+        raise no_such_setting(prefix + strangers[0], settings_of(root))
+    return cls(
+        **{
+            name: _built(inner[name], value, f"{prefix}{name}.", root)
+            if name in inner
+            else converted(value, kinds[name], prefix + name)
+            for name, value in values.items()
+        }
+    )
+
+
+def _switch(text: str, name: str) -> bool:
+    if text.lower() not in (*YES, *NO):
+        raise ConfigError(f"{name} is {text!r}; give yes or no.")
+    return text.lower() in YES

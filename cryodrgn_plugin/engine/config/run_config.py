@@ -3,38 +3,39 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any, get_type_hints
+from typing import Annotated, Any
 
-from ..errors import ConfigError
-from .building import build, names_of
-from .checks import require
+from .bounds import AtLeast, Means, OneOf
+from .building import build, no_such_setting
+from .checks import Settings
 from .data import DataConfig
-from .explanations import field_help
 from .fitting import ClosedFormConfig, TrainingConfig
+from .nearest import same_name
 from .networks import DecoderConfig, EncoderConfig
 from .pose_settings import AbInitioConfig, AmortizedConfig, PoseConfig
 from .recipe_defaults import RECIPES
+from .setting_record import Setting, settings_of, word
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(Settings):
     particles: str = ""
     """The particles: a RELION star file with poses and CTF."""
     root: str = ""
     """Folder that image paths in the star file are relative to; empty tries the working folder, then the star file's
     folder and its parents."""
-    recipe: str = "fast"
+    recipe: Annotated[str, OneOf(*RECIPES)] = "fast"
     """fast: closed forms throughout, minutes on a workstation without a GPU. paper: sparse Fourier backpropagation end
     to end. cryodrgn: the coordinate MLP. homogeneous: one map. These take the poses given; abinitio finds them in
     closed form, cryodrgn2 and bnb search for them while a network trains, ace trains a network that reads them off
     images."""
-    z_dim: int = 8
+    z_dim: Annotated[int, AtLeast(0), Means(0, "is one map")] = 8
     """Latent dimensions. 8 suits most data; 1 or 2 when one motion is expected."""
-    seed: int = 0
+    seed: Annotated[int, AtLeast(0)] = 0
     """Seed of every random choice; the same seed on the same machine gives the same result."""
     device: str = "auto"
     """auto, cpu, or cuda with an index (cuda:0)."""
-    backend: str = "auto"
+    backend: Annotated[str, OneOf("auto", "numba", "torch")] = "auto"
     """What computes slices in closed forms and searches for poses. auto: numba on the CPU, torch on a GPU. torch works
     anywhere and is slow on a CPU: a check of the other."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -45,13 +46,6 @@ class RunConfig:
     poses: PoseConfig = field(default_factory=PoseConfig)
     ab_initio: AbInitioConfig = field(default_factory=AbInitioConfig)
     amortized: AmortizedConfig = field(default_factory=AmortizedConfig)
-
-    def __post_init__(self) -> None:
-        require(self.recipe in RECIPES, f"recipe is {self.recipe!r}; choose one of {', '.join(RECIPES)}.")
-        require(
-            self.backend in ("auto", "numba", "torch"), f"backend is {self.backend!r}; choose auto, numba or torch."
-        )
-        require(self.z_dim >= 0, f"z_dim is {self.z_dim}; it must be 0 (homogeneous) or more.")
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)
@@ -66,31 +60,38 @@ def recipe_config(recipe: str, overrides: dict[str, Any] | None = None) -> RunCo
 
     Raises ConfigError for an unknown recipe, name or value.
     """
-    if recipe not in RECIPES:
-        raise ConfigError(f"recipe is {recipe!r}; choose one of {', '.join(RECIPES)}.")
+    setting("recipe").check(recipe)
+    given = {same_name(name): value for name, value in (overrides or {}).items()}
     nested: dict[str, Any] = {"recipe": recipe}
-    for name, value in {**RECIPES[recipe], **(overrides or {})}.items():
-        target = nested
-        *sections, leaf = name.split(".")
-        for section in sections:
-            target = target.setdefault(section, {})
+    for name, value in {**RECIPES[recipe], **given}.items():
+        section, _, leaf = setting(name).name.rpartition(".")
+        target = nested.setdefault(section, {}) if section else nested
         target[leaf] = value
     return build(RunConfig, nested)
 
 
 def setting_names() -> list[str]:
     """Dotted names of all settings, in order."""
-    return names_of(RunConfig)
+    return list(settings_of(RunConfig))
 
 
-def setting(name: str) -> tuple[type, Any, str]:
-    """(type, default, help) of a setting by its dotted name."""
-    cls: type = RunConfig
-    *sections, leaf = name.split(".")
-    for section in sections:
-        cls = get_type_hints(cls)[section]
-    default = getattr(cls(), leaf)
-    return get_type_hints(cls)[leaf], default, field_help(cls)[leaf]
+def setting(name: str, source: type = RunConfig) -> Setting:
+    """The setting of a dotted name, or of a field of the options `source`.
+
+    Raises ConfigError for an unknown name, with those nearest to it.
+    """
+    known = settings_of(source)
+    if name not in known:
+        raise no_such_setting(name, known)
+    return known[name]
+
+
+def explained(item: Setting) -> str:
+    """Explanation, default and range, and what recipes make of a setting of a run, as "… (default 32; paper 128)"."""
+    if settings_of(RunConfig).get(item.name) != item:
+        return item.explained()
+    values = {recipe: defaults.get(item.name, item.default) for recipe, defaults in RECIPES.items()}
+    return item.explained(*(f"{recipe} {word(value)}" for recipe, value in values.items() if value != item.default))
 
 
 def with_settings(config: RunConfig, **sections: Any) -> RunConfig:

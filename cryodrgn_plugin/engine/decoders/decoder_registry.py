@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ..config import RunConfig
+from ..config.kinds import DECODER_KINDS
 from ..errors import ConfigError
 from ..slicing.sphere import HalfSphere
 from .basis import BasisDecoder
@@ -26,6 +27,7 @@ def _mlp(config: RunConfig, box: int) -> Decoder:
 
 DECODERS: dict[str, Callable[[RunConfig, int], Decoder]] = {"basis": _basis, "mlp": _mlp}
 """Name to maker; the contract tests run over every member."""
+assert tuple(DECODERS) == DECODER_KINDS, "the settings offer what is registered"
 
 
 def make_decoder(config: RunConfig, box: int) -> Decoder:

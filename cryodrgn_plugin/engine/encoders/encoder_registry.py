@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from ..config import RunConfig
+from ..config.kinds import ENCODER_KINDS
 from .encoder import Encoder
 from .image_mlp import MlpEncoder
 from .table import LatentTable
@@ -29,6 +30,7 @@ ENCODERS: dict[str, Callable[[RunConfig, Tensor, int], Encoder]] = {
     "tilt_pair": _tilt_pair,
 }
 """Name to maker; the contract tests run over every member."""
+assert tuple(ENCODERS) == ENCODER_KINDS, "the settings offer what is registered"
 
 
 def make_encoder(config: RunConfig, scale: Tensor, n_particles: int) -> Encoder | None:

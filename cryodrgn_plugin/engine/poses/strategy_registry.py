@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..config import PoseConfig
+from ..config.kinds import POSE_SEARCHES
 from .branch_and_bound import BranchAndBound
 from .hierarchical import HierarchicalSearch
 from .inference import PoseInference
@@ -14,6 +15,7 @@ STRATEGIES: dict[str, Callable[..., PoseInference]] = {
     "branch_and_bound": BranchAndBound,
 }
 """Name to maker, called as `make_pose_inference` calls it; the contract tests run over every member."""
+assert tuple(STRATEGIES) == POSE_SEARCHES, "the settings offer what is registered"
 
 
 def make_pose_inference(

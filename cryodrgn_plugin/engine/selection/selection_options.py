@@ -1,13 +1,15 @@
 """The settings of `select`. Imports nothing heavy: the command line and the hosts' forms are made from them."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from ..errors import ConfigError
+from ..config import Settings, require
+from ..config.bounds import AtLeast, FolderName
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelectOptions:
-    name: str = "selected"
+class SelectOptions(Settings):
+    name: Annotated[str, FolderName()] = "selected"
     """Name of the selection: its folder in RUN/selections."""
     clusters: str = ""
     """Classes of RUN/analysis to take, as 1,3 or 2-5."""
@@ -20,12 +22,12 @@ class SelectOptions:
     umap, or pca with "components": [1, 2]."""
     junk: bool = False
     """Take away the particles that the maps do not explain: noise, other molecules, off-centre ones."""
-    junk_cut: float = 0.0
+    junk_cut: Annotated[float, AtLeast(0)] = 0.0
     """Outlier score, in standard deviations of good particles, above which a particle is junk; 0 takes the cut that the
     data suggest."""
-    rounds: int = 2
+    rounds: Annotated[int, AtLeast(1)] = 2
     """Rounds of junk removal: the maps are made anew from what is left, and all particles judged again."""
-    random: int = 0
+    random: Annotated[int, AtLeast(0)] = 0
     """Take this many of what is left at random; 0 takes all."""
     invert: bool = False
     """Take what would have been left out, and the other way round."""
@@ -37,14 +39,11 @@ class SelectOptions:
     annotate: bool = False
     """Add columns of what the run knows of each particle (latents, class, confidence, outlier score) after the
     original's own."""
-    seed: int = 0
+    seed: Annotated[int, AtLeast(0)] = 0
     """Seed of every random draw."""
 
-    def __post_init__(self) -> None:
-        if not self.name or not all(letter.isalnum() or letter in "-_" for letter in self.name):
-            raise ConfigError(f"The name {self.name!r} may have letters, digits, - and _ only.")
-        for name, least in (("rounds", 1), ("random", 0), ("junk_cut", 0)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name):g}; it must be at least {least}.")
-        if not (self.clusters or self.where or self.lasso or self.junk or self.random):
-            raise ConfigError("Say which particles to select: by clusters, where, lasso, junk or random.")
+    def check_together(self) -> None:
+        require(
+            bool(self.clusters or self.where or self.lasso or self.junk or self.random),
+            "Say which particles to select: by clusters, where, lasso, junk or random.",
+        )

@@ -1,58 +1,47 @@
 """The settings of `states`. Imports nothing heavy: the command line and the hosts' forms are made from them."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from ..config import field_help
-from ..errors import ConfigError
-
-METHODS = ("decoder", "regression", "both")
+from ..config import Settings, require
+from ..config.bounds import AtLeast, OneOf
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatesOptions:
-    states: int = 8
+class StatesOptions(Settings):
+    states: Annotated[int, AtLeast(1)] = 8
     """How many states: k-means centres that are particles, unless particles or points are named. More for finer
     steps, fewer when maps look alike."""
     particles: str = ""
     """Rows of the star file whose latents are the states, from 0, as 0,17,42 or 0-9; empty for none."""
     points: str = ""
     """File of latent coordinates of the states: .txt, .npy, or .npz with an array z; empty for none."""
-    method: str = "both"
+    method: Annotated[str, OneOf("decoder", "regression", "both")] = "both"
     """decoder: maps of the run's model, with half-maps where it was solved in closed form. regression: a weighted
     backprojection of the particles nearest in the latent space, which needs no model of the maps. both: the decoder's
     maps and the regression's beside them, and which of them is expected to be nearer to the truth."""
-    neighbors: int = 0
+    neighbors: Annotated[int, AtLeast(0)] = 0
     """Particles that a regression's map rests on, as an effective number; 0 chooses by cross-validation on half-sets.
     Lower it for finer states, raise it for less noise."""
     mask: str = ""
     """Map of a soft mask in which everything is judged; empty makes one around each map."""
     bias: bool = True
-    """the measurement of what half-maps cannot see, for they share their latents; it reads the images near states"""
+    """The measurement of what half-maps cannot see, for they share their latents; it reads the images near states."""
     local_resolution: bool = True
-    """the maps of local resolution"""
+    """The maps of local resolution."""
     sharpen: bool = True
-    """the sharpened maps"""
+    """The sharpened maps."""
     b_factor_ang2: float = 0.0
     """B-factor taken off by sharpening, in Å², such as 80; 0 measures it by Guinier's plot."""
-    lowpass_ang: float = 0.0
+    lowpass_ang: Annotated[float, AtLeast(0)] = 0.0
     """Sharpened maps end at this resolution in Å; 0 takes the one that was measured."""
     figures: bool = True
-    """the figures"""
-    seed: int = 0
+    """The figures."""
+    seed: Annotated[int, AtLeast(0)] = 0
     """Seed of k-means, of the half-sets of a regression and of every random draw."""
 
-    def __post_init__(self) -> None:
-        if self.states < 1:
-            raise ConfigError(f"states is {self.states}; it must be at least 1.")
-        if self.method not in METHODS:
-            raise ConfigError(f"method is {self.method!r}; choose one of {', '.join(METHODS)}.")
-        if self.particles and self.points:
-            raise ConfigError("States are given by particles or by points, not by both; leave one of them empty.")
-        for name in ("neighbors", "lowpass_ang"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name):g}; it must be 0 or more.")
-
-
-def option_help() -> dict[str, str]:
-    """Option name to its explanation, in order."""
-    return field_help(StatesOptions)
+    def check_together(self) -> None:
+        require(
+            not (self.particles and self.points),
+            "States are given by particles or by points, not by both; leave one of them empty.",
+        )

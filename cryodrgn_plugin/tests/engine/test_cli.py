@@ -12,13 +12,21 @@ import time
 import numpy as np
 import pytest
 
+from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
 from cryodrgn_plugin.engine.analysis.latent_points import parse_rows, read_points
 from cryodrgn_plugin.engine.cli.main import COMMANDS, Parser, main
+from cryodrgn_plugin.engine.cli.option_flags import add_options, chosen_options, given_options
 from cryodrgn_plugin.engine.cli.setting_flags import GIVEN_ELSEWHERE, add_settings, given_settings
-from cryodrgn_plugin.engine.config import setting_names
+from cryodrgn_plugin.engine.config import build, setting_names, settings_of
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions
+from cryodrgn_plugin.engine.poses.refine_options import RefineOptions
+from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
 from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.selection.selection_options import SelectOptions
+from cryodrgn_plugin.engine.states.state_options import StatesOptions
+from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions
 from cryodrgn_plugin.tests.engine.planted_run import (
     PIXEL_ANG,
     BlobDecoder,
@@ -99,6 +107,87 @@ def test_a_setting_can_be_given_as_an_option_or_by_set():
     assert parsed("--training.epochs", "7", "--set", "training.epochs=5") == {"training.epochs": "7"}
 
 
+def chosen(*words: str) -> AnalysisOptions:
+    parser = Parser(prog="test")
+    parser.add_argument("run")
+    add_options(parser, AnalysisOptions)
+    args = parser.parse_args(words)
+    assert args.run == "run"
+    return chosen_options(args, AnalysisOptions)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--half-maps", "run", "--no-umap"),
+        ("--half_maps", "yes", "run", "--umap", "no"),
+        ("run", "--umap=no", "--half-maps"),
+        ("--half_maps", "--no-umap", "run"),
+        ("--umap", "FALSE", "run", "--half_maps", "1"),
+    ],
+)
+def test_a_switch_is_given_by_yes_and_no_or_bare(words):
+    assert chosen(*words) == AnalysisOptions(umap=False, half_maps=True)
+
+
+OPTIONS = (
+    *(AnalysisOptions, LandscapeOptions, TrajectoryOptions, StatesOptions, ValidateOptions),
+    *(SelectOptions, PreflightOptions, RefineOptions),
+)
+NEEDED = {SelectOptions: {"clusters": "1"}, TrajectoryOptions: {"points": "z.txt"}}
+"""What a command cannot be asked without."""
+EXAMPLES = {int: ("9", 9), float: ("0.4", 0.4), str: ("mine", "mine")}
+LARGE = ("particles", "tested", "limit", "bootstrap", "sketch", "box", "permutations")
+"""Numbers that cannot be as small as the example."""
+
+
+def words_and_value(one):
+    """What to write for a setting, and what it then is: not the default, and allowed."""
+    if one.kind is bool:
+        return ("no", False) if one.default else ("yes", True)
+    if one.choices:
+        return one.choices[-1], one.choices[-1]
+    if one.name == "states":
+        return "9", one.kind(9)
+    return ("400", 400) if one.name in LARGE and one.kind is int else EXAMPLES[one.kind]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: options.__name__)
+def test_every_option_is_understood_in_each_of_its_spellings(options):
+    needed = NEEDED.get(options, {})
+    for one in settings_of(options).values():
+        word, value = words_and_value(one)
+        hyphened = one.name.replace("_", "-")
+        lines = [[f"--{name}", word] for name in (one.name, hyphened)]
+        if one.kind is bool:
+            lines += [[f"--{hyphened}"]] if value else [[f"--no-{hyphened}"]]
+        for words in lines:
+            parser = Parser(prog="test")
+            parser.add_argument("run")
+            add_options(parser, options)
+            given = given_options(parser.parse_args([*words, "run"]))
+            assert build(options, {**needed, **given}) == options(**{**needed, one.name: value})
+
+
+def test_an_option_has_its_settings_name_and_hyphens_count_as_underscores():
+    assert chosen("run", "--umap_limit", "9") == chosen("run", "--umap-limit", "9") == AnalysisOptions(umap_limit=9)
+    assert parsed("--set", "training.batch-size=5") == parsed("--training.batch-size", "5")
+
+
+@pytest.mark.parametrize("words", [("--training.sparse",), ("--training.sparse", "yes"), ("--training.sparse=yes",)])
+def test_a_setting_of_a_run_is_a_switch_like_any_other(words):
+    assert parsed(*words) == {"training.sparse": "yes"}
+    assert parsed("--no-training.sparse") == parsed("--training.sparse", "no") == {"training.sparse": "no"}
+
+
+def test_the_help_shows_choices_default_and_range(capsys):
+    with pytest.raises(SystemExit):
+        main(["landscape", "--help"])
+    words = " ".join(capsys.readouterr().out.split())
+    assert "--linkage ward|average " in words and "(default ward)" in words
+    assert "(default 500; at least 10)" in words and "--volumes [yes|no] " in words
+
+
 def test_set_without_a_value_is_explained():
     with pytest.raises(ConfigError, match="--set training.epochs has no value; write --set NAME=VALUE"):
         parsed("--set", "training.epochs")
@@ -118,11 +207,19 @@ def test_options_reach_the_run_on_top_of_the_recipe(tmp_path, monkeypatch):
     [
         (["trian"], "there is no command 'trian'; the commands are simulate, train"),
         (["train", "p.star"], "required: --out"),
-        (["train", "p.star", "--out", "RUN", "--epochs", "3"], "unrecognized arguments: --epochs 3"),
+        (
+            ["train", "p.star", "--out", "RUN", "--epochs", "3"],
+            "unrecognized arguments: --epochs 3; the nearest is --training.epochs; see",
+        ),
+        (["analyze", "RUN", "--umap-limt", "3"], "unrecognized arguments: --umap-limt 3; the nearest is --umap_limit;"),
+        (["analyze", "RUN", "--umap", "perhaps"], "unrecognized arguments: perhaps; --umap is yes or no; see"),
         (["train", "p.star", "--out", "RUN", "--recipe", "slow"], "recipe is 'slow'; choose one of fast, paper"),
         (["train", "p.star", "--out", "RUN", "--data.box", "33"], "data.box is 33; it must be even"),
-        (["train", "p.star", "--out", "RUN", "--data.box", "big"], "data.box is 'big'; it must be of type int"),
-        (["train", "p.star", "--out", "RUN", "--set", "data.bx=3"], "There is no setting 'data.bx'"),
+        (["train", "p.star", "--out", "RUN", "--data.box", "big"], "data.box is 'big'; it must be a whole number"),
+        (
+            ["train", "p.star", "--out", "RUN", "--set", "data.bx=3"],
+            "There is no setting 'data.bx'; the nearest is data.box.",
+        ),
         (["train", "p.star", "--out", "RUN", "--resume", "--overwrite"], "not allowed with argument"),
         (["analyze", "RUN"], "There is no run folder"),
         (["analyze", "RUN", "--clusters", "0"], "There is no run folder"),

@@ -61,7 +61,7 @@ def test_a_set_is_not_replaced_unless_asked(tmp_path, capsys):
         (["--preset", "nonesuch"], "There is no preset 'nonesuch'; the presets are adk"),
         (["--preset", "adk", "--map", "a.mrc"], "Give one of --preset, --model and --map."),
         (["--model", "gone.pdb"], "There is no model gone.pdb"),
-        (["--snr", "-1"], "The SNR is -1.0"),
+        (["--snr", "-1"], "snr is -1.0; it must be positive"),
         (["--pixel-size", "1"], "The molecule is 71 Å across and the box 32 Å"),
     ],
 )

@@ -199,11 +199,11 @@ def test_a_molecule_too_large_for_the_box_is_refused_with_a_pixel_size_that_fits
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"snr": 0.0}, "The SNR is 0.0"),
-        ({"box": 33}, "The box is 33"),
-        ({"n_particles": 0}, "number of particles is 0"),
-        ({"defocus_ang": (2e4, 1e4)}, "smaller number first"),
-        ({"shift_px": 40.0}, "The shift is 40.0 px"),
+        ({"snr": 0.0}, "snr is 0.0; it must be positive"),
+        ({"box": 33}, "box is 33; it must be even and at least 16"),
+        ({"n_particles": 0}, "n_particles is 0; it must be at least 1"),
+        ({"defocus_ang": (2e4, 1e4)}, "give the smaller number first"),
+        ({"shift_px": 40.0}, "shift_px is 40.0; it must be less than half the box of 64"),
     ],
 )
 def test_settings_out_of_range_are_explained(changes, sentence):

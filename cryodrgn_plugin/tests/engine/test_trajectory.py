@@ -155,7 +155,11 @@ def test_a_path_that_cannot_be_is_refused_in_a_sentence(options, message):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"kind": "curve"}, "choose pc or"), ({"kind": "points"}, "needs a file"), ({"name": "a/b"}, "letters")],
+    [
+        ({"kind": "curve"}, "choose one of pc, direct, graph, density, points"),
+        ({"kind": "points"}, "needs a file"),
+        ({"name": "a/b"}, "letters"),
+    ],
 )
 def test_an_option_out_of_range_is_named(options, message):
     with pytest.raises(ConfigError, match=message):

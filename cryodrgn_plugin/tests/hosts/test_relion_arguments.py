@@ -62,10 +62,13 @@ def test_the_task_comes_from_the_executable_field_or_a_label():
     [
         (f"{COMMAND} --z_dims 4", "did you mean z_dim\\?"),
         (f"{COMMAND} --epochs 4", "did you mean training.epochs\\?"),
+        (f"{COMMAND} --layers 4", "There is no setting 'layers'; did you mean decoder.layers or encoder.layers\\?$"),
+        (f"{COMMAND} --xyzzy 4", "There is no setting 'xyzzy'; did you mean [a-z_.]+(, [a-z_.]+)?( or [a-z_.]+)?\\?$"),
         (f"{COMMAND} --recipe slow", "choose one of fast"),
         (f"{COMMAND} --training.epochs many", "training.epochs is 'many'"),
         (f"{COMMAND} --j none", "--j"),
-        (f"{COMMAND} --clusters 0", "clusters is 0"),
+        (f"{COMMAND} --clusters 0", "clusters is 0; it must be at least 1"),
+        (f"{COMMAND} --clusters 2.5", "clusters is '2.5'; it must be a whole number"),
         (f"{COMMAND} --umap perhaps", "give yes or no"),
         (
             f"retrain {COMMAND}",
