@@ -211,7 +211,7 @@ class ClosedForm:
         self.run.save_latents(on_host(z), **along, rows=self.dataset.rows, half=state.half)
         visibility = harmonics(state.found, self.config.z_dim).visibility
         self.run.note(
-            visibility=[round(v, 4) for v in on_host(visibility).tolist()],
+            visibility=[round(float(v), 4) for v in on_host(visibility)],
             loader_wait_seconds=round(self.images.wait_seconds, 3),
         )
         settings = with_settings(self.config, decoder={"n_bases": self.config.z_dim})

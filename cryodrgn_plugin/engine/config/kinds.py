@@ -12,3 +12,6 @@ ENCODER_KINDS = ("mlp", "table", "tilt_pair")
 
 POSE_SEARCHES = ("hierarchical", "branch_and_bound")
 """Made by poses/strategy_registry.py."""
+
+BACKENDS = ("numba", "torch")
+"""Made by slicing/compute.py."""

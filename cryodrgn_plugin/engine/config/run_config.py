@@ -10,6 +10,7 @@ from .building import build, no_such_setting
 from .checks import Settings
 from .data import DataConfig
 from .fitting import ClosedFormConfig, TrainingConfig
+from .kinds import BACKENDS
 from .nearest import same_name
 from .networks import DecoderConfig, EncoderConfig
 from .pose_settings import AbInitioConfig, AmortizedConfig, PoseConfig
@@ -35,7 +36,7 @@ class RunConfig(Settings):
     """Seed of every random choice; the same seed on the same machine gives the same result."""
     device: str = "auto"
     """auto, cpu, or cuda with an index (cuda:0)."""
-    backend: Annotated[str, OneOf("auto", "numba", "torch")] = "auto"
+    backend: Annotated[str, OneOf("auto", *BACKENDS)] = "auto"
     """What computes slices in closed forms and searches for poses. auto: numba on the CPU, torch on a GPU. torch works
     anywhere and is slow on a CPU: a check of the other."""
     data: DataConfig = field(default_factory=DataConfig)

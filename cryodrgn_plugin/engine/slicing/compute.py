@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..config import RunConfig
+from ..config.kinds import BACKENDS
 from ..errors import ConfigError
 from ..imaging.lattice import HalfPlane
 from .sphere import HalfSphere
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from .backend import Backend
 
 MEMBERS = {"numba": "numba_backend:NumbaBackend", "torch": "torch_backend:TorchBackend"}
-"""Where each member is: module of this package and class."""
+"""Where each member is: module of this package and class. A new one is named in config/kinds.py too."""
+assert tuple(MEMBERS) == BACKENDS
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class FarDevice(TorchDispatchMode):
             out.fill_(WRONG if out.is_floating_point() or out.is_complex() else torch.iinfo(out.dtype).min)
         if operation._schema.name.endswith("_") and isinstance(args[0], FarTensor):
             return args[0]
-        return tree_map(lambda each: FarTensor(each) if isinstance(each, torch.Tensor) else each, out) if makes_far else out
+        return tree_map(_far, out) if makes_far else out
 
     def _copied(self, source: torch.Tensor, options: dict) -> torch.Tensor:
         target = torch.device(options.pop("device", None) or source.device)
@@ -90,6 +90,10 @@ class FarDevice(TorchDispatchMode):
     def _account(self, tensor: torch.Tensor) -> None:
         size = tensor.numel() * tensor.element_size()
         self.brought_back, self.largest = self.brought_back + size, max(self.largest, size)
+
+
+def _far(value):
+    return FarTensor(value) if isinstance(value, torch.Tensor) else value
 
 
 def _near(value):
