@@ -1,8 +1,11 @@
 """The latent table: every particle has its own free z (autodecoder), fitted with the decoder and read by nobody."""
 
-import torch
-from torch import nn
+from typing import Self
 
+import torch
+from torch import Tensor, nn
+
+from ..config import RunConfig
 from ..data.batch import ImageBatch
 from .encoder import Encoder, LatentPosterior
 
@@ -16,6 +19,10 @@ class LatentTable(Encoder):
     """
 
     generalizes = False
+
+    @classmethod
+    def of(cls, config: RunConfig, scale: Tensor, n_particles: int) -> Self:
+        return cls(n_particles, config.z_dim)
 
     def __init__(self, n: int, z_dim: int):
         super().__init__()

@@ -27,7 +27,7 @@ class PosePreparation:
 
     Parameters
     ----------
-    series : particles with several images each, None of single images.
+    series : whose images the dataset has.
     latents : the current z (B, Z) of the particles (B,), None without latent.
     batch_size : particles (or pairs) a step learns from.
     untrained : makes an objective like this one with fresh parameters, from a seed.
@@ -39,7 +39,7 @@ class PosePreparation:
         dataset: ParticleDataset,
         objective: VaeObjective,
         search: PoseSearch,
-        series: TiltSeries | None,
+        series: TiltSeries,
         schedule: PoseSchedule,
         latents: Callable[[np.ndarray], np.ndarray | None],
         untrained: Callable[[int], VaeObjective],
@@ -49,7 +49,7 @@ class PosePreparation:
         assert objective.poses is not None
         self._run, self._dataset, self._objective, self._table = run, dataset, objective, objective.poses
         self._search, self._schedule, self._seed = search, schedule, config.seed
-        self._series, self._latents, self._untrained = series or TiltSeries.singles(dataset.n), latents, untrained
+        self._series, self._latents, self._untrained = series, latents, untrained
         self._batch_size = batch_size
         self._block = max(1, config.poses.block // batch_size)
 

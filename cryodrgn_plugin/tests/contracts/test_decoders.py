@@ -5,14 +5,18 @@ import pytest
 import torch
 
 from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.decoders.decoder import Decoder, LinearDecoder
 from cryodrgn_plugin.engine.decoders.decoder_registry import DECODERS, make_decoder
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
+from cryodrgn_plugin.tests.contracts.planted_motion import PlantedMotion
 
 BOX, Z_DIM = 16, 2
 LATTICE = HalfPlane(BOX, BOX // 2 - 1)
 COUNT = LATTICE.size
+LEARNT = 0.7
+"""A decoder has learnt a motion when it leaves less than this of the error of the mean map."""
 
 pytestmark = pytest.mark.parametrize("name", DECODERS)
 
@@ -138,6 +142,41 @@ def test_its_state_makes_the_same_volume_again(name):
     assert relative_error(again.volume(z), decoder.volume(z)) > 0.01
     again.load_state_dict(decoder.state_dict())
     np.testing.assert_array_equal(again.volume(z), decoder.volume(z))
+
+
+@pytest.fixture(scope="module")
+def motion(tmp_path_factory) -> PlantedMotion:
+    return PlantedMotion.simulated(tmp_path_factory.mktemp("motion"))
+
+
+def learner(name: str):
+    """Settings of a small decoder of one latent dimension, trained as by the recipe "paper"."""
+    return recipe_config("paper", {"z_dim": 1, "decoder.kind": name, "decoder.n_bases": 3, "decoder.width": 64})
+
+
+class Blind(Decoder):
+    """A decoder that ignores z."""
+
+    def __init__(self, inner: Decoder):
+        super().__init__()
+        self.inner, self.box, self.loss_weight = inner, inner.box, inner.loss_weight
+
+    def prepare(self, statistics):
+        self.inner.prepare(statistics)
+
+    def slices(self, z, rotations, lattice, count):
+        return self.inner.slices(torch.zeros_like(z), rotations, lattice, count)
+
+    def volume(self, z):
+        return self.inner.volume(np.zeros_like(z))
+
+
+def test_it_learns_a_motion(name, motion):
+    assert motion.unexplained(motion.trained(learner(name))) < LEARNT
+
+
+def test_a_decoder_that_ignores_z_would_not_count_as_learning(name, motion):
+    assert motion.unexplained(motion.trained(learner(name), Blind)) > 0.99
 
 
 @pytest.mark.gpu
