@@ -3,6 +3,7 @@ slices."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from cryodrgn_plugin.engine.data.batch import ImageBatch
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.loader import BatchLoader
 from cryodrgn_plugin.engine.decoders.decoder import Decoder
+from cryodrgn_plugin.engine.decoders.decoder_registry import DECODERS
 from cryodrgn_plugin.engine.encoders.encoder import Encoder, LatentPosterior
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
@@ -70,11 +72,12 @@ class PlantedMotion:
         dataset = ParticleDataset.open(str(star), DataConfig())
         return cls(dataset, z, ((states - coordinate.mean()) / coordinate.std())[:, None], maps)
 
-    def trained(self, config: RunConfig, changed=lambda decoder: decoder) -> Decoder:
-        """The decoder of `config`, or what `changed` makes of it, after a few epochs at the true z."""
+    def trained(self, kind: type[Decoder], config: RunConfig, changed=lambda decoder: decoder) -> Decoder:
+        """A decoder of this kind, or what `changed` makes of it, after a few epochs at the true z."""
         torch.manual_seed(0)
         noise = estimate_noise(self.dataset)
-        objective = make_objective(config, self.dataset, noise, torch.device("cpu"), torch.float32)
+        with patch.dict(DECODERS, {config.decoder.kind: kind}):
+            objective = make_objective(config, self.dataset, noise, torch.device("cpu"), torch.float32)
         objective.encoder, objective.decoder = KnownLatents(self.z), changed(objective.decoder)
         loader = BatchLoader(self.dataset, 32)
         optimizers = make_optimizers(objective, [], [])
