@@ -51,7 +51,7 @@ class FreePoses(PoseEncoder):
         return PoseEstimate(rotations_from_six(values), values.new_zeros(len(values), 2), None)
 
     def sparse_parameters(self) -> list[nn.Parameter]:
-        return [self.six.weight]
+        return list(self.six.parameters())
 
 
 def divergence_from_uniform(spread: Tensor) -> Tensor:

@@ -37,4 +37,4 @@ class LatentTable(Encoder):
         return LatentPosterior(self.mean(index), self.log_var(index))
 
     def sparse_parameters(self) -> list[nn.Parameter]:
-        return [self.mean.weight, self.log_var.weight]
+        return [*self.mean.parameters(), *self.log_var.parameters()]

@@ -76,8 +76,8 @@ class PosePreparation:
         posed = posed_dataset(self._dataset, self._table)
         z = self._latents(np.arange(self._series.n))
         known = None if z is None else self._series.to_images(z)
-        found = refine_poses(posed, RefineOptions(rounds=1), z=known, seed=self._seed).poses
-        self._table.put(np.arange(posed.n), found.rotations, found.shifts_ang, found.score)
+        refined = refine_poses(posed, RefineOptions(rounds=1), z=known, seed=self._seed).poses
+        self._table.put(np.arange(posed.n), refined.rotations, refined.shifts_ang, refined.score)
 
     def _begin_anew(self, epoch: int) -> None:
         poses = {name: value for name, value in self._objective.state_dict().items() if name.startswith("poses.")}

@@ -62,18 +62,18 @@ class PoseSearch:
         search = make_pose_inference(poses, dataset.box, dataset.pixel_size_ang, turn)
         volumes = self._volumes(decoder, z, len(index), last, number)
         rng = np.random.default_rng([self._config.seed, 5, number])
-        for places in self._series.alike(index, dataset.frequency_ratio, search.images_at_once(), volumes.volume):
-            rows, tilts, carries = self._series.views(index[places])
-            images = [self._images.of(each, dataset.lattice.count(last)) for each in rows.T]
-            score = TiltSeriesScore([self._score(volumes, each, places) for each in images], tilts, carries)
+        for members in self._series.alike(index, dataset.frequency_ratio, search.images_at_once(), volumes.volume):
+            images, tilts, carries = self._series.views(index[members])
+            views = [self._images.of(view, dataset.lattice.count(last)) for view in images.T]
+            score = TiltSeriesScore([self._score(volumes, view, members) for view in views], tilts, carries)
             candidates = search.infer(score)
-            chosen = np.arange(len(places)), self._chosen(candidates, images, march, rng)
-            found = candidates.rotations[chosen], candidates.shifts_ang[chosen]
-            for each, tilt, carry in zip(rows.T, tilts, carries, strict=True):
-                table.put(each, *tilted(*found, tilt, carry), candidates.score[chosen])
+            chosen = np.arange(len(members)), self._chosen(candidates, views, march, rng)
+            rotations, shifts_ang = candidates.rotations[chosen], candidates.shifts_ang[chosen]
+            for view, tilt, carry in zip(images.T, tilts, carries, strict=True):
+                table.put(view, *tilted(rotations, shifts_ang, tilt, carry), candidates.score[chosen])
 
     def _chosen(
-        self, candidates: Candidates, images: list[WhitenedBatch], march: float, rng: np.random.Generator
+        self, candidates: Candidates, views: list[WhitenedBatch], march: float, rng: np.random.Generator
     ) -> np.ndarray:
         """(B,) the candidate that each particle takes: drawn by likelihood at first, the likeliest in the end.
 
@@ -83,8 +83,8 @@ class PoseSearch:
         heat = self._config.poses.exploration * (1 - march)
         if not heat:
             return np.zeros(len(candidates.score), dtype=np.int64)
-        power = np.sum([perfect_fit(each.targets, each.weights) for each in images], axis=0)
-        coefficients = len(images) * self._dataset.lattice.multiplicity[: images[0].targets.shape[1]].sum()
+        power = np.sum([perfect_fit(view.targets, view.weights) for view in views], axis=0)
+        coefficients = len(views) * self._dataset.lattice.multiplicity[: views[0].targets.shape[1]].sum()
         misfit = 2 * float((power - candidates.score[:, 0]).mean()) / coefficients
         tempered = candidates.score / (heat * max(misfit, 1.0))
         return (tempered + rng.gumbel(size=tempered.shape)).argmax(axis=1)
@@ -105,7 +105,7 @@ class PoseSearch:
             config.seed + number,
         )
 
-    def _score(self, volumes: SearchVolumes, images: WhitenedBatch, places: np.ndarray) -> Score:
-        score = volumes.score(images, places)
+    def _score(self, volumes: SearchVolumes, images: WhitenedBatch, members: np.ndarray) -> Score:
+        score = volumes.score(images, members)
         ratio = float(self._dataset.frequency_ratio[images.index[0]])
         return score if ratio == 1 else ScaledScore(score, ratio)
