@@ -38,9 +38,9 @@ def find_poses(
 ) -> FoundPoses:
     """What the network reads off every particle, searched around where `amortized.search` is on."""
     read, proposals = read_poses(objective, dataset, device)
-    return (
-        search_nearby(read, proposals, config, objective.decoder, dataset, noise) if config.amortized.search else read
-    )
+    if not config.amortized.search:
+        return read
+    return search_nearby(read, proposals, config, objective.decoder, dataset, noise)
 
 
 @torch.no_grad()

@@ -115,7 +115,7 @@ def _made_with(path: Path, settings: RunConfig) -> bool:
 
 
 def _settings(config: RunConfig, listed: Path, seed: int) -> RunConfig:
-    """The run's settings for a part of its particles, with poses given, by a recipe that makes its decoder from them."""
+    """The run's settings for a part of its particles, with poses given and a recipe that makes its decoder."""
     recipe = config.recipe
     if finds_poses(recipe):
         recipe = "fast" if has_closed_form(config) else "cryodrgn"
