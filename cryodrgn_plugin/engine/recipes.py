@@ -1,35 +1,85 @@
-"""Which training a recipe is. The one entry of the command line and the hosts into training."""
+"""Which training a recipe is, and which decoders it can make. The one entry of the command line and the hosts into
+training.
+
+A recipe's defaults are in `config/recipe_defaults.py`, which imports nothing heavy; here is the rest of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from .config import RunConfig
 from .data.dataset import ParticleDataset
+from .decoders.decoder_registry import has_closed_form, linear_decoder
 from .run import Run
+
+
+@dataclass(frozen=True)
+class Training:
+    """One way to a model."""
+
+    fit: Callable[[Run, RunConfig, ParticleDataset, bool, int | None], None]
+    """Trains, with whether to resume and the epoch to pause after, which closed forms do not know."""
+    closed_form: bool
+    """Whether its maps come in closed form, which makes linear decoders only; descent by gradient makes any."""
 
 
 def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | None = None) -> None:
     """Open the particles of `config` and train by its recipe; results go to the run folder.
 
     `until_epoch` pauses a training by epochs after that one, with `Stopped`; the fast recipe has no epochs to pause at.
+
+    Raises ConfigError, before anything is read, for a decoder that the recipe cannot make.
     """
+    training = TRAININGS[config.recipe](config)
+    if training.closed_form:
+        linear_decoder(config)
     dataset = ParticleDataset.open(config.particles, config.data, config.root, config.seed)
     for note in dataset.notes:
         run.log(note)
-    if config.recipe == "fast" and config.z_dim:
-        from .closed_form.fast_recipe import fit_fast
+    training.fit(run, config, dataset, resume, until_epoch)
 
-        fit_fast(run, config, dataset, resume)
-    elif config.recipe == "homogeneous" and config.decoder.kind == "basis" and not config.z_dim:
-        from .closed_form.homogeneous_recipe import fit_homogeneous
 
-        fit_homogeneous(run, config, dataset)
-    elif config.recipe == "abinitio":
-        from .ab_initio.ab_initio_recipe import fit_ab_initio
+def _fast(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
+    from .closed_form.fast_recipe import fit_fast
 
-        fit_ab_initio(run, config, dataset, resume)
-    elif config.recipe == "ace":
-        from .networks.amortized_recipe import fit_amortized
+    fit_fast(run, config, dataset, resume)
 
-        fit_amortized(run, config, dataset, resume, until_epoch)
-    else:
-        from .networks.vae_recipe import fit_vae
 
-        fit_vae(run, config, dataset, resume, until_epoch)
+def _homogeneous(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
+    from .closed_form.homogeneous_recipe import fit_homogeneous
+
+    fit_homogeneous(run, config, dataset)
+
+
+def _ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
+    from .ab_initio.ab_initio_recipe import fit_ab_initio
+
+    fit_ab_initio(run, config, dataset, resume)
+
+
+def _amortized(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
+    from .networks.amortized_recipe import fit_amortized
+
+    fit_amortized(run, config, dataset, resume, until_epoch)
+
+
+def _network(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
+    from .networks.vae_recipe import fit_vae
+
+    fit_vae(run, config, dataset, resume, until_epoch)
+
+
+FAST, HOMOGENEOUS, AB_INITIO = (Training(fit, closed_form=True) for fit in (_fast, _homogeneous, _ab_initio))
+AMORTIZED, NETWORK = (Training(fit, closed_form=False) for fit in (_amortized, _network))
+
+TRAININGS: dict[str, Callable[[RunConfig], Training]] = {
+    "fast": lambda config: FAST if config.z_dim else NETWORK,
+    "paper": lambda config: NETWORK,
+    "cryodrgn": lambda config: NETWORK,
+    "homogeneous": lambda config: HOMOGENEOUS if not config.z_dim and has_closed_form(config) else NETWORK,
+    "cryodrgn2": lambda config: NETWORK,
+    "bnb": lambda config: NETWORK,
+    "abinitio": lambda config: AB_INITIO,
+    "ace": lambda config: AMORTIZED,
+}
+"""The training of each recipe, which may depend on the settings."""

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..config import RunConfig, with_settings
 from ..data.dataset import ParticleDataset
-from ..decoders.decoder_registry import make_decoder
+from ..decoders.decoder_registry import make_linear_decoder
 from ..decoders.model_file import save_model
 from ..geometry.hand import mirrored_map
 from ..io.mrc import write_map
@@ -66,7 +66,7 @@ def fit_species(
     for path, which in ((run.model_file, "volume"), (run.half_file(1), "half1"), (run.half_file(2), "half2")):
         volumes = np.stack([getattr(each, which) for each in maps])
         mean = volumes.mean(0)
-        decoder = make_decoder(settings, posed.box)
+        decoder = make_linear_decoder(settings, posed.box)
         decoder.set_volumes(mean[None] if rigid else np.concatenate([mean[None], volumes - mean]))
         save_model(path, settings, decoder, None, posed.pixel_size_ang)
     z = np.zeros((posed.n, 0)) if rigid else np.eye(len(maps))[species]

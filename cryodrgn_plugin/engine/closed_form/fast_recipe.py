@@ -30,8 +30,8 @@ from ..config import RunConfig, with_settings
 from ..data.dataset import ParticleDataset
 from ..data.tilt_images import find_series
 from ..data.tilt_series import TiltSeries
-from ..decoders.decoder import Decoder
-from ..decoders.decoder_registry import make_decoder
+from ..decoders.decoder import LinearDecoder
+from ..decoders.decoder_registry import make_linear_decoder
 from ..decoders.model_file import save_model
 from ..errors import DataError
 from ..imaging.noise import estimate_noise
@@ -217,10 +217,11 @@ class ClosedForm:
         settings = with_settings(self.config, decoder={"n_bases": self.config.z_dim})
         pixel = self.dataset.pixel_size_ang
         for number, model in enumerate(models, start=1):
-            save_model(self.run.half_file(number), settings, self._decoder(settings, model.coefs), None, pixel)
+            save_model(self.run.half_file(number), settings, self._decoder(settings, model), None, pixel)
         volumes = [on_host(model.volumes()) for model in models]
         joined = np.stack([local_wiener(a, b) for a, b in zip(*volumes, strict=True)])
-        decoder = self._decoder(settings, LinearModel.of(models[0].backend, joined).coefs)
+        decoder = make_linear_decoder(settings, self.dataset.box)
+        decoder.set_volumes(joined)
         save_model(self.run.model_file, settings, decoder, None, pixel)
 
     def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
@@ -231,9 +232,9 @@ class ClosedForm:
         self.run.save_poses(self.dataset.rows, rotations, shifts_ang, species=species, score=score)
         return self.dataset.with_poses(rotations, shifts_ang)
 
-    def _decoder(self, settings: RunConfig, coefs: Tensor) -> Decoder:
-        decoder = make_decoder(settings, self.dataset.box)
-        decoder.load_state_dict({**decoder.state_dict(), "coefs": coefs})
+    def _decoder(self, settings: RunConfig, model: LinearModel) -> LinearDecoder:
+        decoder = make_linear_decoder(settings, self.dataset.box)
+        decoder.set_coefficients(model.sphere, on_host(model.coefs))
         return decoder
 
 

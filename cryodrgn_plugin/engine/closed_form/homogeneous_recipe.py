@@ -11,7 +11,7 @@ import numpy as np
 
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
-from ..decoders.decoder_registry import make_decoder
+from ..decoders.decoder_registry import make_linear_decoder
 from ..decoders.model_file import save_model
 from ..reconstruction.fsc import fsc_area
 from ..reconstruction.homogeneous import reconstruct
@@ -35,6 +35,6 @@ def fit_homogeneous(run: Run, config: RunConfig, dataset: ParticleDataset) -> No
 
 
 def _save(path: Path, config: RunConfig, volume: np.ndarray, pixel_size_ang: float) -> None:
-    decoder = make_decoder(config, len(volume))
+    decoder = make_linear_decoder(config, len(volume))
     decoder.set_volumes(volume[None])
     save_model(path, config, decoder, None, pixel_size_ang)

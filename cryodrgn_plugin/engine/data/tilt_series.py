@@ -39,6 +39,11 @@ class TiltSeries:
     def n(self) -> int:
         return len(self.images)
 
+    @property
+    def most_images(self) -> int:
+        """V, the images of a particle that has most."""
+        return self.images.shape[1]
+
     @cached_property
     def counts(self) -> np.ndarray:
         """(P,) images of each particle."""
@@ -108,6 +113,11 @@ class SeriesDataset:
     def batch(self, index: np.ndarray) -> ImageBatch:
         """All images of the particles `index` (B,)."""
         return self._dataset.batch(self.series.flat(index))
+
+    def subset(self, mask: np.ndarray) -> "SeriesDataset":
+        """The particles where `mask` (P,) is true, with all their images."""
+        images = self.series.flat(np.flatnonzero(mask))
+        return SeriesDataset(self._dataset.subset(images), self.series.among(images))
 
     def of_particles(self, values: np.ndarray, index: np.ndarray) -> np.ndarray:
         """What a network gave for the particles `index` (B,), or for each image of theirs, as one mean value each."""

@@ -5,18 +5,27 @@ one fused operation gathers the slice, weights and sums the bases, and its backw
 slice touched.
 """
 
+from typing import Self
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..config import RunConfig
+from ..errors import ConfigError
 from ..imaging.lattice import HalfPlane
 from ..slicing.compute import Compute
 from ..slicing.sphere import HalfSphere
 from .amplitudes import AmplitudeNetwork
+from .data_statistics import DataStatistics
 from .decoder import LinearDecoder
+from .normalized import ShellScaled, SpectrallyNormalized
+
+INITIAL_BASES = 0.01
+"""Size of the random bases at the start."""
 
 
-class BasisDecoder(LinearDecoder):
+class BasisDecoder(LinearDecoder, ShellScaled):
     """Structural basis decoder.
 
     Parameters
@@ -27,11 +36,40 @@ class BasisDecoder(LinearDecoder):
     layers, width : of the network s(z).
     """
 
+    stores_volumes = True
+
+    @classmethod
+    def of(cls, config: RunConfig, box: int) -> Self:
+        cls.require_consistent(config)
+        settings = config.decoder
+        if settings.n_bases and not config.z_dim:
+            raise ConfigError(
+                f"decoder.n_bases is {settings.n_bases} and z_dim is {config.z_dim}; for one map set both to 0."
+            )
+        sphere = HalfSphere(box, settings.padding, box // 2 - 1)
+        return cls(sphere, settings.n_bases, config.z_dim, settings.layers, settings.width)
+
+    @classmethod
+    def require_consistent(cls, config: RunConfig) -> None:
+        if config.z_dim and not config.decoder.n_bases:
+            raise ConfigError(
+                "decoder.n_bases is 0 but z_dim is not; without bases z changes nothing. Set z_dim to 0 too."
+            )
+
     def __init__(self, sphere: HalfSphere, n_bases: int, z_dim: int, layers: int = 3, width: int = 128):
         super().__init__()
         self.sphere, self.box, self.n_bases, self.z_dim = sphere, sphere.box, n_bases, z_dim
         self.coefs = nn.Parameter(torch.zeros(sphere.n_voxels, 2, n_bases + 1))
         self.network = AmplitudeNetwork(z_dim, n_bases, layers, width) if n_bases and z_dim else None
+
+    def prepare(self, statistics: DataStatistics) -> None:
+        self.randomize(torch.Generator().manual_seed(statistics.seed), INITIAL_BASES)
+
+    def for_training(self, statistics: DataStatistics) -> SpectrallyNormalized:
+        return SpectrallyNormalized(self, statistics.spectrum)
+
+    def stored_volumes(self) -> list[nn.Parameter]:
+        return [self.coefs]
 
     def amplitudes(self, z: Tensor | None) -> Tensor:
         if self.network is None:
@@ -58,8 +96,19 @@ class BasisDecoder(LinearDecoder):
 
     @torch.no_grad()
     def set_volumes(self, volumes: np.ndarray) -> None:
-        """Take the mean and the bases from (K + 1, D, D, D) volumes."""
         self.coefs.copy_(torch.from_numpy(self.sphere.from_volumes(volumes)))
+
+    @torch.no_grad()
+    def set_coefficients(self, sphere: HalfSphere, coefs: np.ndarray) -> None:
+        if sphere == self.sphere:
+            self.coefs.copy_(torch.from_numpy(coefs))
+        else:
+            super().set_coefficients(sphere, coefs)
+
+    @torch.no_grad()
+    def scale_shells(self, factors: Tensor) -> None:
+        shells = np.minimum(self.sphere.shells, len(factors) - 1)
+        self.coefs.mul_(factors[torch.as_tensor(shells, device=factors.device).long()][:, None, None])
 
     @torch.no_grad()
     def randomize(self, generator: torch.Generator, scale: float) -> None:

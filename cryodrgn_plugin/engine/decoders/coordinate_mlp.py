@@ -10,14 +10,16 @@ amplitude per shell, so that the network works in units of one.
 """
 
 import math
+from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..config import DecoderConfig
+from ..config import DecoderConfig, RunConfig
 from ..imaging.lattice import HalfPlane
 from .amplitudes import ResidualBlock
+from .data_statistics import DataStatistics
 from .decoder import Decoder
 from .encoding import make_waves
 from .residual_stack import fused_residual_stack, residual_stack
@@ -36,15 +38,18 @@ class MlpDecoder(Decoder):
     box : D. Coefficients beyond the radius D/2 − 1 are zero.
     z_dim : latent dimensions; 0 is homogeneous reconstruction.
     seed : of the random features and initial weights.
-
-    `compute_dtype` is the number type of its matrix products; training sets it, and parameters stay in float32.
     """
+
+    takes_points = True
+
+    @classmethod
+    def of(cls, config: RunConfig, box: int) -> Self:
+        return cls(config.decoder, box, config.z_dim, config.seed)
 
     def __init__(self, config: DecoderConfig, box: int, z_dim: int, seed: int = 0):
         super().__init__()
         self.box, self.z_dim, self.radius = box, z_dim, box // 2 - 1
         self.hartley = config.output == "hartley"
-        self.compute_dtype = torch.float32
         generator = torch.Generator().manual_seed(seed)
         self.register_buffer("waves", make_waves(config.encoding, box, generator))
         self.register_buffer("profile", torch.ones(box // 2 + 1))
@@ -63,6 +68,13 @@ class MlpDecoder(Decoder):
                 fan_in = inputs if layer in (self.first, self.latent) else layer.in_features
                 for parameter in layer.parameters(recurse=False):
                     parameter.uniform_(-1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in), generator=generator)
+
+    @torch.no_grad()
+    def prepare(self, statistics: DataStatistics) -> None:
+        """The network's own values are of size one; shells beyond those of the data are like the last."""
+        signal = torch.from_numpy(statistics.signal)
+        self.profile[: len(signal)] = signal
+        self.profile[len(signal) :] = float(signal[-1])
 
     def slices(self, z: Tensor | None, rotations: Tensor, lattice: HalfPlane, count: int) -> Tensor:
         freqs = torch.as_tensor(lattice.indices[:count], dtype=rotations.dtype, device=rotations.device)

@@ -1,38 +1,58 @@
-"""Which decoders there are: the name that `decoder.kind` takes, and how one is made from the settings."""
+"""Which decoders there are: the name that `decoder.kind` takes, and what is made of the settings under it."""
 
 from collections.abc import Callable
+
+import torch
 
 from ..config import RunConfig
 from ..config.kinds import DECODER_KINDS
 from ..errors import ConfigError
-from ..slicing.sphere import HalfSphere
 from .basis import BasisDecoder
 from .coordinate_mlp import MlpDecoder
-from .decoder import Decoder
+from .decoder import Decoder, LinearDecoder
 
-
-def _basis(config: RunConfig, box: int) -> Decoder:
-    settings = config.decoder
-    if bool(settings.n_bases) != bool(config.z_dim):
-        raise ConfigError(
-            f"decoder.n_bases is {settings.n_bases} and z_dim is {config.z_dim}; for one map set both to 0."
-        )
-    sphere = HalfSphere(box, settings.padding, box // 2 - 1)
-    return BasisDecoder(sphere, settings.n_bases, config.z_dim, settings.layers, settings.width)
-
-
-def _mlp(config: RunConfig, box: int) -> Decoder:
-    return MlpDecoder(config.decoder, box, config.z_dim, config.seed)
-
-
-DECODERS: dict[str, Callable[[RunConfig, int], Decoder]] = {"basis": _basis, "mlp": _mlp}
-"""Name to maker; the contract tests run over every member."""
+DECODERS: dict[str, type[Decoder]] = {"basis": BasisDecoder, "mlp": MlpDecoder}
+"""Name to class; the contract tests run over every member."""
 assert tuple(DECODERS) == DECODER_KINDS, "the settings offer what is registered"
 
 
 def make_decoder(config: RunConfig, box: int) -> Decoder:
     """The untrained decoder that `config.decoder.kind` names, for images of `box` pixels.
 
-    Raises ConfigError for bases without latent dimensions or the other way round.
+    Raises ConfigError for settings that do not suit it.
     """
-    return DECODERS[config.decoder.kind](config, box)
+    return DECODERS[config.decoder.kind].of(config, box)
+
+
+def make_linear_decoder(config: RunConfig, box: int) -> LinearDecoder:
+    """The decoder of `config`, for a closed form to fill; what it leaves untouched follows from the seed alone.
+
+    Raises ConfigError for a decoder that closed forms cannot make.
+    """
+    decoder = linear_decoder(config)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return decoder.of(config, box)
+
+
+def linear_decoder(config: RunConfig) -> type[LinearDecoder]:
+    """The class of the decoder of `config`. Raises ConfigError for one that closed forms cannot make."""
+    kind = config.decoder.kind
+    decoder = DECODERS[kind]
+    if not issubclass(decoder, LinearDecoder):
+        able = kinds(lambda other: issubclass(other, LinearDecoder))
+        raise ConfigError(
+            f"decoder.kind is {kind}, which the recipe {config.recipe} cannot make: closed forms need maps that are a "
+            f"mean plus weighted bases. Set decoder.kind to {able}, or choose a recipe that trains a network."
+        )
+    return decoder
+
+
+def has_closed_form(config: RunConfig) -> bool:
+    """Whether closed forms can make the decoder of `config`."""
+    return issubclass(DECODERS[config.decoder.kind], LinearDecoder)
+
+
+def kinds(able: Callable[[type[Decoder]], bool]) -> str:
+    """The names of the decoders that are `able`, for a sentence."""
+    return " or ".join(name for name, decoder in DECODERS.items() if able(decoder))

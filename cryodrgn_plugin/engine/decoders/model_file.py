@@ -37,8 +37,9 @@ def save_model(
         "state": {name: value.cpu() for name, value in decoder.state_dict().items()},
         "encoder": {name: value.cpu() for name, value in encoder.state_dict().items()} if encoder else {},
     }
-    with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+    # Given a path, torch names what is inside after the file; given a file, equal models are equal files.
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        torch.save(content, file)
 
 
 def load_model(path: Path) -> StoredModel:

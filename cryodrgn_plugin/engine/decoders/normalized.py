@@ -1,27 +1,42 @@
-"""A basis decoder whose coefficients are trained in units of the data's spectral amplitude.
+"""A decoder whose stored coefficients are trained in units of the data's spectral amplitude.
 
 Fourier coefficients of images span several orders of magnitude; divided by σ̄(|k|) (sparse_fourier_backpropagation eq.
 5) they are near one and Adam's steps suit all of them. The wrapper multiplies slices by σ̄, so the outside sees the
 data's grey scale.
 """
 
+from abc import abstractmethod
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..imaging.lattice import HalfPlane
-from .basis import BasisDecoder
-from .decoder import Decoder
+from .data_statistics import DataStatistics
+from .decoder import Decoder, LossWeight
+
+
+class ShellScaled(Decoder):
+    """A decoder whose volumes can be scaled shell by shell, in place."""
+
+    @abstractmethod
+    def scale_shells(self, factors: Tensor) -> None:
+        """Multiply its volumes by `factors` (n_shells,); shells beyond take the last."""
 
 
 class SpectrallyNormalized(Decoder):
-    """`inner` with its coefficients divided by `amplitude` (n_shells,) until `baked` multiplies them back."""
+    """`inner` with its coefficients divided by `amplitude` (n_shells,) until training is over."""
 
-    def __init__(self, inner: BasisDecoder, amplitude: np.ndarray):
+    loss_weight = LossWeight.CTF
+
+    def __init__(self, inner: ShellScaled, amplitude: np.ndarray):
         super().__init__()
         self.inner, self.box = inner, inner.box
         self.register_buffer("amplitude", torch.as_tensor(amplitude, dtype=torch.float32))
         self._scale_coefficients(-1)
+
+    def prepare(self, statistics: DataStatistics) -> None:
+        """Nothing: `inner` was prepared, and is in units of the data."""
 
     def slices(self, z: Tensor | None, rotations: Tensor, lattice: HalfPlane, count: int) -> Tensor:
         shells = torch.as_tensor(lattice.shells[:count], device=rotations.device).long()
@@ -33,13 +48,13 @@ class SpectrallyNormalized(Decoder):
         self._scale_coefficients(-1)
         return volume
 
-    def baked(self) -> BasisDecoder:
+    def after_training(self) -> Decoder:
         """The inner decoder in the data's grey scale; this wrapper must not be used afterwards."""
         self._scale_coefficients(+1)
         return self.inner
 
-    @torch.no_grad()
+    def stored_volumes(self) -> list[nn.Parameter]:
+        return self.inner.stored_volumes()
+
     def _scale_coefficients(self, power: int) -> None:
-        shells = np.minimum(self.inner.sphere.shells, len(self.amplitude) - 1)
-        scale = self.amplitude[torch.as_tensor(shells, device=self.amplitude.device).long()] ** power
-        self.inner.coefs.mul_(scale[:, None, None])
+        self.inner.scale_shells(self.amplitude**power)

@@ -26,7 +26,7 @@ class TrainedDecoder:
         """The decoder whose volumes are a mean plus weighted bases, and after it those of the two halves where there
         are any; empty for decoders of another kind."""
         decoders = (self._decoder, *(self._halves or ()))
-        return tuple(each for each in decoders if isinstance(each, LinearDecoder))
+        return tuple(decoder for decoder in decoders if isinstance(decoder, LinearDecoder))
 
 
 def load_decoder(run: Run) -> TrainedDecoder:

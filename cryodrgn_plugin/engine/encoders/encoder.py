@@ -1,11 +1,13 @@
 """What an encoder is: images → a Gaussian posterior of z for each."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
+from ..config import RunConfig
 from ..data.batch import ImageBatch
 
 
@@ -26,7 +28,7 @@ class LatentPosterior:
         return 0.5 * (self.log_var.exp() + self.mean**2 - 1 - self.log_var).sum(-1)
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """z of images."""
 
     z_dim: int
@@ -34,6 +36,17 @@ class Encoder(nn.Module):
     """Whether it can place a particle that it was not trained on."""
     images_per_particle: int = 1
     """Images that share a particle, one after the other in a batch; there is one posterior for each particle."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, config: RunConfig, scale: Tensor, n_particles: int) -> Self:
+        """The untrained encoder of these settings.
+
+        Parameters
+        ----------
+        scale : (F,). What coefficients are multiplied by so that a network reads numbers near one.
+        n_particles : how many particles a table holds.
+        """
 
     @abstractmethod
     def encode(self, batch: ImageBatch) -> LatentPosterior:

@@ -1,9 +1,11 @@
 """The image encoder: a residual network from a centred, phase-flipped spectrum to the posterior of z."""
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
-from ..config import EncoderConfig
+from ..config import EncoderConfig, RunConfig
 from ..data.batch import ImageBatch
 from ..decoders.amplitudes import ResidualBlock
 from .encoder import Encoder, LatentPosterior
@@ -20,6 +22,10 @@ class MlpEncoder(Encoder):
     """
 
     generalizes = True
+
+    @classmethod
+    def of(cls, config: RunConfig, scale: Tensor, n_particles: int) -> Self:
+        return cls(config.encoder, scale, config.z_dim)
 
     def __init__(self, config: EncoderConfig, scale: Tensor, z_dim: int):
         super().__init__()

@@ -50,6 +50,9 @@ class FreePoses(PoseEncoder):
         values = self.six(batch.index.to(torch.int64))
         return PoseEstimate(rotations_from_six(values), values.new_zeros(len(values), 2), None)
 
+    def sparse_parameters(self) -> list[nn.Parameter]:
+        return list(self.six.parameters())
+
 
 def divergence_from_uniform(spread: Tensor) -> Tensor:
     """(B,) Kullback–Leibler divergence, in nats, of small normal turns (B, 3) from the uniform distribution on SO(3).

@@ -26,6 +26,10 @@ class PoseEstimate:
 class PoseEncoder(nn.Module):
     """Poses and z of images."""
 
+    def sparse_parameters(self) -> list[nn.Parameter]:
+        """Parameters whose gradients are sparse."""
+        return []
+
     @abstractmethod
     def estimate(self, batch: ImageBatch) -> PoseEstimate:
         """The pose of each image of a batch of tensors, whose own poses are not looked at. Differentiable."""

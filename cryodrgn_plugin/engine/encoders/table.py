@@ -1,8 +1,11 @@
 """The latent table: every particle has its own free z (autodecoder), fitted with the decoder and read by nobody."""
 
-import torch
-from torch import nn
+from typing import Self
 
+import torch
+from torch import Tensor, nn
+
+from ..config import RunConfig
 from ..data.batch import ImageBatch
 from .encoder import Encoder, LatentPosterior
 
@@ -17,6 +20,10 @@ class LatentTable(Encoder):
 
     generalizes = False
 
+    @classmethod
+    def of(cls, config: RunConfig, scale: Tensor, n_particles: int) -> Self:
+        return cls(n_particles, config.z_dim)
+
     def __init__(self, n: int, z_dim: int):
         super().__init__()
         self.z_dim = z_dim
@@ -30,4 +37,4 @@ class LatentTable(Encoder):
         return LatentPosterior(self.mean(index), self.log_var(index))
 
     def sparse_parameters(self) -> list[nn.Parameter]:
-        return [self.mean.weight, self.log_var.weight]
+        return [*self.mean.parameters(), *self.log_var.parameters()]

@@ -1,9 +1,11 @@
 """The encoder of tilt pairs: one network reads each image, a second joins what it has read (thesis 3.7.2)."""
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 
-from ..config import EncoderConfig
+from ..config import EncoderConfig, RunConfig
 from ..data.batch import ImageBatch
 from ..decoders.amplitudes import ResidualBlock
 from .encoder import Encoder, LatentPosterior
@@ -21,6 +23,10 @@ class TiltPairEncoder(Encoder):
 
     generalizes = True
     images_per_particle = 2
+
+    @classmethod
+    def of(cls, config: RunConfig, scale: Tensor, n_particles: int) -> Self:
+        return cls(config.encoder, scale, config.z_dim)
 
     def __init__(self, config: EncoderConfig, scale: Tensor, z_dim: int):
         super().__init__()

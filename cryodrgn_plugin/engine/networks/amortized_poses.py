@@ -38,10 +38,10 @@ def find_poses(
     objective: AmortizedObjective, config: RunConfig, dataset: ParticleDataset, noise: NoiseModel, device: torch.device
 ) -> FoundPoses:
     """What the network reads off every particle, searched around where `amortized.search` is on."""
-    found, proposals = read_poses(objective, dataset, device)
-    return (
-        search_nearby(found, proposals, config, objective.decoder, dataset, noise) if config.amortized.search else found
-    )
+    read, proposals = read_poses(objective, dataset, device)
+    if not config.amortized.search:
+        return read
+    return search_nearby(read, proposals, config, objective.decoder, dataset, noise)
 
 
 @torch.no_grad()
@@ -59,8 +59,8 @@ def read_poses(
     rotations, shifts, misfits, means, deviations = [], [], [], [], []
     for batch in BatchLoader(dataset, 256, shuffle=False).iterate(0):
         estimates, misfit = objective.infer(batch.torch(device))
-        rotations.append(torch.stack([each.rotations for each in estimates], dim=1).cpu().numpy())
-        shifts.append(torch.stack([each.shifts_ang for each in estimates], dim=1).cpu().numpy())
+        rotations.append(torch.stack([estimate.rotations for estimate in estimates], dim=1).cpu().numpy())
+        shifts.append(torch.stack([estimate.shifts_ang for estimate in estimates], dim=1).cpu().numpy())
         misfits.append(misfit.cpu().numpy())
         latent = estimates[0].latent
         if latent is not None:
@@ -74,7 +74,7 @@ def read_poses(
 
 
 def search_nearby(
-    found: FoundPoses,
+    read: FoundPoses,
     proposals: Pose,
     config: RunConfig,
     decoder: Decoder,
@@ -86,7 +86,7 @@ def search_nearby(
     radius = min(poses.last_radius, dataset.box // 2 - 1)
     volumes = RenderedVolumes(
         decoder.cpu(),
-        found.z if config.z_dim else None,
+        read.z if config.z_dim else None,
         dataset.n,
         max(poses.volumes, 1),
         lattice,
@@ -102,9 +102,9 @@ def search_nearby(
     for number in np.unique(volumes.volume):
         members = np.flatnonzero(volumes.volume == number)
         for start in range(0, len(members), search.images_at_once()):
-            places = members[start : start + search.images_at_once()]
-            score = volumes.score(images.of(places, lattice.count(radius)), places)
-            best = search.at(places).infer(score)
-            rotations[places], shifts[places] = on_host(best.rotations[:, 0]), on_host(best.shifts_ang[:, 0])
-            scores[places] = on_host(best.score[:, 0])
-    return replace(found, rotations=rotations, shifts_ang=shifts, score=scores)
+            rows = members[start : start + search.images_at_once()]
+            score = volumes.score(images.of(rows, lattice.count(radius)), rows)
+            best = search.at(rows).infer(score)
+            rotations[rows], shifts[rows] = on_host(best.rotations[:, 0]), on_host(best.shifts_ang[:, 0])
+            scores[rows] = on_host(best.score[:, 0])
+    return replace(read, rotations=rotations, shifts_ang=shifts, score=scores)

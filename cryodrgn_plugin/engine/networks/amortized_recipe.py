@@ -4,6 +4,7 @@ The trainer is the one of the other networks. `amortized.method` also names two 
 on the same footing: an encoder with a distribution of rotations, and free rotations moved by gradient.
 """
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,30 +14,25 @@ from torch import Tensor
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..data.loader import BatchLoader
-from ..decoders.basis import BasisDecoder
-from ..decoders.coordinate_mlp import MlpDecoder
 from ..decoders.decoder import Decoder
 from ..decoders.decoder_registry import make_decoder
 from ..decoders.model_file import load_model, save_model
-from ..decoders.normalized import SpectrallyNormalized
 from ..encoders.pose_baselines import FreePoses, PoseVae
 from ..encoders.pose_estimate import PoseEncoder
 from ..encoders.pose_network import PoseNetwork
 from ..errors import ConfigError, DataError
 from ..imaging.formation import ImageFormation
-from ..imaging.noise import NoiseModel, estimate_noise, spectral_power
+from ..imaging.noise import NoiseModel, estimate_noise
 from ..imaging.preprocess import soft_window
 from ..run import Run
 from ..slicing.compute import pick_device
 from .amortized_objective import AmortizedObjective
 from .amortized_poses import find_poses
 from .precision import autocast, pick_dtype
-from .signal_amplitude import signal_amplitude
+from .signal_amplitude import data_statistics
 from .synthetic_noise import SyntheticNoise
 from .trainer import Trainer
 
-INITIAL_BASES = 0.01
-"""Size of the random volumes at the start, in units of the data's spectral amplitude."""
 VOLUME_RATE = 10.0
 """How much larger the steps of stored volumes are than those of the networks; in a trial the loss fell several times
 faster than at the same rate."""
@@ -73,7 +69,7 @@ def fit_amortized(
         beta=lambda epochs_done: config.amortized.kl_weight,
         seed=config.seed,
         device=device,
-        tables=[objective.encoder.six.weight] if isinstance(objective.encoder, FreePoses) else [],
+        tables=objective.encoder.sparse_parameters(),
         volumes=[],
     )
     run.log(f"Reading poses off {dataset.n:,} particles, {config.decoder.kind} decoder, {device}.")
@@ -128,18 +124,12 @@ def mean_power(dataset: ParticleDataset, seed: int) -> np.ndarray:
 
 def _make_decoder(config: RunConfig, dataset: ParticleDataset, noise: NoiseModel, device: torch.device) -> Decoder:
     decoder = make_decoder(config, dataset.box)
-    if isinstance(decoder, MlpDecoder):
-        amplitude = signal_amplitude(dataset, noise, config.seed)
-        decoder.profile[: len(amplitude)] = torch.from_numpy(amplitude)
-        decoder.profile[len(amplitude) :] = float(amplitude[-1])
-        decoder.compute_dtype = pick_dtype(config.training.precision, device)
-    elif isinstance(decoder, BasisDecoder):
-        decoder.randomize(torch.Generator().manual_seed(config.seed), INITIAL_BASES)
+    decoder.compute_dtype = pick_dtype(config.training.precision, device)
+    statistics = data_statistics(dataset, noise, config.seed)
+    decoder.prepare(statistics)
     if config.amortized.start_from:
         _take_over(decoder, config)
-    if isinstance(decoder, BasisDecoder):
-        return SpectrallyNormalized(decoder, VOLUME_RATE * np.sqrt(spectral_power(dataset, config.seed)))
-    return decoder
+    return decoder.for_training(replace(statistics, spectrum=VOLUME_RATE * statistics.spectrum))
 
 
 def _take_over(decoder: Decoder, config: RunConfig) -> None:
@@ -184,12 +174,10 @@ def _finish(
     """Poses and latents of all particles, and the networks with maps in the grey scale of the data, into the run."""
     if config.amortized.search:
         run.log("Searching around the poses that are read off.")
-    found = find_poses(objective, config, dataset, noise, device)
-    run.save_latents(found.z, uncertainty=found.uncertainty, rows=dataset.rows)
-    run.save_poses(dataset.rows, found.rotations, found.shifts_ang, score=found.score)
-    decoder = objective.decoder
-    if isinstance(decoder, SpectrallyNormalized):
-        decoder = decoder.baked()
+    poses = find_poses(objective, config, dataset, noise, device)
+    run.save_latents(poses.z, uncertainty=poses.uncertainty, rows=dataset.rows)
+    run.save_poses(dataset.rows, poses.rotations, poses.shifts_ang, score=poses.score)
+    decoder = objective.decoder.after_training()
     save_model(run.model_file, config, decoder, objective.encoder, dataset.pixel_size_ang)
 
 

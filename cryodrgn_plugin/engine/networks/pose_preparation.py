@@ -28,7 +28,7 @@ class PosePreparation:
 
     Parameters
     ----------
-    series : particles with several images each, None of single images.
+    series : whose images the dataset has.
     latents : the current z (B, Z) of the particles (B,), None without latent.
     batch_size : particles (or pairs) a step learns from.
     untrained : makes an objective like this one with fresh parameters, from a seed.
@@ -40,7 +40,7 @@ class PosePreparation:
         dataset: ParticleDataset,
         objective: VaeObjective,
         search: PoseSearch,
-        series: TiltSeries | None,
+        series: TiltSeries,
         schedule: PoseSchedule,
         latents: Callable[[np.ndarray], np.ndarray | None],
         untrained: Callable[[int], VaeObjective],
@@ -51,7 +51,7 @@ class PosePreparation:
         self._run, self._dataset, self._objective, self._table = run, dataset, objective, objective.poses
         self._search, self._schedule, self._seed = search, schedule, config.seed
         self._compute = Compute.chosen(config)
-        self._series, self._latents, self._untrained = series or TiltSeries.singles(dataset.n), latents, untrained
+        self._series, self._latents, self._untrained = series, latents, untrained
         self._batch_size = batch_size
         self._block = max(1, config.poses.block // batch_size)
 
@@ -78,8 +78,8 @@ class PosePreparation:
         posed = posed_dataset(self._dataset, self._table)
         z = self._latents(np.arange(self._series.n))
         known = None if z is None else self._series.to_images(z)
-        found = refine_poses(posed, RefineOptions(rounds=1), z=known, seed=self._seed, compute=self._compute).poses
-        self._table.put(np.arange(posed.n), found.rotations, found.shifts_ang, found.score)
+        refined = refine_poses(posed, RefineOptions(rounds=1), z=known, seed=self._seed, compute=self._compute).poses
+        self._table.put(np.arange(posed.n), refined.rotations, refined.shifts_ang, refined.score)
 
     def _begin_anew(self, epoch: int) -> None:
         poses = {name: value for name, value in self._objective.state_dict().items() if name.startswith("poses.")}

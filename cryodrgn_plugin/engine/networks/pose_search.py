@@ -64,19 +64,19 @@ class PoseSearch:
         search = make_pose_inference(poses, dataset.box, dataset.pixel_size_ang, turn)
         volumes = self._volumes(decoder, z, len(index), last, number)
         rng = np.random.default_rng([self._config.seed, 5, number])
-        for places in self._series.alike(index, dataset.frequency_ratio, search.images_at_once(), volumes.volume):
-            rows, tilts, carries = self._series.views(index[places])
-            images = [self._images.of(each, dataset.lattice.count(last)) for each in rows.T]
+        for members in self._series.alike(index, dataset.frequency_ratio, search.images_at_once(), volumes.volume):
+            images, tilts, carries = self._series.views(index[members])
+            views = [self._images.of(view, dataset.lattice.count(last)) for view in images.T]
             stage = torch.as_tensor(tilts), torch.as_tensor(carries)
-            score = TiltSeriesScore([self._score(volumes, each, places) for each in images], *stage)
+            score = TiltSeriesScore([self._score(volumes, view, members) for view in views], *stage)
             candidates = search.infer(score)
-            chosen = torch.arange(len(places)), self._chosen(candidates, images, march, rng)
+            chosen = torch.arange(len(members)), self._chosen(candidates, views, march, rng)
             rotations, shifts_ang = candidates.rotations[chosen], candidates.shifts_ang[chosen]
-            for view, tilt, carry in zip(rows.T, *stage, strict=True):
+            for view, tilt, carry in zip(images.T, *stage, strict=True):
                 table.put(view, *tilted(rotations, shifts_ang, tilt, carry), candidates.score[chosen])
 
     def _chosen(
-        self, candidates: Candidates, images: list[WhitenedBatch], march: float, rng: np.random.Generator
+        self, candidates: Candidates, views: list[WhitenedBatch], march: float, rng: np.random.Generator
     ) -> Tensor:
         """(B,) the candidate that each particle takes: drawn by likelihood at first, the likeliest in the end.
 
@@ -86,8 +86,8 @@ class PoseSearch:
         heat = self._config.poses.exploration * (1 - march)
         if not heat:
             return torch.zeros(len(candidates.score), dtype=torch.int64)
-        power = sum(perfect_fit(each.targets, each.weights) for each in images)
-        coefficients = len(images) * self._dataset.lattice.multiplicity[: images[0].targets.shape[1]].sum()
+        power = sum(perfect_fit(view.targets, view.weights) for view in views)
+        coefficients = len(views) * self._dataset.lattice.multiplicity[: views[0].targets.shape[1]].sum()
         misfit = 2 * float((power - candidates.score[:, 0]).mean()) / coefficients
         tempered = candidates.score / (heat * max(misfit, 1.0))
         return (tempered + torch.as_tensor(rng.gumbel(size=tempered.shape)).to(tempered)).argmax(1)
@@ -109,7 +109,7 @@ class PoseSearch:
             self._images.compute,
         )
 
-    def _score(self, volumes: SearchVolumes, images: WhitenedBatch, places: np.ndarray) -> Score:
-        score = volumes.score(images, places)
+    def _score(self, volumes: SearchVolumes, images: WhitenedBatch, members: np.ndarray) -> Score:
+        score = volumes.score(images, members)
         ratio = float(self._dataset.frequency_ratio[images.index[0]])
         return score if ratio == 1 else ScaledScore(score, ratio)

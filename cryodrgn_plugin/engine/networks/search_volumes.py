@@ -25,8 +25,8 @@ class SearchVolumes(Protocol):
     volume: np.ndarray
     """(N,) int. Images whose numbers differ cannot share a score."""
 
-    def score(self, images: WhitenedBatch, places: np.ndarray) -> Score:
-        """The score of whitened images (B), which are those at `places` (B,) and share a volume number."""
+    def score(self, images: WhitenedBatch, members: np.ndarray) -> Score:
+        """The score of whitened images (B), which are the `members` (B,) and share a volume number."""
 
 
 class RenderedVolumes:
@@ -64,8 +64,8 @@ class RenderedVolumes:
         models = (LinearModel.of(backend, decoder.volume(centre)[None]) for centre in centres)
         self._banks = [SliceBank(model) for model in models]
 
-    def score(self, images: WhitenedBatch, places: np.ndarray) -> Score:
-        bank = self._banks[self.volume[places[0]]]
+    def score(self, images: WhitenedBatch, members: np.ndarray) -> Score:
+        bank = self._banks[self.volume[members[0]]]
         return LinearScore(bank, images.targets, images.weights, self._extent_ang)
 
 
@@ -85,6 +85,6 @@ class DecodedVolumes:
         self._decoder, self._lattice, self._pixel_size_ang, self._device = decoder, lattice, pixel_size_ang, device
         self._z = None if z is None else torch.as_tensor(z, dtype=torch.float32, device=device)
 
-    def score(self, images: WhitenedBatch, places: np.ndarray) -> Score:
-        z = None if self._z is None else self._z[torch.as_tensor(places, device=self._device)]
+    def score(self, images: WhitenedBatch, members: np.ndarray) -> Score:
+        z = None if self._z is None else self._z[torch.as_tensor(members, device=self._device)]
         return DecoderScore(self._decoder, images, self._lattice, self._pixel_size_ang, z, self._device)

@@ -3,7 +3,8 @@
 import numpy as np
 
 from ..data.dataset import ParticleDataset
-from ..imaging.noise import NoiseModel
+from ..decoders.data_statistics import DataStatistics
+from ..imaging.noise import NoiseModel, spectral_power
 
 SAMPLE = 1000
 """Images looked at."""
@@ -35,3 +36,8 @@ def signal_amplitude(dataset: ParticleDataset, noise: NoiseModel, seed: int = 0)
     shells = [lattice.shell_mean(values) for values in (signal, background, transfer)]
     power = np.maximum(shells[0], LOWEST_SSNR * shells[1]) / np.maximum(shells[2], 1e-3 * len(chosen))
     return np.sqrt(power).astype(np.float32)
+
+
+def data_statistics(dataset: ParticleDataset, noise: NoiseModel, seed: int) -> DataStatistics:
+    """What decoders are told of the images of `dataset`."""
+    return DataStatistics(signal_amplitude(dataset, noise, seed), np.sqrt(spectral_power(dataset, seed)), seed)

@@ -15,21 +15,18 @@ import torch
 from ..ab_initio.found_maps import save_maps
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
-from ..data.loader import BatchLoader, BatchSource
+from ..data.loader import BatchLoader
 from ..data.tilt_images import find_series
 from ..data.tilt_pairs import find_tilt_pairs
-from ..data.tilt_series import SeriesDataset
-from ..decoders.basis import BasisDecoder
-from ..decoders.coordinate_mlp import MlpDecoder
-from ..decoders.decoder import Decoder
-from ..decoders.decoder_registry import make_decoder
+from ..data.tilt_series import SeriesDataset, TiltSeries
+from ..decoders.decoder import Decoder, LossWeight
+from ..decoders.decoder_registry import DECODERS, kinds, make_decoder
 from ..decoders.model_file import save_model
-from ..decoders.normalized import SpectrallyNormalized
 from ..encoders.encoder import Encoder
-from ..encoders.encoder_registry import make_encoder
+from ..encoders.encoder_registry import ENCODERS, make_encoder
 from ..errors import ConfigError
 from ..imaging.formation import ImageFormation
-from ..imaging.noise import NoiseModel, estimate_noise, spectral_power
+from ..imaging.noise import NoiseModel, estimate_noise
 from ..poses.strategy_registry import STRATEGIES
 from ..run import Run
 from ..slicing.compute import pick_device
@@ -42,15 +39,13 @@ from .pose_search import PoseSearch
 from .pose_table import PoseTable
 from .precision import autocast, pick_dtype
 from .rate_schedule import prior_weight
-from .signal_amplitude import signal_amplitude
+from .signal_amplitude import data_statistics
 from .trainer import Trainer
 
 HELD_OUT_SHARE = 0.05
 LARGEST_HELD_OUT = 1000
 FEWEST_TO_HOLD_OUT = 200
 """Smaller sets are trained on whole."""
-INITIAL_BASES = 0.01
-"""Size of the random bases at the start, in units of the data's spectral amplitude."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +83,15 @@ def fit_vae(
     make = partial(make_objective, dataset=dataset, noise=noise, device=device, dtype=dtype)
     objective = make(config)
     source = _source(dataset, config)
-    batch_size, prepare = config.training.batch_size, None
-    if isinstance(source, SeriesDataset):
-        batch_size = max(1, batch_size // source.series.images.shape[1])
+    batch_size, prepare = max(1, config.training.batch_size // source.series.most_images), None
     if schedule is not None:
         config = replace(config, training=replace(config.training, epochs=schedule.epochs))
-        series = source.series if isinstance(source, SeriesDataset) else None
         prepare = PosePreparation(
             run,
             dataset,
             objective,
-            PoseSearch(config, dataset, noise, device, series),
-            series,
+            PoseSearch(config, dataset, noise, device, source.series),
+            source.series,
             schedule,
             latents=lambda index: infer_latents(objective, source, device, index)[0] if objective.encoder else None,
             untrained=lambda seed: make(replace(config, seed=seed)),
@@ -132,27 +124,25 @@ def make_objective(
     """The loss of `config` with untrained decoder and encoder, on `device`."""
     lattice = dataset.lattice
     sigma2 = noise.per_coefficient(lattice, np.arange(len(noise.sigma2)))
-    decoder, precision, sampler = make_decoder(config, dataset.box), 1 / sigma2, None
-    if isinstance(decoder, MlpDecoder):
-        amplitude = signal_amplitude(dataset, noise, config.seed)
-        decoder.profile[: len(amplitude)] = torch.from_numpy(amplitude)
-        decoder.profile[len(amplitude) :] = float(amplitude[-1])
-        decoder.compute_dtype = dtype
-        if config.training.points < 1:
-            expected = torch.from_numpy(amplitude[lattice.shells] / np.sqrt(sigma2))
-            sampler = PointSampler(expected.to(device), config.training.points)
-    elif isinstance(decoder, BasisDecoder):
-        decoder.randomize(torch.Generator().manual_seed(config.seed), INITIAL_BASES)
-        decoder = SpectrallyNormalized(decoder, np.sqrt(spectral_power(dataset, config.seed)))
-        # Eq. 4 with 1 − λ ∝ σ̄² weighs every shell alike; the constant makes the loss of pure noise about mean CTF².
-        precision = np.full_like(sigma2, 1 / sigma2.mean())
+    statistics = data_statistics(dataset, noise, config.seed)
+    decoder = make_decoder(config, dataset.box)
+    decoder.compute_dtype = dtype
+    decoder.prepare(statistics)
+    decoder = decoder.for_training(statistics)
+    sampler = None
+    if config.training.points < 1:
+        expected = torch.from_numpy(statistics.signal[lattice.shells] / np.sqrt(sigma2))
+        sampler = PointSampler(expected.to(device), config.training.points)
+    by_ctf = decoder.loss_weight is LossWeight.CTF
+    # Where every shell counts alike, the constant makes the loss of pure noise about mean CTF².
+    precision = np.full_like(sigma2, 1 / sigma2.mean()) if by_ctf else 1 / sigma2
     return VaeObjective(
         decoder,
         # Real and imaginary parts each carry half of the noise variance.
         make_encoder(config, torch.from_numpy(np.sqrt(2 / sigma2.mean(0))), dataset.n),
         ImageFormation(lattice, dataset.pixel_size_ang, device),
         torch.from_numpy(precision.astype(np.float32)).to(device),
-        ctf_weight=config.decoder.kind == "basis",
+        ctf_weight=by_ctf,
         sampler=sampler,
         poses=PoseTable(dataset) if searches(config) else None,
         encoder_context=partial(autocast, device, dtype),
@@ -166,7 +156,7 @@ def searches(config: RunConfig) -> bool:
 
 @torch.no_grad()
 def infer_latents(
-    objective: VaeObjective, source: BatchSource, device: torch.device, index: np.ndarray | None = None
+    objective: VaeObjective, source: SeriesDataset, device: torch.device, index: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Posterior mean (B, Z) and root mean posterior variance (B,) of the particles `index` (B,); by default of all.
 
@@ -178,11 +168,9 @@ def infer_latents(
     for start in range(0, len(index), 256):
         some = index[start : start + 256]
         posterior = objective.posterior(objective.centred(source.batch(some).torch(device)))
-        each = posterior.mean.cpu().numpy(), posterior.log_var.exp().mean(1).sqrt().cpu().numpy()
-        if isinstance(source, SeriesDataset):
-            each = source.of_particles(each[0], some), source.of_particles(each[1], some)
-        means.append(each[0])
-        deviations.append(each[1])
+        deviation = posterior.log_var.exp().mean(1).sqrt()
+        means.append(source.of_particles(posterior.mean.cpu().numpy(), some))
+        deviations.append(source.of_particles(deviation.cpu().numpy(), some))
     return np.concatenate(means), np.concatenate(deviations)
 
 
@@ -190,7 +178,7 @@ def _finish(
     run: Run,
     config: RunConfig,
     dataset: ParticleDataset,
-    source: BatchSource,
+    source: SeriesDataset,
     objective: VaeObjective,
     device: torch.device,
 ) -> VaeFit:
@@ -198,35 +186,37 @@ def _finish(
     z = uncertainty = None
     if objective.encoder is not None:
         z, uncertainty = infer_latents(objective, source, device)
-        if isinstance(source, SeriesDataset):
-            z, uncertainty = source.series.to_images(z), source.series.to_images(uncertainty)
+        z, uncertainty = source.series.to_images(z), source.series.to_images(uncertainty)
     run.save_latents(np.zeros((dataset.n, 0)) if z is None else z, uncertainty=uncertainty, rows=dataset.rows)
     if objective.poses is not None:
         table = objective.poses.cpu()
-        found = (table.rotations.numpy(), table.shifts_ang.numpy())
-        run.save_poses(dataset.rows, *found, score=table.score.numpy())
-        save_maps(run, dataset.with_poses(*found), np.zeros(dataset.n, np.int64), 1, config.seed)
-    decoder = objective.decoder
-    if isinstance(decoder, SpectrallyNormalized):
-        decoder = decoder.baked()
+        rotations, shifts_ang = table.rotations.numpy(), table.shifts_ang.numpy()
+        run.save_poses(dataset.rows, rotations, shifts_ang, score=table.score.numpy())
+        save_maps(run, dataset.with_poses(rotations, shifts_ang), np.zeros(dataset.n, np.int64), 1, config.seed)
+    decoder = objective.decoder.after_training()
     save_model(run.model_file, config, decoder, objective.encoder, dataset.pixel_size_ang)
     return VaeFit(decoder, objective.encoder, z, uncertainty)
 
 
 def _require_consistent(config: RunConfig) -> None:
-    if config.encoder.kind != "mlp" and config.training.early_stop:
+    encoder = ENCODERS[config.encoder.kind]
+    if config.training.early_stop and not (encoder.generalizes and encoder.images_per_particle == 1):
         raise ConfigError(
             "training.early_stop needs held-out particles, which there are none of with encoder.kind = "
             f"{config.encoder.kind}; set it to 0."
         )
-    if config.training.points < 1 and config.decoder.kind != "mlp":
+    decoder = DECODERS[config.decoder.kind]
+    if config.training.points < 1 and not decoder.takes_points:
+        able = kinds(lambda other: other.takes_points)
         raise ConfigError(
-            f"training.points is {config.training.points}; only decoder.kind = mlp can use a part of the points."
+            f"training.points is {config.training.points}; only decoder.kind = {able} can use a part of the points."
         )
-    if config.decoder.kind == "basis" and config.z_dim and not config.decoder.n_bases:
-        raise ConfigError("decoder.n_bases is 0 but z_dim is not; without bases z changes nothing. Set z_dim to 0 too.")
-    if config.training.sparse and config.decoder.kind != "basis":
-        raise ConfigError("training.sparse is for decoder.kind = basis; the coordinate network has no volumes.")
+    decoder.require_consistent(config)
+    if config.training.sparse and not decoder.stores_volumes:
+        able = kinds(lambda other: other.stores_volumes)
+        raise ConfigError(
+            f"training.sparse is for decoder.kind = {able}; {config.decoder.kind} has no volumes in storage."
+        )
     if searches(config) and config.training.early_stop:
         raise ConfigError(
             "training.early_stop needs held-out particles with poses, which a search for poses does not have; set it "
@@ -242,27 +232,26 @@ def _require_consistent(config: RunConfig) -> None:
 def _sparse_volumes(objective: VaeObjective, config: RunConfig) -> list[torch.nn.Parameter]:
     if not config.training.sparse:
         return []
-    volumes = objective.decoder.inner.coefs
-    keep_touched_rows(volumes)
-    return [volumes]
+    volumes = objective.decoder.stored_volumes()
+    for parameter in volumes:
+        keep_touched_rows(parameter)
+    return volumes
 
 
-def _source(dataset: ParticleDataset, config: RunConfig) -> ParticleDataset | SeriesDataset:
+def _source(dataset: ParticleDataset, config: RunConfig) -> SeriesDataset:
     """What batches are made of: particles with all their images where the encoder or the search takes them at once."""
-    if config.z_dim and config.encoder.kind == "tilt_pair":
+    if config.z_dim and ENCODERS[config.encoder.kind].images_per_particle > 1:
         return SeriesDataset(dataset, find_tilt_pairs(dataset))
     series = find_series(dataset) if searches(config) else None
-    return SeriesDataset(dataset, series) if series else dataset
+    return SeriesDataset(dataset, series or TiltSeries.singles(dataset.n))
 
 
-def _split(
-    source: ParticleDataset | SeriesDataset, config: RunConfig
-) -> tuple[ParticleDataset | SeriesDataset, ParticleDataset | None]:
+def _split(source: SeriesDataset, config: RunConfig) -> tuple[SeriesDataset, SeriesDataset | None]:
     """Training and held-out particles; nothing is held out of small sets, of pairs, or from a table of latents or
     poses.
     """
-    table = config.z_dim > 0 and config.encoder.kind == "table"
-    if isinstance(source, SeriesDataset) or table or searches(config) or source.n < FEWEST_TO_HOLD_OUT:
+    table = config.z_dim > 0 and not ENCODERS[config.encoder.kind].generalizes
+    if source.series.most_images > 1 or table or searches(config) or source.n < FEWEST_TO_HOLD_OUT:
         return source, None
     held = np.zeros(source.n, dtype=bool)
     count = min(round(HELD_OUT_SHARE * source.n), LARGEST_HELD_OUT)

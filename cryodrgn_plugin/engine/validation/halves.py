@@ -18,6 +18,7 @@ from ..analysis.latent_clusters import kmeans
 from ..analysis.oracle import state_log_likelihoods
 from ..analysis.run_particles import RunParticles
 from ..config import RunConfig, finds_poses
+from ..decoders.decoder_registry import has_closed_form
 from ..decoders.restore import load_decoder
 from ..errors import DataError
 from ..io.chosen_rows import particle_of_image, write_chosen
@@ -114,8 +115,10 @@ def _made_with(path: Path, settings: RunConfig) -> bool:
 
 
 def _settings(config: RunConfig, listed: Path, seed: int) -> RunConfig:
-    """The run's settings for a part of its particles, with poses given."""
-    recipe = "fast" if finds_poses(config.recipe) else config.recipe
+    """The run's settings for a part of its particles, with poses given and a recipe that makes its decoder."""
+    recipe = config.recipe
+    if finds_poses(recipe):
+        recipe = "fast" if has_closed_form(config) else "cryodrgn"
     data = replace(config.data, max_particles=0)
     poses = replace(config.poses, inference="given")
     return replace(config, particles=str(listed), recipe=recipe, data=data, poses=poses, seed=seed)

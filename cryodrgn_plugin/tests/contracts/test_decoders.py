@@ -1,31 +1,42 @@
-"""What every registered decoder must be, whatever stands behind it. A new member is tested by being registered."""
+"""What every registered decoder must be, whatever stands behind it. A new member is tested by being registered.
+
+Beside the members stands a decoder that follows docs/extending.md and is no member.
+"""
 
 import numpy as np
 import pytest
 import torch
 
 from cryodrgn_plugin.engine.config import recipe_config
-from cryodrgn_plugin.engine.decoders.decoder_registry import DECODERS, make_decoder
+from cryodrgn_plugin.engine.decoders.decoder import Decoder, LinearDecoder
+from cryodrgn_plugin.engine.decoders.decoder_registry import DECODERS
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
+from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
+from cryodrgn_plugin.tests.contracts.moving_blobs import MovingBlobs
+from cryodrgn_plugin.tests.contracts.planted_motion import PlantedMotion
 
 BOX, Z_DIM = 16, 2
 LATTICE = HalfPlane(BOX, BOX // 2 - 1)
 COUNT = LATTICE.size
+LEARNT = 0.5
+"""A decoder has learnt a motion when it leaves less than this of the error of the mean map."""
 
-pytestmark = pytest.mark.parametrize("name", DECODERS)
+MEMBERS = {**DECODERS, "blobs": MovingBlobs}
+
+pytestmark = pytest.mark.parametrize("name", MEMBERS)
 
 
 def some_decoder(name: str, seed: int = 0):
     """A small decoder whose volumes are smooth, far from symmetric, and depend on z."""
-    overrides = {"z_dim": Z_DIM, "decoder.kind": name, "decoder.width": 16, "decoder.layers": 2}
-    decoder = make_decoder(recipe_config("fast", {**overrides, "decoder.n_bases": 3, "decoder.padding": 2.0}), BOX)
+    overrides = {"z_dim": Z_DIM, "decoder.width": 16, "decoder.layers": 2, "decoder.n_bases": 3}
+    decoder = MEMBERS[name].of(recipe_config("fast", {**overrides, "decoder.padding": 2.0}), BOX)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
-    if hasattr(decoder, "set_volumes"):
+    if isinstance(decoder, LinearDecoder):
         decoder.set_volumes(blobs(4, seed))
     return decoder
 
@@ -138,6 +149,69 @@ def test_its_state_makes_the_same_volume_again(name):
     assert relative_error(again.volume(z), decoder.volume(z)) > 0.01
     again.load_state_dict(decoder.state_dict())
     np.testing.assert_array_equal(again.volume(z), decoder.volume(z))
+
+
+@pytest.fixture(scope="module")
+def motion(tmp_path_factory) -> PlantedMotion:
+    return PlantedMotion.simulated(tmp_path_factory.mktemp("motion"))
+
+
+LEARNER = recipe_config("paper", {"z_dim": 1, "decoder.n_bases": 3, "decoder.width": 64})
+"""A small decoder of one latent dimension."""
+
+
+class Blind(Decoder):
+    """A decoder that ignores z."""
+
+    def __init__(self, inner: Decoder):
+        super().__init__()
+        self.inner, self.box, self.loss_weight = inner, inner.box, inner.loss_weight
+
+    def prepare(self, statistics):
+        self.inner.prepare(statistics)
+
+    def slices(self, z, rotations, lattice, count):
+        return self.inner.slices(torch.zeros_like(z), rotations, lattice, count)
+
+    def volume(self, z):
+        return self.inner.volume(np.zeros_like(z))
+
+
+def test_it_learns_a_motion(name, motion):
+    assert motion.unexplained(motion.trained(MEMBERS[name], LEARNER)) < LEARNT
+
+
+def test_a_decoder_that_ignores_z_would_not_count_as_learning(name, motion):
+    assert motion.unexplained(motion.trained(MEMBERS[name], LEARNER, Blind)) > 0.99
+
+
+def test_what_it_says_it_can_do_it_can(name):
+    decoder = some_decoder(name)
+    assert decoder.stores_volumes == bool(decoder.stored_volumes())
+    if decoder.takes_points:
+        z, poses = latents(2), rotations(2)
+        chosen = torch.tensor([[3, 11, COUNT - 1], [0, 5, 8]])
+        freqs = torch.as_tensor(LATTICE.indices, dtype=torch.float32)[chosen][:, None]
+        with torch.no_grad():
+            points = decoder.slices_at(z, poses, freqs)[:, 0]
+            every = decoder.slices(z, poses, LATTICE, COUNT)[:, 0]
+        assert relative_error(points, every.gather(1, chosen)) < 1e-5
+
+
+def test_a_closed_form_can_make_it_if_it_is_linear(name):
+    if not issubclass(MEMBERS[name], LinearDecoder):
+        return
+    settings = {"z_dim": Z_DIM, "decoder.n_bases": Z_DIM, "decoder.padding": 2.0, "decoder.width": 16}
+    decoder, z = MEMBERS[name].of(recipe_config("fast", settings), BOX), latents(1)
+    volumes = blobs(Z_DIM + 1, seed=4)
+    decoder.set_volumes(volumes)
+    assert torch.equal(decoder.amplitudes(z), torch.cat([torch.ones(1, 1), z], dim=1))
+    assert relative_error(decoder.basis_volumes(), volumes) < 0.05
+    assert relative_error(decoder.volume(z[0].numpy()), volumes[0] + np.tensordot(z[0], volumes[1:], 1)) < 0.05
+    for padding in (2.0, 1.5):
+        sphere = HalfSphere(BOX, padding, BOX // 2 - 1)
+        decoder.set_coefficients(sphere, sphere.from_volumes(volumes))
+        assert relative_error(decoder.basis_volumes(), volumes) < 0.05
 
 
 @pytest.mark.gpu
