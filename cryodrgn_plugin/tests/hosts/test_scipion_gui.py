@@ -19,6 +19,7 @@ from cryodrgn_plugin.engine.run import Run  # noqa: E402
 from cryodrgn_plugin.wizards.centres import class_centres  # noqa: E402
 from cryodrgn_plugin.wizards.lasso_dialog import pictures_of  # noqa: E402
 
+from .patience import Patience  # noqa: E402
 from .scipion_project import logs, new_protocol  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -36,9 +37,9 @@ def window(workflow, screen):
 
 
 def pump(window, seconds: float, until=lambda: False) -> None:
-    """Let a window work for some seconds, or until something is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not until():
+    """Let a window work for some seconds of an idle machine, or until something is true."""
+    patience = Patience(seconds)
+    while not patience.is_over() and not until():
         window.root.update()
         time.sleep(0.02)
 
