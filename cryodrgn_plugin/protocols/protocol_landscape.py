@@ -5,7 +5,7 @@ from functools import partial
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.landscape.landscape_options import LINKAGES, METHODS, LandscapeOptions
+from ..engine.options import LANDSCAPE_METHODS, LINKAGES, LandscapeOptions
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup
@@ -27,7 +27,7 @@ CLUSTERS = (
     _setting("bootstrap", "bootstrap", "Resamplings", expert=True),
 )
 SPACE = (
-    _setting("method", "method", "Method", choices=METHODS, expert=True),
+    _setting("method", "method", "Method", choices=LANDSCAPE_METHODS, expert=True),
     _setting("components", "components", "Principal components"),
     _setting("sketch", "sketch", "Volumes of the sketch", expert=True),
     _setting("mapped", "mapped", "Volumes to learn from", expert=True),

@@ -8,8 +8,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..engine.cli.option_flags import as_flags
-from ..engine.poses.refine_options import RefineOptions
+from ..engine.options import RefineOptions, as_flags
 from . import outputs
 from .form_settings import RECIPES, FormSetting, as_arguments, chosen
 from .protocol_base import addGroup

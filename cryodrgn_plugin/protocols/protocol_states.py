@@ -5,7 +5,7 @@ from functools import partial
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.states.state_options import METHODS, StatesOptions
+from ..engine.options import STATES_METHODS, StatesOptions
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup
@@ -20,7 +20,7 @@ _setting = partial(FormSetting, source=StatesOptions)
 
 NUMBER = _setting("states", "states", "Number of states", condition=f"which == {CENTRES}")
 METHOD = (
-    _setting("method", "method", "Maps by", choices=METHODS),
+    _setting("method", "method", "Maps by", choices=STATES_METHODS),
     _setting("neighbors", "neighbors", "Particles per map", condition="method != 0", expert=True),
 )
 JUDGEMENT = (
@@ -115,7 +115,7 @@ class ProtHetStates(ProtHetOnRun):
         return [*lines, f"Local resolution, figures and a ChimeraX script are in {found.folder}."]
 
     def _methods(self):
-        return [f"Maps of states were made ({METHODS[self.method.get()]}) and judged by half-maps."]
+        return [f"Maps of states were made ({STATES_METHODS[self.method.get()]}) and judged by half-maps."]
 
     def _citations(self):
         return ["Kimanius2022"]
