@@ -12,6 +12,8 @@ import numpy as np
 from scipy.special import log_softmax, logsumexp
 from sklearn.cluster import KMeans
 
+from .. import threads
+
 RIDGE = 2.0
 """How much a node resists moving, in units of one image's information."""
 
@@ -48,7 +50,8 @@ def responsibilities(scores: np.ndarray, population: np.ndarray, rounds: int = 1
 def merged(found: Responsibilities, places: np.ndarray, count: int, seed: int) -> Responsibilities:
     """The same with `count` nodes: those that lie together at `places` (M, Q) become one."""
     count = min(count, len(np.unique(places, axis=0)))
-    which = KMeans(count, n_init=2, random_state=seed).fit(places, sample_weight=found.population).labels_
+    with threads.sums_in_one_order():
+        which = KMeans(count, n_init=2, random_state=seed).fit(places, sample_weight=found.population).labels_
     members = np.eye(count)[which]
     with np.errstate(divide="ignore"):
         return Responsibilities(np.log(found.shares @ members), found.population @ members)
@@ -70,7 +73,8 @@ def fit_nodes(
     start : (N, K) posterior means of the amplitudes, whose k-means centres the nodes start from.
     """
     count = min(count, len(np.unique(start, axis=0)))
-    centres = KMeans(count, n_init=2, random_state=seed).fit(start).cluster_centers_
+    with threads.sums_in_one_order():
+        centres = KMeans(count, n_init=2, random_state=seed).fit(start).cluster_centers_
     # Where nothing moves the bases are empty; then nodes stay where they are.
     ridge = max(RIDGE * np.trace(gram[:, 1:, 1:].mean(0)) / start.shape[1], 1e-9)
     flat_gram = gram[:, 1:, 1:].reshape(len(gram), -1)
