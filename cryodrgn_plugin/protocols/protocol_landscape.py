@@ -124,8 +124,10 @@ class ProtHetLandscape(ProtHetOnRun):
         if not self.isFinished():
             return []
         return [
-            "Particles were compared by the volumes they show (principal components inside a mask) and grouped into "
-            f"{self.clusters.get()} clusters."
+            (
+                "Particles were compared by the volumes they show (principal components inside a mask) and grouped "
+                f"into {self.clusters.get()} clusters."
+            )
         ]
 
     def _citations(self):

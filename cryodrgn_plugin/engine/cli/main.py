@@ -109,7 +109,7 @@ def _run(run, args: argparse.Namespace) -> int:
             return _refuse(explain(error))
         traceback.print_exc()
         return BUG
-    except Exception:
+    except Exception:  # noqa: BLE001 - a bug: told with its traceback and by the exit code
         traceback.print_exc()
         return BUG
 

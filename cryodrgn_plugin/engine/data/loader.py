@@ -113,7 +113,7 @@ class BatchLoader:
                 if not _put(ready, batch, stop):
                     return
             _put(ready, None, stop)
-        except BaseException as error:  # handed to the consumer, which raises it
+        except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
             _put(ready, error, stop)
 
     def _batches(self, epoch: int, start_batch: int) -> Iterator[ImageBatch]:

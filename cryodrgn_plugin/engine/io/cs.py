@@ -7,6 +7,7 @@ the alignment with the sign of rlnOrigin, angles in radians and paths that may b
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -130,7 +131,7 @@ def _optics(fields: dict[str, np.ndarray]) -> tuple[pd.DataFrame, np.ndarray]:
     exposure = fields.get("ctf/exp_group_id", np.zeros(len(box), np.int64))
     keys = np.stack([exposure, box], axis=1).astype(np.int64)
     _, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    table = {"rlnOpticsGroup": np.arange(1, len(first) + 1)}
+    table: dict[str, Any] = {"rlnOpticsGroup": np.arange(1, len(first) + 1)}
     table["rlnOpticsGroupName"] = [f"opticsGroup{exposure[row]}" for row in first]
     table |= {name: fields[field][first].astype(np.float64) for name, field in _OPTICS.items() if field in fields}
     table |= {"rlnImageSize": box[first].astype(np.int64), "rlnImageDimensionality": 2}

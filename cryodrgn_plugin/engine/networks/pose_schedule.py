@@ -48,7 +48,8 @@ class PoseSchedule:
     @classmethod
     def of(cls, config: PoseConfig) -> "PoseSchedule":
         """Read `config.schedule`. Raises ConfigError for what is no schedule, naming the part at fault."""
-        stages, reset = [], False
+        stages: list[Stage] = []
+        reset = False
         for part in config.schedule.split(","):
             kind, _, epochs = part.strip().partition(":")
             if kind == RESET and not epochs and stages and not reset:

@@ -126,8 +126,8 @@ def _grid_search(overlap: Overlap) -> list[tuple[np.ndarray, np.ndarray]]:
         correlations = scipy.fft.irfftn(spectra, s=(edge,) * 3, axes=(1, 2, 3)).reshape(len(some), -1)
         places.append(correlations.argmax(1))
         values.append(correlations.max(1))
-    order, kept = np.argsort(-np.concatenate(values)), []
-    for i in order:
+    kept: list[int] = []
+    for i in np.argsort(-np.concatenate(values)):
         if len(kept) < _KEPT and all(angular_distance_deg(rotations[i], rotations[j]) > _APART_DEG for j in kept):
             kept.append(i)
     steps = np.stack(np.unravel_index(np.concatenate(places)[kept], (edge,) * 3), axis=1)[:, ::-1]

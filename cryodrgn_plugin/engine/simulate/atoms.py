@@ -125,7 +125,8 @@ def _residue_index(model: AtomicModel) -> np.ndarray:
 
     A name that comes again starts another residue: with insertion codes several residues in a row have one number.
     """
-    index, last, seen = np.empty(len(model), dtype=int), None, set()
+    index, last = np.empty(len(model), dtype=int), None
+    seen: set[str] = set()
     count = -1
     for i, (chain, residue, name) in enumerate(_keys(model, by_chain=True)):
         if (chain, residue) != last or name in seen:

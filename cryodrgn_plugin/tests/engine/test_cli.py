@@ -100,7 +100,7 @@ def test_a_setting_can_be_given_as_an_option_or_by_set():
 
 
 def test_set_without_a_value_is_explained():
-    with pytest.raises(ConfigError, match="--set training.epochs has no value; write --set NAME=VALUE"):
+    with pytest.raises(ConfigError, match=r"--set training\.epochs has no value; write --set NAME=VALUE"):
         parsed("--set", "training.epochs")
 
 

@@ -122,7 +122,7 @@ def dotted(module: Module) -> str:
 
 def tracked_files() -> list[Path]:
     """Files under version control, or all files of the tree where there is no git."""
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True)
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     if listing.returncode:
         return [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     return [CHECKOUT / name for name in listing.stdout.split("\0") if name and (CHECKOUT / name).is_file()]
@@ -135,6 +135,7 @@ def run_python(code: str) -> subprocess.CompletedProcess:
         text=True,
         cwd=CHECKOUT,
         env={**os.environ, "MPLBACKEND": "Agg"},
+        check=False,
     )
 
 

@@ -58,7 +58,7 @@ def test_training_finishes_with_particles_and_log_as_nodes(project, trained):
 def test_analysis_finishes_with_clusters_maps_and_half_maps_as_nodes(project, analyzed):
     assert project.text(analyzed, "run.err") == ""
     assert (project.status(analyzed), project.markers(analyzed)) == ("finished", {"EXIT_SUCCESS"})
-    particles = {name: 3 for name in ("particles.star", "particles_class001.star", "particles_class002.star")}
+    particles = dict.fromkeys(("particles.star", "particles_class001.star", "particles_class002.star"), 3)
     maps = {f"run_class{number:03d}.mrc": 6 for number in (1, 2)}
     halves = {f"run_half{half}_class{number:03d}_unfil.mrc": 10 for number in (1, 2) for half in (1, 2)}
     assert project.nodes(analyzed) == {**particles, **maps, **halves, "logfile.pdf": 13}
@@ -102,7 +102,7 @@ def test_the_clusters_of_a_landscape_are_nodes_and_the_two_states(project, train
     job = project.add_external("landscape", f"{trained}particles.star", clusters=2, walks=0, states=0, bootstrap=20)
     project.run(job)
     assert project.text(job, "run.err") == ""
-    particles = {name: 3 for name in ("particles.star", "particles_class001.star", "particles_class002.star")}
+    particles = dict.fromkeys(("particles.star", "particles_class001.star", "particles_class002.star"), 3)
     assert project.nodes(job) == {**particles, "run_class001.mrc": 6, "run_class002.mrc": 6, "logfile.pdf": 13}
     found = read_star(project.folder / job / "particles.star")["particles"].rlnClassNumber.to_numpy()
     agreement = np.mean((found == 1) == (project.states == 0))
