@@ -237,7 +237,7 @@ def program(peer: Path) -> str:
 
 def quiet(command: list[str]) -> str:
     """Run a program; its output, or the end of it as an error."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout[-3000:]}")
     return done.stdout

@@ -42,10 +42,8 @@ def main() -> None:
         for scale in (1.0, SCALE):
             rotations = random_matrices(args.rotations, rng) * scale
             exact = exact_slices(volume, rotations, lattice)
-            for padding in args.paddings:
-                rows.append(
-                    {"fill": fill, "rotation_scale": scale} | errors(volume, rotations, lattice, exact, padding)
-                )
+            stated = {"fill": fill, "rotation_scale": scale}
+            rows += [stated | errors(volume, rotations, lattice, exact, padding) for padding in args.paddings]
     text = json.dumps({"hardware": hardware(), "box": args.box, "rows": rows}, indent=1)
     print(table(rows))
     if args.out:

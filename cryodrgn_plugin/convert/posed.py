@@ -7,8 +7,7 @@ from pwem.objects import Particle, SetOfParticles, Transform
 from pyworkflow.object import Float
 
 from ..constants import ID_COLUMN
-from ..engine.io.found_poses import CLASS, ORIGINS, SCORE
-from ..engine.io.particles import EULER, read_particles
+from ..engine.files import CLASS, EULER, ORIGINS, SCORE, read_particles
 from .scipion_particles import scipion_matrices
 
 

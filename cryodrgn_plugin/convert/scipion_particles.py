@@ -16,8 +16,7 @@ from pwem.objects import CTFModel, Particle, SetOfParticles, Transform
 
 from ..constants import ID_COLUMN
 from ..engine.errors import DataError
-from ..engine.geometry.rotations import euler_from_matrices, matrices_from_euler
-from ..engine.io.star import read_star, write_star
+from ..engine.files import euler_from_matrices, matrices_from_euler, read_star, write_star
 
 MRC_ENDINGS = (".mrc", ".mrcs", ".st")
 DEFAULT_OPTICS_NAME = "opticsGroup1"

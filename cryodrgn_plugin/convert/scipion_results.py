@@ -22,7 +22,7 @@ from pwem.objects import (
 from pyworkflow.object import Float
 
 from ..constants import FLEX_RECIPE, FLEX_RUN, PROGRAM_NAME
-from ..engine.io.mrc import read_map
+from ..engine.files import read_map
 from ..engine.run import Latents, Run
 from ..engine.selection.export import Selection
 from .analysis import Findings

@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import __version__
 from .config import RunConfig
+from .threads import cores
 
 
 def provenance(config: RunConfig, command: str) -> dict[str, Any]:
@@ -28,9 +29,8 @@ def provenance(config: RunConfig, command: str) -> dict[str, Any]:
 
 def hardware() -> dict[str, Any]:
     """Processor, usable cores and memory in GB."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    return {"system": platform.system(), "processor": _processor(), "cores": cores, "memory_gb": round(memory_gb, 1)}
+    return {"system": platform.system(), "processor": _processor(), "cores": cores(), "memory_gb": round(memory_gb, 1)}
 
 
 def peak_memory_mb() -> int:

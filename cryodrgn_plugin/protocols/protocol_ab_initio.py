@@ -187,8 +187,8 @@ class ProtHetAbInitio(ProtHetFit):
             rows = run.metrics()
             return [f"Round {rows[-1]['epoch']} is over." if rows else f"The search is {run.status}."]
         particles, volume = (getattr(self, name) for name in (outputs.PARTICLES, outputs.VOLUME))
-        lines = [f"{particles.getSize():,} particles have poses; maps are {volume.getXDim()} px of "
-                 f"{volume.getSamplingRate():.2f} Å."]  # fmt: skip
+        lines = [(f"{particles.getSize():,} particles have poses; maps are {volume.getXDim()} px of "
+                 f"{volume.getSamplingRate():.2f} Å.")]  # fmt: skip
         if self._hasSpecies():
             from ..convert import class_sizes
 

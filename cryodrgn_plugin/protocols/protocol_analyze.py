@@ -3,7 +3,7 @@
 from pwem.objects import SetOfParticlesFlex
 from pyworkflow import BETA
 
-from ..engine.analysis.analysis_options import AnalysisOptions
+from ..engine.options import AnalysisOptions
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup

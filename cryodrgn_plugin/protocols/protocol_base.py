@@ -59,7 +59,7 @@ class ProtHetBase(EMProtocol):
         seen = _size(self.getStderrLog())
         try:
             self.runJob(self._gpuPrefix() + python, self._quoted(arguments), env=self._engineEnviron())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - pyworkflow raises Exception itself
             raise EngineFailed(self._explanation(seen) or str(error)) from None
 
     @staticmethod

@@ -88,8 +88,10 @@ class ProtHetFit(ProtHetBase):
         particles = self.inputParticles.get()
         if particles is not None and particles.getSize() < FEW_PARTICLES:
             return [
-                f"There are only {particles.getSize():,} particles; motions are rarely found with fewer than a few "
-                "thousand, so take the result as a trial."
+                (
+                    f"There are only {particles.getSize():,} particles; motions are rarely found with fewer than a few "
+                    "thousand, so take the result as a trial."
+                )
             ]
         return []
 

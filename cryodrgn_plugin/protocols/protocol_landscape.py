@@ -5,7 +5,7 @@ from functools import partial
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.landscape.landscape_options import LandscapeOptions
+from ..engine.options import LandscapeOptions
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup
@@ -124,8 +124,10 @@ class ProtHetLandscape(ProtHetOnRun):
         if not self.isFinished():
             return []
         return [
-            "Particles were compared by the volumes they show (principal components inside a mask) and grouped into "
-            f"{self.clusters.get()} clusters."
+            (
+                "Particles were compared by the volumes they show (principal components inside a mask) and grouped "
+                f"into {self.clusters.get()} clusters."
+            )
         ]
 
     def _citations(self):

@@ -7,8 +7,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..engine.cli.option_flags import as_flags
-from ..engine.preflight.preflight_options import PreflightOptions
+from ..engine.options import PreflightOptions, as_flags
 from . import outputs
 from .form_settings import FormSetting, chosen
 from .protocol_base import ProtHetBase

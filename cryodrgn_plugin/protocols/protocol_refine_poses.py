@@ -8,8 +8,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..engine.cli.option_flags import as_flags
-from ..engine.poses.refine_options import RefineOptions
+from ..engine.options import RefineOptions, as_flags
 from . import outputs
 from .form_settings import RECIPES, FormSetting, as_arguments, chosen
 from .protocol_base import addGroup
@@ -98,10 +97,14 @@ class ProtHetRefinePoses(ProtHetFit):
         found = json.loads(Path(self._consensusPath("refinement.json")).read_text())
         last, resolution = found["rounds"][-1], found["resolution_ang"]
         return [
-            f"{found['particles']:,} particles, {len(found['rounds'])} rounds; the last turned a typical particle by "
-            f"{last['median_turn_deg']:.2f}° and moved it by {last['median_move_ang']:.2f} Å.",
-            f"The halves of the map agree up to {resolution['after']:.1f} Å (FSC 0.143), before up to "
-            f"{resolution['before']:.1f} Å.",
+            (
+                f"{found['particles']:,} particles, {len(found['rounds'])} rounds; the last turned a typical particle "
+                f"by {last['median_turn_deg']:.2f}° and moved it by {last['median_move_ang']:.2f} Å."
+            ),
+            (
+                f"The halves of the map agree up to {resolution['after']:.1f} Å (FSC 0.143), before up to "
+                f"{resolution['before']:.1f} Å."
+            ),
         ]
 
     def _methods(self):

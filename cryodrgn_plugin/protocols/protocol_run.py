@@ -10,8 +10,8 @@ from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
 from ..constants import PROGRAM_NAME
-from ..engine.cli.option_flags import as_flags
 from ..engine.errors import ConfigError, EngineError
+from ..engine.options import as_flags
 from ..engine.run import Run
 from . import outputs
 from .form_settings import FormSetting, chosen

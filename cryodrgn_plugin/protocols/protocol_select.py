@@ -8,7 +8,7 @@ from pwem.objects import Particle, SetOfParticles
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.selection.selection_options import SelectOptions
+from ..engine.options import SelectOptions
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup

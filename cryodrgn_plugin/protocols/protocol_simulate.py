@@ -8,7 +8,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..engine.simulate.config import SimulationConfig
+from ..engine.options import SimulationConfig
 from ..engine.simulate.presets import PRESETS
 from . import outputs
 from .form_settings import FormSetting, chosen

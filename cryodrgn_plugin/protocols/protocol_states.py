@@ -5,7 +5,7 @@ from functools import partial
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.states.state_options import StatesOptions
+from ..engine.options import StatesOptions
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup

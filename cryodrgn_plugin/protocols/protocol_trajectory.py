@@ -5,7 +5,7 @@ from functools import partial
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.landscape.landscape_options import TrajectoryOptions
+from ..engine.options import TrajectoryOptions
 from ..engine.run import Run
 from . import outputs
 from .form_settings import FormSetting

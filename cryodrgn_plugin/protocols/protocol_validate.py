@@ -6,8 +6,7 @@ from typing import Any
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
-from ..engine.cli.option_flags import as_flags
-from ..engine.validation.validation_options import ValidateOptions
+from ..engine.options import ValidateOptions, as_flags
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup

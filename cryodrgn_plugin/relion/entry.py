@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
         from .job import run_job
 
         return run_job(argv, markers)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever it is, RELION waits for the marker
         _report(error, markers)
         return _USER_ERROR if _is_user_error(error) else _FAULT
 

@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from ..engine.cli.option_flags import as_flags
 from ..engine.errors import DataError
+from ..engine.options import as_flags
 from .arguments import JobArguments, parse_arguments
 from .markers import JobMarkers
 from .output_nodes import OUTPUT_NODES
@@ -16,7 +16,7 @@ from .version import relion_version
 
 _ENGINE = [sys.executable, "-m", "cryodrgn_plugin.engine.cli"]
 _RESULTS = [sys.executable, "-m", "cryodrgn_plugin.relion.job_results"]
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 def run_job(argv: list[str], markers: JobMarkers) -> int:

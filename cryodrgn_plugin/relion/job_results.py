@@ -14,7 +14,7 @@ from typing import Any
 
 from .. import __version__
 from ..engine.errors import EngineError
-from ..engine.io.writing import write_text
+from ..engine.files import write_text
 from ..engine.run import Run
 from .findings import ClassFiles, Looked, place_initial_maps, place_maps, place_particles, remove_stale
 from .output_nodes import OutputNode, write_output_nodes

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from ..engine.analysis.figure_style import DPI
-from ..engine.io.writing import replacing
+from ..engine.files import replacing
 
 _WIDTH, _HEIGHT, _MARGIN = 11.69, 8.27, 0.6
 """A4 on its side, in inches: figures of a series of maps are wide."""

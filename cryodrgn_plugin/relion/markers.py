@@ -5,6 +5,7 @@ without any of them counts as running for ever. `RELION_JOB_ABORT_NOW` is RELION
 marker is present at a time.
 """
 
+import itertools
 from datetime import datetime
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class JobMarkers:
 
 def job_folder_in(argv: list[str]) -> Path | None:
     """The job folder named by --o, found without judging anything else, so that any mistake can be reported there."""
-    for flag, value in zip(argv, argv[1:], strict=False):
+    for flag, value in itertools.pairwise(argv):
         if flag == "--o" and not value.startswith("--"):
             return Path(value)
     return None

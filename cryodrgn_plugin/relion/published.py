@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..engine.options import SelectOptions
 from ..engine.run import Run
 from ..engine.selection.export import Selection
-from ..engine.selection.selection_options import SelectOptions
 from .findings import place
 from .output_nodes import OutputNode
 

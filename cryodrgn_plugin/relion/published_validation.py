@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ..engine.io.arrays import read_arrays
+from ..engine.files import read_arrays
 from ..engine.run import Run
 from .findings import place, place_latents
 from .output_nodes import OutputNode

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 STOPPED_BY_SIGNAL = 3
@@ -86,7 +86,7 @@ class Supervisor:
                 stderr=subprocess.PIPE,
                 env=self._environment,
                 start_new_session=True,
-                preexec_fn=_stop_with_parent,
+                preexec_fn=_stop_with_parent,  # noqa: PLW1509 - one call to prctl, and no thread has begun yet
             )
         except OSError as error:
             return Outcome("failed", f"{stage.title} could not start: {error.strerror}: {stage.command[0]}.")
@@ -163,10 +163,8 @@ def _copy_lines(source, kept: deque[str]) -> None:
 
 def _kill_group(group: int) -> None:
     """Kill what is left of the child's process group, so that no worker outlives the job."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _stop_with_parent() -> None:

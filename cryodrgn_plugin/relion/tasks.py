@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..engine.analysis.analysis_options import AnalysisOptions
 from ..engine.config import Setting, settings_of
-from ..engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions
-from ..engine.preflight.preflight_options import PreflightOptions
-from ..engine.selection.selection_options import SelectOptions
-from ..engine.states.state_options import StatesOptions
-from ..engine.validation.validation_options import ValidateOptions
+from ..engine.options import (
+    AnalysisOptions,
+    LandscapeOptions,
+    PreflightOptions,
+    SelectOptions,
+    StatesOptions,
+    TrajectoryOptions,
+    ValidateOptions,
+)
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ def decoder_of(run: Run) -> Callable[[int], str] | None:
 
 def _ask_engine(*arguments: str) -> None:
     command = [Plugin.getEnginePython(), "-m", "cryodrgn_plugin.engine.cli", *arguments]
-    done = subprocess.run(command, env=Plugin.getEnviron(), capture_output=True, text=True)
+    done = subprocess.run(command, env=Plugin.getEnviron(), capture_output=True, text=True, check=False)
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if line.strip()]
         raise DataError(said[-1] if said else "The engine could not make the map.")

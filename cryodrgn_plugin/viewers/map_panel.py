@@ -6,7 +6,7 @@ from tkinter import ttk
 import numpy as np
 from PIL import Image, ImageTk
 
-from ..engine.io.mrc import read_map
+from ..engine.files import read_map
 from . import palette
 from .content import Content, MapEntry
 from .isosurface import finer, make_renderer, suggested_level

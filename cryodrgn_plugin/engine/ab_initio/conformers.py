@@ -65,7 +65,7 @@ def together(maps: Maps, frame: CommonFrame) -> Maps:
 
 def weighted(maps: Maps, weight: np.ndarray) -> Maps:
     """The same maps times `weight` (D, D, D)."""
-    halves = []
-    for models in maps.models:
-        halves.append([LinearModel.of(model.backend, (weight * model.mean_map())[None]) for model in models])
+    halves = [
+        [LinearModel.of(model.backend, (weight * model.mean_map())[None]) for model in models] for models in maps.models
+    ]
     return replace(maps, models=halves)

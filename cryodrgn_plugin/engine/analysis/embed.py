@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import threads
 from ..errors import DataError
 
 MIN_DIST = 0.1
@@ -71,7 +72,7 @@ def umap_embedding(z: np.ndarray, *, neighbors: int, limit: int, seed: int) -> U
     fitted = np.arange(n) if n <= limit else np.sort(np.random.default_rng(seed).choice(n, limit, replace=False))
     k = min(neighbors, len(fitted) - 1)
     tree = cKDTree(z[fitted])
-    distances, indices = tree.query(z[fitted], k, workers=-1)
+    distances, indices = tree.query(z[fitted], k, workers=threads.available())
     # Exact neighbours from a tree, handed over: the approximate search would have to be compiled on every start.
     # One thread and a fixed state: UMAP's threads race and would give another picture each time.
     mapper = UMAP(
@@ -88,7 +89,7 @@ def umap_embedding(z: np.ndarray, *, neighbors: int, limit: int, seed: int) -> U
         positions[fitted] = mapper.fit_transform(z[fitted])
     rest = np.setdiff1d(np.arange(n), fitted, assume_unique=True)
     if len(rest):
-        positions[rest] = _between_neighbours(positions[fitted], *tree.query(z[rest], k, workers=-1))
+        positions[rest] = _between_neighbours(positions[fitted], *tree.query(z[rest], k, workers=threads.available()))
     return UmapEmbedding(positions, len(fitted))
 
 

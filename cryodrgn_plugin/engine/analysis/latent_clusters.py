@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import threads
 from ..errors import DataError
 
 RESTARTS = 4
@@ -52,7 +53,8 @@ def kmeans(z: np.ndarray, k: int, *, seed: int, along: np.ndarray | None = None)
     distinct = distinct if distinct >= k else len(np.unique(z, axis=0))
     if distinct < k:
         raise DataError(f"{k} clusters were asked for, but there are only {distinct} different latents; ask for fewer.")
-    fit = KMeans(k, n_init=RESTARTS, random_state=seed).fit(z)
+    with threads.sums_in_one_order():
+        fit = KMeans(k, n_init=RESTARTS, random_state=seed).fit(z)
     labels, means = fit.labels_, fit.cluster_centers_
     rank = np.empty(k, np.int32)
     rank[in_order(labels, means, along)] = np.arange(k)

@@ -11,6 +11,7 @@ import sys
 import traceback
 
 from ... import __version__
+from .. import threads
 from ..config import nearest_names
 from ..errors import EngineError, explain
 from ..stopping import Stopped, stop_on_signals
@@ -93,6 +94,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default sys.argv) and return the exit code."""
+    threads.settle()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP.format(commands="\n".join(f"  {name:12} {summary}" for name, summary in COMMANDS.items())), end="")
@@ -129,7 +131,7 @@ def _run(run, args: argparse.Namespace) -> int:
             return _refuse(explain(error))
         traceback.print_exc()
         return BUG
-    except Exception:
+    except Exception:  # noqa: BLE001 - a bug: told with its traceback and by the exit code
         traceback.print_exc()
         return BUG
 

@@ -77,8 +77,8 @@ def normalizing(model: LinearModel, amplitudes: Amplitudes) -> tuple[Tensor, Ten
     to_white = torch.eye(k + 1, dtype=lower.dtype, device=lower.device)
     to_white[1:, 0] = centre
     to_white[1:, 1:] = lower
-    energy, turn = torch.linalg.eigh(model.mixed(to_white).gram()[1:, 1:])
-    turn = turn.flip(1)  # energies rise
+    by_energy = torch.linalg.eigh(model.mixed(to_white).gram()[1:, 1:]).eigenvectors
+    turn = by_energy.flip(1)  # energies rise
     rotation = torch.eye(k + 1, dtype=lower.dtype, device=lower.device)
     rotation[1:, 1:] = turn
     return to_white @ rotation, centre, turn.T @ torch.linalg.inv(lower)

@@ -13,6 +13,7 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from .. import threads
 from ..slicing.compute import on_host
 
 RIDGE = 2.0
@@ -52,7 +53,8 @@ def merged(responsible: Responsibilities, places: Tensor, count: int, seed: int)
     """The same with `count` nodes: those that lie together at `places` (M, Q) become one."""
     points, weight = on_host(places), on_host(responsible.population)
     count = min(count, len(np.unique(points, axis=0)))
-    labels = KMeans(count, n_init=2, random_state=seed).fit(points, sample_weight=weight).labels_
+    with threads.sums_in_one_order():
+        labels = KMeans(count, n_init=2, random_state=seed).fit(points, sample_weight=weight).labels_
     members = torch.eye(count, dtype=places.dtype, device=places.device)[torch.as_tensor(labels).long()]
     return Responsibilities((responsible.shares @ members).log(), members.T @ responsible.population)
 
@@ -74,7 +76,9 @@ def fit_nodes(
     """
     points, k = on_host(start), start.shape[1]
     count = min(count, len(np.unique(points, axis=0)))
-    centres = torch.as_tensor(KMeans(count, n_init=2, random_state=seed).fit(points).cluster_centers_).to(start)
+    with threads.sums_in_one_order():
+        clusters = KMeans(count, n_init=2, random_state=seed).fit(points)
+    centres = torch.as_tensor(clusters.cluster_centers_).to(start)
     # Where nothing moves the bases are empty; then nodes stay where they are.
     ridge = max(RIDGE * float(gram[:, 1:, 1:].mean(0).trace()) / k, 1e-9)
     flat_gram = gram[:, 1:, 1:].flatten(1)

@@ -134,7 +134,7 @@ def _produce(items: Callable[[], Iterable], ready: queue.Queue, stop: threading.
             if not _put(ready, item, stop):
                 return
         _put(ready, None, stop)
-    except BaseException as error:  # handed to the consumer, which raises it
+    except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
         _put(ready, error, stop)
 
 

@@ -6,6 +6,7 @@ large the stacks are, and a file that is cut off gives an error instead of a bus
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -104,8 +105,6 @@ class StackWriter:
         self._file.flush()
 
     def _abandon(self) -> None:
-        try:
+        # The buffer of a failed write cannot be flushed; the file is removed anyway.
+        with suppress(OSError):
             self._file.close()
-        except OSError:
-            # The buffer of a failed write cannot be flushed; the file is removed anyway.
-            pass

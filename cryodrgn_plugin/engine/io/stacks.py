@@ -3,6 +3,7 @@
 Headers are read once; data are read on request with few files open at a time.
 """
 
+import itertools
 import os
 import threading
 from collections import OrderedDict
@@ -181,4 +182,4 @@ def _runs(stacks: np.ndarray, slices: np.ndarray) -> list[slice]:
     """Spans of consecutive images of one stack."""
     breaks = np.flatnonzero((np.diff(stacks) != 0) | (np.diff(slices) != 1)) + 1
     edges = [0, *breaks.tolist(), len(stacks)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]

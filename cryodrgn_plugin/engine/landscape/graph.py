@@ -8,6 +8,7 @@ line across a gap. Groups that no edge joins are joined by their shortest bridge
 said.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,7 +87,7 @@ def _through(graph: csr_array, anchors: np.ndarray) -> np.ndarray:
 
     before = dijkstra(graph, directed=False, indices=anchors[:-1], return_predecessors=True)[1]
     path = [int(anchors[0])]
-    for leg, (start, end) in enumerate(zip(anchors[:-1], anchors[1:], strict=True)):
+    for leg, (start, end) in enumerate(itertools.pairwise(anchors)):
         way = [int(end)]
         while way[-1] != start:
             way.append(int(before[leg, way[-1]]))

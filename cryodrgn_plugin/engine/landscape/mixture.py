@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import threads
 from .representatives import drawn
 
 MOST_FITTED = 20_000
@@ -62,7 +63,9 @@ def mixture_states(scores: np.ndarray, explained: np.ndarray, states: str, most:
 def _fit(points: np.ndarray, number: int, seed: int):
     from sklearn.mixture import GaussianMixture
 
-    return GaussianMixture(number, covariance_type="full", n_init=STARTS, random_state=seed, max_iter=200).fit(points)
+    mixture = GaussianMixture(number, covariance_type="full", n_init=STARTS, random_state=seed, max_iter=200)
+    with threads.sums_in_one_order():
+        return mixture.fit(points)
 
 
 def _assigned(model, points: np.ndarray, tried: tuple[Tried, ...]) -> States:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .. import threads
+
 MOST_FITTED = 20_000
 """Particles on which k-means and the search for far ones work, drawn at random when there are more."""
 
@@ -25,7 +27,8 @@ def on_data_centres(points: np.ndarray, count: int, seed: int) -> np.ndarray:
     if len(points) <= count:
         return np.arange(len(points))
     part = drawn(len(points), max(MOST_FITTED, 10 * count), seed)
-    centres = KMeans(count, n_init=1, random_state=seed).fit(points[part]).cluster_centers_
+    with threads.sums_in_one_order():
+        centres = KMeans(count, n_init=1, random_state=seed).fit(points[part]).cluster_centers_
     return np.unique(cKDTree(points).query(centres)[1])
 
 

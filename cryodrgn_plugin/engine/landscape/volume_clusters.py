@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import threads
 from ..analysis.latent_clusters import in_order
 from .agglomerate import divided
 from .islands import islands
@@ -53,7 +54,7 @@ def cluster_volumes(scores: np.ndarray, clusters: int, linkage: str, seed: int) 
     cluster_of = divided(means, counts, island_of, clusters, linkage)
     labels = cluster_of[small]
     if len(part) < len(scores):
-        labels = labels[cKDTree(seen).query(scores, workers=-1)[1]]
+        labels = labels[cKDTree(seen).query(scores, workers=threads.available())[1]]
     return described(scores, labels, _alone(cluster_of, island_of))
 
 
@@ -87,7 +88,8 @@ def _small_groups(points: np.ndarray, island: np.ndarray, count: int, seed: int)
         index = np.flatnonzero(island == name)
         k = min(max(round(count * len(index) / len(points)), 1), len(np.unique(points[index], axis=0)))
         if k > 1:
-            found = MiniBatchKMeans(k, n_init=1, batch_size=4096, random_state=seed).fit_predict(points[index])
+            with threads.sums_in_one_order():
+                found = MiniBatchKMeans(k, n_init=1, batch_size=4096, random_state=seed).fit_predict(points[index])
             found = np.unique(found, return_inverse=True)[1].reshape(-1)
         else:
             found = np.zeros(len(index), np.int64)

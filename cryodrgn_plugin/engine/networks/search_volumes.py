@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 
+from .. import threads
 from ..decoders.decoder import Decoder
 from ..imaging.lattice import HalfPlane
 from ..likelihood.decoder_score import DecoderScore
@@ -57,7 +58,8 @@ class RenderedVolumes:
         centres: list[np.ndarray | None] = [None]
         self.volume = np.zeros(n_images, dtype=np.int64)
         if z is not None:
-            clusters = KMeans(min(count, n_images), n_init=1, random_state=seed).fit(z)
+            with threads.sums_in_one_order():
+                clusters = KMeans(min(count, n_images), n_init=1, random_state=seed).fit(z)
             centres, self.volume = list(clusters.cluster_centers_.astype(np.float32)), clusters.labels_
         self._extent_ang = extent_ang
         backend = compute.backend(HalfSphere(decoder.box, padding, radius), lattice)

@@ -11,6 +11,8 @@ import numpy as np
 import scipy.fft
 from scipy.ndimage import gaussian_filter
 
+from .. import threads
+
 N_BANDS = 5
 LOWEST_BAND = 4.0
 """Shell at which the lowest band is centred."""
@@ -48,9 +50,9 @@ def filtered_halves(half1: np.ndarray, half2: np.ndarray) -> tuple[np.ndarray, n
 def _compared(half1: np.ndarray, half2: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """The two in one band of frequencies after the other, with their local correlation (0 where negative)."""
     box = len(half1)
-    spectra = [scipy.fft.rfftn(half.astype(np.float32), workers=-1) for half in (half1, half2)]
+    spectra = [scipy.fft.rfftn(half.astype(np.float32), workers=threads.available()) for half in (half1, half2)]
     for weight, centre in _bands(box):
-        a, b = (scipy.fft.irfftn(spectrum * weight, s=half1.shape, workers=-1) for spectrum in spectra)
+        a, b = (scipy.fft.irfftn(spectrum * weight, s=half1.shape, workers=threads.available()) for spectrum in spectra)
         width = max(NEIGHBOURHOOD * box / centre, 1.5)
         shared = gaussian_filter(a * b, width, truncate=3)
         own = gaussian_filter((a**2 + b**2) / 2, width, truncate=3)

@@ -31,7 +31,7 @@ _COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.GtE: operator.ge,
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
-    ast.In: lambda values, listed: np.isin(values, listed),
+    ast.In: np.isin,
     ast.NotIn: lambda values, listed: ~np.isin(values, listed),
 }
 

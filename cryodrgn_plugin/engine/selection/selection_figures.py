@@ -61,8 +61,7 @@ def _draw_outliers(ax: Axes, outlier: np.ndarray, taken: np.ndarray, cut: float 
     if cut is not None:
         ax.axvline(cut, color=CUT_COLOUR, lw=1.4)
         ax.annotate(f" cut {cut:g}", (cut, 0.97), xycoords=("data", "axes fraction"), color=CUT_COLOUR, va="top")
-    low, high = OUTLIERS_SHOWN
-    beyond = int((outlier > high).sum())
+    beyond = int((outlier > OUTLIERS_SHOWN[1]).sum())
     note = f" (last bar: {beyond:,} beyond)" if beyond else ""
     ax.set(title="how far from the maps", xlabel=f"outlier score, standard deviations{note}", ylabel="particles")
 

@@ -125,8 +125,9 @@ def _residue_index(model: AtomicModel) -> np.ndarray:
 
     A name that comes again starts another residue: with insertion codes several residues in a row have one number.
     """
+    index, last = np.empty(len(model), dtype=int), None
     seen: set[str] = set()
-    index, last, count = np.empty(len(model), dtype=int), None, -1
+    count = -1
     for i, (chain, residue, name) in enumerate(_keys(model, by_chain=True)):
         if (chain, residue) != last or name in seen:
             count, last, seen = count + 1, (chain, residue), set()

@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 import scipy.fft
 
+from .. import threads
 from ..errors import ConfigError
 
 RIM = 2.0
@@ -160,7 +161,7 @@ class HalfSphere:
         for channel, volume in enumerate(volumes):
             padded = np.zeros((self.grid,) * 3, dtype=np.float32)
             padded[inside, inside, inside] = volume / correction
-            spectrum = scipy.fft.rfftn(padded, workers=-1, overwrite_x=True)
+            spectrum = scipy.fft.rfftn(padded, workers=threads.available(), overwrite_x=True)
             values = spectrum[z % self.grid, y % self.grid, np.minimum(x, self.grid // 2)] * sign * reach
             out[:, 0, channel] = values.real
             out[:, 1, channel] = values.imag
@@ -193,7 +194,7 @@ class HalfSphere:
         for channel in range(coefs.shape[2]):
             spectrum = np.zeros((self.grid, self.grid, self.grid // 2 + 1), dtype=np.complex64)
             spectrum[z % self.grid, y % self.grid, x] = (coefs[keep, 0, channel] + 1j * coefs[keep, 1, channel]) * sign
-            volume = scipy.fft.irfftn(spectrum, s=(self.grid,) * 3, workers=-1, overwrite_x=True)
+            volume = scipy.fft.irfftn(spectrum, s=(self.grid,) * 3, workers=threads.available(), overwrite_x=True)
             out[channel] = volume[inside, inside, inside] * correction
         return out
 

@@ -11,8 +11,8 @@ from ..analysis.figure_style import DPI
 from ..io.writing import write_text
 from ..run import Run
 from . import validation_figures
-from .findings import Findings
 from .state_populations import StatePopulations
+from .validation_findings import Findings
 from .validation_options import ValidateOptions
 from .verdict import FOUND, NONE, PARTIAL, UNTESTED, Verdict
 

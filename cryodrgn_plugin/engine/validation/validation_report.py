@@ -21,11 +21,11 @@ from ..likelihood.whitened import WhitenedImages
 from ..run import Run
 from .agreement import agreement
 from .consensus import consensus
-from .findings import Findings, HalvesFound
 from .halves import deal, keep_halves, train_half
 from .heterogeneity import permutation_test
 from .leakage import leaks, quantities_of
 from .state_populations import StatePopulations, state_populations
+from .validation_findings import Findings, HalvesFound
 from .validation_options import ValidateOptions
 from .verdict import judge
 

@@ -306,5 +306,5 @@ def test_settings_that_contradict_each_other_are_named(overrides, sentence, view
 def test_a_start_that_does_not_fit_is_named(views, tmp_path):
     start = blurred_start(tmp_path / "start", views)
     settings = {"decoder.kind": "basis", "decoder.n_bases": 2, "z_dim": 2, "amortized.start_from": str(start.path)}
-    with pytest.raises(ConfigError, match="start_from is .* other settings or another box"):
+    with pytest.raises(ConfigError, match=r"start_from is .* other settings or another box"):
         train(tmp_path / "run", config_for(views, **settings))

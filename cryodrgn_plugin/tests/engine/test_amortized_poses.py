@@ -106,7 +106,7 @@ def test_images_that_a_run_cannot_place_are_named(taught, tmp_path):
     run = taught[0]
     other = SimulationConfig(n_particles=30, box=20, snr=1.0, ctf=False, pixel_size_ang=PIXEL_ANG)
     star = simulate_particles([lopsided_map(20)], other, tmp_path / "other", 1)
-    with pytest.raises(DataError, match="its images are 20 px of 4.7 Å, and the network of .* reads 24 px"):
+    with pytest.raises(DataError, match=r"its images are 20 px of 4\.7 Å, and the network of .* reads 24 px"):
         place(run, ParticleDataset.open(star))
     with pytest.raises(ConfigError, match="has no network that reads poses off images"):
         place(Run.open(run.config.amortized.start_from), ParticleDataset.open(star))

@@ -127,7 +127,7 @@ def test_absent_poses_are_refused_where_they_are_required(tmp_path):
     path = write_set(tmp_path, noise(4), rows(4)[["rlnImageName", "rlnOpticsGroup"]])
     dataset = ParticleDataset.open(path)
     assert dataset.rotations is None and dataset.batch(np.arange(2)).pose is None
-    with pytest.raises(DataError, match="have no poses .*rlnAngleRot.*Run a 3D refinement first"):
+    with pytest.raises(DataError, match=r"have no poses .*rlnAngleRot.*Run a 3D refinement first"):
         dataset.require_poses()
 
 

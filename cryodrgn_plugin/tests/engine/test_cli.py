@@ -189,7 +189,7 @@ def test_the_help_shows_choices_default_and_range(capsys):
 
 
 def test_set_without_a_value_is_explained():
-    with pytest.raises(ConfigError, match="--set training.epochs has no value; write --set NAME=VALUE"):
+    with pytest.raises(ConfigError, match=r"--set training\.epochs has no value; write --set NAME=VALUE"):
         parsed("--set", "training.epochs")
 
 

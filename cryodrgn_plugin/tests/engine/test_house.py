@@ -1,4 +1,6 @@
-"""The rules of the house: imports go one way, hosts stay outside the engine, no machine is named, no link is dead."""
+"""The rules of the house: imports go one way, in no circle, and lead somewhere; hosts come in by doors that have names;
+files stay short, no machine is named, no link is dead.
+"""
 
 import ast
 import os
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 
 import cryodrgn_plugin
+from cryodrgn_plugin.engine.cli.main import COMMANDS
+from cryodrgn_plugin.tests.import_graph import ImportGraph, Module
 
 PACKAGE = Path(cryodrgn_plugin.__file__).parent
 CHECKOUT = PACKAGE.parent
@@ -22,7 +26,7 @@ ENGINE = PACKAGE / "engine"
 LAYERS = [
     {"errors", "config"},
     {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_origin"}
-    | {"progress", "provenance", "stopping"},
+    | {"progress", "provenance", "stopping", "threads"},
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
     {"likelihood", "reconstruction"},
@@ -33,9 +37,37 @@ LAYERS = [
     {"analysis", "simulate"},
     {"landscape", "states", "validation", "selection", "preflight"},
     {"cli"},
+    {"options", "files"},
 ]
 LAYER_OF = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 STRANGERS = {("decoders", "poses"), ("poses", "decoders")}
+DOORS = {
+    "errors": "the user's mistakes",
+    "config": "settings of a run",
+    "options": "settings of the commands",
+    "run": "the run folder",
+    "files": "star files, tables of particles, maps, arrays",
+    "selection.export": "the particles that a selection left",
+    "selection.lasso": "a line drawn around particles",
+    "simulate.presets": "the molecules that a form offers",
+    "analysis.latent_plots": "the curves of a training that nothing has looked at yet",
+    "analysis.figure_style": "the size of figures on a page",
+    "validation.validation_page": "the titles of its figures",
+}
+"""What hosts may import of the engine, and what for."""
+PAST_THE_DOORS = {"convert.analysis", "relion.findings"}
+"""Files of hosts that still read what a command left by themselves."""
+ENTRANCES = {
+    "bibtex": "pyworkflow looks for it",
+    "demo": "`make demo`",
+    "relion.job_results": "a process of the External job",
+    "engine.networks.amortized_placing": "for users in Python",
+    "engine.io.cryodrgn": "for users in Python",
+}
+"""Modules that nothing of ours imports by name, and who does."""
+LONGEST_FILE, LONGEST_FUNCTION = 300, 59
+TO_BE_DIVIDED = {"engine.closed_form.fast_recipe"}
+"""Files that are longer."""
 HOSTS = ("pwem", "pyworkflow", "relion", "emtable", "tkinter", "PyQt5", "pyvista", "vtk")
 
 
@@ -73,9 +105,24 @@ def absolute_imports(path: Path) -> set[str]:
     return names
 
 
+@pytest.fixture(scope="module")
+def graph() -> ImportGraph:
+    """Imports of the package, of benchmarks and of scripts that make the documents."""
+    return ImportGraph(PACKAGE, sorted([*CHECKOUT.glob("benchmarks/*.py"), *CHECKOUT.glob("docs/**/*.py")]))
+
+
+def shipped(graph: ImportGraph) -> list[Module]:
+    """The package without its tests."""
+    return [module for module in graph.files if module[:1] != ("tests",)]
+
+
+def dotted(module: Module) -> str:
+    return ".".join(module)
+
+
 def tracked_files() -> list[Path]:
     """Files under version control, or all files of the tree where there is no git."""
-    listing = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True)
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     if listing.returncode:
         return [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     return [CHECKOUT / name for name in listing.stdout.split("\0") if name and (CHECKOUT / name).is_file()]
@@ -88,6 +135,7 @@ def run_python(code: str) -> subprocess.CompletedProcess:
         text=True,
         cwd=CHECKOUT,
         env={**os.environ, "MPLBACKEND": "Agg"},
+        check=False,
     )
 
 
@@ -98,6 +146,67 @@ def test_imports_go_one_way(path):
     for imported in relative_imports(path):
         assert LAYER_OF[imported] <= LAYER_OF[part], f"{part} may not import {imported}"
         assert (part, imported) not in STRANGERS, f"{part} and {imported} never meet"
+
+
+def test_files_import_in_no_circle(graph):
+    assert graph.circles(within=()) == []
+
+
+def test_every_import_leads_to_something(graph):
+    for file in [*graph.files.values(), *graph.others]:
+        for item in file.imports:
+            where = f"{file.path.relative_to(CHECKOUT)}:{item.line}"
+            assert graph.leads_to(item) is not None, f"{where} imports {item.name} of {dotted(item.target)}"
+
+
+def test_no_two_modules_have_one_name(graph):
+    module_of: dict[str, Module] = {}
+    for module in shipped(graph):
+        if graph.files[module].path.stem not in ("__init__", "__main__"):
+            twin = module_of.setdefault(module[-1], module)
+            assert twin == module, f"{dotted(twin)} and {dotted(module)}"
+
+
+def test_every_module_is_used(graph):
+    used = set().union(*(graph.imported_by(module) for module in shipped(graph)))
+    used |= {graph.leads_to(item) for file in graph.others for item in file.imports}
+    used |= {("engine", "cli", f"{command.replace('-', '_')}_command") for command in COMMANDS}
+    used |= {tuple(name.split(".")) for name in ENTRANCES}
+    for module in shipped(graph):
+        file = graph.files[module]
+        is_program = file.path.stem in ("__init__", "__main__")
+        is_served = module[:-1] in graph.files and module[-1:] and module[-1] in graph.files[module[:-1]].strings
+        assert is_program or is_served or module in used, f"nothing uses {dotted(module)}"
+
+
+def test_every_entrance_is_there(graph):
+    assert {tuple(name.split(".")) for name in ENTRANCES} <= set(graph.files)
+
+
+def doors_used(graph: ImportGraph, module: Module) -> set[str]:
+    """What a module of a host imports of the engine; settings are one door, whichever of their files."""
+    parts = [target[1:] for target in graph.imported_by(module) if target[:1] == ("engine",)]
+    return {"config" if part[0] == "config" else dotted(part) for part in parts if part}
+
+
+def test_hosts_come_in_by_named_doors(graph):
+    used = {dotted(module): doors_used(graph, module) for module in shipped(graph) if module[:1] != ("engine",)}
+    others = {name for name, doors in used.items() if doors - set(DOORS)}
+    assert others == PAST_THE_DOORS, {name: used[name] - set(DOORS) for name in others}
+    assert set(DOORS) <= set().union(*used.values()), "a door that no host uses can be closed"
+
+
+def test_files_are_short(graph):
+    lines = {dotted(module): len(graph.files[module].path.read_text().splitlines()) for module in shipped(graph)}
+    assert {name for name, count in lines.items() if count > LONGEST_FILE} == TO_BE_DIVIDED
+
+
+def test_functions_are_short(graph):
+    for module in shipped(graph):
+        for node in ast.walk(graph.files[module].tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = node.end_lineno - node.lineno + 1
+                assert length <= LONGEST_FUNCTION, f"{dotted(module)}.{node.name} has {length} lines"
 
 
 def test_the_engine_names_no_host():
@@ -122,6 +231,7 @@ def test_the_command_line_starts_without_heavy_imports():
     result = run_python("""
 import sys
 import cryodrgn_plugin.engine.cli.main, cryodrgn_plugin.engine.config, cryodrgn_plugin.engine.run
+import cryodrgn_plugin.engine.options
 heavy = {"torch", "numba", "sklearn", "umap", "matplotlib", "scipy", "pandas"} & set(sys.modules)
 assert not heavy, heavy
 """)

@@ -115,7 +115,7 @@ def test_a_cluster_map_is_the_average_of_its_particles_volumes(explored):
 
 
 def test_a_walk_changes_its_component_alone(explored):
-    run, index, folder = explored
+    _run, index, folder = explored
     walk = next(series for series in index["series"] if series["name"] == "pc1")
     inside = read_map(folder / "mask.mrc")[0] > 0
     maps = np.array([read_map(folder / entry["file"])[0][inside] for entry in walk["maps"]])
@@ -169,7 +169,7 @@ def test_clusters_take_the_numbers_of_another_run(explored, tmp_path):
 
 
 def test_the_sketch_of_a_decoder_without_bases_finds_the_same_space(explored, tmp_path):
-    _, exact_index, exact_folder = explored
+    _, _exact_index, exact_folder = explored
     run = planted_run(tmp_path, n=400)
     options = LandscapeOptions(**{**QUICK, "figures": True}, sketch=60, mapped=240)
     file = landscape(run, options, NoBases(blob_decoder(), None, PIXEL_ANG))

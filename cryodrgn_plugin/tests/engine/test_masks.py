@@ -37,7 +37,7 @@ def test_a_cosine_edge_of_no_width_is_a_step():
 
 
 def test_lowpass_halves_the_amplitude_at_its_resolution():
-    z, _, x = np.indices((32, 32, 32))
+    _z, _, x = np.indices((32, 32, 32))
     wave = np.cos(2 * np.pi * x / 8)
     np.testing.assert_allclose(lowpass(wave, 2.0, 16.0), 0.5 * wave, atol=1e-5)
 

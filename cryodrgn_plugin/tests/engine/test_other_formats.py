@@ -115,7 +115,7 @@ def test_poses_and_ctfs_written_for_cryodrgn_read_back(tmp_path, planted):
     again, shifted = cryodrgn.read_poses(tmp_path / "poses.pkl", box=16)
     np.testing.assert_allclose(again, rotations, atol=1e-6)
     np.testing.assert_allclose(shifted, origins, atol=1e-6)
-    theirs = pickle.loads((tmp_path / "poses.pkl").read_bytes())
+    theirs = pickle.loads((tmp_path / "poses.pkl").read_bytes())  # noqa: S301 - written just above
     np.testing.assert_allclose(theirs[1], origins / 16, atol=1e-6)
 
 
@@ -133,7 +133,7 @@ def test_a_downsampled_stack_has_larger_pixels_than_its_ctf_file_says(tmp_path, 
     np.testing.assert_allclose(table.pixel_size_ang, 6.0)
     np.testing.assert_allclose(table.origins_ang, planted[1] * 6.0, rtol=1e-5)
     cryodrgn.write_ctf(tmp_path / "ctf.pkl", values[:5])
-    with pytest.raises(DataError, match="5 particles, but .* has 6"):
+    with pytest.raises(DataError, match=r"5 particles, but .* has 6"):
         cryodrgn.particles_from_cryodrgn(tmp_path / "s.mrcs", tmp_path / "ctf.pkl")
 
 

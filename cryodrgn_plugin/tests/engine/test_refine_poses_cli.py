@@ -139,5 +139,5 @@ def test_a_setting_that_is_left_out_on_resuming_is_noticed(tmp_path):
     file = tmp_path / "refinement.npz"
     save_refinement(file, {"rounds": 4, "data.box": "24"}, Refinement(poses, ()))
     assert np.array_equal(load_refinement(file, {"data.box": "24", "rounds": 4}).poses.rotations, poses.rotations)
-    with pytest.raises(DataError, match="begun with data.box = '24', not None"):
+    with pytest.raises(DataError, match=r"begun with data\.box = '24', not None"):
         load_refinement(file, {"rounds": 4})

@@ -138,7 +138,7 @@ def test_an_error_is_not_hidden_when_the_status_cannot_be_kept_either(run, monke
     def full_disk(*_):
         raise DataError("there is no space to write run.json")
 
-    with pytest.raises(DataError, match="no space to write model.pt"), run.working():
+    with pytest.raises(DataError, match=r"no space to write model\.pt"), run.working():
         monkeypatch.setattr(Run, "_write_info", full_disk)
         raise DataError("there is no space to write model.pt")
 

@@ -67,7 +67,7 @@ def test_a_file_that_is_no_model_is_named(tmp_path, name, content):
 
 
 def test_an_absent_file_is_named(tmp_path):
-    with pytest.raises(DataError, match="There is no model .*gone.pdb"):
+    with pytest.raises(DataError, match=r"There is no model .*gone\.pdb"):
         read_model(tmp_path / "gone.pdb")
 
 

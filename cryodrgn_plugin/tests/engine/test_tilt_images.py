@@ -112,7 +112,7 @@ def test_one_pose_is_found_for_all_images_of_a_particle(opened):
     assert angular_distance_deg(found, dataset.rotations).max() < 8
     assert np.linalg.norm(shifts_ang - dataset.shifts_ang, axis=1).max() < 2.5 * PIXEL
     for particle in range(3):
-        (images,), tilts, carries = series.views(np.array([particle]))
+        (images,), tilts, _carries = series.views(np.array([particle]))
         between = found[images] @ found[images[0]].T
         np.testing.assert_allclose(between, tilts @ tilts[0].T, atol=1e-5)
         assert (table.score[images] == table.score[images[0]]).all()

@@ -91,7 +91,7 @@ def test_particles_without_their_tomograms_are_refused(tmp_path):
 def test_a_stack_of_another_number_of_tilts_is_named(tmp_path):
     _, path = tilt_series(tmp_path, True)
     write_stack(tmp_path / "1.mrcs", np.zeros((3, BOX, BOX)), PIXEL)
-    with pytest.raises(DataError, match="particle 2 has 4 visible of 5 frames, but its stack 1.mrcs holds 3 images"):
+    with pytest.raises(DataError, match=r"particle 2 has 4 visible of 5 frames, but its stack 1\.mrcs holds 3 images"):
         ParticleDataset.open(path, EXACT)
 
 

@@ -190,7 +190,7 @@ def test_a_loss_that_is_no_number_is_one_sentence_and_loses_nothing(two_states, 
     before = run.latest_checkpoint().read_bytes()
     config = dataclasses.replace(good, training=dataclasses.replace(good.training, learning_rate=1e30, epochs=5))
     run.config = config
-    with pytest.raises(DataError, match="stopped being a number in epoch .*training.learning_rate"):
+    with pytest.raises(DataError, match=r"stopped being a number in epoch .*training\.learning_rate"):
         fit_vae(run, config, ParticleDataset.open(config.particles, config.data), resume=True)
     assert run.checkpoint_file(1).read_bytes() == before
 

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from cryodrgn_plugin.engine.io.star import read_star, write_star
+from cryodrgn_plugin.tests.hosts import patience
 
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "relion_golden"
 PACKAGE_ROOT = Path(__file__).resolve().parents[3]
@@ -40,7 +41,7 @@ class RelionProject:
         """Run a RELION program in the project; its progress bars go to a log file."""
         environment = {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT), "OMP_NUM_THREADS": "1"}
         with open(self.folder / "relion.log", "ab") as log:
-            subprocess.run(words, cwd=self.folder, env=environment, stdout=log, stderr=log, timeout=120, check=False)
+            patience.run(words, 120, cwd=self.folder, env=environment, stdout=log, stderr=log)
 
     def import_particles(self, star: str) -> str:
         """Add and run an Import job; returns its folder."""

@@ -201,7 +201,7 @@ def test_a_validation_compares_with_the_runs_of_other_jobs(tmp_path, monkeypatch
     command = "validate --o External/job005/ --in_parts External/job002/particles.star --also External/job004/"
     stage, _ = looking_stages(parse(command), "5")
     assert words_of(stage)[1:] == ["validate", "External/job005/run", "--resume", "--also", "External/job004/run"]
-    with pytest.raises(DataError, match="External/job009/ is not a training job .* correct the label also"):
+    with pytest.raises(DataError, match=r"External/job009/ is not a training job .* correct the label also"):
         looking_stages(parse(command.replace("job004", "job009")), "5")
 
 

@@ -6,7 +6,6 @@ One project serves all tests: its particles, two states of the golden map, are p
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
+from cryodrgn_plugin.tests.hosts.patience import finish, wait_for
 from cryodrgn_plugin.tests.hosts.relion_sandbox import RelionProject, make_two_state_particles, needs_relion
 
 pytestmark = [needs_relion, pytest.mark.slow]
@@ -58,7 +58,7 @@ def test_training_finishes_with_particles_and_log_as_nodes(project, trained):
 def test_analysis_finishes_with_clusters_maps_and_half_maps_as_nodes(project, analyzed):
     assert project.text(analyzed, "run.err") == ""
     assert (project.status(analyzed), project.markers(analyzed)) == ("finished", {"EXIT_SUCCESS"})
-    particles = {name: 3 for name in ("particles.star", "particles_class001.star", "particles_class002.star")}
+    particles = dict.fromkeys(("particles.star", "particles_class001.star", "particles_class002.star"), 3)
     maps = {f"run_class{number:03d}.mrc": 6 for number in (1, 2)}
     halves = {f"run_half{half}_class{number:03d}_unfil.mrc": 10 for number in (1, 2) for half in (1, 2)}
     assert project.nodes(analyzed) == {**particles, **maps, **halves, "logfile.pdf": 13}
@@ -102,7 +102,7 @@ def test_the_clusters_of_a_landscape_are_nodes_and_the_two_states(project, train
     job = project.add_external("landscape", f"{trained}particles.star", clusters=2, walks=0, states=0, bootstrap=20)
     project.run(job)
     assert project.text(job, "run.err") == ""
-    particles = {name: 3 for name in ("particles.star", "particles_class001.star", "particles_class002.star")}
+    particles = dict.fromkeys(("particles.star", "particles_class001.star", "particles_class002.star"), 3)
     assert project.nodes(job) == {**particles, "run_class001.mrc": 6, "run_class002.mrc": 6, "logfile.pdf": 13}
     found = read_star(project.folder / job / "particles.star")["particles"].rlnClassNumber.to_numpy()
     agreement = np.mean((found == 1) == (project.states == 0))
@@ -196,9 +196,9 @@ def test_an_aborted_job_is_continued_from_its_checkpoint(project):
     job = project.add_external("train", PARTICLES, **long)
     pipeliner = project.start(job)
     checkpoints = project.folder / job / "run/checkpoints"
-    wait_for(lambda: list(checkpoints.glob("epoch_00*.pt")), project, job)
+    wait_for(lambda: list(checkpoints.glob("epoch_00*.pt")), 60, check=lambda: assert_runs(project, job))
     (project.folder / job / "RELION_JOB_ABORT_NOW").touch()
-    pipeliner.wait(timeout=60)
+    finish(pipeliner, 60)
     assert (project.status(job), project.markers(job)) == ("aborted", {"EXIT_ABORTED"})
     before = project.text(job, "run/metrics.csv").splitlines()
     project.run(job)
@@ -211,10 +211,10 @@ def test_an_aborted_job_is_continued_from_its_checkpoint(project):
 def test_a_killed_engine_fails_the_job(project):
     job = project.add_external("train", PARTICLES, **QUICK, recipe="paper", training__epochs=200, analysis="no")
     pipeliner = project.start(job)
-    wait_for(lambda: list((project.folder / job / "run").glob("run.json")), project, job)
+    wait_for((project.folder / job / "run/run.json").exists, 60, check=lambda: assert_runs(project, job))
     for pid in engine_processes(project, job):
         os.kill(pid, signal.SIGKILL)
-    pipeliner.wait(timeout=60)
+    finish(pipeliner, 60)
     assert (project.status(job), project.markers(job)) == ("failed", {"EXIT_FAILURE"})
     assert "SIGKILL" in project.text(job, "run.err") and "SIGKILL" in project.text(job, "note.txt")
 
@@ -233,12 +233,9 @@ def engine_processes(project: RelionProject, job: str) -> list[int]:
     return found
 
 
-def wait_for(condition, project: RelionProject, job: str, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert not project.markers(job), project.text(job, "run.err")
-        assert time.monotonic() < end, f"it did not happen in {seconds} s"
-        time.sleep(0.1)
+def assert_runs(project: RelionProject, job: str) -> None:
+    """Nothing has ended the job yet."""
+    assert not project.markers(job), project.text(job, "run.err")
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def test_every_line_that_comes_back_is_relions_own_in_its_order(selected):
 
 
 def test_relion_reconstructs_each_side_and_finds_its_state(selected):
-    project, _, run = selected
+    project, _, _run = selected
     similarity = np.zeros((2, 2))
     for row, name in enumerate(("selected", "rejected")):
         list_of_side = f"run/selections/side/{name}.star"

@@ -1,10 +1,9 @@
 """Which lines of a star file are rows: asked of RELION's own reader."""
 
-import subprocess
-
 import pytest
 
 from cryodrgn_plugin.engine.io.star import read_star
+from cryodrgn_plugin.tests.hosts import patience
 from cryodrgn_plugin.tests.hosts.relion_sandbox import GOLDEN, needs_relion
 
 pytestmark = needs_relion
@@ -28,7 +27,7 @@ def test_relion_reads_the_rows_that_are_read_here(tmp_path, layout, count):
     text = "\n".join(lines[:first]) + "\n" + layout.format(*lines[first : first + 2])
     (tmp_path / "in.star").write_bytes(text.encode())
     words = "relion_star_handler --i in.star --o out.star --select rlnDefocusU --minval 0".split()
-    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, timeout=60)
+    patience.run(words, 60, cwd=tmp_path).check_returncode()
     theirs = read_star(tmp_path / "out.star")["particles"]
     ours = read_star(tmp_path / "in.star")["particles"]
     assert len(ours) == count

@@ -8,17 +8,17 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from cryodrgn_plugin.relion.markers import ABORT_NOW, ABORTED, FAILURE, SUCCESS, JobMarkers
 from cryodrgn_plugin.relion.supervisor import Stage, Supervisor
+from cryodrgn_plugin.tests.hosts import patience
 
 
-def python_child(code: str) -> Stage:
-    return Stage("Work", [sys.executable, "-c", code])
+def python_child(code: str, *words: object) -> Stage:
+    return Stage("Work", [sys.executable, "-c", code, *map(str, words)])
 
 
 def exit_markers(folder: Path) -> set[str]:
@@ -43,12 +43,18 @@ def test_only_one_exit_marker_is_ever_there(tmp_path):
 # --- the supervisor -----------------------------------------------------------------------------------------------
 
 OBEDIENT = """
-import signal, sys, time
+import pathlib, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (print("checkpoint written", flush=True), sys.exit(3)))
-print("ready", flush=True)
+pathlib.Path(sys.argv[1]).touch()
 time.sleep(60)
 """
-STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
+STUBBORN = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+pathlib.Path(sys.argv[1]).touch()
+time.sleep(60)
+"""
+"""Both leave a file, their argument, once a signal finds them ready."""
 
 
 def test_stages_run_in_order_until_one_fails(tmp_path):
@@ -66,18 +72,18 @@ def test_the_users_mistake_is_told_in_the_childs_own_sentence(capfd):
     assert capfd.readouterr().err == "p.star has no rlnAngleRot.\n"
 
 
-def test_an_abort_request_lets_the_child_write_its_checkpoint(capfd):
-    began = time.monotonic()
-    outcome = Supervisor(lambda: time.monotonic() - began > 0.5, poll_seconds=0.05).run([python_child(OBEDIENT)])
+def test_an_abort_request_lets_the_child_write_its_checkpoint(capfd, tmp_path):
+    ready = tmp_path / "ready"
+    outcome = Supervisor(ready.exists, poll_seconds=0.05).run([python_child(OBEDIENT, ready)])
     assert outcome.kind == "stopped"
     assert "checkpoint written" in capfd.readouterr().out
 
 
-def test_a_child_that_does_not_obey_is_killed():
-    began = time.monotonic()
-    abort = Supervisor(lambda: time.monotonic() - began > 0.3, poll_seconds=0.05, grace_seconds=0.3)
-    assert abort.run([python_child(STUBBORN)]).kind == "stopped"
-    assert time.monotonic() - began < 5
+def test_a_child_that_does_not_obey_is_killed(tmp_path):
+    ready, limit = tmp_path / "ready", patience.Patience(5)
+    abort = Supervisor(ready.exists, poll_seconds=0.05, grace_seconds=0.3)
+    assert abort.run([python_child(STUBBORN, ready)]).kind == "stopped"
+    assert not limit.is_over()
 
 
 def test_a_killed_child_is_a_failure():
@@ -90,9 +96,15 @@ def test_a_child_that_cannot_start_is_a_failure():
     assert outcome.kind == "failed" and "/nowhere/python" in outcome.sentence
 
 
-def test_a_signal_to_the_parent_is_passed_on_as_a_request_to_stop():
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
-    assert Supervisor(lambda: False, poll_seconds=0.05).run([python_child(OBEDIENT)]).kind == "stopped"
+def test_a_signal_to_the_parent_is_passed_on_as_a_request_to_stop(tmp_path):
+    ready = tmp_path / "ready"
+
+    def signal_once_ready() -> None:
+        patience.wait_for(ready.exists, 10)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=signal_once_ready).start()
+    assert Supervisor(lambda: False, poll_seconds=0.05).run([python_child(OBEDIENT, ready)]).kind == "stopped"
 
 
 def test_no_orphan_is_left_when_the_parent_is_killed(tmp_path):
@@ -103,18 +115,11 @@ def test_no_orphan_is_left_when_the_parent_is_killed(tmp_path):
         "Supervisor(lambda: False).run([Stage('Work', [sys.executable, '-c', sys.argv[1]])])"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, child], stdout=subprocess.DEVNULL)
-    wait_for(pid_file.is_symlink)
+    patience.wait_for(pid_file.is_symlink, 10)
     pid = int(os.readlink(pid_file))
     parent.kill()
     parent.wait()
-    wait_for(lambda: not alive(pid))
-
-
-def wait_for(condition, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
+    patience.wait_for(lambda: not alive(pid), 10)
 
 
 def alive(pid: int) -> bool:
@@ -130,7 +135,7 @@ def start_job(project: Path, words: list[str], program: tuple[str, ...] = ("-m",
     (project / "External/job002").mkdir(parents=True, exist_ok=True)
     command = [sys.executable, *program, "train", "--o", "External/job002/", *words]
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
-    return subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=60)
+    return patience.run(command, 60, cwd=project, env=env)
 
 
 def test_a_mistyped_setting_fails_the_job_with_one_sentence(tmp_path):
@@ -164,8 +169,6 @@ def test_a_start_up_that_fails_still_leaves_the_marker(tmp_path, fault):
 
 
 def test_the_help_explains_every_setting():
-    result = subprocess.run(
-        [sys.executable, "-m", "cryodrgn_plugin.relion", "--help"], capture_output=True, text=True, timeout=60
-    )
+    result = patience.run([sys.executable, "-m", "cryodrgn_plugin.relion", "--help"], 60)
     assert result.returncode == 0
     assert "training.epochs" in result.stdout and "External executable" in result.stdout

@@ -9,17 +9,17 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from pwem import Domain  # noqa: E402
+from pwem import Domain
 
-import cryodrgn_plugin  # noqa: E402
-from cryodrgn_plugin.engine import config  # noqa: E402
-from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions  # noqa: E402
-from cryodrgn_plugin.engine.errors import ConfigError  # noqa: E402
-from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions  # noqa: E402
-from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions  # noqa: E402
-from cryodrgn_plugin.engine.selection.selection_options import SelectOptions  # noqa: E402
-from cryodrgn_plugin.engine.states.state_options import StatesOptions  # noqa: E402
-from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions  # noqa: E402
+import cryodrgn_plugin
+from cryodrgn_plugin.engine import config
+from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
+from cryodrgn_plugin.engine.errors import ConfigError
+from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions
+from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
+from cryodrgn_plugin.engine.selection.selection_options import SelectOptions
+from cryodrgn_plugin.engine.states.state_options import StatesOptions
+from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions
 from cryodrgn_plugin.protocols import (
     protocol_ab_initio,
     protocol_analyze,
@@ -33,9 +33,9 @@ from cryodrgn_plugin.protocols import (
     protocol_trajectory,
     protocol_validate,
 )
-from cryodrgn_plugin.protocols.form_settings import RECIPE_CHOICE, typed  # noqa: E402
+from cryodrgn_plugin.protocols.form_settings import RECIPE_CHOICE, typed
 
-from .scipion_project import new_protocol, project_named  # noqa: E402
+from .scipion_project import new_protocol, project_named
 
 DEMO = ("ProtHetSimulate", "ProtHetTrain", "ProtHetAnalyze")
 NAMES = (
@@ -180,7 +180,7 @@ def test_what_is_typed_as_other_settings_beats_the_form(project):
 
 
 def test_a_word_without_an_equals_sign_is_refused():
-    with pytest.raises(ConfigError, match="section.name=value"):
+    with pytest.raises(ConfigError, match=r"section\.name=value"):
         typed("training.epochs 5")
 
 

@@ -11,15 +11,16 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from PIL import ImageGrab  # noqa: E402
-from pwem import Domain  # noqa: E402
-from pyworkflow.gui.dialog import RESULT_YES  # noqa: E402
+from PIL import ImageGrab
+from pwem import Domain
+from pyworkflow.gui.dialog import RESULT_YES
 
-from cryodrgn_plugin.engine.run import Run  # noqa: E402
-from cryodrgn_plugin.wizards.centres import class_centres  # noqa: E402
-from cryodrgn_plugin.wizards.lasso_dialog import pictures_of  # noqa: E402
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.wizards.centres import class_centres
+from cryodrgn_plugin.wizards.lasso_dialog import pictures_of
 
-from .scipion_project import logs, new_protocol  # noqa: E402
+from .patience import Patience
+from .scipion_project import logs, new_protocol
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -36,9 +37,9 @@ def window(workflow, screen):
 
 
 def pump(window, seconds: float, until=lambda: False) -> None:
-    """Let a window work for some seconds, or until something is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not until():
+    """Let a window work for some seconds of an idle machine, or until something is true."""
+    patience = Patience(seconds)
+    while not patience.is_over() and not until():
         window.root.update()
         time.sleep(0.02)
 

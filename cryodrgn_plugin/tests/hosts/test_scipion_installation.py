@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from pyworkflow.tests import BaseTest, setupTestProject  # noqa: E402
+from pyworkflow.tests import BaseTest, setupTestProject
 
-from cryodrgn_plugin.protocols import ProtHetSimulate, ProtHetTrain  # noqa: E402
+from cryodrgn_plugin.protocols import ProtHetSimulate, ProtHetTrain
 
 pytestmark = pytest.mark.usefixtures("scipion")
 

@@ -5,20 +5,20 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from pwem.objects import SetOfParticlesFlex  # noqa: E402
-from pyworkflow.object import Pointer  # noqa: E402
+from pwem.objects import SetOfParticlesFlex
+from pyworkflow.object import Pointer
 
-from cryodrgn_plugin.engine.geometry.hand import mirrored_map  # noqa: E402
-from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler  # noqa: E402
-from cryodrgn_plugin.engine.io.mrc import read_map  # noqa: E402
-from cryodrgn_plugin.engine.io.particles import read_particles  # noqa: E402
-from cryodrgn_plugin.engine.run import Run  # noqa: E402
-from cryodrgn_plugin.engine.simulate.presets import PRESETS  # noqa: E402
-from cryodrgn_plugin.protocols.form_settings import POSE_RECIPES  # noqa: E402
-from cryodrgn_plugin.protocols.protocol_ab_initio import MIXTURE, MOVING, RIGID  # noqa: E402
-from cryodrgn_plugin.viewers.load import content_of, entries_of  # noqa: E402
+from cryodrgn_plugin.engine.geometry.hand import mirrored_map
+from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler
+from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.simulate.presets import PRESETS
+from cryodrgn_plugin.protocols.form_settings import POSE_RECIPES
+from cryodrgn_plugin.protocols.protocol_ab_initio import MIXTURE, MOVING, RIGID
+from cryodrgn_plugin.viewers.load import content_of, entries_of
 
-from .scipion_project import Workflow, logs, new_protocol, run  # noqa: E402
+from .scipion_project import Workflow, logs, new_protocol, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from pwem import Domain  # noqa: E402
-from pwem.objects import SetOfClasses3D, SetOfParticlesFlex, SetOfVolumes  # noqa: E402
-from pyworkflow.object import Pointer  # noqa: E402
+from pwem import Domain
+from pwem.objects import SetOfClasses3D, SetOfParticlesFlex, SetOfVolumes
+from pyworkflow.object import Pointer
 
 from cryodrgn_plugin.convert import (
     confidence_of,
@@ -19,13 +19,13 @@ from cryodrgn_plugin.convert import (
     trajectory_of,
     validation_of,
 )
-from cryodrgn_plugin.engine.io.mrc import read_map  # noqa: E402
-from cryodrgn_plugin.engine.landscape.landscape_options import KINDS  # noqa: E402
-from cryodrgn_plugin.engine.run import Run  # noqa: E402
-from cryodrgn_plugin.protocols.protocol_landscape import GIVEN  # noqa: E402
-from cryodrgn_plugin.protocols.protocol_states import PARTICLES, POINTS  # noqa: E402
+from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.landscape.landscape_options import KINDS
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.protocols.protocol_landscape import GIVEN
+from cryodrgn_plugin.protocols.protocol_states import PARTICLES, POINTS
 
-from .scipion_project import Workflow, logs, new_protocol, run  # noqa: E402
+from .scipion_project import Workflow, logs, new_protocol, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -135,7 +135,7 @@ def test_the_particles_of_a_landscape_carry_its_components_and_what_was_found_be
 
 def test_a_trajectory_begins_and_ends_at_the_particles_that_were_named(flow, trajectory):
     z = Run.open(trajectory.getRunFolder()).latents().z
-    maps = list(volume.clone() for volume in trajectory.outputVolumesFlex.iterItems())
+    maps = [volume.clone() for volume in trajectory.outputVolumesFlex.iterItems()]
     assert len(maps) == trajectory.outputVolumes.getSize() == 3
     place = latents_by_id(Run.open(trajectory.getRunFolder())).place
     np.testing.assert_allclose(maps[0].getZFlex(), z[place[7]], rtol=1e-4, atol=1e-5)

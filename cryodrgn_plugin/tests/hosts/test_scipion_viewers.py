@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from cryodrgn_plugin.viewers import isosurface, palette  # noqa: E402
-from cryodrgn_plugin.viewers.latent_panel import nearest  # noqa: E402
-from cryodrgn_plugin.wizards.boxes import DEFAULT_LARGEST, box_choices  # noqa: E402
+from cryodrgn_plugin.viewers import isosurface, palette
+from cryodrgn_plugin.viewers.latent_panel import nearest
+from cryodrgn_plugin.wizards.boxes import DEFAULT_LARGEST, box_choices
 
 RENDERERS = [
     pytest.param(

@@ -7,15 +7,15 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from pwem.objects import SetOfClasses3D, SetOfParticles, SetOfParticlesFlex, SetOfVolumes, SetOfVolumesFlex  # noqa: E402
-from pyworkflow.object import Pointer  # noqa: E402
+from pwem.objects import SetOfClasses3D, SetOfParticles, SetOfParticlesFlex, SetOfVolumes, SetOfVolumesFlex
+from pyworkflow.object import Pointer
 
-from cryodrgn_plugin.constants import PROGRAM_NAME  # noqa: E402
-from cryodrgn_plugin.convert import analysis_of, latents_by_id  # noqa: E402
-from cryodrgn_plugin.engine.io.mrc import read_map  # noqa: E402
-from cryodrgn_plugin.engine.run import Run  # noqa: E402
+from cryodrgn_plugin.constants import PROGRAM_NAME
+from cryodrgn_plugin.convert import analysis_of, latents_by_id
+from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.run import Run
 
-from .scipion_project import Workflow, logs, run  # noqa: E402
+from .scipion_project import Workflow, logs, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

@@ -1,0 +1,31 @@
+"""The files that hosts and the engine exchange: particles as star files and tables, maps, arrays; one door for hosts.
+
+Everything is written atomically. Angles are RELION's, in degrees (docs/conventions.md).
+"""
+
+from .geometry.rotations import euler_from_matrices, matrices_from_euler
+from .io.arrays import read_arrays
+from .io.found_poses import CLASS, ORIGINS, SCORE, tables_with
+from .io.mrc import read_map, write_map
+from .io.particles import EULER, ParticleTable, read_particles
+from .io.star import read_star, write_star
+from .io.writing import replacing, write_text
+
+__all__ = [
+    "CLASS",
+    "EULER",
+    "ORIGINS",
+    "SCORE",
+    "ParticleTable",
+    "euler_from_matrices",
+    "matrices_from_euler",
+    "read_arrays",
+    "read_map",
+    "read_particles",
+    "read_star",
+    "replacing",
+    "tables_with",
+    "write_map",
+    "write_star",
+    "write_text",
+]
