@@ -65,8 +65,8 @@ def model_of(volumes: np.ndarray, radius: int) -> LinearModel:
     return LinearModel.of(Compute().backend(HalfSphere(box, 1.5, radius), HalfPlane(box, box // 2 - 1)), volumes)
 
 
-def true_model(star, radius: int = 15) -> LinearModel:
-    return model_of(read_map(star.parent / "maps" / "state_000.mrc")[0][None], radius)
+def true_model(star) -> LinearModel:
+    return model_of(read_map(star.parent / "maps" / "state_000.mrc")[0][None], 15)
 
 
 def scored(n_channels: int, images: int = 3):
