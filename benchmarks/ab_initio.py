@@ -33,6 +33,7 @@ from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
 from cryodrgn_plugin.engine.likelihood.species_maps import Maps
 from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.slicing.compute import Compute
 
 LOWER_IS_WORSE = {"within_5_deg", "within_10_deg", "classified", "purity", "spearman"}
 
@@ -86,11 +87,10 @@ def against_true_maps(folder: Path, settings: dict[str, str], truth: KnownPoses)
     config = recipe_config("abinitio", {**settings, "particles": str(folder / "particles.star")})
     dataset = ParticleDataset.open(config.particles, config.data).without_poses()
     maps = Truth.open(folder).at_box(dataset.box).maps
-    sphere = sphere_at(dataset.box, config.decoder.padding, dataset.lattice.radius)
-    models = [LinearModel(sphere, sphere.from_volumes(volume[None])) for volume in maps]
-    engine = PoseRounds(
-        dataset, estimate_noise(dataset, config.seed), config.poses, config.decoder.padding, config.seed
-    )
+    noise, padding, compute = estimate_noise(dataset, config.seed), config.decoder.padding, Compute.chosen(config)
+    backend = compute.backend(sphere_at(dataset.box, padding, dataset.lattice.radius), dataset.lattice)
+    models = [LinearModel.of(backend, volume[None]) for volume in maps]
+    engine = PoseRounds(dataset, noise, config.poses, padding, config.seed, compute=compute)
     plan = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n).refining[-1]
     given = Maps([models], np.full(len(models), 1 / len(models)))
     began = time.process_time()

@@ -71,17 +71,17 @@ def searched(args: argparse.Namespace, snr: float, folder: Path) -> dict:
     noise = estimate_noise(everything)
     volume = half_maps(known, 0, noise=noise).combined
     dataset = everything.without_poses().subset(np.arange(args.images))
-    sphere = sphere_at(BOX, 1.5, BOX // 2 - 1)
-    bank = SliceBank(LinearModel(sphere, sphere.from_volumes(volume[None])), dataset.lattice)
     search = HierarchicalSearch(BASE, BOX, dataset.pixel_size_ang)
-    batches = list(WhitenedImages(dataset, noise, search.images_at_once()).passes(dataset.lattice.size))
+    images = WhitenedImages(dataset, noise, search.images_at_once())
+    bank = SliceBank(LinearModel.of(images.backend(sphere_at(BOX, 1.5, BOX // 2 - 1)), volume[None]))
+    batches = list(images.passes(dataset.lattice.size))
     scores = [LinearScore(bank, each.targets, each.weights, BOX * dataset.pixel_size_ang) for each in batches]
     search.infer(replace(scores[0], targets=scores[0].targets[:2], weights=scores[0].weights[:2]))  # compiled, warm
     began = time.perf_counter(), time.process_time()
-    found = [search.infer(score).best for score in scores]
+    best = [search.infer(score).best for score in scores]
     wall, cpu = time.perf_counter() - began[0], time.process_time() - began[1]
-    rotations = np.concatenate([each.rotations[:, 0] for each in found])
-    shifts = np.concatenate([each.shifts_ang[:, 0] for each in found])
+    rotations = torch.cat([pose.rotations[:, 0] for pose in best]).numpy()
+    shifts = torch.cat([pose.shifts_ang[:, 0] for pose in best]).numpy()
     true = slice(0, args.images)
     errors = align_poses(rotations, truth.rotations[true], shifts, truth.shifts_ang[true], either_hand=False)
     seconds = {"wall_seconds": round(wall, 1), "cpu_seconds": round(cpu, 1)}

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 from hardware import hardware
 
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
@@ -92,12 +93,12 @@ def rank_of_truth(dataset: ParticleDataset) -> float:
     """The median over particles of the share of random poses that explain all images of it worse than the given one."""
     series = find_series(dataset)
     part = np.random.default_rng(0).permutation(series.n) % 2
-    sphere = sphere_at(dataset.box, 2.0, dataset.box // 2 - 1)
+    images = WhitenedImages(dataset.without_poses(), estimate_noise(dataset))
+    backend = images.backend(sphere_at(dataset.box, 2.0, dataset.box // 2 - 1))
     banks = []
     for half in range(2):
         volume = reconstruct(dataset.subset(series.to_images(part) != half)).volume
-        banks.append(SliceBank(LinearModel(sphere, sphere.from_volumes(volume[None])), dataset.lattice))
-    images = WhitenedImages(dataset.without_poses(), estimate_noise(dataset))
+        banks.append(SliceBank(LinearModel.of(backend, volume[None])))
     ranks = []
     for particle in range(series.n):
         (rows,), tilts, carries = series.views(np.array([particle]))
@@ -107,8 +108,10 @@ def rank_of_truth(dataset: ParticleDataset) -> float:
         given = tilts[0].T @ dataset.rotations[rows[0]]
         tried = np.concatenate([given[None], random_matrices(RANDOM_POSES, np.random.default_rng(1))])
         shift = (np.linalg.inv(carries[0]) @ dataset.shifts_ang[rows[0]])[None]
-        values = TiltSeriesScore(scores, tilts, carries).shared(tried.astype(np.float32), shift, RANKED_RADIUS)[0, :, 0]
-        ranks.append((values[1:] < values[0]).mean())
+        score = TiltSeriesScore(scores, *map(torch.from_numpy, (tilts, carries)))
+        poses = torch.from_numpy(tried).float(), torch.from_numpy(shift)
+        values = score.shared(*poses, RANKED_RADIUS)[0, :, 0]
+        ranks.append(float((values[1:] < values[0]).double().mean()))
     return float(np.median(ranks))
 
 

@@ -3,8 +3,6 @@
 The volume is a sum of Gaussians and the images are its own slices, so nothing but the search can be wrong.
 """
 
-from dataclasses import fields
-
 import numpy as np
 import pytest
 import torch
@@ -56,7 +54,8 @@ def planted(snr: float, seed: int = 1):
     observed = gain * clean + noise[0] + 1j * noise[1]
     precision = LATTICE.multiplicity
     targets = (precision * ctf * observed).astype(np.complex64)
-    images = WhitenedBatch(np.arange(N), targets, precision * ctf**2, np.empty((N, 0, 3, 3), np.float32))
+    weights = precision * ctf**2
+    images = WhitenedBatch(*map(torch.from_numpy, (targets, weights)), torch.empty(N, 0, 3, 3), np.arange(N))
     return decoder, images, rotations, shifts_ang
 
 
@@ -73,8 +72,8 @@ def score_of(decoder, images: WhitenedBatch) -> DecoderScore:
 def test_planted_poses_are_found(name, snr, most_deg, most_px):
     decoder, images, rotations, shifts_ang = planted(snr)
     found = searched(name, decoder, images).best
-    errors_deg = angular_distance_deg(found.rotations[:, 0], rotations)
-    errors_px = np.linalg.norm(found.shifts_ang[:, 0] - shifts_ang, axis=1) / PIXEL_ANG
+    errors_deg = angular_distance_deg(found.rotations[:, 0].numpy(), rotations)
+    errors_px = np.linalg.norm(found.shifts_ang[:, 0].numpy() - shifts_ang, axis=1) / PIXEL_ANG
     # Between points of a grid the nearest is about half its spacing away.
     assert np.median(errors_deg) < 0.7 * most_deg and np.sort(errors_deg)[-2] < 1.2 * most_deg
     assert np.median(errors_px) < most_px
@@ -84,7 +83,7 @@ def test_candidates_come_best_first_with_the_score_they_have(name):
     decoder, images, _, _ = planted(1.0)
     found = searched(name, decoder, images)
     assert len(found.rotations) == len(found.shifts_ang) == N and 1 <= found.score.shape[1] <= SETTINGS["kept"]
-    assert (np.diff(found.score, axis=1) <= 0).all()
+    assert (found.score.diff(dim=1) <= 0).all()
     best = found.best
     again = score_of(decoder, images).own(best.rotations, best.shifts_ang[:, :, None], SETTINGS["last_radius"])
     np.testing.assert_allclose(again[:, 0, 0], found.score[:, 0], rtol=1e-4, atol=1e-2)
@@ -93,15 +92,15 @@ def test_candidates_come_best_first_with_the_score_they_have(name):
 def test_images_are_searched_independently(name):
     decoder, images, _, _ = planted(1.0)
     whole = searched(name, decoder, images).best
-    few = searched(name, decoder, WhitenedBatch(*(getattr(images, f.name)[:3] for f in fields(images)))).best
+    few = searched(name, decoder, images.at(np.arange(3))).best
     np.testing.assert_allclose(few.rotations, whole.rotations[:3], atol=1e-5)
     np.testing.assert_allclose(few.shifts_ang, whole.shifts_ang[:3], atol=1e-4)
 
 
 def test_a_turned_grid_finds_the_same_poses(name):
     decoder, images, rotations, _ = planted(1e4)
-    straight = searched(name, decoder, images).best.rotations[:, 0]
-    turned = searched(name, decoder, images, random_matrices(1, np.random.default_rng(5))[0]).best.rotations[:, 0]
+    turn = random_matrices(1, np.random.default_rng(5))[0]
+    straight, turned = (searched(name, decoder, images, own).best.rotations[:, 0].numpy() for own in (None, turn))
     assert np.median(angular_distance_deg(turned, rotations)) < 0.7 * FINEST_DEG
     assert np.abs(turned - straight).max() > 1e-3
 
@@ -110,6 +109,6 @@ def test_a_search_without_levels_takes_the_best_of_the_first_grid(name):
     decoder, images, _, _ = planted(1.0)
     found = searched(name, decoder, images, levels=0, shift_steps=1, first_radius=11)
     grid = so3_grid.grid(so3_grid.level_for(SETTINGS["spacing_deg"]))
-    values = score_of(decoder, images).shared(grid, np.zeros((1, 2)), SETTINGS["last_radius"])
+    values = score_of(decoder, images).shared(torch.tensor(grid), torch.zeros(1, 2), SETTINGS["last_radius"])
     np.testing.assert_allclose(found.best.rotations[:, 0], grid[values[:, :, 0].argmax(1)], atol=1e-6)
-    assert np.abs(found.best.shifts_ang).max() == 0
+    assert found.best.shifts_ang.abs().max() == 0

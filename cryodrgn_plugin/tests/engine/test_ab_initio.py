@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
@@ -40,11 +41,10 @@ from cryodrgn_plugin.engine.reconstruction.common_frame import CommonFrame
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map, tiny_ensemble
-from cryodrgn_plugin.engine.slicing import cpu
+from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
-from cryodrgn_plugin.engine.slicing.matching import match_poses
-from cryodrgn_plugin.engine.slicing.one_volume import match_one_volume
-from cryodrgn_plugin.engine.slicing.operator import kernel_geometry
+from cryodrgn_plugin.engine.slicing.kernels.matching import match_poses
+from cryodrgn_plugin.engine.slicing.kernels.one_volume import match_one_volume
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
 BOX = 16
@@ -59,27 +59,36 @@ QUICK = {
 }
 
 
+def model_of(volumes: np.ndarray, radius: int) -> LinearModel:
+    """Volumes (C, D, D, D) known up to `radius`, for images of their size."""
+    box = len(volumes[0])
+    return LinearModel.of(Compute().backend(HalfSphere(box, 1.5, radius), HalfPlane(box, box // 2 - 1)), volumes)
+
+
+def true_model(star) -> LinearModel:
+    return model_of(read_map(star.parent / "maps" / "state_000.mrc")[0][None], 15)
+
+
 def scored(n_channels: int, images: int = 3):
     """A random model of several volumes, a score of random images, and what is needed to compute it by hand."""
     rng = np.random.default_rng(n_channels)
-    lattice = HalfPlane(BOX, BOX // 2 - 1)
-    sphere = HalfSphere(BOX, 1.5, BOX // 2 - 1)
-    volumes = rng.standard_normal((n_channels, BOX, BOX, BOX)).astype(np.float32) / 30
-    model = LinearModel(sphere, sphere.from_volumes(volumes))
+    model = model_of(rng.standard_normal((n_channels, BOX, BOX, BOX)).astype(np.float32) / 30, BOX // 2 - 1)
+    lattice = model.backend.lattice
     targets = rng.standard_normal((2, images, lattice.size)).astype(np.float32)
     targets = (targets[0] + 1j * targets[1]).astype(np.complex64)
     weights = rng.uniform(0.1, 1, (images, lattice.size)).astype(np.float32)
-    return LinearScore(SliceBank(model, lattice), targets, weights, extent_ang=BOX * 2.0)
+    return LinearScore(SliceBank(model), *map(torch.from_numpy, (targets, weights)), extent_ang=BOX * 2.0)
 
 
 def by_hand(score: LinearScore, image: int, rotation: np.ndarray, shift_ang: np.ndarray, radius: float) -> float:
     """The log-likelihood of one image at one pose, amplitudes integrated out, from matrices written out."""
     lattice, n_channels = score.bank.lattice, score.bank.n_channels
     count = lattice.count(radius)
-    slices = score.bank.at(rotation[None], count)[0].numpy()[:, :, 0].reshape(n_channels, 2, count).astype(np.float64)
+    slices = score.bank.at(torch.from_numpy(rotation)[None], count)[0][:, :, 0].view(n_channels, 2, count)
+    slices = slices.double().numpy()
     slices = slices[:, 0] + 1j * slices[:, 1]
     back = np.exp(2j * np.pi * lattice.indices[:count] @ shift_ang / score.extent_ang)
-    target, weight = score.targets[image, :count] * back, score.weights[image, :count]
+    target, weight = score.targets[image, :count].numpy() * back, score.weights[image, :count].numpy()
     gram = np.real(np.einsum("cf,f,df->cd", slices.conj(), weight, slices))
     inner = np.real(slices.conj() @ target)
     residual = inner[1:] - gram[1:, 0]
@@ -93,18 +102,19 @@ def test_the_score_is_the_likelihood_written_out(n_channels):
     score, rng = scored(n_channels), np.random.default_rng(9)
     rotations = random_matrices(5, rng).astype(np.float32)
     shifts = rng.uniform(-5, 5, (4, 2)).astype(np.float32)
-    shared = score.shared(rotations, shifts, 6)
-    own_rotations = np.broadcast_to(rotations, (score.n, 5, 3, 3))
-    pattern = np.broadcast_to(shifts, (score.n, 5, 4, 2))
+    shared = score.shared(*map(torch.from_numpy, (rotations, shifts)), 6)
+    own_rotations = np.tile(rotations, (score.n, 1, 1, 1))
+    pattern = np.tile(shifts, (score.n, 5, 1, 1))
     scattered = pattern + rng.uniform(-3, 3, (score.n, 5, 4, 2)).astype(np.float32)
     assert shared.shape == (score.n, 5, 4)
-    apart = score.own(own_rotations, scattered, 6)
+    apart = score.own(*map(torch.from_numpy, (own_rotations, scattered)), 6)
     for image, place, move in np.ndindex(score.n, 5, 4):
         expected = by_hand(score, image, rotations[place], shifts[move], 6)
         assert shared[image, place, move] == pytest.approx(expected, rel=2e-4, abs=2e-3)
         elsewhere = by_hand(score, image, rotations[place], scattered[image, place, move], 6)
         assert apart[image, place, move] == pytest.approx(elsewhere, rel=2e-4, abs=2e-3)
-    np.testing.assert_allclose(score.own(own_rotations, pattern, 6), shared, rtol=2e-4, atol=2e-3)
+    together = score.own(*map(torch.from_numpy, (own_rotations, pattern)), 6)
+    np.testing.assert_allclose(together, shared, rtol=2e-4, atol=2e-3)
 
 
 @pytest.mark.parametrize("n_waves", [1, 9])
@@ -115,26 +125,27 @@ def test_the_kernel_of_one_volume_equals_that_of_any_number(n_waves):
     rotations = (random_matrices(4 * 6, rng).reshape(4, 6, 3, 3) * 1.1).astype(np.float32)
     centres = np.repeat(rng.uniform(-0.2, 0.2, (4, 3, 2)), 2, axis=1).astype(np.float32)
     waves = rng.standard_normal((lattice.count(radius), 2, n_waves)).astype(np.float32)
-    freqs, data = lattice.indices.astype(np.float32), (score.targets, score.weights, rotations, centres)
+    data = model.coefs.numpy(), score.targets.numpy(), score.weights.numpy(), rotations, centres
+    freqs, sphere = lattice.indices.astype(np.float32), model.sphere
     gram, inner = (np.empty((2, 4, 6, *shape), np.float32) for shape in ((1,), (1, n_waves)))
-    geometry = kernel_geometry(model.sphere)
-    match_poses(model.coefs, *data, waves, lattice.indices, freqs, *geometry, gram[0], inner[0])
+    geometry = sphere.row_start, np.float32(sphere.step), np.float32(sphere.radius)
+    match_poses(*data, waves, lattice.indices, freqs, *geometry, gram[0], inner[0])
     turned = np.ascontiguousarray(waves.transpose(1, 2, 0)), lattice.indices, np.ascontiguousarray(freqs.T)
-    match_one_volume(model.coefs, *data, *turned, *geometry, gram[1], inner[1])
+    match_one_volume(*data, *turned, *geometry, gram[1], inner[1])
     np.testing.assert_allclose(gram[1], gram[0], rtol=1e-4)
     np.testing.assert_allclose(inner[1], inner[0], atol=1e-4 * np.abs(inner[0]).max())
 
 
 def test_a_model_is_not_compared_beyond_the_frequency_it_is_known_to():
     score = scored(1)
-    low = LinearModel(HalfSphere(BOX, 1.5, 4), HalfSphere(BOX, 1.5, 4).from_volumes(lopsided_map(BOX)[None]))
-    known = LinearScore(SliceBank(low, score.bank.lattice), score.targets, score.weights, score.extent_ang)
-    rotations, shifts = random_matrices(2, np.random.default_rng(0)).astype(np.float32), np.zeros((1, 2), np.float32)
-    np.testing.assert_array_equal(known.shared(rotations, shifts, 7), known.shared(rotations, shifts, 4))
+    known = replace(score, bank=SliceBank(model_of(lopsided_map(BOX)[None], 4)))
+    poses = torch.from_numpy(random_matrices(2, np.random.default_rng(0)).astype(np.float32)), torch.zeros(1, 2)
+    assert torch.equal(known.shared(*poses, 7), known.shared(*poses, 4))
 
 
 def test_weights_follow_the_tempered_likelihood():
-    weights = tempered(np.array([[0.0, -1.0, -np.inf, -50.0], [3.0, 3.0, 3.0, 3.0]]), 0.5)
+    weights = tempered(torch.tensor([[0.0, -1.0, -torch.inf, -50.0], [3.0, 3.0, 3.0, 3.0]]), 0.5)
+    assert weights.dtype == torch.float64
     np.testing.assert_allclose(weights[0], [1 / (1 + np.exp(-0.5)), 1 / (1 + np.exp(0.5)), 0, 0])
     np.testing.assert_allclose(weights[1], 0.25)
 
@@ -157,11 +168,10 @@ def test_empty_species_are_dropped_and_one_always_stays():
 
 
 def test_of_two_maps_of_one_molecule_in_any_orientation_and_hand_the_smaller_species_is_dropped():
-    sphere = HalfSphere(32, 1.5, 12)
     there = padded_transform(lopsided_map(32))
     turned = moved_volume(there, matrices_from_euler(np.array([40.0, 70.0, 15.0])), np.zeros(3), 32)[::-1].copy()
     other = gaussian_filter(np.random.default_rng(0).standard_normal((32, 32, 32)), 2.0) * soft_ball(32, 0.5)
-    models = [LinearModel(sphere, sphere.from_volumes(each[None])) for each in (lopsided_map(32), turned, other)]
+    models = [model_of(volume[None], 12) for volume in (lopsided_map(32), turned, other)]
     assert distinct(Maps([models], np.array([0.2, 0.5, 0.3]))) == [1, 2]
 
 
@@ -170,22 +180,21 @@ def test_errors_of_a_map_are_told_from_noise_shell_by_shell():
     model, lattice = score.bank.model, score.bank.lattice
     rotations, moves = random_matrices(200, rng).astype(np.float32), rng.uniform(-0.1, 0.1, (200, 2))
     factors = np.where(np.arange(lattice.shells.max() + 1) < 4, 9.0, 1.0)
-    slices = np.empty((200, lattice.size), np.complex64)
-    geometry = rotations, lattice.indices.astype(np.float32), *kernel_geometry(model.sphere)
-    cpu.project_weighted(model.coefs, np.ones((200, 1), np.float32), *geometry, slices)
-    spread = np.sqrt(factors[lattice.shells] / score.weights)
+    turned = torch.from_numpy(rotations)
+    slices = model.backend.mix(model.coefs, torch.ones(200, 1), turned, lattice.size).numpy()
+    spread = np.sqrt(factors[lattice.shells] / score.weights.numpy())
     error = (rng.standard_normal(slices.shape) + 1j * rng.standard_normal(slices.shape)) * spread
     seen = slices * np.exp(-2j * np.pi * moves @ lattice.indices.T) + error
-    batch = WhitenedBatch(
-        np.arange(200), (score.weights * seen).astype(np.complex64), score.weights, rotations[:, None]
-    )
-    misfit = Misfit(lattice)
-    misfit.add(model, batch, rotations, moves)
+    targets = torch.from_numpy((score.weights.numpy() * seen).astype(np.complex64))
+    batch = WhitenedBatch(targets, score.weights, turned, np.arange(200))
+    misfit = Misfit(lattice, Compute())
+    misfit.add(model, batch, turned, torch.from_numpy(moves))
     np.testing.assert_allclose(misfit.factor()[1:], factors[1:], rtol=0.15)
     known = with_misfit(batch, factors, lattice)
     np.testing.assert_allclose(known.targets / known.weights, seen, rtol=1e-4)
-    ratio = batch.weights / known.weights
-    np.testing.assert_allclose(ratio, np.broadcast_to(factors[lattice.shells], seen.shape), rtol=1e-5)
+    np.testing.assert_allclose(
+        batch.weights / known.weights, np.broadcast_to(factors[lattice.shells], seen.shape), rtol=1e-5
+    )
 
 
 # --- recovery ---------------------------------------------------------------------------------------------------------
@@ -223,15 +232,13 @@ def errors(run: Run, star, among=slice(None)):
 def against_the_truth(star) -> np.ndarray:
     """(N,) errors in degrees of the same search against the true map."""
     dataset, truth = ParticleDataset.open(star).without_poses(), np.load(star.parent / "truth.npz")
-    sphere = HalfSphere(dataset.box, 1.5, dataset.box // 2 - 1)
-    model = LinearModel(sphere, sphere.from_volumes(read_map(star.parent / "maps" / "state_000.mrc")[0][None]))
     images = WhitenedImages(dataset, estimate_noise(dataset))
     batch = next(images.passes(dataset.lattice.size))
     extent_ang = dataset.box * dataset.pixel_size_ang
-    score = LinearScore(SliceBank(model, dataset.lattice), batch.targets, batch.weights, extent_ang)
+    score = LinearScore(SliceBank(true_model(star)), batch.targets, batch.weights, extent_ang)
     poses = PoseConfig(shift_extent=0.1, shift_steps=6)
     found = HierarchicalSearch(poses, dataset.box, dataset.pixel_size_ang).infer(score).best.rotations[:, 0]
-    return angular_distance_deg(found, truth["rotations"][batch.index])
+    return angular_distance_deg(found.numpy(), truth["rotations"][batch.index])
 
 
 def test_the_poses_of_a_rigid_molecule_are_found(rigid, tmp_path):
@@ -257,10 +264,8 @@ def test_a_local_round_moves_poses_to_the_best_ones_nearby(tmp_path):
     turned = Rotation.from_rotvec(rng.normal(0, 0.02, (300, 3))).as_matrix() @ truth["rotations"]
     found = {"rotations": turned.astype(np.float32), "shifts_ang": truth["shifts_ang"].astype(np.float32)}
     engine.placement = replace(engine.placement, species=np.zeros(300, np.int64), **found)
-    sphere = HalfSphere(32, 1.5, 15)
-    model = LinearModel(sphere, sphere.from_volumes(read_map(star.parent / "maps" / "state_000.mrc")[0][None]))
     plan = Round(15, 300, 1.0, 1, crossed=True, masked=True, met="own", local=True)
-    engine.advance(Maps([[model]], np.ones(1)), plan, rng)
+    engine.advance(Maps([[true_model(star)]], np.ones(1)), plan, rng)
     before = angular_distance_deg(turned, truth["rotations"])
     after = angular_distance_deg(engine.placement.rotations, truth["rotations"])
     assert np.median(before) > 1.5
@@ -281,9 +286,8 @@ def test_a_species_whose_map_is_wrong_finds_a_better_one_among_its_own_images(ri
     config = recipe_config("abinitio", {"particles": str(rigid), "z_dim": 0, "ab_initio.species": 2, **QUICK})
     recipe = AbInitio(config, ParticleDataset.open(rigid).without_poses())
     recipe.engine.placement = replace(recipe.engine.placement, species=np.arange(500) % 2)
-    sphere = HalfSphere(32, 1.5, 12)
     true, wrong = read_map(rigid.parent / "maps" / "state_000.mrc")[0], lopsided_map(32)
-    models = [LinearModel(sphere, sphere.from_volumes(each[None])) for each in (wrong * true.std() / wrong.std(), true)]
+    models = [model_of(volume[None], 12) for volume in (wrong * true.std() / wrong.std(), true)]
     progress, scores = Progress(maps=Maps([models], np.full(2, 0.5))), []
     steps = recipe.steps(progress)
     parting = [number for number, step in enumerate(steps) if step.phase == "part"]
@@ -351,8 +355,7 @@ def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_pa
 def test_conformers_of_which_one_is_left_end_as_a_molecule_kept_whole(rigid):
     config = recipe_config("abinitio", {"particles": str(rigid), "z_dim": 2, **QUICK, "ab_initio.conformers": 2})
     recipe = AbInitio(config, ParticleDataset.open(rigid).without_poses())
-    sphere = HalfSphere(32, 1.5, 15)
-    model = LinearModel(sphere, sphere.from_volumes(lopsided_map(32)[None]))
+    model = model_of(lopsided_map(32)[None], 15)
 
     def moving_rounds(maps: Maps | None) -> int:
         return sum(step.phase == "move" for step in recipe.steps(Progress(maps=maps)))
@@ -385,8 +388,7 @@ def test_what_frames_of_conformers_are_wrong_by_is_made_good_together(tmp_path, 
     which, wrong = np.arange(400) % 2, Rotation.from_rotvec([0.0, np.radians(2.0), 0.0]).as_matrix()
     found = {"rotations": truth["rotations"].astype(np.float32), "shifts_ang": truth["shifts_ang"].astype(np.float32)}
     engine.placement = replace(engine.placement, species=which, **found)
-    sphere = HalfSphere(32, 1.5, 15)
-    model = LinearModel(sphere, sphere.from_volumes(read_map(star.parent / "maps" / "state_000.mrc")[0][None]))
+    model = true_model(star)
     frame = CommonFrame(np.stack([np.eye(3), wrong]), np.zeros((2, 3)), np.zeros(2, bool), 32)
     monkeypatch.setattr(conformers, "common_frame", lambda *_: frame)
     run = Run.create(tmp_path / "run", recipe_config("abinitio", {"particles": str(star)}))

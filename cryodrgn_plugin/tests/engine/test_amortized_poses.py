@@ -1,7 +1,10 @@
 """Planted poses come back: read off images of a known map, sharpened by search around what was read, for new images."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
@@ -120,15 +123,14 @@ class Planted:
     def __init__(self, folder) -> None:
         star, self.truth = simulated(folder, self.n, seed=4, snr=5.0, shift_px=1.5)
         dataset = ParticleDataset.open(star)
-        sphere = HalfSphere(BOX, 2.0, BOX // 2 - 1)
         images = WhitenedImages(dataset.without_poses(), estimate_noise(dataset))
         self.images = images.of(np.arange(self.n), dataset.lattice.size)
-        coefs = sphere.from_volumes(lopsided_map(BOX)[None])
-        self.bank = SliceBank(LinearModel(sphere, coefs), dataset.lattice)
-        poses = self.truth["rotations"][:, None], self.truth["shifts_ang"][:, None]
-        gram, inner = self.score().compressed(*poses, np.zeros((1, 2)), BOX // 2 - 1)
-        grey_scale = np.float32(inner.sum() / gram.sum())
-        self.bank = SliceBank(LinearModel(sphere, grey_scale * coefs), dataset.lattice)
+        model = LinearModel.of(images.backend(HalfSphere(BOX, 2.0, BOX // 2 - 1)), lopsided_map(BOX)[None])
+        self.bank = SliceBank(model)
+        poses = (torch.from_numpy(self.truth[name])[:, None] for name in ("rotations", "shifts_ang"))
+        gram, inner = self.score().compressed(*poses, torch.zeros(1, 2), BOX // 2 - 1)
+        grey_scale = inner.sum() / gram.sum()
+        self.bank = SliceBank(replace(model, coefs=grey_scale * model.coefs))
 
     def score(self, places=slice(None)) -> LinearScore:
         return LinearScore(self.bank, self.images.targets[places], self.images.weights[places], BOX * PIXEL_ANG)
@@ -145,8 +147,8 @@ class Planted:
 
     def errors(self, found: Pose) -> tuple[np.ndarray, np.ndarray]:
         """Degrees and pixels of the best."""
-        away = np.linalg.norm(found.shifts_ang[:, 0] - self.truth["shifts_ang"], axis=1)
-        return angular_distance_deg(found.rotations[:, 0], self.truth["rotations"]), away / PIXEL_ANG
+        away = np.linalg.norm(found.shifts_ang[:, 0].numpy() - self.truth["shifts_ang"], axis=1)
+        return angular_distance_deg(found.rotations[:, 0].numpy(), self.truth["rotations"]), away / PIXEL_ANG
 
 
 @pytest.fixture(scope="module")
@@ -179,9 +181,9 @@ def test_search_stays_near_its_proposals(planted):
 def test_without_levels_proposals_are_put_in_order(planted):
     proposals = planted.proposals(off_deg=4.0, off_px=0.5)
     found = nearby(planted, proposals, levels=0).infer(planted.score())
-    assert (np.diff(found.score, axis=1) <= 0).all()
+    assert (found.score.diff(dim=1) <= 0).all()
     assert (planted.errors(found.best)[0] < 4.1).mean() > 0.9
-    np.testing.assert_allclose(np.sort(found.rotations, axis=1), np.sort(proposals.rotations, axis=1))
+    np.testing.assert_allclose(found.rotations.sort(dim=1)[0], np.sort(proposals.rotations, axis=1))
 
 
 def test_images_are_searched_by_their_own_proposals(planted):

@@ -11,6 +11,7 @@ from cryodrgn_plugin.engine.ab_initio.rounds import BEYOND, within_sight
 from cryodrgn_plugin.engine.ab_initio.stages import Round, Stages
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel
 from cryodrgn_plugin.engine.likelihood.species_maps import Maps
@@ -19,6 +20,7 @@ from cryodrgn_plugin.engine.reconstruction.homogeneous import reconstruct
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import SimulationConfig, equal_parts, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
+from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
 BOX, AGREE_TO = 32, 7
@@ -27,12 +29,13 @@ LAST = Round(radius=15, images=10, temperature=1.0, kept=4, levels=3, crossed=Tr
 
 def halves_agreeing_to(shell: int) -> list[list[LinearModel]]:
     """Two half-set maps of one species that are the same up to `shell` and unlike beyond it."""
-    sphere, rng = HalfSphere(BOX, 1.5, BOX // 2 - 1), np.random.default_rng(shell)
+    limit, rng = BOX // 2 - 1, np.random.default_rng(shell)
+    backend = Compute().backend(HalfSphere(BOX, 1.5, limit), HalfPlane(BOX, limit))
     axes = scipy.fft.fftfreq(BOX, 1 / BOX), scipy.fft.fftfreq(BOX, 1 / BOX), scipy.fft.rfftfreq(BOX, 1 / BOX)
     beyond = np.sqrt(sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij"))) > shell + 0.5
     shared, *own = (scipy.fft.rfftn(rng.standard_normal((BOX,) * 3)) for _ in range(3))
     volumes = (scipy.fft.irfftn(np.where(beyond, each, shared), s=(BOX,) * 3) for each in own)
-    return [[LinearModel(sphere, sphere.from_volumes(volume[None].astype(np.float32)))] for volume in volumes]
+    return [[LinearModel.of(backend, volume[None])] for volume in volumes]
 
 
 def test_poses_are_compared_as_far_as_the_best_known_maps_reach():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cryodrgn_plugin.engine.ab_initio.series_rounds import SeriesRounds
+from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
@@ -63,7 +63,7 @@ def test_pairs_are_placed_as_pairs_and_better_than_one_by_one(pairs, tmp_path):
 def test_images_of_a_particle_are_in_one_half_set(pairs):
     dataset = ParticleDataset.open(pairs)
     config, series = recipe_config("abinitio", QUICK), find_series(dataset)
-    rounds = SeriesRounds(dataset.without_poses(), estimate_noise(dataset), config.poses, 2.0, 0, series)
+    rounds = PoseRounds(dataset.without_poses(), estimate_noise(dataset), config.poses, 2.0, 0, series)
     assert (rounds.half[series.images[:, 0]] == rounds.half[series.images[:, 1]]).all()
     assert rounds.half.sum() == PAIRS
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from cryodrgn_plugin.engine.geometry import so3_grid
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, random_matrices
@@ -41,6 +42,24 @@ def test_the_children_of_a_level_are_the_next_level_each_once(level):
     np.testing.assert_array_equal(
         so3_grid.parents(children, level + 1), np.broadcast_to(np.arange(len(children))[:, None], children.shape)
     )
+
+
+@pytest.mark.parametrize("level", (*LEVELS, 3))
+def test_tensors_of_numbers_give_the_rotations_and_children_that_arrays_give(level):
+    numbers = np.random.default_rng(level).integers(so3_grid.size(level), size=(40, 25))
+    rotations = so3_grid.rotations_at(torch.from_numpy(numbers), level)
+    assert rotations.dtype == torch.float32
+    np.testing.assert_allclose(rotations, so3_grid.rotations_of(numbers, level), atol=2e-7)
+    np.testing.assert_array_equal(
+        so3_grid.children_of(torch.from_numpy(numbers), level), so3_grid.children(numbers, level)
+    )
+
+
+def test_a_rotation_has_the_same_bits_whatever_others_are_asked_for():
+    numbers = torch.randperm(so3_grid.size(2), generator=torch.Generator().manual_seed(0))
+    rotations = so3_grid.rotations_at(numbers, 2)
+    for some in (slice(0, 1), slice(5, 12), slice(3, 1000, 7)):
+        assert torch.equal(so3_grid.rotations_at(numbers[some], 2), rotations[some])
 
 
 @pytest.mark.parametrize("level", LEVELS)

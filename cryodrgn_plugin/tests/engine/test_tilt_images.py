@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from cryodrgn_plugin.engine.ab_initio.candidates import local_model
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_images import find_series
@@ -17,11 +16,13 @@ from cryodrgn_plugin.engine.decoders.decoder_registry import make_decoder
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.star import read_star, write_star
+from cryodrgn_plugin.engine.likelihood.expansion import LinearExpansion, LocalImages
 from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel
 from cryodrgn_plugin.engine.likelihood.linear_score import LinearScore, SliceBank
 from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
 from cryodrgn_plugin.engine.networks.pose_search import PoseSearch
 from cryodrgn_plugin.engine.networks.pose_table import PoseTable
+from cryodrgn_plugin.engine.poses.refine import Expansion
 from cryodrgn_plugin.engine.poses.series_score import TiltSeriesExpansion, TiltSeriesScore
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
@@ -124,28 +125,32 @@ def test_the_likelihood_near_a_pose_is_that_of_all_images_together(opened):
     blobs, _, dataset = opened
     series = find_series(dataset)
     rows, tilts, carries = series.views(np.array([0, 2]))
-    images = WhitenedImages(dataset.without_poses(), estimate_noise(dataset))
-    sphere = HalfSphere(BOX, 2.0, BOX // 2 - 1)
-    bank = SliceBank(LinearModel(sphere, sphere.from_volumes(map_of(blobs)[None])), dataset.lattice)
+    unposed = dataset.without_poses()
+    images = WhitenedImages(unposed, estimate_noise(dataset))
+    model = LinearModel.of(images.backend(HalfSphere(BOX, 2.0, BOX // 2 - 1)), map_of(blobs)[None])
     batches = [images.of(each, dataset.lattice.size) for each in rows.T]
-    models = [local_model(dataset, bank, each, np.ones(2)) for each in batches]
-    joint = TiltSeriesExpansion(models, tilts, carries)
+    models = [LinearExpansion(model, LocalImages.of(unposed, each), torch.ones(2, 1)) for each in batches]
+    stage = torch.from_numpy(tilts), torch.from_numpy(carries)
+    joint = TiltSeriesExpansion(models, *stage)
     reference = np.square(tilts - np.eye(3)).sum((1, 2)).argmin()
     rotations = dataset.rotations[rows[:, reference]].astype(np.float64)
     shifts_ang = dataset.shifts_ang[rows[:, reference]].astype(np.float64) + 1.0
 
+    def expanded(rotations: np.ndarray, shifts_ang: np.ndarray) -> Expansion:
+        return joint.expand(torch.from_numpy(rotations), torch.from_numpy(shifts_ang), 10)
+
     def value(parameters: np.ndarray) -> np.ndarray:
         turned = Rotation.from_rotvec(parameters[:3]).as_matrix() @ rotations
-        return joint.expand(turned, shifts_ang + parameters[3:], 10).value
+        return expanded(turned, shifts_ang + parameters[3:]).value.numpy()
 
-    found = joint.expand(rotations, shifts_ang, 10)
+    here = expanded(rotations, shifts_ang)
+    gradient = here.gradient.numpy()
     for place, step in enumerate([3e-3, 3e-3, 3e-3, 0.05, 0.05]):
         move = np.zeros(5)
         move[place] = step
         slope = (value(move) - value(-move)) / (2 * step)
-        np.testing.assert_allclose(found.gradient[:, place], slope, rtol=0.05, atol=0.02 * np.abs(found.gradient).max())
-    scores = [LinearScore(bank, each.targets, each.weights, BOX * PIXEL) for each in batches]
-    whole = TiltSeriesScore(scores, tilts, carries).own(
-        rotations[:, None].astype(np.float32), shifts_ang[:, None, None].astype(np.float32), 10
-    )
-    np.testing.assert_allclose(found.value, whole[:, 0, 0], rtol=1e-3)
+        np.testing.assert_allclose(gradient[:, place], slope, rtol=0.05, atol=0.02 * np.abs(gradient).max())
+    scores = [LinearScore(SliceBank(model), each.targets, each.weights, BOX * PIXEL) for each in batches]
+    poses = torch.from_numpy(rotations)[:, None].float(), torch.from_numpy(shifts_ang)[:, None, None].float()
+    whole = TiltSeriesScore(scores, *stage).own(*poses, 10)
+    np.testing.assert_allclose(here.value, whole[:, 0, 0], rtol=1e-3)

@@ -113,10 +113,9 @@ def test_the_joint_score_finds_poses_that_one_noisy_image_hides(name, tmp_path):
     star = simulated(tmp_path, 0.1, n=24)
     dataset, truth = ParticleDataset.open(star), np.load(star.parent / "truth.npz")
     first, second, tilt = taken_apart(find_tilt_pairs(dataset))
-    sphere = HalfSphere(BOX, 2.0, BOX // 2 - 1)
     volume = read_map(star.parent / "maps" / "state_000.mrc")[0]
-    bank = SliceBank(LinearModel(sphere, sphere.from_volumes(volume[None])), dataset.lattice)
     images = WhitenedImages(dataset.without_poses(), estimate_noise(dataset))
+    bank = SliceBank(LinearModel.of(images.backend(HalfSphere(BOX, 2.0, BOX // 2 - 1)), volume[None]))
     config = PoseConfig(inference=name, spacing_deg=15.0, levels=1, first_radius=8, last_radius=11, shift_extent=0.05,
                         shift_steps=3)  # fmt: skip
     search = make_pose_inference(config, BOX, dataset.pixel_size_ang)
@@ -126,11 +125,12 @@ def test_the_joint_score_finds_poses_that_one_noisy_image_hides(name, tmp_path):
         return LinearScore(bank, some.targets, some.weights, BOX * dataset.pixel_size_ang)
 
     def errors_deg(score) -> np.ndarray:
-        found = search.infer(score).best.rotations[:, 0]
+        found = search.infer(score).best.rotations[:, 0].numpy()
         return angular_distance_deg(found, truth["rotations"][first])
 
     def joint_score(tilt: np.ndarray) -> TiltSeriesScore:
-        return TiltSeriesScore([alone, score(second)], np.stack([np.eye(3), tilt]), np.stack([np.eye(2)] * 2))
+        tilts = torch.stack([torch.eye(3, dtype=torch.float64), torch.from_numpy(tilt)])
+        return TiltSeriesScore([alone, score(second)], tilts, torch.eye(2).expand(2, 2, 2))
 
     alone = score(first)
     joint = joint_score(tilt)
