@@ -1,4 +1,4 @@
-"""Error of interpolated slices against the exact Fourier sum, by padding, size of the particle and frequency (F13).
+"""Error of interpolated slices against the exact Fourier sum, by padding, size of the particle and frequency.
 
     python benchmarks/interpolation.py --out benchmarks/results/interpolation.json
 

@@ -19,7 +19,7 @@ Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -35,7 +35,6 @@ from ..decoders.decoder_registry import make_linear_decoder
 from ..decoders.model_file import save_model
 from ..errors import DataError
 from ..imaging.noise import estimate_noise
-from ..io.atomic import atomic_path
 from ..likelihood.equations import NormalEquations, accumulate
 from ..likelihood.linear_model import (
     LinearModel,
@@ -53,9 +52,10 @@ from ..slicing.compute import Compute, on_host
 from ..slicing.sphere import HalfSphere
 from ..stopping import graceful_stop
 from .em import Amplitudes, iterate, pruned, reliability, schedule
+from .fast_checkpoint import State, load_state, save_state
 from .harmonics import along_the_motion, harmonics, positions
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
-from .nodes import Responsibilities, evidence, fit_nodes, log_likelihoods, merged, responsibilities
+from .nodes import evidence, fit_nodes, log_likelihoods, merged, responsibilities
 
 LEAST_RELIABLE = 0.02
 """Directions whose amplitudes the images determine less than this are dropped once half-sets check each other."""
@@ -66,19 +66,6 @@ FREEDOM = 100.0
 that for noise; filtering by where the halves agree does. A factor of 10 does half as much, 1,000 hardly more."""
 BLUR_RADIUS = 3.0
 """Nodes are compared on maps blurred to this Fourier shell, where moving further always means differing more."""
-
-
-@dataclass(frozen=True)
-class State:
-    """What a checkpoint keeps: the steps done, and what the next one starts from."""
-
-    done: int
-    seconds: float
-    half: np.ndarray
-    amplitudes: Amplitudes | None
-    found: Responsibilities | None
-    apart: Tensor | None
-    """(M, M) distances between the blurred maps at the nodes."""
 
 
 class ClosedForm:
@@ -263,7 +250,7 @@ def fit_fast(
     Stopped : a signal came; the run can be resumed.
     """
     recipe = ClosedForm(run, config, dataset)
-    state = _load(run, recipe.images.compute) if resume else None
+    state = load_state(run, recipe.images.compute) if resume else None
     state = state or recipe.start()
     run.log(f"Closed forms on {dataset.n:,} particles of {dataset.box}² px, {recipe.n_steps} steps.")
     with graceful_stop() as stop:
@@ -274,38 +261,7 @@ def fit_fast(
             run.append_metrics({"epoch": epochs_before + state.done, "seconds": round(state.seconds, 3), **figures})
             run.progress("step", state.done, recipe.n_steps, loss=figures["loss"])
             if state.done < recipe.n_steps:  # the last step is short of nothing but writing its results
-                _save(run, state)
+                save_state(run, state)
                 stop.raise_if_requested()
     recipe.finish(state)
     return recipe.posed(state, species)
-
-
-def _save(run: Run, state: State) -> None:
-    content = {"done": state.done, "seconds": state.seconds, "half": torch.from_numpy(state.half)}
-    if state.amplitudes is not None:
-        content |= {name: getattr(state.amplitudes, name).cpu() for name in ("mean", "covariance")}
-    if state.found is not None:
-        content |= {name: getattr(state.found, name).cpu() for name in ("log_shares", "population")}
-        content["apart"] = state.apart.cpu()
-    run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
-    with atomic_path(run.checkpoint_file(state.done)) as temporary:
-        torch.save(content, temporary)
-    for old in range(state.done - 1):
-        run.checkpoint_file(old).unlink(missing_ok=True)
-
-
-def _load(run: Run, compute: Compute) -> State | None:
-    path = run.latest_checkpoint()
-    if path is None:
-        return None
-    try:
-        content = torch.load(path, weights_only=True)
-        half = on_host(content.pop("half"))
-        known = {name: compute.double(value) for name, value in content.items() if isinstance(value, Tensor)}
-        amplitudes = Amplitudes(known["mean"], known["covariance"]) if "mean" in known else None
-        found = Responsibilities(known["log_shares"], known["population"]) if "log_shares" in known else None
-        state = State(content["done"], content["seconds"], half, amplitudes, found, known.get("apart"))
-    except (OSError, RuntimeError, KeyError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error
-    run.log(f"Resuming after step {state.done}.")
-    return state

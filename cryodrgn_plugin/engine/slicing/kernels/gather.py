@@ -152,7 +152,7 @@ def _slopes(v, fx, fy, fz):
 
 @njit(parallel=True, fastmath=FAST, cache=True)
 def compress_images(coefs, targets, weights, rotations, freqs, row_start, step, radius, gram, inner):
-    """What a linear decoder needs to know of each image (F11): gram[b] = Σ_f w Re(u* uᵀ), inner[b] = Σ_f Re(u* t).
+    """What a linear decoder needs to know of each image (eq. 7): gram[b] = Σ_f w Re(u* uᵀ), inner[b] = Σ_f Re(u* t).
 
     u (C) are the slices of all channels at coefficient f; targets (B, F) complex64 and weights (B, F) float32 already
     hold CTF, noise and multiplicity. gram (B, C, C) and inner (B, C) float64 are overwritten. Products are summed in

@@ -8,8 +8,7 @@ from numba import njit, prange
 
 @njit(parallel=True, cache=True)
 def solve_voxels(lhs, rhs, precision, shells, solution, variance):
-    """Per-voxel normal equations (F1): (A_v + diag precision[shell]) V_v = b_v by Cholesky, in place of M small
-    systems.
+    """Per-voxel normal equations (docs/conventions.md, eq. 9): (A_v + diag precision[shell]) V_v = b_v by Cholesky.
 
     Parameters
     ----------
