@@ -29,7 +29,8 @@ from ..poses.refine import Bounds, RefinedPoses, rising_limits
 from ..poses.refine_options import RefineOptions
 from ..poses.tied import Ties, TiesInSpace, refine_tied
 from ..reconstruction.homogeneous import given_halves
-from ..slicing.compute import Compute, on_host
+from ..slicing.compute import Compute
+from ..slicing.place import on_host
 
 PADDING = 1.5
 FEWEST_PER_BASIS = 50
@@ -99,10 +100,7 @@ def refine_poses(
     DataError : no poses, too few particles for two maps, or a series whose poses are not those of its tilts.
     """
     dataset.require_poses()
-    compute = compute or Compute()
-    series = find_series(dataset) or TiltSeries.singles(dataset.n)
-    if series.n < 4:
-        raise DataError(f"{dataset.table.path}: {series.n} particles are too few to refine poses; use more.")
+    series = _series_of(dataset)
     half = _halves(dataset, series, seed)
     kinds = np.zeros(dataset.n, np.int64) if species is None else _of_first(np.asarray(species), series)
     noise = estimate_noise(dataset, seed)
@@ -140,7 +138,7 @@ class _Part:
         half: np.ndarray,
         z: np.ndarray | None,
         options: RefineOptions,
-        compute: Compute,
+        compute: Compute | None,
     ) -> None:
         self.dataset, self.series, self.half, self.options = dataset, series, half, options
         self.images = WhitenedImages(dataset, noise, series=series, compute=compute)
@@ -174,6 +172,14 @@ class _Part:
         )
         models = fit_volumes(equations, soft_ball(sphere.box))
         return joined_below(without_solvent(models, self.dataset.pixel_size_ang), JOINED_RADIUS)
+
+
+def _series_of(dataset: ParticleDataset) -> TiltSeries:
+    """The particles of a dataset. Raises DataError when they are too few for two maps."""
+    series = find_series(dataset) or TiltSeries.singles(dataset.n)
+    if series.n < 4:
+        raise DataError(f"{dataset.table.path}: {series.n} particles are too few to refine poses; use more.")
+    return series
 
 
 def _halves(dataset: ParticleDataset, series: TiltSeries, seed: int) -> np.ndarray:

@@ -30,7 +30,8 @@ from ..poses.hierarchical import HierarchicalSearch, SearchLevels
 from ..poses.inference import Candidates
 from ..poses.series_score import tilted
 from ..slicing.backend import Backend
-from ..slicing.compute import Compute, on_host
+from ..slicing.compute import Compute
+from ..slicing.place import on_host
 from .candidates import Views, among, searched
 from .placement import Placement
 from .stages import Round

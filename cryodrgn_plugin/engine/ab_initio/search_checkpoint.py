@@ -17,7 +17,8 @@ from ..io.atomic import atomic_path
 from ..likelihood.linear_model import LinearModel
 from ..likelihood.species_maps import Maps
 from ..run import Run
-from ..slicing.compute import Compute, on_host
+from ..slicing.compute import Compute
+from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from .placement import Placement
 

@@ -7,7 +7,7 @@ image at a time; a method's coordinate is judged by how close it comes to the or
 import numpy as np
 
 from ..likelihood.whitened import WhitenedImages
-from ..slicing.compute import on_host
+from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 
 PADDING = 2.0

@@ -19,8 +19,8 @@ from ..likelihood.linear_model import fit_volumes, soft_ball, sphere_at
 from ..likelihood.whitened import WhitenedImages
 from ..reconstruction.adaptive import local_wiener
 from ..reconstruction.fsc import fsc, fsc_area
-from ..slicing.compute import on_host
 from ..slicing.fine import cropped_volume
+from ..slicing.place import on_host
 
 MOVING_SHARE = 0.05
 """Share of the box that counts as moving: where the true maps differ most."""

@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
     from ..ab_initio.refinement_checkpoint import load_refinement, save_refinement
     from ..data.tilt_images import find_series
     from ..reconstruction.homogeneous import reconstruct, write_reconstruction
-    from ..slicing.compute import Compute, pick_device
+    from ..slicing.compute import Compute
+    from ..slicing.place import pick_device
     from .progress_bar import reporter
 
     subject = run_subject(path, given) if path.is_dir() else star_subject(path, given)

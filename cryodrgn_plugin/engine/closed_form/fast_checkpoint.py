@@ -10,7 +10,8 @@ from torch import Tensor
 from ..errors import DataError
 from ..io.atomic import atomic_path
 from ..run import Run
-from ..slicing.compute import Compute, on_host
+from ..slicing.compute import Compute
+from ..slicing.place import on_host
 from .em import Amplitudes
 from .nodes import Responsibilities
 

@@ -48,7 +48,8 @@ from ..likelihood.linear_model import (
 from ..likelihood.whitened import WhitenedImages
 from ..reconstruction.adaptive import local_wiener
 from ..run import Run
-from ..slicing.compute import Compute, on_host
+from ..slicing.compute import Compute
+from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from ..stopping import graceful_stop
 from .em import Amplitudes, iterate, pruned, reliability, schedule

@@ -13,7 +13,7 @@ import torch
 from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 
-from ..slicing.compute import on_host
+from ..slicing.place import on_host
 from .nodes import Responsibilities
 
 EMPTY = 1e-12

@@ -28,8 +28,8 @@ from ..poses.refine import Bounds, Poses, RefinedPoses
 from ..poses.tied import Ties, refine_tied
 from ..reconstruction.adaptive import filtered_halves
 from ..slicing.backend import Backend
-from ..slicing.compute import on_host
 from ..slicing.fine import cropped_volume
+from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from .nodes import Responsibilities
 
@@ -204,10 +204,10 @@ def _filtered(models: list[LinearModel], pixel_size_ang: float) -> list[LinearMo
 
 def _at_nodes(model: LinearModel, features: Tensor, radius: int) -> tuple[Backend, Tensor]:
     """The maps at the nodes, (S, M, 2), stored no further than `radius`, and what compares images with them."""
-    full, compute = model.sphere, model.backend.compute
+    full = model.sphere
     small = sphere_at(full.box, full.padding, radius)
     if small.box < full.box:
         scale = (full.box / small.box) ** 3
         volumes = np.stack([cropped_volume(volume, small.box) * scale for volume in on_host(model.volumes())])
-        model = LinearModel.of(compute.backend(small, model.backend.lattice), volumes.astype(np.float32))
+        model = LinearModel.of(model.backend.on(small), volumes.astype(np.float32))
     return model.backend, model.mixed(features.T).coefs.permute(2, 0, 1).contiguous()

@@ -14,7 +14,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 
 from .. import threads
-from ..slicing.compute import on_host
+from ..slicing.place import on_host
 
 RIDGE = 2.0
 """How much a node resists moving, in units of one image's information."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..reconstruction.masks import auto_threshold, lowpass, mask_from_map
-from ..slicing.compute import on_host
+from ..slicing.place import on_host
 from .linear_model import LinearModel, soft_ball
 
 JOINED_RADIUS = 6.0

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..slicing.backend import Backend
-from ..slicing.compute import on_host
 from ..slicing.device_tables import table
+from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from .equations import NormalEquations
 from .voxel_solve import cross_validated_prior, empirical_prior, solve

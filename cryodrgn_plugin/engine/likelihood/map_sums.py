@@ -6,7 +6,7 @@ from torch import Tensor
 from ..data.dataset import ParticleDataset
 from ..reconstruction.masks import mask_from_map
 from ..slicing.backend import Backend
-from ..slicing.compute import on_host
+from ..slicing.place import on_host
 from .equations import EquationSums
 from .linear_model import LinearModel, fit_volumes, soft_ball
 from .whitened import WhitenedBatch

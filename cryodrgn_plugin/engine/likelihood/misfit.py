@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from ..imaging.lattice import HalfPlane
-from ..slicing.compute import Compute, on_host
+from ..slicing.compute import Compute
 from ..slicing.device_tables import table
+from ..slicing.place import on_host
 from .linear_model import LinearModel
 from .whitened import WhitenedBatch, phases
 

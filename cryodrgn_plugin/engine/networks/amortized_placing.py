@@ -7,7 +7,7 @@ from ..decoders.model_file import StoredModel, load_model
 from ..errors import ConfigError, DataError
 from ..imaging.noise import estimate_noise
 from ..run import Run
-from ..slicing.compute import pick_device
+from ..slicing.place import pick_device
 from .amortized_poses import FoundPoses, find_poses
 from .amortized_recipe import make_amortized_objective, make_pose_encoder
 

@@ -13,7 +13,8 @@ from ..decoders.decoder import Decoder
 from ..imaging.noise import NoiseModel
 from ..likelihood.whitened import WhitenedImages
 from ..poses.proposed import ProposedPoses
-from ..slicing.compute import Compute, on_host
+from ..slicing.compute import Compute
+from ..slicing.place import on_host
 from .amortized_objective import AmortizedObjective
 from .search_volumes import RenderedVolumes
 

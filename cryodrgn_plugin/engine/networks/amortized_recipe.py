@@ -25,7 +25,7 @@ from ..imaging.formation import ImageFormation
 from ..imaging.noise import NoiseModel, estimate_noise
 from ..imaging.preprocess import soft_window
 from ..run import Run
-from ..slicing.compute import pick_device
+from ..slicing.place import pick_device
 from .amortized_objective import AmortizedObjective
 from .amortized_poses import find_poses
 from .precision import autocast, pick_dtype

@@ -13,7 +13,8 @@ from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..poses.refine_options import RefineOptions
 from ..run import Run
-from ..slicing.compute import Compute, on_host
+from ..slicing.compute import Compute
+from ..slicing.place import on_host
 from .objective import VaeObjective
 from .pose_schedule import PoseSchedule
 from .pose_search import PoseSearch

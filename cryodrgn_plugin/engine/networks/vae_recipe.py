@@ -29,7 +29,7 @@ from ..imaging.formation import ImageFormation
 from ..imaging.noise import NoiseModel, estimate_noise
 from ..poses.strategy_registry import STRATEGIES
 from ..run import Run
-from ..slicing.compute import pick_device
+from ..slicing.place import pick_device
 from .objective import VaeObjective
 from .optimizers import keep_touched_rows
 from .point_sampling import PointSampler

@@ -18,7 +18,8 @@ from ..imaging.noise import NoiseModel
 from ..imaging.preprocess import soft_window
 from ..reconstruction.accumulator import Accumulator
 from ..reconstruction.fsc import fsc
-from ..slicing.compute import Compute, on_host
+from ..slicing.compute import Compute
+from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 
 PADDING = 1.5

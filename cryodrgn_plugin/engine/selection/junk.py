@@ -27,7 +27,7 @@ from ..imaging.preprocess import soft_window
 from ..likelihood.equations import accumulate, of_amplitudes
 from ..likelihood.linear_model import compress, fit_volumes, soft_ball, sphere_at
 from ..likelihood.whitened import WhitenedImages
-from ..slicing.compute import on_host
+from ..slicing.place import on_host
 
 MOST_DIRECTIONS = 8
 """Principal components of the latents in which the maps are linear."""

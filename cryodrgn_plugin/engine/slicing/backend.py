@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from ..imaging.lattice import HalfPlane
-from .compute import Compute
 from .device_tables import table
+from .place import Place
 from .sphere import HalfSphere
 
 N_PARAMETERS = 5
@@ -28,8 +28,12 @@ N_PARAMETERS = 5
 class Backend(ABC):
     """Operations on slices; see the head of this file."""
 
-    def __init__(self, sphere: HalfSphere, lattice: HalfPlane, compute: Compute) -> None:
+    def __init__(self, sphere: HalfSphere, lattice: HalfPlane, compute: Place) -> None:
         self.sphere, self.lattice, self.compute = sphere, lattice, compute
+
+    def on(self, sphere: HalfSphere) -> "Backend":
+        """The same member bound to another sphere."""
+        return type(self)(sphere, self.lattice, self.compute)
 
     # --- between real space and the half-sphere -------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..data.dataset import ParticleDataset
 from ..geometry.shifts import shift_phases
 from ..likelihood.whitened import WhitenedBatch, WhitenedImages
-from ..slicing.compute import on_host
+from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from .halves import HalfModel
 
