@@ -6,6 +6,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ..engine.landscape.landscape_options import LINKAGES, METHODS, LandscapeOptions
+from ..engine.result_kinds import CLUSTER_SERIES, STATE_SERIES
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup
@@ -82,13 +83,11 @@ class ProtHetLandscape(ProtHetOnRun):
     # --------------------------- STEPS functions -----------------------------
     def createOutputStep(self, source: str, options: str):
         """Particles with their cluster and first two components, and the clusters' maps and classes."""
-        from ..convert import CLUSTER_SERIES, STATE_SERIES, landscape_of
-
-        found = landscape_of(self._ownRun())
-        reduced = found.embedding["pca"][:, :2]
+        found = self._ownRun().results("landscape")
+        reduced = found.arrays["pca"][:, :2]
         reduced = reduced if reduced.shape[1] == 2 else None
         particles = self._flexOutput(outputs.PARTICLES, labels=found.labels, reduced=reduced)
-        if not found.index["series"]:
+        if not found.all_series:
             return
         self._mapsOutput(found, CLUSTER_SERIES)
         self._classesOutput(found, CLUSTER_SERIES, particles)
@@ -107,9 +106,7 @@ class ProtHetLandscape(ProtHetOnRun):
     def _summary(self):
         if not self.isFinished():
             return ["The landscape has not finished."]
-        from ..convert import landscape_of
-
-        found = landscape_of(self._ownRun())
+        found = self._ownRun().results("landscape")
         index = found.index
         explained = index["pca"]["explained"]
         kept = f"{len(explained)} principal component{'s' * (len(explained) != 1)} of the volumes"

@@ -1,7 +1,6 @@
 """Preflight: whether particles are what they say, before hours are spent on them."""
 
 import json
-from typing import Any
 
 from pyworkflow import BETA
 from pyworkflow.protocol import params
@@ -9,6 +8,7 @@ from pyworkflow.utils import Message
 
 from ..engine.cli.option_flags import as_flags
 from ..engine.preflight.preflight_options import PreflightOptions
+from ..engine.results import Results
 from . import outputs
 from .form_settings import FormSetting, chosen
 from .protocol_base import ProtHetBase
@@ -70,10 +70,10 @@ class ProtHetPreflight(ProtHetBase):
         """The map of the images looked at, where orientations allow one."""
         from ..convert import volume_object
 
-        files = self._findings()["files"]
-        if "map" in files:
-            halves = [self._getExtraPath(files[role]) for role in ("half1", "half2")]
-            volume = volume_object(self._getExtraPath(files["map"]), half_maps=halves)
+        found = self._findings()
+        if found.file("map"):
+            halves = [str(found.file(role)) for role in ("half1", "half2")]
+            volume = volume_object(str(found.file("map")), half_maps=halves)
             self._give(outputs.VOLUME, volume, self.inputParticles)
 
     # --------------------------- INFO functions ------------------------------
@@ -83,7 +83,7 @@ class ProtHetPreflight(ProtHetBase):
     def _summary(self):
         if not self.isFinished():
             return ["The particles have not been looked at yet."]
-        return [f"{MARKS[check['level']]}{check['sentence']}" for check in self._findings()["checks"]]
+        return [f"{MARKS[check['level']]}{check['sentence']}" for check in self._findings().index["checks"]]
 
     def _methods(self):
         return []
@@ -94,11 +94,10 @@ class ProtHetPreflight(ProtHetBase):
     # --------------------------- UTILS functions -----------------------------
     def getPage(self) -> str:
         """The picture of the verdicts, relative to the project."""
-        return self._getExtraPath(self._findings()["files"]["page"])
+        return str(self._findings().file("page"))
 
-    def _findings(self) -> dict[str, Any]:
-        with open(self._getExtraPath("preflight.json"), encoding="utf-8") as file:
-            return json.load(file)
+    def _findings(self) -> Results:
+        return Results.open(self._getExtraPath(), "preflight")
 
     def _starFile(self) -> str:
         return self._getExtraPath("particles.star")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from pwem.objects import Particle, SetOfClasses3D, SetOfVolumes, SetOfVolumesFlex
@@ -32,7 +31,7 @@ class ProtHetOnRun(ProtHetBase):
     OPTIONS: Sequence[FormSetting] = ()
     """Those that the form shows."""
     MAKES = ""
-    """The folder of the run that the command makes anew."""
+    """The kind of results that the command makes."""
 
     # --------------------------- DEFINE param functions ----------------------
     def _addTrained(self, form, more: str = "") -> None:
@@ -59,9 +58,7 @@ class ProtHetOnRun(ProtHetBase):
     # --------------------------- STEPS functions -----------------------------
     def linkRunStep(self, source: str):
         """A run folder of our own that shares the training's files, so that several protocols stand side by side."""
-        from ..convert import link_run
-
-        link_run(Run.open(self._trainedRun()), Path(self.getRunFolder()), makes=self.MAKES)
+        Run.borrow(self._trainedRun(), self.getRunFolder(), self.MAKES)
 
     def engineStep(self, source: str, options: str):
         """Let the engine work on the run."""

@@ -5,6 +5,7 @@ from functools import partial
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 
+from ..engine.result_kinds import REGRESSION_SERIES, STATE_SERIES
 from ..engine.states.state_options import METHODS, StatesOptions
 from . import outputs
 from .form_settings import FormSetting
@@ -80,9 +81,7 @@ class ProtHetStates(ProtHetOnRun):
     # --------------------------- STEPS functions -----------------------------
     def createOutputStep(self, source: str, options: str):
         """The maps with their half-maps, plain and with latents; the sharpened ones, and those of the regression."""
-        from ..convert import REGRESSION_SERIES, states_of
-
-        found = states_of(self._ownRun())
+        found = self._ownRun().results("states")
         series = self._mainSeries(found)
         self._mapsOutput(found, series)
         if all(entry["sharpened"] for entry in found.series(series)):
@@ -101,9 +100,7 @@ class ProtHetStates(ProtHetOnRun):
     def _summary(self):
         if not self.isFinished():
             return ["The states have not been made yet."]
-        from ..convert import states_of
-
-        found = states_of(self._ownRun())
+        found = self._ownRun().results("states")
         lines = []
         for entry in found.series(self._mainSeries(found)):
             limits = []
@@ -133,6 +130,4 @@ class ProtHetStates(ProtHetOnRun):
     @staticmethod
     def _mainSeries(found) -> str:
         """The decoder's maps, or those of the regression where it made none."""
-        from ..convert import REGRESSION_SERIES, STATE_SERIES
-
         return STATE_SERIES if found.series(STATE_SERIES) else REGRESSION_SERIES

@@ -99,10 +99,7 @@ class ProtHetValidate(ProtHetOnRun):
 
     def getPage(self) -> str:
         """The page of the verdict, relative to the project."""
-        found = self._findings()
-        return found.path(found.index["files"]["page"])
+        return str(self._findings().file("page"))
 
     def _findings(self):
-        from ..convert import validation_of
-
-        return validation_of(self._ownRun())
+        return self._ownRun().results("validation")

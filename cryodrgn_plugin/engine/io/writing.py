@@ -31,6 +31,49 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 @contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `folder` when the block succeeds; after an error the old one stays.
+
+    A link gives way itself, and what it leads to stays as it is. Raises DataError where the folder cannot be written.
+    """
+    fresh, former = (folder.with_name(f".{folder.name}.{ending}") for ending in ("part", "former"))
+    with explained(folder):
+        for leftover in (fresh, former):
+            remove(leftover)
+        fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        with explained(folder):
+            if os.path.lexists(folder):
+                folder.rename(former)
+            fresh.rename(folder)
+            remove(former)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all it holds, or a link without what it leads to; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def move_into(folder: Path, source: Path, last: str) -> None:
+    """Move the files in `source` into `folder`, over those of the same names; the one named `last` after all others.
+
+    Raises DataError where the folder cannot be written.
+    """
+    files = sorted((path for path in source.rglob("*") if path.is_file()), key=lambda path: path.name == last)
+    with explained(folder):
+        for file in files:
+            target = folder / file.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(target)
+
+
+@contextmanager
 def explained(path: str | os.PathLike) -> Iterator[None]:
     """Turn a failure to write `path` into a DataError that says what is missing: space or permission."""
     path = Path(path)

@@ -7,7 +7,6 @@ half's latent space, each image at its posterior mean over the nodes.
 
 import filecmp
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,9 +24,9 @@ from ..io.writing import write_text
 from ..likelihood.whitened import WhitenedImages
 from ..progress import Reporter
 from ..recipes import fit
+from ..report_writer import Report
 from ..run import Run
-
-Report = Callable[[str, int, int], None]
+from ..run_layout import RunLayout
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,13 @@ def train_half(run: Run, particles: RunParticles, half: np.ndarray, number: int,
     return _nodes_of(part, nodes, seed)
 
 
-def keep_halves(run: Run, folder: Path) -> None:
-    """Copy the runs of the halves and their lists from RUN/validating to `folder`, which becomes RUN/validation."""
-    shutil.copytree(run.validating_dir, folder, dirs_exist_ok=True)
+def keep_halves(run: Run, out: Report) -> None:
+    """Copy the runs of the halves and their lists into the validation, whose index does not name them."""
+    shutil.copytree(run.validating_dir, out.folder, dirs_exist_ok=True)
+    out.unlisted |= {path.name for path in run.validating_dir.iterdir()}
     for listed in (path for path in run.validating_dir.iterdir() if path.is_file()):
-        part = Run.open(folder / listed.stem)
-        there = replace(part.config, particles=str(run.validation_dir / listed.name))
+        part = Run.open(out.folder / listed.stem)
+        there = replace(part.config, particles=str(out.place / listed.name))
         write_text(part.config_file, there.to_json() + "\n")
 
 
@@ -95,7 +95,7 @@ def _half_run(run: Run, particles: RunParticles, half: np.ndarray, number: int, 
     fresh = write_chosen(particles.table, particles.lines[half == number], folder / f".{name}")
     listed = folder / f"{name}{fresh.suffix}"
     settings = _settings(run.config, listed, seed)
-    there = (folder / name / "run.json").exists()
+    there = RunLayout(folder / name).info_file.exists()
     fits = (
         there and listed.exists() and filecmp.cmp(fresh, listed, shallow=False) and _made_with(folder / name, settings)
     )

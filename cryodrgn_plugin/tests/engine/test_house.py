@@ -22,7 +22,7 @@ ENGINE = PACKAGE / "engine"
 LAYERS = [
     {"errors", "config"},
     {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_origin"}
-    | {"progress", "provenance", "stopping"},
+    | {"result_kinds", "results", "report_writer", "borrowing", "progress", "provenance", "stopping"},
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
     {"likelihood", "reconstruction"},
