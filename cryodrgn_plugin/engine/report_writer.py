@@ -68,6 +68,10 @@ class Report:
         self.index.setdefault("figures", {})[name] = drawn
         return self.folder / drawn
 
+    def series_folder(self, name: str) -> Path:
+        """Where to write the maps of a series, which the index lists under `series`."""
+        return self.folder / "volumes" / name
+
     def arrays(self, **arrays: np.ndarray) -> None:
         """Write the arrays of the results, such as (N, …) values per particle, as the npz that their kind has."""
         with replacing(self.file(*self.kind.arrays)) as temporary:

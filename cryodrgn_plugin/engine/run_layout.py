@@ -101,8 +101,9 @@ class RunLayout:
         return self.path / "outliers.npz"
 
     @property
-    def figures_dir(self) -> Path:
-        return self.path / "figures"
+    def training_figure_file(self) -> Path:
+        """The training curves, drawn for who looks at the run."""
+        return self.path / "figures" / "training.png"
 
     def remove_contents(self) -> None:
         """Remove whatever a run has put into the folder; other files stay."""

@@ -138,7 +138,7 @@ def _training_curves(run: Run) -> list[tuple[str, Path]]:
         return []
     from ..engine.analysis.latent_plots import training_figure
 
-    file = run.figures_dir / "training.png"
+    file = run.training_figure_file
     training_figure(file, run.metrics())
     return [(_TITLES["training"], file)]
 

@@ -108,7 +108,7 @@ def _make_maps(
     moving = moving_region(decoder, series[0].z) if len(series[0].z) > 1 else None
     how = {"half_maps": options.half_maps, "moving_region": moving, "reference_at": reference_at}
     made = [make_series(decoder, one, out, run.progress, **how) for one in series]
-    out.index["series"] = [series_entry(one) for one in made]
+    out.index["series"] = [series_entry(one, out) for one in made]
     write_chimerax(made, out, "volumes.cxc")
     if moving is not None:
         out.map("moving_mask", "volumes/moving_mask.mrc", moving, decoder.pixel_size_ang)

@@ -26,18 +26,18 @@ def make_series(
     `coordinates` (n, ?) are what the maker makes them at, z of the series unless given; `how` goes to `make_maps`.
     """
     points = series.z if coordinates is None else coordinates
-    folder = out.folder / "volumes" / series.name
-    maps = list(make_maps(maker, points, folder, progress, **{"stage": f"maps {series.name}", "judge": True, **how}))
+    into = out.series_folder(series.name)
+    maps = list(make_maps(maker, points, into, progress, **{"stage": f"maps {series.name}", "judge": True, **how}))
     return MadeSeries(series, maps, float(np.median([one.level for one in maps])))
 
 
-def series_entry(made: MadeSeries) -> dict[str, Any]:
-    """A series and its maps, files relative to the folder that holds volumes/."""
+def series_entry(made: MadeSeries, out: Report) -> dict[str, Any]:
+    """A series and its maps, as the index has them."""
     series = made.series
     maps = []
     for k, one in enumerate(made.maps):
         entry = {
-            "file": f"volumes/{series.name}/{one.file.name}",
+            "file": out.relative(one.file),
             "label": series.labels[k],
             "position": float(series.positions[k]),
             "z": numbers(series.z[k]),

@@ -83,7 +83,7 @@ def make_all(run: Run, found: Landscape, out: Report, options: LandscapeOptions)
     made = []
     for places, series in _series(found, options):
         made.append(make_series(places.maker, series, out, run.progress, coordinates=places.coordinates))
-    out.index["series"] = [series_entry(one) for one in made]
+    out.index["series"] = [series_entry(one, out) for one in made]
     write_chimerax(made, out, "landscape.cxc")
     return made
 

@@ -50,7 +50,8 @@ def trajectory(run: Run, options: TrajectoryOptions | None = None, decoder: Trai
             title = f"along the path ({options.kind})"
             series = Series(PATH_SERIES, title, z, labels, along, nearest(latents.z, z))
             made = make_series(decoder, series, out, run.progress, stage="maps", half_maps=options.half_maps)
-            out.index |= {"series": [series_entry(made)], "box": decoder.box, "pixel_size_ang": decoder.pixel_size_ang}
+            out.index["series"] = [series_entry(made, out)]
+            out.index |= {"box": decoder.box, "pixel_size_ang": decoder.pixel_size_ang}
             write_chimerax([made], out, "path.cxc")
         _draw(latents, found, z, made, out, options)
         told = f"{options.steps} points along a path ({options.kind}) of length {along[-1]:.3g}"

@@ -54,9 +54,9 @@ def write_script(made: dict[str, list[MadeState]], out: Report) -> None:
 def _series_entry(name: str, series: Series, states: Sequence[MadeState], out: Report) -> dict[str, Any]:
     level = float(np.median([one.map.level for one in states]))
     named = dataclasses.replace(series, name=name, title=TITLES[name])
-    entry = series_entry(MadeSeries(named, [one.map for one in states], level))
+    entry = series_entry(MadeSeries(named, [one.map for one in states], level), out)
     for described, one in zip(entry["maps"], states, strict=True):
-        described |= {"file": out.relative(one.files["map"]), **_details(one, out)}
+        described |= _details(one, out)
     return entry
 
 

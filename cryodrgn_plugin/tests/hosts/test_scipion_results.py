@@ -122,7 +122,7 @@ def test_the_particles_of_a_landscape_carry_its_components_and_what_was_found_be
         np.testing.assert_allclose(particle.getZRed(), expected, rtol=1e-4, atol=1e-5)
     folder = landscape.outputParticles.getFlexInfo().getAttr("runFolder")
     assert folder == landscape.getRunFolder()
-    assert (Run.open(folder).analysis_dir / "analysis.json").is_file()
+    assert Run.open(folder).has_results("analysis")
     assert any("mixture states hold" in line for line in landscape.summary())
 
 
