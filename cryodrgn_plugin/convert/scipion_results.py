@@ -116,31 +116,31 @@ def volume_object(path: str, *, half_maps: Sequence[str] = ()) -> Volume:
     return volume
 
 
-def fill_volumes(volumes: SetOfVolumes, found: Results, series: str, role: str = "file") -> None:
+def fill_volumes(volumes: SetOfVolumes, results: Results, series: str, role: str = "file") -> None:
     """Append the maps of a series, with their half-maps where these were written.
 
     Parameters
     ----------
     role : which file of each map: the map itself, or another that the index names, such as sharpened.
     """
-    for entry in found.series(series):
+    for entry in results.series(series):
         volume = Volume()
-        halves = found.half_maps(entry)
+        halves = results.half_maps(entry)
         if halves:
             volume.setHalfMaps(halves)
-        _append(volumes, volume, found, entry, role)
+        _append(volumes, volume, results, entry, role)
 
 
-def fill_flex_volumes(volumes: SetOfVolumesFlex, found: Results, series: str) -> None:
+def fill_flex_volumes(volumes: SetOfVolumesFlex, results: Results, series: str) -> None:
     """Append the maps of a series with the latent coordinates they were made at."""
-    for entry in found.series(series):
+    for entry in results.series(series):
         volume = VolumeFlex(progName=PROGRAM_NAME)
         volume.setZFlex(entry["z"])
-        _append(volumes, volume, found, entry, "file")
+        _append(volumes, volume, results, entry, "file")
 
 
-def _append(volumes, volume: Volume, found: Results, entry: dict[str, Any], role: str) -> None:
-    _locate(volume, found.path(entry[role]))
+def _append(volumes, volume: Volume, results: Results, entry: dict[str, Any], role: str) -> None:
+    _locate(volume, results.path(entry[role]))
     volume.setObjLabel(entry["label"])
     if entry["resolution_ang"]:
         volume._cdrgResolution = Float(entry["resolution_ang"]["0.143"])

@@ -25,18 +25,20 @@ from .result_kinds import KINDS, ResultKind, half_map_names
 
 FIGURES = "figures"
 NAMING_FILES = ("files", "figures", "series", "clusters")
-"""Keys of an index under which texts with such an ending are files:"""
 FILE_ENDINGS = (".mrc", ".star", ".cs", ".npz", ".png", ".cxc", ".gif", ".html")
+"""Under these keys of an index, a text with one of these endings is a file of the results."""
 
 
 class Report:
     """Results while they are being made."""
 
-    def __init__(self, kind: ResultKind, folder: Path, place: Path, options: Any, subject: Mapping[str, Any]) -> None:
+    def __init__(
+        self, kind: ResultKind, folder: Path, destination: Path, options: Any, subject: Mapping[str, Any]
+    ) -> None:
         self.kind = kind
         self.folder = folder
         """Where files are written now."""
-        self.place = place
+        self.destination = destination
         """Where they will be."""
         self.index: dict[str, Any] = {"schema": kind.schema, **subject, "options": dataclasses.asdict(options)}
         """What the index file will hold, in this order. `files` and `figures` stand where they are first used."""
@@ -44,13 +46,13 @@ class Report:
         """Files and folders of others that go with the results and that the index does not name."""
         self.sentences: list[str] = []
         """For the run's log, once the results are in place."""
-        self.conclusion = f"The {kind.name} is in {place}."
+        self.conclusion = f"The {kind.name} is in {destination}."
         """The last of them."""
 
     @property
     def index_file(self) -> Path:
         """The index, when the results are in place."""
-        return self.place / self.kind.index
+        return self.destination / self.kind.index
 
     @property
     def files(self) -> dict[str, str]:
@@ -96,7 +98,7 @@ class Report:
     def finish(self) -> None:
         """Write the index. What it names must be there, and what is there must be named: half-maps by their map."""
         written = {self.relative(path) for path in self.folder.rglob("*") if path.is_file()}
-        listed = {name for name in written if name.split("/")[0] not in self.unlisted and name[0] != "."}
+        listed = {name for name in written if name.split("/")[0] not in self.unlisted and "/." not in f"/{name}"}
         named = set(_texts(self.index))
         named |= {half for name in named if name.endswith(".mrc") for half in half_map_names(name)}
         assert listed <= named, f"the {self.kind.name} does not name {sorted(listed - named)}"
@@ -108,32 +110,33 @@ class Report:
 
 
 @contextmanager
-def report_at(place: Path, kind: str, options: Any) -> Iterator[Report]:
-    """Results whose folder is `place` and holds nothing else: it is replaced as a whole when the block succeeds."""
-    with replacing_folder(place) as folder:
-        out = Report(KINDS[kind], folder, place, options, {})
+def report_at(destination: Path, kind: str, options: Any) -> Iterator[Report]:
+    """Results that have the folder `destination` for themselves: it is replaced as a whole when the block succeeds."""
+    with replacing_folder(destination) as folder:
+        out = Report(KINDS[kind], folder, destination, options, {})
         yield out
         out.finish()
 
 
 @contextmanager
-def report_into(place: Path, kind: str, options: Any, subject: Mapping[str, Any]) -> Iterator[Report]:
-    """Results among other files in `place`, which is made if absent; the index says first what they are of, `subject`.
+def report_into(destination: Path, kind: str, options: Any, subject: Mapping[str, Any]) -> Iterator[Report]:
+    """Results among other files in `destination`, which is made if absent.
 
-    When the block succeeds they take the place of those before; files of others stay.
+    When the block succeeds they take the place of those before; files of others stay. `subject` is what they are of,
+    which the index says before the options. Raises DataError where the folder cannot be written.
     """
-    folder = place / f".{kind}.part"
-    former = _files_of(place / KINDS[kind].index)
-    with explained(place):
+    folder = destination / f".{kind}.part"
+    former = _files_of(destination / KINDS[kind].index)
+    with explained(destination):
         remove(folder)
         folder.mkdir(parents=True)
     try:
-        out = Report(KINDS[kind], folder, place, options, subject)
+        out = Report(KINDS[kind], folder, destination, options, subject)
         yield out
         out.finish()
-        move_into(place, folder, last=out.kind.index)
+        move_into(destination, folder, last=out.kind.index)
         for name in former - set(out.files.values()):
-            (place / name).unlink(missing_ok=True)
+            (destination / name).unlink(missing_ok=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -1,7 +1,6 @@
 """The only reader of results: what analysis, landscape and their like have left, in a run folder or outside one.
 
-found = run.results("landscape")
-found.index["clusters"], found.labels, found.series("states"), found.path(found.index["files"]["mask"])
+`run.results("landscape")` has the index, the arrays per particle, the maps of each series, and the path of every file.
 """
 
 import json

@@ -70,10 +70,10 @@ class ProtHetPreflight(ProtHetBase):
         """The map of the images looked at, where orientations allow one."""
         from ..convert import volume_object
 
-        found = self._findings()
-        if found.file("map"):
-            halves = [str(found.file(role)) for role in ("half1", "half2")]
-            volume = volume_object(str(found.file("map")), half_maps=halves)
+        preflight = self._findings()
+        if preflight.file("map"):
+            halves = [str(preflight.file(role)) for role in ("half1", "half2")]
+            volume = volume_object(str(preflight.file("map")), half_maps=halves)
             self._give(outputs.VOLUME, volume, self.inputParticles)
 
     # --------------------------- INFO functions ------------------------------

@@ -86,14 +86,14 @@ class ProtHetTrajectory(ProtHetOnRun):
     def _summary(self):
         if not self.isFinished():
             return ["The trajectory has not finished."]
-        found = self._ownRun().results("trajectory", NAME)
-        maps = found.series(PATH_SERIES)
+        trajectory = self._ownRun().results("trajectory", NAME)
+        maps = trajectory.series(PATH_SERIES)
         limits = reach(maps, "resolution_ang")
         more = f", {limits} at half-map FSC 0.143" if limits else ""
-        lines = [f"{len(maps)} maps along a path of kind {found.index['kind']}{more}."]
-        movie = found.file("movie")
+        lines = [f"{len(maps)} maps along a path of kind {trajectory.index['kind']}{more}."]
+        movie = trajectory.file("movie")
         lines += [f"The movie is {movie}."] if movie else []
-        return [*lines, f"Figures and a ChimeraX script are in {found.folder}."]
+        return [*lines, f"Figures and a ChimeraX script are in {trajectory.folder}."]
 
     def _methods(self):
         return [f"Maps were made along a path through the latent space ({KINDS[self.kind.get()]})."]

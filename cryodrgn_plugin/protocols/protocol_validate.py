@@ -7,6 +7,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ..engine.cli.option_flags import as_flags
+from ..engine.results import Results
 from ..engine.validation.validation_options import ValidateOptions
 from . import outputs
 from .form_settings import FormSetting
@@ -78,15 +79,14 @@ class ProtHetValidate(ProtHetOnRun):
     def _summary(self):
         if not self.isFinished():
             return ["The validation has not finished."]
-        found = self._findings()
-        verdict = found.index["verdict"]
+        verdict = self._findings().index["verdict"]
         return [f"*{verdict['headline']}*", *verdict["sentences"], f"The page is {self.getPage()}."]
 
     def _methods(self):
         if not self.isFinished():
             return []
-        found = self._findings().index.get("heterogeneity")
-        test = f"; heterogeneity was tested by permutation (p = {found['p_value']:.2g})" if found else ""
+        tested = self._findings().index.get("heterogeneity")
+        test = f"; heterogeneity was tested by permutation (p = {tested['p_value']:.2g})" if tested else ""
         return [f"The training was validated on halves of the particles{test}."] if self.halves else []
 
     def _citations(self):
@@ -101,5 +101,5 @@ class ProtHetValidate(ProtHetOnRun):
         """The page of the verdict, relative to the project."""
         return str(self._findings().file("page"))
 
-    def _findings(self):
+    def _findings(self) -> Results:
         return self._ownRun().results("validation")

@@ -35,27 +35,27 @@ class ClassFiles:
     """Where the FSC to the truth is expected to fall below 0.5, where that was measured."""
 
 
-def place_particles(run: Run, found: Results | None, job: Path) -> list[ClassFiles]:
+def place_particles(run: Run, results: Results | None, job: Path) -> list[ClassFiles]:
     """particles.star with everything that is known of each particle, and one star file per cluster."""
-    if found is None or not found.clusters:
+    if results is None or not results.clusters:
         return _place_without_clusters(run, job)
-    place(found.folder / found.index["files"]["particles"], job / "particles.star")
+    place(results.folder / results.index["files"]["particles"], job / "particles.star")
     classes = []
-    for cluster in found.clusters:
+    for cluster in results.clusters:
         star = f"particles_class{cluster['class']:03d}.star"
-        place(found.folder / cluster["star"], job / star)
+        place(results.folder / cluster["star"], job / star)
         classes.append(ClassFiles(cluster["class"], cluster["particles"], star))
     return classes
 
 
-def place_maps(run: Run, found: Results | None, job: Path, classes: list[ClassFiles]) -> None:
+def place_maps(run: Run, results: Results | None, job: Path, classes: list[ClassFiles]) -> None:
     """run_class001.mrc, … and, where the recipe makes them, half-maps under the names of a RELION refinement.
 
     The clusters of a landscape are averages of volumes, which no one latent point makes: they have no half-maps.
     """
     shown = (CLASS_SERIES, CONSENSUS_SERIES, CLUSTER_SERIES)
-    series = next((series for series in found.all_series if series["name"] in shown), None) if found else None
-    if found is None or series is None:
+    series = next((series for series in results.all_series if series["name"] in shown), None) if results else None
+    if results is None or series is None:
         return
     has_halves = series["name"] != CLUSTER_SERIES and all(entry["fsc"] is not None for entry in series["maps"])
     decoder = _decoder(run) if has_halves else None
@@ -63,7 +63,7 @@ def place_maps(run: Run, found: Results | None, job: Path, classes: list[ClassFi
         one.map = f"run_class{one.number:03d}.mrc"
         one.resolution_ang = entry["resolution_ang"]
         one.expected_resolution_ang = entry["expected_resolution_ang"]
-        place(found.folder / entry["file"], job / one.map)
+        place(results.folder / entry["file"], job / one.map)
         if decoder is None:
             continue
         for half, volume in enumerate(decoder.half_volumes(np.array(entry["z"], np.float32)), start=1):

@@ -72,16 +72,16 @@ def publish(request: ResultsRequest) -> None:
 def publish_run(request: ResultsRequest, job: Path) -> Published:
     """What a training, a search for poses, an analysis or a landscape has left."""
     run = Run.open(request.run)
-    found = run.results("landscape" if request.task == "landscape" else "analysis") if request.clusters else None
-    classes = place_particles(run, found, job)
-    place_maps(run, found, job, classes)
+    results = run.results("landscape" if request.task == "landscape" else "analysis") if request.clusters else None
+    classes = place_particles(run, results, job)
+    place_maps(run, results, job, classes)
     initial_maps = place_initial_maps(run, job)
     details = {
         "settings": json.loads(run.config.to_json()),
         "classes": [dataclasses.asdict(one) for one in classes],
     }
-    facts = _facts(request, run, classes, found.index if found else {})
-    return Published(output_nodes(job, classes, initial_maps), facts, _table(classes), _figures(run, found), details)
+    facts = _facts(request, run, classes, results.index if results else {})
+    return Published(output_nodes(job, classes, initial_maps), facts, _table(classes), _figures(run, results), details)
 
 
 def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[str]) -> list[OutputNode]:
@@ -126,11 +126,11 @@ def _table(classes: list[ClassFiles]) -> list[list[str]]:
     return [["class", "particles", "expected FSC 0.5", "half-map FSC 0.143", "map", "particle file"], *rows]
 
 
-def _figures(run: Run, found: Results | None) -> list[tuple[str, Path]]:
+def _figures(run: Run, results: Results | None) -> list[tuple[str, Path]]:
     """The figures of what was looked at, under their titles; after training alone, the training curves."""
-    if found is None:
+    if results is None:
         return _training_curves(run)
-    return [(_TITLES.get(name, ""), file) for name, file in found.figures.items() if name not in _LEFT_OUT]
+    return [(_TITLES.get(name, ""), file) for name, file in results.figures.items() if name not in _LEFT_OUT]
 
 
 def _training_curves(run: Run) -> list[tuple[str, Path]]:

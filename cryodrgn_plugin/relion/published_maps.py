@@ -17,12 +17,12 @@ _STATE_FILES = {STATE_SERIES: "state", REGRESSION_SERIES: "regression"}
 
 def publish_states(run: Run, job: Path) -> Published:
     """The maps of states with half-maps, masks and sharpened maps, and how good each is."""
-    found = run.results("states")
-    index = found.index
+    results = run.results("states")
+    index = results.index
     nodes, table = [OutputNode(f"{job}/logfile.pdf", "log")], []
-    for series in found.all_series:
+    for series in results.all_series:
         for number, entry in enumerate(series["maps"], start=1):
-            made = _place_state(found, entry, f"{_STATE_FILES[series['name']]}{number:03d}", job)
+            made = _place_state(results, entry, f"{_STATE_FILES[series['name']]}{number:03d}", job)
             nodes += made
             rests_on = f"{entry['effective_particles']:,.0f}" if entry["effective_particles"] else ""
             reached = _angstrom(entry["expected_resolution_ang"])
@@ -36,19 +36,19 @@ def publish_states(run: Run, job: Path) -> Published:
         ("expected FSC 0.5", "where the FSC to the truth is expected to fall below 0.5"),
         ("half-map FSC", "where it falls below 0.143; they share latents and prior and so promise too much"),
     ]
-    details = {"states": [series["maps"] for series in found.all_series]}
-    return Published(nodes, facts, [heads, *table], _figures(found), details)
+    details = {"states": [series["maps"] for series in results.all_series]}
+    return Published(nodes, facts, [heads, *table], _figures(results), details)
 
 
 def publish_trajectory(run: Run, job: Path) -> Published:
     """The maps along the path in order, with their half-maps where they were asked for, and the movie."""
-    found = run.results("trajectory", TASKS["trajectory"].fixed["name"])
-    index = found.index
+    results = run.results("trajectory", TASKS["trajectory"].fixed["name"])
+    index = results.index
     nodes = [OutputNode(f"{job}/logfile.pdf", "log")]
-    maps = found.series(PATH_SERIES)
+    maps = results.series(PATH_SERIES)
     for number, entry in enumerate(maps, start=1):
-        nodes += _place_map(found, entry, f"path{number:03d}", job)
-    if movie := found.file("movie"):
+        nodes += _place_map(results, entry, f"path{number:03d}", job)
+    if movie := results.file("movie"):
         place(movie, job / "movie.gif")
     facts = [
         ("Path", f"{index['kind']}, of length {index['length']:.3g} in units of the latent space"),
@@ -58,25 +58,25 @@ def publish_trajectory(run: Run, job: Path) -> Published:
     if index["bridges"]:
         facts.append(("Gaps", f"{index['bridges']}: there the path leaps between groups of particles that stand apart"))
     details = {name: index[name] for name in ("kind", "anchors", "bridges", "length")}
-    return Published(nodes, facts, figures=_figures(found), details=details)
+    return Published(nodes, facts, figures=_figures(results), details=details)
 
 
-def _place_state(found: Results, entry: dict[str, Any], name: str, job: Path) -> list[OutputNode]:
+def _place_state(results: Results, entry: dict[str, Any], name: str, job: Path) -> list[OutputNode]:
     """All files of one state; the first node is its map."""
-    nodes = _place_map(found, entry, name, job)
+    nodes = _place_map(results, entry, name, job)
     for role, kind in (("mask", "mask"), ("sharpened", "map")):
         if entry[role]:
-            place(found.folder / entry[role], job / f"run_{name}_{role}.mrc")
+            place(results.folder / entry[role], job / f"run_{name}_{role}.mrc")
             nodes.append(OutputNode(f"{job}/run_{name}_{role}.mrc", kind))
     if entry["local_resolution"]:
-        place(found.folder / entry["local_resolution"], job / f"run_{name}_locres.mrc")
+        place(results.folder / entry["local_resolution"], job / f"run_{name}_locres.mrc")
     return nodes
 
 
-def _place_map(found: Results, entry: dict[str, Any], name: str, job: Path) -> list[OutputNode]:
-    place(found.folder / entry["file"], job / f"run_{name}.mrc")
+def _place_map(results: Results, entry: dict[str, Any], name: str, job: Path) -> list[OutputNode]:
+    place(results.folder / entry["file"], job / f"run_{name}.mrc")
     nodes = [OutputNode(f"{job}/run_{name}.mrc", "map")]
-    for number, half in enumerate(found.half_maps(entry), start=1):
+    for number, half in enumerate(results.half_maps(entry), start=1):
         place(Path(half), job / f"run_half{number}_{name}_unfil.mrc")
         nodes.append(OutputNode(f"{job}/run_half{number}_{name}_unfil.mrc", "half-map"))
     return nodes
@@ -86,5 +86,5 @@ def _angstrom(value: float | None) -> str:
     return "" if value is None else f"{value:.3g} Å"
 
 
-def _figures(found: Results) -> list[tuple[str, Path]]:
-    return [("", file) for file in found.figures.values()]
+def _figures(results: Results) -> list[tuple[str, Path]]:
+    return [("", file) for file in results.figures.values()]

@@ -14,12 +14,12 @@ def publish_validation(run: Run, job: Path) -> Published:
     """The verdict in the log and as validation.html; particles.star has the latents and, of halves, the confidence."""
     from ..engine.validation.validation_page import TITLES
 
-    found = run.results("validation")
-    place(found.folder / found.index["files"]["page"], job / "validation.html")
-    more = {CONFIDENCE: found.arrays["confidence"]} if found.arrays else {}
+    validation = run.results("validation")
+    place(validation.folder / validation.index["files"]["page"], job / "validation.html")
+    more = {CONFIDENCE: validation.arrays["confidence"]} if validation.arrays else {}
     place_latents(run, job, more)
     nodes = [OutputNode(f"{job}/logfile.pdf", "log"), OutputNode(f"{job}/particles.star", "particles")]
-    verdict = found.index["verdict"]
+    verdict = validation.index["verdict"]
     facts = [("Verdict", verdict["headline"])] + [("", sentence) for sentence in verdict["sentences"]]
-    figures = [(TITLES[name], file) for name, file in found.figures.items()]
+    figures = [(TITLES[name], file) for name, file in validation.figures.items()]
     return Published(nodes, facts, figures=figures, details={"verdict": verdict})

@@ -50,26 +50,26 @@ Pictured = tuple[list[Projection], list[Colouring]]
 
 
 def _add_analysis(content: Content, run: Run) -> Pictured:
-    found = run.results("analysis")
-    _add_maps(content, found)
-    if not found.arrays:
+    results = run.results("analysis")
+    _add_maps(content, results)
+    if not results.arrays:
         return [], []
-    projections = _components(found, "PC")
-    if "umap" in found.arrays:
-        projections.append(Projection("UMAP", found.arrays["umap"], "UMAP 1", "UMAP 2"))
-    title = next((s["title"] for s in found.all_series if s["name"] == CLASS_SERIES), "")
-    return projections, [Colouring("class", found.labels, categorical=True, series=title)]
+    projections = _components(results, "PC")
+    if "umap" in results.arrays:
+        projections.append(Projection("UMAP", results.arrays["umap"], "UMAP 1", "UMAP 2"))
+    title = next((s["title"] for s in results.all_series if s["name"] == CLASS_SERIES), "")
+    return projections, [Colouring("class", results.labels, categorical=True, series=title)]
 
 
 def _add_landscape(content: Content, run: Run) -> Pictured:
-    found = run.results("landscape")
-    _add_maps(content, found)
-    titles = {series["name"]: series["title"] for series in found.all_series}
-    colourings = [Colouring("cluster", found.labels, categorical=True, series=titles.get(CLUSTER_SERIES, ""))]
-    if "state" in found.arrays:
-        states = found.arrays["state"] + 1
+    results = run.results("landscape")
+    _add_maps(content, results)
+    titles = {series["name"]: series["title"] for series in results.all_series}
+    colourings = [Colouring("cluster", results.labels, categorical=True, series=titles.get(CLUSTER_SERIES, ""))]
+    if "state" in results.arrays:
+        states = results.arrays["state"] + 1
         colourings.append(Colouring("state", states, categorical=True, series=titles.get(STATE_SERIES, "")))
-    return _components(found, "volume PC"), colourings
+    return _components(results, "volume PC"), colourings
 
 
 def _add_states(content: Content, run: Run) -> Pictured:
@@ -83,9 +83,9 @@ def _add_trajectory(content: Content, run: Run) -> Pictured:
 
 
 def _add_selection(content: Content, run: Run) -> Pictured:
-    found = Selection.open(run, SELECTION)
-    content.pictures.append(("selection", str(found.results.file("figure"))))
-    return [], [Colouring("selected", found.selected.astype(int) + 1, categorical=True, words=CHOICES)]
+    selection = Selection.open(run, SELECTION)
+    content.pictures.append(("selection", str(selection.results.file("figure"))))
+    return [], [Colouring("selected", selection.selected.astype(int) + 1, categorical=True, words=CHOICES)]
 
 
 _ADDERS: dict[str, Callable[[Content, Run], Pictured]] = {
@@ -97,9 +97,9 @@ _ADDERS: dict[str, Callable[[Content, Run], Pictured]] = {
 }
 
 
-def _components(found: Results, name: str) -> list[Projection]:
+def _components(results: Results, name: str) -> list[Projection]:
     """The first three principal components, two by two."""
-    scores, explained = found.arrays["pca"], found.index["pca"]["explained"]
+    scores, explained = results.arrays["pca"], results.index["pca"]["explained"]
     made = []
     for i, j in itertools.combinations(range(min(scores.shape[1], 3)), 2):
         names = [f"{name}{k + 1} ({explained[k]:.0%})" for k in (i, j)]
@@ -107,25 +107,25 @@ def _components(found: Results, name: str) -> list[Projection]:
     return made
 
 
-def _add_maps(content: Content, found: Results) -> None:
+def _add_maps(content: Content, results: Results) -> None:
     """The maps and figures that an index names."""
-    for series in found.all_series:
+    for series in results.all_series:
         colours = _series_colours(series["name"], len(series["maps"]))
         content.maps += [
-            _entry(found, series, entry, colour) for entry, colour in zip(series["maps"], colours, strict=True)
+            _entry(results, series, entry, colour) for entry, colour in zip(series["maps"], colours, strict=True)
         ]
-    content.pictures += [(name.replace("_", " "), str(file)) for name, file in found.figures.items()]
-    if "box" in found.index:
-        content.pixel_size_ang = found.index["pixel_size_ang"]
-        fact = f"maps of {found.index['box']} px, {content.pixel_size_ang:.2f} Å per pixel"
+    content.pictures += [(name.replace("_", " "), str(file)) for name, file in results.figures.items()]
+    if "box" in results.index:
+        content.pixel_size_ang = results.index["pixel_size_ang"]
+        fact = f"maps of {results.index['box']} px, {content.pixel_size_ang:.2f} Å per pixel"
         content.facts = list(dict.fromkeys([*content.facts, fact]))
 
 
-def _entry(found: Results, series: dict[str, Any], entry: dict[str, Any], colour: str) -> MapEntry:
+def _entry(results: Results, series: dict[str, Any], entry: dict[str, Any], colour: str) -> MapEntry:
     return MapEntry(
         series=series["title"],
         label=entry["label"],
-        path=found.path(entry["file"]),
+        path=results.path(entry["file"]),
         colour=colour,
         level=series["level"],
         particle=entry.get("particle"),

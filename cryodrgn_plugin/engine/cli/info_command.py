@@ -62,11 +62,11 @@ def about_run(path: Path) -> tuple[str, list[tuple[str, str]]]:
     return f"run {path}", [row for row in rows if row[1]]
 
 
-def about_analysis(found: "Results") -> list[tuple[str, str]]:
+def about_analysis(analysis: "Results") -> list[tuple[str, str]]:
     """Rows for the classes and maps of an analysis."""
-    shares = ", ".join(f"{cluster['share']:.0%}" for cluster in found.clusters)
-    rows = [("classes", f"{len(found.clusters)}: {shares}")] if shares else []
-    for series in found.all_series:
+    shares = ", ".join(f"{cluster['share']:.0%}" for cluster in analysis.clusters)
+    rows = [("classes", f"{len(analysis.clusters)}: {shares}")] if shares else []
+    for series in analysis.all_series:
         limits = [entry["resolution_ang"]["0.143"] for entry in series["maps"] if entry["resolution_ang"]]
         reach = f", {min(limits):.3g} to {max(limits):.3g} Å at FSC 0.143" if limits else ""
         rows.append((f"maps {series['title']}", f"{len(series['maps'])}{reach}"))

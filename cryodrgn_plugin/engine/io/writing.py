@@ -1,10 +1,11 @@
 """Writing files whose failure is explained: a full disk or a closed folder is one sentence, and nothing is lost."""
 
 import errno
+import glob
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import DataError
@@ -36,20 +37,33 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
 
     A link gives way itself, and what it leads to stays as it is. Raises DataError where the folder cannot be written.
     """
-    fresh, former = (folder.with_name(f".{folder.name}.{ending}") for ending in ("part", "former"))
+    fresh = folder.with_name(f".{folder.name}.part")
+    former = folder.with_name(f".{folder.name}.{os.getpid()}.former")
     with explained(folder):
-        for leftover in (fresh, former):
-            remove(leftover)
+        remove(fresh)
         fresh.mkdir(parents=True)
     try:
         yield fresh
         with explained(folder):
-            if os.path.lexists(folder):
-                folder.rename(former)
-            fresh.rename(folder)
-            remove(former)
+            _exchange(folder, fresh, former)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+    # On a network disk a former folder stays while somebody reads a file of it; the next one clears it away.
+    for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*.former"):
+        with suppress(OSError):
+            remove(leftover)
+
+
+def _exchange(folder: Path, fresh: Path, former: Path) -> None:
+    """Put `fresh` in the place of `folder`, which becomes `former`; whatever interrupts this, one of them is there."""
+    try:
+        if os.path.lexists(folder):
+            folder.rename(former)
+        fresh.rename(folder)
+    except BaseException:
+        if os.path.lexists(former) and not os.path.lexists(folder):
+            former.rename(folder)
+        raise
 
 
 def remove(path: Path) -> None:

@@ -55,7 +55,7 @@ def trajectory(run: Run, options: TrajectoryOptions | None = None, decoder: Trai
             write_chimerax([made], out, "path.cxc")
         _draw(latents, found, z, made, out, options)
         told = f"{options.steps} points along a path ({options.kind}) of length {along[-1]:.3g}"
-        out.conclusion = f"{told} are in {out.place}."
+        out.conclusion = f"{told} are in {out.destination}."
     return out.index_file
 
 

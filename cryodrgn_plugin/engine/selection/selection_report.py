@@ -54,7 +54,7 @@ def select(run: Run, options: SelectOptions) -> Path:
         for choice in choices:
             out.say(f"{choice.words}: {int(choice.taken.sum()):,} of {columns.n:,} particles.")
         counts = f"{int(taken.sum()):,} particles are selected, {int((~taken).sum()):,} are not"
-        out.conclusion = f"{counts}; the lists are in {out.place}."
+        out.conclusion = f"{counts}; the lists are in {out.destination}."
     return out.index_file
 
 

@@ -70,7 +70,7 @@ def make_states(run: Run, options: StatesOptions | None = None, decoder: Trained
             draw_all(made, series, out, decoder.pixel_size_ang)
         for sentence in _findings(made):
             out.say(sentence)
-        out.conclusion = f"The states are in {out.place}."
+        out.conclusion = f"The states are in {out.destination}."
     return out.index_file
 
 

@@ -84,7 +84,7 @@ def keep_halves(run: Run, out: Report) -> None:
     out.unlisted |= {path.name for path in run.validating_dir.iterdir()}
     for listed in (path for path in run.validating_dir.iterdir() if path.is_file()):
         part = Run.open(out.folder / listed.stem)
-        there = replace(part.config, particles=str(out.place / listed.name))
+        there = replace(part.config, particles=str(out.destination / listed.name))
         write_text(part.config_file, there.to_json() + "\n")
 
 

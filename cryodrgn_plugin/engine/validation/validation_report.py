@@ -59,7 +59,7 @@ def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = (), *, re
             keep_halves(run, out)
         for sentence in (found.verdict.headline, *found.verdict.sentences):
             out.say(sentence)
-        out.conclusion = f"The page is {out.place / PAGE}."
+        out.conclusion = f"The page is {out.destination / PAGE}."
     shutil.rmtree(run.validating_dir, ignore_errors=True)
     return out.index_file
 

@@ -90,7 +90,7 @@ def test_the_example_of_the_documents_makes_a_report(tmp_path, monkeypatch):
     distance = np.linalg.norm(z - z.mean(axis=0), axis=1)
     assert json.loads(index.read_text())["farthest"] == np.argsort(-distance)[:2].tolist()
     names = {"run": run}
-    exec(reading.replace("found.index", "seen = found.index"), names)
+    exec(reading.replace("results.index", "seen = results.index"), names)
     np.testing.assert_array_equal(names["seen"][1], distance)
     assert names["seen"][2].stat().st_size > 1000
 
@@ -109,7 +109,7 @@ def test_an_error_and_an_interruption_leave_the_old_report(run):
 
 
 def test_what_a_killed_report_left_is_cleared_away(run):
-    for ending in ("part", "former"):
+    for ending in ("part", "1.former"):
         (run.path / f".toys.{ending}").mkdir()
         (run.path / f".toys.{ending}" / "half.mrc").touch()
     toy(run, np.arange(4))
@@ -213,23 +213,23 @@ def test_an_analysis_of_a_run_whose_analysis_is_a_link_is_its_own(tmp_path):
 
 
 def test_results_among_files_of_others_replace_their_own_and_no_other(tmp_path):
-    place = tmp_path / "checked"
-    with report_into(place, "toy", Asked(), {"star": "p.star"}) as out:
+    folder = tmp_path / "checked"
+    with report_into(folder, "toy", Asked(), {"star": "p.star"}) as out:
         out.text("page", "page.html", "first")
         out.text("map", "map.mrc", "first")
-    (place / "particles.star").write_text("not ours")
-    index = (place / "toy.json").read_text()
+    (folder / "particles.star").write_text("not ours")
+    index = (folder / "toy.json").read_text()
     assert list(json.loads(index)) == ["schema", "star", "options", "files"]
-    with pytest.raises(DataError), report_into(place, "toy", Asked(), {}) as out:
+    with pytest.raises(DataError), report_into(folder, "toy", Asked(), {}) as out:
         out.text("page", "page.html", "broken off")
         raise DataError("no space")
-    assert (place / "page.html").read_text() == "first" and (place / "toy.json").read_text() == index
-    with report_into(place, "toy", Asked(), {}) as out:
+    assert (folder / "page.html").read_text() == "first" and (folder / "toy.json").read_text() == index
+    with report_into(folder, "toy", Asked(), {}) as out:
         out.text("page", "page.html", "second")
-    assert contents(place) == {"toy.json", "page.html", "particles.star"}
-    assert Results.open(place, "toy").file("page").read_text() == "second"
+    assert contents(folder) == {"toy.json", "page.html", "particles.star"}
+    assert Results.open(folder, "toy").file("page").read_text() == "second"
     with pytest.raises(DataError, match="has no preflight; run preflight first"):
-        Results.open(place, "preflight")
+        Results.open(folder, "preflight")
 
 
 # --- runs that borrow a run ----------------------------------------------------------------------------------------
