@@ -11,7 +11,7 @@ from .preflight_options import PreflightOptions
 from .preflight_page import draw_page
 from .survey import Progress, Survey, survey
 
-MAP = "map.mrc"
+PAGE, MAP = "preflight.png", "map.mrc"
 
 
 def preflight(path: Path, folder: Path, options: PreflightOptions, progress: Progress) -> Survey:
@@ -20,7 +20,7 @@ def preflight(path: Path, folder: Path, options: PreflightOptions, progress: Pro
     with report_into(folder, "preflight", options, {"star": str(path)}) as out:
         found = survey(path, options, progress)
         out.index |= _entries(found, time.monotonic() - began)
-        draw_page(out.file("page", "preflight.png"), found)
+        draw_page(out.file("page", PAGE), found)
         if found.maps is not None:
             out.map("map", MAP, found.maps.combined, found.pixel_size_ang)
             for role, name in zip(("half1", "half2"), half_map_names(MAP), strict=True):
