@@ -61,7 +61,7 @@ class Results:
     @property
     def figures(self) -> dict[str, Path]:
         """Name to file of each figure, in order."""
-        return {name: self.folder / file for name, file in self.index["figures"].items()}
+        return {name: self.folder / file for name, file in self.index.get("figures", {}).items()}
 
     # --- per particle ---------------------------------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ class Results:
     @property
     def all_series(self) -> list[dict[str, Any]]:
         """Every series of maps: `name`, `title`, `level`, `maps`."""
-        return self.index["series"]
+        return self.index.get("series", [])
 
     def series(self, name: str) -> list[dict[str, Any]]:
         """The maps of a series as the index lists them; empty when it was not made."""

@@ -95,6 +95,10 @@ class RunLayout:
         """Trainings on halves of the particles, of a validation that has not finished."""
         return self.path / "validating"
 
+    def half_training_dir(self, number: int) -> Path:
+        """The training on half 1 or 2 of the particles; the list of those lies beside it."""
+        return self.validating_dir / f"half{number}"
+
     @property
     def outliers_file(self) -> Path:
         """What the images say of each particle, kept for later selections."""

@@ -90,20 +90,18 @@ def keep_halves(run: Run, out: Report) -> None:
 
 def _half_run(run: Run, particles: RunParticles, half: np.ndarray, number: int, seed: int) -> Run:
     """The run of a half, new or as far as it was trained before."""
-    folder, name = run.validating_dir, f"half{number + 1}"
-    folder.mkdir(exist_ok=True)
-    fresh = write_chosen(particles.table, particles.lines[half == number], folder / f".{name}")
-    listed = folder / f"{name}{fresh.suffix}"
+    folder = run.half_training_dir(number + 1)
+    folder.parent.mkdir(exist_ok=True)
+    fresh = write_chosen(particles.table, particles.lines[half == number], folder.with_name(f".{folder.name}"))
+    listed = folder.with_name(f"{folder.name}{fresh.suffix}")
     settings = _settings(run.config, listed, seed)
-    there = RunLayout(folder / name).info_file.exists()
-    fits = (
-        there and listed.exists() and filecmp.cmp(fresh, listed, shallow=False) and _made_with(folder / name, settings)
-    )
+    there = RunLayout(folder).info_file.exists()
+    fits = there and listed.exists() and filecmp.cmp(fresh, listed, shallow=False) and _made_with(folder, settings)
     fresh.replace(listed)
     if there:
         what = "gone on with" if fits else "of other particles or settings and trained anew"
         run.log(f"Half {number + 1} has been trained before; it is {what}.")
-    return Run.create(folder / name, settings, command="validate", resume=fits, overwrite=not fits)
+    return Run.create(folder, settings, command="validate", resume=fits, overwrite=not fits)
 
 
 def _made_with(path: Path, settings: RunConfig) -> bool:
