@@ -96,9 +96,9 @@ def median_state(known: Truth, particles: np.ndarray) -> int:
 
 def of_state(run: Run, entry: dict, truth: np.ndarray, own: np.ndarray, moving: np.ndarray) -> dict:
     """Curves of one map: with the truth, as expected, and with the true map of its very particle."""
-    volume, mask = (read_map(run.states_dir / entry[name])[0] for name in ("file", "mask"))
-    halves = [read_map(run.states_dir / name)[0] for name in entry["half_maps"]]
-    region = read_map(run.states_dir / MOVING_MASK)[0]
+    volume, mask = (read_map(run.results_dir("states") / entry[name])[0] for name in ("file", "mask"))
+    halves = [read_map(run.results_dir("states") / name)[0] for name in entry["half_maps"]]
+    region = read_map(run.results_dir("states") / MOVING_MASK)[0]
     curves = {
         "truth": fsc(volume, truth, mask),
         "truth_where_it_moves": fsc(volume, truth, moving),

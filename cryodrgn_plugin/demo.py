@@ -5,7 +5,6 @@ found is compared with what was planted. Scipion's own files, the project includ
 """
 
 import argparse
-import json
 import os
 import shlex
 import sys
@@ -72,16 +71,18 @@ def _run_workflow(args: argparse.Namespace):
 
 def _report(project, runs, folder: Path, seconds: float) -> float:
     """Print what was found; gives its rank correlation with what was planted."""
+    from .engine.run import Run
+
     simulated, trained, analyzed = runs
-    analysis = Path(project.path) / analyzed.getRunFolder() / "analysis"
-    maps = sum(len(item["maps"]) for item in json.loads((analysis / "analysis.json").read_text())["series"])
+    analysis = Run.open(Path(project.path) / analyzed.getRunFolder()).results("analysis")
+    maps = sum(len(series["maps"]) for series in analysis.all_series)
     agreement = abs(rank_correlation(*coordinates(simulated, trained)))
     script = _write_opener(project, folder)
     print(f"""
 what was planted   adenylate kinase from open to closed, {simulated.nParticles.get():,} particles, every state alike
 what was found     a motion along one curve; its order agrees with the planted one at |Spearman| = {agreement:.3f}
 maps               {maps}, and {analyzed.outputClasses.getSize()} classes as Scipion objects
-figures            {analysis / "figures"}
+figures            {analysis.figures["summary"].parent}
 time               {seconds:.0f} s
 
 Open the project in Scipion, choose *analyze heterogeneity* and press Analyze Results:

@@ -1,20 +1,5 @@
 """The only place that knows both the host's objects and the engine's files."""
 
-from .analysis import (
-    CLASS_SERIES,
-    CLUSTER_SERIES,
-    CURVE_SERIES,
-    PATH_SERIES,
-    REGRESSION_SERIES,
-    STATE_SERIES,
-    Findings,
-    analysis_of,
-    confidence_of,
-    landscape_of,
-    states_of,
-    trajectory_of,
-    validation_of,
-)
 from .posed import class_sizes, posed_particles
 from .scipion_particles import (
     object_ids,
@@ -26,35 +11,25 @@ from .scipion_particles import (
 from .scipion_results import (
     LatentsById,
     classify,
+    confidence_of,
     fill_flex_particles,
     fill_flex_volumes,
     fill_volumes,
     latents_by_id,
-    link_run,
     new_flex_particles,
     selected_ids,
     volume_object,
 )
 
 __all__ = [
-    "CLASS_SERIES",
-    "CLUSTER_SERIES",
-    "CURVE_SERIES",
-    "PATH_SERIES",
-    "REGRESSION_SERIES",
-    "STATE_SERIES",
-    "Findings",
     "LatentsById",
-    "analysis_of",
     "class_sizes",
     "classify",
     "confidence_of",
     "fill_flex_particles",
     "fill_flex_volumes",
     "fill_volumes",
-    "landscape_of",
     "latents_by_id",
-    "link_run",
     "new_flex_particles",
     "object_ids",
     "posed_particles",
@@ -62,9 +37,6 @@ __all__ = [
     "relion_alignment",
     "scipion_matrices",
     "selected_ids",
-    "states_of",
-    "trajectory_of",
-    "validation_of",
     "volume_object",
     "write_particles_star",
 ]

@@ -1,10 +1,7 @@
 """A run folder's results as Scipion objects: latents by particle id, maps with their pixel size, classes."""
 
-import os
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +20,9 @@ from pyworkflow.object import Float
 
 from ..constants import FLEX_RECIPE, FLEX_RUN, PROGRAM_NAME
 from ..engine.files import read_map
+from ..engine.results import Results
 from ..engine.run import Latents, Run
 from ..engine.selection.export import Selection
-from .analysis import Findings
 from .scipion_particles import object_ids
 
 
@@ -105,26 +102,9 @@ def selected_ids(run: Run, name: str) -> set[int]:
     return set(Selection.open(run, name).chosen(object_ids(run.config.particles)).tolist())
 
 
-def link_run(trained: Run, folder: Path, makes: str = "") -> None:
-    """Make `folder` a run that shares by links what `trained` holds, and keeps its own status.
-
-    Parameters
-    ----------
-    makes : the folder of results that will be made anew, such as "analysis", and is not shared.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(trained.info_file, folder / trained.info_file.name)
-    files = (
-        trained.config_file, trained.metrics_file, trained.latents_file, trained.poses_file, trained.model_file,
-        trained.half_file(1), trained.half_file(2),
-    )  # fmt: skip
-    results = (trained.analysis_dir, trained.landscape_dir, trained.states_dir, trained.validation_dir)
-    for shared in (*files, *results):
-        link = folder / shared.name
-        if link.is_symlink():
-            link.unlink()
-        if shared.exists() and shared.name != makes and not link.exists():
-            link.symlink_to(os.path.relpath(shared.resolve(), folder.resolve()))
+def confidence_of(run: Run) -> np.ndarray | None:
+    """(N,) confidence of each latent of a run, from 0 to 1; None where halves were not trained."""
+    return run.results("validation").arrays.get("confidence") if run.has_results("validation") else None
 
 
 def volume_object(path: str, *, half_maps: Sequence[str] = ()) -> Volume:
@@ -136,31 +116,31 @@ def volume_object(path: str, *, half_maps: Sequence[str] = ()) -> Volume:
     return volume
 
 
-def fill_volumes(volumes: SetOfVolumes, found: Findings, series: str, role: str = "file") -> None:
+def fill_volumes(volumes: SetOfVolumes, results: Results, series: str, role: str = "file") -> None:
     """Append the maps of a series, with their half-maps where these were written.
 
     Parameters
     ----------
     role : which file of each map: the map itself, or another that the index names, such as sharpened.
     """
-    for entry in found.series(series):
+    for entry in results.series(series):
         volume = Volume()
-        halves = found.half_maps(entry)
+        halves = results.half_maps(entry)
         if halves:
             volume.setHalfMaps(halves)
-        _append(volumes, volume, found, entry, role)
+        _append(volumes, volume, results, entry, role)
 
 
-def fill_flex_volumes(volumes: SetOfVolumesFlex, found: Findings, series: str) -> None:
+def fill_flex_volumes(volumes: SetOfVolumesFlex, results: Results, series: str) -> None:
     """Append the maps of a series with the latent coordinates they were made at."""
-    for entry in found.series(series):
+    for entry in results.series(series):
         volume = VolumeFlex(progName=PROGRAM_NAME)
         volume.setZFlex(entry["z"])
-        _append(volumes, volume, found, entry, "file")
+        _append(volumes, volume, results, entry, "file")
 
 
-def _append(volumes, volume: Volume, found: Findings, entry: dict[str, Any], role: str) -> None:
-    _locate(volume, found.path(entry[role]))
+def _append(volumes, volume: Volume, results: Results, entry: dict[str, Any], role: str) -> None:
+    _locate(volume, results.path(entry[role]))
     volume.setObjLabel(entry["label"])
     if entry["resolution_ang"]:
         volume._cdrgResolution = Float(entry["resolution_ang"]["0.143"])

@@ -6,20 +6,24 @@ is written atomically, and `run.json` always says what became of the run and why
 
 import csv
 import io
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .borrowing import borrow
 from .config import RunConfig, differing_settings, flat_settings
 from .errors import DataError
 from .io.arrays import read_arrays
 from .io.writing import replacing, write_text
 from .provenance import provenance
+from .report_writer import Report, report_at
+from .result_kinds import KINDS
+from .results import Results
+from .run_layout import RunLayout
 from .run_origin import given_file
 from .run_status import RunStatus, read_json
 
@@ -78,7 +82,7 @@ class Run(RunStatus):
         Raises DataError when a run is there and neither is given, or when it was made with other settings.
         """
         path = Path(path)
-        if (path / "run.json").exists() and not overwrite:
+        if RunLayout(path).info_file.exists() and not overwrite:
             if not resume:
                 raise DataError(f"{path} already holds a run; resume it, overwrite it, or choose another folder.")
             return cls._take_up(path, config)
@@ -97,7 +101,8 @@ class Run(RunStatus):
     def open(cls, path: str | Path) -> "Run":
         """Open an existing run. Raises DataError when `path` is not a run folder or was written by a newer version."""
         path = Path(path)
-        info = read_json(path / "run.json", path)
+        layout = RunLayout(path)
+        info = read_json(layout.info_file, path)
         schema = info.get("schema")
         if not isinstance(schema, int):
             raise DataError(f"{path} is not a run folder: its run.json names no schema.")
@@ -106,9 +111,14 @@ class Run(RunStatus):
                 f"{path} was written by a newer version (run schema {schema}, this one reads up to {SCHEMA}); update."
             )
         try:
-            return cls(path, RunConfig.from_json((path / "config.json").read_text(encoding="utf-8")))
+            return cls(path, RunConfig.from_json(layout.config_file.read_text(encoding="utf-8")))
         except (OSError, ValueError):
             raise DataError(f"{path} is not a complete run folder: its config.json cannot be read.") from None
+
+    @staticmethod
+    def borrow(source: str | Path, folder: str | Path, makes: str) -> None:
+        """Make `folder` a run of links to the run `source`, for the kind of results `makes`; see `borrowing.borrow`."""
+        borrow(source, folder, makes)
 
     @classmethod
     def _take_up(cls, path: Path, config: RunConfig) -> "Run":
@@ -181,19 +191,40 @@ class Run(RunStatus):
         known = {name: arrays.get(name) for name in ("coordinate", "uncertainty", "half")}
         return Latents(arrays["z"], arrays["rows"], **known)
 
+    # --- results --------------------------------------------------------------------------------------------------
+
     @contextmanager
-    def replacing_folder(self, folder: Path) -> Iterator[Path]:
-        """A new folder that takes the place of `folder`, one of the run's, when the block succeeds; after an error the
-        old one stays."""
-        fresh = folder.with_name(f".{folder.name}.part")
-        shutil.rmtree(fresh, ignore_errors=True)
-        try:
-            fresh.mkdir(parents=True)
-            yield fresh
-            shutil.rmtree(folder, ignore_errors=True)
-            fresh.rename(folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+    def report(self, kind: str, options: Any, name: str = "") -> Iterator[Report]:
+        """Results of a kind while they are being made, under `name` where a run may hold several; see `Report`.
+
+        They take the place of those before when the block succeeds, and run.log says where they are.
+        """
+        with report_at(self.results_dir(kind, name), kind, options) as out:
+            yield out
+        for sentence in (*out.sentences, out.conclusion):
+            self.log(sentence)
+
+    def results(self, kind: str, name: str = "") -> Results:
+        """The results of a kind, those called `name` where there may be several.
+
+        Raises DataError, which says what to run, when there are none; see `Results.open`.
+        """
+        called = f" named {name}" if name else ""
+        first = f"{self.path} has no {kind}{called}; run {KINDS[kind].command} on it first."
+        return Results.open(self.results_dir(kind, name), kind, first)
+
+    def per_particle(self, kind: str, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The arrays of results of a kind, which must be of the particles at star rows (N,); none without results.
+
+        Raises DataError when they are of other particles.
+        """
+        return self.results(kind).arrays_of(rows) if self.has_results(kind) else {}
+
+    def has_results(self, kind: str, name: str = "") -> bool:
+        """Whether there are results of a kind."""
+        return (self.results_dir(kind, name) / KINDS[kind].index).is_file()
+
+    # --- particles ------------------------------------------------------------------------------------------------
 
     def save_poses(
         self,

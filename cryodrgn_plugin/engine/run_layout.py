@@ -1,13 +1,15 @@
 """Names of the files in a run folder, in one place. docs/run_folder.md says what is in each."""
 
-import shutil
 from pathlib import Path
 
-CONTENTS = (
-    *("config.json", "run.json", "run.log", "metrics.csv", "latents.npz", "poses.star"),
-    *("model.pt", "half1.pt", "half2.pt", "checkpoints", "volumes", "analysis", "figures"),
-    *("landscape", "trajectories", "states", "validation", "validating", "selections", "outliers.npz"),
-)
+from .io.writing import remove
+from .result_kinds import KINDS
+
+TRAINED = ("config.json", "metrics.csv", "latents.npz", "poses.star", "model.pt", "half1.pt", "half2.pt")
+"""What training leaves."""
+LEARNT = ("outliers.npz", *(kind.folder for kind in KINDS.values() if kind.folder))
+"""What has been found out from that since."""
+CONTENTS = (*TRAINED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating")
 """Everything a run may contain; overwriting removes these and nothing else."""
 
 
@@ -61,6 +63,10 @@ class RunLayout:
         """Where a search for poses stands; trainings that follow it keep theirs beside it."""
         return self.checkpoints_dir / "poses.pt"
 
+    def has_progress(self) -> bool:
+        """Whether there is something to go on from: a checkpoint or a finished model."""
+        return self.model_file.exists() or any(self.checkpoints_dir.glob("*.pt"))
+
     def latest_checkpoint(self) -> Path | None:
         """The checkpoint of the highest epoch, or None."""
         found = [file for file in self.checkpoints_dir.glob("epoch_*.pt") if file.stem[6:].isdigit()]
@@ -70,38 +76,28 @@ class RunLayout:
     def volumes_dir(self) -> Path:
         return self.path / "volumes"
 
+    def explored_dir(self, row: int) -> Path:
+        """The map of the particle at a star row, made for who looks at the run."""
+        return self.volumes_dir / "explorer" / f"row_{row:07d}"
+
     def found_map_file(self, species: int, which: str = "") -> Path:
         """A map of species 1, 2, … whose poses the run has found; `which`: half1, half2, other_hand."""
         return self.volumes_dir / "ab_initio" / f"map_{species:03d}{'_' * bool(which)}{which}.mrc"
 
-    @property
-    def analysis_dir(self) -> Path:
-        return self.path / "analysis"
-
-    @property
-    def landscape_dir(self) -> Path:
-        return self.path / "landscape"
-
-    def trajectory_dir(self, name: str) -> Path:
-        """The maps along one path through the latent space."""
-        return self.path / "trajectories" / name
-
-    @property
-    def states_dir(self) -> Path:
-        return self.path / "states"
-
-    @property
-    def validation_dir(self) -> Path:
-        return self.path / "validation"
+    def results_dir(self, kind: str, name: str = "") -> Path:
+        """The folder of the results of a kind, of those called `name` where a run may hold several."""
+        about = KINDS[kind]
+        assert about.folder and about.named == bool(name), f"{kind} with the name {name!r}"
+        return self.path / about.folder / name
 
     @property
     def validating_dir(self) -> Path:
         """Trainings on halves of the particles, of a validation that has not finished."""
         return self.path / "validating"
 
-    def selection_dir(self, name: str) -> Path:
-        """One choice of particles, with why each was chosen."""
-        return self.path / "selections" / name
+    def half_training_dir(self, number: int) -> Path:
+        """The training on half 1 or 2 of the particles; the list of those lies beside it."""
+        return self.validating_dir / f"half{number}"
 
     @property
     def outliers_file(self) -> Path:
@@ -109,14 +105,11 @@ class RunLayout:
         return self.path / "outliers.npz"
 
     @property
-    def figures_dir(self) -> Path:
-        return self.path / "figures"
+    def training_figure_file(self) -> Path:
+        """The training curves, drawn for who looks at the run."""
+        return self.path / "figures" / "training.png"
 
     def remove_contents(self) -> None:
         """Remove whatever a run has put into the folder; other files stay."""
         for name in CONTENTS:
-            target = self.path / name
-            if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+            remove(self.path / name)

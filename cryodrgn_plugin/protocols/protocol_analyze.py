@@ -4,6 +4,7 @@ from pwem.objects import SetOfParticlesFlex
 from pyworkflow import BETA
 
 from ..engine.options import AnalysisOptions
+from ..engine.result_kinds import CLASS_SERIES, CURVE_SERIES
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup
@@ -52,30 +53,26 @@ class ProtHetAnalyze(ProtHetOnRun):
     # --------------------------- STEPS functions -----------------------------
     def createOutputStep(self, source: str, options: str):
         """Maps, classes and particles, as far as they were made."""
-        from ..convert import CLASS_SERIES, CURVE_SERIES, analysis_of
-
-        analysis = analysis_of(self._ownRun())
+        analysis = self._ownRun().results("analysis")
         particles = self._particlesOutput(analysis)
-        if analysis.index["series"]:
+        if analysis.all_series:
             self._mapsOutput(analysis, CLASS_SERIES)
             if analysis.series(CURVE_SERIES):
                 self._flexVolumesOutput(outputs.TRAJECTORY, analysis, CURVE_SERIES, suffix="curve")
             self._classesOutput(analysis, CLASS_SERIES, particles)
 
     def _particlesOutput(self, analysis) -> SetOfParticlesFlex:
-        reduced = analysis.embedding.get("umap", analysis.embedding["pca"][:, :2])
+        reduced = analysis.arrays.get("umap", analysis.arrays["pca"][:, :2])
         return self._flexOutput(outputs.PARTICLES, labels=analysis.labels, reduced=reduced)
 
     # --------------------------- INFO functions ------------------------------
     def _summary(self):
         if not self.isFinished():
             return ["The analysis has not finished."]
-        from ..convert import analysis_of
-
-        analysis = analysis_of(self._ownRun())
-        shares = ", ".join(f"{item['share']:.0%}" for item in analysis.index["clusters"])
+        analysis = self._ownRun().results("analysis")
+        shares = ", ".join(f"{item['share']:.0%}" for item in analysis.clusters)
         lines = [f"{len(analysis.index['clusters'])} clusters hold {shares} of the particles."]
-        for series in analysis.index["series"]:
+        for series in analysis.all_series:
             limits = ""
             for prefix, at in (("expected_", "expected FSC 0.5 to the truth"), ("", "half-map FSC 0.143")):
                 whole, moving = (reach(series["maps"], f"{part}{prefix}resolution_ang") for part in ("", "moving_"))

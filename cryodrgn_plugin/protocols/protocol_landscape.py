@@ -6,6 +6,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ..engine.options import LandscapeOptions
+from ..engine.result_kinds import CLUSTER_SERIES, STATE_SERIES
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup
@@ -82,18 +83,16 @@ class ProtHetLandscape(ProtHetOnRun):
     # --------------------------- STEPS functions -----------------------------
     def createOutputStep(self, source: str, options: str):
         """Particles with their cluster and first two components, and the clusters' maps and classes."""
-        from ..convert import CLUSTER_SERIES, STATE_SERIES, landscape_of
-
-        found = landscape_of(self._ownRun())
-        reduced = found.embedding["pca"][:, :2]
+        landscape = self._ownRun().results("landscape")
+        reduced = landscape.arrays["pca"][:, :2]
         reduced = reduced if reduced.shape[1] == 2 else None
-        particles = self._flexOutput(outputs.PARTICLES, labels=found.labels, reduced=reduced)
-        if not found.index["series"]:
+        particles = self._flexOutput(outputs.PARTICLES, labels=landscape.labels, reduced=reduced)
+        if not landscape.all_series:
             return
-        self._mapsOutput(found, CLUSTER_SERIES)
-        self._classesOutput(found, CLUSTER_SERIES, particles)
-        if found.series(STATE_SERIES):
-            self._volumesOutput(outputs.STATES, found, STATE_SERIES, suffix="states")
+        self._mapsOutput(landscape, CLUSTER_SERIES)
+        self._classesOutput(landscape, CLUSTER_SERIES, particles)
+        if landscape.series(STATE_SERIES):
+            self._volumesOutput(outputs.STATES, landscape, STATE_SERIES, suffix="states")
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
@@ -107,17 +106,15 @@ class ProtHetLandscape(ProtHetOnRun):
     def _summary(self):
         if not self.isFinished():
             return ["The landscape has not finished."]
-        from ..convert import landscape_of
-
-        found = landscape_of(self._ownRun())
-        index = found.index
+        landscape = self._ownRun().results("landscape")
+        index = landscape.index
         explained = index["pca"]["explained"]
         kept = f"{len(explained)} principal component{'s' * (len(explained) != 1)} of the volumes"
         lines = [f"{kept} ({index['method']}) hold {sum(explained):.0%} of the variance."]
         lines.append(f"{len(index['clusters'])} clusters hold {_shares(index['clusters'])} of the particles.")
         if index["states"]:
             lines.append(f"{len(index['states'])} mixture states hold {_shares(index['states'])} (95 % intervals).")
-        lines.append(f"Figures, particle lists and a ChimeraX script are in {found.folder}.")
+        lines.append(f"Figures, particle lists and a ChimeraX script are in {landscape.folder}.")
         return lines
 
     def _methods(self):

@@ -1,13 +1,13 @@
 """Preflight: whether particles are what they say, before hours are spent on them."""
 
 import json
-from typing import Any
 
 from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
 from ..engine.options import PreflightOptions, as_flags
+from ..engine.results import Results
 from . import outputs
 from .form_settings import FormSetting, chosen
 from .protocol_base import ProtHetBase
@@ -69,10 +69,10 @@ class ProtHetPreflight(ProtHetBase):
         """The map of the images looked at, where orientations allow one."""
         from ..convert import volume_object
 
-        files = self._findings()["files"]
-        if "map" in files:
-            halves = [self._getExtraPath(files[role]) for role in ("half1", "half2")]
-            volume = volume_object(self._getExtraPath(files["map"]), half_maps=halves)
+        preflight = self._findings()
+        if preflight.file("map"):
+            halves = [str(preflight.file(role)) for role in ("half1", "half2")]
+            volume = volume_object(str(preflight.file("map")), half_maps=halves)
             self._give(outputs.VOLUME, volume, self.inputParticles)
 
     # --------------------------- INFO functions ------------------------------
@@ -82,7 +82,7 @@ class ProtHetPreflight(ProtHetBase):
     def _summary(self):
         if not self.isFinished():
             return ["The particles have not been looked at yet."]
-        return [f"{MARKS[check['level']]}{check['sentence']}" for check in self._findings()["checks"]]
+        return [f"{MARKS[check['level']]}{check['sentence']}" for check in self._findings().index["checks"]]
 
     def _methods(self):
         return []
@@ -93,11 +93,10 @@ class ProtHetPreflight(ProtHetBase):
     # --------------------------- UTILS functions -----------------------------
     def getPage(self) -> str:
         """The picture of the verdicts, relative to the project."""
-        return self._getExtraPath(self._findings()["files"]["page"])
+        return str(self._findings().file("page"))
 
-    def _findings(self) -> dict[str, Any]:
-        with open(self._getExtraPath("preflight.json"), encoding="utf-8") as file:
-            return json.load(file)
+    def _findings(self) -> Results:
+        return Results.open(self._getExtraPath(), "preflight")
 
     def _starFile(self) -> str:
         return self._getExtraPath("particles.star")

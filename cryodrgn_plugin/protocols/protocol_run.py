@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from pwem.objects import Particle, SetOfClasses3D, SetOfVolumes, SetOfVolumesFlex
@@ -12,6 +11,7 @@ from pyworkflow.utils import Message
 from ..constants import PROGRAM_NAME
 from ..engine.errors import ConfigError, EngineError
 from ..engine.options import as_flags
+from ..engine.results import Results
 from ..engine.run import Run
 from . import outputs
 from .form_settings import FormSetting, chosen
@@ -32,7 +32,7 @@ class ProtHetOnRun(ProtHetBase):
     OPTIONS: Sequence[FormSetting] = ()
     """Those that the form shows."""
     MAKES = ""
-    """The folder of the run that the command makes anew."""
+    """The kind of results that the command makes."""
 
     # --------------------------- DEFINE param functions ----------------------
     def _addTrained(self, form, more: str = "") -> None:
@@ -59,9 +59,7 @@ class ProtHetOnRun(ProtHetBase):
     # --------------------------- STEPS functions -----------------------------
     def linkRunStep(self, source: str):
         """A run folder of our own that shares the training's files, so that several protocols stand side by side."""
-        from ..convert import link_run
-
-        link_run(Run.open(self._trainedRun()), Path(self.getRunFolder()), makes=self.MAKES)
+        Run.borrow(self._trainedRun(), self.getRunFolder(), self.MAKES)
 
     def engineStep(self, source: str, options: str):
         """Let the engine work on the run."""
@@ -128,39 +126,40 @@ class ProtHetOnRun(ProtHetBase):
         self._give(name, flexible, self.inputParticles)
         return flexible
 
-    def _mapsOutput(self, found, series: str) -> None:
+    def _mapsOutput(self, results: Results, series: str) -> None:
         """The maps of a series, plain and with their latents."""
-        self._volumesOutput(outputs.VOLUMES, found, series)
-        self._flexVolumesOutput(outputs.FLEX_VOLUMES, found, series)
+        self._volumesOutput(outputs.VOLUMES, results, series)
+        self._flexVolumesOutput(outputs.FLEX_VOLUMES, results, series)
 
-    def _volumesOutput(self, name: str, found, series: str, suffix: str = "", role: str = "file") -> None:
+    def _volumesOutput(self, name: str, results: Results, series: str, suffix: str = "", role: str = "file") -> None:
         """The maps of a series; `role` names another of their files, such as the sharpened map."""
         from ..convert import fill_volumes
 
         volumes = SetOfVolumes.create(self._getPath(), suffix=suffix)
-        fill_volumes(volumes, found, series, role)
+        fill_volumes(volumes, results, series, role)
         self._give(name, volumes, self.inputParticles)
 
-    def _flexVolumesOutput(self, name: str, found, series: str, suffix: str = "") -> None:
+    def _flexVolumesOutput(self, name: str, results: Results, series: str, suffix: str = "") -> None:
         """The maps of a series with their latents."""
         from ..convert import fill_flex_volumes
 
         flexible = SetOfVolumesFlex.create(self._getPath(), suffix=suffix, progName=PROGRAM_NAME)
-        fill_flex_volumes(flexible, found, series)
+        fill_flex_volumes(flexible, results, series)
         self._give(name, flexible, self.inputParticles)
 
-    def _classesOutput(self, found, series: str, particles) -> None:
+    def _classesOutput(self, results: Results, series: str, particles) -> None:
         """One class per label of the particles, with the map of that number in the series."""
         from ..convert import classify
 
         classes = SetOfClasses3D.create(self._getPath())
         classes.setImages(particles)
-        classify(classes, {number: found.path(entry["file"]) for number, entry in enumerate(found.series(series), 1)})
+        maps = enumerate(results.series(series), start=1)
+        classify(classes, {number: results.path(entry["file"]) for number, entry in maps})
         self._give(outputs.CLASSES, classes, self.inputParticles)
 
 
 def reach(maps: list[dict], key: str) -> str:
     """The range of a resolution over maps, in angstrom; empty where none has it."""
-    found = [item[key] for item in maps if item.get(key)]
-    values = sorted({f"{one['0.143'] if isinstance(one, dict) else one:.1f}" for one in found}, key=float)
+    reached = [item[key] for item in maps if item.get(key)]
+    values = sorted({f"{one['0.143'] if isinstance(one, dict) else one:.1f}" for one in reached}, key=float)
     return f"{' to '.join(dict.fromkeys((values[0], values[-1])))} Å" if values else ""

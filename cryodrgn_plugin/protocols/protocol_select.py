@@ -9,6 +9,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ..engine.options import SelectOptions
+from ..engine.results import Results
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup
@@ -46,7 +47,7 @@ class ProtHetSelect(ProtHetOnRun):
     _label = "select particles"
     _possibleOutputs = outputs.SELECT_OUTPUTS
     _devStatus = BETA
-    COMMAND, OPTIONS_OF, OPTIONS = "select", SelectOptions, OPTIONS
+    COMMAND, OPTIONS_OF, OPTIONS, MAKES = "select", SelectOptions, OPTIONS, "selection"
 
     # --------------------------- DEFINE param functions ----------------------
     def _defineParams(self, form):
@@ -95,15 +96,15 @@ class ProtHetSelect(ProtHetOnRun):
     def _summary(self):
         if not self.isFinished():
             return ["No particles have been chosen yet."]
-        index = self._findings()
+        index = self._findings().index
         lines = [f"{index['selected']:,} of {index['particles']:,} particles of the training are selected."]
         lines += [f"{choice['what']}: takes {choice['takes']:,}." for choice in index["choices"]]
-        return [*lines, f"The lists and a picture are in {self._ownRun().selection_dir(NAME)}."]
+        return [*lines, f"The lists and a picture are in {self._findings().folder}."]
 
     def _methods(self):
         if not self.isFinished():
             return []
-        index = self._findings()
+        index = self._findings().index
         reasons = "; ".join(choice["what"] for choice in index["choices"]) or "at random"
         return [f"{index['selected']:,} of {index['particles']:,} particles were selected ({reasons})."]
 
@@ -114,10 +115,8 @@ class ProtHetSelect(ProtHetOnRun):
     def _options(self) -> dict[str, Any]:
         return {**super()._options(), "name": NAME, "lasso": self.lasso.get() or ""}
 
-    def _findings(self) -> dict[str, Any]:
-        from ..engine.selection.export import Selection
-
-        return Selection.open(self._ownRun(), NAME).index
+    def _findings(self) -> Results:
+        return self._ownRun().results("selection", NAME)
 
 
 def _among(particles: SetOfParticles, ids: set[int], inside: bool = True) -> Iterator[Particle]:

@@ -6,6 +6,8 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ..engine.options import StatesOptions
+from ..engine.result_kinds import REGRESSION_SERIES, STATE_SERIES
+from ..engine.results import Results
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup
@@ -80,15 +82,13 @@ class ProtHetStates(ProtHetOnRun):
     # --------------------------- STEPS functions -----------------------------
     def createOutputStep(self, source: str, options: str):
         """The maps with their half-maps, plain and with latents; the sharpened ones, and those of the regression."""
-        from ..convert import REGRESSION_SERIES, states_of
-
-        found = states_of(self._ownRun())
-        series = self._mainSeries(found)
-        self._mapsOutput(found, series)
-        if all(entry["sharpened"] for entry in found.series(series)):
-            self._volumesOutput(outputs.SHARPENED, found, series, suffix="sharpened", role="sharpened")
-        if series != REGRESSION_SERIES and found.series(REGRESSION_SERIES):
-            self._volumesOutput(outputs.REGRESSION, found, REGRESSION_SERIES, suffix="regression")
+        states = self._ownRun().results("states")
+        series = self._mainSeries(states)
+        self._mapsOutput(states, series)
+        if all(entry["sharpened"] for entry in states.series(series)):
+            self._volumesOutput(outputs.SHARPENED, states, series, suffix="sharpened", role="sharpened")
+        if series != REGRESSION_SERIES and states.series(REGRESSION_SERIES):
+            self._volumesOutput(outputs.REGRESSION, states, REGRESSION_SERIES, suffix="regression")
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
@@ -101,18 +101,16 @@ class ProtHetStates(ProtHetOnRun):
     def _summary(self):
         if not self.isFinished():
             return ["The states have not been made yet."]
-        from ..convert import states_of
-
-        found = states_of(self._ownRun())
+        states = self._ownRun().results("states")
         lines = []
-        for entry in found.series(self._mainSeries(found)):
+        for entry in states.series(self._mainSeries(states)):
             limits = []
             if entry["expected_resolution_ang"]:
                 limits.append(f"{entry['expected_resolution_ang']:.1f} Å expected")
             if entry["resolution_ang"]:
                 limits.append(f"half-maps agree up to {entry['resolution_ang']['0.143']:.1f} Å")
             lines.append(f"{entry['label']}: {', '.join(limits) or 'no half-maps to judge it by'}.")
-        return [*lines, f"Local resolution, figures and a ChimeraX script are in {found.folder}."]
+        return [*lines, f"Local resolution, figures and a ChimeraX script are in {states.folder}."]
 
     def _methods(self):
         return [f"Maps of states were made ({METHOD[0].value(self)}) and judged by half-maps."]
@@ -131,8 +129,6 @@ class ProtHetStates(ProtHetOnRun):
         return {**super()._options(), **given}
 
     @staticmethod
-    def _mainSeries(found) -> str:
+    def _mainSeries(states: Results) -> str:
         """The decoder's maps, or those of the regression where it made none."""
-        from ..convert import REGRESSION_SERIES, STATE_SERIES
-
-        return STATE_SERIES if found.series(STATE_SERIES) else REGRESSION_SERIES
+        return STATE_SERIES if states.series(STATE_SERIES) else REGRESSION_SERIES

@@ -6,6 +6,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ..engine.options import TrajectoryOptions
+from ..engine.result_kinds import PATH_SERIES
 from ..engine.run import Run
 from . import outputs
 from .form_settings import FormSetting
@@ -45,7 +46,7 @@ class ProtHetTrajectory(ProtHetOnRun):
     _label = "trajectory"
     _possibleOutputs = outputs.TRAJECTORY_OUTPUTS
     _devStatus = BETA
-    COMMAND, OPTIONS_OF, OPTIONS = "trajectory", TrajectoryOptions, OPTIONS
+    COMMAND, OPTIONS_OF, OPTIONS, MAKES = "trajectory", TrajectoryOptions, OPTIONS, "trajectory"
 
     # --------------------------- DEFINE param functions ----------------------
     def _defineParams(self, form):
@@ -71,9 +72,7 @@ class ProtHetTrajectory(ProtHetOnRun):
     # --------------------------- STEPS functions -----------------------------
     def createOutputStep(self, source: str, options: str):
         """The maps along the path, plain and with their latents."""
-        from ..convert import PATH_SERIES, trajectory_of
-
-        self._mapsOutput(trajectory_of(self._ownRun(), NAME), PATH_SERIES)
+        self._mapsOutput(self._ownRun().results("trajectory", NAME), PATH_SERIES)
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
@@ -87,16 +86,14 @@ class ProtHetTrajectory(ProtHetOnRun):
     def _summary(self):
         if not self.isFinished():
             return ["The trajectory has not finished."]
-        from ..convert import PATH_SERIES, trajectory_of
-
-        found = trajectory_of(self._ownRun(), NAME)
-        maps = found.series(PATH_SERIES)
+        trajectory = self._ownRun().results("trajectory", NAME)
+        maps = trajectory.series(PATH_SERIES)
         limits = reach(maps, "resolution_ang")
         more = f", {limits} at half-map FSC 0.143" if limits else ""
-        lines = [f"{len(maps)} maps along a path of kind {found.index['kind']}{more}."]
-        movie = found.index["files"].get("movie")
-        lines += [f"The movie is {found.path(movie)}."] if movie else []
-        return [*lines, f"Figures and a ChimeraX script are in {found.folder}."]
+        lines = [f"{len(maps)} maps along a path of kind {trajectory.index['kind']}{more}."]
+        movie = trajectory.file("movie")
+        lines += [f"The movie is {movie}."] if movie else []
+        return [*lines, f"Figures and a ChimeraX script are in {trajectory.folder}."]
 
     def _methods(self):
         return [f"Maps were made along a path through the latent space ({KIND.value(self)})."]
@@ -114,6 +111,4 @@ class ProtHetTrajectory(ProtHetOnRun):
         return {**super()._options(), **given}
 
     def _needsLandscape(self) -> None:
-        from ..convert import landscape_of
-
-        landscape_of(Run.open(self._trainedRun()))
+        Run.open(self._trainedRun()).results("landscape")

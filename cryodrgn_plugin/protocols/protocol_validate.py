@@ -7,6 +7,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 
 from ..engine.options import ValidateOptions, as_flags
+from ..engine.results import Results
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup
@@ -77,15 +78,14 @@ class ProtHetValidate(ProtHetOnRun):
     def _summary(self):
         if not self.isFinished():
             return ["The validation has not finished."]
-        found = self._findings()
-        verdict = found.index["verdict"]
+        verdict = self._findings().index["verdict"]
         return [f"*{verdict['headline']}*", *verdict["sentences"], f"The page is {self.getPage()}."]
 
     def _methods(self):
         if not self.isFinished():
             return []
-        found = self._findings().index.get("heterogeneity")
-        test = f"; heterogeneity was tested by permutation (p = {found['p_value']:.2g})" if found else ""
+        tested = self._findings().index.get("heterogeneity")
+        test = f"; heterogeneity was tested by permutation (p = {tested['p_value']:.2g})" if tested else ""
         return [f"The training was validated on halves of the particles{test}."] if self.halves else []
 
     def _citations(self):
@@ -98,10 +98,7 @@ class ProtHetValidate(ProtHetOnRun):
 
     def getPage(self) -> str:
         """The page of the verdict, relative to the project."""
-        found = self._findings()
-        return found.path(found.index["files"]["page"])
+        return str(self._findings().file("page"))
 
-    def _findings(self):
-        from ..convert import validation_of
-
-        return validation_of(self._ownRun())
+    def _findings(self) -> Results:
+        return self._ownRun().results("validation")

@@ -1,13 +1,11 @@
 """What a run and its analysis have found, put into the job folder under the names a RELION user expects."""
 
 import itertools
-import json
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +15,8 @@ from ..engine.io.found_poses import CLASS, tables_with
 from ..engine.io.mrc import write_map
 from ..engine.io.particles import ParticleTable
 from ..engine.io.star import write_star
+from ..engine.result_kinds import CLASS_SERIES, CLUSTER_SERIES, CONSENSUS_SERIES
+from ..engine.results import Results
 from ..engine.run import Run
 
 
@@ -35,48 +35,35 @@ class ClassFiles:
     """Where the FSC to the truth is expected to fall below 0.5, where that was measured."""
 
 
-@dataclass(frozen=True)
-class Looked:
-    """The folder of an analysis or a landscape, and its index; the index is empty when there is none."""
-
-    folder: Path
-    index: dict[str, Any]
-
-    @classmethod
-    def read(cls, file: Path) -> "Looked":
-        """The results whose index is `file`."""
-        return cls(file.parent, json.loads(file.read_text(encoding="utf-8")) if file.exists() else {})
-
-
-def place_particles(run: Run, found: Looked, job: Path) -> list[ClassFiles]:
+def place_particles(run: Run, results: Results | None, job: Path) -> list[ClassFiles]:
     """particles.star with everything that is known of each particle, and one star file per cluster."""
-    clusters = found.index.get("clusters", [])
-    if not clusters:
+    if results is None or not results.clusters:
         return _place_without_clusters(run, job)
-    place(found.folder / found.index["files"]["particles"], job / "particles.star")
+    place(results.folder / results.index["files"]["particles"], job / "particles.star")
     classes = []
-    for cluster in clusters:
+    for cluster in results.clusters:
         star = f"particles_class{cluster['class']:03d}.star"
-        place(found.folder / cluster["star"], job / star)
+        place(results.folder / cluster["star"], job / star)
         classes.append(ClassFiles(cluster["class"], cluster["particles"], star))
     return classes
 
 
-def place_maps(run: Run, found: Looked, job: Path, classes: list[ClassFiles]) -> None:
+def place_maps(run: Run, results: Results | None, job: Path, classes: list[ClassFiles]) -> None:
     """run_class001.mrc, … and, where the recipe makes them, half-maps under the names of a RELION refinement.
 
     The clusters of a landscape are averages of volumes, which no one latent point makes: they have no half-maps.
     """
-    series = next((s for s in found.index.get("series", []) if s["name"] in ("kmeans", "consensus", "clusters")), None)
-    if series is None:
+    shown = (CLASS_SERIES, CONSENSUS_SERIES, CLUSTER_SERIES)
+    series = next((series for series in results.all_series if series["name"] in shown), None) if results else None
+    if results is None or series is None:
         return
-    has_halves = series["name"] != "clusters" and all(entry["fsc"] is not None for entry in series["maps"])
+    has_halves = series["name"] != CLUSTER_SERIES and all(entry["fsc"] is not None for entry in series["maps"])
     decoder = _decoder(run) if has_halves else None
     for one, entry in zip(classes, series["maps"], strict=True):
         one.map = f"run_class{one.number:03d}.mrc"
         one.resolution_ang = entry["resolution_ang"]
         one.expected_resolution_ang = entry["expected_resolution_ang"]
-        place(found.folder / entry["file"], job / one.map)
+        place(results.folder / entry["file"], job / one.map)
         if decoder is None:
             continue
         for half, volume in enumerate(decoder.half_volumes(np.array(entry["z"], np.float32)), start=1):

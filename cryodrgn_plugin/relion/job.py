@@ -6,12 +6,14 @@ from pathlib import Path
 
 from ..engine.errors import DataError
 from ..engine.options import as_flags
+from ..engine.run import Run
+from ..engine.run_layout import RunLayout
 from .arguments import JobArguments, parse_arguments
 from .markers import JobMarkers
 from .output_nodes import OUTPUT_NODES
 from .supervisor import STOPPED_BY_SIGNAL, Outcome, Stage, Supervisor
 from .tasks import TASKS
-from .training_run import borrow_run, has_progress, other_runs, run_folder, training_job
+from .training_run import other_runs, run_folder, training_job
 from .version import relion_version
 
 _ENGINE = [sys.executable, "-m", "cryodrgn_plugin.engine.cli"]
@@ -56,7 +58,7 @@ def ab_initio_stages(arguments: JobArguments, version: str) -> list[Stage]:
 def looking_stages(arguments: JobArguments, version: str) -> list[Stage]:
     """What the task looks for in the run of an earlier job, then the files for RELION."""
     run, task = run_folder(arguments.job), TASKS[arguments.task]
-    borrow_run(run_folder(training_job(arguments)), run, task.makes)
+    Run.borrow(run_folder(training_job(arguments)), run, task.makes)
     words = [arguments.task, str(run), *as_flags({**arguments.options, **task.fixed}, task.options)]
     words += ["--resume"] if task.resumes else []
     if others := other_runs(arguments):
@@ -85,7 +87,7 @@ def _search_stage(arguments: JobArguments, run: Path) -> Stage:
 def _run_words(arguments: JobArguments, run: Path) -> list[str]:
     """Particles, run folder and settings; an earlier run of the job is taken up."""
     settings = [word for name, value in arguments.settings.items() for word in (f"--{name}", value)]
-    again = "--resume" if has_progress(run) else "--overwrite"
+    again = "--resume" if RunLayout(run).has_progress() else "--overwrite"
     return [arguments.particles, "--out", str(run), *settings, again]
 
 

@@ -15,8 +15,9 @@ from typing import Any
 from .. import __version__
 from ..engine.errors import EngineError
 from ..engine.files import write_text
+from ..engine.results import Results
 from ..engine.run import Run
-from .findings import ClassFiles, Looked, place_initial_maps, place_maps, place_particles, remove_stale
+from .findings import ClassFiles, place_initial_maps, place_maps, place_particles, remove_stale
 from .output_nodes import OutputNode, write_output_nodes
 from .published import Published, publish_preflight, publish_selection
 from .published_maps import publish_states, publish_trajectory
@@ -71,17 +72,16 @@ def publish(request: ResultsRequest) -> None:
 def publish_run(request: ResultsRequest, job: Path) -> Published:
     """What a training, a search for poses, an analysis or a landscape has left."""
     run = Run.open(request.run)
-    looked = run.landscape_dir / "landscape.json" if request.task == "landscape" else run.analysis_dir / "analysis.json"
-    found = Looked.read(looked) if request.clusters else Looked(looked.parent, {})
-    classes = place_particles(run, found, job)
-    place_maps(run, found, job, classes)
+    results = run.results("landscape" if request.task == "landscape" else "analysis") if request.clusters else None
+    classes = place_particles(run, results, job)
+    place_maps(run, results, job, classes)
     initial_maps = place_initial_maps(run, job)
     details = {
         "settings": json.loads(run.config.to_json()),
         "classes": [dataclasses.asdict(one) for one in classes],
     }
-    facts = _facts(request, run, classes, found.index)
-    return Published(output_nodes(job, classes, initial_maps), facts, _table(classes), _figures(run, found), details)
+    facts = _facts(request, run, classes, results.index if results else {})
+    return Published(output_nodes(job, classes, initial_maps), facts, _table(classes), _figures(run, results), details)
 
 
 def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[str]) -> list[OutputNode]:
@@ -126,12 +126,11 @@ def _table(classes: list[ClassFiles]) -> list[list[str]]:
     return [["class", "particles", "expected FSC 0.5", "half-map FSC 0.143", "map", "particle file"], *rows]
 
 
-def _figures(run: Run, found: Looked) -> list[tuple[str, Path]]:
+def _figures(run: Run, results: Results | None) -> list[tuple[str, Path]]:
     """The figures of what was looked at, under their titles; after training alone, the training curves."""
-    if not found.index:
+    if results is None:
         return _training_curves(run)
-    figures = {name: found.folder / file for name, file in found.index["figures"].items() if name not in _LEFT_OUT}
-    return [(_TITLES.get(name, ""), file) for name, file in figures.items()]
+    return [(_TITLES.get(name, ""), file) for name, file in results.figures.items() if name not in _LEFT_OUT]
 
 
 def _training_curves(run: Run) -> list[tuple[str, Path]]:
@@ -139,7 +138,7 @@ def _training_curves(run: Run) -> list[tuple[str, Path]]:
         return []
     from ..engine.analysis.latent_plots import training_figure
 
-    file = run.figures_dir / "training.png"
+    file = run.training_figure_file
     training_figure(file, run.metrics())
     return [(_TITLES["training"], file)]
 

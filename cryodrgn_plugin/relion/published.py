@@ -1,13 +1,12 @@
 """What a job publishes: its nodes, and what its log says; and the tasks whose results are no clusters."""
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..engine.options import SelectOptions
+from ..engine.results import Results
 from ..engine.run import Run
-from ..engine.selection.export import Selection
 from .findings import place
 from .output_nodes import OutputNode
 
@@ -28,27 +27,28 @@ class Published:
 
 def publish_preflight(folder: Path, job: Path) -> Published:
     """The verdicts as the log, and the map of the images looked at, with its half-maps."""
-    index = json.loads((folder / "preflight.json").read_text(encoding="utf-8"))
+    preflight = Results.open(folder, "preflight")
+    index = preflight.index
     nodes = [OutputNode(f"{job}/logfile.pdf", "log")]
     names = {"map": "run_class001.mrc", **{f"half{n}": f"run_half{n}_class001_unfil.mrc" for n in (1, 2)}}
     for role, name in names.items():
-        if role in index["files"]:
-            place(folder / index["files"][role], job / name)
+        if file := preflight.file(role):
+            place(file, job / name)
             nodes.append(OutputNode(f"{job}/{name}", "map" if role == "map" else "half-map"))
     facts = [("Particles", f"{index['star']}, {index['particles']:,}, of which {index['looked_at']:,} were looked at")]
     facts += [(check["level"], f"{check['check']}: {check['sentence']}") for check in index["checks"]]
-    figures = [("", folder / index["files"]["page"])]
+    figures = [("", preflight.folder / index["files"]["page"])]
     return Published(nodes, facts, figures=figures, details={"verdict": index["verdict"], "checks": index["checks"]})
 
 
 def publish_selection(run: Run, job: Path) -> Published:
     """The selected particles as particles.star, the others beside them, both with the columns of the input."""
-    selection = Selection.open(run, SelectOptions.name)
-    folder, index = selection.folder, selection.index
+    selection = run.results("selection", SelectOptions.name)
+    index = selection.index
     nodes = []
     for role, name in (("selected", "particles.star"), ("rejected", "particles_rejected.star")):
-        if role in index["files"]:
-            place(folder / index["files"][role], job / name)
+        if file := selection.file(role):
+            place(file, job / name)
             nodes.append(OutputNode(f"{job}/{name}", "particles"))
     nodes.append(OutputNode(f"{job}/logfile.pdf", "log"))
     facts = [
@@ -57,6 +57,6 @@ def publish_selection(run: Run, job: Path) -> Published:
         ("Left out", f"{index['rejected']:,}"),
         *((f"takes {choice['takes']:,}", choice["what"]) for choice in index["choices"]),
     ]
-    figures = [("", folder / index["files"]["figure"])]
+    figures = [("", selection.folder / index["files"]["figure"])]
     details = {name: index[name] for name in ("selected", "rejected", "choices")}
     return Published(nodes, facts, figures=figures, details=details)

@@ -1,26 +1,28 @@
 """What a job publishes whose results are maps: of states, or along a path."""
 
-import json
 from pathlib import Path
 from typing import Any
 
+from ..engine.result_kinds import PATH_SERIES, REGRESSION_SERIES, STATE_SERIES
+from ..engine.results import Results
 from ..engine.run import Run
 from .findings import place
 from .output_nodes import OutputNode
 from .published import Published
 from .tasks import TASKS
 
-_STATE_FILES = {"states": "state", "regression": "regression"}
+_STATE_FILES = {STATE_SERIES: "state", REGRESSION_SERIES: "regression"}
 """What the maps of each series are called."""
 
 
 def publish_states(run: Run, job: Path) -> Published:
     """The maps of states with half-maps, masks and sharpened maps, and how good each is."""
-    folder, index = run.states_dir, _read(run.states_dir / "states.json")
+    results = run.results("states")
+    index = results.index
     nodes, table = [OutputNode(f"{job}/logfile.pdf", "log")], []
-    for series in index["series"]:
+    for series in results.all_series:
         for number, entry in enumerate(series["maps"], start=1):
-            made = _place_state(folder, entry, f"{_STATE_FILES[series['name']]}{number:03d}", job)
+            made = _place_state(results, entry, f"{_STATE_FILES[series['name']]}{number:03d}", job)
             nodes += made
             rests_on = f"{entry['effective_particles']:,.0f}" if entry["effective_particles"] else ""
             reached = _angstrom(entry["expected_resolution_ang"])
@@ -34,20 +36,20 @@ def publish_states(run: Run, job: Path) -> Published:
         ("expected FSC 0.5", "where the FSC to the truth is expected to fall below 0.5"),
         ("half-map FSC", "where it falls below 0.143; they share latents and prior and so promise too much"),
     ]
-    details = {"states": [series["maps"] for series in index["series"]]}
-    return Published(nodes, facts, [heads, *table], _figures(folder, index), details)
+    details = {"states": [series["maps"] for series in results.all_series]}
+    return Published(nodes, facts, [heads, *table], _figures(results), details)
 
 
 def publish_trajectory(run: Run, job: Path) -> Published:
     """The maps along the path in order, with their half-maps where they were asked for, and the movie."""
-    folder = run.trajectory_dir(TASKS["trajectory"].fixed["name"])
-    index = _read(folder / "trajectory.json")
+    results = run.results("trajectory", TASKS["trajectory"].fixed["name"])
+    index = results.index
     nodes = [OutputNode(f"{job}/logfile.pdf", "log")]
-    maps = [entry for series in index["series"] for entry in series["maps"]]
+    maps = results.series(PATH_SERIES)
     for number, entry in enumerate(maps, start=1):
-        nodes += _place_map(folder, entry["file"], f"path{number:03d}", _halves_beside(folder, entry["file"]), job)
-    if "movie" in index["files"]:
-        place(folder / index["files"]["movie"], job / "movie.gif")
+        nodes += _place_map(results, entry, f"path{number:03d}", job)
+    if movie := results.file("movie"):
+        place(movie, job / "movie.gif")
     facts = [
         ("Path", f"{index['kind']}, of length {index['length']:.3g} in units of the latent space"),
         ("Particles", f"{index['particles']:,}"),
@@ -56,43 +58,33 @@ def publish_trajectory(run: Run, job: Path) -> Published:
     if index["bridges"]:
         facts.append(("Gaps", f"{index['bridges']}: there the path leaps between groups of particles that stand apart"))
     details = {name: index[name] for name in ("kind", "anchors", "bridges", "length")}
-    return Published(nodes, facts, figures=_figures(folder, index), details=details)
+    return Published(nodes, facts, figures=_figures(results), details=details)
 
 
-def _place_state(folder: Path, entry: dict[str, Any], name: str, job: Path) -> list[OutputNode]:
+def _place_state(results: Results, entry: dict[str, Any], name: str, job: Path) -> list[OutputNode]:
     """All files of one state; the first node is its map."""
-    nodes = _place_map(folder, entry["file"], name, entry["half_maps"], job)
+    nodes = _place_map(results, entry, name, job)
     for role, kind in (("mask", "mask"), ("sharpened", "map")):
         if entry[role]:
-            place(folder / entry[role], job / f"run_{name}_{role}.mrc")
+            place(results.folder / entry[role], job / f"run_{name}_{role}.mrc")
             nodes.append(OutputNode(f"{job}/run_{name}_{role}.mrc", kind))
     if entry["local_resolution"]:
-        place(folder / entry["local_resolution"], job / f"run_{name}_locres.mrc")
+        place(results.folder / entry["local_resolution"], job / f"run_{name}_locres.mrc")
     return nodes
 
 
-def _place_map(folder: Path, file: str, name: str, half_maps: list[str], job: Path) -> list[OutputNode]:
-    place(folder / file, job / f"run_{name}.mrc")
+def _place_map(results: Results, entry: dict[str, Any], name: str, job: Path) -> list[OutputNode]:
+    place(results.folder / entry["file"], job / f"run_{name}.mrc")
     nodes = [OutputNode(f"{job}/run_{name}.mrc", "map")]
-    for number, half in enumerate(half_maps, start=1):
-        place(folder / half, job / f"run_half{number}_{name}_unfil.mrc")
+    for number, half in enumerate(results.half_maps(entry), start=1):
+        place(Path(half), job / f"run_half{number}_{name}_unfil.mrc")
         nodes.append(OutputNode(f"{job}/run_half{number}_{name}_unfil.mrc", "half-map"))
     return nodes
-
-
-def _halves_beside(folder: Path, file: str) -> list[str]:
-    """The half-maps that lie beside a map; none where they were not written."""
-    halves = [file.removesuffix(".mrc") + f"_half{number}.mrc" for number in (1, 2)]
-    return [half for half in halves if (folder / half).exists()]
 
 
 def _angstrom(value: float | None) -> str:
     return "" if value is None else f"{value:.3g} Å"
 
 
-def _figures(folder: Path, index: dict[str, Any]) -> list[tuple[str, Path]]:
-    return [("", folder / file) for file in index["figures"].values()]
-
-
-def _read(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8"))
+def _figures(results: Results) -> list[tuple[str, Path]]:
+    return [("", file) for file in results.figures.values()]

@@ -26,7 +26,7 @@ class Task:
     trains: bool = False
     """Whether the engine's settings are labels, too."""
     makes: str = ""
-    """The folder that it makes in the run of an earlier job; empty where it works on particles alone."""
+    """The kind of results that it makes of an earlier job's run; empty where it works on particles alone."""
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Options that the job sets itself."""
     resumes: bool = False
@@ -44,10 +44,10 @@ TASKS = {
     "analyze": Task("Analysis", AnalysisOptions, makes="analysis"),
     "preflight": Task("Preflight", PreflightOptions),
     "landscape": Task("Landscape", LandscapeOptions, makes="landscape"),
-    "trajectory": Task("Trajectory", TrajectoryOptions, makes="trajectories", fixed={"name": "path"}),
+    "trajectory": Task("Trajectory", TrajectoryOptions, makes="trajectory", fixed={"name": "path"}),
     "states": Task("States", StatesOptions, makes="states"),
     "validate": Task("Validation", ValidateOptions, makes="validation", resumes=True),
-    "select": Task("Selection", SelectOptions, makes="selections"),
+    "select": Task("Selection", SelectOptions, makes="selection"),
 }
 NOT_LABELS = {
     "preflight": ("root",),

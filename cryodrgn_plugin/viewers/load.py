@@ -21,7 +21,7 @@ def content_of(run: Run, title: str, extra_maps: list[MapEntry] | None = None, f
     Parameters
     ----------
     extra_maps : the protocol's own, such as the map of all particles.
-    first : the folder of results in the run, such as analysis, that comes before the others.
+    first : the kind of results, such as analysis, that comes before the others.
     """
     content = Content(title, facts=_facts(run), metrics=run.metrics(), maps=list(extra_maps or []))
     if run.latents_file.exists() and run.config.z_dim > 0:
@@ -60,10 +60,10 @@ def decoder_of(run: Run) -> Callable[[int], str] | None:
     """A function that has the engine make the map of a particle (its index in the latents) and gives the file."""
     if not run.model_file.exists():
         return None
-    rows, folder = run.latents().rows, run.path / "volumes" / "explorer"
+    rows = run.latents().rows
 
     def decode(index: int) -> str:
-        out = folder / f"row_{rows[index]:07d}"
+        out = run.explored_dir(rows[index])
         made = out / "vol_000.mrc"
         if not made.exists():
             _ask_engine("volumes", str(run.path), "--particles", str(rows[index]), "--out", str(out))

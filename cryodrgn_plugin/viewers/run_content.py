@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from ..convert import (
-    CLASS_SERIES,
-    CURVE_SERIES,
-    Findings,
-    analysis_of,
-    confidence_of,
-    landscape_of,
-    states_of,
-    trajectory_of,
-)
+from ..convert import confidence_of
 from ..engine.errors import DataError
+from ..engine.result_kinds import (
+    CLASS_SERIES,
+    CLUSTER_SERIES,
+    CURVE_SERIES,
+    PATH_SERIES,
+    REGRESSION_SERIES,
+    STATE_SERIES,
+)
+from ..engine.results import Results
 from ..engine.run import Run
 from ..engine.selection.export import Selection
 from . import palette
@@ -28,7 +28,7 @@ CHOICES = ("left out", "selected")
 
 
 def add_findings(content: Content, run: Run, first: str) -> None:
-    """Add the results that are in a run; those in its folder `first` come before the others."""
+    """Add the results that are in a run; those of the kind `first` come before the others."""
     adders = sorted(_ADDERS.items(), key=lambda item: item[0] != first)
     projections: list[Projection] = []
     colourings: list[Colouring] = []
@@ -50,56 +50,56 @@ Pictured = tuple[list[Projection], list[Colouring]]
 
 
 def _add_analysis(content: Content, run: Run) -> Pictured:
-    found = analysis_of(run)
-    _add_maps(content, found)
-    if not found.embedding:
+    results = run.results("analysis")
+    _add_maps(content, results)
+    if not results.arrays:
         return [], []
-    projections = _components(found, "PC")
-    if "umap" in found.embedding:
-        projections.append(Projection("UMAP", found.embedding["umap"], "UMAP 1", "UMAP 2"))
-    title = next((s["title"] for s in found.index["series"] if s["name"] == CLASS_SERIES), "")
-    return projections, [Colouring("class", found.labels, categorical=True, series=title)]
+    projections = _components(results, "PC")
+    if "umap" in results.arrays:
+        projections.append(Projection("UMAP", results.arrays["umap"], "UMAP 1", "UMAP 2"))
+    title = next((s["title"] for s in results.all_series if s["name"] == CLASS_SERIES), "")
+    return projections, [Colouring("class", results.labels, categorical=True, series=title)]
 
 
 def _add_landscape(content: Content, run: Run) -> Pictured:
-    found = landscape_of(run)
-    _add_maps(content, found)
-    titles = {series["name"]: series["title"] for series in found.index["series"]}
-    colourings = [Colouring("cluster", found.labels, categorical=True, series=titles.get("clusters", ""))]
-    if "state" in found.embedding:
-        states = found.embedding["state"] + 1
-        colourings.append(Colouring("state", states, categorical=True, series=titles.get("states", "")))
-    return _components(found, "volume PC"), colourings
+    results = run.results("landscape")
+    _add_maps(content, results)
+    titles = {series["name"]: series["title"] for series in results.all_series}
+    colourings = [Colouring("cluster", results.labels, categorical=True, series=titles.get(CLUSTER_SERIES, ""))]
+    if "state" in results.arrays:
+        states = results.arrays["state"] + 1
+        colourings.append(Colouring("state", states, categorical=True, series=titles.get(STATE_SERIES, "")))
+    return _components(results, "volume PC"), colourings
 
 
 def _add_states(content: Content, run: Run) -> Pictured:
-    _add_maps(content, states_of(run))
+    _add_maps(content, run.results("states"))
     return [], []
 
 
 def _add_trajectory(content: Content, run: Run) -> Pictured:
-    _add_maps(content, trajectory_of(run, TRAJECTORY))
+    _add_maps(content, run.results("trajectory", TRAJECTORY))
     return [], []
 
 
 def _add_selection(content: Content, run: Run) -> Pictured:
-    found = Selection.open(run, SELECTION)
-    content.pictures.append(("selection", str(found.folder / found.index["files"]["figure"])))
-    return [], [Colouring("selected", found.selected.astype(int) + 1, categorical=True, words=CHOICES)]
+    selection = Selection.open(run, SELECTION)
+    content.pictures.append(("selection", str(selection.results.file("figure"))))
+    return [], [Colouring("selected", selection.selected.astype(int) + 1, categorical=True, words=CHOICES)]
 
 
 _ADDERS: dict[str, Callable[[Content, Run], Pictured]] = {
-    "selections": _add_selection,
+    "selection": _add_selection,
     "analysis": _add_analysis,
     "landscape": _add_landscape,
     "states": _add_states,
-    "trajectories": _add_trajectory,
+    "trajectory": _add_trajectory,
 }
 
 
-def _components(found: Findings, name: str) -> list[Projection]:
+def _components(results: Results, name: str) -> list[Projection]:
     """The first three principal components, two by two."""
-    scores, explained = found.embedding["pca"], found.index["pca"]["explained"]
+    scores, explained = results.arrays["pca"], results.index["pca"]["explained"]
     made = []
     for i, j in itertools.combinations(range(min(scores.shape[1], 3)), 2):
         names = [f"{name}{k + 1} ({explained[k]:.0%})" for k in (i, j)]
@@ -107,25 +107,25 @@ def _components(found: Findings, name: str) -> list[Projection]:
     return made
 
 
-def _add_maps(content: Content, found: Findings) -> None:
+def _add_maps(content: Content, results: Results) -> None:
     """The maps and figures that an index names."""
-    for series in found.index["series"]:
+    for series in results.all_series:
         colours = _series_colours(series["name"], len(series["maps"]))
         content.maps += [
-            _entry(found, series, entry, colour) for entry, colour in zip(series["maps"], colours, strict=True)
+            _entry(results, series, entry, colour) for entry, colour in zip(series["maps"], colours, strict=True)
         ]
-    content.pictures += [(name.replace("_", " "), found.path(file)) for name, file in found.index["figures"].items()]
-    if "box" in found.index:
-        content.pixel_size_ang = found.index["pixel_size_ang"]
-        fact = f"maps of {found.index['box']} px, {content.pixel_size_ang:.2f} Å per pixel"
+    content.pictures += [(name.replace("_", " "), str(file)) for name, file in results.figures.items()]
+    if "box" in results.index:
+        content.pixel_size_ang = results.index["pixel_size_ang"]
+        fact = f"maps of {results.index['box']} px, {content.pixel_size_ang:.2f} Å per pixel"
         content.facts = list(dict.fromkeys([*content.facts, fact]))
 
 
-def _entry(found: Findings, series: dict[str, Any], entry: dict[str, Any], colour: str) -> MapEntry:
+def _entry(results: Results, series: dict[str, Any], entry: dict[str, Any], colour: str) -> MapEntry:
     return MapEntry(
         series=series["title"],
         label=entry["label"],
-        path=found.path(entry["file"]),
+        path=results.path(entry["file"]),
         colour=colour,
         level=series["level"],
         particle=entry.get("particle"),
@@ -139,6 +139,6 @@ def _entry(found: Findings, series: dict[str, Any], entry: dict[str, Any], colou
 
 def _series_colours(name: str, count: int) -> list[str]:
     """Class maps in the colours of the classes; walks from one end of a colour scale to the other."""
-    if name in (CLASS_SERIES, "clusters", "states", "regression"):
+    if name in (CLASS_SERIES, CLUSTER_SERIES, STATE_SERIES, REGRESSION_SERIES):
         return palette.category_colours(count)
-    return palette.sequential_colours(count, palette.SEQUENTIAL if name in (CURVE_SERIES, "path") else "cividis")
+    return palette.sequential_colours(count, palette.SEQUENTIAL if name in (CURVE_SERIES, PATH_SERIES) else "cividis")

@@ -2,6 +2,7 @@
 
 from pyworkflow.viewer import Viewer
 
+from ..engine.errors import EngineError
 from ..protocols import ProtHetPreflight
 
 
@@ -14,7 +15,7 @@ class HetPreflightViewer(Viewer):
     def _visualize(self, obj, **kwargs):
         try:
             window = self.open_window(self.protocol if self.protocol is not None else obj)
-        except OSError:
+        except EngineError:
             return [self.errorMessage("The particles have not been looked at yet.", "There is nothing to show yet")]
         window.show(center=False)
         return []

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..convert import Findings, analysis_of, landscape_of, object_ids
-from ..engine.errors import DataError
+from ..convert import object_ids
 from ..engine.run import Run
 
 
@@ -19,12 +18,8 @@ def class_centres(run: Run) -> list[Centre]:
     """Centres of the classes of the run's analysis, then of its landscape's clusters; none without either."""
     ids = object_ids(run.config.particles)
     centres = []
-    for word, look in (("class", analysis_of), ("landscape cluster", landscape_of)):
-        try:
-            found: Findings = look(run)
-        except DataError:
-            continue
-        for cluster in found.index["clusters"]:
+    for word, kind in (("class", "analysis"), ("landscape cluster", "landscape")):
+        for cluster in run.results(kind).clusters if run.has_results(kind) else []:
             object_id = int(ids[cluster["centre_row"]])
             share = f"{cluster['share']:.0%} of the particles"
             centres.append(Centre(object_id, f"particle {object_id}: {word} {cluster['class']}, {share}"))

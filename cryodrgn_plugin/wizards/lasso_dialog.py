@@ -8,7 +8,6 @@ from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
 from matplotlib.widgets import LassoSelector
 from pyworkflow.gui.dialog import RESULT_CANCEL, RESULT_YES, Dialog
 
-from ..convert import analysis_of
 from ..engine.run import Run
 from ..engine.selection.lasso import Lasso
 from ..viewers import palette
@@ -23,10 +22,10 @@ def pictures_of(run: Run) -> dict[str, np.ndarray]:
 
     Raises DataError without an analysis.
     """
-    embedding = analysis_of(run).embedding
-    pictures = {"umap": embedding["umap"]} if "umap" in embedding else {}
-    if embedding["pca"].shape[1] > 1:
-        pictures["pca"] = embedding["pca"][:, :2]
+    known = run.results("analysis").arrays
+    pictures = {"umap": known["umap"]} if "umap" in known else {}
+    if known["pca"].shape[1] > 1:
+        pictures["pca"] = known["pca"][:, :2]
     return pictures
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..report_writer import Report
+from ..result_kinds import CURVE_SERIES
 from ..run import Run
 from .analysis_parts import LatentView, MadeSeries
 from .latent_plots import Scatter, latent_figure, population_figure, training_figure
@@ -14,34 +16,26 @@ from .map_plots import EXPECTED, HALF_MAPS, fsc_figure, montage_figure
 from .summary import summary_figure
 
 
-def draw_all(
-    run: Run, view: LatentView | None, made: Sequence[MadeSeries], folder: Path, pixel_size_ang: float | None
-) -> dict[str, str]:
-    """Draw what there is data for into `folder`; name of each figure to its file, relative to the analysis."""
-    drawn: list[str] = []
-
-    def file(name: str) -> Path:
-        drawn.append(name)
-        return folder / f"{name}.png"
-
+def draw_all(run: Run, view: LatentView | None, made: Sequence[MadeSeries], out: Report) -> None:
+    """Draw what there is data for."""
+    pixel_size_ang = out.index.get("pixel_size_ang")
     if run.metrics():
-        training_figure(file("training"), run.metrics())
+        training_figure(out.figure("training"), run.metrics())
     if view:
         coordinate = view.latents.coordinate
-        latent_figure(file("pca"), pca_scatter(view), view.clusters, coordinate, "latents, principal components")
+        latent_figure(out.figure("pca"), pca_scatter(view), view.clusters, coordinate, "latents, principal components")
         if view.umap:
             umap = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False)
-            latent_figure(file("umap"), umap, view.clusters, coordinate, "latents, UMAP")
-        population_figure(file("populations"), view.clusters)
+            latent_figure(out.figure("umap"), umap, view.clusters, coordinate, "latents, UMAP")
+        population_figure(out.figure("populations"), view.clusters)
     for name, curves in (("expected_fsc", EXPECTED), ("fsc", HALF_MAPS)):
         judged = [(m.series.title, m.series.labels, m.maps) for m in made if curves.of(m.maps)]
         if judged:
-            fsc_figure(file(name), judged, pixel_size_ang, curves)
+            fsc_figure(out.figure(name), judged, pixel_size_ang, curves)
     for m in made:
-        montage_figure(file(f"maps_{m.series.name}"), m.series.title, m.series.labels, m.maps, pixel_size_ang)
+        montage_figure(out.figure(f"maps_{m.series.name}"), m.series.title, m.series.labels, m.maps, pixel_size_ang)
     if view:
-        _summary(file("summary"), run, view, made, pixel_size_ang)
-    return {name: f"figures/{name}.png" for name in drawn}
+        _summary(out.figure("summary"), run, view, made, pixel_size_ang)
 
 
 def pca_scatter(view: LatentView) -> Scatter:
@@ -57,7 +51,7 @@ def pca_scatter(view: LatentView) -> Scatter:
 
 
 def _summary(file: Path, run: Run, view: LatentView, made: Sequence[MadeSeries], pixel_size_ang: float | None) -> None:
-    shown = next((m for m in made if m.series.name == "curve"), made[0] if made else None)
+    shown = next((m for m in made if m.series.name == CURVE_SERIES), made[0] if made else None)
     scatter = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False) if view.umap else pca_scatter(view)
     config, made_by = run.config, run.info["provenance"]
     made_at = made_by["created"].replace("T", " ")

@@ -1,11 +1,5 @@
-"""`analyze`: everything a finished run can say, in RUN/analysis, with analysis.json naming all of it.
+"""`analyze`: everything a finished run can say, as the results of kind analysis; docs/run_folder.md describes them."""
 
-The folder is made beside the old one and takes its place when it is complete, so a reader never meets half of one.
-docs/run_folder.md describes its files and the schema of analysis.json.
-"""
-
-import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,26 +7,22 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..io.mrc import write_map
-from ..io.writing import replacing, write_text
 from ..reconstruction.expectation import Halves
+from ..report_writer import Report
 from ..run import Latents, Run
 from .analysis_options import AnalysisOptions
 from .analysis_parts import LatentView, MadeSeries
 from .embed import MIN_DIST, principal_components, umap_embedding
-from .entries import numbers, relative, series_entry, write_chimerax
+from .entries import make_series, numbers, series_entry, write_chimerax
 from .latent_clusters import kmeans
 from .lists import particle_list, write_lists
 from .nearby import NearbyParticles, can_be_measured
 from .series import Series, cluster_series, component_series, consensus_series, curve_series
-from .volumes import HalfAgreement, MadeMap, TrainedDecoder, make_maps, moving_region
-
-SCHEMA = 1
-MOVING_MASK = "volumes/moving_mask.mrc"
+from .volumes import HalfAgreement, MadeMap, TrainedDecoder, decoder_of, moving_region
 
 
 def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDecoder | None = None) -> Path:
-    """Analyse a finished run into RUN/analysis; returns the path of analysis.json.
+    """Analyse a finished run; returns the path of the index.
 
     `decoder` is what the run's model.pt holds unless given.
 
@@ -42,29 +32,23 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
     """
     options = options or AnalysisOptions()
     latents = run.latents()
-    with run.replacing_folder(run.analysis_dir) as folder:
+    with run.report("analysis", options) as out:
         view = look_at_latents(run, latents, options) if latents.z.shape[1] else None
+        out.index |= {"particles": len(latents.z), "z_dim": latents.z.shape[1], "clusters": []}
+        out.index |= {"files": {}, "series": [], "figures": {}, **_view_entries(view, options)}
         made: list[MadeSeries] = []
-        if options.volumes:
-            decoder = decoder or _restore(run)
-            series = series_of(view, options)
-            reference_at = reference_for(run, latents, decoder, series, options)
-            made = make_all(run, decoder, series, folder, options, reference_at)
-        index = _index(latents, view, made, options)
         if view:
-            index |= _write_latents(run, view, folder)
-        if made:
-            index["files"] |= write_chimerax(made, folder, "volumes.cxc")
-            if (folder / MOVING_MASK).exists():
-                index["files"]["moving_mask"] = MOVING_MASK
-            index["box"], index["pixel_size_ang"] = decoder.box, decoder.pixel_size_ang
+            out.index["clusters"] = _write_particles(run, view, out)
+        if options.volumes:
+            decoder = decoder or decoder_of(run)
+            made = _make_maps(run, decoder, series_of(view, options), latents, out, options)
         if options.figures:
             from .analysis_figures import draw_all
 
-            index["figures"] = draw_all(run, view, made, folder / "figures", index.get("pixel_size_ang"))
-        write_text(folder / "analysis.json", json.dumps(index, indent=2) + "\n")
-    _log_findings(run, view, made)
-    return run.analysis_dir / "analysis.json"
+            draw_all(run, view, made, out)
+        for sentence in _findings(view, made):
+            out.say(sentence)
+    return out.index_file
 
 
 def look_at_latents(run: Run, latents: Latents, options: AnalysisOptions) -> LatentView:
@@ -94,12 +78,6 @@ def series_of(view: LatentView | None, options: AnalysisOptions) -> list[Series]
     return series + [component_series(view.pca, c, options.steps) for c in range(min(options.components, z.shape[1]))]
 
 
-def _restore(run: Run) -> TrainedDecoder:
-    from ..decoders.restore import load_decoder
-
-    return load_decoder(run)
-
-
 def reference_for(
     run: Run, latents: Latents, decoder: TrainedDecoder, series: Sequence[Series], options: AnalysisOptions
 ) -> Callable[[np.ndarray], Halves] | None:
@@ -117,104 +95,84 @@ def reference_for(
         return None
 
 
-def make_all(
+def _make_maps(
     run: Run,
     decoder: TrainedDecoder,
     series: Sequence[Series],
-    folder: Path,
+    latents: Latents,
+    out: Report,
     options: AnalysisOptions,
-    reference_at: Callable[[np.ndarray], Halves] | None = None,
 ) -> list[MadeSeries]:
-    """Make the maps of every series. The moving region is where the maps of the first one differ; `reference_at` gives
-    half-maps of the data alone, with which the FSC to the truth is measured."""
+    """The maps of every series. The moving region is where the maps of the first one differ."""
+    reference_at = reference_for(run, latents, decoder, series, options)
     moving = moving_region(decoder, series[0].z) if len(series[0].z) > 1 else None
+    how = {"half_maps": options.half_maps, "moving_region": moving, "reference_at": reference_at}
+    made = [make_series(decoder, one, out, run.progress, **how) for one in series]
+    out.index["series"] = [series_entry(one, out) for one in made]
+    write_chimerax(made, out, "volumes.cxc")
     if moving is not None:
-        write_map(folder / MOVING_MASK, moving, decoder.pixel_size_ang)
-    made = []
-    for one in series:
-        maps = make_maps(
-            decoder,
-            one.z,
-            folder / "volumes" / one.name,
-            run.progress,
-            stage=f"maps {one.name}",
-            half_maps=options.half_maps,
-            judge=True,
-            moving_region=moving,
-            reference_at=reference_at,
-        )
-        maps = list(maps)
-        made.append(MadeSeries(one, maps, float(np.median([m.level for m in maps]))))
+        out.map("moving_mask", "volumes/moving_mask.mrc", moving, decoder.pixel_size_ang)
+    out.index |= {"box": decoder.box, "pixel_size_ang": decoder.pixel_size_ang}
     return made
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
 
 
-def _write_latents(run: Run, view: LatentView, folder: Path) -> dict[str, Any]:
-    """embedding.npz and the particle lists; their part of the index."""
+def _write_particles(run: Run, view: LatentView, out: Report) -> list[dict[str, Any]]:
+    """The particle lists and the arrays per particle; what the index says of each class."""
     latents, clusters = view.latents, view.clusters
+    table = run.particles()
+    frame = particle_list(table, latents.rows, latents.z, clusters.labels, latents.coordinate)
+    lists = write_lists(out, table, frame, len(clusters.centres))
     arrays = {"rows": latents.rows, "labels": clusters.labels, "pca": view.pca.scores}
     if view.umap:
         arrays["umap"] = view.umap.positions
     if latents.coordinate is not None:
         arrays["coordinate"] = latents.coordinate
-    with replacing(folder / "embedding.npz") as temporary:
-        np.savez(temporary, **arrays)
-    table = run.particles()
-    frame = particle_list(table, latents.rows, latents.z, clusters.labels, latents.coordinate)
-    everything, lists = write_lists(folder, table, frame, len(clusters.centres))
+    out.arrays(**arrays)
     sizes = clusters.sizes
-    entries = [
+    return [
         {
             "class": c + 1,
             "particles": int(sizes[c]),
             "share": round(float(sizes[c] / sizes.sum()), 5),
             "centre_row": int(latents.rows[centre]),
             "z": numbers(latents.z[centre]),
-            "star": relative(lists[c], folder),
+            "star": lists[c],
         }
         for c, centre in enumerate(clusters.centres)
     ]
-    return {"clusters": entries, "files": {"particles": relative(everything, folder), "embedding": "embedding.npz"}}
 
 
-def _index(
-    latents: Latents, view: LatentView | None, made: Sequence[MadeSeries], options: AnalysisOptions
-) -> dict[str, Any]:
-    index: dict[str, Any] = {
-        "schema": SCHEMA,
-        "options": dataclasses.asdict(options),
-        "particles": len(latents.z),
-        "z_dim": latents.z.shape[1],
-        "clusters": [],
-        "files": {},
-        "series": [series_entry(m) for m in made],
-        "figures": {},
-    }
-    if view:
-        pca, umap = view.pca, view.umap
-        index["pca"] = {
+def _view_entries(view: LatentView | None, options: AnalysisOptions) -> dict[str, Any]:
+    """What the index says of the latents as looked at."""
+    if view is None:
+        return {}
+    pca, umap = view.pca, view.umap
+    return {
+        "pca": {
             "explained": numbers(pca.explained),
             "mean": numbers(pca.mean),
             "axes": [numbers(axis) for axis in pca.axes],
-        }
-        index["umap"] = umap and {
+        },
+        "umap": umap
+        and {
             "neighbors": options.neighbors,
             "min_dist": MIN_DIST,
             "fitted_on": umap.fitted_on,
-            "placed": len(latents.z) - umap.fitted_on,
-        }
-    return index
+            "placed": len(view.latents.z) - umap.fitted_on,
+        },
+    }
 
 
-def _log_findings(run: Run, view: LatentView | None, made: Sequence[MadeSeries]) -> None:
+def _findings(view: LatentView | None, made: Sequence[MadeSeries]) -> list[str]:
+    """Sentences for the log."""
+    sentences = []
     if view:
         shares = ", ".join(f"{share:.1%}" for share in view.clusters.sizes / len(view.latents.z))
-        run.log(f"{len(view.clusters.centres)} classes hold {shares} of {len(view.latents.z):,} particles.")
-    for m in made:
-        run.log(f"{len(m.maps)} maps {m.series.title}{_reached(m.maps)}.")
-    run.log(f"The analysis is in {run.analysis_dir}.")
+        sentences.append(f"{len(view.clusters.centres)} classes hold {shares} of {len(view.latents.z):,} particles.")
+    return sentences + [f"{len(m.maps)} maps {m.series.title}{_reached(m.maps)}." for m in made]
 
 
 def _reached(maps: Sequence[MadeMap]) -> str:

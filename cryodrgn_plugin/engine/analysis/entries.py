@@ -1,24 +1,43 @@
-"""How a series of maps stands in an index file, analysis.json and its like; docs/run_folder.md explains the schema."""
+"""How a series of maps is made for a report and stands in its index; docs/run_folder.md explains the schema."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..io.writing import write_text
+from ..report_writer import Report
 from .analysis_parts import MadeSeries
 from .chimerax import chimerax_script
-from .volumes import HalfAgreement, MadeMap
+from .series import Series
+from .volumes import HalfAgreement, MadeMap, Progress, TrainedDecoder, make_maps
 
 
-def series_entry(made: MadeSeries) -> dict[str, Any]:
-    """A series and its maps, files relative to the folder that holds volumes/."""
+def make_series(
+    maker: TrainedDecoder,
+    series: Series,
+    out: Report,
+    progress: Progress,
+    *,
+    coordinates: np.ndarray | None = None,
+    **how: Any,
+) -> MadeSeries:
+    """The maps of a series in the report's folder, judged by their half-maps.
+
+    `coordinates` (n, ?) are what the maker makes them at, z of the series unless given; `how` goes to `make_maps`.
+    """
+    points = series.z if coordinates is None else coordinates
+    into = out.series_folder(series.name)
+    maps = list(make_maps(maker, points, into, progress, **{"stage": f"maps {series.name}", "judge": True, **how}))
+    return MadeSeries(series, maps, float(np.median([one.level for one in maps])))
+
+
+def series_entry(made: MadeSeries, out: Report) -> dict[str, Any]:
+    """A series and its maps, as the index has them."""
     series = made.series
     maps = []
     for k, one in enumerate(made.maps):
         entry = {
-            "file": f"volumes/{series.name}/{one.file.name}",
+            "file": out.relative(one.file),
             "label": series.labels[k],
             "position": float(series.positions[k]),
             "z": numbers(series.z[k]),
@@ -33,16 +52,10 @@ def series_entry(made: MadeSeries) -> dict[str, Any]:
     return {"name": series.name, "title": series.title, "level": made.level, "maps": maps}
 
 
-def write_chimerax(made: Sequence[MadeSeries], folder: Path, name: str) -> dict[str, str]:
-    """Write the script `name` that opens the maps of all series; its part of the index's files."""
-    entries = [(m.series.title, [relative(one.file, folder) for one in m.maps], m.level) for m in made]
-    write_text(folder / name, chimerax_script(entries))
-    return {"chimerax": name}
-
-
-def relative(file: Path, folder: Path) -> str:
-    """`file` as an index in `folder` names it."""
-    return file.relative_to(folder).as_posix()
+def write_chimerax(made: Sequence[MadeSeries], out: Report, name: str) -> None:
+    """Write the script `name` that opens the maps of all series."""
+    entries = [(m.series.title, [out.relative(one.file) for one in m.maps], m.level) for m in made]
+    out.text("chimerax", name, chimerax_script(entries))
 
 
 def numbers(values: np.ndarray) -> list[float]:

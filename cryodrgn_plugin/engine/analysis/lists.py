@@ -1,13 +1,12 @@
 """Particle lists that go back to RELION: every original column, the order of the rows, and what the run has found."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 
 from ..io.found_poses import CLASS, FORMER_CLASS, tables_with
 from ..io.particles import ParticleTable
 from ..io.star import write_star
+from ..report_writer import Report
 
 COORDINATE = "cryodrgnCoordinate"
 
@@ -44,12 +43,13 @@ def particle_list(
     return frame.assign(**found)
 
 
-def write_lists(folder: Path, table: ParticleTable, frame: pd.DataFrame, n_clusters: int) -> tuple[Path, list[Path]]:
-    """Write particles.star and clusters/cluster_001.star, … in `folder`; their other tables are the original's."""
-    everything = folder / "particles.star"
-    write_star(everything, tables_with(table, frame))
-    files = []
-    for number in range(1, n_clusters + 1):
-        files.append(folder / "clusters" / f"cluster_{number:03d}.star")
-        write_star(files[-1], tables_with(table, frame[frame[CLASS] == number].reset_index(drop=True)))
-    return everything, files
+def write_lists(out: Report, table: ParticleTable, frame: pd.DataFrame, n_clusters: int) -> list[str]:
+    """Write particles.star and, for each cluster, clusters/cluster_001.star, …, whose names are returned.
+
+    Their other tables are the original's.
+    """
+    write_star(out.file("particles", "particles.star"), tables_with(table, frame))
+    names = [f"clusters/cluster_{number:03d}.star" for number in range(1, n_clusters + 1)]
+    for number, name in enumerate(names, start=1):
+        write_star(out.folder / name, tables_with(table, frame[frame[CLASS] == number].reset_index(drop=True)))
+    return names

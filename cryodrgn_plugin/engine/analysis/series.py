@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..result_kinds import CLASS_SERIES, CONSENSUS_SERIES, CURVE_SERIES
 from .embed import Pca
 from .latent_clusters import Clusters
 
@@ -33,7 +34,7 @@ def cluster_series(z: np.ndarray, clusters: Clusters) -> Series:
     """The particle at the centre of each cluster."""
     number = np.arange(1, len(clusters.centres) + 1)
     labels = tuple(f"class {c}" for c in number)
-    return Series("kmeans", "k-means centres", z[clusters.centres], labels, number.astype(float), clusters.centres)
+    return Series(CLASS_SERIES, "k-means centres", z[clusters.centres], labels, number.astype(float), clusters.centres)
 
 
 def component_series(pca: Pca, component: int, steps: int) -> Series:
@@ -59,9 +60,9 @@ def curve_series(z: np.ndarray, coordinate: np.ndarray, steps: int) -> Series:
         chosen.append(index[np.argmin(((z[index] - z[index].mean(axis=0)) ** 2).sum(axis=1))])
     particles = np.array(chosen, np.int64)
     labels = tuple(f"t = {value:.2f}" for value in coordinate[particles])
-    return Series("curve", "along the curve", z[particles], labels, coordinate[particles].astype(float), particles)
+    return Series(CURVE_SERIES, "along the curve", z[particles], labels, coordinate[particles].astype(float), particles)
 
 
 def consensus_series() -> Series:
     """The one map of a homogeneous run."""
-    return Series("consensus", "the map", np.zeros((1, 0), np.float32), ("consensus",), np.zeros(1))
+    return Series(CONSENSUS_SERIES, "the map", np.zeros((1, 0), np.float32), ("consensus",), np.zeros(1))

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,13 +12,18 @@ from ..io.mrc import write_map
 from ..reconstruction.expectation import Expectation, Halves, expected_fsc
 from ..reconstruction.fsc import fsc_corrected, resolution
 from ..reconstruction.masks import auto_threshold, lowpass, mask_from_map
+from ..result_kinds import half_map_names
+
+if TYPE_CHECKING:
+    from ..decoders.restore import TrainedDecoder as RestoredDecoder
+    from ..run import Run
 
 THRESHOLDS = (0.5, 0.143)
 """FSC values at which resolution is stated."""
 STILL = 1e-4
 """Maps that vary by less than this share of their largest density do not move."""
 
-Report = Callable[..., None]
+Progress = Callable[..., None]
 """Called as report(stage, done, total) after each map."""
 
 
@@ -77,11 +82,18 @@ class MadeMap:
         return None if self.moving_expected is None else self.moving_expected.resolution_ang(self.pixel_size_ang)
 
 
+def decoder_of(run: "Run") -> "RestoredDecoder":
+    """The decoder that the run's model.pt holds. Raises DataError when the training has not finished."""
+    from ..decoders.restore import load_decoder
+
+    return load_decoder(run)
+
+
 def make_maps(
     decoder: TrainedDecoder,
     z: np.ndarray,
     folder: Path,
-    report: Report,
+    report: Progress,
     *,
     stage: str = "maps",
     half_maps: bool = False,
@@ -131,7 +143,7 @@ def _judged(
 
 
 def write_series(
-    decoder: TrainedDecoder, z: np.ndarray, folder: Path, report: Report, *, half_maps: bool = False
+    decoder: TrainedDecoder, z: np.ndarray, folder: Path, report: Progress, *, half_maps: bool = False
 ) -> list[Path]:
     """`make_maps` for those who only want the files: their names, in order."""
     return [made.file for made in make_maps(decoder, z, folder, report, half_maps=half_maps)]
@@ -164,5 +176,5 @@ def half_agreement(halves: tuple[np.ndarray, np.ndarray], mask: np.ndarray, pixe
 def _write_halves(file: Path, halves: tuple[np.ndarray, np.ndarray] | None, pixel_size_ang: float) -> None:
     if halves is None:
         raise DataError("This run has no half-maps: they come with the fast recipe.")
-    for number, half in enumerate(halves, start=1):
-        write_map(file.with_name(f"{file.stem}_half{number}.mrc"), np.asarray(half, np.float32), pixel_size_ang)
+    for name, half in zip(half_map_names(file.name), halves, strict=True):
+        write_map(file.with_name(name), np.asarray(half, np.float32), pixel_size_ang)

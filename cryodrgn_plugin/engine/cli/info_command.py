@@ -1,11 +1,14 @@
 """`info`: a readable summary of a run folder or of a particle star file."""
 
 import argparse
-import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import DataError
 from ..progress import duration
+
+if TYPE_CHECKING:
+    from ..results import Results
 
 DESCRIPTION = """\
 Summarise a run folder (status, settings that differ from the defaults, figures of the last epoch, where things are) or
@@ -52,21 +55,18 @@ def about_run(path: Path) -> tuple[str, list[tuple[str, str]]]:
     for step, state in info.get("steps", {}).items():
         took = f" in {duration(state['seconds'])}, up to {state['peak_memory_mb']:,} MB" if "seconds" in state else ""
         rows.append((step, f"{state['status']}{took}{': ' + state['message'] if state['message'] else ''}"))
-    rows += about_analysis(run.analysis_dir / "analysis.json")
+    rows += about_analysis(run.results("analysis")) if run.has_results("analysis") else []
     hardware = made_by["hardware"]
     rows.append(("made", f"{made_by['created']} by version {made_by['version']}"))
     rows.append(("on", f"{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gb']} GB"))
     return f"run {path}", [row for row in rows if row[1]]
 
 
-def about_analysis(file: Path) -> list[tuple[str, str]]:
-    """Rows for the classes and maps of an analysis, if there is one."""
-    if not file.exists():
-        return []
-    index = json.loads(file.read_text(encoding="utf-8"))
-    shares = ", ".join(f"{cluster['share']:.0%}" for cluster in index["clusters"])
-    rows = [("classes", f"{len(index['clusters'])}: {shares}")] if shares else []
-    for series in index["series"]:
+def about_analysis(analysis: "Results") -> list[tuple[str, str]]:
+    """Rows for the classes and maps of an analysis."""
+    shares = ", ".join(f"{cluster['share']:.0%}" for cluster in analysis.clusters)
+    rows = [("classes", f"{len(analysis.clusters)}: {shares}")] if shares else []
+    for series in analysis.all_series:
         limits = [entry["resolution_ang"]["0.143"] for entry in series["maps"] if entry["resolution_ang"]]
         reach = f", {min(limits):.3g} to {max(limits):.3g} Å at FSC 0.143" if limits else ""
         rows.append((f"maps {series['title']}", f"{len(series['maps'])}{reach}"))

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     options = chosen_options(args, PreflightOptions)
     from ..errors import DataError
-    from ..preflight.preflight_report import preflight
+    from ..preflight.preflight_report import PAGE, preflight
     from ..preflight.verdicts import STOP
     from .progress_bar import reporter
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         found = preflight(Path(args.particles_file), Path(args.out), options, progress)
     for verdict in found.verdicts:
         print(f"{verdict.level:4}  {verdict.check}: {verdict.sentence}")
-    print(f"the page is {Path(args.out) / 'preflight.png'}")
+    print(f"the page is {Path(args.out) / PAGE}")
     stops = [verdict.sentence for verdict in found.verdicts if verdict.level == STOP]
     if args.strict and stops:
         raise DataError(stops[0])

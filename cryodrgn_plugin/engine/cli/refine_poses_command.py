@@ -46,6 +46,8 @@ what comes out
   refinement.npz                 where it stands after each round, for --resume; gone when it is finished
 """
 
+POSES, SUMMARY = "poses.star", "refinement.json"
+"""Files of the results."""
 CHECKPOINT = "refinement.npz"
 """Where a refinement stands, until it is finished."""
 PLACE = ("device", "backend")
@@ -109,9 +111,9 @@ def run(args: argparse.Namespace) -> int:
         found = refinement.poses
         after = reconstruct(dataset.with_poses(found.rotations, found.shifts_ang), seed=seed)
     write_reconstruction(after, out)
-    write_poses(out / "poses.star", subject, found)
+    write_poses(out / POSES, subject, found)
     resolution = {"before": round(before, 3), "after": round(after.resolution_ang(), 3)}
-    _write_summary(out / "refinement.json", particles, options, refinement.rounds, resolution)
+    _write_summary(out / SUMMARY, particles, options, refinement.rounds, resolution)
     for each in refinement.rounds:
         print(f"round {each.number}: median turn {each.median_turn_deg:.2f}°, move {each.median_move_ang:.2f} Å")
     print(

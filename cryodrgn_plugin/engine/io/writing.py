@@ -1,10 +1,11 @@
 """Writing files whose failure is explained: a full disk or a closed folder is one sentence, and nothing is lost."""
 
 import errno
+import glob
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import DataError
@@ -28,6 +29,62 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """Write `text` (UTF-8) in place of `path`. Raises DataError as `replacing` does."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """A new folder that takes the place of `folder` when the block succeeds; after an error the old one stays.
+
+    A link gives way itself, and what it leads to stays as it is. Raises DataError where the folder cannot be written.
+    """
+    fresh = folder.with_name(f".{folder.name}.part")
+    former = folder.with_name(f".{folder.name}.{os.getpid()}.former")
+    with explained(folder):
+        remove(fresh)
+        fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        with explained(folder):
+            _exchange(folder, fresh, former)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    # On a network disk a former folder stays while somebody reads a file of it; the next one clears it away.
+    for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*.former"):
+        with suppress(OSError):
+            remove(leftover)
+
+
+def _exchange(folder: Path, fresh: Path, former: Path) -> None:
+    """Put `fresh` in the place of `folder`, which becomes `former`; whatever interrupts this, one of them is there."""
+    try:
+        if os.path.lexists(folder):
+            folder.rename(former)
+        fresh.rename(folder)
+    except BaseException:
+        if os.path.lexists(former) and not os.path.lexists(folder):
+            former.rename(folder)
+        raise
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all it holds, or a link without what it leads to; nothing where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def move_into(folder: Path, source: Path, last: str) -> None:
+    """Move the files in `source` into `folder`, over those of the same names; the one named `last` after all others.
+
+    Raises DataError where the folder cannot be written.
+    """
+    files = sorted((path for path in source.rglob("*") if path.is_file()), key=lambda path: path.name == last)
+    with explained(folder):
+        for file in files:
+            target = folder / file.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(target)
 
 
 @contextmanager

@@ -5,13 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import DataError
-from ..io.arrays import read_arrays
 from ..run import Run
 from .label_matching import common_particles, matching_numbers
 from .mixture import States
 from .volume_clusters import VolumeClusters
-
-EMBEDDING = "landscape.npz"
 
 
 def as_numbered_in(
@@ -21,10 +18,7 @@ def as_numbered_in(
 
     Raises DataError when that run has no landscape or shares no particle with this one.
     """
-    file = Run.open(path).landscape_dir / EMBEDDING
-    if not file.exists():
-        raise DataError(f"{path} has no landscape to match; run landscape on it first.")
-    there = read_arrays(file, "rows", "labels")
+    there = Run.open(path).results("landscape").arrays
     own, theirs = common_particles(rows, there["rows"])
     if not len(own):
         raise DataError(f"{path} has no particle in common with this run; match runs of the same star file.")

@@ -1,39 +1,30 @@
-"""What a landscape writes beside maps and figures: landscape.json, landscape.npz and particle lists."""
+"""What a landscape writes beside maps and figures: the entries of its index, arrays and particle lists."""
 
 import dataclasses
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..analysis.analysis_parts import MadeSeries
-from ..analysis.entries import numbers, relative, series_entry
+from ..analysis.entries import numbers
 from ..analysis.lists import particle_list, write_lists
 from ..analysis.populations import Populations
 from ..analysis.volumes import TrainedDecoder
 from ..io.particles import ParticleTable
-from ..io.writing import replacing
-from .earlier import EMBEDDING
+from ..report_writer import Report
 from .landscape_options import LandscapeOptions
 from .landscape_parts import Landscape
 from .sketch import SketchedSpace
 from .space import VolumeSpace
 from .volume_clusters import centres_of
 
-SCHEMA = 1
 STATE = "cryodrgnState"
 
 
-def landscape_index(
-    found: Landscape, made: Sequence[MadeSeries], decoder: TrainedDecoder, options: LandscapeOptions
-) -> dict[str, Any]:
-    """The content of landscape.json, but for the files of `write_particles` and the figures."""
+def landscape_entries(found: Landscape, decoder: TrainedDecoder, options: LandscapeOptions) -> dict[str, Any]:
+    """The content of the index, but for series, figures and files."""
     z, space = found.latents.z, found.space
     inside = space.mask > 0
     return {
-        "schema": SCHEMA,
-        "options": dataclasses.asdict(options),
         "particles": len(z),
         "z_dim": z.shape[1],
         "box": decoder.box,
@@ -49,25 +40,22 @@ def landscape_index(
         "clusters": _cluster_entries(found),
         "states": _state_entries(found),
         "states_tried": [dataclasses.asdict(tried) for tried in found.states.tried] if found.states else [],
-        "series": [series_entry(one) for one in made],
+        "series": [],
         "figures": {},
-        "files": {"mask": "mask.mrc"},
+        "files": {},
     }
 
 
-def write_particles(table: ParticleTable, found: Landscape, folder: Path) -> dict[str, str]:
-    """Write landscape.npz and the particle lists into `folder`; their part of the index's files."""
+def write_particles(table: ParticleTable, found: Landscape, out: Report) -> None:
+    """Write the particle lists, and the arrays per particle."""
     latents, labels, states = found.latents, found.clusters.labels, found.states
     arrays = {"rows": latents.rows, "pca": found.space.scores, "labels": labels}
-    if states is not None:
-        arrays |= {"state": states.labels, "state_probability": states.probability}
-    with replacing(folder / EMBEDDING) as temporary:
-        np.savez(temporary, **arrays)
     frame = particle_list(table, latents.rows, latents.z, labels, latents.coordinate)
     if states is not None:
+        arrays |= {"state": states.labels, "state_probability": states.probability}
         frame[STATE] = states.labels[np.argsort(latents.rows, kind="stable")] + 1
-    everything, _ = write_lists(folder, table, frame, len(found.clusters.centres))
-    return {"particles": relative(everything, folder), "embedding": EMBEDDING}
+    write_lists(out, table, frame, len(found.clusters.centres))
+    out.arrays(**arrays)
 
 
 def _phi_entry(space: VolumeSpace) -> dict[str, Any] | None:

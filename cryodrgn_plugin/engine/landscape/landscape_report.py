@@ -1,25 +1,22 @@
-"""`landscape`: every particle in the space of volumes, in RUN/landscape, with landscape.json naming all of it.
+"""`landscape`: every particle in the space of volumes, as results; docs/run_folder.md describes them."""
 
-The folder is made beside the old one and takes its place when it is complete. docs/run_folder.md describes its files.
-"""
-
-import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from ..analysis.analysis_parts import MadeSeries
-from ..analysis.entries import write_chimerax
+from ..analysis.entries import make_series, series_entry, write_chimerax
 from ..analysis.populations import counted, most_likely
 from ..analysis.series import PERCENTILES, Series
-from ..analysis.volumes import make_maps
+from ..analysis.volumes import decoder_of
 from ..errors import DataError
-from ..io.mrc import write_map
 from ..io.particles import ParticleTable
-from ..io.writing import write_text
+from ..report_writer import Report
+from ..result_kinds import CLUSTER_SERIES, STATE_SERIES
 from ..run import Latents, Run
 from .earlier import as_numbered_in
-from .landscape_index import landscape_index, write_particles
+from .landscape_index import landscape_entries, write_particles
 from .landscape_options import LandscapeOptions
 from .landscape_parts import Landscape, checked_latents
 from .mixture import mixture_states
@@ -27,12 +24,11 @@ from .sketch import SCRATCH, sketched_space
 from .space import LandscapeDecoder, Places, VolumeSpace, exact_space
 from .volume_clusters import cluster_volumes
 
-INDEX = "landscape.json"
 MICROGRAPH = "rlnMicrographName"
 
 
 def landscape(run: Run, options: LandscapeOptions | None = None, decoder: LandscapeDecoder | None = None) -> Path:
-    """Make the landscape of a finished run into RUN/landscape; returns the path of landscape.json.
+    """Make the landscape of a finished run; returns the path of its index.
 
     `decoder` is what the run's model.pt holds unless given.
 
@@ -43,24 +39,22 @@ def landscape(run: Run, options: LandscapeOptions | None = None, decoder: Landsc
     """
     options = options or LandscapeOptions()
     latents, table = checked_latents(run), run.particles()
-    decoder = decoder or _restore(run)
-    with run.replacing_folder(run.landscape_dir) as folder:
-        space = _space(decoder, latents.z, options, folder, run)
+    decoder = decoder or decoder_of(run)
+    with run.report("landscape", options) as out:
+        space = _space(decoder, latents.z, options, out.folder, run)
         found = explore(run, latents, space, table, options)
-        write_map(folder / "mask.mrc", space.mask, decoder.pixel_size_ang)
-        made = make_all(run, found, folder, options) if options.volumes else []
-        (folder / SCRATCH).unlink(missing_ok=True)
-        index = landscape_index(found, made, decoder, options)
-        index["files"] |= write_particles(table, found, folder)
-        if made:
-            index["files"] |= write_chimerax(made, folder, "landscape.cxc")
+        out.index |= landscape_entries(found, decoder, options)
+        out.map("mask", "mask.mrc", space.mask, decoder.pixel_size_ang)
+        write_particles(table, found, out)
+        made = make_all(run, found, out, options) if options.volumes else []
+        (out.folder / SCRATCH).unlink(missing_ok=True)
         if options.figures:
             from .landscape_figures import draw_all
 
-            index["figures"] = draw_all(found, made, folder / "figures", decoder.pixel_size_ang)
-        write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
-    _log_findings(run, found)
-    return run.landscape_dir / INDEX
+            draw_all(found, made, out)
+        for sentence in _findings(found):
+            out.say(sentence)
+    return out.index_file
 
 
 def explore(
@@ -84,40 +78,34 @@ def explore(
     )
 
 
-def make_all(run: Run, found: Landscape, folder: Path, options: LandscapeOptions) -> list[MadeSeries]:
+def make_all(run: Run, found: Landscape, out: Report, options: LandscapeOptions) -> list[MadeSeries]:
     """The average map of each cluster and state, and maps along the first components."""
+    made = []
+    for places, series in _series(found, options):
+        made.append(make_series(places.maker, series, out, run.progress, coordinates=places.coordinates))
+    out.index["series"] = [series_entry(one, out) for one in made]
+    write_chimerax(made, out, "landscape.cxc")
+    return made
+
+
+def _series(found: Landscape, options: LandscapeOptions) -> Iterator[tuple[Places, Series]]:
     space = found.space
-    made = [_group_series(run, found, "clusters", found.clusters.labels, "cluster", folder)]
+    yield _group_series(found, CLUSTER_SERIES, found.clusters.labels, "cluster")
     if found.states is not None and found.states.labels.max() > 0:
-        made.append(_group_series(run, found, "states", found.states.labels, "state", folder))
+        yield _group_series(found, STATE_SERIES, found.states.labels, "state")
     for component in range(min(options.walks, space.scores.shape[1])):
         scores = np.linspace(*np.percentile(space.scores[:, component], PERCENTILES), options.steps)
         labels = tuple(f"PC{component + 1} = {score:.3g}" for score in scores)
         name, title = f"pc{component + 1}", f"along volume PC{component + 1}"
-        made.append(_made(run, space.walk(component, scores), name, title, labels, scores, folder))
-    return made
+        places = space.walk(component, scores)
+        yield places, Series(name, title, places.z, labels, scores, places.particles)
 
 
-def _group_series(run: Run, found: Landscape, name: str, labels: np.ndarray, word: str, folder: Path) -> MadeSeries:
+def _group_series(found: Landscape, name: str, labels: np.ndarray, word: str) -> tuple[Places, Series]:
     numbers = np.unique(labels)
     places = found.space.averages([np.flatnonzero(labels == number) for number in numbers])
     captions = tuple(f"{word} {number + 1}" for number in numbers)
-    return _made(run, places, name, f"averages of {name}", captions, numbers + 1.0, folder)
-
-
-def _made(
-    run: Run, places: Places, name: str, title: str, labels: tuple[str, ...], positions: np.ndarray, folder: Path
-) -> MadeSeries:
-    series = Series(name, title, places.z, labels, positions, places.particles)
-    into = folder / "volumes" / name
-    maps = list(make_maps(places.maker, places.coordinates, into, run.progress, stage=f"maps {name}", judge=True))
-    return MadeSeries(series, maps, float(np.median([one.level for one in maps])))
-
-
-def _restore(run: Run) -> LandscapeDecoder:
-    from ..decoders.restore import load_decoder
-
-    return load_decoder(run)
+    return places, Series(name, f"averages of {name}", places.z, captions, numbers + 1.0, places.particles)
 
 
 def _space(decoder: LandscapeDecoder, z: np.ndarray, options: LandscapeOptions, folder: Path, run: Run) -> VolumeSpace:
@@ -137,15 +125,18 @@ def _micrographs(table: ParticleTable, rows: np.ndarray) -> np.ndarray | None:
     return frame[MICROGRAPH].to_numpy()[rows]
 
 
-def _log_findings(run: Run, found: Landscape) -> None:
+def _findings(found: Landscape) -> list[str]:
+    """Sentences for the log."""
     explained = found.space.explained
-    run.log(
-        f"{len(explained)} components of the volumes ({found.space.method}) hold {explained.sum():.0%} of the variance."
-    )
     sizes, apart = found.clusters.sizes, found.clusters.apart
     smallest = int(np.argmin(sizes))
-    run.log(
-        f"{len(sizes)} clusters, {apart.sum()} of which stand apart; the smallest, cluster {smallest + 1}, has "
-        f"{sizes[smallest]:,} of {sizes.sum():,} particles."
-    )
-    run.log(f"The landscape is in {run.landscape_dir}.")
+    return [
+        (
+            f"{len(explained)} components of the volumes ({found.space.method}) "
+            f"hold {explained.sum():.0%} of the variance."
+        ),
+        (
+            f"{len(sizes)} clusters, {apart.sum()} of which stand apart; the smallest, cluster {smallest + 1}, has "
+            f"{sizes[smallest]:,} of {sizes.sum():,} particles."
+        ),
+    ]

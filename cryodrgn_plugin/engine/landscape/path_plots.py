@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from ..analysis.analysis_parts import MadeSeries
 from ..analysis.embed import Pca
 from ..analysis.figure_style import FAINT, GREY, INK, figure, in_order_colours
+from ..report_writer import Report
 from .landscape_figures import draw_maps
 from .paths import PathFound
 
@@ -40,25 +41,12 @@ class Plane:
 
 
 def draw_all(
-    plane: Plane,
-    found: PathFound,
-    z: np.ndarray,
-    all_z: np.ndarray,
-    made: MadeSeries | None,
-    folder: Path,
-    pixel_size_ang: float | None,
-) -> dict[str, str]:
-    """Draw what there is data for into `folder`; name of each figure to its file, relative to the trajectory."""
-    drawn: list[str] = []
-
-    def file(name: str) -> Path:
-        drawn.append(name)
-        return folder / f"{name}.png"
-
-    path_figure(file("path"), plane, found, z, all_z)
-    if made is not None and pixel_size_ang is not None:
-        draw_maps(file, [made], pixel_size_ang)
-    return {name: f"figures/{name}.png" for name in drawn}
+    plane: Plane, found: PathFound, z: np.ndarray, all_z: np.ndarray, made: MadeSeries | None, out: Report
+) -> None:
+    """Draw what there is data for."""
+    path_figure(out.figure("path"), plane, found, z, all_z)
+    if made is not None:
+        draw_maps([made], out)
 
 
 def path_figure(file: Path, plane: Plane, found: PathFound, z: np.ndarray, all_z: np.ndarray) -> None:

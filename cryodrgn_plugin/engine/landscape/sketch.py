@@ -16,7 +16,7 @@ from .landscape_options import LandscapeOptions
 from .phi import HeldOut, learn_phi
 from .region import region_of_interest
 from .representatives import nearest, on_data_centres
-from .space import Places, Report
+from .space import Places, Progress
 
 SCRATCH = "sketch.npy"
 
@@ -87,7 +87,7 @@ class SketchedSpace:
 
 
 def sketched_space(
-    decoder: TrainedDecoder, z: np.ndarray, options: LandscapeOptions, scratch: Path, report: Report
+    decoder: TrainedDecoder, z: np.ndarray, options: LandscapeOptions, scratch: Path, report: Progress
 ) -> SketchedSpace:
     """Sketch, mask, PCA and φ; the sketch's volumes are written to `scratch`."""
     sketch = _sketched(decoder, z, on_data_centres(z, options.sketch, options.seed), scratch / SCRATCH, report)
@@ -110,7 +110,7 @@ def sketched_space(
     return SketchedSpace(decoder, mask, phi(z), explained, z, sketch, len(more), judged)
 
 
-def _sketched(decoder: TrainedDecoder, z: np.ndarray, particles: np.ndarray, file: Path, report: Report) -> Sketch:
+def _sketched(decoder: TrainedDecoder, z: np.ndarray, particles: np.ndarray, file: Path, report: Progress) -> Sketch:
     shape = (len(particles), *(decoder.box,) * 3)
     volumes = np.lib.format.open_memmap(file, "w+", np.float32, shape)
     for done, index in enumerate(particles, start=1):

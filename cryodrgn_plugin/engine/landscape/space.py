@@ -19,7 +19,7 @@ from .representatives import far_apart, nearest, on_data_centres
 STANDING_FOR_ALL = 100
 """Volumes from which the mask of an exact landscape is made."""
 
-Report = Callable[..., None]
+Progress = Callable[..., None]
 
 
 class LandscapeDecoder(TrainedDecoder, Protocol):
@@ -107,7 +107,7 @@ class ExactSpace:
         )
 
 
-def exact_space(decoder: LandscapeDecoder, z: np.ndarray, options: LandscapeOptions, report: Report) -> ExactSpace:
+def exact_space(decoder: LandscapeDecoder, z: np.ndarray, options: LandscapeOptions, report: Progress) -> ExactSpace:
     """The landscape of a decoder whose volumes are linear in amplitudes: every particle, no volume needed."""
     parts = decoder.linear()
     amplitudes = amplitudes_of(parts[0], z)

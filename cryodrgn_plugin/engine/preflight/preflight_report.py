@@ -1,49 +1,39 @@
-"""What a preflight leaves: preflight.json, the page, the map with its halves. docs/run_folder.md explains the files."""
+"""What a preflight leaves: the verdicts, a page, the map with its halves; docs/run_folder.md describes the results."""
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..io.mrc import write_map
-from ..io.writing import explained, write_text
+from ..report_writer import report_into
+from ..result_kinds import half_map_names
 from .preflight_options import PreflightOptions
 from .preflight_page import draw_page
 from .survey import Progress, Survey, survey
 
-INDEX, PAGE = "preflight.json", "preflight.png"
-MAPS = {"map": "map.mrc", "half1": "map_half1.mrc", "half2": "map_half2.mrc"}
+PAGE, MAP = "preflight.png", "map.mrc"
 
 
 def preflight(path: Path, folder: Path, options: PreflightOptions, progress: Progress) -> Survey:
     """Judge the particles of `path` and write what was found into `folder`."""
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    found = survey(path, options, progress)
-    files = {"page": PAGE}
-    draw_page(folder / PAGE, found)
-    for name in MAPS.values():
-        (folder / name).unlink(missing_ok=True)
-    if found.maps is not None:
-        for role, volume in (("map", found.maps.combined), ("half1", found.maps.half1), ("half2", found.maps.half2)):
-            write_map(folder / MAPS[role], volume, found.pixel_size_ang)
-        files |= MAPS
-    index = _index(found, options, files, time.monotonic() - began)
-    write_text(folder / INDEX, json.dumps(index, indent=2, ensure_ascii=False) + "\n")
+    with report_into(folder, "preflight", options, {"star": str(path)}) as out:
+        found = survey(path, options, progress)
+        out.index |= _entries(found, time.monotonic() - began)
+        draw_page(out.file("page", PAGE), found)
+        if found.maps is not None:
+            out.map("map", MAP, found.maps.combined, found.pixel_size_ang)
+            for role, name in zip(("half1", "half2"), half_map_names(MAP), strict=True):
+                out.map(role, name, getattr(found.maps, role), found.pixel_size_ang)
     return found
 
 
-def _index(found: Survey, options: PreflightOptions, files: dict[str, str], seconds: float) -> dict[str, Any]:
+def _entries(found: Survey, seconds: float) -> dict[str, Any]:
+    """What the index says."""
     return {
-        "schema": 1,
-        "star": str(found.path),
-        "options": asdict(options),
         "verdict": found.level,
         "particles": found.particles,
         "looked_at": found.looked_at,
         "checks": [asdict(verdict) for verdict in found.verdicts],
         "seconds": round(seconds, 1),
-        "files": files,
     }

@@ -6,7 +6,6 @@ from RUN/analysis. `volume_cluster`, `state` (from 1), `vpc1` …: from RUN/land
 from 0. And the star file's columns by their own names.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
@@ -15,7 +14,6 @@ import pandas as pd
 
 from ..analysis.embed import principal_components
 from ..errors import DataError
-from ..io.arrays import read_arrays
 from ..run import Latents, Run
 from .junk import Judgement
 
@@ -86,21 +84,21 @@ class ParticleColumns(Mapping[str, np.ndarray]):
         return found | self._of_analysis() | self._of_landscape() | self._of_validation()
 
     def _of_analysis(self) -> dict[str, np.ndarray]:
-        stored = _arrays(self._run.analysis_dir / "embedding.npz", self.latents.rows)
+        stored = self._run.per_particle("analysis", self.latents.rows)
         if not stored:
             return _numbered("pc", principal_components(self.latents.z).scores) if self.latents.z.shape[1] else {}
         found = {"cluster": stored["labels"] + 1, **_numbered("pc", stored["pca"])}
         return found | (_numbered("umap", stored["umap"]) if "umap" in stored else {})
 
     def _of_landscape(self) -> dict[str, np.ndarray]:
-        stored = _arrays(self._run.landscape_dir / "landscape.npz", self.latents.rows)
+        stored = self._run.per_particle("landscape", self.latents.rows)
         if not stored:
             return {}
         found = {"volume_cluster": stored["labels"] + 1, **_numbered("vpc", stored["pca"])}
         return found | ({"state": stored["state"] + 1} if "state" in stored else {})
 
     def _of_validation(self) -> dict[str, np.ndarray]:
-        stored = _arrays(self._run.validation_dir / "confidence.npz", self.latents.rows)
+        stored = self._run.per_particle("validation", self.latents.rows)
         return {"confidence": stored["confidence"]} if stored else {}
 
 
@@ -121,20 +119,9 @@ def annotations(columns: ParticleColumns, lines: np.ndarray, n: int) -> dict[str
 
 
 def n_clusters(run: Run) -> int:
-    """How many classes RUN/analysis has; 0 without an analysis."""
-    index = run.analysis_dir / "analysis.json"
-    return len(json.loads(index.read_text(encoding="utf-8"))["clusters"]) if index.exists() else 0
+    """How many classes the analysis of a run has; 0 without one."""
+    return len(run.results("analysis").clusters) if run.has_results("analysis") else 0
 
 
 def _numbered(prefix: str, values: np.ndarray) -> dict[str, np.ndarray]:
     return {f"{prefix}{k}": column for k, column in enumerate(values.T, start=1)}
-
-
-def _arrays(path, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """The arrays of an npz that belongs to these star rows; nothing where there is none."""
-    if not path.exists():
-        return {}
-    arrays = read_arrays(path, "rows")
-    if not np.array_equal(arrays["rows"], rows):
-        raise DataError(f"{path} is of other particles than the run's latents; make it anew.")
-    return arrays

@@ -38,7 +38,7 @@ BALANCE_ROUNDS = 5
 LEAST_ENERGY = 0.2
 """Share of the mean map's A below which a map is that of junk: much junk alike makes an empty map that explains it."""
 
-Report = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int], None]
 """Called as report(stage, done, total) after each round."""
 
 
@@ -64,7 +64,7 @@ def judge(
     rounds: int,
     cut: float,
     seed: int,
-    report: Report,
+    report: Progress,
 ) -> tuple[Judgement, list[int]]:
     """Judge all particles of a dataset with poses, by maps that are linear in their latents z (N, Z).
 

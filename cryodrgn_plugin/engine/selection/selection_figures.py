@@ -18,8 +18,8 @@ OUTLIERS_SHOWN = (-5.0, 20.0)
 
 def draw_selection(
     file: Path, columns: ParticleColumns, words: Sequence[str], taken: np.ndarray, cut: float | None
-) -> Path:
-    """Draw the particles in the latent space, and the outlier scores where there are any; returns `file`."""
+) -> None:
+    """Draw the particles in the latent space, and the outlier scores where there are any."""
     axes_names = _plane(columns)
     judged = columns.judged()
     panels = (axes_names is not None) + 2 * bool(judged) or 1
@@ -34,7 +34,6 @@ def draw_selection(
             _draw_contrast(axes.pop(0), judged["contrast"], taken)
         for ax in axes:
             _draw_counts(ax, taken)
-    return file
 
 
 def _plane(columns: ParticleColumns) -> tuple[str, str] | None:

@@ -1,14 +1,11 @@
-"""`select`: the particles that go on, in RUN/selections/NAME, as lists that go back where the particles came from.
+"""`select`: the particles that go on, as results under a name with lists that go back where the particles came from.
 
-Choices are combined: a particle is taken when every one that was given takes it. docs/run_folder.md describes the files
-and selection.json.
+Choices are combined: a particle is taken when every one that was given takes it. docs/run_folder.md describes the
+results.
 """
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,10 +13,9 @@ from ..analysis.run_particles import RunParticles, images_of, particles_of
 from ..errors import ConfigError, DataError
 from ..io.chosen_rows import particle_of_image, write_chosen
 from ..io.tables import read_table
-from ..io.writing import replacing, write_text
+from ..report_writer import Report
 from ..run import Run
 from .columns import ParticleColumns, annotations, n_clusters
-from .export import ARRAYS, INDEX
 from .junk import Judgement, judge
 from .kept import keep_judgement, kept_judgement
 from .lasso import read_lasso
@@ -27,9 +23,6 @@ from .originals import rows_in
 from .rules import names_in, obeying
 from .selection_figures import draw_selection
 from .selection_options import SelectOptions
-
-SCHEMA = 1
-FIGURE = "selection.png"
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,7 @@ class Choice:
 
 
 def select(run: Run, options: SelectOptions) -> Path:
-    """Select particles of a finished run into RUN/selections/NAME; returns the path of selection.json.
+    """Select particles of a finished run; returns the path of the selection's index.
 
     Raises
     ------
@@ -56,14 +49,13 @@ def select(run: Run, options: SelectOptions) -> Path:
     if not taken.any():
         told = "; ".join(f"{choice.words}: {int(choice.taken.sum()):,}" for choice in choices)
         raise DataError(f"No particle of {columns.n:,} is left ({told}).")
-    folder = run.selection_dir(options.name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with run.replacing_folder(folder) as fresh:
-        index = _write(run, particles, columns, choices, taken, options, fresh)
-    for choice in choices:
-        run.log(f"{choice.words}: {int(choice.taken.sum()):,} of {columns.n:,} particles.")
-    run.log(f"{index['selected']:,} particles are selected, {index['rejected']:,} are not; the lists are in {folder}.")
-    return folder / INDEX
+    with run.report("selection", options, options.name) as out:
+        _write(particles, columns, choices, taken, options, out)
+        for choice in choices:
+            out.say(f"{choice.words}: {int(choice.taken.sum()):,} of {columns.n:,} particles.")
+        counts = f"{int(taken.sum()):,} particles are selected, {int((~taken).sum()):,} are not"
+        out.conclusion = f"{counts}; the lists are in {out.destination}."
+    return out.index_file
 
 
 # --- who is taken ---------------------------------------------------------------------------------------------------
@@ -158,32 +150,20 @@ def _whole_particles(particles: RunParticles, taken: np.ndarray) -> np.ndarray:
 
 
 def _write(
-    run: Run,
     particles: RunParticles,
     columns: ParticleColumns,
     choices: list[Choice],
     taken: np.ndarray,
     options: SelectOptions,
-    folder: Path,
-) -> dict[str, Any]:
+    out: Report,
+) -> None:
     target, lines, matched = particles.table, particles.lines, ""
     if options.original:
         target = read_table(options.original)
         places, matched = rows_in(target, particles.table, options.same_order)
         lines = places[lines]
-    added = annotations(columns, lines, target.n) if options.annotate else {}
-    files = {}
-    for name, chosen in (("selected", taken), ("rejected", ~taken)):
-        if chosen.any():
-            files[name] = write_chosen(target, lines[chosen], folder / name, added).name
-    with replacing(folder / ARRAYS) as temporary:
-        np.savez(temporary, rows=columns.latents.rows, selected=taken, **columns.judged())
     cut = columns.judgement.cut if options.junk else None
-    files["arrays"] = ARRAYS
-    files["figure"] = draw_selection(folder / FIGURE, columns, [c.words for c in choices], taken, cut).name
-    index = {
-        "schema": SCHEMA,
-        "options": dataclasses.asdict(options),
+    out.index |= {
         "particles": columns.n,
         "selected": int(taken.sum()),
         "rejected": int((~taken).sum()),
@@ -191,7 +171,10 @@ def _write(
         "choices": [{"what": choice.words, "takes": int(choice.taken.sum())} for choice in choices],
         "source": str(target.path),
         "matched_by": matched,
-        "files": files,
     }
-    write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
-    return index
+    added = annotations(columns, lines, target.n) if options.annotate else {}
+    for name, chosen in (("selected", taken), ("rejected", ~taken)):
+        if chosen.any():
+            out.files[name] = out.relative(write_chosen(target, lines[chosen], out.folder / name, added))
+    out.arrays(rows=columns.latents.rows, selected=taken, **columns.judged())
+    draw_selection(out.file("figure", "selection.png"), columns, [choice.words for choice in choices], taken, cut)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from ..analysis.figure_style import DISTINCT, FAINT, GREY, INK, SEQUENTIAL, figure, in_order_colours, without_ticks
 from ..analysis.map_plots import fsc_figure, montage_figure, resolution_axis
 from ..analysis.series import Series
+from ..report_writer import Report
 from .made import MadeState
 from .states_index import TITLES
 
@@ -16,26 +17,19 @@ PER_ROW = 4
 MOVING = DISTINCT[5]
 
 
-def draw_all(made: dict[str, list[MadeState]], series: Series, folder: Path, pixel_size_ang: float) -> dict[str, str]:
-    """Draw everything there is something to draw of; name → file relative to the folder of the index."""
-    drawn: dict[str, str] = {}
-
-    def file(name: str) -> Path:
-        drawn[name] = f"{folder.name}/{name}.png"
-        return folder / f"{name}.png"
-
+def draw_all(made: dict[str, list[MadeState]], series: Series, out: Report, pixel_size_ang: float) -> None:
+    """Draw everything there is something to draw of."""
     judged = {name: states for name, states in made.items() if states[0].by_halves is not None}
     for name, states in made.items():
         maps = [one.map for one in states]
-        montage_figure(file(f"maps_{name}"), TITLES[name], series.labels, maps, pixel_size_ang)
+        montage_figure(out.figure(f"maps_{name}"), TITLES[name], series.labels, maps, pixel_size_ang)
     for name, states in judged.items():
-        expectation_figure(file(f"expected_{name}"), TITLES[name], series.labels, states, pixel_size_ang)
+        expectation_figure(out.figure(f"expected_{name}"), TITLES[name], series.labels, states, pixel_size_ang)
         if states[0].local_section is not None:
-            local_figure(file(f"local_{name}"), TITLES[name], series.labels, states)
+            local_figure(out.figure(f"local_{name}"), TITLES[name], series.labels, states)
     if judged:
         panels = [(f"maps {TITLES[name]}", series.labels, [one.map for one in made[name]]) for name in judged]
-        fsc_figure(file("fsc"), panels, pixel_size_ang)
-    return drawn
+        fsc_figure(out.figure("fsc"), panels, pixel_size_ang)
 
 
 def expectation_figure(

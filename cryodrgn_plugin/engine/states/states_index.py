@@ -1,40 +1,30 @@
-"""states.json: every map of every state and what is known of it; docs/run_folder.md explains the keys."""
+"""The index of states: every map of every state and what is known of it; docs/run_folder.md explains the keys."""
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..analysis.analysis_parts import MadeSeries
 from ..analysis.chimerax import chimerax_script
-from ..analysis.entries import numbers, relative, series_entry
+from ..analysis.entries import numbers, series_entry
 from ..analysis.series import Series
-from ..io.writing import write_text
 from ..reconstruction.bandwidth import Bandwidths
+from ..report_writer import Report
+from ..result_kinds import REGRESSION_SERIES, STATE_SERIES
 from ..run import Latents
 from .made import PERCENTILES, MadeState
-from .state_options import StatesOptions
 
-SCHEMA = 1
-TITLES = {"states": "of states", "regression": "of states by regression"}
+TITLES = {STATE_SERIES: "of states", REGRESSION_SERIES: "of states by regression"}
 """What the maps of each way are, after the word maps."""
-CHIMERAX = "states.cxc"
 
 
-def states_index(
-    made: dict[str, list[MadeState]],
-    series: Series,
-    folder: Path,
-    options: StatesOptions,
-    latents: Latents,
-    bandwidths: Bandwidths | None,
+def states_entries(
+    made: dict[str, list[MadeState]], series: Series, out: Report, latents: Latents, bandwidths: Bandwidths | None
 ) -> dict[str, Any]:
     """The index without its files and figures; `made` holds the maps of each way that they were made, by name."""
     return {
-        "schema": SCHEMA,
-        "options": dataclasses.asdict(options),
         "particles": len(latents.z),
         "z_dim": latents.z.shape[1],
         "regression": bandwidths
@@ -43,40 +33,39 @@ def states_index(
             "best_particles": bandwidths.best,
             "expected": {str(size): value for size, value in bandwidths.expected.items()},
         },
-        "series": [_series_entry(name, series, states, folder) for name, states in made.items()],
+        "series": [_series_entry(name, series, states, out) for name, states in made.items()],
         "figures": {},
     }
 
 
-def write_chimerax(made: dict[str, list[MadeState]], folder: Path) -> dict[str, str]:
-    """The script that opens the maps and the sharpened maps; its part of the index's files."""
+def write_script(made: dict[str, list[MadeState]], out: Report) -> None:
+    """Write the script that opens the maps and the sharpened maps in ChimeraX."""
     entries = []
     for name, states in made.items():
         level = float(np.median([one.map.level for one in states]))
-        entries.append((f"maps {TITLES[name]}", [relative(one.files["map"], folder) for one in states], level))
+        entries.append((f"maps {TITLES[name]}", [out.relative(one.files["map"]) for one in states], level))
         if all("sharpened" in one.files for one in states):
             level = float(np.median([one.sharpened_level for one in states]))
             title = f"maps {TITLES[name]}, sharpened"
-            entries.append((title, [relative(one.files["sharpened"], folder) for one in states], level))
-    write_text(folder / CHIMERAX, chimerax_script(entries))
-    return {"chimerax": CHIMERAX}
+            entries.append((title, [out.relative(one.files["sharpened"]) for one in states], level))
+    out.text("chimerax", "states.cxc", chimerax_script(entries))
 
 
-def _series_entry(name: str, series: Series, states: Sequence[MadeState], folder: Path) -> dict[str, Any]:
+def _series_entry(name: str, series: Series, states: Sequence[MadeState], out: Report) -> dict[str, Any]:
     level = float(np.median([one.map.level for one in states]))
     named = dataclasses.replace(series, name=name, title=TITLES[name])
-    entry = series_entry(MadeSeries(named, [one.map for one in states], level))
+    entry = series_entry(MadeSeries(named, [one.map for one in states], level), out)
     for described, one in zip(entry["maps"], states, strict=True):
-        described |= {"file": relative(one.files["map"], folder), **_details(one, folder)}
+        described |= _details(one, out)
     return entry
 
 
-def _details(one: MadeState, folder: Path) -> dict[str, Any]:
+def _details(one: MadeState, out: Report) -> dict[str, Any]:
     known = one.by_halves if one.map.expected is None else one.map.expected.fsc
     return {
-        "half_maps": [relative(one.files[h], folder) for h in ("half1", "half2") if h in one.files],
-        **{name: relative(one.files[name], folder) if name in one.files else None for name in ("mask", "sharpened")},
-        "local_resolution": relative(one.files["locres"], folder) if "locres" in one.files else None,
+        "half_maps": [out.relative(one.files[h]) for h in ("half1", "half2") if h in one.files],
+        **{name: out.relative(one.files[name]) if name in one.files else None for name in ("mask", "sharpened")},
+        "local_resolution": out.relative(one.files["locres"]) if "locres" in one.files else None,
         "effective_particles": one.effective and round(one.effective, 1),
         "expected_fsc": None if known is None else numbers(known),
         "expected_measured": one.map.expected is not None,

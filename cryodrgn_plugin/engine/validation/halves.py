@@ -7,7 +7,6 @@ half's latent space, each image at its posterior mean over the nodes.
 
 import filecmp
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,9 +25,9 @@ from ..io.writing import write_text
 from ..likelihood.whitened import WhitenedImages
 from ..progress import Reporter
 from ..recipes import fit
+from ..report_writer import Report
 from ..run import Run
-
-Report = Callable[[str, int, int], None]
+from ..run_layout import RunLayout
 
 
 @dataclass(frozen=True)
@@ -80,31 +79,30 @@ def train_half(run: Run, particles: RunParticles, half: np.ndarray, number: int,
     return _nodes_of(part, nodes, seed)
 
 
-def keep_halves(run: Run, folder: Path) -> None:
-    """Copy the runs of the halves and their lists from RUN/validating to `folder`, which becomes RUN/validation."""
-    shutil.copytree(run.validating_dir, folder, dirs_exist_ok=True)
+def keep_halves(run: Run, out: Report) -> None:
+    """Copy the runs of the halves and their lists into the validation, whose index does not name them."""
+    shutil.copytree(run.validating_dir, out.folder, dirs_exist_ok=True)
+    out.unlisted |= {path.name for path in run.validating_dir.iterdir()}
     for listed in (path for path in run.validating_dir.iterdir() if path.is_file()):
-        part = Run.open(folder / listed.stem)
-        there = replace(part.config, particles=str(run.validation_dir / listed.name))
+        part = Run.open(out.folder / listed.stem)
+        there = replace(part.config, particles=str(out.destination / listed.name))
         write_text(part.config_file, there.to_json() + "\n")
 
 
 def _half_run(run: Run, particles: RunParticles, half: np.ndarray, number: int, seed: int) -> Run:
     """The run of a half, new or as far as it was trained before."""
-    folder, name = run.validating_dir, f"half{number + 1}"
-    folder.mkdir(exist_ok=True)
-    fresh = write_chosen(particles.table, particles.lines[half == number], folder / f".{name}")
-    listed = folder / f"{name}{fresh.suffix}"
+    folder = run.half_training_dir(number + 1)
+    folder.parent.mkdir(exist_ok=True)
+    fresh = write_chosen(particles.table, particles.lines[half == number], folder.with_name(f".{folder.name}"))
+    listed = folder.with_name(f"{folder.name}{fresh.suffix}")
     settings = _settings(run.config, listed, seed)
-    there = (folder / name / "run.json").exists()
-    fits = (
-        there and listed.exists() and filecmp.cmp(fresh, listed, shallow=False) and _made_with(folder / name, settings)
-    )
+    there = RunLayout(folder).info_file.exists()
+    fits = there and listed.exists() and filecmp.cmp(fresh, listed, shallow=False) and _made_with(folder, settings)
     fresh.replace(listed)
     if there:
         what = "gone on with" if fits else "of other particles or settings and trained anew"
         run.log(f"Half {number + 1} has been trained before; it is {what}.")
-    return Run.create(folder / name, settings, command="validate", resume=fits, overwrite=not fits)
+    return Run.create(folder, settings, command="validate", resume=fits, overwrite=not fits)
 
 
 def _made_with(path: Path, settings: RunConfig) -> bool:

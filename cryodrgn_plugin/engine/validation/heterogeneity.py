@@ -35,7 +35,7 @@ AT_ONCE = 32
 DECIMALS = 4
 """Of gains; smaller differences are rounding, as when a half has found one state only."""
 
-Report = Callable[[str, int, int], None]
+Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def permutation_test(
     permutations: int,
     tested: int,
     seed: int,
-    report: Report,
+    report: Progress,
 ) -> HeterogeneityTest:
     """Test the images of each half against the states that the other half has found.
 

@@ -8,9 +8,8 @@ from ..analysis.latent_clusters import kmeans
 from ..analysis.oracle import state_log_likelihoods
 from ..analysis.populations import Populations, counted, most_likely
 from ..decoders.restore import load_decoder
-from ..io.arrays import read_arrays
 from ..likelihood.whitened import WhitenedImages
-from ..run import Run
+from ..run import Latents, Run
 from .validation_options import ValidateOptions
 
 CLASSES = 10
@@ -37,7 +36,7 @@ def state_populations(
     find itself.
     """
     latents = run.latents()
-    labels = _labels(run, latents.z, options)
+    labels = _labels(run, latents, options)
     m = int(labels.max()) + 1
     centres = np.stack([latents.z[labels == k].mean(axis=0) for k in range(m)]).astype(np.float32)
     bootstrap = {"level": options.level, "replicates": options.bootstrap, "seed": options.seed}
@@ -45,12 +44,11 @@ def state_populations(
     return StatePopulations(labels, by_label, most_likely(_scores(run, images, latents.half, centres), **bootstrap))
 
 
-def _labels(run: Run, z: np.ndarray, options: ValidateOptions) -> np.ndarray:
-    file = run.analysis_dir / "embedding.npz"
-    if not options.states and file.exists():
-        return read_arrays(file, "labels")["labels"].astype(np.int64)
-    most = len(np.unique(z, axis=0))
-    return kmeans(z, min(options.states or CLASSES, most), seed=options.seed).labels.astype(np.int64)
+def _labels(run: Run, latents: Latents, options: ValidateOptions) -> np.ndarray:
+    if not options.states and (known := run.per_particle("analysis", latents.rows)):
+        return known["labels"].astype(np.int64)
+    most = len(np.unique(latents.z, axis=0))
+    return kmeans(latents.z, min(options.states or CLASSES, most), seed=options.seed).labels.astype(np.int64)
 
 
 def _scores(run: Run, images: WhitenedImages, half: np.ndarray | None, centres: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from string import Template
 
 from ..analysis.figure_style import DPI
 from ..io.writing import write_text
+from ..report_writer import Report
 from ..run import Run
 from . import validation_figures
 from .state_populations import StatePopulations
@@ -44,9 +45,9 @@ whole micrographs. They hold for the states as they are: how states are drawn is
 }
 
 
-def write_page(run: Run, found: Findings, options: ValidateOptions, folder: Path) -> dict[str, str]:
-    """Draw the figures into `folder`/figures and write validation.html; name of each figure to its file."""
-    drawn = _draw(found, options, folder / "figures")
+def write_page(page_file: Path, run: Run, found: Findings, options: ValidateOptions, out: Report) -> None:
+    """Draw the figures and write the page that shows them."""
+    drawn = _draw(found, options, out)
     sections = "\n".join(_section(name, file, found, options) for name, file in drawn.items())
     created = run.info["provenance"]
     particles = len(run.latents().z)
@@ -63,12 +64,11 @@ def write_page(run: Run, found: Findings, options: ValidateOptions, folder: Path
         sections=sections,
         options=_options(options),
     )
-    write_text(folder / "validation.html", text)
-    return {name: file.relative_to(folder).as_posix() for name, file in drawn.items()}
+    write_text(page_file, text)
 
 
-def _draw(found: Findings, options: ValidateOptions, folder: Path) -> dict[str, Path]:
-    """The figures there is data for."""
+def _draw(found: Findings, options: ValidateOptions, out: Report) -> dict[str, Path]:
+    """The figures there is data for, by name."""
     wanted: dict[str, Callable[[Path], None]] = {}
     if halves := found.halves:
         wanted["chance"] = lambda file: validation_figures.chance_figure(file, halves.test)
@@ -79,7 +79,7 @@ def _draw(found: Findings, options: ValidateOptions, folder: Path) -> dict[str, 
         wanted["populations"] = lambda file: validation_figures.population_figure(file, states)
     if found.others:
         wanted["consensus"] = lambda file: validation_figures.consensus_figure(file, found.others)
-    drawn = {name: folder / f"{name}.png" for name in wanted}
+    drawn = {name: out.figure(name) for name in wanted}
     for name, draw in wanted.items():
         draw(drawn[name])
     return drawn

@@ -1,10 +1,9 @@
-"""`validate`: whether what a run shows is real, in RUN/validation, with one page that says so in plain words.
+"""`validate`: whether what a run shows is real, with one page that says so in plain words.
 
-docs/run_folder.md describes its files and the schema of validation.json.
+docs/run_folder.md describes the results.
 """
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +15,8 @@ from ..analysis.run_particles import RunParticles, images_of, particles_of
 from ..data.dataset import ParticleDataset
 from ..errors import DataError
 from ..imaging.noise import estimate_noise
-from ..io.writing import replacing, write_text
 from ..likelihood.whitened import WhitenedImages
+from ..report_writer import Report
 from ..run import Run
 from .agreement import agreement
 from .consensus import consensus
@@ -29,13 +28,12 @@ from .validation_findings import Findings, HalvesFound
 from .validation_options import ValidateOptions
 from .verdict import judge
 
-SCHEMA = 1
-INDEX, PAGE, CONFIDENCE = "validation.json", "validation.html", "confidence.npz"
+PAGE = "validation.html"
 LEAST_PARTICLES = 200
 
 
 def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = (), *, resume: bool = False) -> Path:
-    """Validate a finished run into RUN/validation; returns the path of validation.json.
+    """Validate a finished run; returns the path of the index.
 
     `also` are other runs of the same particles to compare with. `resume` goes on with the halves in RUN/validating,
     which a validation that was stopped leaves there; the result is that of an uninterrupted one.
@@ -53,17 +51,17 @@ def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = (), *, re
     images = WhitenedImages(dataset, estimate_noise(dataset, options.seed))
     if not resume:
         shutil.rmtree(run.validating_dir, ignore_errors=True)
-    with run.replacing_folder(run.validation_dir) as folder:
+    with run.report("validation", options) as out:
         halves = _halves(run, particles, dataset, images, options) if options.halves else None
         found = _measured(run, particles, images, halves, options, also)
-        _write(run, found, options, folder)
+        _write(run, found, options, out)
         if options.halves and options.keep_halves:
-            keep_halves(run, folder)
+            keep_halves(run, out)
+        for sentence in (found.verdict.headline, *found.verdict.sentences):
+            out.say(sentence)
+        out.conclusion = f"The page is {out.destination / PAGE}."
     shutil.rmtree(run.validating_dir, ignore_errors=True)
-    for sentence in (found.verdict.headline, *found.verdict.sentences):
-        run.log(sentence)
-    run.log(f"The page is {run.validation_dir / PAGE}.")
-    return run.validation_dir / INDEX
+    return out.index_file
 
 
 def _measured(
@@ -116,24 +114,20 @@ def _halves(
 # --- what is written ------------------------------------------------------------------------------------------------
 
 
-def _write(run: Run, found: Findings, options: ValidateOptions, folder: Path) -> None:
+def _write(run: Run, found: Findings, options: ValidateOptions, out: Report) -> None:
     from .validation_page import write_page
 
-    files = {"page": PAGE}
+    out.index |= {**summary_of(found), "files": {}, "figures": {}}
+    page = out.file("page", PAGE)
     if found.halves:
-        arrays = {
-            "rows": run.latents().rows,
-            "confidence": found.halves.confidence.astype(np.float32),
-            "half": found.halves.half,
-            "z_half1": found.halves.places[0].astype(np.float32),
-            "z_half2": found.halves.places[1].astype(np.float32),
-        }
-        with replacing(folder / CONFIDENCE) as temporary:
-            np.savez(temporary, **arrays)
-        files["confidence"] = CONFIDENCE
-    index = {"schema": SCHEMA, "options": dataclasses.asdict(options), **summary_of(found), "files": files}
-    index["figures"] = write_page(run, found, options, folder)
-    write_text(folder / INDEX, json.dumps(index, indent=2) + "\n")
+        out.arrays(
+            rows=run.latents().rows,
+            confidence=found.halves.confidence.astype(np.float32),
+            half=found.halves.half,
+            z_half1=found.halves.places[0].astype(np.float32),
+            z_half2=found.halves.places[1].astype(np.float32),
+        )
+    write_page(page, run, found, options, out)
 
 
 def summary_of(found: Findings) -> dict[str, Any]:

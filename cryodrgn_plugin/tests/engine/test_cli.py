@@ -444,7 +444,7 @@ def test_analyze_writes_the_analysis_of_a_run(tmp_path, monkeypatch, capsys):
         )
         == 0
     )
-    index = json.loads((run.analysis_dir / "analysis.json").read_text())
+    index = json.loads((run.results_dir("analysis") / "analysis.json").read_text())
     assert [series["name"] for series in index["series"]] == ["kmeans", "curve"]
     assert "3 classes hold" in capsys.readouterr().out and run.info["steps"]["analysis"]["status"] == "finished"
 

@@ -15,6 +15,8 @@ import pytest
 
 import cryodrgn_plugin
 from cryodrgn_plugin.engine.cli.main import COMMANDS
+from cryodrgn_plugin.engine.result_kinds import KINDS
+from cryodrgn_plugin.engine.run_layout import CONTENTS
 from cryodrgn_plugin.tests.import_graph import ImportGraph, Module
 
 PACKAGE = Path(cryodrgn_plugin.__file__).parent
@@ -26,7 +28,7 @@ ENGINE = PACKAGE / "engine"
 LAYERS = [
     {"errors", "config"},
     {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_origin"}
-    | {"progress", "provenance", "stopping", "threads"},
+    | {"result_kinds", "results", "report_writer", "borrowing", "progress", "provenance", "stopping", "threads"},
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
     {"likelihood", "reconstruction"},
@@ -46,6 +48,9 @@ DOORS = {
     "config": "settings of a run",
     "options": "settings of the commands",
     "run": "the run folder",
+    "run_layout": "what a run folder may hold",
+    "results": "what commands left under a run",
+    "result_kinds": "what results are called",
     "files": "star files, tables of particles, maps, arrays",
     "selection.export": "the particles that a selection left",
     "selection.lasso": "a line drawn around particles",
@@ -55,8 +60,6 @@ DOORS = {
     "validation.validation_page": "the titles of its figures",
 }
 """What hosts may import of the engine, and what for."""
-PAST_THE_DOORS = {"convert.analysis", "relion.findings"}
-"""Files of hosts that still read what a command left by themselves."""
 ENTRANCES = {
     "bibtex": "pyworkflow looks for it",
     "demo": "`make demo`",
@@ -71,6 +74,14 @@ HOSTS = ("pwem", "pyworkflow", "relion", "emtable", "tkinter", "PyQt5", "pyvista
 
 def engine_files() -> list[Path]:
     return sorted(path for path in ENGINE.rglob("*.py") if path.parent != ENGINE or path.stem != "__init__")
+
+
+def program_files() -> list[Path]:
+    """All files of the package but tests and those that own the names of files in a run."""
+    owners = {ENGINE / f"{name}.py" for name in ("result_kinds", "run_layout", "borrowing", "report_writer")}
+    return [
+        path for path in sorted(PACKAGE.rglob("*.py")) if path not in owners and PACKAGE / "tests" not in path.parents
+    ]
 
 
 def part_of(module: tuple[str, ...]) -> str:
@@ -190,7 +201,7 @@ def doors_used(graph: ImportGraph, module: Module) -> set[str]:
 def test_hosts_come_in_by_named_doors(graph):
     used = {dotted(module): doors_used(graph, module) for module in shipped(graph) if module[:1] != ("engine",)}
     others = {name for name, doors in used.items() if doors - set(DOORS)}
-    assert others == PAST_THE_DOORS, {name: used[name] - set(DOORS) for name in others}
+    assert not others, {name: used[name] - set(DOORS) for name in others}
     assert set(DOORS) <= set().union(*used.values()), "a door that no host uses can be closed"
 
 
@@ -258,6 +269,32 @@ def test_no_file_names_a_path_of_one_machine():
             assert not personal.search(line), (
                 f"{path.relative_to(CHECKOUT)}:{number} names a path of one machine: {line}"
             )
+
+
+def texts_in(tree: ast.AST) -> list[ast.Constant]:
+    """Texts of one line that a program uses: no docstrings, no help."""
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    texts = [node for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+    return [node for node in texts if id(node) not in told and "\n" not in node.value]
+
+
+@pytest.mark.parametrize("path", program_files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_names_of_results_stand_in_one_file(path):
+    """Index files, arrays, and folders that hold several results; other kinds are called as their folder is."""
+    names = {name for kind in KINDS.values() for name in (kind.index, kind.arrays[1])} - {""}
+    names |= {kind.folder for kind in KINDS.values() if kind.named}
+    for text in texts_in(ast.parse(path.read_text())):
+        assert not names & set(text.value.split("/")), f"line {text.lineno} names {text.value!r}; ask Results or Report"
+
+
+@pytest.mark.parametrize("path", program_files(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_path_inside_a_run_is_built_elsewhere(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            left, right = node.left, node.right
+            inside = isinstance(left, ast.Attribute) and (left.attr == "path" or left.attr.endswith("_dir"))
+            known = isinstance(right, ast.Constant) and str(right.value).split("/")[0] in CONTENTS
+            assert not inside and not known, f"line {node.lineno} builds {ast.unparse(node)}; RunLayout knows it"
 
 
 def test_every_link_between_documents_leads_somewhere():

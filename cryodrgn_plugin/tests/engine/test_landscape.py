@@ -189,14 +189,14 @@ def test_a_mask_decides_what_counts(tmp_path):
     options = LandscapeOptions(**QUICK, volumes=False, mask=str(tmp_path / "mask.mrc"))
     found = columns(landscape(run, options, trained()).parent)["pca"]
     assert abs(np.corrcoef(found[:, 0], run.latents().z[:, 0])[0, 1]) > 0.999
-    index = json.loads((run.landscape_dir / "landscape.json").read_text())
+    index = json.loads((run.results_dir("landscape") / "landscape.json").read_text())
     assert index["pca"]["explained"][0] > 0.98 and index["mask"]["voxels"] == int(mask.sum())
 
 
 def test_only_the_moving_region_counts_when_asked_for(tmp_path):
     run = planted_run(tmp_path, n=120)
     landscape(run, LandscapeOptions(**QUICK, volumes=False, mask="moving"), trained())
-    mask = read_map(run.landscape_dir / "mask.mrc")[0]
+    mask = read_map(run.results_dir("landscape") / "mask.mrc")[0]
     middle = BOX // 2
     assert mask[middle, middle, middle + 4] == 1 and mask[middle, middle - 6, middle] < 0.2
 
@@ -258,5 +258,5 @@ def test_the_maps_of_the_blob_stay_where_the_sketch_put_them(tmp_path):
     walk = index["series"][-1]["maps"]
     for entry in walk:
         np.testing.assert_allclose(
-            read_map(run.landscape_dir / entry["file"])[0], Blobs().volume(np.array(entry["z"])), atol=1e-5
+            read_map(run.results_dir("landscape") / entry["file"])[0], Blobs().volume(np.array(entry["z"])), atol=1e-5
         )

@@ -12,6 +12,7 @@ import pytest
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.atomic import atomic_path
+from cryodrgn_plugin.engine.io.writing import replacing_folder
 from cryodrgn_plugin.engine.progress import PlainReporter, StageClock, duration
 from cryodrgn_plugin.engine.run import SCHEMA, Run
 from cryodrgn_plugin.engine.stopping import Stopped, graceful_stop, stop_on_signals
@@ -204,12 +205,14 @@ def test_an_interrupted_write_leaves_the_old_file_and_no_other(tmp_path):
 
 
 def test_a_broken_off_analysis_leaves_the_old_one(run):
-    with run.replacing_folder(run.analysis_dir) as folder:
+    place = run.results_dir("analysis")
+    with replacing_folder(place) as folder:
         (folder / "analysis.json").write_text("first")
-    with pytest.raises(DataError), run.replacing_folder(run.analysis_dir) as folder:
+    with pytest.raises(DataError), replacing_folder(place) as folder:
         (folder / "analysis.json").write_text("second")
         raise DataError("broken off")
-    assert (run.analysis_dir / "analysis.json").read_text() == "first"
+    assert (place / "analysis.json").read_text() == "first"
+    assert [path.name for path in place.parent.glob("*analysis*")] == ["analysis"]
 
 
 def test_particles_are_found_relative_to_a_folder_above_the_run(tmp_path, monkeypatch):

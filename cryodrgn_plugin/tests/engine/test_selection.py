@@ -15,6 +15,7 @@ from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
+from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.selection import selection_report as select_module
 from cryodrgn_plugin.engine.selection.export import Selection
@@ -119,10 +120,10 @@ def test_classes_are_those_of_the_analysis_and_only_particles_of_the_run_are_lis
     _, group, _ = planted_latents(150)
     taken = chosen(analyzed, clusters="1,3", name="classes")
     assert (taken == (group != 2)).all()  # the groups follow each other as 1, 2, 0 along the curve
-    table = read_particles(analyzed.selection_dir("classes") / "selected.star")
+    table = read_particles(analyzed.results_dir("selection", "classes") / "selected.star")
     expected = analyzed.latents().rows[taken]
     assert [int(name.split("@")[0]) - 1 for name in table.image_names] == expected.tolist()
-    assert (analyzed.selection_dir("classes") / "selection.png").stat().st_size > 5000
+    assert (analyzed.results_dir("selection", "classes") / "selection.png").stat().st_size > 5000
 
 
 def test_hosts_find_the_selected_by_ids_of_their_own(analyzed):
@@ -136,7 +137,7 @@ def test_hosts_find_the_selected_by_ids_of_their_own(analyzed):
 
 
 def test_a_lasso_takes_what_lies_inside_it(analyzed, tmp_path):
-    with np.load(analyzed.analysis_dir / "embedding.npz") as stored:
+    with np.load(analyzed.results_dir("analysis") / "embedding.npz") as stored:
         pca = stored["pca"]
     corners = [[0.0, -50.0], [50.0, -50.0], [50.0, 50.0], [0.0, 50.0]]
     (tmp_path / "lasso.json").write_text(json.dumps({"space": "pca", "components": [1, 2], "polygon": corners}))
@@ -146,9 +147,8 @@ def test_a_lasso_takes_what_lies_inside_it(analyzed, tmp_path):
 
 def test_a_rule_sees_the_landscape_when_there_is_one(analyzed):
     state, pca = np.arange(150) % 3, np.random.default_rng(0).normal(size=(150, 2))
-    analyzed.landscape_dir.mkdir()
-    arrays = {"rows": analyzed.latents().rows, "pca": pca, "labels": state, "state": state}
-    np.savez(analyzed.landscape_dir / "landscape.npz", **arrays)
+    with analyzed.report("landscape", LandscapeOptions()) as out:
+        out.arrays(rows=analyzed.latents().rows, pca=pca, labels=state, state=state)
     taken = chosen(analyzed, where="state == 2 and vpc1 > 0", name="state")
     assert (taken == ((state == 1) & (pca[:, 0] > 0))).all()
 
@@ -361,10 +361,10 @@ def test_images_are_judged_once_and_anew_when_latents_model_or_settings_have_cha
     run.outliers_file.unlink(missing_ok=True)
     quick = {"junk": True, "rounds": 1, "junk_cut": 3.0}
     first = chosen(run, **quick, name="first")
-    scores = np.load(run.selection_dir("first") / "selection.npz")["outlier"]
+    scores = np.load(run.results_dir("selection", "first") / "selection.npz")["outlier"]
     again = chosen(run, where="outlier <= 3 and likelihood < 9", rounds=1, junk_cut=3.0, name="again")
     assert len(judged) == 1 and (first == again).all()
-    np.testing.assert_array_equal(np.load(run.selection_dir("again") / "selection.npz")["outlier"], scores)
+    np.testing.assert_array_equal(np.load(run.results_dir("selection", "again") / "selection.npz")["outlier"], scores)
     assert "known from an earlier selection" in run.log_file.read_text()
     chosen(run, **{**quick, "junk_cut": 2.5})
     assert len(judged) == 2

@@ -41,7 +41,7 @@ def trained(tmp_path_factory) -> Run:
 
 
 def index_of(run: Run) -> dict:
-    return json.loads((run.states_dir / "states.json").read_text())
+    return json.loads((run.results_dir("states") / "states.json").read_text())
 
 
 def errors_of(run: Run, name: str) -> tuple[float, float]:
@@ -50,8 +50,8 @@ def errors_of(run: Run, name: str) -> tuple[float, float]:
     entries = next(series for series in index_of(run)["series"] if series["name"] == name)["maps"]
     measured, trusting = [], []
     for entry in entries:
-        volume, mask = (read_map(run.states_dir / entry[key])[0] for key in ("file", "mask"))
-        halves = [read_map(run.states_dir / half)[0] for half in entry["half_maps"]]
+        volume, mask = (read_map(run.results_dir("states") / entry[key])[0] for key in ("file", "mask"))
+        halves = [read_map(run.results_dir("states") / half)[0] for half in entry["half_maps"]]
         true = fsc(volume, known.maps[known.state[entry["particle"]]], mask)[1:-1]
         share = np.clip(fsc(*halves, mask)[1:-1], 0, 1)
         measured.append(np.mean(np.array(entry["expected_fsc"])[1:-1] - true))
@@ -71,17 +71,17 @@ def test_the_expected_fsc_is_nearer_to_the_truth_than_what_half_maps_say(trained
 def analysed(trained) -> list[dict]:
     """The entries of maps at class centres and along the curve, of an analysis of the same run."""
     analyze(trained, AnalysisOptions(clusters=4, components=0, steps=3, umap=False, half_maps=True))
-    series = json.loads((trained.analysis_dir / "analysis.json").read_text())["series"]
+    series = json.loads((trained.results_dir("analysis") / "analysis.json").read_text())["series"]
     assert [one["name"] for one in series] == ["kmeans", "curve"]
     return [entry for one in series for entry in one["maps"]]
 
 
 def test_an_analysis_expects_the_fsc_that_its_maps_have_with_the_truth(trained, analysed):
     known = Truth.open(trained.given_file.parent)
-    moving = read_map(trained.analysis_dir / "volumes/moving_mask.mrc")[0]
+    moving = read_map(trained.results_dir("analysis") / "volumes/moving_mask.mrc")[0]
     wrong = {"whole": [], "moving": [], "halves where it moves": []}
     for entry in analysed:
-        file = trained.analysis_dir / entry["file"]
+        file = trained.results_dir("analysis") / entry["file"]
         halves = [read_map(file.with_name(f"{file.stem}_half{number}.mrc"))[0] for number in (1, 2)]
         (volume, pixel_size_ang), true = read_map(file), known.maps[known.state[entry["particle"]]]
         mask = mask_from_map((halves[0] + halves[1]) / 2, pixel_size_ang)
@@ -100,7 +100,7 @@ def test_an_analysis_names_half_map_and_expected_figures_apart(trained, analysed
     for entry in analysed:
         assert entry["expected_resolution_ang"] >= entry["resolution_ang"]["0.143"] - 1e-3
         assert entry["moving_expected_resolution_ang"] >= entry["moving_resolution_ang"]["0.143"] - 1e-3
-    figures = json.loads((trained.analysis_dir / "analysis.json").read_text())["figures"]
+    figures = json.loads((trained.results_dir("analysis") / "analysis.json").read_text())["figures"]
     assert {"fsc", "expected_fsc"} <= set(figures)
     log = trained.log_file.read_text()
     assert "FSC 0.5 to the truth expected at" in log and "at half-map FSC 0.143" in log
@@ -108,7 +108,7 @@ def test_an_analysis_names_half_map_and_expected_figures_apart(trained, analysed
 
 def test_an_analysis_without_images_or_without_being_asked_expects_nothing_and_says_so(trained, tmp_path):
     quick = {"clusters": 2, "components": 0, "steps": 2, "umap": False, "figures": False}
-    before = trained.analysis_dir.rename(tmp_path / "kept")
+    before = trained.results_dir("analysis").rename(tmp_path / "kept")
     stack = trained.given_file.parent / "particles.mrcs"
     stack.rename(tmp_path / stack.name)
     try:
@@ -120,8 +120,8 @@ def test_an_analysis_without_images_or_without_being_asked_expects_nothing_and_s
             assert said is options.expected
     finally:
         (tmp_path / stack.name).rename(stack)
-        shutil.rmtree(trained.analysis_dir)
-        before.rename(trained.analysis_dir)
+        shutil.rmtree(trained.results_dir("analysis"))
+        before.rename(trained.results_dir("analysis"))
 
 
 def test_the_index_names_files_that_are_there_and_figures_of_every_state(trained):
@@ -135,7 +135,7 @@ def test_the_index_names_files_that_are_there_and_figures_of_every_state(trained
             assert len(entry["expected_fsc"]) == len(entry["moving_expected_fsc"]) == len(entry["fsc"]) == 17
             assert entry["effective_particles"] > 20 and entry["expected_measured"]
             assert entry["resolution_ang"]["0.5"] >= entry["resolution_ang"]["0.143"]
-    missing = [name for name in named if not (trained.states_dir / name).is_file()]
+    missing = [name for name in named if not (trained.results_dir("states") / name).is_file()]
     assert not missing and index["files"].keys() == {"chimerax", "moving_mask"}
 
 
@@ -158,21 +158,21 @@ def test_a_state_by_regression_rests_on_the_particles_that_cross_validation_chos
 
 def test_states_named_by_particles_are_their_latents_and_the_same_seed_gives_the_same_maps(trained, tmp_path):
     quick = {"bias": False, "method": "decoder", "figures": False, "local_resolution": False, "sharpen": False}
-    before = trained.states_dir.rename(tmp_path / "kept")
+    before = trained.results_dir("states").rename(tmp_path / "kept")
     try:
         make_states(trained, StatesOptions(particles="5,1000-1001", **quick))
         entries = index_of(trained)["series"][0]["maps"]
         np.testing.assert_allclose([e["z"] for e in entries], trained.latents().z[[5, 1000, 1001]], rtol=1e-5)
         assert [e["label"] for e in entries] == ["particle 5", "particle 1000", "particle 1001"]
         assert not entries[0]["expected_measured"] and entries[0]["sharpened"] is None
-        first = read_map(trained.states_dir / "state_001.mrc")[0]
+        first = read_map(trained.results_dir("states") / "state_001.mrc")[0]
         make_states(trained, StatesOptions(particles="5", neighbors=150, **{**quick, "method": "regression"}))
         assert index_of(trained)["series"][0]["maps"][0]["effective_particles"] == pytest.approx(150, abs=2)
         make_states(trained, StatesOptions(particles="5", **quick))
-        np.testing.assert_array_equal(read_map(trained.states_dir / "state_001.mrc")[0], first)
+        np.testing.assert_array_equal(read_map(trained.results_dir("states") / "state_001.mrc")[0], first)
     finally:
-        shutil.rmtree(trained.states_dir)
-        before.rename(trained.states_dir)
+        shutil.rmtree(trained.results_dir("states"))
+        before.rename(trained.results_dir("states"))
 
 
 def test_a_decoder_without_half_maps_gives_maps_and_says_what_would_have_them(tmp_path, monkeypatch, capsys):
@@ -206,7 +206,7 @@ def test_a_mask_of_another_box_and_states_that_are_not_there_are_named(tmp_path,
     run.save_latents(np.zeros((150, 0)))
     with pytest.raises(DataError, match="no latent space"):
         make_states(run)
-    assert not run.states_dir.exists()
+    assert not run.results_dir("states").exists()
 
 
 @pytest.mark.parametrize(

@@ -231,5 +231,5 @@ def test_paths_have_folders_of_their_own(tmp_path, monkeypatch):
     quick = ["--steps", "3", "--no-volumes", "--no-figures"]
     assert main(["trajectory", str(run.path), "--kind", "pc", *quick]) == 0
     assert main(["trajectory", str(run.path), "--kind", "density", "--name", "mine", *quick]) == 0
-    assert sorted(folder.name for folder in run.trajectory_dir("pc").parent.iterdir()) == ["mine", "pc"]
+    assert sorted(folder.name for folder in run.results_dir("trajectory", "pc").parent.iterdir()) == ["mine", "pc"]
     assert Run.open(run.path).info["steps"]["trajectory"]["status"] == "finished"

@@ -270,7 +270,7 @@ def validated(two_states, tmp_path_factory):
 
 
 def test_two_states_are_found_with_their_populations_inside_the_intervals(validated):
-    found = json.loads((validated.validation_dir / "validation.json").read_text())
+    found = json.loads((validated.results_dir("validation") / "validation.json").read_text())
     assert found["verdict"]["outcome"] == "found"
     assert found["halves"]["particles"] == [N // 2, N // 2] and found["halves"]["correlation"][0] > 0.9
     for row, true in zip(sorted(found["populations"], key=lambda row: -row["likely"][0]), (0.7, 0.3), strict=True):
@@ -280,7 +280,7 @@ def test_two_states_are_found_with_their_populations_inside_the_intervals(valida
 
 
 def test_the_page_stands_alone_with_the_verdict_first(validated):
-    text = (validated.validation_dir / "validation.html").read_text()
+    text = (validated.results_dir("validation") / "validation.html").read_text()
     page = Page(text)
     assert page.headings[0].startswith("Heterogeneity found, and two independent halves")
     assert len(page.images) == 5 and all(source.startswith("data:image/png;base64,") for source in page.images)
@@ -289,8 +289,8 @@ def test_the_page_stands_alone_with_the_verdict_first(validated):
 
 def test_confidence_is_what_a_selection_reads(validated):
     assert main(["select", str(validated.path), "--where", "confidence > 0.9"]) == 0
-    taken = json.loads((validated.selection_dir("selected") / "selection.json").read_text())["selected"]
-    stored = np.load(validated.validation_dir / "confidence.npz")
+    taken = json.loads((validated.results_dir("selection", "selected") / "selection.json").read_text())["selected"]
+    stored = np.load(validated.results_dir("validation") / "confidence.npz")
     assert taken == (stored["confidence"] > 0.9).sum() > 0.7 * N
     assert (stored["rows"] == np.arange(N)).all()
 
@@ -308,7 +308,7 @@ def test_the_runs_of_the_halves_are_whole_when_they_are_kept(validated, tmp_path
 
 
 def test_nothing_of_the_halves_stays_behind(validated):
-    kept = {path.name for path in validated.validation_dir.iterdir()}
+    kept = {path.name for path in validated.results_dir("validation").iterdir()}
     assert kept == {"validation.json", "validation.html", "confidence.npz", "figures"}
 
 

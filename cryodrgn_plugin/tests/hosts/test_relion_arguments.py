@@ -13,11 +13,12 @@ from cryodrgn_plugin.engine.cli.option_flags import chosen_options
 from cryodrgn_plugin.engine.cli.setting_flags import given_settings
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
+from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.relion.arguments import parse_arguments
 from cryodrgn_plugin.relion.job import ab_initio_stages, looking_stages, train_stages
 from cryodrgn_plugin.relion.output_nodes import OutputNode, output_nodes_text
 from cryodrgn_plugin.relion.tasks import TASKS, looking_tasks
-from cryodrgn_plugin.relion.training_run import borrow_run, training_job
+from cryodrgn_plugin.relion.training_run import training_job
 from cryodrgn_plugin.relion.version import relion_version
 
 COMMAND = "--o External/job002/ --in_parts Import/job001/particles.star"
@@ -272,7 +273,7 @@ def test_an_analysis_job_borrows_the_training_run_and_leaves_it_alone(tmp_path, 
     job = training_job(parse("analyze --o External/job003/ --in_parts External/job002/particles.star"))
     target = Path("External/job003/run")
     for _ in range(2):
-        borrow_run(job / "run", target)
+        Run.borrow(job / "run", target, "analysis")
     (target / "run.json").write_text("analysed")
     assert (target / "model.pt").read_text() == "model.pt" and not (target / "analysis").exists()
     assert (source / "run.json").read_text() == "run.json"

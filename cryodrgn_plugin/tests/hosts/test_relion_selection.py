@@ -43,7 +43,7 @@ def data_lines(star) -> list[bytes]:
 
 def test_every_line_that_comes_back_is_relions_own_in_its_order(selected):
     _, star, run = selected
-    folder = run.selection_dir("side")
+    folder = run.results_dir("selection", "side")
     taken = np.load(folder / "selection.npz")["selected"]
     lines = data_lines(star)
     assert data_lines(folder / "selected.star") == [line for line, own in zip(lines, taken, strict=True) if own]

@@ -11,14 +11,7 @@ from pwem import Domain
 from pwem.objects import SetOfClasses3D, SetOfParticlesFlex, SetOfVolumes
 from pyworkflow.object import Pointer
 
-from cryodrgn_plugin.convert import (
-    confidence_of,
-    landscape_of,
-    latents_by_id,
-    states_of,
-    trajectory_of,
-    validation_of,
-)
+from cryodrgn_plugin.convert import confidence_of, latents_by_id
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.landscape.landscape_options import KINDS
 from cryodrgn_plugin.engine.run import Run
@@ -110,7 +103,7 @@ def test_preflight_calls_simulated_particles_sound_and_shows_their_map(flow, jud
 
 
 def test_the_clusters_of_a_landscape_are_classes_with_a_map_each(flow, landscape):
-    found = landscape_of(Run.open(landscape.getRunFolder()))
+    found = Run.open(landscape.getRunFolder()).results("landscape")
     place = latents_by_id(Run.open(landscape.getRunFolder())).place
     assert isinstance(landscape.outputClasses, SetOfClasses3D) and landscape.outputClasses.getSize() == 3
     members = {p.getObjId(): item.getObjId() for item in landscape.outputClasses.iterItems() for p in item.iterItems()}
@@ -122,14 +115,14 @@ def test_the_clusters_of_a_landscape_are_classes_with_a_map_each(flow, landscape
 
 
 def test_the_particles_of_a_landscape_carry_its_components_and_what_was_found_before(flow, landscape):
-    found = landscape_of(Run.open(landscape.getRunFolder()))
+    found = Run.open(landscape.getRunFolder()).results("landscape")
     place = latents_by_id(Run.open(landscape.getRunFolder())).place
     for particle in landscape.outputParticles.iterItems(limit=5):
-        expected = found.embedding["pca"][place[particle.getObjId()], :2]
+        expected = found.arrays["pca"][place[particle.getObjId()], :2]
         np.testing.assert_allclose(particle.getZRed(), expected, rtol=1e-4, atol=1e-5)
     folder = landscape.outputParticles.getFlexInfo().getAttr("runFolder")
     assert folder == landscape.getRunFolder()
-    assert (Run.open(folder).analysis_dir / "analysis.json").is_file()
+    assert Run.open(folder).has_results("analysis")
     assert any("mixture states hold" in line for line in landscape.summary())
 
 
@@ -140,13 +133,13 @@ def test_a_trajectory_begins_and_ends_at_the_particles_that_were_named(flow, tra
     place = latents_by_id(Run.open(trajectory.getRunFolder())).place
     np.testing.assert_allclose(maps[0].getZFlex(), z[place[7]], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(maps[-1].getZFlex(), z[place[101]], rtol=1e-4, atol=1e-5)
-    assert trajectory_of(Run.open(trajectory.getRunFolder()), "path").index["kind"] == "direct"
+    assert Run.open(trajectory.getRunFolder()).results("trajectory", "path").index["kind"] == "direct"
     for volume in trajectory.outputVolumes.iterItems():
         assert all(read_map(half)[0].shape == (BOX,) * 3 for half in volume.getHalfMaps().split(","))
 
 
 def test_states_come_with_half_maps_and_sharpened_at_the_particles_that_were_named(flow, states):
-    entries = states_of(Run.open(states.getRunFolder())).series("states")
+    entries = Run.open(states.getRunFolder()).results("states").series("states")
     place = latents_by_id(Run.open(states.getRunFolder())).place
     z = Run.open(states.getRunFolder()).latents().z
     assert isinstance(states.outputVolumes, SetOfVolumes) and states.outputVolumes.getSize() == 2
@@ -186,7 +179,9 @@ def test_a_validated_particle_carries_its_confidence(flow, validated):
     for particle in validated.outputParticles.iterItems():
         assert particle._cdrgConfidence.get() == pytest.approx(confidence[place[particle.getObjId()]], abs=1e-6)
     assert Path(validated.getPage()).is_file()
-    assert validation_of(Run.open(validated.getRunFolder())).index["verdict"]["headline"] in validated.summary()[0]
+    assert (
+        Run.open(validated.getRunFolder()).results("validation").index["verdict"]["headline"] in validated.summary()[0]
+    )
 
 
 def test_a_rule_can_ask_for_the_confidence_of_a_validation(flow, validated):

@@ -11,7 +11,7 @@ from pwem.objects import SetOfClasses3D, SetOfParticles, SetOfParticlesFlex, Set
 from pyworkflow.object import Pointer
 
 from cryodrgn_plugin.constants import PROGRAM_NAME
-from cryodrgn_plugin.convert import analysis_of, latents_by_id
+from cryodrgn_plugin.convert import latents_by_id
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.run import Run
 
@@ -76,7 +76,7 @@ def test_the_maps_of_the_classes_come_plain_and_with_latents(flow):
     plain, flexible = flow.analyzed.outputVolumes, flow.analyzed.outputVolumesFlex
     assert isinstance(plain, SetOfVolumes) and isinstance(flexible, SetOfVolumesFlex)
     assert plain.getSize() == flexible.getSize() == CLASSES
-    entries = analysis_of(Run.open(flow.analyzed.getRunFolder())).series("kmeans")
+    entries = Run.open(flow.analyzed.getRunFolder()).results("analysis").series("kmeans")
     for volume, entry in zip(flexible.iterItems(), entries, strict=True):
         np.testing.assert_allclose(volume.getZFlex(), entry["z"], rtol=1e-5, atol=1e-6)
         assert volume.getSamplingRate() == pytest.approx(flow.simulated.outputParticles.getSamplingRate(), rel=1e-4)
@@ -96,7 +96,7 @@ def test_the_classes_hold_every_particle_once_and_agree_with_the_particles(flow)
 
 def test_the_labels_are_the_engines_by_id(flow):
     trained = Run.open(flow.analyzed.getRunFolder())
-    labels, found = analysis_of(trained).labels, latents_by_id(trained)
+    labels, found = trained.results("analysis").labels, latents_by_id(trained)
     for particle in flow.analyzed.outputParticles.iterItems():
         assert particle.getClassId() == labels[found.place[particle.getObjId()]]
 
@@ -139,7 +139,7 @@ def test_an_analysis_with_other_clusters_stands_beside_the_first(flow):
     again = run(flow.project, again)
     assert again.isFinished(), logs(again)
     assert again.outputClasses.getSize() == 2
-    assert analysis_of(Run.open(flow.analyzed.getRunFolder())).index["options"]["clusters"] == CLASSES
+    assert Run.open(flow.analyzed.getRunFolder()).results("analysis").index["options"]["clusters"] == CLASSES
     again.clusters.set(4)
     again = run(flow.project, again)
     assert again.isFinished(), logs(again)

@@ -1,0 +1,113 @@
+"""The only reader of results: what analysis, landscape and their like have left, in a run folder or outside one.
+
+`run.results("landscape")` has the index, the arrays per particle, the maps of each series, and the path of every file.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import DataError
+from .io.arrays import read_arrays
+from .result_kinds import KINDS, ResultKind, half_map_names
+
+
+@dataclass(frozen=True)
+class Results:
+    """Results of one kind. Paths are relative to the working folder where that of the run is."""
+
+    kind: ResultKind
+    folder: Path
+    index: dict[str, Any]
+    """What the index file says; docs/run_folder.md explains the keys of each kind."""
+
+    @classmethod
+    def open(cls, folder: str | Path, kind: str, missing: str = "") -> "Results":
+        """The results of a kind in `folder`.
+
+        Raises DataError, with the sentence `missing` where given, when there are none, when a newer version has written
+        them, and when the index is damaged.
+        """
+        about, folder = KINDS[kind], Path(folder)
+        file = folder / about.index
+        if not file.is_file():
+            raise DataError(missing or f"{folder} has no {kind}; run {about.command} first.")
+        try:
+            index = json.loads(file.read_text(encoding="utf-8"))
+            schema = int(index["schema"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise DataError(f"{file} is damaged; run {about.command} again.") from None
+        if schema > about.schema:
+            raise DataError(
+                f"{folder} was written by a newer version ({kind} schema {schema}, this one reads up to "
+                f"{about.schema}); update."
+            )
+        return cls(about, folder, index)
+
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    def path(self, file: str) -> str:
+        """Path of a file that the index names."""
+        return str(self.folder / file)
+
+    def file(self, role: str) -> Path | None:
+        """The file of a role such as particles; None where the results have none."""
+        return self.folder / self.index["files"][role] if role in self.index["files"] else None
+
+    @property
+    def figures(self) -> dict[str, Path]:
+        """Name to file of each figure, in order."""
+        return {name: self.folder / file for name, file in self.index.get("figures", {}).items()}
+
+    # --- per particle ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is known of each particle, by name; nothing where the results are maps alone.
+
+        Raises DataError when the file is missing or damaged.
+        """
+        file = self.file(self.kind.arrays[0])
+        if file is None:
+            return {}
+        try:
+            return read_arrays(file, *self.kind.always)
+        except FileNotFoundError:
+            raise DataError(f"{file} is missing; run {self.kind.command} again.") from None
+
+    def arrays_of(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """`arrays`, which must be of the particles at these star rows (N,). Raises DataError when they are not."""
+        if self.arrays and not np.array_equal(self.arrays["rows"], rows):
+            raise DataError(f"{self.folder} is of other particles than the run's latents; make it anew.")
+        return self.arrays
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(N,) class or cluster of each latent, from 1."""
+        return self.arrays["labels"] + 1
+
+    # --- maps -----------------------------------------------------------------------------------------------------
+
+    @property
+    def all_series(self) -> list[dict[str, Any]]:
+        """Every series of maps: `name`, `title`, `level`, `maps`."""
+        return self.index.get("series", [])
+
+    def series(self, name: str) -> list[dict[str, Any]]:
+        """The maps of a series as the index lists them; empty when it was not made."""
+        return next((series["maps"] for series in self.all_series if series["name"] == name), [])
+
+    def half_maps(self, entry: dict[str, Any]) -> list[str]:
+        """The half-maps that the index names, or that lie beside a map; none where they were not written."""
+        if "half_maps" in entry:
+            return [self.path(file) for file in entry["half_maps"]]
+        return [self.path(half) for half in half_map_names(entry["file"]) if (self.folder / half).is_file()]
+
+    @property
+    def clusters(self) -> list[dict[str, Any]]:
+        """Each class of an analysis or cluster of a landscape: `class` (from 1), `particles`, `share`, `star`, …"""
+        return self.index["clusters"]
