@@ -145,23 +145,19 @@ class WhitenedImages:
         else:
             yield from (self._whiten(raw, count) for raw in self._loader.iterate(0))
 
-    def by_halves(
-        self, count: int, half: np.ndarray | None, only: int | None = None
-    ) -> Iterator[tuple[int, WhitenedBatch]]:
+    def by_halves(self, count: int, half: np.ndarray | None) -> Iterator[tuple[int, WhitenedBatch]]:
         """One pass over the images, those of each half-set by themselves: the way that every step goes over them.
 
         Parameters
         ----------
         half : (N,) int, 0 or 1; images at other numbers are left out. None puts all into half 0.
-        only : the half to pass over.
 
         Yields
         ------
         The half, and images of it; never none.
         """
-        halves = range(1 if half is None else 2) if only is None else (only,)
         for batch in self.passes(count):
-            for part in halves:
+            for part in range(1 if half is None else 2):
                 places = None if half is None else np.flatnonzero(half[batch.index] == part)
                 if places is None or len(places) == len(batch):
                     yield part, batch
