@@ -36,6 +36,16 @@ def test_batches_of_any_shape_are_turned_one_by_one():
     np.testing.assert_array_equal(turn_vectors(matrices)[2, 3], turn_vectors(matrices[2, 3]))
 
 
+@pytest.mark.parametrize("size", [1.5, 1e-3])
+def test_a_turn_is_the_same_in_any_batch_to_the_last_bit(size):
+    vectors = torch.from_numpy(np.random.default_rng(1).standard_normal((150, 3)) * size)
+    matrices = turns(vectors)
+    for number in range(150):
+        alone = slice(number, number + 1)
+        np.testing.assert_array_equal(turns(vectors[alone]), matrices[alone])
+        np.testing.assert_array_equal(turn_vectors(matrices[alone]), turn_vectors(matrices)[alone])
+
+
 def test_turns_have_their_derivative_where_the_angle_is_zero():
     """Of x, y and z: the generators of the rotations."""
     jacobian = torch.autograd.functional.jacobian(turns, torch.zeros(3, dtype=torch.float64))
