@@ -10,6 +10,7 @@ from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.likelihood.expansion import DecoderExpansion, LinearExpansion, LocalImages
 from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel
+from cryodrgn_plugin.engine.poses.refine import Expansion
 from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 from cryodrgn_plugin.engine.slicing.torch_slices import slice_weighted
@@ -117,3 +118,32 @@ def test_a_frequency_limit_leaves_out_what_lies_beyond(images, rng):
         rotations, shifts, 3
     )
     np.testing.assert_array_equal(whole.gradient, changed.gradient)
+
+
+@pytest.mark.parametrize("way", ["kernel", "decoder"])
+def test_what_changes_near_a_pose_is_the_same_in_any_batch_to_the_last_bit(rng, way):
+    decoder, n = make_decoder(RunConfig(z_dim=2, decoder=DecoderConfig(n_bases=2)), BOX), 40
+    decoder.set_volumes(smooth_volumes(rng, 3))
+    z = torch.from_numpy(rng.standard_normal((n, 2)).astype(np.float32))
+    targets = rng.standard_normal((n, LATTICE.size)) + 1j * rng.standard_normal((n, LATTICE.size))
+    weights, moved_by = rng.uniform(0.2, 1.0, (n, LATTICE.size)), torch.from_numpy(rng.uniform(-3, 3, (n, 2)))
+    targets, weights = map(BACKEND.compute.tensor, (targets, weights))
+    rotations, shifts = torch.from_numpy(random_matrices(n, rng)), torch.from_numpy(rng.uniform(-2, 2, (n, 2)))
+    model = LinearModel(Compute().backend(decoder.sphere, LATTICE), decoder.coefs.detach())
+
+    def near(some: slice) -> Expansion:
+        few = LocalImages(
+            targets=targets[some], weights=weights[some], moved_by_ang=moved_by[some], lattice=LATTICE,
+            extent_ang=BOX * PIXEL_ANG, ratio=torch.ones(n, dtype=torch.float64)[some],
+        )  # fmt: skip
+        if way == "kernel":
+            expansion = LinearExpansion(model, few, decoder.amplitudes(z[some]).detach())
+        else:
+            expansion = DecoderExpansion(decoder, few, z[some])
+        return expansion.expand(rotations[some], shifts[some], RADIUS)
+
+    whole = near(slice(0, n))
+    for some in (slice(0, 1), slice(1, 4), slice(4, 17), slice(17, n)):
+        alone = near(some)
+        for name in ("value", "gradient", "curvature"):
+            np.testing.assert_array_equal(getattr(alone, name), getattr(whole, name)[some])
