@@ -14,13 +14,13 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 from hardware import hardware
 
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
-from cryodrgn_plugin.engine.slicing import cpu
+from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
-from cryodrgn_plugin.engine.slicing.operator import kernel_geometry
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
 BANDS = {"low": (0.0, 1 / 3), "middle": (1 / 3, 2 / 3), "high": (2 / 3, 1.0), "all": (0.0, 1.0)}
@@ -72,11 +72,9 @@ def errors(volume: np.ndarray, rotations: np.ndarray, lattice: HalfPlane, exact:
 
 
 def sliced(coefs: np.ndarray, rotations: np.ndarray, lattice: HalfPlane, sphere: HalfSphere) -> np.ndarray:
-    out = np.empty((len(rotations), lattice.size), dtype=np.complex64)
-    one = np.ones((len(rotations), 1), dtype=np.float32)
-    where = (rotations.astype(np.float32), lattice.indices.astype(np.float32), *kernel_geometry(sphere))
-    cpu.project_weighted(coefs, one, *where, out)
-    return out
+    backend = Compute().backend(sphere, lattice)
+    volume, turned = (backend.compute.tensor(values) for values in (coefs, rotations))
+    return backend.mix(volume, torch.ones(len(turned), 1), turned, lattice.size).numpy()
 
 
 def table(rows: list[dict]) -> str:

@@ -18,6 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
+import torch
 from hardware import hardware
 from scipy.spatial.transform import Rotation
 
@@ -71,23 +72,25 @@ def perturbed(rotations, shifts_ang, degrees: float, ang: float, seed: int) -> t
 def against_the_true_map(dataset, map_file: Path, moved_by_ang, wrong, options: RefineOptions):
     """Refine against the map that the images were made from, brought to their grey scale."""
     radius = dataset.box // 2 - 1
-    sphere = sphere_at(dataset.box, 1.5, radius)
     images = WhitenedImages(dataset, estimate_noise(dataset, 0), batch_size=dataset.n)
-    model = LinearModel(sphere, sphere.from_volumes(read_map(map_file)[0][None]))
+    model = LinearModel.of(images.backend(sphere_at(dataset.box, 1.5, radius)), read_map(map_file)[0][None])
     gram, inner = compress([model], images, images.lattice.size)
-    model = LinearModel(sphere, model.coefs * np.float32(inner.sum() / gram.sum()))
+    model = LinearModel(model.backend, model.coefs * (inner.sum() / gram.sum()).float())
     (batch,) = images.passes(images.lattice.size)
     local = LocalImages(
         targets=batch.targets,
         weights=batch.weights,
-        moved_by_ang=moved_by_ang,
+        moved_by_ang=torch.from_numpy(moved_by_ang),
         lattice=images.lattice,
         extent_ang=dataset.box * dataset.pixel_size_ang,
-        ratio=np.ones(dataset.n),
+        ratio=torch.ones(dataset.n, dtype=torch.float64),
     )
     radii = rising_limits(options, dataset.box, dataset.pixel_size_ang, radius)
-    bounds = Bounds(*wrong, options.max_angle_deg, options.max_shift_ang)
-    return refine(LinearExpansion(model, local, np.ones((dataset.n, 1))), *wrong, radii, options.steps, bounds)
+    start = tuple(map(torch.from_numpy, wrong))
+    bounds = Bounds(*start, options.max_angle_deg, options.max_shift_ang)
+    expansion = LinearExpansion(model, local, torch.ones(dataset.n, 1))
+    climbed = refine(expansion, *start, radii, options.steps, bounds)
+    return climbed.rotations.numpy(), climbed.shifts_ang.numpy()
 
 
 def errors(found, truth, pixel_size_ang: float) -> dict[str, float]:

@@ -36,7 +36,7 @@ from torch.nn.functional import embedding_bag, grid_sample
 
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
-from cryodrgn_plugin.engine.slicing.operator import slice_weighted
+from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
 TOLERANCE = 1e-5
@@ -72,6 +72,7 @@ class Case:
     def __init__(self, box: int, padding: float, channels: int, images: int) -> None:
         rng = np.random.default_rng(0)
         lattice, self.sphere = HalfPlane(box, box // 2 - 1), HalfSphere(box, padding, box // 2 - 1)
+        self.backend = Compute().backend(self.sphere, lattice)
         self.shape, self.channels = (images, lattice.size), channels
         coefs = self.sphere.from_volumes(np.stack([noise_ball(box, 0.8, rng) for _ in range(channels)]))
         self.coefs = torch.from_numpy(coefs).requires_grad_()
@@ -93,7 +94,7 @@ class Case:
         return other
 
     def fused(self) -> Tensor:
-        return torch.view_as_real(slice_weighted(self.coefs, self.amplitudes, self.rotations, self.sphere, self.freqs))
+        return torch.view_as_real(self.backend.mix(self.coefs, self.amplitudes, self.rotations, self.shape[1]))
 
     def by_embedding_bag(self) -> Tensor:
         return self._bags(*self.corners(*self.points()))

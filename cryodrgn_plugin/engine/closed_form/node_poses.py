@@ -103,18 +103,20 @@ def place_at_nodes(
     images : of `dataset`, which has poses; batches hold whole particles of `series`.
     models : of the two half-sets, not smoothed; features (M, C) mix their volumes at the nodes.
     half : (N,) 0 or 1.
-    report : told (images done, images in all).
+    report : told (batches done, batches in all), each half's counted by themselves.
     """
     radius = _known(models, dataset.pixel_size_ang)
     places = NodePoses.empty(dataset.n, min(KEPT, len(features)), images.compute.device)
     poses, done = dataset.physical_poses(), 0
     for part, model in enumerate(_filtered(models, dataset.pixel_size_ang)[::-1]):
         backend, maps = _at_nodes(model, features, radius)
-        for _, batch in images.by_halves(images.lattice.count(radius), half, only=part):
-            first = tuple(images.compute.double(each[batch.index]) for each in poses)
-            _place(_Climb(dataset, series, backend, maps, batch, first), places, radius)
-            done += len(batch)
-            report(done, images.n)
+        for batch in images.passes(images.lattice.count(radius)):
+            own = batch.at(np.flatnonzero(half[batch.index] == part))
+            if len(own):
+                first = tuple(images.compute.double(each[own.index]) for each in poses)
+                _place(_Climb(dataset, series, backend, maps, own, first), places, radius)
+            done += 1
+            report(done, 2 * images.n_batches)
     return places
 
 

@@ -40,7 +40,9 @@ def turn_vectors(rotations: Tensor) -> Tensor:
     sine = twice.norm(dim=-1, keepdim=True) / 2
     cosine = (r.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True) - 1) / 2
     tiny = torch.finfo(r.dtype).tiny
-    return twice / 2 * torch.where(sine > 0, torch.atan2(sine, cosine) / sine.clamp(min=tiny), 1.0)
+    # By half the angle: the last bit of torch's atan2 depends on how many rotations there are.
+    angle = 2 * torch.atan(sine / (1 + cosine))
+    return twice / 2 * torch.where(sine > 0, angle / sine.clamp(min=tiny), 1.0)
 
 
 def random_rotations(count: int, generator: torch.Generator) -> Tensor:

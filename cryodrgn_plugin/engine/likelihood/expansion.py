@@ -18,7 +18,7 @@ from ..poses.refine import Expansion
 from ..slicing.backend import N_PARAMETERS, Backend
 from ..slicing.device_tables import table
 from .linear_model import LinearModel
-from .whitened import WhitenedBatch, phases
+from .whitened import WhitenedBatch, phases, product
 
 TURN = 0.02
 """Radians by which a decoder's slices are turned to either side for their derivative."""
@@ -125,14 +125,17 @@ class DecoderExpansion:
         candidates = self.turned.to(scaled) @ scaled[:, None]
         slices = self.decoder.slices(self.z, candidates, lattice, count)
         model = slices[:, 0]
-        moved = targets * phases(shifts, lattice, count)
+        moved = product(targets, phases(shifts, lattice, count))
         indices = table(lattice, "indices", shifts.device, shifts.dtype)[:count]
         jacobian = model.new_empty(len(model), N_PARAMETERS, count)
         jacobian[:, :3] = (slices[:, 1::2] - slices[:, 2::2]) / (2 * TURN)
         jacobian[:, 3:] = -2j * torch.pi * indices.T * model[:, None]
-        value = ((model.conj() * moved).real - weights * model.abs() ** 2 / 2).sum(1)
-        gradient = torch.einsum("bif,bf->bi", jacobian.conj(), moved - weights * model).real
-        curvature = torch.einsum("bif,bf,bjf->bij", jacobian.conj(), weights.to(model.dtype), jacobian).real
+        u, y, slopes = (torch.view_as_real(part) for part in (model, moved, jacobian))
+        value = (u * y - weights[:, :, None] * u**2 / 2).sum((1, 2))
+        # Sums written out: the last bit of matrix products would depend on the batch.
+        gradient = (slopes * (y - weights[:, :, None] * u)[:, None]).sum((2, 3))
+        weighted = slopes * weights[:, None, :, None]
+        curvature = torch.stack([(slopes * row[:, None]).sum((2, 3)) for row in weighted.unbind(1)], dim=1)
         return _per_parameter(value.double(), gradient.double(), curvature.double(), self.images.per_ang())
 
 

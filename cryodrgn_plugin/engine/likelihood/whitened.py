@@ -78,12 +78,27 @@ class WhitenedBatch(PosedImages):
         """
         back = phases(moves, lattice, self.targets.shape[1]).to(self.targets.dtype) * share[:, None]
         weights = self.weights[image] * share[:, None]
-        return PosedImages(self.targets[image] * back, weights, rotations.to(weights.dtype))
+        return PosedImages(product(self.targets[image], back), weights, rotations.to(weights.dtype))
 
 
 def phases(moves: Tensor, lattice: HalfPlane, count: int) -> Tensor:
     """e^{2πi k·move} of (n, 2) moves in boxes, (n, F) complex: what moves images back. In the precision of `moves`."""
-    angle = 2 * torch.pi * moves @ table(lattice, "indices", moves.device, moves.dtype)[:count].T
+    return _waves(moves, table(lattice, "indices", moves.device, moves.dtype)[:count])
+
+
+def product(values: Tensor, waves: Tensor) -> Tensor:
+    """Of complex (n, F), written out: torch rounds complex products at the end of a tensor otherwise than within it,
+    and an image is the same in any batch."""
+    real = values.real * waves.real - values.imag * waves.imag
+    return torch.complex(real, values.real * waves.imag + values.imag * waves.real)
+
+
+def _waves(moves: Tensor, freqs: Tensor) -> Tensor:
+    """e^{2πi k·move}, (n, F), of moves (n, 2) at frequencies (F, 2).
+
+    The products are written out: the last bit of a matrix product depends on how many images there are.
+    """
+    angle = 2 * torch.pi * (moves[:, :1] * freqs[:, 0] + moves[:, 1:] * freqs[:, 1])
     return torch.polar(torch.ones_like(angle), angle)
 
 
@@ -145,23 +160,19 @@ class WhitenedImages:
         else:
             yield from (self._whiten(raw, count) for raw in self._loader.iterate(0))
 
-    def by_halves(
-        self, count: int, half: np.ndarray | None, only: int | None = None
-    ) -> Iterator[tuple[int, WhitenedBatch]]:
+    def by_halves(self, count: int, half: np.ndarray | None) -> Iterator[tuple[int, WhitenedBatch]]:
         """One pass over the images, those of each half-set by themselves: the way that every step goes over them.
 
         Parameters
         ----------
         half : (N,) int, 0 or 1; images at other numbers are left out. None puts all into half 0.
-        only : the half to pass over.
 
         Yields
         ------
         The half, and images of it; never none.
         """
-        halves = range(1 if half is None else 2) if only is None else (only,)
         for batch in self.passes(count):
-            for part in halves:
+            for part in range(1 if half is None else 2):
                 places = None if half is None else np.flatnonzero(half[batch.index] == part)
                 if places is None or len(places) == len(batch):
                     yield part, batch
@@ -189,8 +200,8 @@ class WhitenedImages:
         if there.pose is not None:
             rotations = self.compute.tensor(there.pose.rotations[:, 0])
             # Phases are sums of many turns: what is left of them needs double precision.
-            moved = there.pose.shifts_ang[:, 0].double() @ there.freqs_per_ang[:count].double().T * (2 * torch.pi)
-            targets = targets * torch.polar(torch.ones_like(moved), moved).to(targets.dtype)
+            moved = _waves(there.pose.shifts_ang[:, 0].double(), there.freqs_per_ang[:count].double())
+            targets = product(targets, moved.to(targets.dtype))
         return WhitenedBatch(targets, weighted * ctf, rotations, raw.index)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.analysis.known_poses import read_poses
@@ -18,9 +19,9 @@ from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_series import TiltSeries
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.likelihood.equations import accumulate, of_amplitudes
 from cryodrgn_plugin.engine.likelihood.expansion import ChosenExpansion, LinearExpansion, LocalImages
 from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
-from cryodrgn_plugin.engine.likelihood.voxel_solve import accumulate
 from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
 from cryodrgn_plugin.engine.progress import PlainReporter
 from cryodrgn_plugin.engine.reconstruction.adaptive import filtered_halves
@@ -108,74 +109,86 @@ def images(hinge):
     return dataset, WhitenedImages(dataset, estimate_noise(dataset), series=TiltSeries.singles(40))
 
 
+def double(values) -> torch.Tensor:
+    return torch.as_tensor(values, dtype=torch.float64)
+
+
+def placed_at(nodes: np.ndarray, poses, log_likelihood: np.ndarray) -> NodePoses:
+    """Images at nodes (N, K), with the same pose of theirs, rotations (N, 3, 3) and shifts (N, 2), at every one."""
+    rotations, shifts_ang = (np.repeat(pose[:, None], nodes.shape[1], axis=1) for pose in poses)
+    return NodePoses(
+        torch.as_tensor(nodes), double(rotations).float(), double(shifts_ang).float(), double(log_likelihood)
+    )
+
+
 def test_maps_of_images_that_lie_at_one_node_as_given_are_those_of_their_amplitudes(images):
     dataset, whitened = images
     sphere, half = sphere_at(32, 1.5, 10), np.arange(40) % 2
-    features = np.array([[1.0, 0.3], [1.0, -2.0]])
-    node, weight = np.arange(40) // 20, np.random.default_rng(1).uniform(0.2, 0.8, 40)
-    rotations, shifts_ang = (np.repeat(each[:, None], 2, axis=1) for each in dataset.physical_poses())
-    placed = NodePoses(np.stack([node, 1 - node], axis=1), rotations, shifts_ang, np.zeros((40, 2)))
-    weights = np.stack([weight, np.zeros(40)], axis=1)
-    found = accumulate_at_nodes(whitened, dataset, sphere, features, placed, weights, half)
+    features = double([[1.0, 0.3], [1.0, -2.0]])
+    node, weight = np.arange(40) // 20, double(np.random.default_rng(1).uniform(0.2, 0.8, 40))
+    placed = placed_at(np.stack([node, 1 - node], axis=1), dataset.physical_poses(), np.zeros((40, 2)))
+    weights = torch.stack([weight, torch.zeros_like(weight)], dim=1)
+    sums = accumulate_at_nodes(whitened, dataset, sphere, features, placed, weights, half)
 
     def moments(index):
         own = features[node[index]]
         return weight[index, None] * own, weight[index, None, None] * own[:, :, None] * own[:, None, :]
 
     wanted = accumulate(whitened, sphere, whitened.lattice.count(10), moments, half)
-    for mine, theirs in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(mine.rhs, theirs.rhs, atol=2e-4 * np.abs(theirs.rhs).max())
-        np.testing.assert_allclose(mine.lhs, theirs.lhs, atol=2e-4 * np.abs(theirs.lhs).max())
+    for mine, theirs in zip(sums, wanted, strict=True):
+        np.testing.assert_allclose(mine.rhs, theirs.rhs, atol=2e-4 * theirs.rhs.abs().max())
+        np.testing.assert_allclose(mine.lhs, theirs.lhs, atol=2e-4 * theirs.lhs.abs().max())
 
 
 def test_an_image_moved_elsewhere_at_a_node_counts_as_one_that_was_there_from_the_start(images, hinge):
     dataset, whitened = images
     sphere, half = sphere_at(32, 1.5, 10), np.arange(40) % 2
     elsewhere = ParticleDataset.open(hinge).subset(np.arange(40))
-    rotations, shifts_ang = (each[:, None] for each in elsewhere.physical_poses())
-    placed = NodePoses(np.zeros((40, 1), int), rotations, shifts_ang, np.zeros((40, 1)))
-    found = accumulate_at_nodes(whitened, dataset, sphere, np.ones((1, 1)), placed, np.ones((40, 1)), half)
+    placed = placed_at(np.zeros((40, 1), int), elsewhere.physical_poses(), np.zeros((40, 1)))
+    one = double(np.ones((40, 1)))
+    sums = accumulate_at_nodes(whitened, dataset, sphere, one[:1], placed, one, half)
     there = WhitenedImages(elsewhere, estimate_noise(dataset))
-    one = lambda index: (np.ones((len(index), 1)), np.ones((len(index), 1, 1)))  # noqa: E731
-    wanted = accumulate(there, sphere, whitened.lattice.count(10), one, half)
-    for mine, theirs in zip(found, wanted, strict=True):
-        np.testing.assert_allclose(mine.rhs, theirs.rhs, atol=2e-3 * np.abs(theirs.rhs).max())
+    wanted = accumulate(there, sphere, whitened.lattice.count(10), of_amplitudes(one), half)
+    for mine, theirs in zip(sums, wanted, strict=True):
+        np.testing.assert_allclose(mine.rhs, theirs.rhs, atol=2e-3 * theirs.rhs.abs().max())
 
 
 def test_an_image_compared_with_one_of_several_volumes_sees_that_one_alone(images):
     dataset, whitened = images
     batch = next(whitened.passes(whitened.lattice.size))
-    sphere, rng = sphere_at(32, 1.5, 10), np.random.default_rng(3)
-    volumes = [sphere.symmetrize(rng.standard_normal((sphere.n_voxels, 2, 1)).astype(np.float32)) for _ in range(3)]
-    local, chosen = LocalImages.of(dataset, batch, np.arange(40)), np.arange(40) % 3
-    poses = dataset.physical_poses()
-    several = ChosenExpansion(sphere, np.stack([each[:, :, 0] for each in volumes]), chosen, local)
-    found = several.expand(*poses, 10)
+    backend, rng = whitened.backend(sphere_at(32, 1.5, 10)), np.random.default_rng(3)
+    shape = backend.sphere.n_voxels, 2, 1
+    volumes = [
+        torch.from_numpy(backend.sphere.symmetrize(rng.standard_normal(shape).astype(np.float32))) for _ in range(3)
+    ]
+    local, chosen = LocalImages.of(dataset, batch), torch.arange(40) % 3
+    poses = tuple(map(double, dataset.physical_poses()))
+    several = ChosenExpansion(backend, torch.stack([volume[:, :, 0] for volume in volumes]), chosen, local)
+    among = several.expand(*poses, 10)
     for number, volume in enumerate(volumes):
-        alone = LinearExpansion(LinearModel(sphere, volume), local, np.ones((40, 1))).expand(*poses, 10)
+        alone = LinearExpansion(LinearModel(backend, volume), local, torch.ones(40, 1)).expand(*poses, 10)
         own = chosen == number
-        np.testing.assert_array_equal(found.value[own], alone.value[own])
-        np.testing.assert_array_equal(found.gradient[own], alone.gradient[own])
-        np.testing.assert_array_equal(found.curvature[own], alone.curvature[own])
+        np.testing.assert_array_equal(among.value[own], alone.value[own])
+        np.testing.assert_array_equal(among.gradient[own], alone.gradient[own])
+        np.testing.assert_array_equal(among.curvature[own], alone.curvature[own])
 
 
 def test_shares_follow_the_likelihood_and_the_population():
-    nodes = np.array([[2, 0]])
-    placed = NodePoses(nodes, np.tile(np.eye(3), (1, 2, 1, 1)), np.zeros((1, 2, 2)), np.array([[0.0, np.log(3.0)]]))
-    found = placed.responsibilities(np.array([0.2, 0.4, 0.4]))
-    np.testing.assert_allclose(found.shares, [[0.6, 0.0, 0.4]])
-    np.testing.assert_allclose(placed.weights(found), [[0.4, 0.6]])
-    unlikely = replace(placed, log_likelihood=np.array([[0.0, 30.0]]))
-    np.testing.assert_array_equal(unlikely.weights(unlikely.responsibilities(np.ones(3) / 3)), [[0.0, 1.0]])
+    still = np.eye(3)[None], np.zeros((1, 2))
+    placed = placed_at(np.array([[2, 0]]), still, np.array([[0.0, np.log(3.0)]]))
+    responsible = placed.responsibilities(double([0.2, 0.4, 0.4]))
+    np.testing.assert_allclose(responsible.shares, [[0.6, 0.0, 0.4]])
+    np.testing.assert_allclose(placed.weights(responsible), [[0.4, 0.6]])
+    unlikely = replace(placed, log_likelihood=double([[0.0, 30.0]]))
+    np.testing.assert_array_equal(unlikely.weights(unlikely.responsibilities(double(np.ones(3) / 3))), [[0.0, 1.0]])
 
 
 def test_nodes_that_lie_together_become_one_with_all_of_their_images():
-    shares = np.array([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
-    with np.errstate(divide="ignore"):
-        found = merged(Responsibilities(np.log(shares), shares.mean(0)), np.array([[0.0], [0.1], [5.0]]), 2, seed=0)
-    order = np.argsort(found.population)
-    np.testing.assert_allclose(found.shares[:, order], [[0.2, 0.8], [0.7, 0.3]])
-    np.testing.assert_allclose(found.population[order], [0.45, 0.55])
+    shares = double([[0.5, 0.3, 0.2], [0.1, 0.2, 0.7]])
+    fewer = merged(Responsibilities(shares.log(), shares.mean(0)), double([[0.0], [0.1], [5.0]]), 2, seed=0)
+    order = fewer.population.argsort()
+    np.testing.assert_allclose(fewer.shares[:, order], [[0.2, 0.8], [0.7, 0.3]])
+    np.testing.assert_allclose(fewer.population[order], [0.45, 0.55])
 
 
 def test_halves_keep_what_they_share_and_lose_their_noise():

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
@@ -28,8 +29,7 @@ from cryodrgn_plugin.engine.preflight.verdicts import OK, STOP, WARN
 from cryodrgn_plugin.engine.preflight.view_checks import check_views
 from cryodrgn_plugin.engine.reconstruction.accumulator import Accumulator
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
-from cryodrgn_plugin.engine.slicing import cpu
-from cryodrgn_plugin.engine.slicing.operator import kernel_geometry
+from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
 from .particle_files import ctf_params, molecule, optics, project, rows, write_set
@@ -325,15 +325,14 @@ def test_evidence_is_the_likelihood_gained_by_the_images_of_the_other_half(tmp_p
         )  # fmt: skip
         maps.append(sums.volume())
     curve = np.clip(fsc(*maps), 0, 1)
-    sphere = HalfSphere(BOX, PADDING, images.lattice.radius)
+    backend = Compute().backend(HalfSphere(BOX, PADDING, images.lattice.radius), images.lattice)
+    kept = torch.from_numpy(np.append(curve, np.zeros(backend.sphere.n_shells))).float()[backend.shells]
     expected = np.empty(60)
     for i in range(60):
-        coefs = sphere.from_volumes(maps[1 - halves[i]][None])
-        coefs *= np.append(curve, np.zeros(sphere.n_shells))[sphere.shells][:, None, None]
-        slice_ = np.empty((1, images.lattice.size), np.complex64)
-        where = (story.rotations[i : i + 1], images.lattice.indices.astype(np.float32), *kernel_geometry(sphere))
-        cpu.project_weighted(coefs.astype(np.float32), np.ones((1, 1), np.float32), *where, slice_)
-        model, x = story.transfer[i] * slice_[0], images.spectra[i]
+        coefs = backend.coefficients(backend.compute.tensor(maps[1 - halves[i]][None])) * kept[:, None, None]
+        rotation = backend.compute.tensor(story.rotations[i : i + 1])
+        slices = backend.mix(coefs, torch.ones(1, 1), rotation, images.lattice.size)
+        model, x = story.transfer[i] * slices[0].numpy(), images.spectra[i]
         weight = images.lattice.multiplicity / images.variance[i] / 2
         expected[i] = (weight * (np.abs(x) ** 2 - np.abs(x - model) ** 2)).sum()
     np.testing.assert_allclose(case.given.gains, expected, rtol=2e-3, atol=2e-3)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.ab_initio.refinement import refine_poses
@@ -51,21 +52,22 @@ def wrong(truth) -> tuple[np.ndarray, np.ndarray]:
 def by_the_true_map(dataset, truth, wrong):
     """Errors of the wrong poses refined against the map that the images were made from."""
     volume, _ = read_map(dataset.table.path.parent / "maps" / "state_000.mrc")
-    sphere, radius = sphere_at(BOX, 1.5, BOX // 2 - 1), BOX // 2 - 1
+    radius = BOX // 2 - 1
     images = WhitenedImages(dataset, estimate_noise(dataset, 0), batch_size=N)
-    model = LinearModel(sphere, sphere.from_volumes(volume[None]))
+    model = LinearModel.of(images.backend(sphere_at(BOX, 1.5, radius)), volume[None])
     gram, inner = compress([model], images, images.lattice.size)
     # The images' grey scale is that of their noise; the map's is not.
-    model = LinearModel(sphere, model.coefs * np.float32(inner.sum() / gram.sum()))
+    model = LinearModel(model.backend, model.coefs * (inner.sum() / gram.sum()).float())
     (batch,) = images.passes(images.lattice.size)
     local = LocalImages(
-        targets=batch.targets, weights=batch.weights, moved_by_ang=truth[1], lattice=images.lattice,
-        extent_ang=BOX * PIXEL_ANG, ratio=np.ones(N),
+        targets=batch.targets, weights=batch.weights, moved_by_ang=torch.from_numpy(truth[1]), lattice=images.lattice,
+        extent_ang=BOX * PIXEL_ANG, ratio=torch.ones(N, dtype=torch.float64),
     )  # fmt: skip
     radii = rising_limits(OPTIONS, BOX, PIXEL_ANG, radius)
-    bounds = Bounds(*wrong, OPTIONS.max_angle_deg, OPTIONS.max_shift_ang)
-    found = refine(LinearExpansion(model, local, np.ones((N, 1))), *wrong, radii, OPTIONS.steps, bounds)
-    return errors(found.rotations, found.shifts_ang, truth)
+    start = tuple(map(torch.from_numpy, wrong))
+    bounds = Bounds(*start, OPTIONS.max_angle_deg, OPTIONS.max_shift_ang)
+    climbed = refine(LinearExpansion(model, local, torch.ones(N, 1)), *start, radii, OPTIONS.steps, bounds)
+    return errors(climbed.rotations.numpy(), climbed.shifts_ang.numpy(), truth)
 
 
 def errors(rotations, shifts_ang, truth) -> tuple[float, float]:
@@ -138,22 +140,24 @@ def test_limits_rise_from_what_the_bounds_allow_to_the_box():
 class Bowl:
     """A likelihood that is exactly quadratic in the turn from the identity and in the shift, with its top elsewhere."""
 
-    def __init__(self, top: np.ndarray) -> None:
+    def __init__(self, top: torch.Tensor) -> None:
         self.top = top
 
     def expand(self, rotations, shifts_ang, radius):
-        place = np.concatenate([Rotation.from_matrix(rotations).as_rotvec(), shifts_ang], axis=1)
-        off = self.top - place
-        return Expansion(-5e3 * (off**2).sum(1), 1e4 * off, np.tile(1e4 * np.eye(5), (len(off), 1, 1)))
+        turned = torch.from_numpy(Rotation.from_matrix(rotations.numpy()).as_rotvec())
+        off = self.top - torch.cat([turned, shifts_ang], dim=1)
+        curvature = 1e4 * torch.eye(5, dtype=off.dtype).repeat(len(off), 1, 1)
+        return Expansion(-5e3 * (off**2).sum(1), 1e4 * off, curvature)
 
 
 def test_the_climb_reaches_a_top_within_the_bounds_and_the_bound_towards_one_beyond():
-    top = np.array([[0.02, -0.01, 0.03, 0.5, -0.2], [0.0, 0.0, 0.5, 0.0, 0.0]])
-    start = np.tile(np.eye(3), (2, 1, 1)), np.zeros((2, 2))
-    found = refine(Bowl(top), *start, [6.0], 10, Bounds(*start, 10.0, 5.0))
-    np.testing.assert_allclose(Rotation.from_matrix(found.rotations[0]).as_rotvec(), top[0, :3], atol=2e-3)
-    np.testing.assert_allclose(found.shifts_ang[0], top[0, 3:], atol=1e-3)
-    np.testing.assert_allclose(Rotation.from_matrix(found.rotations[1]).as_rotvec(), [0, 0, np.radians(10)], atol=1e-6)
+    top = torch.tensor([[0.02, -0.01, 0.03, 0.5, -0.2], [0.0, 0.0, 0.5, 0.0, 0.0]], dtype=torch.float64)
+    start = torch.eye(3, dtype=torch.float64).repeat(2, 1, 1), torch.zeros(2, 2, dtype=torch.float64)
+    climbed = refine(Bowl(top), *start, [6.0], 10, Bounds(*start, 10.0, 5.0))
+    turned = Rotation.from_matrix(climbed.rotations.numpy()).as_rotvec()
+    np.testing.assert_allclose(turned[0], top[0, :3], atol=2e-3)
+    np.testing.assert_allclose(climbed.shifts_ang[0], top[0, 3:], atol=1e-3)
+    np.testing.assert_allclose(turned[1], [0, 0, np.radians(10)], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import torch
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.formation import ImageFormation
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
-from cryodrgn_plugin.engine.slicing import reference
-from cryodrgn_plugin.engine.slicing.operator import slice_weighted
+from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
+from cryodrgn_plugin.engine.slicing.torch_slices import slice_weighted
 
 LATTICE = HalfPlane(8, 3)
 SPHERE = HalfSphere(8, 1.5, 3.0)
@@ -29,14 +29,14 @@ def inputs(channels: int = 3, images: int = 2) -> dict[str, torch.Tensor]:
 def test_the_references_gradients_are_finite_differences(wrt):
     tensors = inputs()
     tensors[wrt].requires_grad_()
-    sliced = lambda *args: torch.view_as_real(reference.slice_weighted(*args, SPHERE, FREQS))  # noqa: E731
+    sliced = lambda *args: torch.view_as_real(slice_weighted(*args, SPHERE, FREQS))  # noqa: E731
     assert torch.autograd.gradcheck(sliced, tuple(tensors.values()), eps=1e-6, atol=1e-6, fast_mode=wrt == "coefs")
 
 
 def loss(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
     target = torch.from_numpy(np.random.default_rng(9).standard_normal((2, LATTICE.size, 2)))
-    freqs = FREQS.to(tensors["coefs"].dtype)
-    slices = slice_weighted(*(tensors[name] for name in NAMES), SPHERE, freqs)
+    backend = Compute.on("cpu", dtype=tensors["coefs"].dtype).backend(SPHERE, LATTICE)
+    slices = backend.mix(*(tensors[name] for name in NAMES), LATTICE.size)
     return ((torch.view_as_real(slices).double() - target) ** 2).sum()
 
 
@@ -87,13 +87,13 @@ def test_a_pose_is_found_from_its_neighbourhood_by_gradient_descent():
     z, y, x = np.indices((box, box, box)) - box // 2
     centres = np.random.default_rng(1).uniform(-3, 3, (5, 3))
     volume = sum(np.exp(-((x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2) / 5) for a, b, c in centres)
-    coefs = torch.from_numpy(sphere.from_volumes(volume[None].astype(np.float32)))
-    formation, freqs = ImageFormation(lattice, 1.5), torch.from_numpy(lattice.indices.astype(np.float32))
+    backend, formation = Compute().backend(sphere, lattice), ImageFormation(lattice, 1.5)
+    coefs = backend.coefficients(torch.from_numpy(volume[None].astype(np.float32)))
     true = torch.from_numpy(random_matrices(1, np.random.default_rng(3)).astype(np.float32))
 
     def image(turn, shift):
         rotations = torch.linalg.matrix_exp(torch.stack([torch.cross(e, turn, dim=0) for e in torch.eye(3)])) @ true
-        slices = slice_weighted(coefs, torch.ones(1, 1), rotations, sphere, freqs)
+        slices = backend.mix(coefs, torch.ones(1, 1), rotations, lattice.size)
         return formation.observe(slices[:, None], torch.ones(1, lattice.size), shift[None, None])
 
     target = image(torch.zeros(3), torch.zeros(2))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from cryodrgn_plugin.engine.config import DataConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
@@ -28,5 +29,26 @@ def test_noise_alone_has_unit_variance_in_every_shell(multiplied, tmp_path):
     batch = WhitenedImages(dataset.without_poses(), estimate_noise(dataset)).of(np.arange(N), dataset.lattice.size)
     shells, window = dataset.lattice.shells, soft_window(BOX, dataset.config.window)
     # ½ |t|²/w is 1 on average, times the share of the coefficients that are independent within the window.
-    power = np.bincount(shells, (np.abs(batch.targets) ** 2).sum(0)) / np.bincount(shells, 2 * batch.weights.sum(0))
+    targets, weights = batch.targets.numpy(), batch.weights.numpy()
+    power = np.bincount(shells, (np.abs(targets) ** 2).sum(0)) / np.bincount(shells, 2 * weights.sum(0))
     np.testing.assert_allclose(power[2:-1] / np.square(window).mean(), 1, atol=0.25)
+
+
+def test_an_image_is_the_same_in_any_batch_to_the_last_bit(tmp_path):
+    rng = np.random.default_rng(1)
+    table = rows(50, seed=2).assign(rlnOriginXAngst=rng.uniform(-9, 9, 50), rlnOriginYAngst=rng.uniform(-9, 9, 50))
+    images = rng.standard_normal((50, BOX, BOX)).astype(np.float32)
+    dataset = ParticleDataset.open(write_set(tmp_path, images, table, [optics(box=BOX, pixel_ang=PIXEL)]))
+    whitened, count = WhitenedImages(dataset, estimate_noise(dataset)), dataset.lattice.size
+    moves, turned = torch.from_numpy(rng.uniform(-0.1, 0.1, (50, 2))), torch.eye(3).repeat(50, 1, 1)
+
+    def seen(index: np.ndarray) -> tuple[torch.Tensor, ...]:
+        """Targets and weights, and targets moved back once more."""
+        batch, share = whitened.of(index, count), torch.ones(len(index))
+        moved = batch.counted(torch.arange(len(index)), turned[index], moves[index], share, dataset.lattice)
+        return batch.targets, batch.weights, moved.targets
+
+    together = seen(np.arange(50))
+    for few in np.split(np.arange(50), [1, 3, 10, 31]):
+        for alone, whole in zip(seen(few), together, strict=True):
+            np.testing.assert_array_equal(alone, whole[few])
