@@ -11,10 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..engine.analysis.lists import COORDINATE, latent_column
-from ..engine.io.found_poses import CLASS, tables_with
-from ..engine.io.mrc import write_map
-from ..engine.io.particles import ParticleTable
-from ..engine.io.star import write_star
+from ..engine.files import CLASS, ParticleTable, tables_with, write_map, write_star
 from ..engine.result_kinds import CLASS_SERIES, CLUSTER_SERIES, CONSENSUS_SERIES
 from ..engine.results import Results
 from ..engine.run import Run

@@ -52,6 +52,8 @@ DOORS = {
     "results": "what commands left under a run",
     "result_kinds": "what results are called",
     "files": "star files, tables of particles, maps, arrays",
+    "decoders.restore": "maps at any latent of a trained run",
+    "analysis.lists": "the columns that a list of particles has more than its star file",
     "selection.export": "the particles that a selection left",
     "selection.lasso": "a line drawn around particles",
     "simulate.presets": "the molecules that a form offers",
