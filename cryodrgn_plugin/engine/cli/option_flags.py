@@ -7,6 +7,7 @@ the settings are made of it, so that a wrong value is explained alike by every f
 
 import argparse
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, get_origin
 
 from ..config import Setting, build, explained, settings_of
@@ -65,7 +66,7 @@ def chosen_options(args: argparse.Namespace, options: type) -> Any:
 
 def bare_switches_said(parser: argparse.ArgumentParser, words: Sequence[str]) -> Iterator[str]:
     """The words of a command line with `--x=yes` for each bare switch, so that it does not take what follows it."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words, ""]):
         is_switch = isinstance(parser._option_string_actions.get(word), Switch)
         yield f"{word}=yes" if is_switch and following.lower() not in (*YES, *NO) else word
 

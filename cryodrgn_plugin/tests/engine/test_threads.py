@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from threadpoolctl import threadpool_limits
 
 from cryodrgn_plugin.engine import threads
@@ -61,13 +62,13 @@ def test_where_numpy_is_loaded_nothing_changes():
 
 def test_nodes_are_the_same_for_any_number_of_threads():
     rng = np.random.default_rng(3)
-    inner = rng.normal(size=(3000, 5))
-    gram = np.eye(5) + 0.1 * np.ones((3000, 5, 5))
+    inner = torch.from_numpy(rng.normal(size=(3000, 5)))
+    gram = torch.eye(5) + 0.1 * torch.ones(3000, 5, 5, dtype=torch.float64)
     by_threads = []
     for count in (1, 2, 3):
         with threadpool_limits(count, user_api="openmp"):
             by_threads.append(fit_nodes(gram, inner, inner[:, 1:], count=40, rounds=2, seed=0)[1])
-    assert all(np.array_equal(by_threads[0], nodes) for nodes in by_threads)
+    assert all(torch.equal(by_threads[0], nodes) for nodes in by_threads)
 
 
 def test_available_threads_are_bounded_by_the_cores_of_this_process(monkeypatch):
