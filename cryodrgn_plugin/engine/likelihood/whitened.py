@@ -29,6 +29,8 @@ from ..slicing.device_tables import table
 from ..slicing.sphere import HalfSphere
 
 BYTES_PER_COEFFICIENT = 12
+AT_ONCE = 32
+"""Images whose phases are held in double precision at a time."""
 SAMPLE = 500
 """Images per optics group whose CTFs are averaged."""
 
@@ -154,7 +156,7 @@ class WhitenedImages:
     def passes(self, count: int) -> Iterator[WhitenedBatch]:
         """One pass in order, with the first `count` coefficients of each image."""
         if self._keeps and not self._kept:
-            self._kept = [self._whiten(raw, self.lattice.size) for raw in self._loader.iterate(0)]
+            self._kept = self._all()
         if self._kept:
             yield from (batch.leading(count) for batch in self._kept)
         else:
@@ -179,6 +181,19 @@ class WhitenedImages:
                 elif len(places):
                     yield part, batch.at(places)
 
+    def _all(self) -> list[WhitenedBatch]:
+        """All batches, as parts of one piece of memory: kept one by one among what comes and goes while they are made,
+        they would leave holes as large as themselves."""
+        targets = torch.empty(self.n, self.lattice.size, dtype=self.compute.complex_dtype, device=self.compute.device)
+        weights = torch.empty(self.n, self.lattice.size, dtype=self.compute.dtype, device=self.compute.device)
+        batches: list[WhitenedBatch] = []
+        for raw in self._loader.iterate(0):
+            batch, first = self._whiten(raw, self.lattice.size), sum(map(len, batches))
+            rows = slice(first, first + len(batch))
+            targets[rows], weights[rows] = batch.targets, batch.weights
+            batches.append(replace(batch, targets=targets[rows], weights=weights[rows]))
+        return batches
+
     def of(self, index: np.ndarray, count: int) -> WhitenedBatch:
         """The images `index` (B,) with their first `count` coefficients."""
         return self._whiten(self._dataset.batch(index), count)
@@ -190,19 +205,27 @@ class WhitenedImages:
 
     def _whiten(self, raw: ImageBatch, count: int) -> WhitenedBatch:
         there = raw.torch(self.compute.device)
-        ctf = self.compute.tensor(there.ctf[:, :count])
-        precision = self._precision[there.group, :count]
-        weighted = ctf * precision
-        # Images already multiplied by their CTF are targets as they are.
-        multiplied = torch.as_tensor(self._multiplied[raw.index], device=self.compute.device)[:, None]
-        targets = self.compute.tensor(there.spectra[:, :count]) * torch.where(multiplied, precision, weighted)
-        rotations = weighted.new_empty(len(raw), 0, 3, 3)
+        options = {"device": self.compute.device}
+        targets = torch.empty(len(raw), count, dtype=self.compute.complex_dtype, **options)
+        weights = torch.empty(len(raw), count, dtype=self.compute.dtype, **options)
+        multiplied = torch.as_tensor(self._multiplied[raw.index], **options)[:, None]
+        for first in range(0, len(raw), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            ctf = self.compute.tensor(there.ctf[some, :count])
+            precision = self._precision[there.group[some], :count]
+            weighted = ctf * precision
+            # Images already multiplied by their CTF are targets as they are.
+            factor = torch.where(multiplied[some], precision, weighted)
+            targets[some] = self.compute.tensor(there.spectra[some, :count]) * factor
+            weights[some] = weighted * ctf
+            if there.pose is not None:
+                # Phases are sums of many turns: what is left of them needs double precision.
+                moved = _waves(there.pose.shifts_ang[some, 0].double(), there.freqs_per_ang[:count].double())
+                targets[some] = product(targets[some], moved.to(targets.dtype))
+        rotations = weights.new_empty(len(raw), 0, 3, 3)
         if there.pose is not None:
             rotations = self.compute.tensor(there.pose.rotations[:, 0])
-            # Phases are sums of many turns: what is left of them needs double precision.
-            moved = _waves(there.pose.shifts_ang[:, 0].double(), there.freqs_per_ang[:count].double())
-            targets = product(targets, moved.to(targets.dtype))
-        return WhitenedBatch(targets, weighted * ctf, rotations, raw.index)
+        return WhitenedBatch(targets, weights, rotations, raw.index)
 
 
 def _precision(dataset: ParticleDataset, noise: NoiseModel) -> np.ndarray:
