@@ -86,7 +86,6 @@ def run(args: argparse.Namespace) -> int:
     from ..data.tilt_images import find_series
     from ..reconstruction.homogeneous import reconstruct, write_reconstruction
     from ..slicing.compute import Compute
-    from ..slicing.place import pick_device
     from .progress_bar import reporter
 
     subject = run_subject(path, given) if path.is_dir() else star_subject(path, given)
@@ -106,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         refinement = refine_poses(
             dataset, options, z=subject.z, species=subject.species, seed=seed,
             progress=in_tenths(shown, "refine"), told=partial(save_refinement, checkpoint, asked), done=done,
-            compute=Compute.on(pick_device(given.get("device", "auto")), given.get("backend", "auto")),
+            compute=Compute.asked_for(given.get("device", "auto"), given.get("backend", "auto")),
         )  # fmt: skip
         found = refinement.poses
         after = reconstruct(dataset.with_poses(found.rotations, found.shifts_ang), seed=seed)

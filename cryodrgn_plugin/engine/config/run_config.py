@@ -35,10 +35,11 @@ class RunConfig(Settings):
     seed: Annotated[int, AtLeast(0)] = 0
     """Seed of every random choice; the same seed on the same machine gives the same result."""
     device: str = "auto"
-    """auto, cpu, or cuda with an index (cuda:0)."""
+    """auto, cpu, or cuda with an index (cuda:0). auto trains networks on a GPU where there is one; closed forms and
+    searches for poses then work on the CPU."""
     backend: Annotated[str, OneOf("auto", *BACKENDS)] = "auto"
-    """What computes slices in closed forms and searches for poses. auto: numba on the CPU, torch on a GPU. torch works
-    anywhere and is slow on a CPU: a check of the other."""
+    """What computes slices in closed forms and searches for poses. auto: numba on the CPU; torch where device names a
+    GPU. torch works anywhere and is slow on a CPU: a check of the other."""
     data: DataConfig = field(default_factory=DataConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

@@ -70,7 +70,8 @@ class PoseSearch:
             stage = torch.as_tensor(tilts), torch.as_tensor(carries)
             score = TiltSeriesScore([self._score(volumes, view, members) for view in views], *stage)
             candidates = search.infer(score)
-            chosen = torch.arange(len(members)), self._chosen(candidates, views, march, rng)
+            first = self._chosen(candidates, views, march, rng)
+            chosen = torch.arange(len(members), device=first.device), first
             rotations, shifts_ang = candidates.rotations[chosen], candidates.shifts_ang[chosen]
             for view, tilt, carry in zip(images.T, *stage, strict=True):
                 table.put(view, *tilted(rotations, shifts_ang, tilt, carry), candidates.score[chosen])
@@ -85,8 +86,8 @@ class PoseSearch:
         """
         heat = self._config.poses.exploration * (1 - march)
         if not heat:
-            return torch.zeros(len(candidates.score), dtype=torch.int64)
-        power = sum(perfect_fit(view.targets, view.weights) for view in views)
+            return torch.zeros(len(candidates.score), dtype=torch.int64, device=candidates.score.device)
+        power = sum(perfect_fit(view.targets, view.weights) for view in views).to(candidates.score.device)
         coefficients = len(views) * self._dataset.lattice.multiplicity[: views[0].targets.shape[1]].sum()
         misfit = 2 * float((power - candidates.score[:, 0]).mean()) / coefficients
         tempered = candidates.score / (heat * max(misfit, 1.0))

@@ -55,7 +55,12 @@ class Compute(Place):
     @classmethod
     def chosen(cls, config: RunConfig) -> "Compute":
         """What the settings of a run ask for. Raises ConfigError where that is not to be had here."""
-        return cls.on(pick_device(config.device), config.backend)
+        return cls.asked_for(config.device, config.backend)
+
+    @classmethod
+    def asked_for(cls, device: str, member: str) -> "Compute":
+        """By the words of the settings `device` and `backend`; with both left to us, numba on the CPU."""
+        return cls() if device == member == "auto" else cls.on(pick_device(device), member)
 
     def backend(self, sphere: HalfSphere, lattice: HalfPlane) -> Backend:
         """The member bound to a storage and a lattice. It holds no tables of its own and costs nothing to make."""

@@ -372,6 +372,10 @@ def test_a_nan_stays_visible_in_the_image_that_has_it_and_out_of_the_others(back
 def test_a_place_where_a_member_cannot_work_is_one_sentence():
     assert Compute.on("cpu").member == "numba"
     assert Compute.on("cpu", dtype=torch.float64).member == Compute.on("cuda").member == "torch"
+    assert Compute.asked_for("auto", "auto") == Compute.asked_for("cpu", "numba") == Compute()
+    assert Compute.asked_for("cpu", "torch").member == "torch"
+    with pytest.raises(ConfigError, match="choose auto, cpu, or cuda"):
+        Compute.asked_for("tpu", "auto")
     with pytest.raises(ConfigError, match="numba backend works in float32 on the CPU"):
         Compute.on("cuda", "numba")
     with pytest.raises(ConfigError, match=f"choose auto, {' or '.join(MEMBERS)}"):
