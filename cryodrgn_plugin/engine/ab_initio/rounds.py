@@ -169,7 +169,10 @@ class PoseRounds:
     def _lots(self, particles: np.ndarray, at_once: int) -> Iterator[Views]:
         """The particles in lots that can share a score, their images read ahead."""
         ratio = self.dataset.frequency_ratio
-        lots = [self._series.views(particles[places]) for places in self._series.alike(particles, ratio, at_once)]
+        lots = [
+            self._series.views(particles[members])
+            for members in self._series.sharing_a_score(particles, ratio, at_once)
+        ]
         batches = self._whitened.of_each((rows for lot in lots for rows in lot[0].T), self.dataset.lattice.size)
         for images, tilts, carries in lots:
             views = [next(batches) for _ in images.T]

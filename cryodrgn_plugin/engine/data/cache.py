@@ -38,13 +38,14 @@ class SpectraCache:
         if len(missing) == len(rows):
             return fresh
         result = np.empty((len(rows), self._values.shape[1]), np.complex64)
-        known = np.flatnonzero(slots >= 0)
-        result[known] = self._values[slots[known]]
+        held = np.flatnonzero(slots >= 0)
+        result[held] = self._values[slots[held]]
         result[missing] = fresh
         return result
 
     def _keep(self, rows: np.ndarray, spectra: np.ndarray) -> None:
         with self._lock:
+            # A row asked for twice, or filled by another thread meanwhile, is kept once.
             unique, first = np.unique(rows, return_index=True)
             absent = self._slot[unique] < 0
             rows, first = unique[absent], first[absent]

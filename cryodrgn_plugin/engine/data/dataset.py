@@ -37,7 +37,8 @@ class ParticleDataset:
         self.rows = rows
         """(N,) int64. Star-file row of each particle, counted from 0."""
         self.cache = cache
-        self._found: Pose | None = None
+        self._own_poses: Pose | None = None
+        """In place of the file's, times L/L_g; see `with_poses`."""
         self._ignores_file = False
 
     @classmethod
@@ -135,15 +136,15 @@ class ParticleDataset:
     @cached_property
     def rotations(self) -> np.ndarray | None:
         """(N, 3, 3) float32, volume to view, times L/L_g (see above). None without angles."""
-        if self._found is not None:
-            return self._found.rotations
+        if self._own_poses is not None:
+            return self._own_poses.rotations
         return None if self._ignores_file or self.source.rotations is None else self.source.rotations[self.rows]
 
     @cached_property
     def shifts_ang(self) -> np.ndarray | None:
         """(N, 2) float32. Displacement of the feature times L/L_g; 0 without origins, None without angles."""
-        if self._found is not None:
-            return self._found.shifts_ang
+        if self._own_poses is not None:
+            return self._own_poses.shifts_ang
         return None if self._ignores_file or self.source.shifts_ang is None else self.source.shifts_ang[self.rows]
 
     @cached_property
@@ -162,8 +163,8 @@ class ParticleDataset:
         """The particles at `index` (numbers or a mask), sharing files and cache with this dataset."""
         part = ParticleDataset(self.source, self.rows[index], self.cache)
         part._ignores_file = self._ignores_file
-        if self._found is not None:
-            part._found = Pose(self._found.rotations[index], self._found.shifts_ang[index])
+        if self._own_poses is not None:
+            part._own_poses = Pose(self._own_poses.rotations[index], self._own_poses.shifts_ang[index])
         return part
 
     def with_poses(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> "ParticleDataset":
@@ -176,7 +177,7 @@ class ParticleDataset:
         """
         posed = ParticleDataset(self.source, self.rows, self.cache)
         ratio = self.frequency_ratio
-        posed._found = Pose(
+        posed._own_poses = Pose(
             (rotations * ratio[:, None, None]).astype(np.float32), (shifts_ang * ratio[:, None]).astype(np.float32)
         )
         return posed
@@ -197,11 +198,11 @@ class ParticleDataset:
     @property
     def is_posed(self) -> bool:
         """Whether every particle has a pose, from the file or from `with_poses`."""
-        return self._found is not None or self.rotations is not None
+        return self._own_poses is not None or self.rotations is not None
 
     def require_poses(self) -> None:
         """Raise DataError unless every particle has angles and, if there are any, origins."""
-        if self._found is not None:
+        if self._own_poses is not None:
             return
         angles, origins = self.table.euler_deg, self.table.origins_ang
         path = self.table.path
@@ -213,11 +214,11 @@ class ParticleDataset:
         values = angles if origins is None else np.concatenate([angles, origins], axis=1)
         bad = ~np.isfinite(values[self.rows])
         if bad.any():
-            place, column = np.argwhere(bad)[0]
+            particle, column = np.argwhere(bad)[0]
             name = (*EULER, "rlnOriginX", "rlnOriginY")[column]
             raise DataError(
                 f"{path}: {int(bad.any(1).sum()):,} of {self.n:,} particles have no pose; the first is row "
-                f"{self.rows[place] + 1:,}, where {name} is not a number. Remove them, or run a 3D refinement first."
+                f"{self.rows[particle] + 1:,}, where {name} is not a number. Remove them, or run a 3D refinement first."
             )
 
     def images(self, index: np.ndarray) -> np.ndarray:

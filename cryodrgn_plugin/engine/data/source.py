@@ -153,7 +153,7 @@ class ParticleSource:
         if self.shifts_ang is not None:
             spectra *= shift_phases(-self.shifts_ang[rows], self.freqs_per_ang)
         contrast = measure_contrast(spectra, ctf, self.lattice)
-        found = {1: "white", -1: "black"}[contrast.sign]
+        measured = {1: "white", -1: "black"}[contrast.sign]
         chosen = self.config.sign
         if chosen == "auto":
             if not contrast.is_known:
@@ -165,10 +165,10 @@ class ParticleSource:
             if contrast.sign < 0:
                 self.notes.append(f"{self.table.path}: protein is black in these images; they are inverted on reading.")
             return contrast.sign
-        if contrast.is_known and found != chosen:
+        if contrast.is_known and measured != chosen:
             self.notes.append(
-                f"{self.table.path}: data.sign is {chosen}, but protein looks {found} in these images "
+                f"{self.table.path}: data.sign is {chosen}, but protein looks {measured} in these images "
                 f"({contrast.z:+.1f} standard errors "
-                f"over {len(rows):,} images); maps will come out inverted. Set data.sign to {found} or auto."
+                f"over {len(rows):,} images); maps will come out inverted. Set data.sign to {measured} or auto."
             )
         return 1 if chosen == "white" else -1

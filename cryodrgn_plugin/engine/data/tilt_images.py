@@ -31,10 +31,11 @@ def find_tilt_images(dataset: ParticleDataset) -> TiltSeries:
     frame = table.numbers(FRAME)[rows].astype(np.int64)
     order, counts = np.lexsort((frame, which)), np.bincount(which)
     images = np.full((len(counts), counts.max()), NONE)
+    # `order` runs through particle after particle by rising frame, and so fills the first entries of row after row.
     images[np.arange(counts.max()) < counts[:, None]] = order
-    seen = np.where(images == NONE, NONE, frame[images])
-    alike = np.column_stack([tomogram[images[:, 0]], seen])
-    _, first, kind = np.unique(alike, axis=0, return_index=True, return_inverse=True)
+    visible_frames = np.where(images == NONE, NONE, frame[images])
+    tomogram_and_frames = np.column_stack([tomogram[images[:, 0]], visible_frames])
+    _, first, kind = np.unique(tomogram_and_frames, axis=0, return_index=True, return_inverse=True)
     tilts = np.broadcast_to(np.eye(3), (len(first), images.shape[1], 3, 3)).copy()
     for number, particle in enumerate(first):
         views = matrices_from_euler(table.euler_deg[rows[images[particle, : counts[particle]]]])

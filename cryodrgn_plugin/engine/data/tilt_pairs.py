@@ -43,13 +43,14 @@ def find_tilt_pairs(dataset: ParticleDataset) -> TiltSeries:
             f"{table.path}: {int((counts != 2).sum()):,} particles have not two images, the first is {name[bad]} with "
             f"{counts[bad]}. Remove them, and use all particles (data.max_particles 0)."
         )
-    order = np.lexsort((np.abs(angles_deg), which)).reshape(-1, 2)
-    order = order[np.argsort(order.min(axis=1))]
-    tilts_deg = angles_deg[order[:, 1]] - angles_deg[order[:, 0]]
+    # Row after row the two images of a particle, the less tilted one first; particles as they come in the file.
+    pairs = np.lexsort((np.abs(angles_deg), which)).reshape(-1, 2)
+    pairs = pairs[np.argsort(pairs.min(axis=1))]
+    tilts_deg = angles_deg[pairs[:, 1]] - angles_deg[pairs[:, 0]]
     if np.ptp(tilts_deg) > _ANGLE_TOLERANCE_DEG or abs(tilts_deg[0]) < _ANGLE_TOLERANCE_DEG:
         raise DataError(
             f"{table.path}: from one image of a particle to the other the stage tilts by {tilts_deg.min():g} to "
             f"{tilts_deg.max():g}° ({TILT_ANGLE}); one known tilt for all particles is needed."
         )
     tilts = np.stack([np.eye(3), tilt_about_x(float(tilts_deg.mean()))])
-    return TiltSeries(order, np.zeros(len(order), np.int64), tilts[None], np.eye(2)[None, None].repeat(2, axis=1))
+    return TiltSeries(pairs, np.zeros(len(pairs), np.int64), tilts[None], np.eye(2)[None, None].repeat(2, axis=1))

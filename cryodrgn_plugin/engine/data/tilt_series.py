@@ -61,17 +61,18 @@ class TiltSeries:
         count, kind = self.counts[particles[0]], self.kind[particles[0]]
         return self.images[particles, :count], self.tilts[kind, :count], self.carries[kind, :count]
 
-    def alike(
+    def sharing_a_score(
         self, particles: np.ndarray, ratio: np.ndarray, at_once: int, volume: np.ndarray | None = None
     ) -> Iterator[np.ndarray]:
         """Places among the particles (B,), at most `at_once` at a time, of those that can share a score: they are of
         one kind, their images have the same extents (`ratio` (N,) of each) and, where given, `volume` (B,) is the same.
         """
         images = self.images[particles]
+        # Where a particle lacks an image its first one stands in, whose extent is among the others anyway.
         extents = ratio[np.where(images == NONE, images[:, :1], images)]
         volume = np.zeros(len(particles)) if volume is None else volume
-        same = np.column_stack([volume, self.kind[particles], extents])
-        lot = np.unique(same, axis=0, return_inverse=True)[1].ravel()
+        traits = np.column_stack([volume, self.kind[particles], extents])
+        lot = np.unique(traits, axis=0, return_inverse=True)[1].ravel()
         for number in range(lot.max(initial=-1) + 1):
             members = np.flatnonzero(lot == number)
             for start in range(0, len(members), at_once):
@@ -79,15 +80,16 @@ class TiltSeries:
 
     def flat(self, particles: np.ndarray) -> np.ndarray:
         """Places of all images of the particles (B,), one particle after the other."""
-        each = self.images[particles].ravel()
-        return each[each != NONE]
+        images = self.images[particles].ravel()
+        return images[images != NONE]
 
     def among(self, images: np.ndarray) -> "TiltSeries":
         """The particles whose images are `images` (M,), all of each particle, as places among those M."""
-        place = np.full(self.counts.sum() + 1, NONE)  # its last entry is where NONE leads
-        place[images] = np.arange(len(images))
-        chosen = np.flatnonzero(place[self.images[:, 0]] != NONE)
-        return replace(self, images=place[self.images[chosen]], kind=self.kind[chosen])
+        # One entry more than images: NONE is −1 and so reads the last one, which no image fills and which stays NONE.
+        slot_of_image = np.full(self.counts.sum() + 1, NONE)
+        slot_of_image[images] = np.arange(len(images))
+        chosen = np.flatnonzero(slot_of_image[self.images[:, 0]] != NONE)
+        return replace(self, images=slot_of_image[self.images[chosen]], kind=self.kind[chosen])
 
     def to_images(self, values: np.ndarray) -> np.ndarray:
         """What belongs to each particle (P, …), at each of its images (N, …)."""
@@ -106,9 +108,9 @@ class SeriesDataset:
     def __init__(self, dataset: ParticleDataset, series: TiltSeries) -> None:
         self._dataset, self.series = dataset, series
         self.n, self.lattice, self.cache = series.n, dataset.lattice, dataset.cache
-        place = np.empty(dataset.n, np.int64)
-        place[dataset.stored_order] = np.arange(dataset.n)
-        self.stored_order = np.argsort(place[series.images[:, 0]], kind="stable")
+        rank_on_disk = np.empty(dataset.n, np.int64)
+        rank_on_disk[dataset.stored_order] = np.arange(dataset.n)
+        self.stored_order = np.argsort(rank_on_disk[series.images[:, 0]], kind="stable")
 
     def batch(self, index: np.ndarray) -> ImageBatch:
         """All images of the particles `index` (B,)."""
@@ -125,4 +127,5 @@ class SeriesDataset:
             return values
         counts = self.series.counts[index]
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-        return np.add.reduceat(values, starts) / counts.reshape(-1, *[1] * (values.ndim - 1)).astype(values.dtype)
+        one_per_particle = (len(counts), *[1] * (values.ndim - 1))
+        return np.add.reduceat(values, starts) / counts.reshape(one_per_particle).astype(values.dtype)

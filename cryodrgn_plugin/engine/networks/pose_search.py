@@ -64,7 +64,9 @@ class PoseSearch:
         search = make_pose_inference(poses, dataset.box, dataset.pixel_size_ang, turn)
         volumes = self._volumes(decoder, z, len(index), last, number)
         rng = np.random.default_rng([self._config.seed, 5, number])
-        for members in self._series.alike(index, dataset.frequency_ratio, search.images_at_once(), volumes.volume):
+        for members in self._series.sharing_a_score(
+            index, dataset.frequency_ratio, search.images_at_once(), volumes.volume
+        ):
             images, tilts, carries = self._series.views(index[members])
             views = [self._images.of(view, dataset.lattice.count(last)) for view in images.T]
             stage = torch.as_tensor(tilts), torch.as_tensor(carries)
