@@ -106,6 +106,7 @@ class HalfPlane:
         full = np.zeros((*spectra.shape[:-1], d, d // 2 + 1), dtype=np.complex128)
         values = spectra * _centre_phase(kx, ky, d)
         full[..., ky % d, kx] = values
+        # On the lines kx = 0 and d/2 both of a pair are written; one that is its own partner is real.
         edge = (kx == 0) | (kx == d // 2)
         full[..., (-ky[edge]) % d, kx[edge]] = np.conj(values[..., edge])
         own = edge & (self.multiplicity == 1)

@@ -47,8 +47,8 @@ def estimate_noise(dataset: "ParticleDataset", seed: int = 0) -> NoiseModel:
     Groups without particles in this dataset get the mean of the others.
     """
     box, radius = dataset.box, dataset.config.window
-    mixing = shell_mixing(box, radius, "background")
-    seen = shell_mixing(box, radius, "window")
+    through_background = shell_mixing(box, radius, "background")
+    through_window = shell_mixing(box, radius, "window")
     n_shells = dataset.lattice.n_shells
     sigma2 = np.zeros((dataset.n_optics_groups, n_shells))
     groups = np.unique(dataset.optics_group)
@@ -57,8 +57,8 @@ def estimate_noise(dataset: "ParticleDataset", seed: int = 0) -> NoiseModel:
         rng = np.random.default_rng([seed, int(group)])
         chosen = np.sort(rng.choice(members, min(len(members), SAMPLE), replace=False))
         if dataset.source.preparations[group].has_noise:
-            power = smooth(unmix(_background_power(dataset, chosen), mixing))
-            sigma2[group] = (seen @ power)[:n_shells]
+            power = smooth(unmix(_background_power(dataset, chosen), through_background))
+            sigma2[group] = (through_window @ power)[:n_shells]
         else:
             spectra = dataset.batch(chosen[:_CHUNK]).spectra
             sigma2[group] = NOISE_FREE_SHARE * max(float((np.abs(spectra) ** 2).mean()), 1e-30)
@@ -131,8 +131,9 @@ def shell_mixing(box: int, radius: float, through: str) -> np.ndarray:
         direct = scipy.fft.fft2(inverse_mask_power * scipy.fft.ifft2(ring)).real * box**2
         cross = scipy.fft.fft2(inverse_mask_f * scipy.fft.ifft2(ring * mean_f)) * box**2
         of_mean = (ring * np.abs(mean_f) ** 2).sum()
-        seen = direct - 2 * (np.conj(mask_f) * cross).real + np.abs(mask_f) ** 2 * of_mean
-        mixing[:, shell] = np.bincount(shells.ravel(), seen.ravel(), n_shells) / counts / box**4
+        # E|FT(mask · (n − mean))|², where the mean over the background is itself a sum over the noise n.
+        power = direct - 2 * (np.conj(mask_f) * cross).real + np.abs(mask_f) ** 2 * of_mean
+        mixing[:, shell] = np.bincount(shells.ravel(), power.ravel(), n_shells) / counts / box**4
     return mixing
 
 

@@ -13,9 +13,11 @@ class RealSpace(nn.Module):
     def __init__(self, lattice: HalfPlane):
         super().__init__()
         self.box = box = lattice.box
+        # Which coefficient an entry of the real transform is read from: `lattice.size` is the 0 that `forward` appends.
         source = np.full((box, box // 2 + 1), lattice.size)
         partner = np.zeros_like(source, dtype=np.float32)
         kx, ky = lattice.indices.T
+        # On these two lines the real transform holds both of a pair: the partner is read too, and conjugated.
         edge = (kx == 0) | (kx == box // 2)
         source[(-ky[edge]) % box, kx[edge]] = np.flatnonzero(edge)
         partner[(-ky[edge]) % box, kx[edge]] = 1
