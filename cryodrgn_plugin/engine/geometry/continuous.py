@@ -29,8 +29,8 @@ def turns(vectors: Tensor) -> Tensor:
     x, y, z = vectors.unbind(-1)
     zero = torch.zeros_like(x)
     generator = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=-1).reshape(*vectors.shape, 3)
-    one = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
-    return one + first * generator + second * generator @ generator
+    identity = torch.eye(3, dtype=vectors.dtype, device=vectors.device)
+    return identity + first * generator + second * generator @ generator
 
 
 def turn_vectors(rotations: Tensor) -> Tensor:

@@ -69,6 +69,7 @@ def rotations_of(numbers: np.ndarray, level: int) -> np.ndarray:
 def children(numbers: np.ndarray, level: int) -> np.ndarray:
     """Numbers (..., 8) on level + 1 of the rotations into which those of `level` are divided."""
     direction, step = np.divmod(np.asarray(numbers), n_inplane(level))
+    # Four directions, each with two angles: 0 0 1 1 2 2 3 3 and 0 1 0 1 0 1 0 1.
     directions = 4 * direction[..., None] + np.arange(4).repeat(2)
     steps = 2 * step[..., None] + np.tile(np.arange(2), 4)
     return directions * n_inplane(level + 1) + steps
@@ -133,12 +134,12 @@ def _inplane_zeros_deg(level: int) -> np.ndarray:
     directions = np.arange(12 * 4**level)
     if level == 0:
         return np.zeros(len(directions))
-    here, parent = (
+    views, parent_views = (
         matrices_from_euler(np.stack([*_directions_deg(pixel, depth), np.zeros(len(pixel))], axis=1))
         for pixel, depth in ((directions, level), (directions // 4, level - 1))
     )
     # The trace of Rz(turn) · step is largest, so their distance least, at this turn.
-    step = here @ np.swapaxes(parent, 1, 2)
+    step = views @ np.swapaxes(parent_views, 1, 2)
     turn = np.arctan2(step[:, 1, 0] - step[:, 0, 1], step[:, 0, 0] + step[:, 1, 1])
     return _inplane_zeros_deg(level - 1)[directions // 4] + np.degrees(turn)
 
