@@ -34,9 +34,9 @@ def central_slices(transform: np.ndarray, rotations: np.ndarray, box: int) -> np
     kx, ky = np.meshgrid(np.arange(half + 1), np.fft.fftfreq(box, 1 / box).astype(int), indexing="xy")
     inside = kx**2 + ky**2 < half**2
     plane = np.stack([kx[inside], ky[inside]], axis=1).astype(np.float64)
-    places = _PADDING * (plane @ np.asarray(rotations, dtype=np.float64)[:, :2])
+    points = _PADDING * (plane @ np.asarray(rotations, dtype=np.float64)[:, :2])
     values = np.zeros((len(rotations), box, half + 1), dtype=np.complex64)
-    values[:, inside] = _gather(transform, places.reshape(-1, 3)).reshape(len(rotations), -1)
+    values[:, inside] = _gather(transform, points.reshape(-1, 3)).reshape(len(rotations), -1)
     return values
 
 
@@ -89,19 +89,19 @@ def _kernel_transform(x: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, fastmath=True)
-def _gather(transform, places, gradients=None):
-    """Values at (n, 3) places in units of the padded grid; their derivatives by the place into `gradients` (n, 3), if
+def _gather(transform, points, gradients=None):
+    """Values at (n, 3) points in units of the padded grid; their derivatives by the point into `gradients` (n, 3), if
     given. Numba drops what `gradients` needs from the code for None.
     """
     padded, half = transform.shape[0], transform.shape[0] // 2
-    values = np.empty(len(places), dtype=np.complex64)
+    values = np.empty(len(points), dtype=np.complex64)
     weights, slopes = np.empty((3, _WIDTH)), np.empty((3, _WIDTH))
     taps = np.empty((3, _WIDTH), dtype=np.int64)
-    for i in range(len(places)):
+    for i in range(len(points)):
         for axis in range(3):
-            first = int(np.ceil(places[i, axis] - _WIDTH / 2))
+            first = int(np.ceil(points[i, axis] - _WIDTH / 2))
             for tap in range(_WIDTH):
-                t = (first + tap - places[i, axis]) / (_WIDTH / 2)
+                t = (first + tap - points[i, axis]) / (_WIDTH / 2)
                 root = np.sqrt(max(1 - t * t, 0.0))
                 weights[axis, tap] = np.exp(_BETA * (root - 1))
                 if gradients is not None:

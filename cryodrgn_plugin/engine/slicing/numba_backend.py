@@ -55,12 +55,12 @@ class NumbaBackend(Backend):
         gram = torch.empty(*rotations.shape[:2], c * (c + 1) // 2)
         inner = torch.empty(*rotations.shape[:2], c, len(pattern))
         # Either kernel wants its innermost loop's numbers side by side.
-        kernel, axes, places = (match_one_volume, (0, 2, 1), freqs.T) if c == 1 else (match_poses, (1, 0, 2), freqs)
+        kernel, axes, ordered = (match_one_volume, (0, 2, 1), freqs.T) if c == 1 else (match_poses, (1, 0, 2), freqs)
         kernel(
             *_arrays(coefs, targets, weights, rotations, centres),
             np.ascontiguousarray(waves.transpose(axes)),
             indices,
-            np.ascontiguousarray(places),
+            np.ascontiguousarray(ordered),
             *self._geometry,
             gram.numpy(),
             inner.numpy(),
@@ -86,9 +86,9 @@ class NumbaBackend(Backend):
         value, gradient = torch.empty(n, **options), torch.empty(n, size, **options)
         curvature = torch.empty(n, size, size, **options)
         begins = sets.numpy() * self.sphere.n_voxels
-        first, rest = _arrays(coefs), _arrays(amplitudes, targets, weights, rotations, shifts)
-        where = (self.lattice.indices[: targets.shape[1]], *self._geometry)
-        expand_poses(*first, begins, *rest, *where, value.numpy(), gradient.numpy(), curvature.numpy())
+        volumes, s, t, w, turned, moved = _arrays(coefs, amplitudes, targets, weights, rotations, shifts)
+        indices, out = self.lattice.indices[: targets.shape[1]], (value.numpy(), gradient.numpy(), curvature.numpy())
+        expand_poses(volumes, begins, s, t, w, turned, moved, indices, *self._geometry, *out)
         return value, gradient, curvature
 
     def accumulate(
@@ -102,8 +102,8 @@ class NumbaBackend(Backend):
         rotations: Tensor,
     ) -> None:
         w, m, t, s, turned = _arrays(weights, moments, targets, amplitudes, rotations)
-        where = (turned, self._freqs(t.shape[1]), *self._geometry)
-        scatter_equations(w, m, t, s, *where, lhs.numpy(), rhs.numpy(), numba.get_num_threads())
+        freqs, sums = self._freqs(t.shape[1]), (lhs.numpy(), rhs.numpy())
+        scatter_equations(w, m, t, s, turned, freqs, *self._geometry, *sums, numba.get_num_threads())
 
     def completed(self, lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
         self.sphere.symmetrize_real(lhs.numpy())
@@ -132,5 +132,5 @@ class NumbaBackend(Backend):
 
 def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:
     """Contiguous arrays in the memory of the tensors, in single precision."""
-    single = (each.to(torch.complex64 if each.is_complex() else torch.float32) for each in tensors)
-    return tuple(np.ascontiguousarray(each.detach().resolve_conj().numpy()) for each in single)
+    single = (tensor.to(torch.complex64 if tensor.is_complex() else torch.float32) for tensor in tensors)
+    return tuple(np.ascontiguousarray(tensor.detach().resolve_conj().numpy()) for tensor in single)

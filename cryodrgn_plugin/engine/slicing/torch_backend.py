@@ -161,7 +161,7 @@ class TorchBackend(Backend):
             _spread(lhs, corners, products)
 
     def completed(self, lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
-        own, partner = (torch.as_tensor(places, device=lhs.device) for places in self.sphere.plane)
+        own, partner = (torch.as_tensor(index, device=lhs.device) for index in self.sphere.plane)
         whole = lhs.clone()
         whole[own] = lhs[own] + lhs[partner]
         return whole, summed_pairs(rhs, self.sphere)

@@ -57,8 +57,8 @@ class Corners:
         by_y = _blend(_blend(along_y, fx), fz)
         by_z = _blend(_blend(along_z, fx), fy)
         # Where the conjugate was taken the point was −q.
-        found = torch.stack([by_x, by_y, by_z], -1)
-        return torch.where(self.flipped[..., None], -found.conj(), found) * self.inside[..., None]
+        slopes = torch.stack([by_x, by_y, by_z], -1)
+        return torch.where(self.flipped[..., None], -slopes.conj(), slopes) * self.inside[..., None]
 
 
 def _blend(pairs: Tensor, fraction: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class Hermitian(torch.autograd.Function):
 
 def summed_pairs(coefs: Tensor, sphere: HalfSphere) -> Tensor:
     """A copy of accumulated (M, 2, C) with both members of every pair on the plane kx = 0 added, Hermitian."""
-    own, partner = (torch.as_tensor(places, device=coefs.device) for places in sphere.plane)
+    own, partner = (torch.as_tensor(index, device=coefs.device) for index in sphere.plane)
     mine, theirs = coefs[own], coefs[partner]
     summed = coefs.clone()
     summed[own] = torch.stack([mine[:, 0] + theirs[:, 0], mine[:, 1] - theirs[:, 1]], dim=1)

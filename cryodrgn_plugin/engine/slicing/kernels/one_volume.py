@@ -19,14 +19,14 @@ CHUNK = 64
 
 
 @njit(inline="always")
-def _find_rows(kx, ky, axes, limit2, table, width, places, rows, corners, fractions, signs):
+def _find_rows(kx, ky, axes, limit2, table, width, entries, rows, corners, fractions, signs):
     """Where the four rows around each of n points begin, (4, n), and their weights, (4, n).
 
     Parameters
     ----------
     kx, ky : (n,) frequencies.
     table : (width²,) where the row of each (z, y) begins, in numbers.
-    places : (2, n), overwritten: entry of the table, and number along the row.
+    entries : (2, n), overwritten: entry of the table, and number along the row.
     fractions, signs : (n,), overwritten: how far a point lies along x between two voxels; sign of the imaginary part, 0
         outside the frequency limit.
     """
@@ -38,19 +38,19 @@ def _find_rows(kx, ky, axes, limit2, table, width, places, rows, corners, fracti
         sign = one if x >= none else -one
         sign = sign if x * x + y * y + z * z <= limit2 else none
         x, y, z = x * sign, y * sign + middle, z * sign + middle
-        places[0, i] = np.int32(z) * np.int32(width) + np.int32(y)
-        places[1, i] = 2 * np.int32(x)
+        entries[0, i] = np.int32(z) * np.int32(width) + np.int32(y)
+        entries[1, i] = 2 * np.int32(x)
         fractions[i], signs[i] = x - np.float32(np.int32(x)), sign
         fy, fz = y - np.float32(np.int32(y)), z - np.float32(np.int32(z))
         gy, gz = one - fy, sign * sign - sign * sign * fz
         corners[0, i], corners[1, i] = gy * gz, fy * gz
         corners[2, i], corners[3, i] = gy * fz * sign * sign, fy * fz * sign * sign
     for i in range(kx.shape[0]):
-        place, along = np.uint32(places[0, i]), places[1, i]
-        rows[0, i] = table[place] + along
-        rows[1, i] = table[place + np.uint32(1)] + along
-        rows[2, i] = table[place + np.uint32(width)] + along
-        rows[3, i] = table[place + np.uint32(width + 1)] + along
+        entry, along = np.uint32(entries[0, i]), entries[1, i]
+        rows[0, i] = table[entry] + along
+        rows[1, i] = table[entry + np.uint32(1)] + along
+        rows[2, i] = table[entry + np.uint32(width)] + along
+        rows[3, i] = table[entry + np.uint32(width + 1)] + along
 
 
 @njit(inline="always")
@@ -95,7 +95,7 @@ def match_one_volume(
     half_width, limit2 = int(math.ceil(radius)), limit_of(radius, step)
     flat, table = coefs.reshape(-1), 2 * row_start.reshape(-1)
     for b in prange(rotations.shape[0]):
-        places, rows = np.empty((2, CHUNK), np.int32), np.empty((4, CHUNK), np.int32)
+        entries, rows = np.empty((2, CHUNK), np.int32), np.empty((4, CHUNK), np.int32)
         corners, fractions = np.empty((4, CHUNK), np.float32), np.empty(CHUNK, np.float32)
         signs, slices = np.empty(CHUNK, np.float32), np.empty((2, CHUNK), np.float32)
         products, moved = np.empty((2, CHUNK), np.float32), np.empty((2, n_points), np.float32)
@@ -108,7 +108,7 @@ def match_one_volume(
             for first in range(0, n_points, CHUNK):
                 last = min(first + CHUNK, n_points)
                 x, y = freqs[0, first:last], freqs[1, first:last]
-                _find_rows(x, y, axes, limit2, table, width, places, rows, corners, fractions, signs)
+                _find_rows(x, y, axes, limit2, table, width, entries, rows, corners, fractions, signs)
                 for i in range(last - first):
                     for row in range(4):
                         prefetch(flat, rows[row, i], 4)

@@ -171,9 +171,9 @@ def _over_run(builder, count, block):
 
 def _splat(builder, value, lanes):
     vector = ir.VectorType(_FLOAT, lanes)
-    one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, _INT32(0))
+    first_lane = builder.insert_element(ir.Constant(vector, ir.Undefined), value, _INT32(0))
     zeros = ir.Constant(ir.VectorType(_INT32, lanes), [0] * lanes)
-    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+    return builder.shuffle_vector(first_lane, ir.Constant(vector, ir.Undefined), zeros)
 
 
 def _fused(builder, total, weight, term):

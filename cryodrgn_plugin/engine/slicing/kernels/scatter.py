@@ -47,22 +47,23 @@ def order_points(rotations, freqs, half_width, step, radius, bits):
     limit2 = limit_of(radius, step)
     n_planes = 2 * h + 1
     n_strips = n_planes // STRIP + 1
-    place = np.zeros((SHARES, n_planes * n_strips), dtype=np.int64)
+    # First how many points a share of the images has at each key, then where in `points` its next one goes.
+    next_slot = np.zeros((SHARES, n_planes * n_strips), dtype=np.int64)
     for share in prange(SHARES):
         for b in range(n_images * share // SHARES, n_images * (share + 1) // SHARES):
             axes = axes_of(rotations[b], step)
             for f in range(n_points):
                 _, y, z, _, _, _, _, inside = locate(freqs[f, 0], freqs[f, 1], axes, limit2)
                 if inside:
-                    place[share, (z + h) * n_strips + (y + h) // STRIP] += 1
+                    next_slot[share, (z + h) * n_strips + (y + h) // STRIP] += 1
     plane_start = np.zeros(n_planes + 1, dtype=np.int64)
     total = 0
     for key in range(n_planes * n_strips):
         if key % n_strips == 0:
             plane_start[key // n_strips] = total
         for share in range(SHARES):
-            count = place[share, key]
-            place[share, key] = total
+            count = next_slot[share, key]
+            next_slot[share, key] = total
             total += count
     plane_start[n_planes] = total
     points = np.empty(total, dtype=np.int32)
@@ -73,8 +74,8 @@ def order_points(rotations, freqs, half_width, step, radius, bits):
                 _, y, z, _, _, _, _, inside = locate(freqs[f, 0], freqs[f, 1], axes, limit2)
                 if inside:
                     key = (z + h) * n_strips + (y + h) // STRIP
-                    points[place[share, key]] = (b << bits) + f
-                    place[share, key] += 1
+                    points[next_slot[share, key]] = (b << bits) + f
+                    next_slot[share, key] += 1
     return points, plane_start
 
 
