@@ -51,7 +51,7 @@ def accumulate(
     sums = [EquationSums(images.backend(sphere), n_channels) for _ in range(1 if half is None else 2)]
     for part, batch in images.by_halves(count, half):
         sums[part].add(batch, *moments(batch.index))
-    return [each.equations() for each in sums]
+    return [of_half.equations() for of_half in sums]
 
 
 def of_amplitudes(amplitudes: Tensor) -> Moments:
@@ -77,8 +77,9 @@ class EquationSums:
         self.is_empty &= not len(images)
         kind = self._backend.compute.dtype
         moments, amplitudes = packed(second).to(kind), first.to(kind)
-        data = images.weights, moments, images.targets, amplitudes, images.rotations
-        self._backend.accumulate(self._lhs, self._rhs, *data)
+        self._backend.accumulate(
+            self._lhs, self._rhs, images.weights, moments, images.targets, amplitudes, images.rotations
+        )
 
     def equations(self) -> NormalEquations:
         """The equations of all that was added; nothing can be added after."""

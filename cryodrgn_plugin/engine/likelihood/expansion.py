@@ -84,8 +84,9 @@ class LinearExpansion:
     def expand(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Expansion:
         """See `LocalModel.expand`; `radius` must not exceed the model's."""
         sets = torch.zeros(len(rotations), dtype=torch.int64, device=rotations.device)
-        model = self.model.backend, self.model.coefs, sets, self.amplitudes.to(self.images.weights.dtype)
-        return _expanded(*model, self.images, rotations, shifts_ang, radius)
+        backend, coefs = self.model.backend, self.model.coefs
+        amplitudes = self.amplitudes.to(self.images.weights.dtype)
+        return _expanded(backend, coefs, sets, amplitudes, self.images, rotations, shifts_ang, radius)
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,9 @@ class ChosenExpansion:
     def expand(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Expansion:
         """See `LocalModel.expand`; `radius` must not exceed the volumes'."""
         whole = self.images.weights.new_ones(len(self.chosen), 1)
-        model = self.backend, self.coefs.view(-1, 2, 1), self.chosen, whole
-        return _expanded(*model, self.images, rotations, shifts_ang, radius)
+        # The sets one after the other, of one volume each, as `Backend.expand` takes them.
+        coefs = self.coefs.view(-1, 2, 1)
+        return _expanded(self.backend, coefs, self.chosen, whole, self.images, rotations, shifts_ang, radius)
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,9 @@ def _expanded(
     """Of images against sets of voxel volumes mixed by amplitudes (B, C); see `Backend.expand`."""
     assert radius <= backend.sphere.radius, f"the model ends at {backend.sphere.radius}, before {radius}"
     targets, weights = images.leading(radius)
-    data = targets, weights, *images.scaled(rotations, shifts_ang)
-    return _per_parameter(*backend.expand(coefs, sets, amplitudes, *data), images.per_ang())
+    scaled, shifts = images.scaled(rotations, shifts_ang)
+    value, gradient, curvature = backend.expand(coefs, sets, amplitudes, targets, weights, scaled, shifts)
+    return _per_parameter(value, gradient, curvature, images.per_ang())
 
 
 def _turned_about_each_axis(angle: float) -> Tensor:

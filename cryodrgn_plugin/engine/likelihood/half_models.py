@@ -17,7 +17,7 @@ def without_solvent(models: list[LinearModel], pixel_size_ang: float) -> list[Li
     volumes = [model.volumes() for model in models]
     mask = shared_mask(on_host(volumes[0][0]), on_host(volumes[1][0]), pixel_size_ang)
     inside = models[0].backend.compute.tensor(mask)
-    return [LinearModel.of(model.backend, each * inside) for model, each in zip(models, volumes, strict=True)]
+    return [LinearModel.of(model.backend, volume * inside) for model, volume in zip(models, volumes, strict=True)]
 
 
 def shared_mask(half1: np.ndarray, half2: np.ndarray, pixel_size_ang: float) -> np.ndarray:

@@ -105,7 +105,7 @@ def fit_volumes(equations: list[NormalEquations], mask: np.ndarray, freedom: flo
         prior = empirical_prior(equations[0], support)
     else:
         prior = cross_validated_prior(equations, support)
-    return [confined(each.backend, solve(each, support, freedom * prior), mask) for each in equations]
+    return [confined(of_half.backend, solve(of_half, support, freedom * prior), mask) for of_half in equations]
 
 
 def confined(backend: Backend, solution: Tensor, mask: np.ndarray) -> LinearModel:
@@ -134,6 +134,6 @@ def compress(
     for part, batch in images.by_halves(count, half):
         model = against[part]
         rows = torch.as_tensor(batch.index, device=gram.device)
-        data = batch.targets, batch.weights, batch.rotations
-        gram[rows], inner[rows] = model.backend.compress(model.coefs, *data)
+        compressed = model.backend.compress(model.coefs, batch.targets, batch.weights, batch.rotations)
+        gram[rows], inner[rows] = compressed
     return gram, inner

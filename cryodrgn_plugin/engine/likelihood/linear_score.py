@@ -83,6 +83,7 @@ class LinearScore:
             inner = torch.mm(moved, slices[0]).view(self.n, len(shifts_ang), -1)
             return inner.sub_(gram[0][:, None] / 2).permute(0, 2, 1)
         inner = torch.stack([torch.mm(moved, channel).view(self.n, len(shifts_ang), -1) for channel in slices])
+        # A row for every image at every rotation, as `evidence` takes them.
         rows = self.n * slices.shape[2]
         flat_gram = torch.stack(gram).permute(1, 2, 0).reshape(rows, -1).contiguous()
         flat_inner = inner.permute(1, 3, 0, 2).reshape(rows, len(slices), -1).contiguous()
@@ -123,8 +124,8 @@ class LinearScore:
         """
         model, count = self.bank.model, self._count(radius)
         centres, pattern = (shifts / self.extent_ang for shifts in (centres_ang, pattern_ang))
-        data = self.targets[:, :count], self.weights[:, :count], rotations, centres, pattern
-        return model.backend.match(model.coefs, *data)
+        targets, weights = self.targets[:, :count], self.weights[:, :count]
+        return model.backend.match(model.coefs, targets, weights, rotations, centres, pattern)
 
     def _count(self, radius: float) -> int:
         """Leading coefficients inside `radius`, as far as the model is known."""

@@ -20,15 +20,16 @@ class MapSums:
 
     def add(self, batch: WhitenedBatch, rotations: Tensor, shifts_ang: Tensor, weights: Tensor, ratio: Tensor) -> None:
         """Images of a batch at candidates (B, P, 3, 3), (B, P, 2) that count `weights` (B, P); ratio (B,)."""
-        image, place = torch.nonzero(weights, as_tuple=True)
+        image, candidate = torch.nonzero(weights, as_tuple=True)
         if not len(image):
             return
         extent_ang = self._dataset.box * self._dataset.pixel_size_ang
-        moves = shifts_ang[image, place].double() * ratio[image, None] / extent_ang
-        turned = rotations[image, place] * ratio[image, None, None]
-        share = weights[image, place].to(batch.weights.dtype)
-        one = batch.weights.new_ones(len(image), 1)
-        self._equations.add(batch.counted(image, turned, moves, share, self._dataset.lattice), one, one[:, :, None])
+        moves = shifts_ang[image, candidate].double() * ratio[image, None] / extent_ang
+        turned = rotations[image, candidate] * ratio[image, None, None]
+        share = weights[image, candidate].to(batch.weights.dtype)
+        posed = batch.counted(image, turned, moves, share, self._dataset.lattice)
+        amplitude = batch.weights.new_ones(len(image), 1)
+        self._equations.add(posed, amplitude, amplitude[:, :, None])
 
     def map(self) -> LinearModel:
         """The map of all images together."""

@@ -29,14 +29,15 @@ class Misfit:
     def add(self, model: LinearModel, batch: WhitenedBatch, rotations: Tensor, moves: Tensor) -> None:
         """Images at poses: rotations (B, 3, 3) as slices are taken, and moves (B, 2), shifts in boxes."""
         count = batch.targets.shape[1]
-        known, turned = batch.weights.new_ones(len(batch), 1), rotations.to(batch.weights.dtype)
-        slices = model.backend.mix(model.coefs, known, turned, count)
+        amplitude, turned = batch.weights.new_ones(len(batch), 1), rotations.to(batch.weights.dtype)
+        slices = model.backend.mix(model.coefs, amplitude, turned, count)
         slices = slices * phases(-moves.double(), self._lattice, count)
-        seen = batch.weights > 0
-        # ½ w |t/w − u|²: of noise alone 1 on average, as m |y|² / σ² is 2.
-        residual = (batch.targets - batch.weights * slices).abs() ** 2 / torch.where(seen, 2 * batch.weights, torch.inf)
-        shells = table(self._lattice, "shells", seen.device)[:count]
-        for total, values in zip(self._sums, (residual, seen), strict=True):
+        measured = batch.weights > 0
+        # ½ w |t/w − u|²: of noise alone 1 on average, as m |y|² / σ² is 2. Where nothing was measured, ∞ makes it 0.
+        doubled = torch.where(measured, 2 * batch.weights, torch.inf)
+        residual = (batch.targets - batch.weights * slices).abs() ** 2 / doubled
+        shells = table(self._lattice, "shells", measured.device)[:count]
+        for total, values in zip(self._sums, (residual, measured), strict=True):
             total += torch.bincount(shells, values.double().sum(0), len(total))
 
     def factor(self) -> np.ndarray:

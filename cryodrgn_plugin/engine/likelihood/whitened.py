@@ -57,10 +57,10 @@ class WhitenedBatch(PosedImages):
     index: np.ndarray
     """(B,) int64."""
 
-    def at(self, places: np.ndarray) -> "WhitenedBatch":
-        """The images at these places of the batch."""
-        some = torch.as_tensor(places, device=self.targets.device)
-        return WhitenedBatch(self.targets[some], self.weights[some], self.rotations[some], self.index[places])
+    def at(self, members: np.ndarray) -> "WhitenedBatch":
+        """Some of the images, by their numbers in the batch."""
+        rows = torch.as_tensor(members, device=self.targets.device)
+        return WhitenedBatch(self.targets[rows], self.weights[rows], self.rotations[rows], self.index[members])
 
     def leading(self, count: int) -> "WhitenedBatch":
         """The same with the first `count` coefficients only."""
@@ -74,7 +74,7 @@ class WhitenedBatch(PosedImages):
 
         Parameters
         ----------
-        image : (n,) int64. Place in the batch.
+        image : (n,) int64. Number in the batch.
         rotations, moves : (n, 3, 3), (n, 2). Moves are shifts in boxes by which the image is moved back.
         share : (n,).
         """
@@ -175,11 +175,11 @@ class WhitenedImages:
         """
         for batch in self.passes(count):
             for part in range(1 if half is None else 2):
-                places = None if half is None else np.flatnonzero(half[batch.index] == part)
-                if places is None or len(places) == len(batch):
+                members = None if half is None else np.flatnonzero(half[batch.index] == part)
+                if members is None or len(members) == len(batch):
                     yield part, batch
-                elif len(places):
-                    yield part, batch.at(places)
+                elif len(members):
+                    yield part, batch.at(members)
 
     def _all(self) -> list[WhitenedBatch]:
         """All batches, as parts of one piece of memory: kept one by one among what comes and goes while they are made,
@@ -204,27 +204,27 @@ class WhitenedImages:
         return (self._whiten(raw, count) for raw in read)
 
     def _whiten(self, raw: ImageBatch, count: int) -> WhitenedBatch:
-        there = raw.torch(self.compute.device)
+        on_device = raw.torch(self.compute.device)
         options = {"device": self.compute.device}
         targets = torch.empty(len(raw), count, dtype=self.compute.complex_dtype, **options)
         weights = torch.empty(len(raw), count, dtype=self.compute.dtype, **options)
         multiplied = torch.as_tensor(self._multiplied[raw.index], **options)[:, None]
         for first in range(0, len(raw), AT_ONCE):
             some = slice(first, first + AT_ONCE)
-            ctf = self.compute.tensor(there.ctf[some, :count])
-            precision = self._precision[there.group[some], :count]
+            ctf = self.compute.tensor(on_device.ctf[some, :count])
+            precision = self._precision[on_device.group[some], :count]
             weighted = ctf * precision
             # Images already multiplied by their CTF are targets as they are.
             factor = torch.where(multiplied[some], precision, weighted)
-            targets[some] = self.compute.tensor(there.spectra[some, :count]) * factor
+            targets[some] = self.compute.tensor(on_device.spectra[some, :count]) * factor
             weights[some] = weighted * ctf
-            if there.pose is not None:
+            if on_device.pose is not None:
                 # Phases are sums of many turns: what is left of them needs double precision.
-                moved = _waves(there.pose.shifts_ang[some, 0].double(), there.freqs_per_ang[:count].double())
+                moved = _waves(on_device.pose.shifts_ang[some, 0].double(), on_device.freqs_per_ang[:count].double())
                 targets[some] = product(targets[some], moved.to(targets.dtype))
         rotations = weights.new_empty(len(raw), 0, 3, 3)
-        if there.pose is not None:
-            rotations = self.compute.tensor(there.pose.rotations[:, 0])
+        if on_device.pose is not None:
+            rotations = self.compute.tensor(on_device.pose.rotations[:, 0])
         return WhitenedBatch(targets, weights, rotations, raw.index)
 
 
