@@ -72,7 +72,7 @@ class BranchAndBound(PoseInference):
     def _survivors(
         self, score: Score, values: Tensor, numbers: Tensor, shifts: Tensor, level: int, radius: float
     ) -> tuple[Tensor, Tensor]:
-        """Places (B, W) of the best cells among the flattened (B, P · T), and which of them the bound leaves alive."""
+        """Numbers (B, W) of the best cells among the flattened (B, P · T), and which of them the bound leaves alive."""
         picks = _best(values, self._kept)
         best_number, best_shift = _pick(numbers, shifts, picks[:, :1])
         last = self._radii[-1]
@@ -85,13 +85,13 @@ class BranchAndBound(PoseInference):
 
 
 def _best(values: Tensor, count: int) -> Tensor:
-    """(B, count) places of the highest of (B, P, T) values flattened to (B, P · T), the highest first."""
+    """(B, count) numbers of the highest of (B, P, T) values flattened to (B, P · T), the highest first."""
     flat = values.flatten(1)
     return flat.topk(min(count, flat.shape[1]), dim=1)[1]
 
 
 def _pick(numbers: Tensor, shifts: Tensor, picks: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotation numbers (B, W) and shifts (B, W, 2) at flat places `picks` of (B, P) numbers × (B, P, T, 2) shifts."""
+    """Rotation numbers (B, W) and shifts (B, W, 2) at flat numbers `picks` of (B, P) numbers × (B, P, T, 2) shifts."""
     rotation, shift = picks // shifts.shape[2], picks % shifts.shape[2]
     image = torch.arange(len(picks), device=picks.device)[:, None]
     return numbers[image, rotation], shifts[image, rotation, shift]

@@ -36,14 +36,14 @@ class ProposedPoses(PoseInference):
         self._box, self._pixel_size_ang = box, pixel_size_ang
         self._radii = SearchLevels.of(config, box).radii
 
-    def at(self, places: np.ndarray) -> "ProposedPoses":
-        """The same search for the images at `places`."""
-        chosen = Pose(self._proposals.rotations[places], self._proposals.shifts_ang[places])
+    def at(self, images: np.ndarray) -> "ProposedPoses":
+        """The same search for some of the images, by number."""
+        chosen = Pose(self._proposals.rotations[images], self._proposals.shifts_ang[images])
         return ProposedPoses(chosen, self._config, self._box, self._pixel_size_ang)
 
     def infer(self, score: Score) -> Candidates:
         proposals = self._proposals.rotations, self._proposals.shifts_ang
-        rotations, shifts = (torch.as_tensor(each, dtype=torch.float32, device=score.device) for each in proposals)
+        rotations, shifts = (torch.as_tensor(values, dtype=torch.float32, device=score.device) for values in proposals)
         best = _scored(score, rotations, shifts[:, :, None], self._radii[0], self._config.kept)
         for depth, radius in enumerate(self._radii[1:]):
             around_each = _small_turns(self._config.spacing_deg / 2**depth).to(rotations)

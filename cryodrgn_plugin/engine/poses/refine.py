@@ -162,8 +162,8 @@ def _steps(here: Expansion, damping: Tensor) -> Tensor:
     """(B, 3 + S). Solutions of (H + λ diag H) δ = g, in units in which the diagonal is 1."""
     diagonal = here.curvature.diagonal(dim1=1, dim2=2)
     unit = torch.maximum(diagonal, 1e-12 * (1 + diagonal.amax(1, keepdim=True))).rsqrt()
-    one = torch.eye(diagonal.shape[1], dtype=unit.dtype, device=unit.device)
-    matrix = here.curvature * unit[:, :, None] * unit[:, None, :] + one * (damping + 1e-6)[:, None, None]
+    identity = torch.eye(diagonal.shape[1], dtype=unit.dtype, device=unit.device)
+    matrix = here.curvature * unit[:, :, None] * unit[:, None, :] + identity * (damping + 1e-6)[:, None, None]
     return unit * _solved(matrix, here.gradient * unit)
 
 
@@ -175,6 +175,7 @@ def _solved(matrix: Tensor, right: Tensor) -> Tensor:
     n = right.shape[1]
     if n <= 6:
         return torch.linalg.solve(matrix, right)
+    # The two shifts of every image but the last; the three turns before them and the last image's shifts are kept.
     pairs = torch.arange(3, n - 2, device=right.device).view(-1, 2)
     kept = torch.as_tensor(np.array([0, 1, 2, n - 2, n - 1]), device=right.device)
     own, with_turns = matrix[:, pairs[:, :, None], pairs[:, None, :]], matrix[:, pairs, :3]

@@ -33,15 +33,16 @@ class TiltSeriesScore:
         return self.scores[0].device
 
     def shared(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
-        return _sum(score.shared(*self._seen(v, rotations, shifts_ang), radius) for v, score in enumerate(self.scores))
+        return _sum(score.shared(*self._view(v, rotations, shifts_ang), radius) for v, score in enumerate(self.scores))
 
     def own(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
-        return _sum(score.own(*self._seen(v, rotations, shifts_ang), radius) for v, score in enumerate(self.scores))
+        return _sum(score.own(*self._view(v, rotations, shifts_ang), radius) for v, score in enumerate(self.scores))
 
     def headroom(self, radius: float, last_radius: float) -> Tensor:
         return _sum(score.headroom(radius, last_radius) for score in self.scores)
 
-    def _seen(self, view: int, rotations: Tensor, shifts_ang: Tensor) -> tuple[Tensor, Tensor]:
+    def _view(self, view: int, rotations: Tensor, shifts_ang: Tensor) -> tuple[Tensor, Tensor]:
+        """Poses of the reference image as those of image `view`."""
         return tilted(rotations, shifts_ang, self.tilts[view], self.carries[view])
 
 
@@ -63,10 +64,10 @@ class TiltSeriesExpansion:
         """See `LocalModel.expand`."""
         parts = []
         for model, tilt, carry in zip(self.models, self.tilts, self.carries, strict=True):
-            seen = model.expand(*tilted(rotations, shifts_ang, tilt, carry), radius)
+            of_image = model.expand(*tilted(rotations, shifts_ang, tilt, carry), radius)
             moved = torch.block_diag(tilt, carry)
-            parts.append((seen.value, seen.gradient @ moved, moved.T @ seen.curvature @ moved))
-        return Expansion(*(_sum(each) for each in zip(*parts, strict=True)))
+            parts.append((of_image.value, of_image.gradient @ moved, moved.T @ of_image.curvature @ moved))
+        return Expansion(*(_sum(part) for part in zip(*parts, strict=True)))
 
 
 def tilted(rotations: Tensor, shifts_ang: Tensor, tilt: Tensor, carry: Tensor) -> tuple[Tensor, Tensor]:

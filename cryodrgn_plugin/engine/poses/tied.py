@@ -55,6 +55,7 @@ class Ties:
         """(B,) int64. The image of each particle that is tilted least."""
         still = torch.eye(3, dtype=self.tilts.dtype, device=self.tilts.device)
         tilted = (self.tilts - still).square().sum((2, 3)).where(self.shown, torch.inf).argmin(1)
+        # Images are counted through, particle after particle, without the gaps.
         number = self.shown.flatten().cumsum(0).view(self.shown.shape) - 1
         return number.gather(1, tilted[:, None])[:, 0]
 
@@ -70,12 +71,12 @@ class Ties:
         """Poses (I, 3, 3), (I, 2) of the images of particles with A (B, 3, 3) and shifts (B, 2 V)."""
         return self.seen_after @ rotations[self.owner], shifts_ang.view(*self.shown.shape, 2)[self.shown]
 
-    def joined(self, seen: Expansion) -> Expansion:
+    def joined(self, of_images: Expansion) -> Expansion:
         """The particles' expansion from that of their images: a turn ω of the reference's view is T ω of an image's."""
         moved = torch.eye(5, dtype=self.tilts.dtype, device=self.tilts.device).repeat(len(self.owner), 1, 1)
         moved[:, :3, :3] = self.seen_after
-        slope = self._filled((moved.mT @ seen.gradient[:, :, None])[:, :, 0])
-        bend = self._filled(moved.mT @ seen.curvature @ moved)
+        slope = self._filled((moved.mT @ of_images.gradient[:, :, None])[:, :, 0])
+        bend = self._filled(moved.mT @ of_images.curvature @ moved)
         n, views = self.shown.shape
         curvature = bend.new_zeros(n, 3 + 2 * views, 3 + 2 * views)
         curvature[:, :3, :3] = bend[:, :, :3, :3].sum(1)
@@ -84,13 +85,13 @@ class Ties:
             curvature[:, own, own] = bend[:, view, 3:, 3:]
             curvature[:, :3, own], curvature[:, own, :3] = bend[:, view, :3, 3:], bend[:, view, 3:, :3]
         gradient = torch.cat([slope[:, :, :3].sum(1), slope[:, :, 3:].flatten(1)], dim=1)
-        return Expansion(self._filled(seen.value).sum(1), gradient, curvature)
+        return Expansion(self._filled(of_images.value).sum(1), gradient, curvature)
 
     def _filled(self, values: Tensor) -> Tensor:
         """(B, V, …) what the images have (I, …), 0 where there is none."""
-        places = values.new_zeros(*self.shown.shape, *values.shape[1:])
-        places[self.shown] = values
-        return places
+        by_particle = values.new_zeros(*self.shown.shape, *values.shape[1:])
+        by_particle[self.shown] = values
+        return by_particle
 
 
 @dataclass(frozen=True)
@@ -105,20 +106,25 @@ class TiesInSpace(Ties):
 
     def particles(self, rotations: Tensor, shifts_ang: Tensor) -> Poses:
         """See `Ties.particles`; d is what explains the moves of the images best."""
-        seen = self._filled(self.seen_after[:, :2]).view(len(self.shown), -1, 3)
-        moved = self._filled(shifts_ang - self.first_ang).view(len(seen), -1, 1)
-        return super().particles(rotations, shifts_ang)[0], (torch.linalg.pinv(seen) @ moved)[:, :, 0]
+        # All moves of a particle's images are one matrix (2 V, 3) times d; where there is no image its rows are 0.
+        projection = self._filled(self.seen_after[:, :2]).view(len(self.shown), -1, 3)
+        moved = self._filled(shifts_ang - self.first_ang).view(len(projection), -1, 1)
+        return super().particles(rotations, shifts_ang)[0], (torch.linalg.pinv(projection) @ moved)[:, :, 0]
 
     def images(self, rotations: Tensor, shifts_ang: Tensor) -> Poses:
         """See `Ties.images`; here the shifts are d."""
         moved = self.seen_after[:, :2] @ shifts_ang[self.owner][:, :, None]
         return self.seen_after @ rotations[self.owner], self.first_ang + moved[:, :, 0]
 
-    def joined(self, seen: Expansion) -> Expansion:
+    def joined(self, of_images: Expansion) -> Expansion:
         """See `Ties.joined`."""
         moved = self.tilts.new_zeros(len(self.owner), 5, 6)
         moved[:, :3, :3], moved[:, 3:, 3:] = self.seen_after, self.seen_after[:, :2]
-        parts = seen.value, (moved.mT @ seen.gradient[:, :, None])[:, :, 0], moved.mT @ seen.curvature @ moved
+        parts = (
+            of_images.value,
+            (moved.mT @ of_images.gradient[:, :, None])[:, :, 0],
+            moved.mT @ of_images.curvature @ moved,
+        )
         return Expansion(*(self._filled(part).sum(1) for part in parts))
 
 
@@ -149,7 +155,7 @@ def refine_tied(
     """
     first = ties.particles(bounds.rotations, bounds.shifts_ang)
     within = replace(bounds, rotations=first[0], shifts_ang=first[1], dimensions=ties.dimensions)
-    found = refine(TiedExpansion(model, ties), *ties.particles(*start), radii, steps, within)
+    refined = refine(TiedExpansion(model, ties), *ties.particles(*start), radii, steps, within)
     count = ties.shown.sum(1)
-    score, gain = found.score / count, found.gain / count
-    return RefinedPoses(*ties.images(found.rotations, found.shifts_ang), score[ties.owner], gain[ties.owner])
+    score, gain = refined.score / count, refined.gain / count
+    return RefinedPoses(*ties.images(refined.rotations, refined.shifts_ang), score[ties.owner], gain[ties.owner])
