@@ -56,8 +56,8 @@ class _FusedStack(torch.autograd.Function):
         inputs = features.reshape(b * n, e)
         hidden = inputs @ first.to(dtype).T
         hidden.view(b, n, -1).add_(shift.to(dtype)[:, None]).relu_()
-        one = torch.eye(len(first), dtype=first.dtype, device=first.device)
-        skipping = [(weight + one).to(dtype) for weight in layers[:depth]]
+        identity = torch.eye(len(first), dtype=first.dtype, device=first.device)
+        skipping = [(weight + identity).to(dtype) for weight in layers[:depth]]
         states = [hidden]
         for weight, bias in zip(skipping, layers[depth:], strict=True):
             states.append(torch.addmm(bias.to(dtype), states[-1], weight.T).relu_())

@@ -68,12 +68,12 @@ class AmortizedObjective(nn.Module):
 
     def forward(self, batch: ImageBatch, beta: float, generator: torch.Generator) -> LossTerms:
         """The loss of one training step; `generator` (CPU) draws z, poses and noise. `beta` is not used: λz is."""
-        seen = int(self.seen)
+        n_seen = int(self.seen)
         self.seen += len(batch)
         settings = self._settings
         terms, z = self._nothing(), None
-        if seen >= settings.images_from:
-            terms, z = self._image_to_image(batch, seen, generator)
+        if n_seen >= settings.images_from:
+            terms, z = self._image_to_image(batch, n_seen, generator)
         elif self._z_dim:
             z = torch.randn(len(batch), self._z_dim, generator=generator).to(batch.spectra.device)
         if not (self._reads_images and settings.pose_weight):
@@ -83,15 +83,15 @@ class AmortizedObjective(nn.Module):
         return LossTerms(total, terms.reconstruction, terms.divergence, {"pose_loss": pose_loss})
 
     def _image_to_image(
-        self, batch: ImageBatch, seen: int, generator: torch.Generator
+        self, batch: ImageBatch, n_seen: int, generator: torch.Generator
     ) -> tuple[LossTerms, Tensor | None]:
-        """The loss of explaining images when `seen` were before, and the z (B, Z) that were drawn, without gradient."""
+        """The loss of explaining images after `n_seen` others, and the z (B, Z) that were drawn, without gradient."""
         settings = self._settings
         images = both_ways(batch) if self._asks_both_ways else batch
         estimate = self._spread_out(self.estimate(images), generator)
-        learns_z = seen >= settings.latent_from
+        learns_z = n_seen >= settings.latent_from
         z = self._draw_latents(estimate.latent, len(images), learns_z, generator)
-        labels = dataclasses.replace(images, spectra=images.spectra * self._sharpness(seen))
+        labels = dataclasses.replace(images, spectra=images.spectra * self._sharpness(n_seen))
         misfit = self.misfit(labels, estimate, z).reshape(-1, len(batch)).amin(0).mean()
         divergence = self._divergence(estimate, learns_z)
         shift = estimate.shifts_ang.abs().sum(1).mean() / self._formation.pixel_size_ang
@@ -152,9 +152,9 @@ class AmortizedObjective(nn.Module):
             loss = loss + (estimate.shifts_ang / self._shift_extent_ang - unit).square().mean()
         return loss
 
-    def _sharpness(self, seen: int) -> Tensor | float:
+    def _sharpness(self, n_seen: int) -> Tensor | float:
         """What labels are multiplied by: γ + (1 − γ) times the blur, γ rising to one over the warm-up (eq. 9)."""
-        share = min(seen / self._settings.warmup_images, 1.0) if self._settings.warmup_images else 1.0
+        share = min(n_seen / self._settings.warmup_images, 1.0) if self._settings.warmup_images else 1.0
         return share + (1 - share) * self._blur
 
     def _draw_latents(

@@ -78,8 +78,10 @@ class PosePreparation:
     def _refine(self) -> None:
         posed = posed_dataset(self._dataset, self._table)
         z = self._latents(np.arange(self._series.n))
-        known = None if z is None else self._series.to_images(z)
-        refined = refine_poses(posed, RefineOptions(rounds=1), z=known, seed=self._seed, compute=self._compute).poses
+        z_of_images = None if z is None else self._series.to_images(z)
+        refined = refine_poses(
+            posed, RefineOptions(rounds=1), z=z_of_images, seed=self._seed, compute=self._compute
+        ).poses
         self._table.put(np.arange(posed.n), refined.rotations, refined.shifts_ang, refined.score)
 
     def _begin_anew(self, epoch: int) -> None:
