@@ -48,8 +48,8 @@ class Amplitudes:
         centre = self.mean.mean(0)
         away = self.mean - centre
         spread = away.T @ away / len(away) + self.covariance.mean(0)
-        one = torch.eye(len(centre), dtype=spread.dtype, device=spread.device)
-        return centre, torch.linalg.cholesky(spread + 1e-9 * spread.trace() * one)
+        identity = torch.eye(len(centre), dtype=spread.dtype, device=spread.device)
+        return centre, torch.linalg.cholesky(spread + 1e-9 * spread.trace() * identity)
 
 
 def posterior(gram: Tensor, inner: Tensor) -> Amplitudes:

@@ -24,7 +24,7 @@ class State:
     seconds: float
     half: np.ndarray
     amplitudes: Amplitudes | None
-    found: Responsibilities | None
+    responsibilities: Responsibilities | None
     apart: Tensor | None
     """(M, M) distances between the blurred maps at the nodes."""
 
@@ -34,8 +34,8 @@ def save_state(run: Run, state: State) -> None:
     content = {"done": state.done, "seconds": state.seconds, "half": torch.from_numpy(state.half)}
     if state.amplitudes is not None:
         content |= {name: getattr(state.amplitudes, name).cpu() for name in ("mean", "covariance")}
-    if state.found is not None:
-        content |= {name: getattr(state.found, name).cpu() for name in ("log_shares", "population")}
+    if state.responsibilities is not None:
+        content |= {name: getattr(state.responsibilities, name).cpu() for name in ("log_shares", "population")}
         content["apart"] = state.apart.cpu()
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     with atomic_path(run.checkpoint_file(state.done)) as temporary:
@@ -52,10 +52,13 @@ def load_state(run: Run, compute: Compute) -> State | None:
     try:
         content = torch.load(path, weights_only=True)
         half = on_host(content.pop("half"))
-        known = {name: compute.double(value) for name, value in content.items() if isinstance(value, Tensor)}
-        amplitudes = Amplitudes(known["mean"], known["covariance"]) if "mean" in known else None
-        found = Responsibilities(known["log_shares"], known["population"]) if "log_shares" in known else None
-        state = State(content["done"], content["seconds"], half, amplitudes, found, known.get("apart"))
+        tensors = {name: compute.double(value) for name, value in content.items() if isinstance(value, Tensor)}
+        amplitudes = responsible = None
+        if "mean" in tensors:
+            amplitudes = Amplitudes(tensors["mean"], tensors["covariance"])
+        if "log_shares" in tensors:
+            responsible = Responsibilities(tensors["log_shares"], tensors["population"])
+        state = State(content["done"], content["seconds"], half, amplitudes, responsible, tensors.get("apart"))
     except (OSError, RuntimeError, KeyError, EOFError, TypeError, AttributeError, UnpicklingError) as error:
         raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error
     run.log(f"Resuming after step {state.done}.")

@@ -111,33 +111,33 @@ class ClosedForm:
         del equations
         gram, inner = self._compressed(models, state.half)
         scores = log_likelihoods(gram, inner, features)
-        found = responsibilities(scores, state.found.population, POPULATION_ROUNDS)
+        responsible = responsibilities(scores, state.responsibilities.population, POPULATION_ROUNDS)
         self._features = features
         apart = map_distances(mean_model(models), features, BLUR_RADIUS)
-        visible = float(harmonics(found, self.config.z_dim).visibility.sum())
-        figures = {"radius": radius, "directions": visible, "loss": -evidence(scores, found.population)}
-        return replace(state, found=found, apart=apart), figures
+        visible = float(harmonics(responsible, self.config.z_dim).visibility.sum())
+        figures = {"radius": radius, "directions": visible, "loss": -evidence(scores, responsible.population)}
+        return replace(state, responsibilities=responsible, apart=apart), figures
 
     def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
         """Poses and places at the nodes together, then the maps of both."""
-        functions = harmonics(state.found, self.config.z_dim).values
-        found = merged(state.found, functions, NODES, self.config.seed)
-        equations, sphere, features = self._equations(replace(state, found=found), self.last_radius)
+        functions = harmonics(state.responsibilities, self.config.z_dim).values
+        responsible = merged(state.responsibilities, functions, NODES, self.config.seed)
+        equations, sphere, features = self._equations(replace(state, responsibilities=responsible), self.last_radius)
         models = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
         report = partial(self.run.progress, "pose")
         placed = place_at_nodes(self.images, self.dataset, self.series, models, features, state.half, report)
-        scores = placed.log_likelihood + found.population.log()[placed.nodes]
-        found = placed.responsibilities(found.population)
-        self._placed, self._features = placed, harmonics(found, self.config.z_dim).features
-        weighed = placed.weights(found)
-        equations = accumulate_at_nodes(self.images, self.dataset, sphere, self._features, placed, weighed, state.half)
+        scores = placed.log_likelihood + responsible.population.log()[placed.nodes]
+        responsible = placed.responsibilities(responsible.population)
+        self._placed, self._features = placed, harmonics(responsible, self.config.z_dim).features
+        weights = placed.weights(responsible)
+        equations = accumulate_at_nodes(self.images, self.dataset, sphere, self._features, placed, weights, state.half)
         self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         apart = map_distances(mean_model(self._left), self._features, BLUR_RADIUS)
-        of_each = self.images.compute.double(self.series.to_images(self.series.counts))
-        per_image = scores.logsumexp(1) / of_each
+        images_per_particle = self.images.compute.double(self.series.to_images(self.series.counts))
+        per_image = scores.logsumexp(1) / images_per_particle
         figures = {"radius": self.last_radius, "loss": -float(per_image.mean())}
-        return replace(state, found=found, apart=apart), figures
+        return replace(state, responsibilities=responsible, apart=apart), figures
 
     def _find_directions(self, state: State) -> tuple[State, dict[str, float]]:
         radius, crossed = self.bands[state.done]
@@ -146,8 +146,8 @@ class ClosedForm:
         models, amplitudes = iterate(self.images, self.dataset.box, padding, radius, state.amplitudes, half)
         figures = {"radius": radius, "directions": float(reliability(amplitudes).sum()), "loss": -amplitudes.evidence}
         if state.done + 1 == len(self.bands):
-            found, apart = self._place_nodes(models, amplitudes, state.half)
-            return replace(state, found=found, apart=apart, amplitudes=None), figures
+            responsible, apart = self._place_nodes(models, amplitudes, state.half)
+            return replace(state, responsibilities=responsible, apart=apart, amplitudes=None), figures
         if crossed:
             amplitudes = pruned(amplitudes, LEAST_RELIABLE)
         return replace(state, amplitudes=amplitudes), figures
@@ -160,13 +160,13 @@ class ClosedForm:
         gram, inner = self._compressed(models, half)
         wanted = min(self.config.closed_form.nodes, self.dataset.n // 4)
         start = amplitudes.mean[:, keep]
-        found, nodes = fit_nodes(gram, inner, start, max(wanted, 2), NODE_ROUNDS, self.config.seed)
-        return found, map_distances(mean_model(models), nodes, BLUR_RADIUS)
+        responsible, nodes = fit_nodes(gram, inner, start, max(wanted, 2), NODE_ROUNDS, self.config.seed)
+        return responsible, map_distances(mean_model(models), nodes, BLUR_RADIUS)
 
     def _equations(self, state: State, radius: int) -> tuple[list[NormalEquations], HalfSphere, Tensor]:
         """The half-sets' equations for one volume per harmonic, and the harmonics at the nodes (M, Q + 1)."""
-        features = harmonics(state.found, self.config.z_dim).features
-        shares = state.found.shares
+        features = harmonics(state.responsibilities, self.config.z_dim).features
+        shares = state.responsibilities.shares
 
         outer = (features[:, :, None] * features[:, None, :]).flatten(1)
 
@@ -192,12 +192,12 @@ class ClosedForm:
     def finish(self, state: State) -> None:
         """Latents, coordinate, decoder and half-set decoders into the run folder."""
         models, features = self._left, self._features
-        order = along_the_motion(state.apart, state.found.population)
-        coordinate, uncertainty = positions(state.found, order)
-        z = state.found.shares @ features[:, 1:]
+        order = along_the_motion(state.apart, state.responsibilities.population)
+        coordinate, uncertainty = positions(state.responsibilities, order)
+        z = state.responsibilities.shares @ features[:, 1:]
         along = {"coordinate": on_host(coordinate), "uncertainty": on_host(uncertainty)}
         self.run.save_latents(on_host(z), **along, rows=self.dataset.rows, half=state.half)
-        visibility = harmonics(state.found, self.config.z_dim).visibility
+        visibility = harmonics(state.responsibilities, self.config.z_dim).visibility
         self.run.note(
             visibility=[round(float(v), 4) for v in on_host(visibility)],
             loader_wait_seconds=round(self.images.wait_seconds, 3),
@@ -216,7 +216,7 @@ class ClosedForm:
         """The particles with the poses that the maps rest on; those that were found go into poses.star."""
         if self._placed is None:
             return self.dataset
-        rotations, shifts_ang, score = self._placed.likeliest(state.found)
+        rotations, shifts_ang, score = self._placed.likeliest(state.responsibilities)
         self.run.save_poses(self.dataset.rows, rotations, shifts_ang, species=species, score=score)
         return self.dataset.with_poses(rotations, shifts_ang)
 

@@ -43,6 +43,7 @@ def harmonics(responsible: Responsibilities, count: int) -> Harmonics:
     slowest = visibility.argsort(descending=True)[1 : count + 1]
     values = vectors[:, slowest] / mass.sqrt()[:, None]
     values = values / ((values**2).T @ responsible.population).sqrt()
+    # The sign of an eigenvector is arbitrary: what is largest of each is made positive.
     largest = values.gather(0, values.abs().argmax(0, keepdim=True))
     values = values * torch.where(largest < 0, -1.0, 1.0)
     absent = count - len(slowest)
@@ -64,6 +65,7 @@ def along_the_motion(apart: Tensor, population: Tensor) -> Tensor:
     widest_gap = float(minimum_spanning_tree(on_host(apart)).data.max(initial=torch.finfo(apart.dtype).tiny))
     near = torch.exp(-REACH * (apart / widest_gap) ** 2) * (population[:, None] * population[None, :]).sqrt()
     mass = near.sum(1)
+    # Eigenvalues rise: the last function is the constant one, the one before it the slowest.
     slowest = torch.linalg.eigh(near / (mass[:, None] * mass[None, :]).sqrt())[1][:, -2:]
     return slowest[:, 0] / mass.sqrt()
 
@@ -80,7 +82,8 @@ def positions(responsible: Responsibilities, along: Tensor) -> tuple[Tensor, Ten
     (N,) posterior mean in [0, 1] and (N,) posterior standard deviation.
     """
     order = along.argsort(stable=True)
-    place = torch.empty_like(along)
-    place[order] = responsible.population[order].cumsum(0) - responsible.population[order] / 2
-    mean = responsible.shares @ place
-    return mean, (responsible.shares @ place**2 - mean**2).clamp(min=0).sqrt()
+    position = torch.empty_like(along)
+    # Half of its own population lies before a node.
+    position[order] = responsible.population[order].cumsum(0) - responsible.population[order] / 2
+    mean = responsible.shares @ position
+    return mean, (responsible.shares @ position**2 - mean**2).clamp(min=0).sqrt()

@@ -28,10 +28,10 @@ def fit_homogeneous(run: Run, config: RunConfig, dataset: ParticleDataset) -> No
         _save(run.half_file(number), config, half, dataset.pixel_size_ang)
     run.save_latents(np.zeros((dataset.n, 0)), rows=dataset.rows)
     area = fsc_area(result.curves.corrected)
-    found = {"resolution_ang": round(result.resolution_ang(), 3), "fsc_area": round(area, 4)}
-    run.append_metrics({"epoch": 1, "seconds": round(time.perf_counter() - began, 3), **found})
-    run.note(**found, halves=result.halves_from)
-    run.log(f"Resolution {found['resolution_ang']:.2f} Å at FSC 0.143, halves: {result.halves_from}.")
+    quality = {"resolution_ang": round(result.resolution_ang(), 3), "fsc_area": round(area, 4)}
+    run.append_metrics({"epoch": 1, "seconds": round(time.perf_counter() - began, 3), **quality})
+    run.note(**quality, halves=result.halves_from)
+    run.log(f"Resolution {quality['resolution_ang']:.2f} Å at FSC 0.143, halves: {result.halves_from}.")
 
 
 def _save(path: Path, config: RunConfig, volume: np.ndarray, pixel_size_ang: float) -> None:

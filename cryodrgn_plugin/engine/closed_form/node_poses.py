@@ -105,35 +105,35 @@ def place_at_nodes(
     half : (N,) 0 or 1.
     report : told (batches done, batches in all), each half's counted by themselves.
     """
-    radius = _known(models, dataset.pixel_size_ang)
-    places = NodePoses.empty(dataset.n, min(KEPT, len(features)), images.compute.device)
+    radius = _frequency_limit(models, dataset.pixel_size_ang)
+    placed = NodePoses.empty(dataset.n, min(KEPT, len(features)), images.compute.device)
     poses, done = dataset.physical_poses(), 0
     for part, model in enumerate(_filtered(models, dataset.pixel_size_ang)[::-1]):
         backend, maps = _at_nodes(model, features, radius)
         for batch in images.passes(images.lattice.count(radius)):
             own = batch.at(np.flatnonzero(half[batch.index] == part))
             if len(own):
-                first = tuple(images.compute.double(each[own.index]) for each in poses)
-                _place(_Climb(dataset, series, backend, maps, own, first), places, radius)
+                first = tuple(images.compute.double(values[own.index]) for values in poses)
+                _place(_Climb(dataset, series, backend, maps, own, first), placed, radius)
             done += 1
             report(done, 2 * images.n_batches)
-    return places
+    return placed
 
 
-def _place(climb: "_Climb", places: NodePoses, radius: float) -> None:
-    """Write where some images lie into `places`."""
-    n, k = len(climb.index), places.nodes.shape[1]
-    device = places.nodes.device
+def _place(climb: "_Climb", placed: NodePoses, radius: float) -> None:
+    """Write where some images lie into `placed`."""
+    n, k = len(climb.index), placed.nodes.shape[1]
+    device = placed.nodes.device
     every = torch.arange(len(climb.maps), device=device)
     loose = [climb.at(node.expand(n), climb.first, radius / 2) for node in every]
-    rotations, shifts_ang = (torch.stack([getattr(one, name) for one in loose]) for name in ("rotations", "shifts_ang"))
-    order = torch.stack([one.score for one in loose]).argsort(dim=0, descending=True, stable=True)
+    rotations = torch.stack([refined.rotations for refined in loose])
+    shifts_ang = torch.stack([refined.shifts_ang for refined in loose])
+    order = torch.stack([refined.score for refined in loose]).argsort(dim=0, descending=True, stable=True)
     image, rows = torch.arange(n, device=device), torch.as_tensor(climb.index, device=device)
     for rank, chosen in enumerate(order[:k]):
-        here = chosen, image
-        last = climb.at(chosen, (rotations[here], shifts_ang[here]), radius)
-        places.nodes[rows, rank], places.log_likelihood[rows, rank] = chosen, last.score * climb.count
-        places.rotations[rows, rank], places.shifts_ang[rows, rank] = last.rotations.float(), last.shifts_ang.float()
+        last = climb.at(chosen, (rotations[chosen, image], shifts_ang[chosen, image]), radius)
+        placed.nodes[rows, rank], placed.log_likelihood[rows, rank] = chosen, last.score * climb.count
+        placed.rotations[rows, rank], placed.shifts_ang[rows, rank] = last.rotations.float(), last.shifts_ang.float()
 
 
 class _Climb:
@@ -179,17 +179,17 @@ def accumulate_at_nodes(
         moved_by = images.compute.double(dataset.shifts_ang[batch.index])
         for rank in range(weights.shape[1]):
             image = torch.nonzero(weights[rows, rank])[:, 0]
-            here = rows[image], rank
-            moves = (placed.shifts_ang[here] * ratio[image, None] - moved_by[image]) / extent_ang
-            turned = placed.rotations[here] * ratio[image, None, None]
-            share = weights[here].to(batch.weights.dtype)
-            amplitudes = features[placed.nodes[here]]
+            row = rows[image]
+            moves = (placed.shifts_ang[row, rank] * ratio[image, None] - moved_by[image]) / extent_ang
+            turned = placed.rotations[row, rank] * ratio[image, None, None]
+            share = weights[row, rank].to(batch.weights.dtype)
+            amplitudes = features[placed.nodes[row, rank]]
             posed = batch.counted(image, turned, moves, share, images.lattice)
             sums[part].add(posed, amplitudes, amplitudes[:, :, None] * amplitudes[:, None, :])
-    return [each.equations() for each in sums]
+    return [of_half.equations() for of_half in sums]
 
 
-def _known(models: list[LinearModel], pixel_size_ang: float) -> int:
+def _frequency_limit(models: list[LinearModel], pixel_size_ang: float) -> int:
     """The frequency limit up to which images are compared."""
     means = without_solvent([model.mean() for model in models], pixel_size_ang)
     agreed = Maps([[mean] for mean in means], np.ones(1)).known_shells(AGREED)[0]

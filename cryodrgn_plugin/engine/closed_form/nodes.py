@@ -49,14 +49,15 @@ def responsibilities(scores: Tensor, population: Tensor, rounds: int = 1) -> Res
     return Responsibilities(log_shares, population)
 
 
-def merged(responsible: Responsibilities, places: Tensor, count: int, seed: int) -> Responsibilities:
-    """The same with `count` nodes: those that lie together at `places` (M, Q) become one."""
-    points, weight = on_host(places), on_host(responsible.population)
+def merged(responsible: Responsibilities, coordinates: Tensor, count: int, seed: int) -> Responsibilities:
+    """The same with `count` nodes: those whose `coordinates` (M, Q) lie together become one."""
+    points, weight = on_host(coordinates), on_host(responsible.population)
     count = min(count, len(np.unique(points, axis=0)))
     with threads.sums_in_one_order():
         labels = KMeans(count, n_init=2, random_state=seed).fit(points, sample_weight=weight).labels_
-    members = torch.eye(count, dtype=places.dtype, device=places.device)[torch.as_tensor(labels).long()]
-    return Responsibilities((responsible.shares @ members).log(), members.T @ responsible.population)
+    # (M, count), a 1 where a node becomes part of a new one: products with it are sums over its parts.
+    becomes = torch.eye(count, dtype=coordinates.dtype, device=coordinates.device)[torch.as_tensor(labels).long()]
+    return Responsibilities((responsible.shares @ becomes).log(), becomes.T @ responsible.population)
 
 
 def evidence(scores: Tensor, population: Tensor) -> float:
@@ -84,11 +85,11 @@ def fit_nodes(
     flat_gram = gram[:, 1:, 1:].flatten(1)
     residual = inner[:, 1:] - gram[:, 1:, 0]
     population = torch.full((count,), 1 / count, dtype=start.dtype, device=start.device)
-    one = torch.eye(k, dtype=start.dtype, device=start.device)
+    identity = torch.eye(k, dtype=start.dtype, device=start.device)
     for _ in range(rounds):
         responsible = responsibilities(log_likelihoods(gram, inner, _with_mean(centres)), population)
         population = responsible.population
-        left = (responsible.shares.T @ flat_gram).reshape(count, k, k) + ridge * one
+        left = (responsible.shares.T @ flat_gram).reshape(count, k, k) + ridge * identity
         right = responsible.shares.T @ residual + ridge * centres
         centres = torch.linalg.solve(left, right)
     nodes = _with_mean(centres)
