@@ -74,9 +74,9 @@ class AbInitio:
 
     def _rounds(self, noise: NoiseModel) -> PoseRounds:
         """The engine for particles of one image each, or for tilt pairs and series."""
-        config = self.config
-        settings = config.poses, config.decoder.padding, config.seed
-        return PoseRounds(self.dataset, noise, *settings, find_series(self.dataset), Compute.chosen(config))
+        config, series = self.config, find_series(self.dataset)
+        padding, compute = config.decoder.padding, Compute.chosen(config)
+        return PoseRounds(self.dataset, noise, config.poses, padding, config.seed, series, compute)
 
     @property
     def n_starts(self) -> int:

@@ -19,7 +19,7 @@ from ..poses.hierarchical import HierarchicalSearch
 from ..poses.inference import Candidates, Score
 from ..poses.refine import Bounds, refine
 from ..poses.scaled import ScaledScore
-from ..poses.series_score import TiltSeriesExpansion, TiltSeriesScore
+from ..poses.series_score import TiltSeriesExpansion, TiltSeriesScore, tilted
 
 MARGIN = 15.0
 """Log-likelihood that a species may lack on the first grid and still be refined."""
@@ -59,26 +59,31 @@ class Views:
 
     def at(self, particles: np.ndarray) -> "Views":
         """Some of the particles."""
-        return Views(self.dataset, [each.at(particles) for each in self.images], self.tilts, self.carries)
+        return Views(self.dataset, [batch.at(particles) for batch in self.images], self.tilts, self.carries)
 
     def score(self, bank: SliceBank, particles: Tensor) -> Score:
         """The sum over the images of what each scores."""
         extent_ang = self.dataset.box * self.dataset.pixel_size_ang
         scores = (
-            LinearScore(bank, each.targets[particles], each.weights[particles], extent_ang) for each in self.images
+            LinearScore(bank, batch.targets[particles], batch.weights[particles], extent_ang) for batch in self.images
         )
-        scaled = [each if self.ratio == 1 else ScaledScore(each, self.ratio) for each in scores]
+        scaled = [score if self.ratio == 1 else ScaledScore(score, self.ratio) for score in scores]
         return TiltSeriesScore(scaled, self.tilts, self.carries)
+
+    def in_image(self, view: int, candidates: Candidates) -> Candidates:
+        """Candidates in the reference view, as those of image `view`."""
+        poses = tilted(candidates.rotations, candidates.shifts_ang, self.tilts[view], self.carries[view])
+        return Candidates(*poses, candidates.score)
 
     def uphill(self, bank: SliceBank, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Candidates:
         """One candidate of each particle: its pose in the reference view, moved uphill against the bank's mean map."""
         model, whole = bank.mean.model, self.images[0].weights.new_ones(len(rotations), 1)
-        models = [LinearExpansion(model, LocalImages.of(self.dataset, each), whole) for each in self.images]
+        models = [LinearExpansion(model, LocalImages.of(self.dataset, batch), whole) for batch in self.images]
         expansion = TiltSeriesExpansion(models, self.tilts, self.carries)
         bounds = Bounds(rotations, shifts_ang, LOCAL_DEG, LOCAL_PX * self.dataset.pixel_size_ang)
         climbed = refine(expansion, rotations, shifts_ang, [radius], LOCAL_STEPS, bounds)
-        poses = (each[:, None].float() for each in (climbed.rotations, climbed.shifts_ang, climbed.score))
-        return Candidates(*poses)
+        columns = (climbed.rotations, climbed.shifts_ang, climbed.score)
+        return Candidates(*(values[:, None].float() for values in columns))
 
 
 def searched(
@@ -101,19 +106,20 @@ def searched(
     candidates = []
     for species, bank in enumerate(banks):
         near = torch.nonzero(lag[:, species] <= MARGIN)[:, 0]
-        places = torch.searchsorted(torch.nonzero(met[:, species])[:, 0], near)
-        refined = search.refined(particles.score(bank, near), first[species].of(places)) if len(near) else None
+        # `first` has a row for every particle that met the species; those near are among them.
+        rows = torch.searchsorted(torch.nonzero(met[:, species])[:, 0], near)
+        refined = search.refined(particles.score(bank, near), first[species].of(rows)) if len(near) else None
         candidates.append(among(refined, near, (len(met), search.kept)))
-    last = torch.stack([each.score.amax(1) for each in candidates], dim=1)
+    last = torch.stack([own.score.amax(1) for own in candidates], dim=1)
     return candidates, torch.where(last.isfinite(), last.amax(1, keepdim=True) - last, lag)
 
 
-def among(some: Candidates | None, places: Tensor, shape: tuple[int, int]) -> Candidates:
-    """(B, P) candidates: those of the particles at `places`; the others have none (score −∞)."""
-    device = places.device
+def among(some: Candidates | None, particles: Tensor, shape: tuple[int, int]) -> Candidates:
+    """(B, P) candidates: `some` are those of these particles; the others have none (score −∞)."""
+    device = particles.device
     rotations, shifts_ang = torch.zeros(*shape, 3, 3, device=device), torch.zeros(*shape, 2, device=device)
     score = torch.full(shape, -torch.inf, device=device)
     if some is not None:
-        rotations[places], shifts_ang[places] = some.rotations.to(rotations), some.shifts_ang.to(shifts_ang)
-        score[places] = some.score.to(score)
+        rotations[particles], shifts_ang[particles] = some.rotations.to(rotations), some.shifts_ang.to(shifts_ang)
+        score[particles] = some.score.to(score)
     return Candidates(rotations, shifts_ang, score)

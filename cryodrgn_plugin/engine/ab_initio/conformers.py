@@ -32,13 +32,13 @@ def join_conformers(run: Run, engine: PoseRounds, maps: Maps, local: Round) -> M
     run.log(f"Bringing the maps of {maps.n_species} conformers into one frame.")
     placed, largest = engine.placement, int(maps.populations.argmax())
     limit = int(maps.models[0][0].sphere.radius)
-    known = min(max(int(np.median(maps.known_shells(KNOWN))), LEAST_SHELLS), limit)
-    frame = common_frame(maps.volumes(known), largest, known, partial(run.progress, "frame"))
+    shells = min(max(int(np.median(maps.known_shells(KNOWN))), LEAST_SHELLS), limit)
+    frame = common_frame(maps.volumes(shells), largest, shells, partial(run.progress, "frame"))
     extent_ang = engine.dataset.box * engine.dataset.pixel_size_ang
     poses = frame.of_poses(placed.species, placed.rotations, placed.shifts_ang, extent_ang)
-    rotations, shifts_ang = (each.astype(np.float32) for each in poses)
-    one = {"species": np.zeros_like(placed.species), "lag": np.zeros((engine.dataset.n, 1), np.float32)}
-    engine.placement = replace(placed, rotations=rotations, shifts_ang=shifts_ang, **one)
+    rotations, shifts_ang = (values.astype(np.float32) for values in poses)
+    species, lag = np.zeros_like(placed.species), np.zeros((engine.dataset.n, 1), np.float32)
+    engine.placement = replace(placed, rotations=rotations, shifts_ang=shifts_ang, species=species, lag=lag)
     still = still_weight(maps, frame)
     maps = together(maps, frame)
     for number in range(TOGETHER):
@@ -57,8 +57,8 @@ def together(maps: Maps, frame: CommonFrame) -> Maps:
     """One species: the mean of all in their common frame, by their populations, half by half."""
     halves = []
     for models in maps.models:
-        each = (frame.of_map(which, model.mean_map()) for which, model in enumerate(models))
-        mean = sum(share * volume for share, volume in zip(maps.populations, each, strict=True))
+        volumes = (frame.of_map(which, model.mean_map()) for which, model in enumerate(models))
+        mean = sum(share * volume for share, volume in zip(maps.populations, volumes, strict=True))
         halves.append([LinearModel.of(models[0].backend, mean[None])])
     return Maps(halves, np.ones(1))
 

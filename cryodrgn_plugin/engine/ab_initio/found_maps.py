@@ -32,12 +32,12 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
     -------
     The reconstructions. A species with too few particles has the map of all.
     """
-    found = []
+    reconstructions = []
     for number in range(n_species):
         members = posed.subset(species == number)
         plain = reconstruct(members if members.n >= FEWEST else posed, seed=seed)
         result = replace(plain, volume=local_wiener(plain.half1, plain.half2) * plain.mask)
-        found.append(result)
+        reconstructions.append(result)
         written = {
             "": result.volume,
             "half1": result.half1,
@@ -50,7 +50,7 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
             write_map(path, volume, posed.pixel_size_ang)
         kind = f"Species {number + 1}: " if n_species > 1 else ""
         run.log(f"{kind}{members.n:,} particles, resolution {result.resolution_ang():.2f} Å at FSC 0.143.")
-    return found
+    return reconstructions
 
 
 def fit_species(
@@ -64,7 +64,7 @@ def fit_species(
     rigid = len(maps) == 1
     settings = with_settings(config, z_dim=0 if rigid else len(maps), decoder={"n_bases": 0 if rigid else len(maps)})
     for path, which in ((run.model_file, "volume"), (run.half_file(1), "half1"), (run.half_file(2), "half2")):
-        volumes = np.stack([getattr(each, which) for each in maps])
+        volumes = np.stack([getattr(reconstruction, which) for reconstruction in maps])
         mean = volumes.mean(0)
         decoder = make_linear_decoder(settings, posed.box)
         decoder.set_volumes(mean[None] if rigid else np.concatenate([mean[None], volumes - mean]))
@@ -72,6 +72,6 @@ def fit_species(
     z = np.zeros((posed.n, 0)) if rigid else np.eye(len(maps))[species]
     run.save_latents(z, rows=posed.rows)
     run.note(
-        resolution_ang=[round(each.resolution_ang(), 3) for each in maps],
+        resolution_ang=[round(reconstruction.resolution_ang(), 3) for reconstruction in maps],
         particles=[int((species == number).sum()) for number in range(len(maps))],
     )

@@ -28,8 +28,9 @@ class Placement:
 
     def only(self, kept: list[int]) -> "Placement":
         """The same for some of the species only. Images of the others are in none, and all are likely for them."""
-        number = np.full(self.lag.shape[1] + 1, -1)
-        number[kept] = np.arange(len(kept))
-        species, lag = number[self.species], self.lag[:, kept]
+        # One entry more than species: a species of −1, not known, reads the last one and stays −1.
+        new_number = np.full(self.lag.shape[1] + 1, -1)
+        new_number[kept] = np.arange(len(kept))
+        species, lag = new_number[self.species], self.lag[:, kept]
         lag[species < 0] = 0
         return replace(self, species=species, lag=lag)

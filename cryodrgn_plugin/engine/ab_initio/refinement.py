@@ -107,24 +107,24 @@ def refine_poses(
     first = dataset.physical_poses()
     _require_tilts(dataset, series, first, options.max_angle_deg)
     done = done or Refinement(KnownPoses(*first, np.zeros(dataset.n), np.zeros(dataset.n)), ())
-    found, figures = done.poses, done.rounds
+    poses, figures = done.poses, done.rounds
     placed = len(figures) * dataset.n
     for number in range(len(figures) + 1, options.rounds + 1):
-        before = found
+        before = poses
         posed = dataset.with_poses(before.rotations, before.shifts_ang)
         for kind in np.unique(kinds):
             members = np.flatnonzero(kinds == kind)
-            known = None if z is None else z[members]
-            part = _Part(posed.subset(members), series.among(members), noise, half[members], known, options, compute)
+            own_z = None if z is None else z[members]
+            part = _Part(posed.subset(members), series.among(members), noise, half[members], own_z, options, compute)
             for index, refined in part.refined((first[0][members], first[1][members])):
-                found = _with(found, members[index], refined)
+                poses = _with(poses, members[index], refined)
                 placed += len(index)
                 if progress:
                     progress(placed, options.rounds * dataset.n)
-        figures = (*figures, _figures(number, before, found))
+        figures = (*figures, _figures(number, before, poses))
         if told:
-            told(Refinement(found, figures))
-    return Refinement(found, figures)
+            told(Refinement(poses, figures))
+    return Refinement(poses, figures)
 
 
 class _Part:
@@ -184,10 +184,10 @@ def _series_of(dataset: ParticleDataset) -> TiltSeries:
 
 def _halves(dataset: ParticleDataset, series: TiltSeries, seed: int) -> np.ndarray:
     """(N,) 0 or 1, one for all images of a particle: rlnRandomSubset where the file has it, else by chance."""
-    given = given_halves(dataset, "auto")
-    if given is None:
+    from_file = given_halves(dataset, "auto")
+    if from_file is None:
         return series.to_images((np.random.default_rng(seed).permutation(series.n) % 2).astype(np.int8))
-    return _of_first(given, series)
+    return _of_first(from_file, series)
 
 
 def _of_first(values: np.ndarray, series: TiltSeries) -> np.ndarray:
@@ -204,8 +204,8 @@ def _require_tilts(
         return
     index = series.flat(several)
     ties = Ties.of(series, index)
-    seen = torch.from_numpy(poses[0][index]), torch.from_numpy(poses[1][index])
-    expected = on_host(ties.images(*ties.particles(*seen))[0])
+    rotations, shifts_ang = torch.from_numpy(poses[0][index]), torch.from_numpy(poses[1][index])
+    expected = on_host(ties.images(*ties.particles(rotations, shifts_ang))[0])
     off_deg = np.delete(angular_distance_deg(poses[0][index], expected), on_host(ties.reference))
     if np.median(off_deg) > max_angle_deg:
         raise DataError(
@@ -225,9 +225,9 @@ def _amplitudes(z: np.ndarray | None, n: int) -> np.ndarray:
     return np.concatenate([ones, (z[:, usable] - z[:, usable].mean(0)) / spread[usable]], axis=1)
 
 
-def _with(known: KnownPoses, index: np.ndarray, refined: RefinedPoses) -> KnownPoses:
-    """`known` with other poses at `index`; gains add up over the rounds."""
-    arrays = {name: getattr(known, name).copy() for name in ("rotations", "shifts_ang", "score", "gain")}
+def _with(poses: KnownPoses, index: np.ndarray, refined: RefinedPoses) -> KnownPoses:
+    """`poses` with refined ones at `index`; gains add up over the rounds."""
+    arrays = {name: getattr(poses, name).copy() for name in ("rotations", "shifts_ang", "score", "gain")}
     for name in ("rotations", "shifts_ang", "score"):
         arrays[name][index] = on_host(getattr(refined, name))
     arrays["gain"][index] += on_host(refined.gain)

@@ -17,7 +17,7 @@ POSES = tuple(field.name for field in dataclasses.fields(KnownPoses))
 
 def save_refinement(path: Path, asked: dict[str, Any], refinement: Refinement) -> None:
     """Write where a refinement stands; `asked` (JSON values) is what it was asked for."""
-    content = {"asked": asked, "rounds": [dataclasses.asdict(each) for each in refinement.rounds]}
+    content = {"asked": asked, "rounds": [dataclasses.asdict(figures) for figures in refinement.rounds]}
     with replacing(path) as temporary:
         arrays = {name: getattr(refinement.poses, name) for name in POSES}
         np.savez(temporary, content=np.array(json.dumps(content)), **arrays)
@@ -34,7 +34,7 @@ def load_refinement(path: Path, asked: dict[str, Any]) -> Refinement | None:
         with np.load(path, allow_pickle=False) as stored:
             content = json.loads(str(stored["content"]))
             poses = KnownPoses(**{name: stored[name] for name in POSES})
-        before, rounds = content["asked"], tuple(RoundFigures(**each) for each in content["rounds"])
+        before, rounds = content["asked"], tuple(RoundFigures(**figures) for figures in content["rounds"])
     except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
         raise DataError(f"{path} cannot be read as a checkpoint; remove it to start anew.") from error
     for name in (name for name in {**before, **asked} if asked.get(name) != before.get(name)):

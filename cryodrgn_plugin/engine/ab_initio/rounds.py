@@ -28,7 +28,6 @@ from ..likelihood.species_maps import Maps
 from ..likelihood.whitened import WhitenedBatch, WhitenedImages
 from ..poses.hierarchical import HierarchicalSearch, SearchLevels
 from ..poses.inference import Candidates
-from ..poses.series_score import tilted
 from ..slicing.backend import Backend
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
@@ -104,14 +103,12 @@ class PoseRounds:
         for species in range(n_species):
             members = np.flatnonzero(self.placement.species == species)
             chosen = drawn(members if plan.met == "own" else self.dataset.n, images, rng)
-            sums, lots = (
-                MapSums(backend, self.dataset),
-                np.split(chosen, range(MOST_AT_ONCE, len(chosen), MOST_AT_ONCE)),
-            )
+            sums = MapSums(backend, self.dataset)
+            lots = np.split(chosen, range(MOST_AT_ONCE, len(chosen), MOST_AT_ONCE))
             for batch in self._whitened.of_each(lots, count):
                 turned = self.compute.tensor(random_matrices(len(batch), rng))[:, None]
-                still, one = turned.new_zeros(len(batch), 1, 2), turned.new_ones(len(batch), 1)
-                sums.add(batch, turned, still, one, self._ratio(batch))
+                still, weights = turned.new_zeros(len(batch), 1, 2), turned.new_ones(len(batch), 1)
+                sums.add(batch, turned, still, weights, self._ratio(batch))
             models.append(sums.map())
         return Maps([models], np.full(n_species, 1 / n_species))
 
@@ -127,8 +124,8 @@ class PoseRounds:
             by_species = visit.weights.unflatten(1, (maps.n_species, -1))
             shares += on_host(by_species.sum((0, 2)))
             batch = visit.batch.leading(count)
-            for own, seen, weights in zip(sums[visit.part], visit.candidates, by_species.unbind(1), strict=True):
-                own.add(batch, seen.rotations, seen.shifts_ang, weights, visit.ratio)
+            for own, poses, weights in zip(sums[visit.part], visit.candidates, by_species.unbind(1), strict=True):
+                own.add(batch, poses.rotations, poses.shifts_ang, weights, visit.ratio)
         solved = Maps(self._solve(sums, plan), shares / shares.sum(), misfit.factor() if misfit else None)
         return Outcome(solved, float(scores.sum() / placed.sum()), scores / np.maximum(placed, 1))
 
@@ -154,17 +151,16 @@ class PoseRounds:
             particles = chosen[self._half_of_particle[chosen] == part] if plan.crossed else chosen
             against = banks[1 - part] if plan.crossed and len(banks) == 2 else banks[0]
             for views in self._lots(particles, min(search.images_at_once(), MOST_AT_ONCE)):
-                known = self._known(views, maps, plan)
-                candidates = self._candidates(search, against, known, plan, rng)
+                weighed = self._weighed(views, maps, plan)
+                candidates = self._candidates(search, against, weighed, plan, rng)
                 total = torch.cat([own.score for own in candidates], dim=1) + prior
                 weights = tempered(total, plan.temperature)
                 for view, batch in enumerate(views.images):
-                    turn = views.tilts[view], views.carries[view]
-                    seen = [Candidates(*tilted(own.rotations, own.shifts_ang, *turn), own.score) for own in candidates]
-                    score, species = self._place(batch.index, seen, total / len(views.images))
+                    of_image = [views.in_image(view, own) for own in candidates]
+                    score, species = self._place(batch.index, of_image, total / len(views.images))
                     if misfit:
                         self._add_misfit(misfit, against, batch)
-                    yield Visit(part, known.images[view], seen, score, species, weights, self._ratio(batch))
+                    yield Visit(part, weighed.images[view], of_image, score, species, weights, self._ratio(batch))
 
     def _lots(self, particles: np.ndarray, at_once: int) -> Iterator[Views]:
         """The particles in lots that can share a score, their images read ahead."""
@@ -213,11 +209,12 @@ class PoseRounds:
                 moves = shifts_ang * ratio[:, None] / extent_ang
                 misfit.add(bank.mean.model, images, rotations * ratio[:, None, None], moves)
 
-    def _known(self, views: Views, maps: Maps, plan: Round) -> Views:
+    def _weighed(self, views: Views, maps: Maps, plan: Round) -> Views:
         """The images as they are weighed: errors of the maps count as noise; starts are compared in units of it."""
         if not plan.crossed or maps.misfit is None:
             return views
-        return replace(views, images=[with_misfit(one, maps.misfit, self.dataset.lattice) for one in views.images])
+        images = [with_misfit(batch, maps.misfit, self.dataset.lattice) for batch in views.images]
+        return replace(views, images=images)
 
     def _chosen(self, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
         """Particles of a round, in order: drawn from all, or as many from each species."""
@@ -239,12 +236,13 @@ class PoseRounds:
 
     def _place(self, index: np.ndarray, candidates: list[Candidates], score: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Put the best candidate of each image into the placement; its score and species, (B,) each."""
-        best, place = score.max(1)
+        best, column = score.max(1)
         image = torch.arange(len(index), device=score.device)
-        species, place = place // candidates[0].score.shape[1], place % candidates[0].score.shape[1]
-        here = species, image, place
-        rotations, shifts_ang = (torch.stack([getattr(own, name) for own in candidates])[here] for name in POSE)
-        columns = (on_host(each) for each in (rotations, shifts_ang, species, best))
+        # The columns of `score` are all candidates of the first species, then all of the next, and so on.
+        species, candidate = column // candidates[0].score.shape[1], column % candidates[0].score.shape[1]
+        chosen = species, image, candidate
+        rotations, shifts_ang = (torch.stack([getattr(own, name) for own in candidates])[chosen] for name in POSE)
+        columns = (on_host(values) for values in (rotations, shifts_ang, species, best))
         for name, values in zip((*POSE, "species", "score"), columns, strict=True):
             getattr(self.placement, name)[index] = values
         return on_host(best), on_host(species)

@@ -134,8 +134,8 @@ class Stages:
         for start in range(starts):
             steps += _start("settle", self.settling, 0, start, first=start == 0)
         number = len(self.settling)
-        for place, plan in enumerate(self.sorting):
-            steps.append(Step("sort", plan, number + place, merges=merges and place == SORTING // 2))
+        for offset, plan in enumerate(self.sorting):
+            steps.append(Step("sort", plan, number + offset, merges=merges and offset == SORTING // 2))
         number += len(self.sorting)
         if self.parting:
             # The maps so far compete with new starts after a few of the rounds that these go through.
@@ -145,16 +145,16 @@ class Stages:
                 steps += _start("part", self.parting, number, start, first=False)
         number += len(self.parting)
         refining = self.refining + [self.local] * (1 + repeats)
-        for place, plan in enumerate(refining):
-            steps.append(Step("refine", plan, number + place, merges=merges and place == 0))
+        for offset, plan in enumerate(refining):
+            steps.append(Step("refine", plan, number + offset, merges=merges and offset == 0))
         number += len(refining)
-        return steps + [Step("move", self.refining[-1], number + place) for place in range(moving)]
+        return steps + [Step("move", self.refining[-1], number + offset) for offset in range(moving)]
 
 
 def _start(phase, rounds: list[Round], number: int, start: int | None, first: bool) -> list[Step]:
     """The steps of one start; random numbers are counted from `number`."""
     steps = [
-        Step(phase, plan, number + place, start, begins=place == 0 and start is not None)
-        for place, plan in enumerate(rounds)
+        Step(phase, plan, number + offset, start, begins=offset == 0 and start is not None)
+        for offset, plan in enumerate(rounds)
     ]
     return [*steps[:-1], replace(steps[-1], judged="first" if first else "again")]
