@@ -64,5 +64,6 @@ def _bands(box: int) -> list[tuple[np.ndarray, float]]:
     full, half = scipy.fft.fftfreq(box, 1 / box), scipy.fft.rfftfreq(box, 1 / box)
     shell = np.sqrt(full[:, None, None] ** 2 + full[None, :, None] ** 2 + half**2)
     centres = np.geomspace(LOWEST_BAND, box / 2, N_BANDS)
-    place = np.interp(np.log(np.maximum(shell, 1e-3)), np.log(centres), np.arange(N_BANDS)).astype(np.float32)
-    return [(np.clip(1 - np.abs(place - i), 0, 1), float(centre)) for i, centre in enumerate(centres)]
+    # Where each frequency lies among the bands, on a logarithmic scale: a band reaches from one neighbour to the other.
+    among_bands = np.interp(np.log(np.maximum(shell, 1e-3)), np.log(centres), np.arange(N_BANDS)).astype(np.float32)
+    return [(np.clip(1 - np.abs(among_bands - i), 0, 1), float(centre)) for i, centre in enumerate(centres)]

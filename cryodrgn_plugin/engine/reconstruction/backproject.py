@@ -63,18 +63,18 @@ def accumulate(
     multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows[chosen]]
     done = 0
     for batch in BatchLoader(dataset.subset(chosen), BATCH, shuffle=False).iterate(0):
-        here = slice(done, done + len(batch))
-        done = here.stop
+        rows = slice(done, done + len(batch))
+        done = rows.stop
         spectra = centred(batch)
         variance = None if noise is None else noise.per_coefficient(dataset.lattice, batch.group)
         for label, is_multiplied in np.ndindex(len(sums), 2):
-            own = np.flatnonzero((labels[here] == label) & (multiplied[here] == is_multiplied))
+            own = np.flatnonzero((labels[rows] == label) & (multiplied[rows] == is_multiplied))
             if len(own):
                 sums[label].add(
                     spectra[own],
                     batch.ctf[own],
                     batch.pose.rotations[own, 0],
-                    weights[here][own],
+                    weights[rows][own],
                     None if variance is None else variance[own],
                     ctf_multiplied=bool(is_multiplied),
                 )

@@ -73,16 +73,17 @@ def common_frame(volumes: list[np.ndarray], first: int, shells: int, report: Rep
     report : called as report(done, total) after every step.
     """
     n = len(volumes)
+    # A number is a map to be placed anew, None is all maps turned onto what stands still.
     everyone = [None] * TURNS
     # Two maps have been compared with each other already, and one with nothing.
     turned = everyone + [*range(n)] + everyone if n > 2 else everyone if n > 1 else []
     total = n - 1 + len(turned)
     frame, placed = _joined(volumes, first, shells, lambda done: report(done, total))
-    for done, each in enumerate(turned, start=n):
-        if each is None:
+    for done, which in enumerate(turned, start=n):
+        if which is None:
             _turn_onto_what_stands_still(frame, volumes, placed, shells)
         else:
-            _place_anew(frame, volumes, placed, each, shells)
+            _place_anew(frame, volumes, placed, which, shells)
         report(done, total)
     return frame
 
@@ -96,11 +97,11 @@ def _joined(
     placed, nearest = list(volumes), dict.fromkeys(set(range(n)) - {first})
     newest = first
     while nearest:
-        for each, best in nearest.items():
-            found = align_maps(volumes[each], placed[newest])
-            if best is None or agreement(found.curve, shells) > agreement(best.curve, shells):
-                nearest[each] = found
-        newest = max(nearest, key=lambda each: agreement(nearest[each].curve, shells))
+        for which, best in nearest.items():
+            alignment = align_maps(volumes[which], placed[newest])
+            if best is None or agreement(alignment.curve, shells) > agreement(best.curve, shells):
+                nearest[which] = alignment
+        newest = max(nearest, key=lambda which: agreement(nearest[which].curve, shells))
         _adopt(frame, placed, newest, nearest.pop(newest))
         report(n - 1 - len(nearest))
     return frame, placed
@@ -130,25 +131,25 @@ def _turn_onto_what_stands_still(
 ) -> None:
     """Turn every map onto the others where all agree, one after the other; changes `frame` and `placed`."""
     weight = stillness(placed)
-    for each, volume in enumerate(volumes):
-        still = padded_transform(weight * (sum(placed) - placed[each]))
-        transform = padded_transform(mirrored_map(volume) if frame.mirrored[each] else volume)
-        start = frame.rotations[each], frame.origins_px[each]
+    for which, volume in enumerate(volumes):
+        still = padded_transform(weight * (sum(placed) - placed[which]))
+        transform = padded_transform(mirrored_map(volume) if frame.mirrored[which] else volume)
         overlap = Overlap(transform, still, shells)
-        frame.rotations[each], frame.origins_px[each], _ = improved(overlap, *start, tolerance=1e-2)
-        placed[each] = moved_onto(transform, frame.rotations[each], frame.origins_px[each], len(volume))
+        rotation, origin_px = frame.rotations[which], frame.origins_px[which]
+        frame.rotations[which], frame.origins_px[which], _ = improved(overlap, rotation, origin_px, tolerance=1e-2)
+        placed[which] = moved_onto(transform, frame.rotations[which], frame.origins_px[which], len(volume))
 
 
 def _place_anew(
-    frame: CommonFrame, volumes: list[np.ndarray], placed: list[np.ndarray], each: int, shells: int
+    frame: CommonFrame, volumes: list[np.ndarray], placed: list[np.ndarray], which: int, shells: int
 ) -> None:
     """Look for a map's place and hand among all, against the others; changes `frame` and `placed`."""
-    others = sum(placed) - placed[each]
-    found = align_maps(volumes[each], others)
-    if agreement(found.curve, shells) > agreement(fsc(placed[each], others), shells):
-        _adopt(frame, placed, each, found)
+    others = sum(placed) - placed[which]
+    alignment = align_maps(volumes[which], others)
+    if agreement(alignment.curve, shells) > agreement(fsc(placed[which], others), shells):
+        _adopt(frame, placed, which, alignment)
 
 
-def _adopt(frame: CommonFrame, placed: list[np.ndarray], each: int, found: MapAlignment) -> None:
-    frame.rotations[each], frame.origins_px[each] = found.rotation, found.origin_px
-    frame.mirrored[each], placed[each] = found.mirrored, found.volume
+def _adopt(frame: CommonFrame, placed: list[np.ndarray], which: int, alignment: MapAlignment) -> None:
+    frame.rotations[which], frame.origins_px[which] = alignment.rotation, alignment.origin_px
+    frame.mirrored[which], placed[which] = alignment.mirrored, alignment.volume

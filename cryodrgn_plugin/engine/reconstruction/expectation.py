@@ -67,9 +67,9 @@ def expected_fsc(halves: Halves, reference: Halves, mask: np.ndarray) -> Expecta
     power = shell_products(u[0], u[1])
     total = np.sqrt(shell_products(u[0], u[0]) * shell_products(u[1], u[1]))
     ratio, error = _smooth(power / own), _smooth(_standard_error(power, total, mask) / own, of_error=True)
-    seen = ratio > CERTAIN * error
-    last = len(own) - 1 if seen.all() else max(int(np.argmin(seen)) - 1, 0)
-    measured = _smooth(shared / own) / np.sqrt(np.where(seen, ratio, 1.0))
+    certain = ratio > CERTAIN * error
+    last = len(own) - 1 if certain.all() else max(int(np.argmin(certain)) - 1, 0)
+    measured = _smooth(shared / own) / np.sqrt(np.where(certain, ratio, 1.0))
     by_halves = expected_from_halves(fsc(*halves, mask=mask))
     bias = measured / np.maximum(by_halves, 1e-3)
     bias[last + 1 :] = bias[max(last - HALF_WINDOW, 0) : last + 1].mean()

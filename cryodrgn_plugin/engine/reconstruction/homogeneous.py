@@ -72,20 +72,21 @@ def reconstruct(
     """
     dataset.require_poses()
     # A mask that does not fit should be known before the particles are read.
-    given = None if mask in ("auto", "sphere") else _fitting_mask(mask, dataset.box)
+    soft_mask = None if mask in ("auto", "sphere") else _fitting_mask(mask, dataset.box)
     given_by_file = given_halves(dataset, halves)
     labels = chance_halves(dataset, seed) if given_by_file is None else given_by_file
     noise = estimate_noise(dataset, seed) if dataset.has_noise else None
     maps = half_maps(dataset, seed, noise=noise, halves=labels, progress=progress)
-    if given is None:
-        whole = mask == "sphere"
-        given = spherical_mask(dataset.box) if whole else mask_from_map(maps.combined, dataset.pixel_size_ang)
+    if mask == "sphere":
+        soft_mask = spherical_mask(dataset.box)
+    elif soft_mask is None:
+        soft_mask = mask_from_map(maps.combined, dataset.pixel_size_ang)
     return Reconstruction(
         volume=maps.combined,
         half1=maps.half1,
         half2=maps.half2,
-        mask=given,
-        curves=fsc_corrected(maps.half1, maps.half2, given, seed),
+        mask=soft_mask,
+        curves=fsc_corrected(maps.half1, maps.half2, soft_mask, seed),
         pixel_size_ang=dataset.pixel_size_ang,
         n_particles=dataset.n,
         halves_from="random" if given_by_file is None else "rlnRandomSubset",
@@ -179,12 +180,12 @@ def _plot_curves(result: Reconstruction, path: Path) -> None:
         axes.plot(freqs, curves.randomised, color="#cc6677", lw=1.2, ls="--", label="masked, random phases")
     axes.plot(freqs, curves.corrected, color="black", lw=2.0, label="corrected")
     for threshold in THRESHOLDS:
-        found = result.resolution_ang(threshold)
+        resolution_ang = result.resolution_ang(threshold)
         axes.axhline(threshold, color="#bbbbbb", lw=0.8)
-        axes.plot([1 / found], [threshold], "o", color="black", ms=4)
+        axes.plot([1 / resolution_ang], [threshold], "o", color="black", ms=4)
         axes.annotate(
-            f"{found:.2f} Å at {threshold}",
-            (1 / found, threshold),
+            f"{resolution_ang:.2f} Å at {threshold}",
+            (1 / resolution_ang, threshold),
             xytext=(-6, 5),
             textcoords="offset points",
             ha="right",

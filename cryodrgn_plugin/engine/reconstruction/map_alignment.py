@@ -52,9 +52,9 @@ class MapAlignment:
 
 
 def align_maps(
-    found: np.ndarray, reference: np.ndarray, either_hand: bool = True, mask: np.ndarray | None = None
+    volume: np.ndarray, reference: np.ndarray, either_hand: bool = True, mask: np.ndarray | None = None
 ) -> MapAlignment:
-    """Bring `found` onto `reference`, both (D, D, D) `vol[z, y, x]` with an even D.
+    """Bring the found map `volume` onto `reference`, both (D, D, D) `vol[z, y, x]` with an even D.
 
     Parameters
     ----------
@@ -66,21 +66,23 @@ def align_maps(
     DataError : the maps are not cubes of one even size.
     """
     box = len(reference)
-    if found.shape != (box,) * 3 or reference.shape != (box,) * 3 or box % 2:
-        raise DataError(f"The maps have {found.shape} and {reference.shape} voxels; give cubes of the same, even size.")
-    hands = [found, mirrored_map(found)] if either_hand else [found]
-    transforms, target = [padded_transform(volume) for volume in hands], padded_transform(reference)
+    if volume.shape != (box,) * 3 or reference.shape != (box,) * 3 or box % 2:
+        raise DataError(
+            f"The maps have {volume.shape} and {reference.shape} voxels; give cubes of the same, even size."
+        )
+    hands = [volume, mirrored_map(volume)] if either_hand else [volume]
+    transforms, target = [padded_transform(hand_map) for hand_map in hands], padded_transform(reference)
     first = [Overlap(transform, target, min(_FIRST_SHELLS, box // 2 - 1)) for transform in transforms]
-    tried = [(hand, *place) for hand, overlap in enumerate(first) for place in _grid_search(overlap)]
+    tried = [(hand, rotation, o) for hand, overlap in enumerate(first) for rotation, o in _grid_search(overlap)]
     hand, rotation, origin_px = _sieved(tried, transforms, target)
     shells = first[0].shells
     for _ in range(_ROUNDS):
-        volume = moved_onto(transforms[hand], rotation, origin_px, box)
-        shells = max(shells, _agreeing_shells(fsc(volume, reference)))
+        moved = moved_onto(transforms[hand], rotation, origin_px, box)
+        shells = max(shells, _agreeing_shells(fsc(moved, reference)))
         overlap = Overlap(transforms[hand], target, shells)
         rotation, origin_px, correlation = improved(overlap, rotation, origin_px, tolerance=1e-3)
-    volume = moved_onto(transforms[hand], rotation, origin_px, box)
-    return MapAlignment(rotation, origin_px, bool(hand), volume, fsc(volume, reference, mask), correlation)
+    moved = moved_onto(transforms[hand], rotation, origin_px, box)
+    return MapAlignment(rotation, origin_px, bool(hand), moved, fsc(moved, reference, mask), correlation)
 
 
 def _sieved(tried: list[_Placed], transforms: list[np.ndarray], target: np.ndarray) -> _Placed:
@@ -91,9 +93,9 @@ def _sieved(tried: list[_Placed], transforms: list[np.ndarray], target: np.ndarr
     limit = target.shape[0] // 4 - 1
     for shells, kept in _SIEVE:
         overlaps = [Overlap(transform, target, min(shells, limit)) for transform in transforms]
-        found = [(hand, *improved(overlaps[hand], *place, tolerance=1e-2)) for hand, *place in tried]
-        found.sort(key=lambda placed: -placed[-1])
-        tried = _distinct([tuple(placed[:-1]) for placed in found])[:kept]
+        climbed = [(hand, *improved(overlaps[hand], rotation, o, tolerance=1e-2)) for hand, rotation, o in tried]
+        climbed.sort(key=lambda placed: -placed[-1])  # by correlation, the best first
+        tried = _distinct([tuple(placed[:-1]) for placed in climbed])[:kept]
     return tried[0]
 
 
@@ -117,20 +119,21 @@ def _grid_search(overlap: Overlap) -> list[tuple[np.ndarray, np.ndarray]]:
     """
     rotations = so3_grid.grid(_GRID_LEVEL).astype(np.float64)
     edge = scipy.fft.next_fast_len(2 * overlap.shells + 2)
-    finely = _FinelySampled(overlap.found, overlap.shells)
+    finely = _FinelySampled(overlap.transform, overlap.shells)
     kx, ky, kz = overlap.freqs.T
-    values, places = [], []
+    values, best_shifts = [], []
     for some in np.array_split(rotations, len(rotations) // _AT_ONCE):
         spectra = np.zeros((len(some), edge, edge, edge // 2 + 1), dtype=np.complex64)
         spectra[:, kz, ky, kx] = np.conj(finely(overlap.freqs @ np.swapaxes(some, 1, 2))) * overlap.weighted_reference
         correlations = scipy.fft.irfftn(spectra, s=(edge,) * 3, axes=(1, 2, 3)).reshape(len(some), -1)
-        places.append(correlations.argmax(1))
+        best_shifts.append(correlations.argmax(1))
         values.append(correlations.max(1))
     kept: list[int] = []
     for i in np.argsort(-np.concatenate(values)):
         if len(kept) < _KEPT and all(angular_distance_deg(rotations[i], rotations[j]) > _APART_DEG for j in kept):
             kept.append(i)
-    steps = np.stack(np.unravel_index(np.concatenate(places)[kept], (edge,) * 3), axis=1)[:, ::-1]
+    # As (x, y, z) from the centre: what lies in the upper half of an axis is a move backwards.
+    steps = np.stack(np.unravel_index(np.concatenate(best_shifts)[kept], (edge,) * 3), axis=1)[:, ::-1]
     origins_px = ((steps + edge // 2) % edge - edge // 2) * overlap.box / edge
     return [(rotations[i], origin_px) for i, origin_px in zip(kept, origins_px, strict=True)]
 
@@ -142,8 +145,8 @@ class _FinelySampled:
         self.half = _FINENESS * shells + _FINENESS
         axis = np.arange(-self.half, self.half + 1) / _FINENESS
         kz, ky, kx = np.meshgrid(axis, axis, axis, indexing="ij")
-        places = np.stack([kx.ravel(), ky.ravel(), kz.ravel()], axis=1)
-        self.values = values_at(transform, places).reshape(kx.shape)
+        freqs = np.stack([kx.ravel(), ky.ravel(), kz.ravel()], axis=1)
+        self.values = values_at(transform, freqs).reshape(kx.shape)
 
     def __call__(self, freqs: np.ndarray) -> np.ndarray:
         x, y, z = np.moveaxis(np.rint(_FINENESS * freqs).astype(np.int32) + self.half, -1, 0)

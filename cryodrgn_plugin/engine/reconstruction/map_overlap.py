@@ -15,33 +15,33 @@ class Overlap:
     Shells count by their number of coefficients and not by their power, so a map need not be sharpened like the other.
     """
 
-    def __init__(self, found: np.ndarray, reference: np.ndarray, shells: int) -> None:
-        self.box, self.shells, self.found = found.shape[0] // 2, shells, found
+    def __init__(self, transform: np.ndarray, reference: np.ndarray, shells: int) -> None:
+        self.box, self.shells, self.transform = transform.shape[0] // 2, shells, transform
         self.freqs, self.shell, self.count = _half_space(shells)
         values = values_at(reference, self.freqs)
         # Each shell of either map gets mean square 1. Turning the found map does not change its shells' power.
-        found_rms = self._shell_rms(values_at(found, self.freqs))
+        found_rms = self._shell_rms(values_at(transform, self.freqs))
         self.weighted_reference = values / self._shell_rms(values) / found_rms
 
     def __call__(self, rotation: np.ndarray, origin_px: np.ndarray) -> float:
-        turned = values_at(self.found, self.freqs @ rotation.T)
+        turned = values_at(self.transform, self.freqs @ rotation.T)
         return self._mean(np.conj(turned) * self._moved_back(origin_px))
 
     def with_gradient(self, rotation: np.ndarray, origin_px: np.ndarray) -> tuple[float, np.ndarray]:
         """The correlation, and its derivatives (6,) by w in G exp([w]×), per radian, and by o, per voxel."""
-        turned, slopes = values_and_gradients_at(self.found, self.freqs @ rotation.T)
+        turned, slopes = values_and_gradients_at(self.transform, self.freqs @ rotation.T)
         moved_back = self._moved_back(origin_px)
         matched = np.conj(turned) * moved_back
         # G exp([w]×) k = G k + G (w × k), and ∇V · G (w × k) = w · (k × Gᵀ∇V).
         by_turn = np.conj(np.cross(self.freqs, slopes @ rotation)) * moved_back[:, None]
         by_origin = 2j * np.pi / self.box * self.freqs * matched[:, None]
-        return self._mean(matched), np.array([self._mean(each) for each in np.hstack([by_turn, by_origin]).T])
+        return self._mean(matched), np.array([self._mean(slope) for slope in np.hstack([by_turn, by_origin]).T])
 
     def _moved_back(self, origin_px: np.ndarray) -> np.ndarray:
         return np.exp(2j * np.pi / self.box * (self.freqs @ origin_px)) * self.weighted_reference
 
-    def _mean(self, each: np.ndarray) -> float:
-        return float((self.count * each.real).sum() / self.count.sum())
+    def _mean(self, products: np.ndarray) -> float:
+        return float((self.count * products.real).sum() / self.count.sum())
 
     def _shell_rms(self, values: np.ndarray) -> np.ndarray:
         """(n,) root mean square of the shell of each coefficient."""
@@ -72,16 +72,16 @@ def improved(
     """The nearest maximum of the correlation: (G, o, value). A unit of each parameter moves the edge about a voxel."""
     arm_px = overlap.box / 4
 
-    def place(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def moved_by(parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return rotation @ Rotation.from_rotvec(parameters[:3] / arm_px).as_matrix(), origin_px + parameters[3:]
 
     def down(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = overlap.with_gradient(*place(parameters))
+        value, gradient = overlap.with_gradient(*moved_by(parameters))
         by_turn = _turned_further(parameters[:3] / arm_px).T @ gradient[:3] / arm_px
         return -value, -np.concatenate([by_turn, gradient[3:]])
 
-    found = minimize(down, np.zeros(6), jac=True, method="BFGS", options={"gtol": tolerance})
-    return *place(found.x), -float(found.fun)
+    lowest = minimize(down, np.zeros(6), jac=True, method="BFGS", options={"gtol": tolerance})
+    return *moved_by(lowest.x), -float(lowest.fun)
 
 
 def _turned_further(vector: np.ndarray) -> np.ndarray:
