@@ -108,6 +108,7 @@ def place_at_nodes(
     radius = _frequency_limit(models, dataset.pixel_size_ang)
     placed = NodePoses.empty(dataset.n, min(KEPT, len(features)), images.compute.device)
     poses, done = dataset.physical_poses(), 0
+    # Images of half 0 climb against the maps of half 1, and the other way round.
     for part, model in enumerate(_filtered(models, dataset.pixel_size_ang)[::-1]):
         backend, maps = _at_nodes(model, features, radius)
         for batch in images.passes(images.lattice.count(radius)):

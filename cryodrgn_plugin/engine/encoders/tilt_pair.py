@@ -40,6 +40,7 @@ class TiltPairEncoder(Encoder):
     def encode(self, batch: ImageBatch) -> LatentPosterior:
         flipped = batch.spectra * (torch.sign(batch.ctf) * self.scale)
         read = self.single(torch.view_as_real(flipped).flatten(1))
+        # The two images of a pair follow one another, so that two rows become one.
         pairs = read.reshape(len(read) // 2, -1)
         mean, log_var = self.joint(pairs).to(self.scale.dtype).chunk(2, dim=1)
         return LatentPosterior(mean, log_var)

@@ -17,4 +17,5 @@ def mirrored_rotations(rotations: np.ndarray) -> np.ndarray:
 
 def mirrored_map(volume: np.ndarray) -> np.ndarray:
     """(D, D, D) `vol[z, y, x]` with z → −z about voxel D//2. The first section, which has no partner, stays."""
+    # Turned round, voxel z comes to D − 1 − z; one further it is at D − z, as far from D//2 on the other side.
     return np.roll(volume[::-1], 1, axis=0)

@@ -130,9 +130,8 @@ def compress(
     options = {"dtype": torch.float64, "device": images.compute.device}
     gram = torch.empty(images.n, n_channels, n_channels, **options)
     inner = torch.empty(images.n, n_channels, **options)
-    against = models[::-1] if half is not None else models
     for part, batch in images.by_halves(count, half):
-        model = against[part]
+        model = models[part] if half is None else models[1 - part]
         rows = torch.as_tensor(batch.index, device=gram.device)
         compressed = model.backend.compress(model.coefs, batch.targets, batch.weights, batch.rotations)
         gram[rows], inner[rows] = compressed

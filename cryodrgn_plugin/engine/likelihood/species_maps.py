@@ -34,6 +34,7 @@ class Maps:
         if len(self.models) == 1:
             return np.full(self.n_species, limit)
         curves = (fsc(*(model.mean_map() for model in halves)) for halves in zip(*self.models, strict=True))
+        # The −1 at the end lies below any level, so that there is always a first shell below it.
         return np.array([min(np.argmax(np.append(curve, -1.0) < level) - 1, limit) for curve in curves])
 
     def only(self, kept: list[int]) -> "Maps":

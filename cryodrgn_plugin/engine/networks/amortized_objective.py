@@ -118,6 +118,7 @@ class AmortizedObjective(nn.Module):
             return [estimate], self.misfit(batch, estimate, _mean(estimate))
         images = both_ways(batch)
         estimate = self.estimate(images)
+        # (2, B): of the images as they are, and turned.
         misfit = self.misfit(images, estimate, _mean(estimate)).reshape(2, -1)
         turned, referred = misfit[1] < misfit[0], turned_back(estimate)
         return [_pick(referred, turned), _pick(referred, ~turned)], misfit.amin(0)

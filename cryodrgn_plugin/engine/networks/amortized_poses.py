@@ -70,8 +70,8 @@ def read_poses(
     proposals = Pose(np.concatenate(rotations), np.concatenate(shifts))
     z = np.concatenate(means) if means else np.zeros((dataset.n, 0), np.float32)
     uncertainty = np.concatenate(deviations) if deviations else None
-    first = proposals.rotations[:, 0], proposals.shifts_ang[:, 0]
-    return FoundPoses(*first, -np.concatenate(misfits), z, uncertainty), proposals
+    rotations_first, shifts_first = proposals.rotations[:, 0], proposals.shifts_ang[:, 0]
+    return FoundPoses(rotations_first, shifts_first, -np.concatenate(misfits), z, uncertainty), proposals
 
 
 def search_nearby(

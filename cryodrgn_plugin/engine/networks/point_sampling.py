@@ -33,6 +33,7 @@ class PointSampler:
         total = probability.cumsum(1)
         total = total * (self.count / total[:, -1:])
         offset = torch.rand(len(ctf), 1, generator=generator).to(ctf.device)
+        # Teeth one apart on a line where each coefficient takes up its probability: drawn as often as teeth meet it.
         comb = torch.arange(self.count, device=ctf.device) + offset
         index = torch.searchsorted(total, comb).clamp(max=total.shape[1] - 1)
         return index, 1 / probability.gather(1, index)

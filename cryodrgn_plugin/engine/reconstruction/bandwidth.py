@@ -76,7 +76,7 @@ def sizes_for(count: int) -> list[int]:
 
 
 def _fewest(reach: np.ndarray) -> int:
-    """Place of the first size that shows nearly the band that the widest-reaching one shows."""
+    """Number of the first size that shows nearly the band that the widest-reaching one shows."""
     return int(np.argmax(reach >= SHOWS_ENOUGH * reach.max()))
 
 

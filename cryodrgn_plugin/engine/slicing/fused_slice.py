@@ -30,9 +30,9 @@ class FusedSlice(torch.autograd.Function):
         by_coefs = by_amplitudes = by_rotations = None
         if ctx.needs_input_grad[0]:
             by_coefs = np.zeros(tuple(coefs.shape), dtype=np.float32)
+            s, turned, points = _arrays(amplitudes, rotations, freqs)
             threads = numba.get_num_threads()
-            where = (*_arrays(rotations, freqs), *_geometry(sphere))
-            scatter_weighted(values, _arrays(amplitudes)[0], *where, out=by_coefs, threads=threads)
+            scatter_weighted(values, s, turned, points, *_geometry(sphere), out=by_coefs, threads=threads)
             sphere.symmetrize(by_coefs, total=True)[sphere.origin] /= 2
             by_coefs = torch.from_numpy(by_coefs)
         if ctx.needs_input_grad[1]:

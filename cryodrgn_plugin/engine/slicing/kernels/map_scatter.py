@@ -46,6 +46,7 @@ def _slabs(sphere: HalfSphere, threads: int) -> np.ndarray:
     """(threads + 1,) bounds of the kz rows of each thread; central slices put π(R − |kz|) of their area at each kz."""
     h = sphere.half_width
     load = np.cumsum(h + 1.0 - np.abs(np.arange(-h, h + 1)))
+    # Cut where the load summed up so far reaches one, two, … shares of the whole.
     inner = np.searchsorted(load, load[-1] * np.arange(1, threads) / threads)
     return np.concatenate([[0], inner, [2 * h + 1]]).astype(np.int64)
 

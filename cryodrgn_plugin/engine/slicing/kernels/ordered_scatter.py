@@ -27,8 +27,8 @@ def scatter_weighted(
     values : (B, F) complex64, amplitudes (B, C). `out` still needs `HalfSphere.symmetrize(total=True)`.
     """
     for part, order in _ordered(rotations, freqs, row_start, step, radius, threads):
-        where = (rotations[part], freqs, row_start, step)
-        add_weighted(*order, values[part], amplitudes[part], *where, out.reshape(-1))
+        turned = rotations[part]
+        add_weighted(*order, values[part], amplitudes[part], turned, freqs, row_start, step, out.reshape(-1))
 
 
 def scatter_equations(
@@ -51,9 +51,9 @@ def scatter_equations(
     weights (B, F) are CTF²/σ², moments (B, T) the packed E[s sᵀ]. `lhs` still needs `HalfSphere.symmetrize_real`.
     """
     for part, order in _ordered(rotations, freqs, row_start, step, radius, threads):
-        where = (rotations[part], freqs, row_start, step)
-        add_moments(*order, weights[part], moments[part], *where, lhs.reshape(-1))
-        add_weighted(*order, targets[part], amplitudes[part], *where, rhs.reshape(-1))
+        turned = rotations[part]
+        add_moments(*order, weights[part], moments[part], turned, freqs, row_start, step, lhs.reshape(-1))
+        add_weighted(*order, targets[part], amplitudes[part], turned, freqs, row_start, step, rhs.reshape(-1))
 
 
 def _ordered(rotations, freqs, row_start, step, radius, threads) -> Iterator[tuple[slice, tuple]]:

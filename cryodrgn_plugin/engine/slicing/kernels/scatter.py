@@ -31,6 +31,7 @@ def blocks(n_images: int, n_points: int) -> Iterator[slice]:
 
 def planes_of_threads(plane_start: np.ndarray, threads: int) -> np.ndarray:
     """(threads + 1,) bounds of the planes that each thread owns, with about equal numbers of points."""
+    # Cut where the points so far reach one, two, … shares of all.
     inner = np.searchsorted(plane_start, plane_start[-1] * np.arange(1, threads) / threads)
     return np.concatenate([[0], inner, [len(plane_start) - 1]]).astype(np.int64)
 
