@@ -33,12 +33,12 @@ class Preparation:
         """
         cropped = fourier_crop(raw, self.box)
         mean, scale = self._statistics(cropped)
-        places, signs = transform_places(lattice)
+        positions, signs = transform_places(lattice)
         window = soft_window(self.box, self.window)
         full = scipy.fft.rfft2(cropped if self.window >= 1 else cropped * window)
-        picked = full.reshape(len(raw), -1)[:, places]
+        picked = full.reshape(len(raw), -1)[:, positions]
         if mean.any():
-            picked -= mean[:, None] * scipy.fft.rfft2(window).reshape(-1)[places]
+            picked -= mean[:, None] * scipy.fft.rfft2(window).reshape(-1)[positions]
         picked *= scale[:, None] * signs
         return picked
 
@@ -55,5 +55,5 @@ class Preparation:
 def transform_places(lattice: HalfPlane) -> tuple[np.ndarray, np.ndarray]:
     """Flat positions (F,) of the lattice in a real transform of its box, and the signs (F,) that centre the origin."""
     kx, ky = lattice.indices[:, 0], lattice.indices[:, 1]
-    places = (ky % lattice.box) * (lattice.box // 2 + 1) + kx
-    return places, (1.0 - 2.0 * ((kx + ky) % 2)).astype(np.float32)
+    positions = (ky % lattice.box) * (lattice.box // 2 + 1) + kx
+    return positions, (1.0 - 2.0 * ((kx + ky) % 2)).astype(np.float32)

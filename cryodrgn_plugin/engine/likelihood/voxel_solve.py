@@ -48,7 +48,7 @@ def cross_validated_prior(halves: list[NormalEquations], support: float) -> Tens
         weak = 20 * support / shell_information(equations).clamp(min=1e-30)
         raw.append(solve(equations, support, weak))
     shared = _shell_mean(halves[0], (raw[0] * raw[1]).mean(1))
-    own = sum(_shell_mean(halves[0], each.square_().mean(1)) for each in raw) / 2
+    own = sum(_shell_mean(halves[0], solution.square_().mean(1)) for solution in raw) / 2
     return torch.maximum(shared, 1e-4 * own)
 
 
