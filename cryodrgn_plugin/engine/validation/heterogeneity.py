@@ -108,7 +108,9 @@ class _Views:
         self._coefs = self._backend.coefficients(images.compute.tensor(maps))
         contrast, self.contrast_spread = self._drawn_contrast(rng)
         self._contrast = images.compute.tensor(contrast)
-        self._residuals = torch.cat([self._residual(*part) for part in self._parts()])
+        self._residuals = torch.cat(
+            [self._residual(positions, batch, views, factor) for positions, batch, views, factor in self._parts()]
+        )
 
     def gains(self, population: np.ndarray, permutations: int, rng: np.random.Generator) -> tuple[float, np.ndarray]:
         """Sum over the images of the gain: as observed, and (R,) with residuals dealt anew R times."""
