@@ -23,11 +23,11 @@ def posed_particles(particles: SetOfParticles, star: str, with_class: bool = Fal
     frame = table.frame
     origins_px = frame[list(ORIGINS)].to_numpy(float) / particles.getSamplingRate()
     matrices = scipion_matrices(frame[list(EULER)].to_numpy(float), origins_px)
-    place = {int(object_id): k for k, object_id in enumerate(frame[ID_COLUMN])}
+    line_of_id = {int(object_id): k for k, object_id in enumerate(frame[ID_COLUMN])}
     scores = frame[SCORE].to_numpy(float) if SCORE in frame else None
     classes = frame[CLASS].to_numpy(int) if with_class else None
     for particle in particles.iterItems():
-        k = place.get(particle.getObjId())
+        k = line_of_id.get(particle.getObjId())
         if k is None:
             continue
         posed = particle.clone()

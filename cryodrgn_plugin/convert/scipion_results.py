@@ -57,7 +57,7 @@ def new_flex_particles(folder: str, like: SetOfParticles, run: Run, suffix: str 
 def fill_flex_particles(
     flexible: SetOfParticlesFlex,
     particles: Iterable[Particle],
-    found: LatentsById,
+    by_id: LatentsById,
     *,
     labels: np.ndarray | None = None,
     reduced: np.ndarray | None = None,
@@ -69,14 +69,14 @@ def fill_flex_particles(
     ----------
     flexible : empty.
     particles : a set, or particles of one, in any order.
-    found : the run's latents.
+    by_id : the run's latents.
     labels : (N,) class of each latent, from 1; None sets no class.
     reduced : (N, 2) a picture of the latent space, such as UMAP, for viewers of flexibility sets.
     confidence : (N,) of each latent, from 0 to 1.
     """
-    latents = found.latents
+    latents = by_id.latents
     for particle in particles:
-        k = found.place.get(particle.getObjId())
+        k = by_id.place.get(particle.getObjId())
         if k is None:
             continue
         item = ParticleFlex(progName=PROGRAM_NAME)

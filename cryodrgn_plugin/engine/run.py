@@ -126,7 +126,7 @@ class Run(RunStatus):
         changed = [name for name in differing_settings(run.config, config) if name not in MAY_CHANGE_ON_RESUME]
         if changed:
             name = changed[0]
-            before, now = (flat_settings(each)[name] for each in (run.config, config))
+            before, now = (flat_settings(either)[name] for either in (run.config, config))
             raise DataError(
                 f"{path} was made with {name} = {before!r}, not {now!r}; "
                 "resume with the same settings, or start a new run."
@@ -188,8 +188,8 @@ class Run(RunStatus):
             reason = f" ({self.status}{': ' + self.message if self.message else ''})"
             raise DataError(f"{self.path} has no latents.npz: the training has not finished{reason}.")
         arrays = read_arrays(self.latents_file, "z", "rows")
-        known = {name: arrays.get(name) for name in ("coordinate", "uncertainty", "half")}
-        return Latents(arrays["z"], arrays["rows"], **known)
+        optional = {name: arrays.get(name) for name in ("coordinate", "uncertainty", "half")}
+        return Latents(arrays["z"], arrays["rows"], **optional)
 
     # --- results --------------------------------------------------------------------------------------------------
 
@@ -251,8 +251,8 @@ class Run(RunStatus):
         from .io.found_poses import put_back
         from .io.particles import read_particles
 
-        given = self._given_particles()
-        return put_back(given, read_particles(self.poses_file)) if self.poses_file.exists() else given
+        particles = self._given_particles()
+        return put_back(particles, read_particles(self.poses_file)) if self.poses_file.exists() else particles
 
     @property
     def given_file(self) -> Path:

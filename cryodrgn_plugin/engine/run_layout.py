@@ -69,8 +69,8 @@ class RunLayout:
 
     def latest_checkpoint(self) -> Path | None:
         """The checkpoint of the highest epoch, or None."""
-        found = [file for file in self.checkpoints_dir.glob("epoch_*.pt") if file.stem[6:].isdigit()]
-        return max(found, key=lambda file: int(file.stem[6:]), default=None)
+        checkpoints = [file for file in self.checkpoints_dir.glob("epoch_*.pt") if file.stem[6:].isdigit()]
+        return max(checkpoints, key=lambda file: int(file.stem[6:]), default=None)
 
     @property
     def volumes_dir(self) -> Path:

@@ -9,10 +9,10 @@ from .run_layout import RunLayout
 
 def given_file(folder: Path, config: RunConfig) -> Path:
     """The particle file that the run in `folder` was made from."""
-    given = Path(config.particles)
+    path = Path(config.particles)
     # Hosts name the file relative to their project, which need not be the working folder of who asks now.
     bases = (Path(), *folder.resolve().parents)
-    return next((base / given for base in bases if (base / given).is_file()), given)
+    return next((base / path for base in bases if (base / path).is_file()), path)
 
 
 def origin_around(folder: Path) -> tuple[Path, str] | None:
@@ -20,7 +20,7 @@ def origin_around(folder: Path) -> tuple[Path, str] | None:
 
     Raises DataError when the run's settings cannot be read.
     """
-    home = next((place for place in (folder, *folder.parents) if RunLayout(place).info_file.is_file()), None)
+    home = next((parent for parent in (folder, *folder.parents) if RunLayout(parent).info_file.is_file()), None)
     if home is None:
         return None
     path = RunLayout(home).config_file

@@ -128,14 +128,14 @@ class ProtHetAbInitio(ProtHetFit):
 
         run = Run.open(self.getRunFolder())
         source = self.inputParticles.get()
-        found = posed_particles(source, self._posesFile(), with_class=self._hasSpecies())
+        particles = posed_particles(source, self._posesFile(), with_class=self._hasSpecies())
         if run.config.z_dim:
             posed = new_flex_particles(self._getPath(), source, run)
-            fill_flex_particles(posed, found, latents_by_id(run))
+            fill_flex_particles(posed, particles, latents_by_id(run))
         else:
             posed = SetOfParticles.create(self._getPath())
             posed.copyInfo(source)
-            for particle in found:
+            for particle in particles:
                 posed.append(particle)
         posed.setAlignmentProj()
         self._give(outputs.PARTICLES, posed, self.inputParticles)

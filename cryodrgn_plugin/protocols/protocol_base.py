@@ -44,11 +44,11 @@ class ProtHetBase(EMProtocol):
         form.addParallelSection(threads=min(os.cpu_count() or 1, 8), mpi=0)
 
     # --------------------------- UTILS functions -----------------------------
-    def _give(self, name: str, made, *sources) -> None:
+    def _give(self, name: str, output, *sources) -> None:
         """Define an output and tell that it comes from `sources`."""
-        self._defineOutputs(**{name: made})
+        self._defineOutputs(**{name: output})
         for source in sources:
-            self._defineSourceRelation(source, made)
+            self._defineSourceRelation(source, output)
 
     def runEngine(self, *arguments: object) -> None:
         """Run one command of the engine's command line; output goes to the run's log.
@@ -56,11 +56,11 @@ class ProtHetBase(EMProtocol):
         Raises EngineFailed with the engine's own sentence when it does not succeed.
         """
         python = f'"{Plugin.getEnginePython()}"'
-        seen = _size(self.getStderrLog())
+        log_start = _size(self.getStderrLog())
         try:
             self.runJob(self._gpuPrefix() + python, self._quoted(arguments), env=self._engineEnviron())
         except Exception as error:  # noqa: BLE001 - pyworkflow raises Exception itself
-            raise EngineFailed(self._explanation(seen) or str(error)) from None
+            raise EngineFailed(self._explanation(log_start) or str(error)) from None
 
     @staticmethod
     def _settingErrors(check: Callable[[], object]) -> list[str]:
@@ -84,10 +84,10 @@ class ProtHetBase(EMProtocol):
         environ.update({"OMP_NUM_THREADS": threads, "NUMBA_NUM_THREADS": threads})
         return environ
 
-    def _explanation(self, seen: int) -> str:
+    def _explanation(self, log_start: int) -> str:
         """Why the engine stopped: what it last wrote to the error log beyond byte `seen`, else what run.json says."""
         with open(self.getStderrLog(), encoding="utf-8", errors="replace") as log:
-            log.seek(seen)
+            log.seek(log_start)
             lines = [line.strip() for line in log if line.strip()]
         said = [line.removeprefix(ENGINE_PREFIX) for line in lines if line.startswith(ENGINE_PREFIX)]
         return said[-1] if said else self._statusMessage() or (lines[-1] if lines else "")

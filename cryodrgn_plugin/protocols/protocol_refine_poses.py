@@ -94,12 +94,12 @@ class ProtHetRefinePoses(ProtHetFit):
     def _summary(self):
         if not self.isFinished():
             return ["The poses are not refined yet."]
-        found = json.loads(Path(self._consensusPath("refinement.json")).read_text())
-        last, resolution = found["rounds"][-1], found["resolution_ang"]
+        summary = json.loads(Path(self._consensusPath("refinement.json")).read_text())
+        last, resolution = summary["rounds"][-1], summary["resolution_ang"]
         return [
             (
-                f"{found['particles']:,} particles, {len(found['rounds'])} rounds; the last turned a typical particle "
-                f"by {last['median_turn_deg']:.2f}° and moved it by {last['median_move_ang']:.2f} Å."
+                f"{summary['particles']:,} particles, {len(summary['rounds'])} rounds; the last turned a typical "
+                f"particle by {last['median_turn_deg']:.2f}° and moved it by {last['median_move_ang']:.2f} Å."
             ),
             (
                 f"The halves of the map agree up to {resolution['after']:.1f} Å (FSC 0.143), before up to "

@@ -161,5 +161,5 @@ class ProtHetOnRun(ProtHetBase):
 def reach(maps: list[dict], key: str) -> str:
     """The range of a resolution over maps, in angstrom; empty where none has it."""
     reached = [item[key] for item in maps if item.get(key)]
-    values = sorted({f"{one['0.143'] if isinstance(one, dict) else one:.1f}" for one in reached}, key=float)
+    values = sorted({f"{limit['0.143'] if isinstance(limit, dict) else limit:.1f}" for limit in reached}, key=float)
     return f"{' to '.join(dict.fromkeys((values[0], values[-1])))} Å" if values else ""

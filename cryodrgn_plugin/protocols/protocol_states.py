@@ -121,12 +121,12 @@ class ProtHetStates(ProtHetOnRun):
     # --------------------------- UTILS functions -----------------------------
     def _options(self):
         mask = self.inputMask.get()
-        given = {"mask": "" if mask is None else mask.getFileName()}
+        options = {"mask": "" if mask is None else mask.getFileName()}
         if self.which.get() == PARTICLES:
-            given["particles"] = self._rowsOf(self.particleIds.get())
+            options["particles"] = self._rowsOf(self.particleIds.get())
         if self.which.get() == POINTS:
-            given["points"] = self.pointsFile.get()
-        return {**super()._options(), **given}
+            options["points"] = self.pointsFile.get()
+        return {**super()._options(), **options}
 
     @staticmethod
     def _mainSeries(states: Results) -> str:

@@ -103,12 +103,12 @@ class ProtHetTrajectory(ProtHetOnRun):
 
     # --------------------------- UTILS functions -----------------------------
     def _options(self):
-        given = {"name": NAME}
+        options = {"name": NAME}
         if self.kind.get() == POINTS:
-            given["points"] = self.pointsFile.get()
+            options["points"] = self.pointsFile.get()
         elif self.kind.get() != PC:
-            given["anchors"] = self._rowsOf(self.anchors.get())
-        return {**super()._options(), **given}
+            options["anchors"] = self._rowsOf(self.anchors.get())
+        return {**super()._options(), **options}
 
     def _needsLandscape(self) -> None:
         Run.open(self._trainedRun()).results("landscape")

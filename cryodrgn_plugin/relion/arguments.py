@@ -63,8 +63,8 @@ def parse_arguments(argv: list[str]) -> JobArguments:
 
     Raises ConfigError, in one sentence, for an unknown label, a bad value, or a missing output folder or particles.
     """
-    words, given = _split(argv)
-    labels = {name: value for name, value in given.items() if value}
+    words, values = _split(argv)
+    labels = {name: value for name, value in values.items() if value}
     if not labels.get("o"):
         raise ConfigError("There is no --o with the job folder; this command is meant to be started by RELION.")
     for name, what in _UNUSED_INPUTS.items():
@@ -114,10 +114,10 @@ def _label(name: str) -> str:
     Raises ConfigError with the nearest few labels for an unknown one.
     """
     label = same_name(name)
-    known = [*setting_labels(), *(name for task in TASKS for name in option_labels(task)), *JOB_LABELS]
-    if label in (*known, *_INPUTS, *_UNUSED_INPUTS, "o", "j", "pipeline_control"):
+    labels = [*setting_labels(), *(name for task in TASKS for name in option_labels(task)), *JOB_LABELS]
+    if label in (*labels, *_INPUTS, *_UNUSED_INPUTS, "o", "j", "pipeline_control"):
         return label
-    raise ConfigError(f"There is no setting {name!r}; did you mean {either(nearest_names(label, known))}?")
+    raise ConfigError(f"There is no setting {name!r}; did you mean {either(nearest_names(label, labels))}?")
 
 
 def setting_labels() -> list[str]:

@@ -56,17 +56,17 @@ def place_maps(run: Run, results: Results | None, job: Path, classes: list[Class
         return
     has_halves = series["name"] != CLUSTER_SERIES and all(entry["fsc"] is not None for entry in series["maps"])
     decoder = _decoder(run) if has_halves else None
-    for one, entry in zip(classes, series["maps"], strict=True):
-        one.map = f"run_class{one.number:03d}.mrc"
-        one.resolution_ang = entry["resolution_ang"]
-        one.expected_resolution_ang = entry["expected_resolution_ang"]
-        place(results.folder / entry["file"], job / one.map)
+    for files, entry in zip(classes, series["maps"], strict=True):
+        files.map = f"run_class{files.number:03d}.mrc"
+        files.resolution_ang = entry["resolution_ang"]
+        files.expected_resolution_ang = entry["expected_resolution_ang"]
+        place(results.folder / entry["file"], job / files.map)
         if decoder is None:
             continue
         for half, volume in enumerate(decoder.half_volumes(np.array(entry["z"], np.float32)), start=1):
-            name = f"run_half{half}_class{one.number:03d}_unfil.mrc"
+            name = f"run_half{half}_class{files.number:03d}_unfil.mrc"
             write_map(job / name, np.asarray(volume, np.float32), decoder.pixel_size_ang)
-            one.half_maps.append(name)
+            files.half_maps.append(name)
 
 
 def remove_stale(job: Path) -> None:
@@ -106,10 +106,10 @@ def place_latents(
     """particles.star with the latents and the columns `more`, (N,) values in their order; returns what it holds."""
     table, latents = run.particles(), run.latents()
     order = np.argsort(latents.rows, kind="stable")
-    found = {} if latents.coordinate is None else {COORDINATE: latents.coordinate[order]}
-    found |= {latent_column(axis + 1): latents.z[order, axis] for axis in range(latents.z.shape[1])}
-    found |= {name: values[order] for name, values in (more or {}).items()}
-    frame = table.frame.iloc[latents.rows[order]].reset_index(drop=True).assign(**found)
+    columns = {} if latents.coordinate is None else {COORDINATE: latents.coordinate[order]}
+    columns |= {latent_column(axis + 1): latents.z[order, axis] for axis in range(latents.z.shape[1])}
+    columns |= {name: values[order] for name, values in (more or {}).items()}
+    frame = table.frame.iloc[latents.rows[order]].reset_index(drop=True).assign(**columns)
     write_star(job / "particles.star", tables_with(table, frame))
     return table, frame
 

@@ -78,7 +78,7 @@ def publish_run(request: ResultsRequest, job: Path) -> Published:
     initial_maps = place_initial_maps(run, job)
     details = {
         "settings": json.loads(run.config.to_json()),
-        "classes": [dataclasses.asdict(one) for one in classes],
+        "classes": [dataclasses.asdict(files) for files in classes],
     }
     facts = _facts(request, run, classes, results.index if results else {})
     return Published(output_nodes(job, classes, initial_maps), facts, _table(classes), _figures(run, results), details)
@@ -87,10 +87,10 @@ def publish_run(request: ResultsRequest, job: Path) -> Published:
 def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[str]) -> list[OutputNode]:
     """Everything that later jobs can use, in the order of RELION's Display menu: first what is looked at first."""
     nodes = [OutputNode(f"{job}/particles.star", "particles"), OutputNode(f"{job}/logfile.pdf", "log")]
-    nodes += [OutputNode(f"{job}/{found.star}", "particles") for found in classes if found.star]
-    nodes += [OutputNode(f"{job}/{found.map}", "map") for found in classes if found.map]
+    nodes += [OutputNode(f"{job}/{files.star}", "particles") for files in classes if files.star]
+    nodes += [OutputNode(f"{job}/{files.map}", "map") for files in classes if files.map]
     nodes += [OutputNode(f"{job}/{name}", "map") for name in initial_maps]
-    return nodes + [OutputNode(f"{job}/{half}", "half-map") for found in classes for half in found.half_maps]
+    return nodes + [OutputNode(f"{job}/{half}", "half-map") for files in classes for half in files.half_maps]
 
 
 def _facts(
@@ -100,7 +100,7 @@ def _facts(
     settings = run.config
     facts = [
         ("Task", request.task),
-        ("Particles", f"{settings.particles}, {sum(found.particles for found in classes):,} used"),
+        ("Particles", f"{settings.particles}, {sum(files.particles for files in classes):,} used"),
         ("Recipe", f"{settings.recipe}, {settings.z_dim} latent dimensions, seed {settings.seed}"),
         ("Trained", f"{provenance['created'].replace('T', ' ')} with version {provenance['version']}"),
         ("Run folder", request.run),
@@ -111,17 +111,17 @@ def _facts(
 
 
 def _table(classes: list[ClassFiles]) -> list[list[str]]:
-    total = max(sum(found.particles for found in classes), 1)
+    total = max(sum(files.particles for files in classes), 1)
     rows = [
         [
-            str(found.number),
-            f"{found.particles:,} ({found.particles / total:.1%})",
-            f"{found.expected_resolution_ang:.3g} Å" if found.expected_resolution_ang else "",
-            f"{found.resolution_ang['0.143']:.3g} Å" if found.resolution_ang else "",
-            found.map,
-            found.star,
+            str(files.number),
+            f"{files.particles:,} ({files.particles / total:.1%})",
+            f"{files.expected_resolution_ang:.3g} Å" if files.expected_resolution_ang else "",
+            f"{files.resolution_ang['0.143']:.3g} Å" if files.resolution_ang else "",
+            files.map,
+            files.star,
         ]
-        for found in classes
+        for files in classes
     ]
     return [["class", "particles", "expected FSC 0.5", "half-map FSC 0.143", "map", "particle file"], *rows]
 

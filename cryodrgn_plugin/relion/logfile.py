@@ -70,8 +70,8 @@ class _Pages:
         """A line of text; each cell begins at its column."""
         self._make_room(height)
         for x, cell in zip(columns, cells, strict=True):
-            place = ((_MARGIN + x) / _WIDTH, self._top / _HEIGHT)
-            self.all[-1].text(*place, cell, fontsize=size, fontweight=weight, va="top", linespacing=1.4)
+            corner = ((_MARGIN + x) / _WIDTH, self._top / _HEIGHT)
+            self.all[-1].text(*corner, cell, fontsize=size, fontweight=weight, va="top", linespacing=1.4)
         self.skip(height)
 
     def draw(self, title: str, file: Path) -> None:

@@ -22,12 +22,12 @@ def publish_states(run: Run, job: Path) -> Published:
     nodes, table = [OutputNode(f"{job}/logfile.pdf", "log")], []
     for series in results.all_series:
         for number, entry in enumerate(series["maps"], start=1):
-            made = _place_state(results, entry, f"{_STATE_FILES[series['name']]}{number:03d}", job)
-            nodes += made
+            state_nodes = _place_state(results, entry, f"{_STATE_FILES[series['name']]}{number:03d}", job)
+            nodes += state_nodes
             rests_on = f"{entry['effective_particles']:,.0f}" if entry["effective_particles"] else ""
             reached = _angstrom(entry["expected_resolution_ang"])
             half_maps = _angstrom((entry["resolution_ang"] or {}).get("0.143"))
-            table.append([str(number), rests_on, reached, half_maps, Path(made[0].path).name])
+            table.append([str(number), rests_on, reached, half_maps, Path(state_nodes[0].path).name])
     heads = ["state", "rests on", "expected FSC 0.5", "half-map FSC 0.143", "map"]
     facts = [
         ("Particles", f"{index['particles']:,}"),

@@ -28,7 +28,7 @@ def relion_version(project: Path, wanted: str = "auto") -> str:
 
 def _asked_for(wanted: str) -> str:
     major = wanted.split(".")[0]
-    found = "3.1" if major == "3" else major
-    if found not in VERSIONS:
+    version = "3.1" if major == "3" else major
+    if version not in VERSIONS:
         raise ConfigError(f"relion_version is {wanted!r}; choose auto, {', '.join(VERSIONS)}.")
-    return found
+    return version

@@ -35,6 +35,7 @@ def suggested_level(volume: np.ndarray) -> float:
     histogram, edges = np.histogram(values, 256)
     weight = np.cumsum(histogram)
     total = np.cumsum(histogram * (edges[:-1] + edges[1:]) / 2)
+    # Variance between the classes below and above each edge, up to a factor.
     with np.errstate(invalid="ignore", divide="ignore"):
         between = (total[-1] * weight / weight[-1] - total) ** 2 / (weight * (weight[-1] - weight))
     return float(edges[1 + int(np.nanargmax(between[:-1]))])

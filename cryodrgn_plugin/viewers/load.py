@@ -40,18 +40,18 @@ def _facts(run: Run) -> list[str]:
 
 
 def _add_latents(content: Content, run: Run) -> None:
-    found = latents_by_id(run)
-    z = found.latents.z
-    content.object_ids = np.array(list(found.place), np.int64)
+    by_id = latents_by_id(run)
+    z = by_id.latents.z
+    content.object_ids = np.array(list(by_id.place), np.int64)
     content.facts.insert(1, f"{len(z):,} particles")
     pairs = list(itertools.combinations(range(min(z.shape[1], 4)), 2)) or [(0, 0)]
     for i, j in pairs:
         second = z[:, j] if i != j else np.zeros(len(z))
         content.projections.append(Projection(f"z{i + 1} – z{j + 1}", np.c_[z[:, i], second], f"z{i + 1}", f"z{j + 1}"))
-    if found.latents.coordinate is not None:
-        content.colourings.append(Colouring("position on the curve", found.latents.coordinate))
-    if found.latents.uncertainty is not None:
-        content.colourings.append(Colouring("uncertainty", found.latents.uncertainty))
+    if by_id.latents.coordinate is not None:
+        content.colourings.append(Colouring("position on the curve", by_id.latents.coordinate))
+    if by_id.latents.uncertainty is not None:
+        content.colourings.append(Colouring("uncertainty", by_id.latents.uncertainty))
     content.colourings += [Colouring(f"z{k + 1}", z[:, k]) for k in range(min(z.shape[1], 4))]
     content.decode = decoder_of(run)
 
@@ -64,10 +64,10 @@ def decoder_of(run: Run) -> Callable[[int], str] | None:
 
     def decode(index: int) -> str:
         out = run.explored_dir(rows[index])
-        made = out / "vol_000.mrc"
-        if not made.exists():
+        file = out / "vol_000.mrc"
+        if not file.exists():
             _ask_engine("volumes", str(run.path), "--particles", str(rows[index]), "--out", str(out))
-        return str(made)
+        return str(file)
 
     return decode
 

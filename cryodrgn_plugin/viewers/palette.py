@@ -40,9 +40,9 @@ def sequential_colours(count: int, name: str = SEQUENTIAL) -> list[str]:
 
 def figure(width: float = 6.0, height: float = 4.5) -> Figure:
     """An empty figure on paper, in inches."""
-    made = Figure(figsize=(width, height), dpi=100, facecolor=PAPER, layout="constrained")
-    made.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
-    return made
+    page = Figure(figsize=(width, height), dpi=100, facecolor=PAPER, layout="constrained")
+    page.get_layout_engine().set(w_pad=0.12, h_pad=0.12)
+    return page
 
 
 def tidy(axes: Axes, x: str = "", y: str = "") -> Axes:

@@ -34,11 +34,11 @@ def add_findings(content: Content, run: Run, first: str) -> None:
     colourings: list[Colouring] = []
     for _, add in adders:
         try:
-            found = add(content, run)
+            more_projections, more_colourings = add(content, run)
         except DataError:
             continue
-        projections += found[0]
-        colourings += found[1]
+        projections += more_projections
+        colourings += more_colourings
     confidence = confidence_of(run)
     if confidence is not None:
         colourings.append(Colouring("confidence", confidence))
@@ -100,11 +100,11 @@ _ADDERS: dict[str, Callable[[Content, Run], Pictured]] = {
 def _components(results: Results, name: str) -> list[Projection]:
     """The first three principal components, two by two."""
     scores, explained = results.arrays["pca"], results.index["pca"]["explained"]
-    made = []
+    projections = []
     for i, j in itertools.combinations(range(min(scores.shape[1], 3)), 2):
         names = [f"{name}{k + 1} ({explained[k]:.0%})" for k in (i, j)]
-        made.append(Projection(f"{name}{i + 1} – {name}{j + 1}", scores[:, [i, j]], *names))
-    return made
+        projections.append(Projection(f"{name}{i + 1} – {name}{j + 1}", scores[:, [i, j]], *names))
+    return projections
 
 
 def _add_maps(content: Content, results: Results) -> None:

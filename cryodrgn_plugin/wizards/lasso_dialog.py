@@ -22,10 +22,10 @@ def pictures_of(run: Run) -> dict[str, np.ndarray]:
 
     Raises DataError without an analysis.
     """
-    known = run.results("analysis").arrays
-    pictures = {"umap": known["umap"]} if "umap" in known else {}
-    if known["pca"].shape[1] > 1:
-        pictures["pca"] = known["pca"][:, :2]
+    analysed = run.results("analysis").arrays
+    pictures = {"umap": analysed["umap"]} if "umap" in analysed else {}
+    if analysed["pca"].shape[1] > 1:
+        pictures["pca"] = analysed["pca"][:, :2]
     return pictures
 
 

@@ -1,4 +1,4 @@
-"""A run's maps against the planted truth: per image and per conformation (zhong_thesis_cryodrgn 4.4.7).
+"""A run's maps against the planted truth: per image and per conformation (Zhong's thesis, 4.4.7).
 
 Per image, the map at a particle's latent is compared with the true map of that very particle; per conformation, the
 map at the particle nearest to the middle of all particles of a true state with the map of that state.
@@ -55,8 +55,8 @@ def per_conformation(decoder: TrainedDecoder, z: np.ndarray, rows: np.ndarray, t
     present = np.unique(state)
     taken = present[np.unique(np.linspace(0, len(present) - 1, min(most, len(present))).round().astype(int))]
     middle = []
-    for one in taken:
-        members = np.flatnonzero(state == one)
+    for conformation in taken:
+        members = np.flatnonzero(state == conformation)
         apart = ((z[members] - np.median(z[members], axis=0)) ** 2).sum(axis=1)
         middle.append(members[np.argmin(apart)])
     return _agreement(decoder, z, np.array(middle), taken, truth)

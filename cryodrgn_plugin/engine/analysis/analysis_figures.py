@@ -16,7 +16,7 @@ from .map_plots import EXPECTED, HALF_MAPS, fsc_figure, montage_figure
 from .summary import summary_figure
 
 
-def draw_all(run: Run, view: LatentView | None, made: Sequence[MadeSeries], out: Report) -> None:
+def draw_all(run: Run, view: LatentView | None, made_series: Sequence[MadeSeries], out: Report) -> None:
     """Draw what there is data for."""
     pixel_size_ang = out.index.get("pixel_size_ang")
     if run.metrics():
@@ -29,13 +29,13 @@ def draw_all(run: Run, view: LatentView | None, made: Sequence[MadeSeries], out:
             latent_figure(out.figure("umap"), umap, view.clusters, coordinate, "latents, UMAP")
         population_figure(out.figure("populations"), view.clusters)
     for name, curves in (("expected_fsc", EXPECTED), ("fsc", HALF_MAPS)):
-        judged = [(m.series.title, m.series.labels, m.maps) for m in made if curves.of(m.maps)]
+        judged = [(m.series.title, m.series.labels, m.maps) for m in made_series if curves.of(m.maps)]
         if judged:
             fsc_figure(out.figure(name), judged, pixel_size_ang, curves)
-    for m in made:
+    for m in made_series:
         montage_figure(out.figure(f"maps_{m.series.name}"), m.series.title, m.series.labels, m.maps, pixel_size_ang)
     if view:
-        _summary(out.figure("summary"), run, view, made, pixel_size_ang)
+        _summary(out.figure("summary"), run, view, made_series, pixel_size_ang)
 
 
 def pca_scatter(view: LatentView) -> Scatter:
@@ -50,8 +50,10 @@ def pca_scatter(view: LatentView) -> Scatter:
     return Scatter(np.column_stack([pca.scores[:, 0], spread]), ("z", "spread at random, to be seen"))
 
 
-def _summary(file: Path, run: Run, view: LatentView, made: Sequence[MadeSeries], pixel_size_ang: float | None) -> None:
-    shown = next((m for m in made if m.series.name == CURVE_SERIES), made[0] if made else None)
+def _summary(
+    file: Path, run: Run, view: LatentView, made_series: Sequence[MadeSeries], pixel_size_ang: float | None
+) -> None:
+    shown = next((m for m in made_series if m.series.name == CURVE_SERIES), made_series[0] if made_series else None)
     scatter = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False) if view.umap else pca_scatter(view)
     config, made_by = run.config, run.info["provenance"]
     made_at = made_by["created"].replace("T", " ")

@@ -36,17 +36,17 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
         view = look_at_latents(run, latents, options) if latents.z.shape[1] else None
         out.index |= {"particles": len(latents.z), "z_dim": latents.z.shape[1], "clusters": []}
         out.index |= {"files": {}, "series": [], "figures": {}, **_view_entries(view, options)}
-        made: list[MadeSeries] = []
+        made_series: list[MadeSeries] = []
         if view:
             out.index["clusters"] = _write_particles(run, view, out)
         if options.volumes:
             decoder = decoder or decoder_of(run)
-            made = _make_maps(run, decoder, series_of(view, options), latents, out, options)
+            made_series = _make_maps(run, decoder, series_of(view, options), latents, out, options)
         if options.figures:
             from .analysis_figures import draw_all
 
-            draw_all(run, view, made, out)
-        for sentence in _findings(view, made):
+            draw_all(run, view, made_series, out)
+        for sentence in _findings(view, made_series):
             out.say(sentence)
     return out.index_file
 
@@ -107,13 +107,13 @@ def _make_maps(
     reference_at = reference_for(run, latents, decoder, series, options)
     moving = moving_region(decoder, series[0].z) if len(series[0].z) > 1 else None
     how = {"half_maps": options.half_maps, "moving_region": moving, "reference_at": reference_at}
-    made = [make_series(decoder, one, out, run.progress, **how) for one in series]
-    out.index["series"] = [series_entry(one, out) for one in made]
-    write_chimerax(made, out, "volumes.cxc")
+    made_series = [make_series(decoder, wanted, out, run.progress, **how) for wanted in series]
+    out.index["series"] = [series_entry(m, out) for m in made_series]
+    write_chimerax(made_series, out, "volumes.cxc")
     if moving is not None:
         out.map("moving_mask", "volumes/moving_mask.mrc", moving, decoder.pixel_size_ang)
     out.index |= {"box": decoder.box, "pixel_size_ang": decoder.pixel_size_ang}
-    return made
+    return made_series
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -166,27 +166,29 @@ def _view_entries(view: LatentView | None, options: AnalysisOptions) -> dict[str
     }
 
 
-def _findings(view: LatentView | None, made: Sequence[MadeSeries]) -> list[str]:
+def _findings(view: LatentView | None, made_series: Sequence[MadeSeries]) -> list[str]:
     """Sentences for the log."""
     sentences = []
     if view:
         shares = ", ".join(f"{share:.1%}" for share in view.clusters.sizes / len(view.latents.z))
         sentences.append(f"{len(view.clusters.centres)} classes hold {shares} of {len(view.latents.z):,} particles.")
-    return sentences + [f"{len(m.maps)} maps {m.series.title}{_reached(m.maps)}." for m in made]
+    return sentences + [f"{len(m.maps)} maps {m.series.title}{_reached(m.maps)}." for m in made_series]
 
 
 def _reached(maps: Sequence[MadeMap]) -> str:
     """How far the maps of a series go, in words that follow what they are."""
-    whole, moving = (_range([getattr(one, part) for one in maps]) for part in ("whole", "moving"))
+    whole, moving = (_range([getattr(made_map, part) for made_map in maps]) for part in ("whole", "moving"))
     stated = f", {whole} at half-map FSC 0.143{f' ({moving} where they move)' if moving else ''}" if whole else ""
-    found = [one.expected_resolution_ang for one in maps], [one.moving_expected_resolution_ang for one in maps]
-    whole, moving = (_range(limits) for limits in found)
+    expected = [m.expected_resolution_ang for m in maps], [m.moving_expected_resolution_ang for m in maps]
+    whole, moving = (_range(limits) for limits in expected)
     if not whole:
         return stated
     return f", FSC 0.5 to the truth expected at {whole}{f' ({moving} where they move)' if moving else ''}{stated}"
 
 
-def _range(found: Sequence[HalfAgreement | float | None]) -> str:
-    limits = [one if isinstance(one, float) else one.resolution_ang["0.143"] for one in found if one is not None]
+def _range(reached: Sequence[HalfAgreement | float | None]) -> str:
+    limits = [
+        limit if isinstance(limit, float) else limit.resolution_ang["0.143"] for limit in reached if limit is not None
+    ]
     ends = dict.fromkeys(f"{limit:#.3g}" for limit in (min(limits), max(limits))) if limits else ()
     return f"{' to '.join(ends)} Å" if ends else ""

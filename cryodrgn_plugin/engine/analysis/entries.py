@@ -28,33 +28,33 @@ def make_series(
     points = series.z if coordinates is None else coordinates
     into = out.series_folder(series.name)
     maps = list(make_maps(maker, points, into, progress, **{"stage": f"maps {series.name}", "judge": True, **how}))
-    return MadeSeries(series, maps, float(np.median([one.level for one in maps])))
+    return MadeSeries(series, maps, float(np.median([made_map.level for made_map in maps])))
 
 
-def series_entry(made: MadeSeries, out: Report) -> dict[str, Any]:
+def series_entry(made_series: MadeSeries, out: Report) -> dict[str, Any]:
     """A series and its maps, as the index has them."""
-    series = made.series
+    series = made_series.series
     maps = []
-    for k, one in enumerate(made.maps):
+    for k, made_map in enumerate(made_series.maps):
         entry = {
-            "file": out.relative(one.file),
+            "file": out.relative(made_map.file),
             "label": series.labels[k],
             "position": float(series.positions[k]),
             "z": numbers(series.z[k]),
-            "level": float(one.level),
-            **_agreement_entry("", one.whole),
-            **_agreement_entry("moving_", one.moving),
-            **_expected_entry(one),
+            "level": float(made_map.level),
+            **_agreement_entry("", made_map.whole),
+            **_agreement_entry("moving_", made_map.moving),
+            **_expected_entry(made_map),
         }
         if series.particles is not None:
             entry["particle"] = int(series.particles[k])
         maps.append(entry)
-    return {"name": series.name, "title": series.title, "level": made.level, "maps": maps}
+    return {"name": series.name, "title": series.title, "level": made_series.level, "maps": maps}
 
 
-def write_chimerax(made: Sequence[MadeSeries], out: Report, name: str) -> None:
+def write_chimerax(made_series: Sequence[MadeSeries], out: Report, name: str) -> None:
     """Write the script `name` that opens the maps of all series."""
-    entries = [(m.series.title, [out.relative(one.file) for one in m.maps], m.level) for m in made]
+    entries = [(m.series.title, [out.relative(made_map.file) for made_map in m.maps], m.level) for m in made_series]
     out.text("chimerax", name, chimerax_script(entries))
 
 
@@ -64,17 +64,17 @@ def numbers(values: np.ndarray) -> list[float]:
 
 
 def _agreement_entry(prefix: str, agreement: HalfAgreement | None) -> dict[str, Any]:
-    known = agreement is not None
+    measured = agreement is not None
     return {
-        f"{prefix}resolution_ang": agreement.resolution_ang if known else None,
-        f"{prefix}fsc": numbers(agreement.fsc) if known else None,
+        f"{prefix}resolution_ang": agreement.resolution_ang if measured else None,
+        f"{prefix}fsc": numbers(agreement.fsc) if measured else None,
     }
 
 
-def _expected_entry(one: MadeMap) -> dict[str, Any]:
+def _expected_entry(made_map: MadeMap) -> dict[str, Any]:
     """Agreement with the truth as far as it was measured, null elsewhere."""
-    whole, moving = one.expected, one.moving_expected
-    limits = one.expected_resolution_ang, one.moving_expected_resolution_ang
+    whole, moving = made_map.expected, made_map.moving_expected
+    limits = made_map.expected_resolution_ang, made_map.moving_expected_resolution_ang
     return {
         "expected_fsc": None if whole is None else numbers(whole.fsc),
         "expected_resolution_ang": limits[0] and round(limits[0], 3),

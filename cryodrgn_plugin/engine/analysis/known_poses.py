@@ -75,8 +75,8 @@ def in_common(found: KnownPoses, true: KnownPoses) -> tuple[KnownPoses, KnownPos
                 "the poses of all particles."
             )
         return found, true
-    places = {name: row for row, name in enumerate(_keys(true.images))}
-    pairs = [(row, places[name]) for row, name in enumerate(_keys(found.images)) if name in places]
+    true_row = {name: row for row, name in enumerate(_keys(true.images))}
+    pairs = [(row, true_row[name]) for row, name in enumerate(_keys(found.images)) if name in true_row]
     if not pairs:
         raise DataError("The two star files have no image in common (rlnImageName); give poses of the same particles.")
     rows = np.array(pairs)

@@ -1,9 +1,9 @@
 """k-means clusters of the latents, with a real particle at each centre, in an order that means something.
 
 The centre of a cluster is its particle nearest to the mean, so that a map made there is one the data support ("on-data"
-centres, thesis 4.4). Where the run found a curve, the mean is that of the members halfway along: the mean of a bent
-cluster lies beside it, where hardly a particle is. Clusters are numbered along the curve, else so that neighbours in
-number are neighbours in the latent space; the same seed gives the same numbers.
+centres, Zhong's thesis, 4.4). Where the run found a curve, the mean is that of the members halfway along: the mean of
+a bent cluster lies beside it, where hardly a particle is. Clusters are numbered along the curve, else so that
+neighbours in number are neighbours in the latent space; the same seed gives the same numbers.
 """
 
 from dataclasses import dataclass

@@ -14,15 +14,15 @@ def particles_at(latents: Latents, words: str, where: str) -> np.ndarray:
 
     Raises DataError when one of them is not among the particles; `where` names the run.
     """
-    place = {int(row): k for k, row in enumerate(latents.rows)}
+    index_of_row = {int(row): k for k, row in enumerate(latents.rows)}
     rows = parse_rows(words)
-    absent = [row for row in rows if row not in place]
+    absent = [row for row in rows if row not in index_of_row]
     if absent:
         raise DataError(
-            f"Particle {absent[0]} is not in {where}: it holds {len(place):,} particles, "
+            f"Particle {absent[0]} is not in {where}: it holds {len(index_of_row):,} particles, "
             f"rows {int(latents.rows.min())} to {int(latents.rows.max())}."
         )
-    return np.array([place[row] for row in rows])
+    return np.array([index_of_row[row] for row in rows])
 
 
 def parse_rows(words: str) -> list[int]:

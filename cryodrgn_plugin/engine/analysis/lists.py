@@ -34,13 +34,13 @@ def particle_list(
     """
     order = np.argsort(rows, kind="stable")
     frame = table.frame.iloc[rows[order]].reset_index(drop=True)
-    found = {CLASS: labels[order] + 1}
+    columns = {CLASS: labels[order] + 1}
     if CLASS in frame and FORMER_CLASS not in frame:
-        found[FORMER_CLASS] = frame[CLASS].to_numpy()
+        columns[FORMER_CLASS] = frame[CLASS].to_numpy()
     if coordinate is not None:
-        found[COORDINATE] = coordinate[order]
-    found |= {latent_column(d + 1): z[order, d] for d in range(z.shape[1])}
-    return frame.assign(**found)
+        columns[COORDINATE] = coordinate[order]
+    columns |= {latent_column(d + 1): z[order, d] for d in range(z.shape[1])}
+    return frame.assign(**columns)
 
 
 def write_lists(out: Report, table: ParticleTable, frame: pd.DataFrame, n_clusters: int) -> list[str]:

@@ -64,8 +64,8 @@ def draw_montage(
         for ax in line[len(images) :]:
             ax.set_visible(False)
         line[0].set_ylabel(name, fontsize=8)
-    for ax, label, made in zip(axes[0], labels, maps, strict=False):
-        ax.set_title(_caption(label, made), fontsize=8 if columns < 8 else 7, fontweight="normal", loc="center")
+    for ax, label, made_map in zip(axes[0], labels, maps, strict=False):
+        ax.set_title(_caption(label, made_map), fontsize=8 if columns < 8 else 7, fontweight="normal", loc="center")
     _scale_bar(axes[0][0], maps[0].projection.shape[0], pixel_size_ang)
 
 
@@ -110,11 +110,11 @@ def fsc_figure(
 
 def draw_fsc(ax: Axes, title: str, maps: Sequence[MadeMap], pixel_size_ang: float, curves: Curves = HALF_MAPS) -> None:
     """FSC of the maps of a series, in the order of the colours; the frequency axis is labelled in angstrom."""
-    for made, colour in zip(maps, in_order_colours(len(maps)), strict=True):
-        box = made.projection.shape[0]
+    for made_map, colour in zip(maps, in_order_colours(len(maps)), strict=True):
+        box = made_map.projection.shape[0]
         for part, style in ((curves.whole, {"lw": 1.3}), (curves.moving, {"lw": 1.0, "ls": (0, (1, 1.2))})):
-            if getattr(made, part) is not None:
-                curve = getattr(made, part).fsc
+            if getattr(made_map, part) is not None:
+                curve = getattr(made_map, part).fsc
                 frequency = np.arange(len(curve)) / (box * pixel_size_ang)
                 # The shell at the Nyquist frequency is empty: images are band-limited to the circle inside it.
                 ax.plot(frequency[1:-1], curve[1:-1], color=colour, **style)
@@ -122,7 +122,7 @@ def draw_fsc(ax: Axes, title: str, maps: Sequence[MadeMap], pixel_size_ang: floa
         ax.axhline(threshold, color=GREY, lw=0.8, ls=(0, (4, 3)))
         where = {"xycoords": ("axes fraction", "data"), "va": "bottom", "ha": "left"}
         ax.annotate(f"{threshold}", (0.01, threshold), fontsize=7, color=GREY, **where)
-    if any(getattr(made, curves.moving) is not None for made in maps):
+    if any(getattr(made_map, curves.moving) is not None for made_map in maps):
         note = "solid: whole map\ndotted: moving region"
         ax.annotate(note, (0.01, 0.02), xycoords="axes fraction", fontsize=7, color=GREY, va="bottom")
     ax.set(title=title, xlabel="resolution (Å)", ylabel=curves.name, ylim=(-0.08, 1.04))
@@ -174,10 +174,10 @@ def head(page: Figure | SubFigure, title: str, maps: Sequence[MadeMap]) -> None:
     page.suptitle(f"maps {title}{stated}", x=0.015, ha="left", fontsize=9, fontweight="bold")
 
 
-def _caption(label: str, made: MadeMap) -> str:
-    limits = [part.resolution_ang["0.143"] for part in (made.whole, made.moving) if part is not None]
-    if made.expected is not None:
-        both = made.expected_resolution_ang, made.moving_expected_resolution_ang
+def _caption(label: str, made_map: MadeMap) -> str:
+    limits = [part.resolution_ang["0.143"] for part in (made_map.whole, made_map.moving) if part is not None]
+    if made_map.expected is not None:
+        both = made_map.expected_resolution_ang, made_map.moving_expected_resolution_ang
         limits = [limit for limit in both if limit is not None]
     return f"{label}\n{' | '.join(f'{limit:#.3g}' for limit in limits)} Å" if limits else label
 

@@ -25,6 +25,7 @@ class LatentMetric:
             self._mean, self._back = components.mean, np.linalg.pinv(components.directions)
         else:
             self._mean = values.mean(0)
+            # np.cov of a single dimension is a number; it must be a matrix too.
             spread, axes = np.linalg.eigh(np.cov((values - self._mean).T).reshape(values.shape[1], -1))
             self._back = axes / np.sqrt(np.maximum(spread, 1e-6 * max(spread[-1], 1e-30)))
         self.positions = self.at(z)

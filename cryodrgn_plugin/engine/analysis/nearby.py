@@ -35,8 +35,8 @@ class NearbyParticles:
         def report(done: int, total: int) -> None:
             run.progress("cross-validation", done, total)
 
-        where = (self._metric.positions, self._metric.at(z))
-        self.bandwidths: Bandwidths = choose_bandwidths(self._regression, *where, mask_of, seed, report)
+        positions, at = self._metric.positions, self._metric.at(z)
+        self.bandwidths: Bandwidths = choose_bandwidths(self._regression, positions, at, mask_of, seed, report)
 
     def maps(self, z: np.ndarray, effective: int) -> RegressionMaps:
         """The maps at z (Z,) of the nearest particles, `effective` of them."""

@@ -97,6 +97,7 @@ def _whole_groups(labels, groups, n_states: int, replicates: int, rng: np.random
     """(R, M) populations when whole groups are drawn anew."""
     number = np.unique(groups, return_inverse=True)[1].reshape(-1)
     n_groups = int(number.max()) + 1
+    # (groups, M) particles of each group in each state, counted at one index for both.
     table = np.bincount(number * n_states + labels, minlength=n_groups * n_states).reshape(n_groups, n_states)
     times = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=replicates)
     totals = times @ table

@@ -1,7 +1,7 @@
 """How far found poses are from true ones, when both maps were free to choose their frame.
 
 Nothing in the images says how a map is turned, where its origin is or which hand it has. So the best rotation, origin
-and hand are fitted first, for the whole set at once, and errors are what is left (zhong_thesis_cryodrgn, table 5.2:
+and hand are fitted first, for the whole set at once, and errors are what is left (Zhong's thesis, table 5.2:
 the squared Frobenius norm after a global alignment). A point r of the true map lies at G (r − o) in the found one,
 after the mirror of `geometry.hand` where the hands differ:
 
@@ -119,6 +119,7 @@ def _fit_rotation(found: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, floa
     votes = np.swapaxes(found, 1, 2) @ true
     every = votes[:: max(1, len(votes) // _COMPARED)]
     starts = every[:: max(1, len(every) // _STARTS)]
+    # The trace of AᵀB is the product of both as vectors of nine, and 1 + 2 cos of the angle between them.
     cosines = (starts.reshape(-1, 9) @ every.reshape(-1, 9).T - 1) / 2
     angles_deg = np.degrees(np.arccos(np.clip(cosines, -1, 1)))
     rotation = starts[np.argmax(_kernel(angles_deg, _FIRST_WIDTH_DEG).sum(1))]

@@ -37,8 +37,8 @@ def particles_of(run: Run) -> RunParticles:
         table, lines = read_table(run.given_file, run.config.root), rows
     else:
         table = read_particles(run.poses_file)
-        known = pd.Index(table.frame[STAR_ROW] if STAR_ROW in table.frame else np.arange(table.n))
-        lines = known.get_indexer(rows)
+        listed = pd.Index(table.frame[STAR_ROW] if STAR_ROW in table.frame else np.arange(table.n))
+        lines = listed.get_indexer(rows)
     if len(lines) and (lines.min() < 0 or lines.max() >= table.n):
         raise DataError(f"{table.path} lacks particles that {run.path} was made from; has it been changed since?")
     return RunParticles(table, lines.astype(np.int64))

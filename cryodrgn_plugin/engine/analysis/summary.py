@@ -46,12 +46,12 @@ def summary_figure(
         draw_explained(axes[1], pca.explained)
         if maps is None:
             return
-        title, labels, made = maps
+        title, labels, made_maps = maps
         if curves:
-            draw_fsc(axes[2], curves.name, made, pixel_size_ang, curves)
-        head(parts[3], title, made)
-        shown = [made[k] for k in chosen]
-        draw_montage(parts[3], [labels[k] for k in chosen], shown, made, pixel_size_ang, columns)
+            draw_fsc(axes[2], curves.name, made_maps, pixel_size_ang, curves)
+        head(parts[3], title, made_maps)
+        shown = [made_maps[k] for k in chosen]
+        draw_montage(parts[3], [labels[k] for k in chosen], shown, made_maps, pixel_size_ang, columns)
 
 
 def _write(part, heading: str, lines: Sequence[str]) -> None:

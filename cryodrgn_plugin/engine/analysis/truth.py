@@ -73,7 +73,7 @@ def rank_correlation(found: np.ndarray, true: np.ndarray) -> float:
 
 
 def map_quality(volumes: np.ndarray, truth: Truth, sample: np.ndarray) -> MapQuality:
-    """Per-image FSC areas (zhong_thesis_cryodrgn 4.4.7): volumes (n, D, D, D) against true maps of sampled images."""
+    """Per-image FSC areas (Zhong's thesis, 4.4.7): volumes (n, D, D, D) against true maps of sampled images."""
     mask = truth.moving_mask()
     pairs = [(volume, truth.maps[truth.state[i]]) for volume, i in zip(volumes, sample, strict=True)]
     last = len(mask) // 2 - 1
@@ -120,7 +120,7 @@ def _solve(images: WhitenedImages, box: int, padding: float, amplitudes: np.ndar
     """Volumes (C, D, D, D) for given amplitudes (N, C): of all images, or one set per half."""
     sphere = sphere_at(box, padding, images.lattice.radius)
 
-    known = of_amplitudes(images.compute.double(amplitudes))
-    equations = accumulate(images, sphere, images.lattice.size, known, half)
+    moments = of_amplitudes(images.compute.double(amplitudes))
+    equations = accumulate(images, sphere, images.lattice.size, moments, half)
     volumes = [on_host(model.volumes()) for model in fit_volumes(equations, soft_ball(box))]
     return volumes[0] if half is None else volumes

@@ -146,7 +146,7 @@ def write_series(
     decoder: TrainedDecoder, z: np.ndarray, folder: Path, report: Progress, *, half_maps: bool = False
 ) -> list[Path]:
     """`make_maps` for those who only want the files: their names, in order."""
-    return [made.file for made in make_maps(decoder, z, folder, report, half_maps=half_maps)]
+    return [made_map.file for made_map in make_maps(decoder, z, folder, report, half_maps=half_maps)]
 
 
 def moving_region(decoder: TrainedDecoder, z: np.ndarray) -> np.ndarray | None:

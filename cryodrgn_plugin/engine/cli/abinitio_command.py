@@ -75,18 +75,18 @@ def what_is_looked_for(args: argparse.Namespace) -> dict[str, Any]:
 
     Raises ConfigError where they contradict each other.
     """
-    given: dict[str, Any] = given_settings(args)
+    settings: dict[str, Any] = given_settings(args)
     if args.homogeneous:
-        if str(given.get("z_dim", 0)) != "0":
+        if str(settings.get("z_dim", 0)) != "0":
             raise ConfigError(
-                f"--homogeneous has no latent space, but z_dim is {given['z_dim']}; leave one of them out."
+                f"--homogeneous has no latent space, but z_dim is {settings['z_dim']}; leave one of them out."
             )
-        given["z_dim"] = 0
+        settings["z_dim"] = 0
     if args.species is not None:
-        if "ab_initio.species" in given:
+        if "ab_initio.species" in settings:
             raise ConfigError("--species and --ab_initio.species are the same; give one of them.")
-        given["ab_initio.species"] = _species(args.species)
-    return given
+        settings["ab_initio.species"] = _species(args.species)
+    return settings
 
 
 def _species(word: str) -> int:

@@ -77,16 +77,16 @@ def _with_each_other(args: argparse.Namespace) -> dict[str, Any]:
     if len({run.given_file.resolve() for run in runs}) > 1:
         raise DataError(f"{args.runs[0]} and {args.runs[1]} were made from different files; compare runs of one file.")
     latents = [run.latents() for run in runs]
-    rows, *places = np.intersect1d(*(one.rows for one in latents), return_indices=True)
+    rows, *shared = np.intersect1d(*(own.rows for own in latents), return_indices=True)
     if len(rows) < 10:
         raise DataError(f"{args.runs[0]} and {args.runs[1]} have {len(rows)} particles in common; too few to compare.")
-    spaces = [_positions(run, one.z[place]) for run, one, place in zip(runs, latents, places, strict=True)]
-    found = compare_latents(*spaces, neighbors=args.neighbors, seed=args.seed)
-    along = [one.coordinate for one in latents]
+    spaces = [_positions(run, own.z[index]) for run, own, index in zip(runs, latents, shared, strict=True)]
+    comparison = compare_latents(*spaces, neighbors=args.neighbors, seed=args.seed)
+    along = [own.coordinate for own in latents]
     coordinates = None
     if along[0] is not None and along[1] is not None:
-        coordinates = rank_correlation(along[0][places[0]], along[1][places[1]])
-    return {"particles": len(rows), **dataclasses.asdict(found), "coordinates": coordinates}
+        coordinates = rank_correlation(along[0][shared[0]], along[1][shared[1]])
+    return {"particles": len(rows), **dataclasses.asdict(comparison), "coordinates": coordinates}
 
 
 def _positions(run, z):
@@ -108,17 +108,17 @@ def _with_truth(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     run = Run.open(args.runs[0])
     latents, decoder = run.latents(), load_decoder(run)
     truth = Truth.open(Path(args.truth)).at_box(decoder.box)
-    found = {
+    agreements = {
         "per image": per_image(decoder, latents.z, latents.rows, truth, args.images, args.seed),
         "per conformation": per_conformation(decoder, latents.z, latents.rows, truth, args.states),
     }
     return {
         name: {
-            **one.figures(decoder.pixel_size_ang),
-            "states": one.states.tolist(),
-            "rows": latents.rows[one.particles].tolist(),
-            "fsc": one.box.round(4).tolist(),
-            "moving_fsc": one.moving.round(4).tolist(),
+            **agreement.figures(decoder.pixel_size_ang),
+            "states": agreement.states.tolist(),
+            "rows": latents.rows[agreement.particles].tolist(),
+            "fsc": agreement.box.round(4).tolist(),
+            "moving_fsc": agreement.moving.round(4).tolist(),
         }
-        for name, one in found.items()
+        for name, agreement in agreements.items()
     }

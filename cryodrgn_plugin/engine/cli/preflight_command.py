@@ -44,11 +44,11 @@ def run(args: argparse.Namespace) -> int:
         def progress(stage: str, done: int, total: int) -> None:
             shown.step(stage, min(done, total), total, {})
 
-        found = preflight(Path(args.particles_file), Path(args.out), options, progress)
-    for verdict in found.verdicts:
+        survey = preflight(Path(args.particles_file), Path(args.out), options, progress)
+    for verdict in survey.verdicts:
         print(f"{verdict.level:4}  {verdict.check}: {verdict.sentence}")
     print(f"the page is {Path(args.out) / PAGE}")
-    stops = [verdict.sentence for verdict in found.verdicts if verdict.level == STOP]
+    stops = [verdict.sentence for verdict in survey.verdicts if verdict.level == STOP]
     if args.strict and stops:
         raise DataError(stops[0])
     return 0

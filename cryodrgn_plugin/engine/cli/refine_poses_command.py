@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     options = chosen_options(args, RefineOptions)
-    path, given = Path(args.particles), given_settings(args)
+    path, settings = Path(args.particles), given_settings(args)
     from ..ab_initio.refinement import refine_poses
     from ..ab_initio.refinement_checkpoint import load_refinement, save_refinement
     from ..data.tilt_images import find_series
@@ -88,8 +88,8 @@ def run(args: argparse.Namespace) -> int:
     from ..slicing.compute import Compute
     from .progress_bar import reporter
 
-    subject = run_subject(path, given) if path.is_dir() else star_subject(path, given)
-    dataset, seed = subject.dataset, int(given.get("seed", 0))
+    subject = run_subject(path, settings) if path.is_dir() else star_subject(path, settings)
+    dataset, seed = subject.dataset, int(settings.get("seed", 0))
     for note in dataset.notes:
         print(note)
     series = find_series(dataset)
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     if series:
         print(f"{particles:,} particles with {dataset.n:,} images; those of a particle turn together")
     out, checkpoint = Path(args.out), Path(args.out) / CHECKPOINT
-    asked = {"particles": args.particles, "number of particles": dataset.n, **given, **asdict(options)}
+    asked = {"particles": args.particles, "number of particles": dataset.n, **settings, **asdict(options)}
     asked = {name: value for name, value in asked.items() if name not in PLACE}
     done = load_refinement(checkpoint, asked) if args.resume else None
     with reporter() as shown:
@@ -105,16 +105,16 @@ def run(args: argparse.Namespace) -> int:
         refinement = refine_poses(
             dataset, options, z=subject.z, species=subject.species, seed=seed,
             progress=in_tenths(shown, "refine"), told=partial(save_refinement, checkpoint, asked), done=done,
-            compute=Compute.asked_for(given.get("device", "auto"), given.get("backend", "auto")),
+            compute=Compute.asked_for(settings.get("device", "auto"), settings.get("backend", "auto")),
         )  # fmt: skip
-        found = refinement.poses
-        after = reconstruct(dataset.with_poses(found.rotations, found.shifts_ang), seed=seed)
+        poses = refinement.poses
+        after = reconstruct(dataset.with_poses(poses.rotations, poses.shifts_ang), seed=seed)
     write_reconstruction(after, out)
-    write_poses(out / POSES, subject, found)
+    write_poses(out / POSES, subject, poses)
     resolution = {"before": round(before, 3), "after": round(after.resolution_ang(), 3)}
     _write_summary(out / SUMMARY, particles, options, refinement.rounds, resolution)
-    for each in refinement.rounds:
-        print(f"round {each.number}: median turn {each.median_turn_deg:.2f}°, move {each.median_move_ang:.2f} Å")
+    for step in refinement.rounds:
+        print(f"round {step.number}: median turn {step.median_turn_deg:.2f}°, move {step.median_move_ang:.2f} Å")
     print(
         f"{particles:,} particles; FSC 0.143 of the halves at {before:.2f} Å before, {resolution['after']:.2f} Å after"
     )
@@ -123,16 +123,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def star_subject(path: Path, given: dict[str, str]) -> Subject:
+def star_subject(path: Path, settings: dict[str, str]) -> Subject:
     """The particles of a star file with the poses it has."""
     from ..data.dataset import ParticleDataset
 
-    config = recipe_config("homogeneous", {**given, "particles": str(path)})
+    config = recipe_config("homogeneous", {**settings, "particles": str(path)})
     dataset = ParticleDataset.open(path, config.data, config.root, config.seed)
     return Subject(dataset, dataset.table)
 
 
-def run_subject(path: Path, given: dict[str, str]) -> Subject:
+def run_subject(path: Path, settings: dict[str, str]) -> Subject:
     """The particles of a finished run with the poses, latent coordinates and species that it has found."""
     import numpy as np
 
@@ -143,11 +143,11 @@ def run_subject(path: Path, given: dict[str, str]) -> Subject:
 
     run = Run.open(path)
     latents, table = run.latents(), run.particles()
-    config = _changed(run.config, given)
+    config = _changed(run.config, settings)
     dataset = ParticleDataset.open(run.given_file, config.data, config.root, run.config.seed)
-    place = {int(row): i for i, row in enumerate(latents.rows)}
+    latent_of_row = {int(row): i for i, row in enumerate(latents.rows)}
     dataset = dataset.subset(np.isin(dataset.rows, latents.rows))
-    index = np.array([place[int(row)] for row in dataset.rows], np.int64)
+    index = np.array([latent_of_row[int(row)] for row in dataset.rows], np.int64)
     species = None
     if run.poses_file.exists():
         angles, origins = table.euler_deg, table.origins_ang
@@ -158,21 +158,21 @@ def run_subject(path: Path, given: dict[str, str]) -> Subject:
     return Subject(dataset, table, latents.z[index] if latents.z.shape[1] else None, species)
 
 
-def write_poses(path: Path, subject: Subject, found: "RefinedPoses") -> None:
+def write_poses(path: Path, subject: Subject, poses: "RefinedPoses") -> None:
     """The particle file with the refined poses; classes stay as they were."""
     from ..io.found_poses import posed_frame, tables_with
     from ..io.star import write_star
 
     table, rows = subject.table, subject.dataset.rows
-    frame = posed_frame(table, rows, found.rotations, found.shifts_ang, score=found.score)
+    frame = posed_frame(table, rows, poses.rotations, poses.shifts_ang, score=poses.score)
     write_star(path, tables_with(table, frame))
 
 
-def _changed(config: RunConfig, given: dict[str, str]) -> RunConfig:
+def _changed(config: RunConfig, settings: dict[str, str]) -> RunConfig:
     """The run's settings of data and root with those given on top."""
-    asked = recipe_config("homogeneous", given)
+    asked = recipe_config("homogeneous", settings)
     data = {
-        name.removeprefix("data."): getattr(asked.data, name.removeprefix("data.")) for name in given if "." in name
+        name.removeprefix("data."): getattr(asked.data, name.removeprefix("data.")) for name in settings if "." in name
     }
     return replace(config, data=replace(config.data, **data), root=asked.root or config.root)
 
@@ -184,7 +184,7 @@ def _write_summary(path: Path, n: int, options: RefineOptions, rounds: tuple, re
         "schema": 1,
         "particles": n,
         "options": asdict(options),
-        "rounds": [asdict(each) for each in rounds],
+        "rounds": [asdict(step) for step in rounds],
         "resolution_ang": resolution,
     }
     write_text(path, json.dumps(summary, indent=2) + "\n")

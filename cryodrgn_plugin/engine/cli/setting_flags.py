@@ -48,11 +48,11 @@ def given_settings(args: argparse.Namespace) -> dict[str, str]:
 
     Raises ConfigError for a --set without an equals sign.
     """
-    given: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for word in args.set:
         name, equals, value = word.partition("=")
         if not equals:
             raise ConfigError(f"--set {word} has no value; write --set NAME=VALUE, as in --set training.epochs=5.")
-        given[same_name(name)] = value.strip()
+        settings[same_name(name)] = value.strip()
     options = {name: value for name, value in given_options(args).items() if name in settings_of(RunConfig)}
-    return {**given, **options}
+    return {**settings, **options}

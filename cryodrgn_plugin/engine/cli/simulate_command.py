@@ -158,10 +158,10 @@ def _ensemble(args: argparse.Namespace, asked: SimulationConfig) -> tuple[Any, S
         ensemble = ensemble_from_models(args.model, request)
         return ensemble, _filled(args, asked, pixel_size_ang=_fitting_pixel_size(ensemble, asked.box))
     ensemble, pixel_size_ang = ensemble_from_maps(args.map, asked.box, request)
-    given = _filled(args, asked, pixel_size_ang=pixel_size_ang).pixel_size_ang
-    if abs(given - pixel_size_ang) > 1e-3 * pixel_size_ang:
+    asked_ang = _filled(args, asked, pixel_size_ang=pixel_size_ang).pixel_size_ang
+    if abs(asked_ang - pixel_size_ang) > 1e-3 * pixel_size_ang:
         raise ConfigError(
-            f"In a box of {asked.box} the map has a pixel of {pixel_size_ang:.4g} Å, not {given:g}; "
+            f"In a box of {asked.box} the map has a pixel of {pixel_size_ang:.4g} Å, not {asked_ang:g}; "
             "leave --pixel_size_ang out."
         )
     return ensemble, replace(asked, pixel_size_ang=pixel_size_ang)

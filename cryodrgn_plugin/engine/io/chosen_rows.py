@@ -52,11 +52,11 @@ def read_lines(path: str | os.PathLike, block: str, n_rows: int) -> StarLines:
     """
     data = Path(path).read_bytes()
     heads = list(_BLOCK.finditer(data))
-    place = next((k for k, head in enumerate(heads) if head[1].decode(errors="replace") == block), None)
-    if place is None:
+    number = next((k for k, head in enumerate(heads) if head[1].decode(errors="replace") == block), None)
+    if number is None:
         raise DataError(f"{path}: there is no block data_{block}.")
-    end = heads[place + 1].start() if place + 1 < len(heads) else len(data)
-    lines = data[heads[place].end() : end].splitlines(keepends=True)
+    end = heads[number + 1].start() if number + 1 < len(heads) else len(data)
+    lines = data[heads[number].end() : end].splitlines(keepends=True)
     kinds = [_kind(line) for line in lines]
     first = kinds.index("row") if "row" in kinds else len(kinds)
     stop = kinds.index("blank", first) if "blank" in kinds[first:] else len(kinds)
@@ -64,7 +64,7 @@ def read_lines(path: str | os.PathLike, block: str, n_rows: int) -> StarLines:
     n_columns = kinds[:first].count("label")
     if len(rows) != n_rows or not n_columns or "label" in kinds[first:stop]:
         raise DataError(f"{path}: data_{block} is not a table with one line for each of its {n_rows:,} particles.")
-    before = data[: heads[place].end()] + b"".join(lines[:first])
+    before = data[: heads[number].end()] + b"".join(lines[:first])
     starts = [first, *(row + 1 for row in rows[:-1])]
     cut = [b"".join(lines[start : row + 1]) for start, row in zip(starts, rows, strict=True)]
     return StarLines(before, cut, b"".join(lines[rows[-1] + 1 :]) + data[end:], n_columns)
@@ -142,9 +142,9 @@ def _with(row: bytes, value: str) -> bytes:
     """A row with one more value, which comes before a comment at its end."""
     start = row.rstrip(b"\r\n").rfind(b"\n") + 1
     lines_before, line = row[:start], row[start:]
-    place = comment_start(line)
-    end = b" " + line[place:] if place < len(line) else line[len(line.rstrip(b"\r\n")) :] or b"\n"
-    return lines_before + line[:place].rstrip() + b" " + value.encode() + end
+    comment = comment_start(line)
+    end = b" " + line[comment:] if comment < len(line) else line[len(line.rstrip(b"\r\n")) :] or b"\n"
+    return lines_before + line[:comment].rstrip() + b" " + value.encode() + end
 
 
 def _text(value: object) -> str:

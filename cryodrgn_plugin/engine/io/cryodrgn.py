@@ -97,9 +97,9 @@ def particles_from_cryodrgn(
     n, box = header.shape[0], header.shape[2]
     values = read_ctf(ctf)
     rotations, origins = (None, None) if poses is None else read_poses(poses, box)
-    for path, found in ((ctf, len(values)), (poses, n if rotations is None else len(rotations))):
-        if found != n:
-            raise DataError(f"{path}: it has {found:,} particles, but {stack} has {n:,}. They do not belong together.")
+    for path, count in ((ctf, len(values)), (poses, n if rotations is None else len(rotations))):
+        if count != n:
+            raise DataError(f"{path}: it has {count:,} particles, but {stack} has {n:,}. They do not belong together.")
     # The pixel size in ctf.pkl belongs to the box in ctf.pkl: after downsampling the stack's pixels are larger.
     pixel = values[:, 1] * values[:, 0] / box
     keys = np.column_stack([pixel, values[:, 5:8]])
@@ -133,18 +133,18 @@ def _array(content: object, path: str | os.PathLike) -> np.ndarray:
 
 def _load(path: str | os.PathLike, most: int = 1) -> list[object]:
     """Up to `most` pickles that follow each other in a file."""
-    found: list[object] = []
+    contents: list[object] = []
     try:
         with open(path, "rb") as file:
-            while len(found) < most:
+            while len(contents) < most:
                 try:
-                    found.append(_ArrayUnpickler(file).load())
+                    contents.append(_ArrayUnpickler(file).load())
                 except EOFError:
                     break
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
     except (pickle.UnpicklingError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
         raise DataError(f"{path}: is not a safe pickle of arrays ({error}). Give a file that cryoDRGN wrote.") from None
-    if not found:
+    if not contents:
         raise DataError(f"{path}: the file is empty. Give a file that cryoDRGN wrote.")
-    return found
+    return contents

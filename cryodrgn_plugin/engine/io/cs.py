@@ -94,14 +94,14 @@ def _fields(path: Path) -> dict[str, np.ndarray]:
 def _merge(fields: dict[str, np.ndarray], others: dict[str, np.ndarray], path: Path, other: Path) -> None:
     if "uid" not in fields or "uid" not in others:
         raise DataError(f"{other}: it cannot be joined to {path}, because one of them has no field uid.")
-    places = pd.Index(others["uid"]).get_indexer(fields["uid"])
-    if (places < 0).any():
+    other_rows = pd.Index(others["uid"]).get_indexer(fields["uid"])
+    if (other_rows < 0).any():
         raise DataError(
-            f"{other}: {int((places < 0).sum()):,} of the {len(places):,} particles of {path} are not in it. "
+            f"{other}: {int((other_rows < 0).sum()):,} of the {len(other_rows):,} particles of {path} are not in it. "
             "Give the passthrough file of the same job."
         )
     for name, values in others.items():
-        fields.setdefault(name, values[places])
+        fields.setdefault(name, values[other_rows])
 
 
 def _poses(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -42,16 +42,16 @@ def posed_frame(
     order = np.argsort(rows, kind="stable")
     frame = _without(table.frame.iloc[rows[order]].reset_index(drop=True), *_ORIGINS_PX, STAR_ROW)
     angles = euler_from_matrices(rotations[order])
-    found = dict(zip((*EULER, *ORIGINS), (*angles.T, *(-shifts_ang[order]).T), strict=True))
+    columns = dict(zip((*EULER, *ORIGINS), (*angles.T, *(-shifts_ang[order]).T), strict=True))
     if species is not None:
         if CLASS in frame and FORMER_CLASS not in frame:
-            found[FORMER_CLASS] = frame[CLASS].to_numpy()
-        found[CLASS] = species[order] + 1
+            columns[FORMER_CLASS] = frame[CLASS].to_numpy()
+        columns[CLASS] = species[order] + 1
     if score is not None:
-        found[SCORE] = score[order]
+        columns[SCORE] = score[order]
     if len(rows) < table.n:
-        found[STAR_ROW] = rows[order]
-    return frame.assign(**found)
+        columns[STAR_ROW] = rows[order]
+    return frame.assign(**columns)
 
 
 def tables_with(table: ParticleTable, frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
@@ -65,12 +65,12 @@ def tables_with(table: ParticleTable, frame: pd.DataFrame) -> dict[str, pd.DataF
     return {name: frame if block is table.frame else block for name, block in table.tables.items()}
 
 
-def put_back(original: ParticleTable, found: ParticleTable) -> ParticleTable:
+def put_back(original: ParticleTable, posed: ParticleTable) -> ParticleTable:
     """All rows of `original` with the poses of `found`; rows that it leaves out have no angles."""
-    if STAR_ROW not in found.frame:
-        return found
-    columns = [name for name in (*EULER, *ORIGINS, CLASS, FORMER_CLASS, SCORE) if name in found.frame]
-    placed = found.frame.set_index(STAR_ROW)[columns].reindex(np.arange(original.n))
+    if STAR_ROW not in posed.frame:
+        return posed
+    columns = [name for name in (*EULER, *ORIGINS, CLASS, FORMER_CLASS, SCORE) if name in posed.frame]
+    placed = posed.frame.set_index(STAR_ROW)[columns].reindex(np.arange(original.n))
     frame = _without(original.frame, *_ORIGINS_PX).assign(**{name: placed[name].to_numpy() for name in columns})
     return replace(original, frame=frame, tables=tables_with(original, frame))
 

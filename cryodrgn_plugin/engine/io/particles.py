@@ -63,16 +63,16 @@ class ParticleTable:
                     f"{self.path}: the column rlnOpticsGroup is missing from the {name} table. "
                     "Export the particles again from RELION."
                 )
-        known = self.optics["rlnOpticsGroup"].to_numpy()
+        listed = self.optics["rlnOpticsGroup"].to_numpy()
         named = self.frame["rlnOpticsGroup"].to_numpy()
-        places = pd.Index(known).get_indexer(named)
-        if (places < 0).any():
-            row = int(np.flatnonzero(places < 0)[0])
+        groups = pd.Index(listed).get_indexer(named)
+        if (groups < 0).any():
+            row = int(np.flatnonzero(groups < 0)[0])
             raise DataError(
                 f"{self.path}: row {row + 1:,} is in optics group {named[row]}, which the optics table does not list "
-                f"(it has {', '.join(map(str, known))})."
+                f"(it has {', '.join(map(str, listed))})."
             )
-        return places.astype(np.int64)
+        return groups.astype(np.int64)
 
     @property
     def n_optics_groups(self) -> int:

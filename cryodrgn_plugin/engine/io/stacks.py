@@ -70,9 +70,10 @@ class StackReader:
         images = np.empty((len(index), box, box), np.float32)
         order = np.lexsort((self._slices[index], self._stacks[index]))
         for run in _runs(self._stacks[index[order]], self._slices[index[order]]):
-            places = order[run]
-            first = index[places[0]]
-            images[places] = self._read_run(self._stacks[first], self._slices[first], len(places))
+            # A run lies in one piece on disk; `targets` are where its images belong in the answer.
+            targets = order[run]
+            first = index[targets[0]]
+            images[targets] = self._read_run(self._stacks[first], self._slices[first], len(targets))
         return images
 
     def _read_run(self, stack: int, first: int, count: int) -> np.ndarray:
@@ -136,7 +137,7 @@ def _parse(image_names: Sequence[str], source: str) -> tuple[np.ndarray, np.ndar
     """Slice numbers from 0, stack numbers, and the names of the stacks."""
     slices = np.empty(len(image_names), np.int64)
     stacks = np.empty(len(image_names), np.int64)
-    known: dict[str, int] = {}
+    stack_numbers: dict[str, int] = {}
     for row, name in enumerate(image_names):
         number, at, stack = str(name).partition("@")
         if not at:
@@ -146,8 +147,8 @@ def _parse(image_names: Sequence[str], source: str) -> tuple[np.ndarray, np.ndar
                 f"{source}: row {row + 1:,} has rlnImageName {name!r}; it must be number@stack, counted from 1."
             )
         slices[row] = int(number) - 1
-        stacks[row] = known.setdefault(stack, len(known))
-    return slices, stacks, list(known)
+        stacks[row] = stack_numbers.setdefault(stack, len(stack_numbers))
+    return slices, stacks, list(stack_numbers)
 
 
 def locate_stacks(names: list[str], folders: list[Path], source: str) -> list[Path]:
@@ -155,18 +156,18 @@ def locate_stacks(names: list[str], folders: list[Path], source: str) -> list[Pa
 
     Raises DataError saying how many are absent, which is the first, and where they were looked for.
     """
-    found: list[Path] = []
+    located: list[Path] = []
     absent: list[str] = []
     # Stacks of one set lie under one folder: the folder that held the last one is tried first.
     folders = list(folders)
     for name in names:
         path = Path(name)
-        places = [path] if path.is_absolute() else [folder / path for folder in folders]
-        hit = next((i for i, place in enumerate(places) if place.is_file()), None)
+        candidates = [path] if path.is_absolute() else [folder / path for folder in folders]
+        hit = next((i for i, candidate in enumerate(candidates) if candidate.is_file()), None)
         if hit is None:
             absent.append(name)
             continue
-        found.append(places[hit])
+        located.append(candidates[hit])
         if not path.is_absolute():
             folders.insert(0, folders.pop(hit))
     if absent:
@@ -175,7 +176,7 @@ def locate_stacks(names: list[str], folders: list[Path], source: str) -> list[Pa
             f"{source}: {len(absent):,} of {len(names):,} image stacks are absent, the first is {absent[0]} "
             f"(looked in {looked}). Set root to the project folder that the paths are relative to."
         )
-    return found
+    return located
 
 
 def _runs(stacks: np.ndarray, slices: np.ndarray) -> list[slice]:

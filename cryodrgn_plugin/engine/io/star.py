@@ -172,10 +172,10 @@ def _read_rows(path: Path, name: str, columns: list[str], text: bytes) -> pd.Dat
 def _check_width(path: Path, name: str, columns: list[str], text: bytes) -> None:
     """Compare the first row with the columns; pandas alone would shift them silently."""
     first = text[: text.find(b"\n") if b"\n" in text else len(text)].decode(errors="replace")
-    found = len(_tokens(first))
-    if found != len(columns):
+    width = len(_tokens(first))
+    if width != len(columns):
         raise DataError(
-            f"{path}: row 1 of data_{name} has {found} values for {len(columns)} columns. "
+            f"{path}: row 1 of data_{name} has {width} values for {len(columns)} columns. "
             "The file is damaged or cut off."
         )
 
@@ -188,10 +188,10 @@ def _check_complete(path: Path, name: str, table: pd.DataFrame, text: bytes) -> 
         return
     lines = [line for line in text.decode(errors="replace").splitlines() if line.strip()]
     for row in suspects:
-        found = len(_tokens(lines[row]))
-        if found != len(table.columns):
+        width = len(_tokens(lines[row]))
+        if width != len(table.columns):
             raise DataError(
-                f"{path}: row {row + 1:,} of data_{name} has {found} values for {len(table.columns)} columns. "
+                f"{path}: row {row + 1:,} of data_{name} has {width} values for {len(table.columns)} columns. "
                 "The file is damaged or cut off."
             )
 

@@ -68,6 +68,7 @@ def _cut(trees: list[tuple[np.ndarray, np.ndarray]], index: list[np.ndarray], cl
     ]
     joins.sort(key=lambda join: join[0])
     group = np.arange(sum(map(len, index)))
+    # The group of a's takes in that of b.
     for _, a, b in joins[: max(len(group) - clusters, 0)]:
         group[group == group[b]] = group[a]
     return np.unique(group, return_inverse=True)[1].reshape(-1)

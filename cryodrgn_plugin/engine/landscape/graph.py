@@ -1,4 +1,4 @@
-"""The shortest way from particle to particle through a graph of neighbours (thesis 4.4.12).
+"""The shortest way from particle to particle through a graph of neighbours (Zhong's thesis, 4.4.12).
 
 Edges join particles closer than a threshold that gives `neighbors` of them on average, at most twice as many each, and
 at least half as many however far, for the threshold leaves none where particles are few. Dijkstra's algorithm finds the
@@ -49,7 +49,8 @@ def neighbour_graph(points: np.ndarray, neighbors: int, by_density: bool) -> tup
 
     n = len(points)
     most = min(2 * neighbors, n - 1)
-    distances, indices = (found[:, 1:] for found in cKDTree(points).query(points, most + 1))
+    # The first neighbour of a point is the point itself.
+    distances, indices = (neighbours[:, 1:] for neighbours in cKDTree(points).query(points, most + 1))
     distances = np.maximum(distances, 1e-9 * max(distances.max(), 1e-30))
     threshold = np.partition(distances.ravel(), neighbors * n - 1)[neighbors * n - 1] if most > neighbors else np.inf
     near = distances <= threshold

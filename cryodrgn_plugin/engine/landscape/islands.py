@@ -47,10 +47,12 @@ def _peaks(density: np.ndarray, neighbours: np.ndarray) -> np.ndarray:
     order = np.argsort(-density, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
+    # A forest: each particle points towards the peak of its group, a peak to itself, one not yet taken in to −1.
     peak = np.full(len(order), -1)
 
     def root(i: int) -> int:
         while peak[i] != i:
+            # Skipping every other step on the way keeps later ways short.
             peak[i] = peak[peak[i]]
             i = peak[i]
         return i

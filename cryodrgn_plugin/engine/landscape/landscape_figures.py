@@ -11,25 +11,25 @@ from .landscape_parts import Landscape
 from .landscape_plots import clusters_figure, landscape_figure, states_figure, tree_figure, variance_figure
 
 
-def draw_all(found: Landscape, made: Sequence[MadeSeries], out: Report) -> None:
+def draw_all(landscape: Landscape, made_series: Sequence[MadeSeries], out: Report) -> None:
     """Draw what there is data for."""
-    landscape_figure(out.figure("landscape"), found)
-    clusters_figure(out.figure("clusters"), found)
-    k = len(found.clusters.centres)
+    landscape_figure(out.figure("landscape"), landscape)
+    clusters_figure(out.figure("clusters"), landscape)
+    k = len(landscape.clusters.centres)
     if k > 1:
-        means = np.stack([found.space.scores[found.clusters.labels == c].mean(axis=0) for c in range(k)])
-        tree_figure(out.figure("populations"), found.clusters, means, found.shares)
-    variance_figure(out.figure("variance"), found.space.explained)
-    if found.states is not None and len(found.states.tried) > 1:
-        states_figure(out.figure("states"), found.states)
-    draw_maps(made, out)
+        means = np.stack([landscape.space.scores[landscape.clusters.labels == c].mean(axis=0) for c in range(k)])
+        tree_figure(out.figure("populations"), landscape.clusters, means, landscape.shares)
+    variance_figure(out.figure("variance"), landscape.space.explained)
+    if landscape.states is not None and len(landscape.states.tried) > 1:
+        states_figure(out.figure("states"), landscape.states)
+    draw_maps(made_series, out)
 
 
-def draw_maps(made: Sequence[MadeSeries], out: Report) -> None:
+def draw_maps(made_series: Sequence[MadeSeries], out: Report) -> None:
     """The half-map FSC of the series that have one, and a montage of each."""
     pixel_size_ang = out.index.get("pixel_size_ang")
-    judged = [(m.series.title, m.series.labels, m.maps) for m in made if m.maps[0].whole is not None]
+    judged = [(m.series.title, m.series.labels, m.maps) for m in made_series if m.maps[0].whole is not None]
     if judged:
         fsc_figure(out.figure("fsc"), judged, pixel_size_ang)
-    for m in made:
+    for m in made_series:
         montage_figure(out.figure(f"maps_{m.series.name}"), m.series.title, m.series.labels, m.maps, pixel_size_ang)

@@ -20,9 +20,9 @@ from .volume_clusters import centres_of
 STATE = "cryodrgnState"
 
 
-def landscape_entries(found: Landscape, decoder: TrainedDecoder, options: LandscapeOptions) -> dict[str, Any]:
+def landscape_entries(landscape: Landscape, decoder: TrainedDecoder, options: LandscapeOptions) -> dict[str, Any]:
     """The content of the index, but for series, figures and files."""
-    z, space = found.latents.z, found.space
+    z, space = landscape.latents.z, landscape.space
     inside = space.mask > 0
     return {
         "particles": len(z),
@@ -37,24 +37,24 @@ def landscape_entries(found: Landscape, decoder: TrainedDecoder, options: Landsc
         },
         "pca": {"explained": numbers(space.explained)},
         "phi": _phi_entry(space),
-        "clusters": _cluster_entries(found),
-        "states": _state_entries(found),
-        "states_tried": [dataclasses.asdict(tried) for tried in found.states.tried] if found.states else [],
+        "clusters": _cluster_entries(landscape),
+        "states": _state_entries(landscape),
+        "states_tried": [dataclasses.asdict(tried) for tried in landscape.states.tried] if landscape.states else [],
         "series": [],
         "figures": {},
         "files": {},
     }
 
 
-def write_particles(table: ParticleTable, found: Landscape, out: Report) -> None:
+def write_particles(table: ParticleTable, landscape: Landscape, out: Report) -> None:
     """Write the particle lists, and the arrays per particle."""
-    latents, labels, states = found.latents, found.clusters.labels, found.states
-    arrays = {"rows": latents.rows, "pca": found.space.scores, "labels": labels}
+    latents, labels, states = landscape.latents, landscape.clusters.labels, landscape.states
+    arrays = {"rows": latents.rows, "pca": landscape.space.scores, "labels": labels}
     frame = particle_list(table, latents.rows, latents.z, labels, latents.coordinate)
     if states is not None:
         arrays |= {"state": states.labels, "state_probability": states.probability}
         frame[STATE] = states.labels[np.argsort(latents.rows, kind="stable")] + 1
-    write_lists(out, table, frame, len(found.clusters.centres))
+    write_lists(out, table, frame, len(landscape.clusters.centres))
     out.arrays(**arrays)
 
 
@@ -70,13 +70,13 @@ def _phi_entry(space: VolumeSpace) -> dict[str, Any] | None:
     }
 
 
-def _cluster_entries(found: Landscape) -> list[dict[str, Any]]:
-    clusters, latents = found.clusters, found.latents
+def _cluster_entries(landscape: Landscape) -> list[dict[str, Any]]:
+    clusters, latents = landscape.clusters, landscape.latents
     return [
         {
             "class": c + 1,
             "particles": int(clusters.sizes[c]),
-            **_share(found.shares, c),
+            **_share(landscape.shares, c),
             "apart": bool(clusters.apart[c]),
             "centre_row": int(latents.rows[centre]),
             "z": numbers(latents.z[centre]),
@@ -86,19 +86,20 @@ def _cluster_entries(found: Landscape) -> list[dict[str, Any]]:
     ]
 
 
-def _state_entries(found: Landscape) -> list[dict[str, Any]]:
-    if found.states is None or found.state_shares is None:
+def _state_entries(landscape: Landscape) -> list[dict[str, Any]]:
+    if landscape.states is None or landscape.state_shares is None:
         return []
-    scores, labels = found.space.scores, found.states.labels
+    scores, labels = landscape.space.scores, landscape.states.labels
     present = np.unique(labels)
+    # States that no particle is in are skipped: the others count from 0 without gaps.
     centres = centres_of(scores, np.searchsorted(present, labels), len(present))
     return [
         {
             "state": int(number) + 1,
             "particles": int((labels == number).sum()),
-            **_share(found.state_shares, number),
+            **_share(landscape.state_shares, number),
             "mean": numbers(scores[labels == number].mean(axis=0)),
-            "centre_row": int(found.latents.rows[centre]),
+            "centre_row": int(landscape.latents.rows[centre]),
         }
         for number, centre in zip(present, centres, strict=True)
     ]

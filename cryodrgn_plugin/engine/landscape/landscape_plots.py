@@ -16,30 +16,30 @@ from .mixture import States
 from .volume_clusters import VolumeClusters
 
 
-def landscape_figure(file: Path, found: Landscape) -> None:
+def landscape_figure(file: Path, landscape: Landscape) -> None:
     """−ln(density) of all particles over the first components, the clusters' numbers on it."""
-    pairs = _pairs(found)
+    pairs = _pairs(landscape)
     with figure(file, 5.4 * len(pairs), 5.0) as page:
         page.suptitle("landscape in the space of volumes", x=0.01, ha="left", fontsize=11, fontweight="bold")
         for ax, (i, j) in zip(np.atleast_1d(page.subplots(1, len(pairs))), pairs, strict=True):
-            scores = found.space.scores
-            draw_surface(ax, scores[:, i], scores[:, j], (_name(found, i), _name(found, j)))
-            _write_numbers(ax, scores[found.clusters.centres][:, [i, j]])
+            scores = landscape.space.scores
+            draw_surface(ax, scores[:, i], scores[:, j], (_name(landscape, i), _name(landscape, j)))
+            _write_numbers(ax, scores[landscape.clusters.centres][:, [i, j]])
         write_caveat(page)
 
 
-def clusters_figure(file: Path, found: Landscape) -> None:
+def clusters_figure(file: Path, landscape: Landscape) -> None:
     """Particles coloured by cluster over the first components, and by state where there are several."""
-    partitions = [("clusters", found.clusters.labels)]
-    if found.states is not None and found.states.labels.max() > 0:
-        partitions.append(("mixture states", found.states.labels))
-    pairs = _pairs(found)
+    partitions = [("clusters", landscape.clusters.labels)]
+    if landscape.states is not None and landscape.states.labels.max() > 0:
+        partitions.append(("mixture states", landscape.states.labels))
+    pairs = _pairs(landscape)
     with figure(file, 4.6 * len(pairs), 4.3 * len(partitions)) as page:
         rows = page.subplots(len(partitions), len(pairs), squeeze=False)
         for (title, labels), line in zip(partitions, rows, strict=True):
             for ax, (i, j) in zip(line, pairs, strict=True):
-                _draw_partition(ax, found.space.scores[:, [i, j]], labels)
-                ax.set(title=title, xlabel=_name(found, i), ylabel=_name(found, j))
+                _draw_partition(ax, landscape.space.scores[:, [i, j]], labels)
+                ax.set(title=title, xlabel=_name(landscape, i), ylabel=_name(landscape, j))
 
 
 def tree_figure(file: Path, clusters: VolumeClusters, means: np.ndarray, shares: Populations) -> None:
@@ -55,13 +55,13 @@ def tree_figure(file: Path, clusters: VolumeClusters, means: np.ndarray, shares:
         order = np.array(tree["leaves"])
         left.set(title="likeness", xlabel="distance between average volumes", yticks=[])
         left.spines[["left"]].set_visible(False)
-        places = np.arange(k)
-        right.barh(places, shares.share[order], color=np.array(class_colours(k))[order], height=0.7)
+        heights = np.arange(k)
+        right.barh(heights, shares.share[order], color=np.array(class_colours(k))[order], height=0.7)
         low, high = shares.share[order] - shares.low[order], shares.high[order] - shares.share[order]
-        right.errorbar(shares.share[order], places, xerr=[low, high], fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        right.errorbar(shares.share[order], heights, xerr=[low, high], fmt="none", ecolor=INK, elinewidth=1, capsize=2)
         names = [f"{c + 1}{' *' if clusters.apart[c] else ''}" for c in order]
-        right.set_yticks(places, labels=names)
-        _write_counts(right, places, shares.high[order], clusters.sizes[order])
+        right.set_yticks(heights, labels=names)
+        _write_counts(right, heights, shares.high[order], clusters.sizes[order])
         right.set(title="particles per cluster (* stands apart)", xlabel="share of particles, 95 % interval")
         right.set_ylim(-0.7, k - 0.3)
         left.set_ylim(-2, 10 * k + 2)
@@ -115,21 +115,21 @@ def _draw_partition(ax: Axes, positions: np.ndarray, labels: np.ndarray) -> None
 
 
 def _write_numbers(ax: Axes, positions: np.ndarray) -> None:
-    for number, place in enumerate(positions, start=1):
-        text = ax.annotate(str(number), place, ha="center", va="center", fontsize=8, fontweight="bold")
+    for number, position in enumerate(positions, start=1):
+        text = ax.annotate(str(number), position, ha="center", va="center", fontsize=8, fontweight="bold")
         text.set_path_effects([effects.withStroke(linewidth=2.5, foreground="white")])
 
 
-def _write_counts(ax: Axes, places: np.ndarray, ends: np.ndarray, sizes: np.ndarray) -> None:
-    for place, end, size in zip(places, ends, sizes, strict=True):
+def _write_counts(ax: Axes, heights: np.ndarray, ends: np.ndarray, sizes: np.ndarray) -> None:
+    for height, end, size in zip(heights, ends, sizes, strict=True):
         where = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
-        ax.annotate(f"{size:,}", (end, place), fontsize=7, color=GREY, **where)
+        ax.annotate(f"{size:,}", (end, height), fontsize=7, color=GREY, **where)
 
 
-def _pairs(found: Landscape) -> list[tuple[int, int]]:
-    count = found.space.scores.shape[1]
+def _pairs(landscape: Landscape) -> list[tuple[int, int]]:
+    count = landscape.space.scores.shape[1]
     return [(0, 1), (0, 2)] if count > 2 else [(0, count - 1)]
 
 
-def _name(found: Landscape, component: int) -> str:
-    return f"volume PC{component + 1} ({found.space.explained[component]:.0%} of variance)"
+def _name(landscape: Landscape, component: int) -> str:
+    return f"volume PC{component + 1} ({landscape.space.explained[component]:.0%} of variance)"

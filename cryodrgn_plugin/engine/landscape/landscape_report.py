@@ -42,17 +42,17 @@ def landscape(run: Run, options: LandscapeOptions | None = None, decoder: Landsc
     decoder = decoder or decoder_of(run)
     with run.report("landscape", options) as out:
         space = _space(decoder, latents.z, options, out.folder, run)
-        found = explore(run, latents, space, table, options)
-        out.index |= landscape_entries(found, decoder, options)
+        explored = explore(run, latents, space, table, options)
+        out.index |= landscape_entries(explored, decoder, options)
         out.map("mask", "mask.mrc", space.mask, decoder.pixel_size_ang)
-        write_particles(table, found, out)
-        made = make_all(run, found, out, options) if options.volumes else []
+        write_particles(table, explored, out)
+        made_series = make_all(run, explored, out, options) if options.volumes else []
         (out.folder / SCRATCH).unlink(missing_ok=True)
         if options.figures:
             from .landscape_figures import draw_all
 
-            draw_all(found, made, out)
-        for sentence in _findings(found):
+            draw_all(explored, made_series, out)
+        for sentence in _findings(explored):
             out.say(sentence)
     return out.index_file
 
@@ -78,21 +78,21 @@ def explore(
     )
 
 
-def make_all(run: Run, found: Landscape, out: Report, options: LandscapeOptions) -> list[MadeSeries]:
+def make_all(run: Run, explored: Landscape, out: Report, options: LandscapeOptions) -> list[MadeSeries]:
     """The average map of each cluster and state, and maps along the first components."""
-    made = []
-    for places, series in _series(found, options):
-        made.append(make_series(places.maker, series, out, run.progress, coordinates=places.coordinates))
-    out.index["series"] = [series_entry(one, out) for one in made]
-    write_chimerax(made, out, "landscape.cxc")
-    return made
+    made_series = []
+    for places, series in _series(explored, options):
+        made_series.append(make_series(places.maker, series, out, run.progress, coordinates=places.coordinates))
+    out.index["series"] = [series_entry(m, out) for m in made_series]
+    write_chimerax(made_series, out, "landscape.cxc")
+    return made_series
 
 
-def _series(found: Landscape, options: LandscapeOptions) -> Iterator[tuple[Places, Series]]:
-    space = found.space
-    yield _group_series(found, CLUSTER_SERIES, found.clusters.labels, "cluster")
-    if found.states is not None and found.states.labels.max() > 0:
-        yield _group_series(found, STATE_SERIES, found.states.labels, "state")
+def _series(explored: Landscape, options: LandscapeOptions) -> Iterator[tuple[Places, Series]]:
+    space = explored.space
+    yield _group_series(explored, CLUSTER_SERIES, explored.clusters.labels, "cluster")
+    if explored.states is not None and explored.states.labels.max() > 0:
+        yield _group_series(explored, STATE_SERIES, explored.states.labels, "state")
     for component in range(min(options.walks, space.scores.shape[1])):
         scores = np.linspace(*np.percentile(space.scores[:, component], PERCENTILES), options.steps)
         labels = tuple(f"PC{component + 1} = {score:.3g}" for score in scores)
@@ -101,9 +101,9 @@ def _series(found: Landscape, options: LandscapeOptions) -> Iterator[tuple[Place
         yield places, Series(name, title, places.z, labels, scores, places.particles)
 
 
-def _group_series(found: Landscape, name: str, labels: np.ndarray, word: str) -> tuple[Places, Series]:
+def _group_series(explored: Landscape, name: str, labels: np.ndarray, word: str) -> tuple[Places, Series]:
     numbers = np.unique(labels)
-    places = found.space.averages([np.flatnonzero(labels == number) for number in numbers])
+    places = explored.space.averages([np.flatnonzero(labels == number) for number in numbers])
     captions = tuple(f"{word} {number + 1}" for number in numbers)
     return places, Series(name, f"averages of {name}", places.z, captions, numbers + 1.0, places.particles)
 
@@ -125,14 +125,14 @@ def _micrographs(table: ParticleTable, rows: np.ndarray) -> np.ndarray | None:
     return frame[MICROGRAPH].to_numpy()[rows]
 
 
-def _findings(found: Landscape) -> list[str]:
+def _findings(explored: Landscape) -> list[str]:
     """Sentences for the log."""
-    explained = found.space.explained
-    sizes, apart = found.clusters.sizes, found.clusters.apart
+    explained = explored.space.explained
+    sizes, apart = explored.clusters.sizes, explored.clusters.apart
     smallest = int(np.argmin(sizes))
     return [
         (
-            f"{len(explained)} components of the volumes ({found.space.method}) "
+            f"{len(explained)} components of the volumes ({explored.space.method}) "
             f"hold {explained.sum():.0%} of the variance."
         ),
         (

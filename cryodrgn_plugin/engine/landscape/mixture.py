@@ -56,7 +56,7 @@ def mixture_states(scores: np.ndarray, explained: np.ndarray, states: str, most:
     for number in numbers:
         model = _fit(points[fitted], number, seed)
         tried.append(Tried(number, model.bic(points[fitted]) / len(fitted), float(model.score(points[left]))))
-    best = min(tried, key=lambda one: one.bic).states
+    best = min(tried, key=lambda trial: trial.bic).states
     return _assigned(_fit(points[part], best, seed), points, tuple(tried))
 
 

@@ -28,7 +28,8 @@ def write_movie(
 
     shown (n, 2) are particles in a plane whose axes `names` names, path (steps, 2) the places of the maps there.
     """
-    views = [two_views(volume, level) for volume in close_up([read_map(one.file)[0] for one in maps], level)]
+    views = [two_views(volume, level) for volume in close_up([read_map(made_map.file)[0] for made_map in maps], level)]
+    # There and back, the two ends once each.
     order = [*range(len(maps)), *range(len(maps) - 2, 0, -1)]
     with matplotlib.rc_context(STYLE), replacing(file) as temporary:
         page = Figure(figsize=(8.4, 3.1), layout="constrained", dpi=DPI)

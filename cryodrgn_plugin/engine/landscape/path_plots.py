@@ -41,29 +41,29 @@ class Plane:
 
 
 def draw_all(
-    plane: Plane, found: PathFound, z: np.ndarray, all_z: np.ndarray, made: MadeSeries | None, out: Report
+    plane: Plane, path: PathFound, z: np.ndarray, all_z: np.ndarray, made_series: MadeSeries | None, out: Report
 ) -> None:
     """Draw what there is data for."""
-    path_figure(out.figure("path"), plane, found, z, all_z)
-    if made is not None:
-        draw_maps([made], out)
+    path_figure(out.figure("path"), plane, path, z, all_z)
+    if made_series is not None:
+        draw_maps([made_series], out)
 
 
-def path_figure(file: Path, plane: Plane, found: PathFound, z: np.ndarray, all_z: np.ndarray) -> None:
+def path_figure(file: Path, plane: Plane, path: PathFound, z: np.ndarray, all_z: np.ndarray) -> None:
     """The path among the particles, and how far from particles each of its maps is."""
     with figure(file, 9.6, 4.2) as page:
         left, right = page.subplots(1, 2, width_ratios=[1.2, 1])
-        _draw_path(left, plane, found, z)
+        _draw_path(left, plane, path, z)
         _draw_support(right, z, all_z)
 
 
-def _draw_path(ax: Axes, plane: Plane, found: PathFound, z: np.ndarray) -> None:
+def _draw_path(ax: Axes, plane: Plane, path: PathFound, z: np.ndarray) -> None:
     shown = np.random.default_rng(0).permutation(len(plane.positions))[:MOST_SHOWN]
     ax.scatter(*plane.positions[shown].T, s=2, color="#c8c8c8", linewidths=0, rasterized=True)
-    ax.plot(*plane.of_points(found.nodes).T, color=INK, lw=0.8)
+    ax.plot(*plane.of_points(path.nodes).T, color=INK, lw=0.8)
     ax.scatter(*plane.of_points(z).T, c=in_order_colours(len(z)), s=26, zorder=3, edgecolors="white", linewidths=0.5)
-    if len(found.anchors):
-        ax.scatter(*plane.positions[found.anchors].T, s=90, facecolors="none", edgecolors="#D55E00", zorder=4)
+    if len(path.anchors):
+        ax.scatter(*plane.positions[path.anchors].T, s=90, facecolors="none", edgecolors="#D55E00", zorder=4)
     ax.set(title="path (ringed: anchors)", xlabel=plane.names[0], ylabel=plane.names[1])
     ax.locator_params(nbins=6)
 

@@ -100,6 +100,7 @@ def _through_particles(z: np.ndarray, space: np.ndarray, anchors: np.ndarray, op
     part = drawn(len(z), options.limit, options.seed, always=np.unique(anchors))
     points = space[part].astype(np.float64)
     by_density = options.kind == "density"
+    # `part` is sorted and holds the anchors, so a search gives their positions in it.
     way = graph_way(points, np.searchsorted(part, anchors), options.neighbors, by_density, options.seed)
     particles = part[way.particles]
     nodes = _smoothed(points, z[part], way.particles) if by_density else z[particles]

@@ -1,4 +1,4 @@
-"""φ: a small network from the latent space to principal components of volumes (thesis 6.2.5 and 6.4).
+"""φ: a small network from the latent space to principal components of volumes (Zhong's thesis, 6.2.5 and 6.4).
 
 Three quarters of the pairs teach it, one quarter judges it. 50 epochs, batches of 64, Adam at 1e-3, as in the thesis.
 """
@@ -57,8 +57,8 @@ def learn_phi(z: np.ndarray, targets: np.ndarray, seed: int, report: Callable[..
     return phi, _held_out(phi(z[held]), targets[held])
 
 
-def _held_out(found: np.ndarray, true: np.ndarray) -> HeldOut:
-    left, variance = ((found - true) ** 2).mean(axis=0), true.var(axis=0)
+def _held_out(predicted: np.ndarray, true: np.ndarray) -> HeldOut:
+    left, variance = ((predicted - true) ** 2).mean(axis=0), true.var(axis=0)
     r2 = 1 - left / np.maximum(variance, 1e-30)
     return HeldOut(r2, float(1 - left.sum() / max(variance.sum(), 1e-30)), len(true))
 

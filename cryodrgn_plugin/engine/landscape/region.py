@@ -1,4 +1,4 @@
-"""Which voxels a landscape looks at: the thesis's union of half maxima, the moving region, or the user's mask."""
+"""Which voxels a landscape looks at: the union of half maxima (Zhong's thesis), the moving region or a mask."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -30,7 +30,7 @@ def region_of_interest(choice: str, decoder: TrainedDecoder, z: np.ndarray, repo
 
 
 def union_of_half_maxima(volumes: Iterable[np.ndarray]) -> np.ndarray:
-    """1 where any of the volumes is above half of its own maximum, else 0 (thesis 6.2.4); float32."""
+    """1 where any of the volumes is above half of its own maximum, else 0 (Zhong's thesis, 6.2.4); float32."""
     inside = None
     for volume in volumes:
         above = volume > volume.max() / 2

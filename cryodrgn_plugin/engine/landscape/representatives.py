@@ -17,9 +17,9 @@ def drawn(n: int, most: int, seed: int, always: np.ndarray | None = None) -> np.
 
 
 def on_data_centres(points: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Sorted indices of the particles nearest to `count` k-means centres of points (N, P): the sketch of thesis 6.2.3.
+    """Sorted indices of the particles nearest to `count` k-means centres of points (N, P).
 
-    Fewer come back where centres share their nearest particle.
+    This is the sketch of Zhong's thesis, 6.2.3. Fewer come back where centres share their nearest particle.
     """
     from scipy.spatial import cKDTree
     from sklearn.cluster import KMeans
@@ -47,4 +47,4 @@ def far_apart(points: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 def nearest(points: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """(M,) index of the point of (N, P) nearest to each of `wanted` (M, P)."""
-    return np.array([np.argmin(((points - one) ** 2).sum(axis=1)) for one in wanted], np.int64)
+    return np.array([np.argmin(((points - target) ** 2).sum(axis=1)) for target in wanted], np.int64)

@@ -1,4 +1,4 @@
-"""The landscape of any decoder, by the thesis's route (M6, chapter 6): a sketch of volumes, their PCA, and φ.
+"""The landscape of any decoder, by the route of Zhong's thesis (chapter 6): a sketch of volumes, their PCA, and φ.
 
 Volumes are made at the particles nearest to k-means centres of z; inside the mask their principal components span the
 space; φ learns from further volumes to place every particle in it. The sketch is kept in a scratch file while the
@@ -71,8 +71,9 @@ class SketchedSpace:
         centres = np.stack([self.scores[index].mean(axis=0) for index in members])
         own = self.scores[self.sketch.particles]
         inside = [np.flatnonzero(np.isin(self.sketch.particles, index)) for index in members]
+        # `held` are the volumes of the sketch that lie in the group, as positions in the sketch.
         groups = [
-            found if len(found) else nearest(own, centre[None]) for found, centre in zip(inside, centres, strict=True)
+            held if len(held) else nearest(own, centre[None]) for held, centre in zip(inside, centres, strict=True)
         ]
         particles = nearest(self.scores, centres)
         maker = Averages(self.sketch, groups, self.decoder.pixel_size_ang)
@@ -80,9 +81,9 @@ class SketchedSpace:
 
     def walk(self, component: int, scores: np.ndarray) -> Places:
         """At the particles nearest to the axis: sums of a network's volumes fade where a particle moves."""
-        places = np.zeros((len(scores), self.scores.shape[1]))
-        places[:, component] = scores
-        particles = nearest(self.scores, places)
+        on_axis = np.zeros((len(scores), self.scores.shape[1]))
+        on_axis[:, component] = scores
+        particles = nearest(self.scores, on_axis)
         return Places(self.decoder, self.z[particles], self.z[particles], particles)
 
 
@@ -91,8 +92,9 @@ def sketched_space(
 ) -> SketchedSpace:
     """Sketch, mask, PCA and φ; the sketch's volumes are written to `scratch`."""
     sketch = _sketched(decoder, z, on_data_centres(z, options.sketch, options.seed), scratch / SCRATCH, report)
-    each = np.arange(len(sketch.particles))[:, None]
-    mask = region_of_interest(options.mask, Averages(sketch, each, decoder.pixel_size_ang), each, report)
+    # Every volume of the sketch as a group of its own.
+    singles = np.arange(len(sketch.particles))[:, None]
+    mask = region_of_interest(options.mask, Averages(sketch, singles, decoder.pixel_size_ang), singles, report)
     mean, axes, explained = _components(sketch, mask, options.components)
     rest = np.setdiff1d(np.arange(len(z)), sketch.particles)
     more = np.random.default_rng(options.seed).permutation(rest)[: options.mapped]

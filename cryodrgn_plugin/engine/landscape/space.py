@@ -95,9 +95,9 @@ class ExactSpace:
         return self._places(amplitudes, np.stack([self.scores[index].mean(axis=0) for index in members]))
 
     def walk(self, component: int, scores: np.ndarray) -> Places:
-        places = np.zeros((len(scores), self.scores.shape[1]))
-        places[:, component] = scores
-        return self._places(self.pca.mean + scores[:, None] * self.pca.directions[component], places)
+        on_axis = np.zeros((len(scores), self.scores.shape[1]))
+        on_axis[:, component] = scores
+        return self._places(self.pca.mean + scores[:, None] * self.pca.directions[component], on_axis)
 
     def _places(self, amplitudes: np.ndarray, scores: np.ndarray) -> Places:
         particles = nearest(self.scores, scores)

@@ -12,19 +12,19 @@ def shaded(volume: np.ndarray, level: float) -> np.ndarray:
     where there is none. Nearer is lighter, and so is what faces the light.
     """
     above = volume[::-1] > level
-    seen = above.any(axis=0)
+    hit = above.any(axis=0)
     first = np.argmax(above, axis=0)
-    y, x = np.nonzero(seen)
+    y, x = np.nonzero(hit)
     k = first[y, x]
     front = volume[::-1]
-    here, before = front[k, y, x], front[np.maximum(k - 1, 0), y, x]
-    # The surface lies between two voxels, where the density passes the level.
-    depth = k - np.where(k > 0, (here - level) / np.maximum(here - before, 1e-12), 0)
+    inside, outside = front[k, y, x], front[np.maximum(k - 1, 0), y, x]
+    # The surface lies between the last voxel outside and the first inside, where the density passes the level.
+    depth = k - np.where(k > 0, (inside - level) / np.maximum(inside - outside, 1e-12), 0)
     slopes = np.gradient(volume)
     normal = -np.stack([slopes[2], slopes[1], slopes[0]])[:, volume.shape[0] - 1 - k, y, x]
     normal /= np.maximum(np.linalg.norm(normal, axis=0), 1e-12)
     brightness = 0.35 + 0.5 * np.clip(LIGHT @ normal, 0, 1) + 0.15 * (1 - depth / volume.shape[0])
-    picture = np.full(seen.shape, np.nan)
+    picture = np.full(hit.shape, np.nan)
     picture[y, x] = np.clip(brightness, 0, 1)
     return picture
 
@@ -36,8 +36,8 @@ def close_up(volumes: list[np.ndarray], level: float) -> list[np.ndarray]:
     above = np.any([volume > level for volume in volumes], axis=0)
     if not above.any():
         return volumes
-    places = np.argwhere(above)
-    low, high = places.min(axis=0) - 2, places.max(axis=0) + 3
+    voxels = np.argwhere(above)
+    low, high = voxels.min(axis=0) - 2, voxels.max(axis=0) + 3
     side = min(int((high - low).max()), volumes[0].shape[0])
     start = np.clip((low + high - side) // 2, 0, volumes[0].shape[0] - side)
     inside = tuple(slice(at, at + side) for at in start)

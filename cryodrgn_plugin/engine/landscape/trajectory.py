@@ -36,38 +36,38 @@ def trajectory(run: Run, options: TrajectoryOptions | None = None, decoder: Trai
     """
     options = options or TrajectoryOptions()
     latents = checked_latents(run)
-    found = find_path(latents, options, _space(run, latents) if options.space == "volume" else None)
-    if found.bridges:
-        run.log(f"The way leaps {found.bridges} times between groups of particles that stand apart.")
-    z, along = evenly(found.nodes, options.steps)
+    path = find_path(latents, options, _space(run, latents) if options.space == "volume" else None)
+    if path.bridges:
+        run.log(f"The way leaps {path.bridges} times between groups of particles that stand apart.")
+    z, along = evenly(path.nodes, options.steps)
     with run.report("trajectory", options, options.name or options.kind) as out:
-        out.index |= _entries(latents, found, along, options)
-        _write_path(z, found, out)
-        made = None
+        out.index |= _entries(latents, path, along, options)
+        _write_path(z, path, out)
+        made_series = None
         if options.volumes:
             decoder = decoder or decoder_of(run)
             labels = tuple(f"{length:.2f}" for length in along)
             title = f"along the path ({options.kind})"
             series = Series(PATH_SERIES, title, z, labels, along, nearest(latents.z, z))
-            made = make_series(decoder, series, out, run.progress, stage="maps", half_maps=options.half_maps)
-            out.index["series"] = [series_entry(made, out)]
+            made_series = make_series(decoder, series, out, run.progress, stage="maps", half_maps=options.half_maps)
+            out.index["series"] = [series_entry(made_series, out)]
             out.index |= {"box": decoder.box, "pixel_size_ang": decoder.pixel_size_ang}
-            write_chimerax([made], out, "path.cxc")
-        _draw(latents, found, z, made, out, options)
+            write_chimerax([made_series], out, "path.cxc")
+        _draw(latents, path, z, made_series, out, options)
         told = f"{options.steps} points along a path ({options.kind}) of length {along[-1]:.3g}"
         out.conclusion = f"{told} are in {out.destination}."
     return out.index_file
 
 
-def _entries(latents: Latents, found: PathFound, along: np.ndarray, options: TrajectoryOptions) -> dict[str, Any]:
+def _entries(latents: Latents, path: PathFound, along: np.ndarray, options: TrajectoryOptions) -> dict[str, Any]:
     """What the index says of the path."""
-    ends = latents.z[found.anchors] if len(found.anchors) else found.nodes
+    ends = latents.z[path.anchors] if len(path.anchors) else path.nodes
     return {
         "particles": len(latents.z),
         "z_dim": latents.z.shape[1],
         "kind": options.kind,
-        "anchors": latents.rows[found.anchors].tolist(),
-        "bridges": found.bridges,
+        "anchors": latents.rows[path.anchors].tolist(),
+        "bridges": path.bridges,
         "length": float(along[-1]),
         "straight": float(np.linalg.norm(np.diff(ends, axis=0), axis=1).sum()),
         "series": [],
@@ -76,28 +76,30 @@ def _entries(latents: Latents, found: PathFound, along: np.ndarray, options: Tra
     }
 
 
-def _write_path(z: np.ndarray, found: PathFound, out: Report) -> None:
-    arrays = {"z": z, "nodes": found.nodes}
-    if found.particles is not None:
-        arrays["particles"] = found.particles
+def _write_path(z: np.ndarray, path: PathFound, out: Report) -> None:
+    arrays = {"z": z, "nodes": path.nodes}
+    if path.particles is not None:
+        arrays["particles"] = path.particles
     out.arrays(**arrays)
 
 
 def _draw(
     latents: Latents,
-    found: PathFound,
+    path: PathFound,
     z: np.ndarray,
-    made: MadeSeries | None,
+    made_series: MadeSeries | None,
     out: Report,
     options: TrajectoryOptions,
 ) -> None:
     """The figures and the movie that were asked for."""
     plane = Plane.of(principal_components(latents.z), latents.z)
     if options.figures:
-        draw_all(plane, found, z, latents.z, made, out)
-    if options.movie and made is not None:
+        draw_all(plane, path, z, latents.z, made_series, out)
+    if options.movie and made_series is not None:
         shown = plane.positions[drawn(len(latents.z), SHOWN, 0)]
-        write_movie(out.file("movie", "movie.gif"), made.maps, made.level, shown, plane.of_points(z), plane.names)
+        write_movie(
+            out.file("movie", "movie.gif"), made_series.maps, made_series.level, shown, plane.of_points(z), plane.names
+        )
 
 
 def _space(run: Run, latents: Latents) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 Agglomeration by variance alone gives a state of 0.3 % to a large neighbour, and a sample of a few hundred volumes
 rarely holds one of it. So groups that stand apart in density are found first (`islands`), on at most `MOST_SEEN`
-particles. What hangs together is divided by agglomeration (thesis 6.2.6) until there are as many clusters as asked for;
-where there are more islands than that, the nearest are joined, whatever their size.
+particles. What hangs together is divided by agglomeration (Zhong's thesis, 6.2.6) until there are as many clusters as
+asked for; where there are more islands than that, the nearest are joined, whatever their size.
 """
 
 from dataclasses import dataclass
@@ -44,17 +44,17 @@ def cluster_volumes(scores: np.ndarray, clusters: int, linkage: str, seed: int) 
     from scipy.spatial import cKDTree
 
     part = drawn(len(scores), MOST_SEEN, seed)
-    seen = scores[part].astype(np.float64)
-    island = islands(seen)
-    small = _small_groups(seen, island, max(SMALL_GROUPS, 10 * clusters), seed)
+    sample = scores[part].astype(np.float64)
+    island = islands(sample)
+    small = _small_groups(sample, island, max(SMALL_GROUPS, 10 * clusters), seed)
     counts = np.bincount(small)
-    means = np.stack([np.bincount(small, column) / counts for column in seen.T], axis=1)
+    means = np.stack([np.bincount(small, column) / counts for column in sample.T], axis=1)
     island_of = np.empty(len(counts), np.int64)
     island_of[small] = island
     cluster_of = divided(means, counts, island_of, clusters, linkage)
     labels = cluster_of[small]
     if len(part) < len(scores):
-        labels = labels[cKDTree(seen).query(scores, workers=threads.available())[1]]
+        labels = labels[cKDTree(sample).query(scores, workers=threads.available())[1]]
     return described(scores, labels, _alone(cluster_of, island_of))
 
 
@@ -89,12 +89,12 @@ def _small_groups(points: np.ndarray, island: np.ndarray, count: int, seed: int)
         k = min(max(round(count * len(index) / len(points)), 1), len(np.unique(points[index], axis=0)))
         if k > 1:
             with threads.sums_in_one_order():
-                found = MiniBatchKMeans(k, n_init=1, batch_size=4096, random_state=seed).fit_predict(points[index])
-            found = np.unique(found, return_inverse=True)[1].reshape(-1)
+                groups = MiniBatchKMeans(k, n_init=1, batch_size=4096, random_state=seed).fit_predict(points[index])
+            groups = np.unique(groups, return_inverse=True)[1].reshape(-1)
         else:
-            found = np.zeros(len(index), np.int64)
-        group[index] = first + found
-        first += int(found.max()) + 1
+            groups = np.zeros(len(index), np.int64)
+        group[index] = first + groups
+        first += int(groups.max()) + 1
     return group
 
 

@@ -34,9 +34,9 @@ class Case:
         story = Story(transfer, dataset.rotations)
         return cls(dataset, images, story, evidence(images, story), stated_transfer(dataset), seed)
 
-    def told(self, story: Story, found: Evidence) -> "Case":
-        """The same images under another story, whose evidence is `found`."""
-        return replace(self, story=story, given=found)
+    def told(self, story: Story, evidence: Evidence) -> "Case":
+        """The same images under another story, whose evidence is `evidence`."""
+        return replace(self, story=story, given=evidence)
 
     @property
     def ratio(self) -> np.ndarray:

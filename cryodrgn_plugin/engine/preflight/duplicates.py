@@ -19,9 +19,9 @@ def check_duplicates(table: ParticleTable) -> Verdict:
     copies = pd.Series(names).duplicated().to_numpy()
     if copies.any():
         return _same_image(table, names, copies)
-    places = _repeated_places(table)
-    if places.any():
-        rows = np.flatnonzero(places)
+    repeated = _repeated_places(table)
+    if repeated.any():
+        rows = np.flatnonzero(repeated)
         return Verdict(
             "duplicates",
             WARN,

@@ -93,11 +93,12 @@ def _same_content(facts: ImageFacts, identity: np.ndarray, looked: str, figures:
     copies = int((times - 1).sum())
     if not copies:
         return None
-    one, other = np.sort(rows[fingerprints == fingerprints[first[times > 1][0]]])[:2]
+    # The first two rows of the first content that comes more than once, as an example.
+    row, copy = np.sort(rows[fingerprints == fingerprints[first[times > 1][0]]])[:2]
     return Verdict(
         "images",
         WARN,
-        f"{copies:,} {looked} are pixel for pixel the same as another, such as rows {one + 1:,} and {other + 1:,}; "
+        f"{copies:,} {looked} are pixel for pixel the same as another, such as rows {row + 1:,} and {copy + 1:,}; "
         "remove the copies, for their noise counts twice.",
         {**figures, "same_content": copies},
     )

@@ -40,18 +40,18 @@ def check_optics(table: ParticleTable, stacks: StackReader) -> Verdict:
 
 def check_sign(dataset: ParticleDataset) -> Verdict:
     """Whether protein is white, in every optics group."""
-    found = {int(group): _contrast(dataset, int(group)) for group in np.unique(dataset.optics_group)}
-    figures = {"standard_errors": {str(group + 1): round(contrast.z, 2) for group, contrast in found.items()}}
-    known = {group: contrast.sign for group, contrast in found.items() if contrast.is_known}
-    if len(set(known.values())) > 1:
-        names = {sign: ", ".join(str(g + 1) for g, s in known.items() if s == sign) for sign in (1, -1)}
+    contrasts = {int(group): _contrast(dataset, int(group)) for group in np.unique(dataset.optics_group)}
+    figures = {"standard_errors": {str(group + 1): round(contrast.z, 2) for group, contrast in contrasts.items()}}
+    signs = {group: contrast.sign for group, contrast in contrasts.items() if contrast.is_known}
+    if len(set(signs.values())) > 1:
+        names = {sign: ", ".join(str(g + 1) for g, s in signs.items() if s == sign) for sign in (1, -1)}
         return Verdict(
             "sign",
             STOP,
             f"Protein is white in optics group {names[1]} and black in {names[-1]}; invert one of them.",
             figures,
         )
-    if not known:
+    if not signs:
         return Verdict(
             "sign",
             WARN,
@@ -59,8 +59,8 @@ def check_sign(dataset: ParticleDataset) -> Verdict:
             "centred; RELION's default, white, will be assumed.",
             figures,
         )
-    strength = max(abs(contrast.z) for contrast in found.values())
-    if set(known.values()) == {-1}:
+    strength = max(abs(contrast.z) for contrast in contrasts.values())
+    if set(signs.values()) == {-1}:
         return Verdict(
             "sign",
             WARN,

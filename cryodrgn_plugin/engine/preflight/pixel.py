@@ -51,14 +51,14 @@ def scan_pixel_size(case: Case, tell: Tell) -> PixelScan:
         transfer = ctf**2 if case.stated == MULTIPLIED else np.abs(ctf) if case.stated == FLIPPED else ctf
         return evidence(case.images, replace(case.story, transfer=transfer))
 
-    found = {factor: tried(factor) for factor in FACTORS}
-    coarse = max(found, key=lambda factor: found[factor].gains.mean())
-    found |= {coarse * step: tried(coarse * step) for step in _FINE}
-    factors = np.array(sorted(found))
+    by_factor = {factor: tried(factor) for factor in FACTORS}
+    coarse = max(by_factor, key=lambda factor: by_factor[factor].gains.mean())
+    by_factor |= {coarse * step: tried(coarse * step) for step in _FINE}
+    factors = np.array(sorted(by_factor))
     return PixelScan(
         factors,
-        np.array([found[factor].gains.mean() for factor in factors]),
-        np.array([found[factor].over(found[1.0]) for factor in factors]),
+        np.array([by_factor[factor].gains.mean() for factor in factors]),
+        np.array([by_factor[factor].over(by_factor[1.0]) for factor in factors]),
     )
 
 

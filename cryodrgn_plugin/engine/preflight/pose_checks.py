@@ -101,4 +101,4 @@ def _belongs(case: Case, trial: Trial) -> bool:
     ratio = case.ratio[:, None, None]
     others = (trial.story.rotations / ratio)[order] * ratio
     blurred = evidence(case.images, replace(trial.story, rotations=others.astype(np.float32)))
-    return trial.found.over(blurred) > BELIEVED
+    return trial.evidence.over(blurred) > BELIEVED

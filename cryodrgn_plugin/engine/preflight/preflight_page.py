@@ -27,27 +27,27 @@ _LINE, _GAP = 0.0265, 0.016
 _WIDTH = 68
 
 
-def draw_page(file: Path, found: Survey) -> None:
+def draw_page(file: Path, survey: Survey) -> None:
     """Draw the page; panels whose check could not be made stay empty and say so."""
     with figure(file, 12.6, 7.4) as page:
         left, right = page.subfigures(1, 2, width_ratios=[1.0, 1.35])
-        _words(left, found)
+        _words(left, survey)
         axes = right.subplots(3, 2)
-        _projections(axes[0, 0], found)
-        _fsc(axes[0, 1], found)
-        _bars(axes[1, 0], "poses", found.given, found.pose_trials)
-        _bars(axes[1, 1], "CTF", found.ctf_given, found.transfer_trials)
-        _scan(axes[2, 0], found)
-        _views(axes[2, 1], found)
+        _projections(axes[0, 0], survey)
+        _fsc(axes[0, 1], survey)
+        _bars(axes[1, 0], "poses", survey.given, survey.pose_trials)
+        _bars(axes[1, 1], "CTF", survey.ctf_given, survey.transfer_trials)
+        _scan(axes[2, 0], survey)
+        _views(axes[2, 1], survey)
 
 
-def _words(part: SubFigure, found: Survey) -> None:
+def _words(part: SubFigure, survey: Survey) -> None:
     part.text(0.03, 0.965, "Preflight", fontsize=15, fontweight="bold", color=INK, va="top")
-    read = f"{found.path.name}: {found.particles:,} particles, {found.looked_at:,} images looked at"
+    read = f"{survey.path.name}: {survey.particles:,} particles, {survey.looked_at:,} images looked at"
     part.text(0.03, 0.915, textwrap.shorten(read, 90), color=GREY, va="top")
-    part.text(0.03, 0.885, HEADINGS[found.level], color=COLOURS[found.level], fontweight="bold", va="top")
+    part.text(0.03, 0.885, HEADINGS[survey.level], color=COLOURS[survey.level], fontweight="bold", va="top")
     y = 0.83
-    for verdict in found.verdicts:
+    for verdict in survey.verdicts:
         y = _verdict(part, verdict, y)
 
 
@@ -61,33 +61,33 @@ def _verdict(part: SubFigure, verdict: Verdict, y: float) -> float:
     return y - (len(lines) + 1) * _LINE - _GAP
 
 
-def _projections(ax: Axes, found: Survey) -> None:
+def _projections(ax: Axes, survey: Survey) -> None:
     ax.set_title("map, along z, y, x")
     without_ticks(ax)
-    if found.maps is None:
+    if survey.maps is None:
         _absent(ax)
         return
-    volume = found.maps.combined
+    volume = survey.maps.combined
     views = np.concatenate([volume.sum(axis) for axis in range(3)], axis=1)
     ax.imshow(views, cmap="gray", origin="lower", interpolation="bilinear")
     box = volume.shape[0]
-    length_ang = min(BAR_ANG, key=lambda length: abs(length - box * found.pixel_size_ang / 4))
-    ax.plot([box * 0.06, box * 0.06 + length_ang / found.pixel_size_ang], [box * 0.07] * 2, color="white", lw=2)
+    length_ang = min(BAR_ANG, key=lambda length: abs(length - box * survey.pixel_size_ang / 4))
+    ax.plot([box * 0.06, box * 0.06 + length_ang / survey.pixel_size_ang], [box * 0.07] * 2, color="white", lw=2)
     ax.text(box * 0.06, box * 0.1, f"{length_ang} Å", color="white", fontsize=8)
     ax.spines[:].set_visible(False)
 
 
-def _fsc(ax: Axes, found: Survey) -> None:
+def _fsc(ax: Axes, survey: Survey) -> None:
     ax.set_title("two halves")
-    if found.maps is None or found.given is None:
+    if survey.maps is None or survey.given is None:
         _absent(ax)
         return
-    freqs = shell_frequencies(found.maps.combined.shape[0], found.pixel_size_ang)
+    freqs = shell_frequencies(survey.maps.combined.shape[0], survey.pixel_size_ang)
     inside = slice(0, len(freqs) - 1)
-    tested, everything = f"{len(found.given.gains):,}", f"{len(found.maps.halves):,} images, given poses"
-    ax.plot(freqs[inside], found.maps.fsc[inside], color=INK, lw=1.8, label=everything)
-    ax.plot(freqs[inside], found.given.fsc[inside], color=DISTINCT[0], label=tested)
-    shuffled = found.pose_trials[0].found.fsc
+    tested, everything = f"{len(survey.given.gains):,}", f"{len(survey.maps.halves):,} images, given poses"
+    ax.plot(freqs[inside], survey.maps.fsc[inside], color=INK, lw=1.8, label=everything)
+    ax.plot(freqs[inside], survey.given.fsc[inside], color=DISTINCT[0], label=tested)
+    shuffled = survey.pose_trials[0].evidence.fsc
     ax.plot(freqs[inside], shuffled[inside], color=DISTINCT[5], ls="--", label=f"{tested}, {SHUFFLED}")
     ax.axhline(0.143, color=FAINT, zorder=0)
     ax.set(xlim=(0, freqs[-1]), ylim=(-0.15, 1.03), ylabel="FSC")
@@ -107,38 +107,40 @@ def _bars(ax: Axes, title: str, given: Evidence | None, trials: list[Trial]) -> 
     gains = [float(given.gains.mean()), *(trial.gain for trial in trials)]
     colours = [DISTINCT[0], *(COLOURS[STOP] if trial.wins else "#c9d2da" for trial in trials)]
     ax.barh(range(len(names)), gains, color=colours, height=0.82)
-    for place, name in enumerate(names):
-        ax.text(0, place, f"  {name}", fontsize=7, va="center", color=INK if place else "white")
+    for height, name in enumerate(names):
+        ax.text(0, height, f"  {name}", fontsize=7, va="center", color=INK if height else "white")
     ax.set(xlim=(0, max(*gains, 1.0) * 1.05), xlabel="nats per unseen image")
     ax.set_yticks([])
     ax.invert_yaxis()
 
 
-def _scan(ax: Axes, found: Survey) -> None:
+def _scan(ax: Axes, survey: Survey) -> None:
     ax.set_title("pixel size")
-    if found.scan is None:
+    if survey.scan is None:
         _absent(ax)
         return
-    sizes = found.scan.factors * found.stored_pixel_ang
-    ax.semilogx(sizes, found.scan.gains, "o-", color=DISTINCT[0], ms=3)
-    ax.axvline(found.stored_pixel_ang, color=GREY, lw=0.8, ls="--", label=f"the file's, {found.stored_pixel_ang:.4g} Å")
-    best = sizes[found.scan.best]
-    if found.scan.best != int(np.argmin(np.abs(found.scan.factors - 1))):
+    sizes = survey.scan.factors * survey.stored_pixel_ang
+    ax.semilogx(sizes, survey.scan.gains, "o-", color=DISTINCT[0], ms=3)
+    ax.axvline(
+        survey.stored_pixel_ang, color=GREY, lw=0.8, ls="--", label=f"the file's, {survey.stored_pixel_ang:.4g} Å"
+    )
+    best = sizes[survey.scan.best]
+    if survey.scan.best != int(np.argmin(np.abs(survey.scan.factors - 1))):
         ax.axvline(best, color=COLOURS[STOP], lw=0.8, label=f"fits best, {best:.4g} Å")
-    ticks = found.stored_pixel_ang * np.array([0.25, 0.5, 1, 2, 4])
+    ticks = survey.stored_pixel_ang * np.array([0.25, 0.5, 1, 2, 4])
     ax.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
     ax.minorticks_off()
     ax.set(xlabel="pixel size (Å)", ylabel="nats per image")
     ax.legend(loc="lower right")
 
 
-def _views(ax: Axes, found: Survey) -> None:
+def _views(ax: Axes, survey: Survey) -> None:
     """Viewing directions on an equal-area map of the sphere."""
-    if found.rotations is None:
+    if survey.rotations is None:
         ax.set_title("views")
         _absent(ax)
         return
-    directions = found.rotations[:, 2] / np.linalg.norm(found.rotations[:, 2], axis=1, keepdims=True)
+    directions = survey.rotations[:, 2] / np.linalg.norm(survey.rotations[:, 2], axis=1, keepdims=True)
     azimuth = np.degrees(np.arctan2(directions[:, 1], directions[:, 0]))
     counts, _, _ = np.histogram2d(directions[:, 2], azimuth, bins=(18, 36), range=((-1, 1), (-180, 180)))
     ax.set_title(f"views: {counts.min():.0f} to {counts.max():.0f} images a cell")

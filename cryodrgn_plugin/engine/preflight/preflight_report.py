@@ -18,22 +18,22 @@ def preflight(path: Path, folder: Path, options: PreflightOptions, progress: Pro
     """Judge the particles of `path` and write what was found into `folder`."""
     began = time.monotonic()
     with report_into(folder, "preflight", options, {"star": str(path)}) as out:
-        found = survey(path, options, progress)
-        out.index |= _entries(found, time.monotonic() - began)
-        draw_page(out.file("page", PAGE), found)
-        if found.maps is not None:
-            out.map("map", MAP, found.maps.combined, found.pixel_size_ang)
+        surveyed = survey(path, options, progress)
+        out.index |= _entries(surveyed, time.monotonic() - began)
+        draw_page(out.file("page", PAGE), surveyed)
+        if surveyed.maps is not None:
+            out.map("map", MAP, surveyed.maps.combined, surveyed.pixel_size_ang)
             for role, name in zip(("half1", "half2"), half_map_names(MAP), strict=True):
-                out.map(role, name, getattr(found.maps, role), found.pixel_size_ang)
-    return found
+                out.map(role, name, getattr(surveyed.maps, role), surveyed.pixel_size_ang)
+    return surveyed
 
 
-def _entries(found: Survey, seconds: float) -> dict[str, Any]:
+def _entries(surveyed: Survey, seconds: float) -> dict[str, Any]:
     """What the index says."""
     return {
-        "verdict": found.level,
-        "particles": found.particles,
-        "looked_at": found.looked_at,
-        "checks": [asdict(verdict) for verdict in found.verdicts],
+        "verdict": surveyed.level,
+        "particles": surveyed.particles,
+        "looked_at": surveyed.looked_at,
+        "checks": [asdict(verdict) for verdict in surveyed.verdicts],
         "seconds": round(seconds, 1),
     }

@@ -76,68 +76,68 @@ class Survey:
 
 def survey(path: Path, options: PreflightOptions, progress: Progress) -> Survey:
     """Look at the particles of `path` and judge them. What cannot even be opened is a verdict, too."""
-    found = Survey(path)
+    surveyed = Survey(path)
     try:
         table = read_table(path, options.root)
-        found.particles = table.n
-        found.verdicts.append(check_duplicates(table))
+        surveyed.particles = table.n
+        surveyed.verdicts.append(check_duplicates(table))
         stacks = StackReader(table.image_names, search_folders(path, options.root), str(path))
-        dataset = _sample(found, table, stacks, options, progress)
-        found.verdicts.append(check_sign(dataset))
-        _check_contents(found, dataset, options, progress)
+        dataset = _sample(surveyed, table, stacks, options, progress)
+        surveyed.verdicts.append(check_sign(dataset))
+        _check_contents(surveyed, dataset, options, progress)
     except DataError as error:
-        found.verdicts.append(Verdict("file", STOP, str(error)))
-    return found
+        surveyed.verdicts.append(Verdict("file", STOP, str(error)))
+    return surveyed
 
 
 def _sample(
-    found: Survey, table: ParticleTable, stacks: StackReader, options: PreflightOptions, progress: Progress
+    surveyed: Survey, table: ParticleTable, stacks: StackReader, options: PreflightOptions, progress: Progress
 ) -> ParticleDataset:
     """Images drawn at random that can be used, as a dataset of their own."""
     rng = np.random.default_rng(options.seed)
     rows = np.sort(rng.choice(table.n, min(table.n, options.particles), replace=False))
-    found.looked_at = len(rows)
-    found.verdicts.append(check_optics(table, stacks))
+    surveyed.looked_at = len(rows)
+    surveyed.verdicts.append(check_optics(table, stacks))
     facts = look_at_images(stacks, rows, lambda done, total: progress("images", done, total))
-    found.verdicts.append(check_images(table, facts))
+    surveyed.verdicts.append(check_images(table, facts))
     if len(facts.usable) < 2:
         raise DataError(f"{table.path}: none of the {len(rows):,} images looked at can be used.")
     usable = replace(table, frame=table.frame.iloc[np.sort(facts.usable)].reset_index(drop=True))
     smallest = int(stacks.box[facts.usable].min())
     config = DataConfig(box=min(options.box, smallest - smallest % 2))
     source = ParticleSource(usable, config, search_folders(table.path, options.root), options.seed)
-    found.stored_pixel_ang = float(source.geometry.pixel_sizes_ang[source.geometry.reference])
-    found.pixel_size_ang = source.geometry.pixel_size_ang
+    surveyed.stored_pixel_ang = float(source.geometry.pixel_sizes_ang[source.geometry.reference])
+    surveyed.pixel_size_ang = source.geometry.pixel_size_ang
     return ParticleDataset(source, np.arange(usable.n), SpectraCache(usable.n, source.lattice.size, config.cache_mb))
 
 
-def _check_contents(found: Survey, dataset: ParticleDataset, options: PreflightOptions, progress: Progress) -> None:
+def _check_contents(surveyed: Survey, dataset: ParticleDataset, options: PreflightOptions, progress: Progress) -> None:
     """What the images show together: CTF, poses, pixel size, a map."""
-    noise_verdict = _check_noise(found, dataset, options)
+    noise_verdict = _check_noise(surveyed, dataset, options)
     if not dataset.is_posed:
         sentence = "The particles have no poses: run a 3D refinement, or find them ab initio."
-        found.verdicts.append(Verdict("poses", WARN, sentence))
+        surveyed.verdicts.append(Verdict("poses", WARN, sentence))
         return
     dataset.require_poses()
-    found.rotations = dataset.rotations
-    found.verdicts.append(check_views(dataset.rotations))
+    surveyed.rotations = dataset.rotations
+    surveyed.verdicts.append(check_views(dataset.rotations))
     halves, noise = _halves(dataset, options.seed), estimate_noise(dataset, options.seed)
     tested = np.random.default_rng(options.seed).permutation(dataset.n)[: options.tested]
     case = Case.of(dataset.subset(tested), noise, halves[tested], options.seed)
-    found.given = case.given
+    surveyed.given = case.given
     tell = _Counter(progress)
-    found.pose_trials = try_poses(case, found.stored_pixel_ang, tell)
-    right = right_poses(case, found.pose_trials)
-    found.verdicts.append(judge_poses(case, found.pose_trials, right))
+    surveyed.pose_trials = try_poses(case, surveyed.stored_pixel_ang, tell)
+    right = right_poses(case, surveyed.pose_trials)
+    surveyed.verdicts.append(judge_poses(case, surveyed.pose_trials, right))
     if dataset.ctf_params is not None and noise_verdict is None:
         # What the CTF explains shows best when the poses are right.
-        _try_ctf(found, case if right is None else case.told(right.story, right.found), tell)
+        _try_ctf(surveyed, case if right is None else case.told(right.story, right.evidence), tell)
     maps = half_maps(dataset, noise=noise, halves=halves, progress=lambda done, n: progress("maps", done, n))
-    found.maps = maps
-    found.verdicts.append(_judge_maps(found, dataset))
+    surveyed.maps = maps
+    surveyed.verdicts.append(_judge_maps(surveyed, dataset))
 
 
-def _check_noise(found: Survey, dataset: ParticleDataset, options: PreflightOptions) -> Verdict | None:
+def _check_noise(surveyed: Survey, dataset: ParticleDataset, options: PreflightOptions) -> Verdict | None:
     """What can be said of the CTF without a map; a verdict only if that settles it."""
     if dataset.ctf_params is None:
         verdict: Verdict | None = without_ctf()
@@ -146,28 +146,28 @@ def _check_noise(found: Survey, dataset: ParticleDataset, options: PreflightOpti
     else:
         some = np.random.default_rng(options.seed).permutation(dataset.n)[: options.tested]
         spectra, ctf = dataset.source.spectra(dataset.rows[some]), dataset.source.ctf(dataset.rows[some])
-        found.noise_share = noise_follows_ctf(spectra, ctf, dataset.lattice)
-        verdict = judge_noise(found.noise_share, stated_transfer(dataset))
+        surveyed.noise_share = noise_follows_ctf(spectra, ctf, dataset.lattice)
+        verdict = judge_noise(surveyed.noise_share, stated_transfer(dataset))
     if verdict is not None:
-        found.verdicts.append(verdict)
+        surveyed.verdicts.append(verdict)
     return verdict
 
 
-def _try_ctf(found: Survey, case: Case, tell: Tell) -> None:
+def _try_ctf(surveyed: Survey, case: Case, tell: Tell) -> None:
     """The transfer function and the pixel size, told apart by which of them explains more when it is changed."""
     few = case.first(SCANNED)
-    found.stated_transfer, found.ctf_given = few.stated, few.given
-    found.transfer_trials = try_transfer(few, tell)
-    found.scan = scan_pixel_size(few, tell)
-    of_pixel = judge_pixel_size(found.scan, found.stored_pixel_ang)
-    if of_pixel.level != OK and found.scan.gains.max() > max(trial.gain for trial in found.transfer_trials):
+    surveyed.stated_transfer, surveyed.ctf_given = few.stated, few.given
+    surveyed.transfer_trials = try_transfer(few, tell)
+    surveyed.scan = scan_pixel_size(few, tell)
+    of_pixel = judge_pixel_size(surveyed.scan, surveyed.stored_pixel_ang)
+    if of_pixel.level != OK and surveyed.scan.gains.max() > max(trial.gain for trial in surveyed.transfer_trials):
         sentence = "The CTF of the file can be judged when the pixel size is right."
-        found.verdicts += [Verdict("CTF", WARN, sentence), of_pixel]
+        surveyed.verdicts += [Verdict("CTF", WARN, sentence), of_pixel]
         return
-    of_transfer = judge_transfer(found.transfer_trials, few.stated, found.noise_share)
-    found.verdicts.append(of_transfer)
+    of_transfer = judge_transfer(surveyed.transfer_trials, few.stated, surveyed.noise_share)
+    surveyed.verdicts.append(of_transfer)
     if of_transfer.level == OK:
-        found.verdicts.append(of_pixel)
+        surveyed.verdicts.append(of_pixel)
 
 
 def _halves(dataset: ParticleDataset, seed: int) -> np.ndarray:
@@ -176,9 +176,9 @@ def _halves(dataset: ParticleDataset, seed: int) -> np.ndarray:
     return random_halves(int(identity.max()) + 1, seed)[identity]
 
 
-def _judge_maps(found: Survey, dataset: ParticleDataset) -> Verdict:
-    assert found.maps is not None
-    reached = resolution(found.maps.fsc, dataset.pixel_size_ang, dataset.box)
+def _judge_maps(surveyed: Survey, dataset: ParticleDataset) -> Verdict:
+    assert surveyed.maps is not None
+    reached = resolution(surveyed.maps.fsc, dataset.pixel_size_ang, dataset.box)
     limit = 2 * dataset.pixel_size_ang
     figures = {"resolution_ang": round(reached, 3), "limit_ang": round(limit, 3), "images": dataset.n}
     reach = "the limit of this box" if reached <= limit else "FSC 0.143"

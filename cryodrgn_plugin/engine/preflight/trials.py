@@ -18,14 +18,14 @@ class Trial:
     advice: str
     """What to do if this story is the true one: the end of a sentence."""
     story: Story
-    found: Evidence
+    evidence: Evidence
     over_given: float
     """Standard errors by which it explains the images better than the star file's story; negative for worse."""
 
     @property
     def gain(self) -> float:
         """Mean log-likelihood that the map adds to an image, in nats."""
-        return float(self.found.gains.mean())
+        return float(self.evidence.gains.mean())
 
     @property
     def wins(self) -> bool:
@@ -37,8 +37,8 @@ class Trial:
 
 def tried(case: Case, name: str, story: Story, advice: str = "") -> Trial:
     """Judge one story against the star file's."""
-    found = evidence(case.images, story)
-    return Trial(name, advice, story, found, found.over(case.given))
+    judged = evidence(case.images, story)
+    return Trial(name, advice, story, judged, judged.over(case.given))
 
 
 def better(trials: list[Trial]) -> Trial | None:

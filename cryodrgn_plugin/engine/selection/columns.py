@@ -77,25 +77,25 @@ class ParticleColumns(Mapping[str, np.ndarray]):
     @cached_property
     def _found(self) -> dict[str, np.ndarray]:
         latents = self.latents
-        found = {"row": latents.rows, **_numbered("z", latents.z)}
+        columns = {"row": latents.rows, **_numbered("z", latents.z)}
         for name in ("coordinate", "uncertainty"):
             if getattr(latents, name) is not None:
-                found[name] = getattr(latents, name)
-        return found | self._of_analysis() | self._of_landscape() | self._of_validation()
+                columns[name] = getattr(latents, name)
+        return columns | self._of_analysis() | self._of_landscape() | self._of_validation()
 
     def _of_analysis(self) -> dict[str, np.ndarray]:
         stored = self._run.per_particle("analysis", self.latents.rows)
         if not stored:
             return _numbered("pc", principal_components(self.latents.z).scores) if self.latents.z.shape[1] else {}
-        found = {"cluster": stored["labels"] + 1, **_numbered("pc", stored["pca"])}
-        return found | (_numbered("umap", stored["umap"]) if "umap" in stored else {})
+        columns = {"cluster": stored["labels"] + 1, **_numbered("pc", stored["pca"])}
+        return columns | (_numbered("umap", stored["umap"]) if "umap" in stored else {})
 
     def _of_landscape(self) -> dict[str, np.ndarray]:
         stored = self._run.per_particle("landscape", self.latents.rows)
         if not stored:
             return {}
-        found = {"volume_cluster": stored["labels"] + 1, **_numbered("vpc", stored["pca"])}
-        return found | ({"state": stored["state"] + 1} if "state" in stored else {})
+        columns = {"volume_cluster": stored["labels"] + 1, **_numbered("vpc", stored["pca"])}
+        return columns | ({"state": stored["state"] + 1} if "state" in stored else {})
 
     def _of_validation(self) -> dict[str, np.ndarray]:
         stored = self._run.per_particle("validation", self.latents.rows)
@@ -109,9 +109,9 @@ def annotations(columns: ParticleColumns, lines: np.ndarray, n: int) -> dict[str
     """
     latents = [f"z{d}" for d in range(1, columns.latents.z.shape[1] + 1)]
     names = latents + [name for name in ("coordinate", "uncertainty", "cluster", "confidence") if name in columns]
-    known = {name: columns[name] for name in names} | columns.judged()
+    annotated = {name: columns[name] for name in names} | columns.judged()
     added = {}
-    for name, values in known.items():
+    for name, values in annotated.items():
         column = np.full(n, 0 if name == "cluster" else np.nan, values.dtype)
         column[lines] = values
         added["cryodrgn" + (f"Latent{name[1:]}" if name in latents else name.capitalize())] = column

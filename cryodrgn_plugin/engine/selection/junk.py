@@ -81,7 +81,7 @@ def judge(
     power, freedom = _power(images)
     # The window ties neighbouring coefficients together: only this share of them is independent.
     freedom *= float((soft_window(dataset.box, dataset.config.window) ** 2).mean())
-    kept, found = np.ones(dataset.n, bool), []
+    kept, counts = np.ones(dataset.n, bool), []
     for number in range(1, rounds + 1):
         projected, energy, least = _explained(images, first, half, kept, dataset.box, padding)
         residual = power - 2 * projected + energy
@@ -89,10 +89,10 @@ def judge(
         outlier = outlier_scores(projected, energy)
         limit = cut or suggested_cut(outlier)
         kept = outlier <= limit
-        found.append(int((~kept).sum()))
+        counts.append(int((~kept).sum()))
         report("junk", number, rounds)
     contrast = projected / np.maximum(energy, 1e-12)
-    return Judgement(outlier, contrast, -residual / (2 * freedom), limit), found
+    return Judgement(outlier, contrast, -residual / (2 * freedom), limit), counts
 
 
 def outlier_scores(projected: np.ndarray, energy: np.ndarray) -> np.ndarray:
@@ -153,7 +153,7 @@ def _explained(images: WhitenedImages, first: np.ndarray, half, kept, box: int, 
     sphere = sphere_at(box, padding, radius)
     used, size = of_amplitudes(images.compute.double(first * kept[:, None])), images.lattice.size
     models = fit_volumes(accumulate(images, sphere, size, used, half), soft_ball(box))
-    gram, inner = (on_host(each) for each in compress(models, images, size, half))
+    gram, inner = (on_host(sums) for sums in compress(models, images, size, half))
     energy = np.einsum("ni,nij,nj->n", first, gram, first)
     return (inner * first).sum(axis=1), energy, LEAST_ENERGY * gram[:, 0, 0]
 
@@ -163,8 +163,8 @@ def _power(images: WhitenedImages) -> tuple[np.ndarray, np.ndarray]:
     power, freedom = np.empty(images.n), np.empty(images.n)
     multiplicity = images.compute.tensor(images.lattice.multiplicity)
     for batch in images.passes(images.lattice.size):
-        seen = batch.weights > 1e-6 * batch.weights.amax(1, keepdim=True)
-        share = batch.targets.abs() ** 2 / torch.where(seen, batch.weights, 1)
-        power[batch.index] = on_host(torch.where(seen, share, 0).sum(1))
-        freedom[batch.index] = on_host((seen * multiplicity).sum(1))
+        transferred = batch.weights > 1e-6 * batch.weights.amax(1, keepdim=True)
+        share = batch.targets.abs() ** 2 / torch.where(transferred, batch.weights, 1)
+        power[batch.index] = on_host(torch.where(transferred, share, 0).sum(1))
+        freedom[batch.index] = on_host((transferred * multiplicity).sum(1))
     return power, freedom

@@ -43,11 +43,11 @@ def keep_judgement(run: Run, options: SelectOptions, judgement: Judgement, junk:
 
 def made_from(run: Run, options: SelectOptions) -> str:
     """All that a judgement depends on, as text: digests of the run's files, the particle file as it is, settings."""
-    given = run.given_file.stat()
+    particle_file = run.given_file.stat()
     return json.dumps(
         {
             **{file.name: _digest(file) for file in (run.latents_file, run.model_file, run.poses_file)},
-            "particles": [given.st_size, given.st_mtime_ns],
+            "particles": [particle_file.st_size, particle_file.st_mtime_ns],
             **{name: getattr(options, name) for name in ("rounds", "junk_cut", "seed")},
         }
     )

@@ -30,13 +30,13 @@ def rows_in(original: ParticleTable, table: ParticleTable, same_order: bool = Fa
     """
     best = 0
     for words, key in _KEYS.items():
-        known, asked = key(original), key(table)
-        if known is None or asked is None or known.has_duplicates or asked.has_duplicates:
+        listed, asked = key(original), key(table)
+        if listed is None or asked is None or listed.has_duplicates or asked.has_duplicates:
             continue
-        places = known.get_indexer(asked)
-        if (places >= 0).all():
-            return places.astype(np.int64), words
-        best = max(best, int((places >= 0).sum()))
+        rows = listed.get_indexer(asked)
+        if (rows >= 0).all():
+            return rows.astype(np.int64), words
+        best = max(best, int((rows >= 0).sum()))
     if same_order and original.n == table.n:
         return np.arange(table.n), "the order of the rows"
     if original.n == table.n:

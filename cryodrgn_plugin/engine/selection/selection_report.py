@@ -115,18 +115,18 @@ def _judged(run: Run, options: SelectOptions) -> Judgement:
     kept = kept_judgement(run, options)
     if kept is not None:
         run.log(f"What images say is known from an earlier selection ({run.outliers_file.name}).")
-    judgement, found = kept or _judge_images(run, options)
+    judgement, counts = kept or _judge_images(run, options)
     if not run.latents().z.shape[1]:
         run.log("This run has one map: particles in another state than most count as junk too.")
     run.log(
-        f"Junk after each round: {', '.join(f'{count:,}' for count in found)} of {len(judgement.outlier):,} particles."
+        f"Junk after each round: {', '.join(f'{count:,}' for count in counts)} of {len(judgement.outlier):,} particles."
     )
     return judgement
 
 
 def _judge_images(run: Run, options: SelectOptions) -> tuple[Judgement, list[int]]:
     dataset = images_of(run)
-    judgement, found = judge(
+    judgement, counts = judge(
         dataset,
         run.latents().z,
         padding=run.config.decoder.padding,
@@ -135,8 +135,8 @@ def _judge_images(run: Run, options: SelectOptions) -> tuple[Judgement, list[int
         seed=options.seed,
         report=run.progress,
     )
-    keep_judgement(run, options, judgement, found)
-    return judgement, found
+    keep_judgement(run, options, judgement, counts)
+    return judgement, counts
 
 
 def _whole_particles(particles: RunParticles, taken: np.ndarray) -> np.ndarray:
@@ -160,8 +160,8 @@ def _write(
     target, lines, matched = particles.table, particles.lines, ""
     if options.original:
         target = read_table(options.original)
-        places, matched = rows_in(target, particles.table, options.same_order)
-        lines = places[lines]
+        original_rows, matched = rows_in(target, particles.table, options.same_order)
+        lines = original_rows[lines]
     cut = columns.judgement.cut if options.junk else None
     out.index |= {
         "particles": columns.n,

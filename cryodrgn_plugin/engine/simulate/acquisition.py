@@ -63,6 +63,7 @@ def _with_partners(first: Acquisition, second: Acquisition, tilt_deg: float) -> 
     """
 
     def both(ours: np.ndarray, partners: np.ndarray) -> np.ndarray:
+        # One after the other in turn: ours 0, partner 0, ours 1, partner 1, …
         return np.stack([ours, partners], axis=1).reshape(-1, *ours.shape[1:])
 
     taken = (first.ctf, second.ctf)
@@ -96,8 +97,19 @@ def _single_images(populations: np.ndarray, config: SimulationConfig, rng: np.ra
         optics = config.optics or (OpticsGroup(),)
         group = micrograph % len(optics)
         ctf = _ctf_from_ranges(config, optics, group, rng)
-    alone = np.arange(n), np.zeros(n)
-    return Acquisition(state, rotations, shifts_ang, ctf, contrast, group, micrograph, coordinates_px, optics, *alone)
+    return Acquisition(
+        state,
+        rotations,
+        shifts_ang,
+        ctf,
+        contrast,
+        group,
+        micrograph,
+        coordinates_px,
+        optics,
+        particle=np.arange(n),
+        tilt_deg=np.zeros(n),
+    )
 
 
 def _ctf_from_ranges(

@@ -90,8 +90,8 @@ def matched(first: AtomicModel, second: AtomicModel) -> tuple[AtomicModel, Atomi
     differently. Raises DataError when fewer than three atoms are shared.
     """
     by_chain = len(set(first.chains)) > 1 or len(set(second.chains)) > 1
-    places = {key: i for i, key in enumerate(_keys(second, by_chain))}
-    pairs = [(i, places[key]) for i, key in enumerate(_keys(first, by_chain)) if key in places]
+    index_in_second = {key: i for i, key in enumerate(_keys(second, by_chain))}
+    pairs = [(i, index_in_second[key]) for i, key in enumerate(_keys(first, by_chain)) if key in index_in_second]
     if len(pairs) < 3:
         raise DataError(
             f"The two models share {len(pairs)} atoms by chain, residue number and name; "
@@ -126,12 +126,12 @@ def _residue_index(model: AtomicModel) -> np.ndarray:
     A name that comes again starts another residue: with insertion codes several residues in a row have one number.
     """
     index, last = np.empty(len(model), dtype=int), None
-    seen: set[str] = set()
+    names_so_far: set[str] = set()
     count = -1
     for i, (chain, residue, name) in enumerate(_keys(model, by_chain=True)):
-        if (chain, residue) != last or name in seen:
-            count, last, seen = count + 1, (chain, residue), set()
-        seen.add(name)
+        if (chain, residue) != last or name in names_so_far:
+            count, last, names_so_far = count + 1, (chain, residue), set()
+        names_so_far.add(name)
         index[i] = count
     return index
 

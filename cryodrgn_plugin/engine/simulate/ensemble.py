@@ -47,7 +47,8 @@ def equal_parts(states: Sequence, labels: tuple[str, ...] = ()) -> Ensemble:
 def gaussian_mixture(coordinates: np.ndarray, means: Sequence[float], sd: float) -> np.ndarray:
     """Population of each of S evenly spaced states under equal Gaussians at `means` with standard deviation `sd`.
 
-    Each state takes the probability of its bin; what lies beyond the ends counts for the end states (thesis 4.4.1).
+    Each state takes the probability of its bin; what lies beyond the ends counts for the end states (Zhong's thesis,
+    4.4.1).
     """
     from scipy.stats import norm
 

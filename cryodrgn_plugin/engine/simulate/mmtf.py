@@ -77,6 +77,7 @@ def decode(packed: bytes) -> np.ndarray:
     if codec == 5:
         return np.char.rstrip(np.frombuffer(data, f"S{parameter}").astype(str), "\0")
     if codec in (6, 7, 8, 9):
+        # Run lengths: pairs of a value and how often it stands.
         values = np.repeat(*np.frombuffer(data, ">i4").reshape(-1, 2).T)
         if codec == 6:
             return np.array([chr(value) for value in values])

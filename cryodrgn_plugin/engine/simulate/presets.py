@@ -51,8 +51,8 @@ def hinged_complex(states: int, range_rad: float = 1.5) -> Ensemble:
     protein = protein.moved(protein.coords_ang - protein.centre_ang())
     turns = Rotation.random(len(_PLACES_ANG), random_state=4)
     copies = [
-        protein.moved(turn.apply(protein.coords_ang) + place).renamed(chain)
-        for turn, place, chain in zip(turns, _PLACES_ANG, "ABCDEFGH", strict=True)
+        protein.moved(turn.apply(protein.coords_ang) + centre_ang).renamed(chain)
+        for turn, centre_ang, chain in zip(turns, _PLACES_ANG, "ABCDEFGH", strict=True)
     ]
     model = joined(copies)
     angles = np.arange(states) * range_rad / states

@@ -51,9 +51,9 @@ class AtomProjector:
         return volume_from_spectrum(space_transform(self.positions, self.weights, self.box) * self._envelope(3))
 
     def _planes(self, rotations: np.ndarray) -> np.ndarray:
-        seen = rotations[:, :2] @ self.positions.T
+        projected = rotations[:, :2] @ self.positions.T
         half = self.box // 2
-        return plane_transform(waves(seen[:, 1], half), waves(seen[:, 0], half), self.weights[None], self.box)
+        return plane_transform(waves(projected[:, 1], half), waves(projected[:, 0], half), self.weights[None], self.box)
 
     def _envelope(self, dimensions: int) -> np.ndarray:
         radius2 = squared_radius(self.box, dimensions)

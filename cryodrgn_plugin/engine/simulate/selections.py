@@ -24,9 +24,9 @@ def selected(model: AtomicModel, text: str) -> np.ndarray:
 
 
 def _one_part(model: AtomicModel, part: str) -> np.ndarray:
-    found = _PART.fullmatch(part)
-    if found:
-        mask = model.select(found["chain"], int(found["first"]), int(found["last"]))
+    match = _PART.fullmatch(part)
+    if match:
+        mask = model.select(match["chain"], int(match["first"]), int(match["last"]))
     else:
         mask = model.select(part)
     if not mask.any():

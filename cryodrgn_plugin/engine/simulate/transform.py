@@ -33,15 +33,16 @@ def waves(positions: np.ndarray, count: int) -> np.ndarray:
     out = np.empty((len(positions), 2 * count, positions.shape[1]), dtype=np.float32)
     cosines, sines = out[:, :count], out[:, count:]
     cosines[:, 0], sines[:, 0] = 1, 0
-    known = 1
-    while known < count:
-        new = slice(known, min(2 * known, count))
-        old = slice(0, new.stop - known)
+    # Harmonics k < filled are there; turned by the step to the power of `filled` they give the next ones.
+    filled = 1
+    while filled < count:
+        new = slice(filled, min(2 * filled, count))
+        old = slice(0, new.stop - filled)
         cos_step, sin_step = (part.astype(np.float32)[:, None] for part in (step.real, step.imag))
         np.subtract(cosines[:, old] * cos_step, sines[:, old] * sin_step, out=cosines[:, new])
         np.add(cosines[:, old] * sin_step, sines[:, old] * cos_step, out=sines[:, new])
         step *= step
-        known = new.stop
+        filled = new.stop
     return out
 
 
@@ -95,6 +96,7 @@ def centre_phase(box: int, dimensions: int) -> np.ndarray:
     sign = 1.0 - 2.0 * (np.arange(box) % 2)
     phase = sign[: box // 2 + 1]
     for _ in range(dimensions - 1):
+        # Another axis in front, with the signs of that one.
         phase = sign.reshape(-1, *[1] * phase.ndim) * phase
     return phase.astype(np.float32)
 
@@ -104,5 +106,6 @@ def squared_radius(box: int, dimensions: int) -> np.ndarray:
     full = np.fft.fftfreq(box, 1 / box) ** 2
     total = np.arange(box // 2 + 1, dtype=np.float64) ** 2
     for _ in range(dimensions - 1):
+        # Another axis in front, with the squares along it.
         total = full.reshape(-1, *[1] * total.ndim) + total
     return total

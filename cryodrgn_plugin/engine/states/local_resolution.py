@@ -59,6 +59,7 @@ def _band_weights(box: int, centres: np.ndarray):
     full, half = scipy.fft.fftfreq(box, 1 / box), scipy.fft.rfftfreq(box, 1 / box)
     shell = np.sqrt(full[:, None, None] ** 2 + full[None, :, None] ** 2 + half**2)
     step = np.log(centres[1] / centres[0])
-    place = np.log(np.maximum(shell, 1e-3)) / step
+    # The logarithm of the frequency in steps between bands; voxel 0 has none and is put far below the first band.
+    in_steps = np.log(np.maximum(shell, 1e-3)) / step
     for centre in np.log(centres) / step:
-        yield (0.5 + 0.5 * np.cos(np.pi * np.clip(place - centre, -1, 1))).astype(np.float32)
+        yield (0.5 + 0.5 * np.cos(np.pi * np.clip(in_steps - centre, -1, 1))).astype(np.float32)

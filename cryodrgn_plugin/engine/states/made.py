@@ -37,16 +37,16 @@ class MadeState:
     """Density at which to draw the sharpened map's surface."""
 
 
-def written(file: Path, z: np.ndarray, maps: StateMaps, found: Judgement, pixel_size_ang: float) -> MadeState:
+def written(file: Path, z: np.ndarray, maps: StateMaps, judgement: Judgement, pixel_size_ang: float) -> MadeState:
     """Write the map of a state as `file` and what goes with it beside it."""
     halves = maps.halves or (None, None)
     named = {
         "": maps.volume,
         "_half1": halves[0],
         "_half2": halves[1],
-        "_mask": found.mask,
-        "_locres": found.local_ang,
-        "_sharpened": found.sharp,
+        "_mask": judgement.mask,
+        "_locres": judgement.local_ang,
+        "_sharpened": judgement.sharp,
     }
     files = {}
     for ending, volume in named.items():
@@ -55,22 +55,32 @@ def written(file: Path, z: np.ndarray, maps: StateMaps, found: Judgement, pixel_
             write_map(path, np.asarray(volume, np.float32), pixel_size_ang)
     middle = len(maps.volume) // 2
     local = section = None
-    if found.local_ang is not None:
-        local = tuple(float(v) for v in np.percentile(found.local_ang[found.mask > 0.5], PERCENTILES))
-        section = np.where(found.mask[middle] > 0.5, found.local_ang[middle], np.nan)
-    views = maps.volume.sum(axis=0), maps.volume[middle].copy()
-    agreement = (found.whole, found.moving, found.expected, found.moving_expected)
+    if judgement.local_ang is not None:
+        local = tuple(float(v) for v in np.percentile(judgement.local_ang[judgement.mask > 0.5], PERCENTILES))
+        section = np.where(judgement.mask[middle] > 0.5, judgement.local_ang[middle], np.nan)
+    made_map = MadeMap(
+        file,
+        z,
+        pixel_size_ang,
+        level=auto_threshold(maps.volume),
+        projection=maps.volume.sum(axis=0),
+        section=maps.volume[middle].copy(),
+        whole=judgement.whole,
+        moving=judgement.moving,
+        expected=judgement.expected,
+        moving_expected=judgement.moving_expected,
+    )
     return MadeState(
-        MadeMap(file, z, pixel_size_ang, auto_threshold(maps.volume), *views, *agreement),
+        made_map,
         files,
-        maps.effective,
-        found.by_halves,
-        found.resolution_ang,
-        found.moving_resolution_ang,
-        local,
-        section,
-        found.guinier,
-        found.b_factor_ang2,
-        found.lowpass_ang,
-        None if found.sharp is None else auto_threshold(found.sharp),
+        effective=maps.effective,
+        by_halves=judgement.by_halves,
+        resolution_ang=judgement.resolution_ang,
+        moving_resolution_ang=judgement.moving_resolution_ang,
+        local_ang=local,
+        local_section=section,
+        guinier=judgement.guinier,
+        b_factor_ang2=judgement.b_factor_ang2,
+        lowpass_ang=judgement.lowpass_ang,
+        sharpened_level=None if judgement.sharp is None else auto_threshold(judgement.sharp),
     )

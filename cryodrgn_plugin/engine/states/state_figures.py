@@ -17,18 +17,20 @@ PER_ROW = 4
 MOVING = DISTINCT[5]
 
 
-def draw_all(made: dict[str, list[MadeState]], series: Series, out: Report, pixel_size_ang: float) -> None:
+def draw_all(states_by_way: dict[str, list[MadeState]], series: Series, out: Report, pixel_size_ang: float) -> None:
     """Draw everything there is something to draw of."""
-    judged = {name: states for name, states in made.items() if states[0].by_halves is not None}
-    for name, states in made.items():
-        maps = [one.map for one in states]
+    judged = {name: states for name, states in states_by_way.items() if states[0].by_halves is not None}
+    for name, states in states_by_way.items():
+        maps = [state.map for state in states]
         montage_figure(out.figure(f"maps_{name}"), TITLES[name], series.labels, maps, pixel_size_ang)
     for name, states in judged.items():
         expectation_figure(out.figure(f"expected_{name}"), TITLES[name], series.labels, states, pixel_size_ang)
         if states[0].local_section is not None:
             local_figure(out.figure(f"local_{name}"), TITLES[name], series.labels, states)
     if judged:
-        panels = [(f"maps {TITLES[name]}", series.labels, [one.map for one in made[name]]) for name in judged]
+        panels = [
+            (f"maps {TITLES[name]}", series.labels, [state.map for state in states_by_way[name]]) for name in judged
+        ]
         fsc_figure(out.figure("fsc"), panels, pixel_size_ang)
 
 
@@ -44,9 +46,9 @@ def expectation_figure(
             frequency = np.arange(len(state.by_halves)) / (state.map.projection.shape[0] * pixel_size_ang)
             ax.plot(frequency[1:-1], state.by_halves[1:-1], color=GREY, lw=1.0, ls=(0, (3, 2)), label="half-maps alone")
             if state.map.expected is not None:
-                seen = slice(1, min(state.map.expected.measured_to + 1, len(frequency) - 1))
+                measured = slice(1, min(state.map.expected.measured_to + 1, len(frequency) - 1))
                 ax.plot(frequency[1:-1], state.map.expected.fsc[1:-1], color=colour, lw=1.0, ls=(0, (1, 1.2)))
-                ax.plot(frequency[seen], state.map.expected.fsc[seen], color=colour, lw=1.8, label="measured")
+                ax.plot(frequency[measured], state.map.expected.fsc[measured], color=colour, lw=1.8, label="measured")
             limits = f"{state.resolution_ang:#.3g}"
             if state.map.moving_expected is not None:
                 moving = state.map.moving_expected.fsc[1:-1]

@@ -21,9 +21,14 @@ TITLES = {STATE_SERIES: "of states", REGRESSION_SERIES: "of states by regression
 
 
 def states_entries(
-    made: dict[str, list[MadeState]], series: Series, out: Report, latents: Latents, bandwidths: Bandwidths | None
+    states_by_way: dict[str, list[MadeState]],
+    series: Series,
+    out: Report,
+    latents: Latents,
+    bandwidths: Bandwidths | None,
 ) -> dict[str, Any]:
-    """The index without its files and figures; `made` holds the maps of each way that they were made, by name."""
+    """The index without its files and figures; `states_by_way` holds the maps of each way that they were
+    made, by name."""
     return {
         "particles": len(latents.z),
         "z_dim": latents.z.shape[1],
@@ -33,48 +38,48 @@ def states_entries(
             "best_particles": bandwidths.best,
             "expected": {str(size): value for size, value in bandwidths.expected.items()},
         },
-        "series": [_series_entry(name, series, states, out) for name, states in made.items()],
+        "series": [_series_entry(name, series, states, out) for name, states in states_by_way.items()],
         "figures": {},
     }
 
 
-def write_script(made: dict[str, list[MadeState]], out: Report) -> None:
+def write_script(states_by_way: dict[str, list[MadeState]], out: Report) -> None:
     """Write the script that opens the maps and the sharpened maps in ChimeraX."""
     entries = []
-    for name, states in made.items():
-        level = float(np.median([one.map.level for one in states]))
-        entries.append((f"maps {TITLES[name]}", [out.relative(one.files["map"]) for one in states], level))
-        if all("sharpened" in one.files for one in states):
-            level = float(np.median([one.sharpened_level for one in states]))
+    for name, states in states_by_way.items():
+        level = float(np.median([state.map.level for state in states]))
+        entries.append((f"maps {TITLES[name]}", [out.relative(state.files["map"]) for state in states], level))
+        if all("sharpened" in state.files for state in states):
+            level = float(np.median([state.sharpened_level for state in states]))
             title = f"maps {TITLES[name]}, sharpened"
-            entries.append((title, [out.relative(one.files["sharpened"]) for one in states], level))
+            entries.append((title, [out.relative(state.files["sharpened"]) for state in states], level))
     out.text("chimerax", "states.cxc", chimerax_script(entries))
 
 
 def _series_entry(name: str, series: Series, states: Sequence[MadeState], out: Report) -> dict[str, Any]:
-    level = float(np.median([one.map.level for one in states]))
+    level = float(np.median([state.map.level for state in states]))
     named = dataclasses.replace(series, name=name, title=TITLES[name])
-    entry = series_entry(MadeSeries(named, [one.map for one in states], level), out)
-    for described, one in zip(entry["maps"], states, strict=True):
-        described |= _details(one, out)
+    entry = series_entry(MadeSeries(named, [state.map for state in states], level), out)
+    for described, state in zip(entry["maps"], states, strict=True):
+        described |= _details(state, out)
     return entry
 
 
-def _details(one: MadeState, out: Report) -> dict[str, Any]:
-    known = one.by_halves if one.map.expected is None else one.map.expected.fsc
+def _details(state: MadeState, out: Report) -> dict[str, Any]:
+    truth_fsc = state.by_halves if state.map.expected is None else state.map.expected.fsc
     return {
-        "half_maps": [out.relative(one.files[h]) for h in ("half1", "half2") if h in one.files],
-        **{name: out.relative(one.files[name]) if name in one.files else None for name in ("mask", "sharpened")},
-        "local_resolution": out.relative(one.files["locres"]) if "locres" in one.files else None,
-        "effective_particles": one.effective and round(one.effective, 1),
-        "expected_fsc": None if known is None else numbers(known),
-        "expected_measured": one.map.expected is not None,
-        "moving_expected_fsc": None if one.map.moving_expected is None else numbers(one.map.moving_expected.fsc),
-        "moving_expected_resolution_ang": one.moving_resolution_ang and round(one.moving_resolution_ang, 3),
-        "measured_to_shell": None if one.map.expected is None else one.map.expected.measured_to,
-        "expected_resolution_ang": one.resolution_ang and round(one.resolution_ang, 3),
-        "local_resolution_ang": one.local_ang
-        and {f"percentile_{p}": round(v, 3) for p, v in zip(PERCENTILES, one.local_ang, strict=True)},
-        "b_factor_ang2": None if one.b_factor_ang2 is None else round(one.b_factor_ang2, 1),
-        "lowpass_ang": one.lowpass_ang and round(one.lowpass_ang, 3),
+        "half_maps": [out.relative(state.files[h]) for h in ("half1", "half2") if h in state.files],
+        **{name: out.relative(state.files[name]) if name in state.files else None for name in ("mask", "sharpened")},
+        "local_resolution": out.relative(state.files["locres"]) if "locres" in state.files else None,
+        "effective_particles": state.effective and round(state.effective, 1),
+        "expected_fsc": None if truth_fsc is None else numbers(truth_fsc),
+        "expected_measured": state.map.expected is not None,
+        "moving_expected_fsc": None if state.map.moving_expected is None else numbers(state.map.moving_expected.fsc),
+        "moving_expected_resolution_ang": state.moving_resolution_ang and round(state.moving_resolution_ang, 3),
+        "measured_to_shell": None if state.map.expected is None else state.map.expected.measured_to,
+        "expected_resolution_ang": state.resolution_ang and round(state.resolution_ang, 3),
+        "local_resolution_ang": state.local_ang
+        and {f"percentile_{p}": round(v, 3) for p, v in zip(PERCENTILES, state.local_ang, strict=True)},
+        "b_factor_ang2": None if state.b_factor_ang2 is None else round(state.b_factor_ang2, 1),
+        "lowpass_ang": state.lowpass_ang and round(state.lowpass_ang, 3),
     }

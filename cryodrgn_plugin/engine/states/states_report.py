@@ -56,19 +56,19 @@ def make_states(run: Run, options: StatesOptions | None = None, decoder: Trained
         nearby = _nearby(run, latents, decoder, series, options)
         in_common = {"pixel_size_ang": decoder.pixel_size_ang, "mask": mask, "moving_region": moving}
         judged = partial(judge, options=options, **in_common)
-        made = {}
+        states_by_way = {}
         for name, way in _ways(decoder, latents, nearby, options).items():
-            made[name] = _make_all(run, out, way, series, judged, decoder.pixel_size_ang)
-        out.index |= states_entries(made, series, out, latents, nearby and nearby.bandwidths)
+            states_by_way[name] = _make_all(run, out, way, series, judged, decoder.pixel_size_ang)
+        out.index |= states_entries(states_by_way, series, out, latents, nearby and nearby.bandwidths)
         out.index |= {"box": decoder.box, "pixel_size_ang": decoder.pixel_size_ang}
-        write_script(made, out)
+        write_script(states_by_way, out)
         if moving is not None:
             out.map("moving_mask", MOVING_MASK, moving, decoder.pixel_size_ang)
         if options.figures:
             from .state_figures import draw_all
 
-            draw_all(made, series, out, decoder.pixel_size_ang)
-        for sentence in _findings(made):
+            draw_all(states_by_way, series, out, decoder.pixel_size_ang)
+        for sentence in _findings(states_by_way):
             out.say(sentence)
         out.conclusion = f"The states are in {out.destination}."
     return out.index_file
@@ -103,31 +103,33 @@ def _make_all(
     run: Run, out: Report, way: _Way, series: Series, judged: Callable[..., Judgement], pixel_size_ang: float
 ) -> list[MadeState]:
     """The maps of all states, written and judged."""
-    made = []
+    states = []
     for number, z in enumerate(series.z, start=1):
         maps = way.maps_at(z)
         reference = way.reference_at(z) if way.reference_at and maps.halves is not None else None
-        found = judged(maps, reference=reference)
-        made.append(written(out.folder / f"{way.prefix}_{number:03d}.mrc", z, maps, found, pixel_size_ang))
+        judgement = judged(maps, reference=reference)
+        states.append(written(out.folder / f"{way.prefix}_{number:03d}.mrc", z, maps, judgement, pixel_size_ang))
         run.progress(f"maps {way.prefix}", number, len(series.z))
-    return made
+    return states
 
 
-def _findings(made: dict[str, list[MadeState]]) -> Iterator[str]:
+def _findings(states_by_way: dict[str, list[MadeState]]) -> Iterator[str]:
     """Sentences for the log."""
-    for name, states in made.items():
-        reached = [one.resolution_ang for one in states if one.resolution_ang is not None]
+    for name, states in states_by_way.items():
+        reached = [state.resolution_ang for state in states if state.resolution_ang is not None]
         if not reached:
-            elsewhere = "" if REGRESSION_SERIES in made else "; --method regression has them"
+            elsewhere = "" if REGRESSION_SERIES in states_by_way else "; --method regression has them"
             yield f"{len(states)} maps {TITLES[name]}, without half-maps{elsewhere}."
             continue
-        moving = [one.moving_resolution_ang for one in states if one.moving_resolution_ang is not None]
+        moving = [state.moving_resolution_ang for state in states if state.moving_resolution_ang is not None]
         limits = f"{_range(reached)}{f', at {_range(moving)} where they move' if moving else ''}"
         yield f"{len(states)} maps {TITLES[name]}; an FSC of 0.5 with the truth is expected at {limits}."
         if states[0].map.expected is None:
             yield "These resolutions trust half-maps, which share their latents and prior: they are too good."
-    if all(name in made and made[name][0].map.expected is not None for name in TITLES):
-        decoder, regression = (np.mean([one.map.expected.fsc[1:-1].mean() for one in made[name]]) for name in TITLES)
+    if all(name in states_by_way and states_by_way[name][0].map.expected is not None for name in TITLES):
+        decoder, regression = (
+            np.mean([state.map.expected.fsc[1:-1].mean() for state in states_by_way[name]]) for name in TITLES
+        )
         nearer = "the regression's" if regression > decoder else "the decoder's"
         figures = f"mean FSC {max(decoder, regression):.3f} against {min(decoder, regression):.3f}"
         yield f"Nearer to the truth are expected to be {nearer} maps: {figures}."

@@ -40,13 +40,13 @@ def consensus(run: Run, other: Run, n_classes: int, seed: int) -> Consensus:
     """Compare the latents of two runs. Raises DataError when they are of different particles."""
     ours, theirs = run.latents(), other.latents()
     _, mine, others = np.intersect1d(ours.rows, theirs.rows, assume_unique=True, return_indices=True)
-    names, their_names = (particles_of(each).frame["rlnImageName"].to_numpy() for each in (run, other))
+    names, their_names = (particles_of(compared).frame["rlnImageName"].to_numpy() for compared in (run, other))
     if len(mine) < 10 or (names[mine] != their_names[others]).any():
         raise DataError(f"{other.path} was not made from the particles of {run.path}; give a run of the same file.")
     a, b = ours.z[mine], theirs.z[others]
-    found = agreement(a, b, seed)
+    agreed = agreement(a, b, seed)
     return Consensus(
-        str(other.path), other.config.recipe, len(mine), found.correlation, found.chance, found.shared,
+        str(other.path), other.config.recipe, len(mine), agreed.correlation, agreed.chance, agreed.shared,
         _same_classes(a, b, n_classes, seed),
     )  # fmt: skip
 

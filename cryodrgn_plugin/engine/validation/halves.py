@@ -126,12 +126,12 @@ def _nodes_of(part: Run, count: int, seed: int) -> HalfModel:
     """k-means nodes of the latents of a finished run, and the maps there."""
     z = part.latents().z
     distinct = len(np.unique(z, axis=0))
-    found = kmeans(z, min(count, distinct), seed=seed)
-    n = len(found.centres)
-    nodes = np.stack([z[found.labels == m].mean(axis=0, dtype=np.float64) for m in range(n)])
+    clusters = kmeans(z, min(count, distinct), seed=seed)
+    n = len(clusters.centres)
+    nodes = np.stack([z[clusters.labels == m].mean(axis=0, dtype=np.float64) for m in range(n)])
     decoder = load_decoder(part)
     maps = np.stack([np.asarray(decoder.volume(node.astype(np.float32)), np.float32) for node in nodes])
-    return HalfModel(nodes, found.sizes / len(z), maps)
+    return HalfModel(nodes, clusters.sizes / len(z), maps)
 
 
 class _Stage:

@@ -108,7 +108,9 @@ class _Views:
         self._coefs = self._backend.coefficients(images.compute.tensor(maps))
         contrast, self.contrast_spread = self._drawn_contrast(rng)
         self._contrast = images.compute.tensor(contrast)
-        self._residuals = torch.cat([self._residual(*part) for part in self._parts()])
+        self._residuals = torch.cat(
+            [self._residual(positions, batch, views, factor) for positions, batch, views, factor in self._parts()]
+        )
 
     def gains(self, population: np.ndarray, permutations: int, rng: np.random.Generator) -> tuple[float, np.ndarray]:
         """Sum over the images of the gain: as observed, and (R,) with residuals dealt anew R times."""
@@ -116,39 +118,40 @@ class _Views:
         log_population = compute.double(np.log(population))
         dealt = np.stack([rng.permutation(n) for _ in range(permutations)], axis=1)
         observed, shuffled = 0.0, np.zeros(permutations)
-        for place, batch, views, factor in self._parts():
+        for positions, batch, views, factor in self._parts():
             energy = (batch.weights[:, None] * views.abs() ** 2).sum(2)
             inner = (views.conj() @ batch.targets[:, :, None])[:, :, 0].real
             observed += float(_gain((inner - energy / 2)[..., None], log_population).sum())
-            seen = views * factor.conj()[:, None]
-            mean = self._contrast[place, None] * batch.weights * views[:, 0]
+            # ⟨view, factor · noise⟩ = ⟨view · factor*, noise⟩, which is one product of matrices for all R noises.
+            noise_views = views * factor.conj()[:, None]
+            mean = self._contrast[positions, None] * batch.weights * views[:, 0]
             explained = (views.conj() @ mean[:, :, None])[:, :, 0].real
-            noise = self._residuals[torch.as_tensor(dealt[place], device=views.device)]  # (b, R, F)
-            by_noise = seen.real @ noise.real.mT + seen.imag @ noise.imag.mT
+            noise = self._residuals[torch.as_tensor(dealt[positions], device=views.device)]  # (b, R, F)
+            by_noise = noise_views.real @ noise.real.mT + noise_views.imag @ noise.imag.mT
             scores = explained[..., None] + by_noise - energy[..., None] / 2
             shuffled += on_host(_gain(scores, log_population).sum(0))
         return observed, shuffled
 
     def _parts(self):
-        """Blocks of images: places, batch, views (b, 1 + M, F) and the factor from white noise to targets (b, F)."""
+        """Blocks: positions in `_index`, batch, views (b, 1 + M, F), factor (b, F) from white noise to targets."""
         compute = self._images.compute
         for start in range(0, len(self._index), AT_ONCE):
-            place = np.arange(start, min(start + AT_ONCE, len(self._index)))
-            batch = self._images.of(self._index[place], self._count)
+            positions = np.arange(start, min(start + AT_ONCE, len(self._index)))
+            batch = self._images.of(self._index[positions], self._count)
             slices = self._backend.project(self._coefs, batch.rotations, self._count)
             views = torch.complex(slices[:, :, 0], slices[:, :, 1]).mT
-            raw = self._dataset.batch(self._index[place])
+            raw = self._dataset.batch(self._index[positions])
             # White noise of a raw image becomes a target when it is moved back and weighted by the CTF.
             back = shift_phases(-raw.pose.shifts_ang[:, 0], raw.freqs_per_ang[: self._count])
             factor = compute.tensor(np.sign(raw.ctf[:, : self._count]) * back) * batch.weights.sqrt()
-            yield place, batch, views, factor
+            yield positions, batch, views, factor
 
     def _drawn_contrast(self, rng: np.random.Generator) -> tuple[np.ndarray, float]:
         """(n,) a contrast of each image drawn from its posterior, and the spread of contrasts."""
         energy, inner = np.empty(len(self._index)), np.empty(len(self._index))
-        for place, batch, views, _ in self._parts():
-            energy[place] = on_host((batch.weights * views[:, 0].abs() ** 2).sum(1))
-            inner[place] = on_host((batch.targets * views[:, 0].conj()).real.sum(1))
+        for positions, batch, views, _ in self._parts():
+            energy[positions] = on_host((batch.weights * views[:, 0].abs() ** 2).sum(1))
+            inner[positions] = on_host((batch.targets * views[:, 0].conj()).real.sum(1))
         energy = np.maximum(energy, 1e-12)
         likeliest = inner / energy
         centre = float(inner.sum() / energy.sum())
@@ -159,11 +162,12 @@ class _Views:
         mean = variance * (inner + centre / spread2)
         return mean + np.sqrt(variance) * rng.standard_normal(len(mean)), float(np.sqrt(spread2))
 
-    def _residual(self, place: np.ndarray, batch: WhitenedBatch, views: Tensor, factor: Tensor) -> Tensor:
+    def _residual(self, positions: np.ndarray, batch: WhitenedBatch, views: Tensor, factor: Tensor) -> Tensor:
         """(b, F): what the mean map leaves of each image, as white noise where the particle lies."""
-        left = batch.targets - self._contrast[place, None] * batch.weights * views[:, 0]
-        seen = factor.abs() > 1e-3 * factor.abs().amax(1, keepdim=True)
-        return torch.where(seen, left / torch.where(seen, factor, 1), 0)
+        left = batch.targets - self._contrast[positions, None] * batch.weights * views[:, 0]
+        # Where the CTF passes nothing the target says nothing of the noise: it is left at 0 there.
+        transferred = factor.abs() > 1e-3 * factor.abs().amax(1, keepdim=True)
+        return torch.where(transferred, left / torch.where(transferred, factor, 1), 0)
 
 
 def _gain(scores: Tensor, log_population: Tensor) -> Tensor:

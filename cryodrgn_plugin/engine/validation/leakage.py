@@ -58,23 +58,23 @@ def leaks(
 def quantities_of(particles: RunParticles) -> dict[str, np.ndarray]:
     """What is known of each particle beside its image, (N,) or (N, C); constant ones are left out."""
     table, lines = particles.table, particles.lines
-    found: dict[str, np.ndarray] = {}
+    quantities: dict[str, np.ndarray] = {}
     if table.euler_deg is not None:
         rotations = matrices_from_euler(table.euler_deg[lines])
-        found["viewing direction"] = rotations[:, 2]
-        found["viewing axis"] = second_moments(rotations[:, 2])
+        quantities["viewing direction"] = rotations[:, 2]
+        quantities["viewing axis"] = second_moments(rotations[:, 2])
         psi = np.radians(table.euler_deg[lines, 2])
-        found["in-plane angle"] = np.stack([np.cos(psi), np.sin(psi)], axis=1)
+        quantities["in-plane angle"] = np.stack([np.cos(psi), np.sin(psi)], axis=1)
     if table.origins_ang is not None:
-        found["shift"] = table.origins_ang[lines]
+        quantities["shift"] = table.origins_ang[lines]
     ctf = table.ctf()
     if ctf is not None:
-        found["defocus"] = (ctf.defocus_u_ang + ctf.defocus_v_ang)[lines] / 2
+        quantities["defocus"] = (ctf.defocus_u_ang + ctf.defocus_v_ang)[lines] / 2
     if "rlnMicrographName" in table.frame:
-        found["micrograph"] = table.frame["rlnMicrographName"].to_numpy()[lines]
+        quantities["micrograph"] = table.frame["rlnMicrographName"].to_numpy()[lines]
     if table.n_optics_groups > 1:
-        found["optics group"] = table.optics_group[lines].astype(str).astype(object)
-    return {name: values for name, values in found.items() if (values != values[0]).any()}
+        quantities["optics group"] = table.optics_group[lines].astype(str).astype(object)
+    return {name: values for name, values in quantities.items() if (values != values[0]).any()}
 
 
 def second_moments(views: np.ndarray) -> np.ndarray:

@@ -45,8 +45,8 @@ def state_populations(
 
 
 def _labels(run: Run, latents: Latents, options: ValidateOptions) -> np.ndarray:
-    if not options.states and (known := run.per_particle("analysis", latents.rows)):
-        return known["labels"].astype(np.int64)
+    if not options.states and (analysed := run.per_particle("analysis", latents.rows)):
+        return analysed["labels"].astype(np.int64)
     most = len(np.unique(latents.z, axis=0))
     return kmeans(latents.z, min(options.states or CLASSES, most), seed=options.seed).labels.astype(np.int64)
 

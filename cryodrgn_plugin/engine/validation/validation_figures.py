@@ -37,23 +37,23 @@ def chance_figure(file: Path, test: HeterogeneityTest) -> None:
         _grid(ax, "y")
 
 
-def halves_figure(file: Path, found: Agreement, confidence: np.ndarray) -> None:
+def halves_figure(file: Path, agreement: Agreement, confidence: np.ndarray) -> None:
     """Both places of each particle in the best direction, all correlations, and the confidences."""
     with figure(file, WIDTH, HEIGHT) as page:
         axes = page.subplots(1, 3, width_ratios=[1.05, 1, 1])
-        if found.first.shape[1]:
-            _both_places(axes[0], found)
+        if agreement.first.shape[1]:
+            _both_places(axes[0], agreement)
         else:
             _say(axes[0], "both halves", "no direction in common")
-        _correlations(axes[1], found.correlation, found.chance)
+        _correlations(axes[1], agreement.correlation, agreement.chance)
         axes[2].hist(confidence, np.linspace(0, 1, 26), color=DISTINCT[0])
         axes[2].set(title="confidence", xlabel="confidence of a particle", ylabel="particles")
         _grid(axes[2], "y")
 
 
-def _both_places(ax: Axes, found: Agreement) -> None:
-    shown = np.random.default_rng(0).permutation(len(found.first))[:MOST_POINTS]
-    x, y = found.first[shown, 0], found.second[shown, 0]
+def _both_places(ax: Axes, agreement: Agreement) -> None:
+    shown = np.random.default_rng(0).permutation(len(agreement.first))[:MOST_POINTS]
+    x, y = agreement.first[shown, 0], agreement.second[shown, 0]
     low, high = np.percentile(np.r_[x, y], (0.2, 99.8))
     margin = 0.08 * (high - low)
     window = (low - margin, high + margin)
@@ -79,15 +79,17 @@ def leakage_figure(file: Path, leaks: Sequence[Leak], significance: float) -> No
     with figure(file, WIDTH, 0.9 + 0.38 * len(leaks)) as page:
         ax = page.subplots()
         colours = {"none": "#b9c4cc", "weak": "#b9c4cc", "clear": DISTINCT[1], "strong": DISTINCT[5]}
-        place = np.arange(len(leaks))[::-1]
+        heights = np.arange(len(leaks))[::-1]
         shares = [max(leak.share, 0) for leak in leaks]
-        ax.barh(place, shares, color=[colours[leak.strength(significance)] for leak in leaks], height=0.6)
+        ax.barh(heights, shares, color=[colours[leak.strength(significance)] for leak in leaks], height=0.6)
         chance = [max(leak.chance, 0) for leak in leaks]
-        for y, share, reached in zip(place, shares, chance, strict=True):
+        for y, share, reached in zip(heights, shares, chance, strict=True):
             ax.annotate(f"{share:.1%}", (max(share, reached), y), (7, 0), textcoords="offset points", va="center")
-        ax.scatter(chance, place, marker="|", s=130, color=INK, lw=1.4, label="chance (19 of 20 shufflings)", zorder=3)
+        ax.scatter(
+            chance, heights, marker="|", s=130, color=INK, lw=1.4, label="chance (19 of 20 shufflings)", zorder=3
+        )
         ax.axvspan(WEAK, STRONG, color=DISTINCT[1], alpha=0.07, lw=0, label="worth a look")
-        ax.set_yticks(place, [leak.name for leak in leaks], fontsize=9)
+        ax.set_yticks(heights, [leak.name for leak in leaks], fontsize=9)
         ax.set(
             xlabel="share of its variance that the latent space predicts", xlim=(0, max(1.2 * STRONG, *shares) * 1.1)
         )
@@ -104,10 +106,10 @@ def population_figure(file: Path, states: StatePopulations) -> None:
         number = np.arange(1, m + 1)
         ax.bar(number, states.counted.share, color=class_colours(m), alpha=0.45, width=0.8)
         kinds = (("counted", states.counted, "o", GREY), ("by likelihood", states.likely, "D", INK))
-        for shift, (label, each, marker, colour) in zip((-0.16, 0.16), kinds, strict=True):
-            reach = np.stack([each.share - each.low, each.high - each.share])
+        for shift, (label, populations, marker, colour) in zip((-0.16, 0.16), kinds, strict=True):
+            reach = np.stack([populations.share - populations.low, populations.high - populations.share])
             style = {"fmt": marker, "color": colour, "ms": 4, "capsize": 3, "lw": 1.4}
-            ax.errorbar(number + shift, each.share, np.maximum(reach, 0), label=label, **style)
+            ax.errorbar(number + shift, populations.share, np.maximum(reach, 0), label=label, **style)
         ax.set(xlabel="state", ylabel="share of the particles", xticks=number, ylim=(0, None))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         ax.legend(loc="best")
@@ -120,9 +122,9 @@ def consensus_figure(file: Path, others: Sequence[Consensus]) -> None:
     rows = -(-len(others) // panels)
     with figure(file, WIDTH if panels > 1 else WIDTH / 2, HEIGHT * rows) as page:
         axes = page.subplots(rows, panels, squeeze=False).ravel()
-        for ax, each in zip(axes, others, strict=False):
-            _correlations(ax, each.correlation, each.chance)
-            ax.set_title(Path(each.run).name)
+        for ax, other in zip(axes, others, strict=False):
+            _correlations(ax, other.correlation, other.chance)
+            ax.set_title(Path(other.run).name)
         for ax in axes[len(others) :]:
             ax.set_visible(False)
 

@@ -14,10 +14,11 @@ from .verdict import Verdict
 
 @dataclass(frozen=True)
 class HalvesFound:
-    """What training on two halves gave: half of each particle (−1: in neither), its places and their agreement."""
+    """What training on two halves gave: half of each particle (−1: in neither), its latents by each half, and
+    their agreement."""
 
     half: np.ndarray
-    places: tuple[np.ndarray, np.ndarray]
+    latents: tuple[np.ndarray, np.ndarray]
     agreement: Agreement
     confidence: np.ndarray
     test: HeterogeneityTest

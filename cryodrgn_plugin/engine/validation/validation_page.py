@@ -45,19 +45,19 @@ whole micrographs. They hold for the states as they are: how states are drawn is
 }
 
 
-def write_page(page_file: Path, run: Run, found: Findings, options: ValidateOptions, out: Report) -> None:
+def write_page(page_file: Path, run: Run, findings: Findings, options: ValidateOptions, out: Report) -> None:
     """Draw the figures and write the page that shows them."""
-    drawn = _draw(found, options, out)
-    sections = "\n".join(_section(name, file, found, options) for name, file in drawn.items())
+    drawn = _draw(findings, options, out)
+    sections = "\n".join(_section(name, file, findings, options) for name, file in drawn.items())
     created = run.info["provenance"]
     particles = len(run.latents().z)
     page = resources.files("cryodrgn_plugin.engine").joinpath("resources", "validation.html")
     template = Template(page.read_text(encoding="utf-8"))
     text = template.substitute(
-        outcome=found.verdict.outcome,
-        mark=MARKS[found.verdict.outcome],
-        headline=escape(found.verdict.headline),
-        sentences=_items(found.verdict),
+        outcome=findings.verdict.outcome,
+        mark=MARKS[findings.verdict.outcome],
+        headline=escape(findings.verdict.headline),
+        sentences=_items(findings.verdict),
         run=escape(run.path.resolve().name),
         what=escape(f"{run.config.particles}: {particles:,} particles, recipe {run.config.recipe}"),
         version=escape(str(created["version"])),
@@ -67,28 +67,28 @@ def write_page(page_file: Path, run: Run, found: Findings, options: ValidateOpti
     write_text(page_file, text)
 
 
-def _draw(found: Findings, options: ValidateOptions, out: Report) -> dict[str, Path]:
+def _draw(findings: Findings, options: ValidateOptions, out: Report) -> dict[str, Path]:
     """The figures there is data for, by name."""
     wanted: dict[str, Callable[[Path], None]] = {}
-    if halves := found.halves:
+    if halves := findings.halves:
         wanted["chance"] = lambda file: validation_figures.chance_figure(file, halves.test)
         wanted["halves"] = lambda file: validation_figures.halves_figure(file, halves.agreement, halves.confidence)
-    if found.leaks:
-        wanted["leakage"] = lambda file: validation_figures.leakage_figure(file, found.leaks, options.significance)
-    if states := found.states:
+    if findings.leaks:
+        wanted["leakage"] = lambda file: validation_figures.leakage_figure(file, findings.leaks, options.significance)
+    if states := findings.states:
         wanted["populations"] = lambda file: validation_figures.population_figure(file, states)
-    if found.others:
-        wanted["consensus"] = lambda file: validation_figures.consensus_figure(file, found.others)
+    if findings.others:
+        wanted["consensus"] = lambda file: validation_figures.consensus_figure(file, findings.others)
     drawn = {name: out.figure(name) for name in wanted}
     for name, draw in wanted.items():
         draw(drawn[name])
     return drawn
 
 
-def _section(name: str, file: Path, found: Findings, options: ValidateOptions) -> str:
+def _section(name: str, file: Path, findings: Findings, options: ValidateOptions) -> str:
     content = file.read_bytes()
     image, width = base64.b64encode(content).decode(), round(_width_px(content) * SCREEN_DPI / DPI)
-    table = _population_table(found.states, options) if name == "populations" and found.states else ""
+    table = _population_table(findings.states, options) if name == "populations" and findings.states else ""
     return (
         f'<section id="{name}">\n<h2>{escape(TITLES[name])}</h2>\n'
         f'<img alt="{escape(TITLES[name])}" width="{width}" src="data:image/png;base64,{image}">\n{table}'
@@ -105,7 +105,9 @@ def _population_table(states: StatePopulations, options: ValidateOptions) -> str
     rows = []
     for k in range(len(states.counted.share)):
         both = (states.counted, states.likely)
-        cells = [f"{each.share[k]:.1%} ({each.low[k]:.1%} – {each.high[k]:.1%})" for each in both]
+        cells = [
+            f"{populations.share[k]:.1%} ({populations.low[k]:.1%} – {populations.high[k]:.1%})" for populations in both
+        ]
         rows.append(f"<tr><td>{k + 1}</td><td>{cells[0]}</td><td>{cells[1]}</td></tr>")
     head = f"<tr><th>state</th><th>counted ({options.level:.0%} interval)</th><th>by likelihood</th></tr>"
     return f"<table>\n{head}\n" + "\n".join(rows) + "\n</table>\n"

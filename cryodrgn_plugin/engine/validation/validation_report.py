@@ -53,11 +53,11 @@ def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = (), *, re
         shutil.rmtree(run.validating_dir, ignore_errors=True)
     with run.report("validation", options) as out:
         halves = _halves(run, particles, dataset, images, options) if options.halves else None
-        found = _measured(run, particles, images, halves, options, also)
-        _write(run, found, options, out)
+        findings = _measured(run, particles, images, halves, options, also)
+        _write(run, findings, options, out)
         if options.halves and options.keep_halves:
             keep_halves(run, out)
-        for sentence in (found.verdict.headline, *found.verdict.sentences):
+        for sentence in (findings.verdict.headline, *findings.verdict.sentences):
             out.say(sentence)
         out.conclusion = f"The page is {out.destination / PAGE}."
     shutil.rmtree(run.validating_dir, ignore_errors=True)
@@ -75,7 +75,7 @@ def _measured(
     z = run.latents().z
     varies = len(np.unique(z, axis=0)) > 1
     quantities = quantities_of(particles)
-    found = leaks(
+    leaked = leaks(
         z, quantities, permutations=options.permutations, tested=options.tested, seed=options.seed
     ) if varies else []  # fmt: skip
     run.progress("leakage", 1, 1)
@@ -84,7 +84,7 @@ def _measured(
     n_states = len(states.counted.share) if states else 1
     others = [consensus(run, other, n_states, options.seed) for other in also]
     trained = (halves.test, halves.agreement, halves.confidence) if halves else None
-    return Findings(halves, found, others, states, judge(trained, found, others, options.significance))
+    return Findings(halves, leaked, others, states, judge(trained, leaked, others, options.significance))
 
 
 def _halves(
@@ -96,8 +96,8 @@ def _halves(
 ) -> HalvesFound:
     half = deal(particles, options.particles, options.seed)
     models = [train_half(run, particles, half, number, options.nodes, options.seed) for number in (0, 1)]
-    places = [model.place(images) for model in models]
-    found = agreement(places[0], places[1], options.seed)
+    latents = [model.place(images) for model in models]
+    agreed = agreement(latents[0], latents[1], options.seed)
     test = permutation_test(
         dataset,
         images,
@@ -108,33 +108,33 @@ def _halves(
         seed=options.seed,
         report=run.progress,
     )
-    return HalvesFound(half, (places[0], places[1]), found, found.confidence(), test)
+    return HalvesFound(half, (latents[0], latents[1]), agreed, agreed.confidence(), test)
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
 
 
-def _write(run: Run, found: Findings, options: ValidateOptions, out: Report) -> None:
+def _write(run: Run, findings: Findings, options: ValidateOptions, out: Report) -> None:
     from .validation_page import write_page
 
-    out.index |= {**summary_of(found), "files": {}, "figures": {}}
+    out.index |= {**summary_of(findings), "files": {}, "figures": {}}
     page = out.file("page", PAGE)
-    if found.halves:
+    if findings.halves:
         out.arrays(
             rows=run.latents().rows,
-            confidence=found.halves.confidence.astype(np.float32),
-            half=found.halves.half,
-            z_half1=found.halves.places[0].astype(np.float32),
-            z_half2=found.halves.places[1].astype(np.float32),
+            confidence=findings.halves.confidence.astype(np.float32),
+            half=findings.halves.half,
+            z_half1=findings.halves.latents[0].astype(np.float32),
+            z_half2=findings.halves.latents[1].astype(np.float32),
         )
-    write_page(page, run, found, options, out)
+    write_page(page, run, findings, options, out)
 
 
-def summary_of(found: Findings) -> dict[str, Any]:
+def summary_of(findings: Findings) -> dict[str, Any]:
     """All findings as JSON values."""
-    summary: dict[str, Any] = {"verdict": dataclasses.asdict(found.verdict)}
-    if found.halves:
-        test, halves = found.halves.test, found.halves.agreement
+    summary: dict[str, Any] = {"verdict": dataclasses.asdict(findings.verdict)}
+    if findings.halves:
+        test, halves = findings.halves.test, findings.halves.agreement
         summary["heterogeneity"] = {
             "gain_nats": test.gain,
             "chance_mean_nats": float(test.by_chance.mean()),
@@ -144,17 +144,17 @@ def summary_of(found: Findings) -> dict[str, Any]:
             "particles": test.tested,
         }
         summary["halves"] = {
-            "particles": [int((found.halves.half == number).sum()) for number in (0, 1)],
+            "particles": [int((findings.halves.half == number).sum()) for number in (0, 1)],
             "correlation": [round(float(rho), 4) for rho in halves.correlation],
             "chance": round(halves.chance, 4),
             "shared": halves.shared,
-            "median_confidence": round(float(np.median(found.halves.confidence)), 4),
+            "median_confidence": round(float(np.median(findings.halves.confidence)), 4),
         }
-    summary["leakage"] = [dataclasses.asdict(leak) for leak in found.leaks]
-    summary["populations"] = [] if found.states is None else _population_rows(found.states)
+    summary["leakage"] = [dataclasses.asdict(leak) for leak in findings.leaks]
+    summary["populations"] = [] if findings.states is None else _population_rows(findings.states)
     summary["consensus"] = [
-        {**dataclasses.asdict(each), "correlation": [round(float(rho), 4) for rho in each.correlation]}
-        for each in found.others
+        {**dataclasses.asdict(other), "correlation": [round(float(rho), 4) for rho in other.correlation]}
+        for other in findings.others
     ]
     return summary
 
@@ -163,7 +163,7 @@ def _population_rows(states: StatePopulations) -> list[dict[str, Any]]:
     rows = []
     for k in range(len(states.counted.share)):
         row: dict[str, Any] = {"state": k + 1}
-        for name, each in (("counted", states.counted), ("likely", states.likely)):
-            row[name] = [round(float(value[k]), 5) for value in (each.share, each.low, each.high)]
+        for name, populations in (("counted", states.counted), ("likely", states.likely)):
+            row[name] = [round(float(value[k]), 5) for value in (populations.share, populations.low, populations.high)]
         rows.append(row)
     return rows

@@ -43,9 +43,9 @@ def judge(
         return Verdict(UNTESTED, "Not tested: no halves were trained.", tuple(told))
     test, halves, confidence = trained
     told = [_chance(test, significance), _agreement(halves, confidence), *told]
-    found = test.p_value <= significance and test.gain > 0
+    significant = test.p_value <= significance and test.gain > 0
     best = halves.correlation[0] if halves.shared else 0.0
-    if not found:
+    if not significant:
         bright = best >= SOME_AGREEMENT and test.contrast_spread > WORTH_TELLING
         what = "No heterogeneity found beyond differences in contrast."
         return Verdict(NONE, what if bright else "No heterogeneity found.", tuple(told))
@@ -101,8 +101,8 @@ def _leakage(leaks: Sequence[Leak], significance: float) -> str:
 
 def _others(others: Sequence[Consensus]) -> str:
     return " ".join(
-        f"{Path(each.run).name} ({each.recipe}) {each.words}: best correlation {each.correlation[:1].sum():.2f}."
-        for each in others
+        f"{Path(other.run).name} ({other.recipe}) {other.words}: best correlation {other.correlation[:1].sum():.2f}."
+        for other in others
     )
 
 
