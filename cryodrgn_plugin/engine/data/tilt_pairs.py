@@ -1,7 +1,7 @@
 """Tilt pairs: two images of every particle, the second after the stage was tilted by a known angle about the x axis.
 
 In the star file both images are rows; rlnTomoParticleName says whose image a row is and rlnTomoNominalStageTiltAngle at
-which angle it was taken (zhong_thesis_cryodrgn 3.7.2). A particle seen under A and shifted by s is seen under T A after
+which angle it was taken (Zhong's thesis, 3.7.2). A particle seen under A and shifted by s is seen under T A after
 the tilt T, with the same s: the partner is to be cut out where the particle lies.
 """
 

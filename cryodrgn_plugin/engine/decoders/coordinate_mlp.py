@@ -2,7 +2,7 @@
 
     V_z(k) = profile(|k|) · MLP(encoding(k / D), z)
 
-Source: zhong_thesis_cryodrgn 3.1.1, 4.2.1. Three things make it cheap. z enters once per image, through its own
+Source: Zhong's thesis, 3.1.1, 4.2.1. Three things make it cheap. z enters once per image, through its own
 columns of the first layer. The phases of the encoding on a slice are one product of the (kx, ky) lattice with the two
 rotated axes. And one of each pair of coefficients V(k), V(−k) is enough: the network is asked on the half of space
 whose first non-zero coordinate is positive, the other half is the complex conjugate. `profile` is the expected

@@ -12,7 +12,7 @@ from .encoder import Encoder, LatentPosterior
 
 
 class MlpEncoder(Encoder):
-    """Residual MLP on the half-plane, real and imaginary parts (zhong_thesis_cryodrgn 4.2.1, 4.4.5).
+    """Residual MLP on the half-plane, real and imaginary parts (Zhong's thesis, 4.2.1, 4.4.5).
 
     Parameters
     ----------

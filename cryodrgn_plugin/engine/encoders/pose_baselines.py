@@ -1,4 +1,4 @@
-"""Two simpler ways to poses, kept for comparison: they fail in zhong_thesis_cryodrgn (table 5.2, section 5.6.3).
+"""Two simpler ways to poses, kept for comparison: they fail in Zhong's thesis, (table 5.2, section 5.6.3).
 
 Both find rotations only, of centred particles without a latent space.
 """

@@ -1,7 +1,7 @@
 """Rotations as networks give them, in torch: six numbers without gaps or jumps, and small turns about an axis.
 
 Three or four numbers cannot follow all rotations continuously, six can (Zhou et al. 2019, CVPR, "On the continuity of
-rotation representations"); two vectors made orthonormal, S² × S² in zhong_thesis_cryodrgn 5.6.3.
+rotation representations"); two vectors made orthonormal, S² × S² in Zhong's thesis, 5.6.3.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Nested grids of rotations: the Hopf fibration over HEALPix (zhong_thesis_cryodrgn 3.4 and 5.6.1).
+"""Nested grids of rotations: the Hopf fibration over HEALPix (Zhong's thesis, 3.4 and 5.6.1).
 
 A rotation of the grid is a viewing direction, a HEALPix pixel, and an in-plane angle, the middle of one of equal steps.
 Every level halves the spacing: each rotation has eight children, four directions times two angles, and the children of

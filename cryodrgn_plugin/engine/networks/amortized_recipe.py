@@ -1,6 +1,6 @@
 """The recipe "ace": a decoder, and an encoder that reads pose and z off the image, trained together (ace_hetem).
 
-The trainer is the one of the other networks. `amortized.method` also names two baselines of zhong_thesis_cryodrgn 5.6.3
+The trainer is the one of the other networks. `amortized.method` also names two baselines of Zhong's thesis, 5.6.3
 on the same footing: an encoder with a distribution of rotations, and free rotations moved by gradient.
 """
 

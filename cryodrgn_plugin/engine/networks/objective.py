@@ -3,7 +3,7 @@
     loss = mean over the pixels of w |y − C S V_z|²  +  β · KL(q(z | y) ‖ N(0, 1)) / pixels          z ~ q(z | y)
 
 w is 1/σ² of the noise (whitened likelihood: 1.0 is an image explained to the noise), or eq. 4 of
-sparse_fourier_backpropagation. The mean over pixels and the scaled KL are cryoDRGN's (zhong_thesis_cryodrgn eq. 3.5 as
+sparse_fourier_backpropagation. The mean over pixels and the scaled KL are cryoDRGN's (Zhong's thesis, eq. 3.5 as
 its software computes it). With several candidate poses the likelihood of an image is the mean over its candidates;
 given poses are the case of one.
 """

@@ -1,7 +1,7 @@
 """What becomes of poses in each epoch of a network's training: drawn, searched, refined or left (`poses.schedule`).
 
 A schedule such as "search:30, reset, fixed:30, search:30" is cryoDRGN2's with reset and renewed search
-(zhong_thesis_cryodrgn 5.3.3): poses are searched every few epochs and kept in between; then the network, which can no
+(Zhong's thesis, 5.3.3): poses are searched every few epochs and kept in between; then the network, which can no
 longer learn frequencies that it has learnt to be empty, begins anew on the poses found.
 """
 

@@ -1,6 +1,6 @@
 """The neural recipes: a decoder and an encoder trained end to end on the images.
 
-"cryodrgn" is the coordinate network (zhong_thesis_cryodrgn 4.2.1, 4.4.5) with a whitened likelihood; "paper" the
+"cryodrgn" is the coordinate network (Zhong's thesis, 4.2.1, 4.4.5) with a whitened likelihood; "paper" the
 structural basis with eq. 4 and the spectral normalisation of eq. 5 of sparse_fourier_backpropagation. Either decoder
 without a latent is a homogeneous reconstruction. Where `poses.inference` names a search, poses are found on the way:
 "cryodrgn2" and "bnb" are the coordinate network with one (thesis chapter 5 and section 3.4).

@@ -1,4 +1,4 @@
-"""Pose search by branch and bound with frequency marching (zhong_thesis_cryodrgn 3.1.3 and 3.4.1, Algorithm 1).
+"""Pose search by branch and bound with frequency marching (Zhong's thesis, 3.1.3 and 3.4.1, Algorithm 1).
 
 Poses are cells of a grid over rotations and shifts. At every level all cells are compared with the image at low
 frequency; a cell stays when even a perfect fit of all higher frequencies could make it better than the best cell is in

@@ -1,4 +1,4 @@
-"""Hierarchical search over rotations and shifts (cryoDRGN2: zhong_thesis_cryodrgn 5.6.1, Algorithm 2).
+"""Hierarchical search over rotations and shifts (cryoDRGN2: Zhong's thesis, 5.6.1, Algorithm 2).
 
 Every rotation of a first grid is compared with every shift of a square at low frequency; the best rotations, each with
 its best shift, are divided into eight and compared again at half the spacing and a higher frequency, and so on.
