@@ -1,17 +1,33 @@
-"""The names of what can be chosen by a setting and is made elsewhere; a registry of that name makes each.
+"""What can be chosen by name in a setting, and where it is: the one list that settings, forms and registries share.
 
-They stand here, where nothing heavy is imported, and are the keys of their registries, which say so when they differ.
-Scipion stores a choice by its place, so new names go to the end.
+A place is module and class in the folder of the family. Nothing is imported here, so that offering a choice loads none
+of them. Scipion stores a choice by its place in the list, so new names go to the end.
 """
 
-DECODER_KINDS = ("basis", "mlp")
-"""Made by decoders/decoder_registry.py."""
+from importlib import import_module
 
-ENCODER_KINDS = ("mlp", "table", "tilt_pair")
-"""Made by encoders/encoder_registry.py."""
+DECODER_KINDS = {"basis": "basis.BasisDecoder", "mlp": "coordinate_mlp.MlpDecoder"}
+"""In decoders/."""
 
-POSE_SEARCHES = ("hierarchical", "branch_and_bound")
-"""Made by poses/strategy_registry.py."""
+ENCODER_KINDS = {"mlp": "image_mlp.MlpEncoder", "table": "table.LatentTable", "tilt_pair": "tilt_pair.TiltPairEncoder"}
+"""In encoders/."""
 
-BACKENDS = ("numba", "torch")
-"""Made by slicing/compute.py."""
+POSE_SEARCHES = {
+    "hierarchical": "hierarchical.HierarchicalSearch",
+    "branch_and_bound": "branch_and_bound.BranchAndBound",
+}
+"""In poses/."""
+
+BACKENDS = {"numba": "numba_backend.NumbaBackend", "torch": "torch_backend.TorchBackend"}
+"""In slicing/."""
+
+
+def class_at(place: str, package: str) -> type:
+    """The class at a place of a family's package."""
+    module, name = place.split(".")
+    return getattr(import_module(f".{module}", package), name)
+
+
+def members(places: dict[str, str], package: str) -> dict[str, type]:
+    """Name to class of a family."""
+    return {kind: class_at(place, package) for kind, place in places.items()}

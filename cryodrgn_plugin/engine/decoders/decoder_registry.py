@@ -5,15 +5,12 @@ from collections.abc import Callable
 import torch
 
 from ..config import RunConfig
-from ..config.kinds import DECODER_KINDS
+from ..config.kinds import DECODER_KINDS, members
 from ..errors import ConfigError
-from .basis import BasisDecoder
-from .coordinate_mlp import MlpDecoder
 from .decoder import Decoder, LinearDecoder
 
-DECODERS: dict[str, type[Decoder]] = {"basis": BasisDecoder, "mlp": MlpDecoder}
+DECODERS: dict[str, type[Decoder]] = members(DECODER_KINDS, __package__)
 """Name to class; the contract tests run over every member."""
-assert tuple(DECODERS) == DECODER_KINDS, "the settings offer what is registered"
 
 
 def make_decoder(config: RunConfig, box: int) -> Decoder:

@@ -3,15 +3,11 @@
 from torch import Tensor
 
 from ..config import RunConfig
-from ..config.kinds import ENCODER_KINDS
+from ..config.kinds import ENCODER_KINDS, members
 from .encoder import Encoder
-from .image_mlp import MlpEncoder
-from .table import LatentTable
-from .tilt_pair import TiltPairEncoder
 
-ENCODERS: dict[str, type[Encoder]] = {"mlp": MlpEncoder, "table": LatentTable, "tilt_pair": TiltPairEncoder}
+ENCODERS: dict[str, type[Encoder]] = members(ENCODER_KINDS, __package__)
 """Name to class; the contract tests run over every member."""
-assert tuple(ENCODERS) == ENCODER_KINDS, "the settings offer what is registered"
 
 
 def make_encoder(config: RunConfig, scale: Tensor, n_particles: int) -> Encoder | None:

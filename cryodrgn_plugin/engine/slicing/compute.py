@@ -1,34 +1,16 @@
 """By what slices are computed: a place, and the member of the backends that works there."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 
 from ..config import RunConfig
-from ..config.kinds import BACKENDS
+from ..config.kinds import BACKENDS, class_at
 from ..errors import ConfigError
 from ..imaging.lattice import HalfPlane
 from .backend import Backend
 from .place import Place, pick_device
 from .sphere import HalfSphere
-
-
-def _numba() -> type[Backend]:
-    from .numba_backend import NumbaBackend
-
-    return NumbaBackend
-
-
-def _torch() -> type[Backend]:
-    from .torch_backend import TorchBackend
-
-    return TorchBackend
-
-
-MEMBERS: dict[str, Callable[[], type[Backend]]] = {"numba": _numba, "torch": _torch}
-"""Name to class, loaded when it is used; the contract tests run over every member."""
-assert tuple(MEMBERS) == BACKENDS, "the settings offer what is registered"
 
 
 @dataclass(frozen=True)
@@ -46,8 +28,8 @@ class Compute(Place):
         device = torch.device(device)
         able = device.type == "cpu" and dtype == torch.float32
         member = ("numba" if able else "torch") if member == "auto" else member
-        if member not in MEMBERS:
-            raise ConfigError(f"The backend is {member!r}; choose auto, {' or '.join(MEMBERS)}.")
+        if member not in BACKENDS:
+            raise ConfigError(f"The backend is {member!r}; choose auto, {' or '.join(BACKENDS)}.")
         if member == "numba" and not able:
             raise ConfigError(f"The numba backend works in float32 on the CPU, not on {device}; choose auto or torch.")
         return cls(device, dtype, member)
@@ -64,4 +46,4 @@ class Compute(Place):
 
     def backend(self, sphere: HalfSphere, lattice: HalfPlane) -> Backend:
         """The member bound to a storage and a lattice. It holds no tables of its own and costs nothing to make."""
-        return MEMBERS[self.member]()(sphere, lattice, self)
+        return class_at(BACKENDS[self.member], __package__)(sphere, lattice, self)

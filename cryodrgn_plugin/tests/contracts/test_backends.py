@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from cryodrgn_plugin.engine.config.kinds import BACKENDS
 from cryodrgn_plugin.engine.errors import ConfigError
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.slicing.backend import Backend
-from cryodrgn_plugin.engine.slicing.compute import MEMBERS, Compute
+from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 from cryodrgn_plugin.engine.slicing.torch_slices import slice_channels
@@ -378,5 +379,5 @@ def test_a_place_where_a_member_cannot_work_is_one_sentence():
         Compute.asked_for("tpu", "auto")
     with pytest.raises(ConfigError, match="numba backend works in float32 on the CPU"):
         Compute.on("cuda", "numba")
-    with pytest.raises(ConfigError, match=f"choose auto, {' or '.join(MEMBERS)}"):
+    with pytest.raises(ConfigError, match=f"choose auto, {' or '.join(BACKENDS)}"):
         Compute.on("cpu", "abacus")

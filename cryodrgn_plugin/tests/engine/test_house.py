@@ -15,6 +15,7 @@ import pytest
 
 import cryodrgn_plugin
 from cryodrgn_plugin.engine.cli.main import COMMANDS
+from cryodrgn_plugin.engine.config import kinds
 from cryodrgn_plugin.engine.result_kinds import KINDS
 from cryodrgn_plugin.engine.run_layout import CONTENTS
 from cryodrgn_plugin.tests.import_graph import ImportGraph, Module
@@ -70,6 +71,13 @@ ENTRANCES = {
     "engine.io.cryodrgn": "for users in Python",
 }
 """Modules that nothing of ours imports by name, and who does."""
+MADE_IN = {
+    "decoders": kinds.DECODER_KINDS,
+    "encoders": kinds.ENCODER_KINDS,
+    "poses": kinds.POSE_SEARCHES,
+    "slicing": kinds.BACKENDS,
+}
+"""Modules of members, which are loaded by what a setting says."""
 LONGEST_FILE, LONGEST_FUNCTION = 300, 59
 HOSTS = ("pwem", "pyworkflow", "relion", "emtable", "tkinter", "PyQt5", "pyvista", "vtk")
 
@@ -183,6 +191,7 @@ def test_every_module_is_used(graph):
     used |= {graph.leads_to(item) for file in graph.others for item in file.imports}
     used |= {("engine", "cli", f"{command.replace('-', '_')}_command") for command in COMMANDS}
     used |= {tuple(name.split(".")) for name in ENTRANCES}
+    used |= {("engine", room, place.split(".")[0]) for room, places in MADE_IN.items() for place in places.values()}
     for module in shipped(graph):
         file = graph.files[module]
         is_program = file.path.stem in ("__init__", "__main__")
