@@ -2,7 +2,7 @@
 
 Threads of different pools do not know of each other. numba's and torch's are OpenMP's and sleep while they wait, if
 they are asked to before they start. OpenBLAS, behind numpy and scipy, keeps a pool of its own whose threads wait by
-calling `sched_yield` again and again: where other work wants the cores, each call gives away a time slice or burns
+calling `sched_yield` again and again: where other work wants the cores, each call gives away a time slice, or costs
 system time (benchmarks/shared_machine.py). Our products of small matrices gain nothing from that pool, and one thread
 sums in one order, so it is closed.
 """
