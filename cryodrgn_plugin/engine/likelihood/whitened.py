@@ -163,7 +163,7 @@ class WhitenedImages:
             yield from (self._whiten(raw, count) for raw in self._loader.iterate(0))
 
     def by_halves(self, count: int, half: np.ndarray | None) -> Iterator[tuple[int, WhitenedBatch]]:
-        """One pass over the images, those of each half-set by themselves: the way that every step goes over them.
+        """One pass over the images, those of each half-set by themselves: the one way to go over them by halves.
 
         Parameters
         ----------
@@ -187,11 +187,13 @@ class WhitenedImages:
         targets = torch.empty(self.n, self.lattice.size, dtype=self.compute.complex_dtype, device=self.compute.device)
         weights = torch.empty(self.n, self.lattice.size, dtype=self.compute.dtype, device=self.compute.device)
         batches: list[WhitenedBatch] = []
+        done = 0
         for raw in self._loader.iterate(0):
-            batch, first = self._whiten(raw, self.lattice.size), sum(map(len, batches))
-            rows = slice(first, first + len(batch))
+            batch = self._whiten(raw, self.lattice.size)
+            rows = slice(done, done + len(batch))
             targets[rows], weights[rows] = batch.targets, batch.weights
             batches.append(replace(batch, targets=targets[rows], weights=weights[rows]))
+            done += len(batch)
         return batches
 
     def of(self, index: np.ndarray, count: int) -> WhitenedBatch:
