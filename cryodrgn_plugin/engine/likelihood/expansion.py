@@ -127,7 +127,7 @@ class DecoderExpansion:
         candidates = self.turned.to(scaled) @ scaled[:, None]
         slices = self.decoder.slices(self.z, candidates, lattice, count)
         model = slices[:, 0]
-        moved = product(targets, phases(shifts, lattice, count))
+        moved = product(targets, phases(shifts, lattice, count, targets.dtype))
         indices = table(lattice, "indices", shifts.device, shifts.dtype)[:count]
         jacobian = model.new_empty(len(model), N_PARAMETERS, count)
         jacobian[:, :3] = (slices[:, 1::2] - slices[:, 2::2]) / (2 * TURN)

@@ -133,7 +133,8 @@ class LinearScore:
 
     def _moved_back(self, shifts_ang: Tensor, count: int) -> Tensor:
         """(B T, 2F) real and imaginary parts of the targets moved back by each shift."""
-        back = phases(shifts_ang.double() / self.extent_ang, self.bank.lattice, count).to(self.targets.dtype)
+        moves = shifts_ang.double() / self.extent_ang
+        back = phases(moves, self.bank.lattice, count, self.targets.dtype)
         moved = self.targets[:, None, :count] * back
         return torch.cat([moved.real, moved.imag], 2).view(-1, 2 * count)
 

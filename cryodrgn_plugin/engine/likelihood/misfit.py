@@ -31,7 +31,7 @@ class Misfit:
         count = batch.targets.shape[1]
         amplitude, turned = batch.weights.new_ones(len(batch), 1), rotations.to(batch.weights.dtype)
         slices = model.backend.mix(model.coefs, amplitude, turned, count)
-        slices = slices * phases(-moves.double(), self._lattice, count)
+        slices = slices * phases(-moves, self._lattice, count, slices.dtype)
         measured = batch.weights > 0
         # ½ w |t/w − u|²: of noise alone 1 on average, as m |y|² / σ² is 2. Where nothing was measured, ∞ makes it 0.
         doubled = torch.where(measured, 2 * batch.weights, torch.inf)

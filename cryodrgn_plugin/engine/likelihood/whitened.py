@@ -78,14 +78,14 @@ class WhitenedBatch(PosedImages):
         rotations, moves : (n, 3, 3), (n, 2). Moves are shifts in boxes by which the image is moved back.
         share : (n,).
         """
-        back = phases(moves, lattice, self.targets.shape[1]).to(self.targets.dtype) * share[:, None]
+        back = phases(moves, lattice, self.targets.shape[1], self.targets.dtype) * share[:, None]
         weights = self.weights[image] * share[:, None]
         return PosedImages(product(self.targets[image], back), weights, rotations.to(weights.dtype))
 
 
-def phases(moves: Tensor, lattice: HalfPlane, count: int) -> Tensor:
-    """e^{2πi k·move} of (n, 2) moves in boxes, (n, F) complex: what moves images back. In the precision of `moves`."""
-    return _waves(moves, table(lattice, "indices", moves.device, moves.dtype)[:count])
+def phases(moves: Tensor, lattice: HalfPlane, count: int, kind: torch.dtype) -> Tensor:
+    """e^{2πi k·move} of (n, 2) moves in boxes, (n, F) of the complex type `kind`: what moves images back."""
+    return _waves(moves.double(), table(lattice, "indices", moves.device, torch.float64)[:count], kind)
 
 
 def product(values: Tensor, waves: Tensor) -> Tensor:
@@ -95,13 +95,17 @@ def product(values: Tensor, waves: Tensor) -> Tensor:
     return torch.complex(real, values.real * waves.imag + values.imag * waves.real)
 
 
-def _waves(moves: Tensor, freqs: Tensor) -> Tensor:
-    """e^{2πi k·move}, (n, F), of moves (n, 2) at frequencies (F, 2).
+def _waves(moves: Tensor, freqs: Tensor, kind: torch.dtype) -> Tensor:
+    """e^{2πi k·move}, (n, F), of moves (n, 2) at frequencies (F, 2), both double: phases are sums of many turns.
 
     The products are written out: the last bit of a matrix product depends on how many images there are.
     """
-    angle = 2 * torch.pi * (moves[:, :1] * freqs[:, 0] + moves[:, 1:] * freqs[:, 1])
-    return torch.polar(torch.ones_like(angle), angle)
+    waves = torch.empty(len(moves), len(freqs), dtype=kind, device=moves.device)
+    for first in range(0, len(moves), AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        angle = 2 * torch.pi * (moves[some, :1] * freqs[:, 0] + moves[some, 1:] * freqs[:, 1])
+        waves[some] = torch.polar(torch.ones_like(angle), angle)
+    return waves
 
 
 class WhitenedImages:
@@ -221,9 +225,8 @@ class WhitenedImages:
             targets[some] = self.compute.tensor(on_device.spectra[some, :count]) * factor
             weights[some] = weighted * ctf
             if on_device.pose is not None:
-                # Phases are sums of many turns: what is left of them needs double precision.
-                moved = _waves(on_device.pose.shifts_ang[some, 0].double(), on_device.freqs_per_ang[:count].double())
-                targets[some] = product(targets[some], moved.to(targets.dtype))
+                poses = on_device.pose.shifts_ang[some, 0].double(), on_device.freqs_per_ang[:count].double()
+                targets[some] = product(targets[some], _waves(*poses, targets.dtype))
         rotations = weights.new_empty(len(raw), 0, 3, 3)
         if on_device.pose is not None:
             rotations = self.compute.tensor(on_device.pose.rotations[:, 0])
