@@ -181,13 +181,11 @@ class ClosedForm:
     def _compressed(self, models: list[LinearModel], half: np.ndarray) -> tuple[Tensor, Tensor]:
         """As `compress`, every image with what all images of its particle say."""
         gram, inner = compress(models, self.images, self.images.lattice.count(models[0].sphere.radius), half)
-        return (gram, inner) if self.series.n == self.dataset.n else (self._totals(gram), self._totals(inner))
-
-    def _totals(self, values: Tensor) -> Tensor:
-        """(N, …) at each image, the sum of `values` (N, …) over all images of its particle."""
-        particle = torch.as_tensor(self.series.particle, device=values.device)
-        sums = values.new_zeros(self.series.n, *values.shape[1:])
-        return sums.index_add_(0, particle, values)[particle]
+        return (
+            (gram, inner)
+            if self.series.n == self.dataset.n
+            else (totals(gram, self.series), totals(inner, self.series))
+        )
 
     def finish(self, state: State) -> None:
         """Latents, coordinate, decoder and half-set decoders into the run folder."""
@@ -224,6 +222,13 @@ class ClosedForm:
         decoder = make_linear_decoder(settings, self.dataset.box)
         decoder.set_coefficients(model.sphere, on_host(model.coefs))
         return decoder
+
+
+def totals(values: Tensor, series: TiltSeries) -> Tensor:
+    """(N, …) at each image, the sum of `values` (N, …) over all images of its particle."""
+    particle = torch.as_tensor(series.particle, device=values.device)
+    sums = values.new_zeros(series.n, *values.shape[1:])
+    return sums.index_add_(0, particle, values)[particle]
 
 
 def fit_fast(

@@ -95,12 +95,6 @@ class TiltSeries:
         """What belongs to each particle (P, …), at each of its images (N, …)."""
         return values[self.particle]
 
-    def totals(self, values: np.ndarray) -> np.ndarray:
-        """(N, …) at each image, the sum of `values` (N, …) over all images of its particle."""
-        sums = np.zeros((self.n, *values.shape[1:]), values.dtype)
-        np.add.at(sums, self.particle, values)
-        return self.to_images(sums)
-
 
 class SeriesDataset:
     """Particles with several images each, as a loader reads them: `n` particles, their images one after the other."""

@@ -11,7 +11,7 @@ from cryodrgn_plugin.engine.analysis.known_poses import read_poses
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.analysis.run_particles import images_of
 from cryodrgn_plugin.engine.analysis.truth import Truth, rank_correlation
-from cryodrgn_plugin.engine.closed_form.fast_recipe import fit_fast
+from cryodrgn_plugin.engine.closed_form.fast_recipe import fit_fast, totals
 from cryodrgn_plugin.engine.closed_form.node_poses import NodePoses, accumulate_at_nodes
 from cryodrgn_plugin.engine.closed_form.nodes import Responsibilities, merged
 from cryodrgn_plugin.engine.config import recipe_config
@@ -205,4 +205,5 @@ def test_halves_keep_what_they_share_and_lose_their_noise():
 
 def test_what_images_of_a_particle_say_is_added_up():
     series = replace(TiltSeries.singles(2), images=np.array([[0, 2], [1, -1]]))
-    np.testing.assert_array_equal(series.totals(np.array([1.0, 10.0, 2.0])), [3.0, 10.0, 3.0])
+    values = torch.tensor([1.0, 10.0, 2.0])
+    np.testing.assert_array_equal(totals(values, series), [3.0, 10.0, 3.0])
