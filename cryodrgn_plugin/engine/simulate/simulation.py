@@ -9,10 +9,12 @@ star file. The grey scale is chosen so that the noise has standard deviation 1 (
 maps are on that scale: projecting one (sum over z), moving it and multiplying by the CTF gives the signal of an image.
 For states given as maps that holds to 1e-5. Images of atomic models come from the atoms themselves; a map,
 band-limited and cut to its box, gives them back with a correlation above 0.999 (1 to 3 % of their root mean square).
+What the star file says may be wrong (`star_errors`); truth.npz has what is true, and by how much the file is wrong.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +26,13 @@ from .acquisition import Acquisition, draw_acquisition
 from .atoms import AtomicModel
 from .config import SimulationConfig
 from .ensemble import Ensemble, equal_parts
+from .noise_colour import ColouredNoise
 from .optics import ObservationModel
 from .projectors import AtomProjector, MapProjector, Projector, images_from_spectra
 from .records import write_star_file, write_truth
 from .scratch import ScratchImages
+from .star_errors import drawn_errors
+from .streams import Streams
 
 Progress = Callable[[int, int], None]
 
@@ -58,12 +63,13 @@ def simulate_particles(
     Raises
     ------
     ConfigError : a map's box is not the configuration's, or the molecule does not fit the box.
-    DataError : the CTF table cannot be used, or the disk is full.
+    DataError : the CTF table or the noise spectrum cannot be used, or the disk is full.
     """
     ensemble = states if isinstance(states, Ensemble) else equal_parts(states)
-    layout_rng, noise_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
-    make_projector = _projector_maker(ensemble, config)
-    acquisition = draw_acquisition(ensemble.populations, config, layout_rng)
+    streams = Streams.of(seed)
+    make_projector, noise = _projector_maker(ensemble, config), ColouredNoise(config)
+    acquisition = draw_acquisition(ensemble.populations, config, streams)
+    errors = drawn_errors(acquisition, config, streams.errors)
     report = _Steps(2 * len(acquisition), progress)
 
     out_dir = Path(out_dir)
@@ -71,12 +77,12 @@ def simulate_particles(
     with ScratchImages(out_dir / ".clean.scratch", config.box) as clean:
         signal_variance = _render_signal(clean, acquisition, make_projector, config, report)
         gain = _gain(signal_variance, config)
-        _write_stacks(clean, gain, acquisition, config, out_dir, noise_rng, report)
+        _write_stacks(clean, gain, acquisition, config, out_dir, partial(noise, rng=streams.noise), report)
     for state in range(len(ensemble.states)):
         volume = gain * make_projector(state).volume()
         write_map(out_dir / "maps" / f"state_{state:03d}.mrc", volume, config.pixel_size_ang)
-    write_truth(out_dir / "truth.npz", acquisition, ensemble, config, seed)
-    return write_star_file(out_dir / "particles.star", acquisition, config)
+    write_truth(out_dir / "truth.npz", acquisition, errors, ensemble, config, seed)
+    return write_star_file(out_dir / "particles.star", errors.told(acquisition), config)
 
 
 def _clear(out_dir: Path) -> None:
@@ -157,7 +163,7 @@ def _write_stacks(
     acquisition: Acquisition,
     config: SimulationConfig,
     out_dir: Path,
-    rng: np.random.Generator,
+    noise: Callable[[int], np.ndarray],
     report: "_Steps",
 ) -> None:
     names = ["particles.mrcs", "clean.mrcs"] if config.keep_clean else ["particles.mrcs"]
@@ -170,8 +176,7 @@ def _write_stacks(
             signal = gain * clean.read(rows[0], len(rows))
             images = signal
             if config.noisy:
-                noise = rng.standard_normal(signal.shape, dtype=np.float32)
-                images = signal + acquisition.noise_scale[rows, None, None] * noise
+                images = signal + acquisition.noise_scale[rows, None, None] * noise(len(rows))
             for writer, block in zip(writers, (images, signal), strict=False):
                 writer.append(block)
             report(len(rows))
