@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ..config import Settings, require
-from ..config.bounds import AtLeast, Even, LessThan, Means, MoreThan, OneOf, Rising
+from ..config.bounds import AtLeast, Between, Even, LessThan, Means, MoreThan, OneOf, Rising
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +83,14 @@ class SimulationConfig(Settings):
     defocus_error_ang: Annotated[float, AtLeast(0)] = 0.0
     """Defocus in the star file is wrong by normal errors of this standard deviation in angstrom, U and V of an image
     alike. truth.npz has the true values and the errors."""
+    junk_share: Annotated[float, AtLeast(0), LessThan(1)] = 0.0
+    """Share of images that are no good particles, a quarter each: noise only, something else, a particle off the
+    centre (by 18 to 35 % of the box, which the star file does not know), a crystal of ice. truth.npz has the kind."""
+    neighbours_share: Annotated[float, Between(0, 1)] = 0.0
+    """Share of images that show part of another particle of the set, whose centre lies just outside the box."""
+    gradient_sd: Annotated[float, AtLeast(0)] = 0.0
+    """Linear ramp of brightness across images, of random direction and strength: its standard deviation over the box in
+    units of that of the noise, root mean square over images."""
     particles_per_micrograph: Annotated[int, AtLeast(1)] = 100
     """How many particles share an rlnMicrographName."""
     float16: bool = False

@@ -13,6 +13,7 @@ from .acquisition import Acquisition
 from .config import SimulationConfig
 from .ensemble import Ensemble
 from .star_errors import StarErrors
+from .surroundings import KINDS, Surroundings
 
 SNR_DEFINITION = (
     "variance of the noise-free images over the whole box after CTF, shift and contrast, averaged over images, "
@@ -85,6 +86,7 @@ def write_truth(
     path: Path,
     acquisition: Acquisition,
     errors: StarErrors,
+    surroundings: Surroundings,
     ensemble: Ensemble,
     config: SimulationConfig,
     seed: int,
@@ -93,6 +95,8 @@ def write_truth(
 
     `rotations`, `shifts_ang`, `defocus_u_ang` and `defocus_v_ang` are true; `pose_error_deg` (rotation vectors about
     the axes of the view), `shift_error_ang` and `defocus_error_ang` are what the star file says minus that.
+    `kind` counts in `kinds`; `neighbour` is the row of the particle that is partly seen too, −1 for none; `gradient` is
+    the rise of brightness over the box in x and y.
     """
     coordinates = np.asarray(ensemble.coordinates, dtype=np.float64)
     values = dict(
@@ -106,6 +110,11 @@ def write_truth(
         pose_error_deg=errors.rotation_deg,
         shift_error_ang=errors.shift_ang,
         defocus_error_ang=errors.defocus_ang,
+        kind=surroundings.kind.astype(np.int32),
+        kinds=np.array(KINDS),
+        neighbour=surroundings.neighbour.astype(np.int32),
+        neighbour_ang=surroundings.neighbour_ang,
+        gradient=surroundings.slope,
         particle=acquisition.particle.astype(np.int32),
         tilt_deg=acquisition.tilt_deg,
         noise_sd=acquisition.noise_scale if config.noisy else np.zeros(len(acquisition), dtype=np.float32),

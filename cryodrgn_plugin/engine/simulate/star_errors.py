@@ -42,8 +42,13 @@ class StarErrors:
         )
 
 
-def drawn_errors(acquisition: Acquisition, config: SimulationConfig, rng: np.random.Generator) -> StarErrors:
-    """Normal errors of the spreads that the settings state; partners of a tilt pair are wrong about their particle."""
+def drawn_errors(
+    acquisition: Acquisition, unseen_ang: np.ndarray, config: SimulationConfig, rng: np.random.Generator
+) -> StarErrors:
+    """Normal errors of the spreads that the settings state; partners of a tilt pair are wrong about their particle.
+
+    `unseen_ang` (N, 2) are the parts of true shifts that the star file does not know of.
+    """
     particles = config.n_particles
     turns, moves = rng.standard_normal((particles, 3)), rng.standard_normal((particles, 2))
     defocus = rng.standard_normal(len(acquisition))
@@ -51,6 +56,6 @@ def drawn_errors(acquisition: Acquisition, config: SimulationConfig, rng: np.ran
     of_particle = turns[acquisition.particle]
     return StarErrors(
         rotation_deg=config.pose_error_deg * np.einsum("nij,nj->ni", stage, of_particle),
-        shift_ang=config.shift_error_px * config.pixel_size_ang * moves[acquisition.particle],
+        shift_ang=config.shift_error_px * config.pixel_size_ang * moves[acquisition.particle] - unseen_ang,
         defocus_ang=config.defocus_error_ang * defocus,
     )

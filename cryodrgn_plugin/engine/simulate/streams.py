@@ -20,6 +20,8 @@ class Streams:
     """Uneven views."""
     errors: np.random.Generator
     """What the star file says wrongly."""
+    surroundings: np.random.Generator
+    """Junk, neighbours and gradients."""
 
     @classmethod
     def of(cls, seed: int) -> "Streams":
