@@ -35,6 +35,7 @@ REALITY = (
     _setting("views", "views", "Views"),
     _setting("viewsConcentration", "views_concentration", "Concentration of the views", condition="views!=0"),
     _setting("preferredViews", "preferred_views", "Preferred directions", condition="views==3"),
+    _setting("viewsFrom", "views_from", "Views of a star file", expert=True),
     _setting("contrast", "contrast_sd", "Spread of the contrast"),
     _setting("poseError", "pose_error_deg", "Error of orientations (°)"),
     _setting("shiftError", "shift_error_px", "Error of shifts (px)"),

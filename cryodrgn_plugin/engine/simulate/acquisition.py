@@ -53,7 +53,7 @@ class Acquisition:
 def draw_acquisition(populations: np.ndarray, config: SimulationConfig, streams: Streams) -> Acquisition:
     """Everything random about the images except their noise, as it is in truth."""
     first = _single_images(populations, config, streams.layout)
-    if config.views != "even":
+    if config.views != "even" or config.views_from:
         first = replace(first, rotations=drawn_views(config, len(first), streams.views))
     if not config.tilt_deg:
         return first

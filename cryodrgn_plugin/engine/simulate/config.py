@@ -51,6 +51,9 @@ class SimulationConfig(Settings):
     spread by about 57°/√κ, 10 is 18°. 0 is even."""
     preferred_views: Annotated[int, AtLeast(1)] = 4
     """Number of directions of `views` preferred."""
+    views_from: str = ""
+    """Star file of real particles: each particle is seen from where one of these is, drawn at random, at an in-plane
+    angle of its own. Empty takes `views`."""
     ctf: bool = True
     """Multiply by the CTF. Without it the star file carries no CTF columns."""
     ctf_rows: str = ""
@@ -101,6 +104,10 @@ class SimulationConfig(Settings):
     """Folder written before the stack's name in rlnImageName, for programs that do not start in the output folder."""
 
     def check_together(self) -> None:
+        require(
+            not self.views_from or self.views == "even",
+            f"views_from names a star file and views is {self.views}; give one of them.",
+        )
         require(
             self.shift_px < self.box / 2,
             f"shift_px is {self.shift_px}; it must be less than half the box of {self.box}.",

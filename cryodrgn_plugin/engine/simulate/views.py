@@ -8,7 +8,9 @@ the z axis the density is ∝ exp(−κ z²/2) (Watson's girdle). Both spread by
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from ..errors import DataError
 from ..geometry.rotations import matrices_from_euler
+from ..io.particles import read_particles
 from .config import SimulationConfig
 
 _EVENNESS = 2.0
@@ -16,11 +18,26 @@ _EVENNESS = 2.0
 
 
 def drawn_views(config: SimulationConfig, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, 3, 3) float64 rotations, volume to view, with the directions that `config.views` asks for."""
-    directions = _directions(config, count, rng)
-    rot_deg = np.degrees(np.arctan2(directions[:, 1], directions[:, 0]))
-    tilt_deg = np.degrees(np.arccos(np.clip(directions[:, 2], -1, 1)))
+    """(count, 3, 3) float64 rotations, volume to view, with the directions that the settings ask for.
+
+    Raises DataError when a star file to draw from cannot be used.
+    """
+    if config.views_from:
+        angles_deg = _angles_of(config.views_from)[:, :2]
+        rot_deg, tilt_deg = angles_deg[rng.integers(len(angles_deg), size=count)].T
+    else:
+        directions = _directions(config, count, rng)
+        rot_deg = np.degrees(np.arctan2(directions[:, 1], directions[:, 0]))
+        tilt_deg = np.degrees(np.arccos(np.clip(directions[:, 2], -1, 1)))
     return matrices_from_euler(np.stack([rot_deg, tilt_deg, rng.uniform(-180, 180, count)], axis=1))
+
+
+def _angles_of(path: str) -> np.ndarray:
+    """(N, 3) finite Euler angles of a star file in degrees."""
+    angles_deg = read_particles(path).euler_deg
+    if angles_deg is None or not np.isfinite(angles_deg).all():
+        raise DataError(f"{path} has particles without angles; give a star file of refined particles for views_from.")
+    return angles_deg
 
 
 def _directions(config: SimulationConfig, count: int, rng: np.random.Generator) -> np.ndarray:

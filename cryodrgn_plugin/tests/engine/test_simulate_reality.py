@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.config import DataConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
-from cryodrgn_plugin.engine.errors import DataError
+from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler, tilt_about_x
 from cryodrgn_plugin.engine.imaging.noise import background_spectrum
 from cryodrgn_plugin.engine.io.mrc import StackReader, read_header
@@ -174,6 +174,24 @@ def test_preferred_views_lie_around_as_many_directions_as_stated(count):
         assert len(left)
         left = left[left @ left[0] < np.cos(np.radians(10))]
     assert len(left) == 0
+
+
+def test_views_are_drawn_from_a_star_file(tmp_path):
+    narrow = tiny_set(tmp_path / "a", n=30, config=replace(PLAIN, views="top", views_concentration=200.0))
+    seen = drawn_views(replace(PLAIN, views_from=str(narrow)), 500, np.random.default_rng(0))
+    given = truth(narrow)["rotations"][:, 2]
+    nearest = seen[:, 2] @ given.T
+    assert nearest.max(axis=1).min() > 1 - 1e-6
+    assert len(set(nearest.argmax(axis=1))) == 30
+    assert abs(np.exp(1j * np.arctan2(seen[:, 1, 0], seen[:, 0, 0])).mean()) < 0.1
+
+
+def test_views_of_a_star_file_without_angles_are_refused(tmp_path):
+    (tmp_path / "bare.star").write_text("data_\nloop_\n_rlnImageName #1\n1@a.mrcs\n")
+    with pytest.raises(DataError, match="has particles without angles"):
+        drawn_views(replace(PLAIN, views_from=str(tmp_path / "bare.star")), 5, np.random.default_rng(0))
+    with pytest.raises(ConfigError, match="give one of them"):
+        replace(PLAIN, views="top", views_from="a.star")
 
 
 def test_poses_and_shifts_of_the_star_file_are_wrong_by_what_was_asked_for(hard):
