@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from hardware import hardware
 
 from cryodrgn_plugin.engine.analysis import oracle, truth
 from cryodrgn_plugin.engine.config import DataConfig
@@ -42,7 +43,7 @@ def ideal(folder: Path, box: int = 0) -> dict:
     noise, spread = estimate_noise(told), float(contrast.std())
     populations = np.bincount(known.state, minlength=len(known.maps)) / len(known.state)
     report = {"set": folder.name, "particles": told.n, "box": told.box, "states": len(known.maps)}
-    report["largest state"] = float(populations.max())
+    report |= {"largest state": float(populations.max()), "hardware": hardware()}
     for poses, dataset in (("given poses", told), ("true poses", told.with_poses(rotations, shifts_ang))):
         images = WhitenedImages(dataset, noise)
         asked = {

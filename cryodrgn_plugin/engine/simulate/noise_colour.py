@@ -1,9 +1,10 @@
 """Noise whose power goes with spatial frequency as in real images, of standard deviation 1 over the box.
 
 `ice` is  P(κ) = 1 + 9/(1 + (κ/0.04)²)^1.5 + 0.07 exp(−(κ − 0.265)²/(2 · 0.02²)),  κ in 1/Å, in units of the power near
-the Nyquist frequency. It lies between the backgrounds of two published sets as `imaging/noise.py` measures them: seven
-images of EMPIAR-10076 (3 at 1/50 Å, 1.6 at 1/20, 1.04 at 1/17, a ring of 1.07 at 1/3.8) and five of RELION 3.1's test
-of particle files (5.7 at 1/45 Å, 4.4 at 1/11, 1.9 at 1/9, 1.3 at 1/4.5; above 15 beyond 1/100).
+the Nyquist frequency. It was drawn by hand near the backgrounds of two sets as `imaging/noise.py` unmixes them, seven
+images of EMPIAR-10076 (3 at 1/50 Å, 1.6 at 1/20, 1.04 at 1/17, a ring of 1.07 at 1/3.8) and five 256² images of another
+(5.7 at 1/45 Å, 4.4 at 1/11, 1.9 at 1/9, 1.3 at 1/4.5; above 15 beyond 1/100): between the two, but for 1/50 to 1/35 Å,
+where it is up to 40 % above the higher.
 """
 
 from pathlib import Path
