@@ -4,7 +4,8 @@
 
 At the poses of the star file and at the true ones; with the contrast of every image known, integrated out, and taken to
 be 1. A method that has to find the maps first is judged by how near it comes to the second of these at the poses that
-it is given. Of a continuous set the figure is the rank correlation of the likeliest coordinate with the true one.
+it is given. Of a continuous set the figure is the rank correlation of the likeliest coordinate with the true one. Junk
+does not count.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from cryodrgn_plugin.engine.config import DataConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
+from cryodrgn_plugin.engine.simulate.surroundings import PARTICLE
 
 
 def main() -> None:
@@ -40,6 +42,7 @@ def ideal(folder: Path, box: int = 0) -> dict:
     known = truth.Truth.open(folder).at_box(told.box)
     with np.load(folder / "truth.npz") as planted:
         contrast, rotations, shifts_ang = (planted[name] for name in ("contrast", "rotations", "shifts_ang"))
+        good = planted["kind"] == PARTICLE
     noise, spread = estimate_noise(told), float(contrast.std())
     populations = np.bincount(known.state, minlength=len(known.maps)) / len(known.state)
     report = {"set": folder.name, "particles": told.n, "box": told.box, "states": len(known.maps)}
@@ -52,19 +55,19 @@ def ideal(folder: Path, box: int = 0) -> dict:
             "contrast taken for 1": (None, 0.0),
         }
         report[poses] = {
-            name: _figures(oracle.state_log_likelihoods(images, known.maps, *how), populations, known)
+            name: _figures(oracle.state_log_likelihoods(images, known.maps, *how), populations, known, good)
             for name, how in asked.items()
         }
     return report
 
 
-def _figures(scores: np.ndarray, populations: np.ndarray, known: truth.Truth) -> dict:
+def _figures(scores: np.ndarray, populations: np.ndarray, known: truth.Truth, good: np.ndarray) -> dict:
     found = oracle.assigned_states(scores, populations)
     coordinates = np.zeros(len(populations))
     coordinates[known.state] = known.coordinate
     return {
-        "accuracy": round(float((found == known.state).mean()), 4),
-        "spearman": round(truth.rank_correlation(coordinates[found], known.coordinate), 4),
+        "accuracy": round(float((found == known.state)[good].mean()), 4),
+        "spearman": round(truth.rank_correlation(coordinates[found][good], known.coordinate[good]), 4),
     }
 
 
