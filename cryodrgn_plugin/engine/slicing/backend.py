@@ -126,7 +126,7 @@ class Backend(ABC):
         """A volume (M, 2, 1) and its three moments, (M, 2, 4): what its slices and their derivatives are read from.
 
         The moments are the transforms of x·V, y·V and z·V, with x from −½ to ½ across the box: −2πi times them are the
-        derivatives of the volume's transform by the place in 1/box (docs/conventions.md, eq. 12).
+        derivatives of the volume's transform by the place in 1/box (docs/conventions.md, eq. 13).
         """
         box, volume = self.sphere.box, self.volumes(coefs)[0]
         x = (torch.arange(box, device=volume.device) - box // 2).to(volume.dtype) / box

@@ -1,8 +1,9 @@
 """Images near their poses: the derivatives of slices by the pose, in the kernels that need them (numba).
 
-The moments of a volume V, which are the transforms of x·V, y·V and z·V, times −2πi are the exact derivatives of the
-transform of V by the place (docs/conventions.md, eq. 12). Read where the slice is read they give its derivatives by the
-five parameters of a pose, at the cost of three more channels and without differences between voxels.
+The moments of a volume V, which are the transforms of x·V, y·V and z·V, times −2πi are the derivatives of the transform
+of V by the place (docs/conventions.md, eq. 13). Read where the slice is read they give its derivatives by the five
+parameters of a pose, as exact as the slice, at the cost of three more channels: without differences between voxels, at
+each of which an interpolated slice bends.
 """
 
 import math
@@ -12,7 +13,7 @@ from numba import njit, prange
 
 from ..backend import N_MOMENTS, N_PARAMETERS
 from .gather import CHUNK, _room, _slice_chunk, add_products, fill_upper
-from .runs import add_scaled, blend, prefetch, scale, spread
+from .runs import blend, prefetch, spread
 from .scatter import _keep_to
 from .trilinear import FAST, axes_of, corner_starts, corner_weights, limit_of, locate
 
@@ -91,19 +92,15 @@ def compress_near_images(coefs, targets, weights, rotations, freqs, row_start, s
 
 
 @njit(inline="always")
-def _mix(image, factor, kx, ky, rotation, corrections, run, n_channels):
-    """run (2, C) = factor · Σ_j corrections[j] · J_j / 2πi at one coefficient, as it is stored.
+def _weigh_corrections(image, factor, kx, ky, rotation, by_real, by_imaginary):
+    """What J times factor / 2πi weights the five corrections with, for the two parts as they are stored.
 
     image (2, 4): the slice of the volume and of its moments; factor: the sign of the conjugation times a weight.
     """
     real = _changes(image[0], image[1], image[2], image[3], kx, ky, rotation)
     imaginary = _changes(image[4], image[5], image[6], image[7], kx, ky, rotation)
-    re, im = run[:n_channels], run[n_channels:]
-    scale(factor * imaginary[0], corrections[0], re, n_channels)
-    scale(-factor * real[0], corrections[0], im, n_channels)
-    for j in range(1, N_PARAMETERS):
-        add_scaled(factor * imaginary[j], corrections[j], re, n_channels)
-        add_scaled(-factor * real[j], corrections[j], im, n_channels)
+    for j in range(N_PARAMETERS):
+        by_real[j], by_imaginary[j] = factor * imaginary[j], -factor * real[j]
 
 
 @njit(parallel=True, fastmath=FAST, cache=True)
@@ -114,14 +111,16 @@ def subtract_near(
     slice is.
 
     moving (M, 2, 4), corrections (B, 5, C). Points come in the order of their places (`scatter.order_points`). The
-    derivatives are read anew at the very voxels that are added to, which are at hand then: they are kept nowhere.
+    derivatives are read anew at the very voxels that are added to, which are at hand then: they are kept nowhere. What
+    an image adds is a sum of five runs, made as that of eight voxels is, three of them with weight 0.
     """
     n_channels, h = corrections.shape[2], row_start.shape[0] // 2
-    source, width = moving.reshape(-1), 2 * (1 + N_MOMENTS)
+    source, added, width = moving.reshape(-1), corrections.reshape(-1), 2 * (1 + N_MOMENTS)
     for t in prange(len(planes) - 1):
         low, high = planes[t], planes[t + 1]
         starts, share = np.empty((CHUNK, 8), dtype=np.int64), np.empty((CHUNK, 8), dtype=np.float32)
         runs, image = np.empty((CHUNK, 2 * n_channels), dtype=np.float32), np.empty(width, dtype=np.float32)
+        rows, by_real, by_imaginary = np.empty(8, dtype=np.int64), np.zeros(8, np.float32), np.zeros(8, np.float32)
         stop = plane_start[high]
         for first in range(plane_start[max(low - 1, 0)], stop, CHUNK):
             count = min(CHUNK, stop - first)
@@ -138,6 +137,10 @@ def subtract_near(
                     prefetch(flat, starts[i, corner], 4 * n_channels)
                 _keep_to(low, high, z + h, starts[i], share[i])
                 factor = -FULL_TURN * sign * weights[b, f]
-                _mix(image, factor, kx, ky, rotations[b], corrections[b], runs[i], n_channels)
+                _weigh_corrections(image, factor, kx, ky, rotations[b], by_real, by_imaginary)
+                for j in range(8):
+                    rows[j] = (b * N_PARAMETERS + j % N_PARAMETERS) * n_channels
+                blend(added, rows, by_real, runs[i], n_channels)
+                blend(added, rows, by_imaginary, runs[i, n_channels:], n_channels)
             for i in range(count):
                 spread(flat, starts[i], share[i], runs[i], 2 * n_channels)
