@@ -57,6 +57,8 @@ from .harmonics import along_the_motion, harmonics, positions
 from .node_count import count_nodes
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
 from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
+from .nuisance_report import learned_of_images, sentence, sizes
+from .volume_metric import VolumeMetric
 
 NODE_ROUNDS = 40
 POPULATION_ROUNDS = 30
@@ -210,17 +212,29 @@ class ClosedForm:
 
     def finish(self, state: State) -> None:
         """Latents, coordinate, decoder and half-set decoders into the run folder."""
-        models, features = self._left, self._features
-        order = along_the_motion(state.apart, state.responsibilities.population)
-        coordinate, uncertainty = positions(state.responsibilities, order)
-        z = state.responsibilities.shares @ features[:, 1:]
-        along = {"coordinate": on_host(coordinate), "uncertainty": on_host(uncertainty)}
-        self.run.save_latents(on_host(z), **along, rows=self.dataset.rows, half=state.half)
-        visibility = harmonics(state.responsibilities, self.config.z_dim).visibility
+        responsible, nuisances = state.responsibilities, state.nuisances
+        metric = VolumeMetric.between(self._left, self._features, responsible.population)
+        models, features = [metric.model(model) for model in self._left], metric.features(self._features)
+        order = along_the_motion(state.apart, responsible.population)
+        coordinate, uncertainty = positions(responsible, order)
+        learned = learned_of_images(self.dataset, nuisances)
+        if self.run.info.get("notes", {}).get("states", 0):
+            learned["states"] = on_host(responsible.shares)
+        self.run.save_latents(
+            on_host(responsible.shares @ features[:, 1:]),
+            rows=self.dataset.rows,
+            coordinate=on_host(coordinate),
+            uncertainty=on_host(uncertainty),
+            half=state.half,
+            **learned,
+        )
+        visibility = harmonics(responsible, self.config.z_dim).visibility
         self.run.note(
             visibility=[round(float(v), 4) for v in on_host(visibility)],
             loader_wait_seconds=round(self.images.wait_seconds, 3),
+            **sizes(self.dataset, nuisances),
         )
+        self.run.log(sentence(self.dataset, nuisances))
         settings = with_settings(self.config, decoder={"n_bases": self.config.z_dim})
         pixel = self.dataset.pixel_size_ang
         for number, model in enumerate(models, start=1):

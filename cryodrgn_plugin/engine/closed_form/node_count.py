@@ -16,8 +16,8 @@ MOST_STATES = 12
 TESTED = 6000
 """Images that the choice is made on, half of them held out in turn."""
 ROUNDS = 30
-SURE = 2.0
-"""Standard errors by which more nodes must explain held-out images better."""
+SURE, WORTH = 2.0, 0.005
+"""More nodes must explain held-out images better by this many standard errors, and by this share of what all gain."""
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,18 @@ def count_nodes(
     candidates = [m for m in (*range(1, MOST_STATES + 1), many) if m <= len(halves[0]) // 4]
     held_out = {m: _held_out(gram, inner, start, halves, m, contrast_sd, seed) for m in candidates}
     gain = {m: float((each - held_out[1]).mean()) for m, each in held_out.items()}
-    best = 1
+    worth, best = WORTH * max(gain.values()), 1
     for m in candidates[1:]:
-        # Two more may tell what one more does not.
-        if m != many and _better(held_out[m], held_out[best]):
+        if m <= MOST_STATES and _better(held_out[m], held_out[best], worth):
             best = m
-    if many in held_out and many > best and _better(held_out[many], held_out[best]):
+    if many in held_out and many > best and _better(held_out[many], held_out[best], worth):
         return NodeCount(many, False, gain)
     return NodeCount(best, True, gain)
 
 
-def _better(more: Tensor, fewer: Tensor) -> bool:
+def _better(more: Tensor, fewer: Tensor, worth: float) -> bool:
     difference = more - fewer
-    return float(difference.mean()) > SURE * float(difference.std()) / len(difference) ** 0.5
+    return float(difference.mean()) > max(SURE * float(difference.std()) / len(difference) ** 0.5, worth)
 
 
 def _held_out(gram, inner, start, halves, count: int, contrast_sd: float, seed: int) -> Tensor:

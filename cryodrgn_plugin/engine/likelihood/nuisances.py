@@ -127,7 +127,7 @@ def compress_near(
     size = models[0].n_bases + 1 + N_PARAMETERS
     gram = images.compute.double(torch.empty(images.n, size, size))
     inner = gram.new_empty(images.n, size)
-    coefs = [torch.cat([model.coefs, moving], 2) for model in models]
+    coefs = [torch.cat([model.coefs, moving[:, :, 1:]], 2) for model in models]
     for part, batch in images.by_halves(count, half):
         seen_by = part if half is None else 1 - part
         rows, backend = torch.as_tensor(batch.index, device=gram.device), models[seen_by].backend
