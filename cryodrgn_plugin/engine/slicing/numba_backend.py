@@ -3,10 +3,10 @@
 Floors, per image of F coefficients with C channels: a gather reads 8 · 2C floats per coefficient, so at D = 128 (F ≈
 6,300) and C = 17 that is 6.8 MB; at 10 GB/s and core, 0.7 ms. Scatter kernels read and write the same amount.
 
-Measured at D = 64 with C = 9, on one thread, beside the floors at 11 GB/s (`benchmarks/near_poses.py`; ms per image up
-to shell 14, 31): `compress` 0.017, 0.100 (0.016, 0.077), with derivatives by the poses 0.022, 0.142 (0.021, 0.103);
-`accumulate` 0.060, 0.336 (0.110, 0.539: ordered points find their neighbours in the cache), `accumulate_near` 0.038,
-0.221 (0.039, 0.188).
+Measured at D = 64 with C = 9, on one thread, beside the floors at 18 GB/s (`benchmarks/near_poses.py`; ms per image up
+to shell 14, 31): `compress` 0.017, 0.095 (0.010, 0.048), with derivatives by the poses 0.022, 0.133 (0.013, 0.064);
+`accumulate` 0.043, 0.242 (0.069, 0.335: ordered points find their neighbours in the cache), `accumulate_near` 0.032,
+0.168 (0.024, 0.117).
 """
 
 from collections.abc import Callable

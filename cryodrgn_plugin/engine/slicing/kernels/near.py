@@ -14,7 +14,7 @@ from numba import njit, prange
 from ..backend import N_MOMENTS, N_PARAMETERS
 from .gather import CHUNK, _room, _slice_chunk, add_products, fill_upper
 from .runs import blend, prefetch, spread
-from .scatter import _keep_to
+from .scatter import _ask_for, _keep_to
 from .trilinear import FAST, axes_of, corner_starts, corner_weights, limit_of, locate
 
 FULL_TURN = np.float32(2 * math.pi)
@@ -124,6 +124,7 @@ def subtract_near(
         stop = plane_start[high]
         for first in range(plane_start[max(low - 1, 0)], stop, CHUNK):
             count = min(CHUNK, stop - first)
+            _ask_for(weights, points, first + CHUNK, stop, bits)
             for i in range(count):
                 b, f = points[first + i] >> bits, points[first + i] & ((1 << bits) - 1)
                 kx, ky = freqs[f, 0], freqs[f, 1]
