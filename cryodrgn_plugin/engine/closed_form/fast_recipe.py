@@ -110,12 +110,12 @@ class ClosedForm:
             return self._free_poses(state)
         radius = self.finishing[state.done - len(self.bands)]
         equations, sphere, features = self._equations(state, radius)
-        models = fit_volumes(equations, soft_ball(sphere.box))
+        band = self.posed_set.band(radius)
+        models = fit_volumes(equations, band.mask)
         if state.done + 1 == self.n_steps:
             self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
-        moving = self.posed_set.band(radius).moving
-        near = compress_near(models, self.images, self.images.lattice.count(radius), moving, state.half)
+        near = compress_near(models, self.images, band.count, band.moving, state.half)
         scores = self._scores(near, state.nuisances, features)
         responsible = responsibilities(scores, state.responsibilities.population, POPULATION_ROUNDS)
         self._features = features
