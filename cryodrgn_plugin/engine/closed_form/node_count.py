@@ -68,9 +68,7 @@ def _held_out(gram, inner, start, halves, count: int, contrast_sd: float, seed: 
     """(n,) log-likelihood of each image under nodes that were fitted to the images of the other half."""
     told = []
     for fitted, tested in (halves, halves[::-1]):
-        responsible, nodes = fit_nodes(
-            gram[fitted], inner[fitted], start[fitted], count, ROUNDS, seed, contrast_sd
-        )
-        scores = at_nodes(gram[tested], inner[tested], nodes, contrast_sd).scores
-        told.append((scores + responsible.population.log()).logsumexp(1))
+        found = fit_nodes(gram[fitted], inner[fitted], start[fitted], count, ROUNDS, seed, contrast_sd)
+        scores = at_nodes(gram[tested], inner[tested], found.nodes, found.contrast_sd).scores
+        told.append((scores + found.responsible.population.log()).logsumexp(1))
     return torch.cat(told)
