@@ -54,7 +54,8 @@ def count_nodes(
     for m in candidates[1:]:
         if m <= MOST_STATES and _better(held_out[m], held_out[best], worth):
             best = m
-    if many in held_out and many > best and _better(held_out[many], held_out[best], worth):
+    crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], worth)
+    if many > best and crowded:
         return NodeCount(many, False, gain)
     return NodeCount(best, True, gain)
 
