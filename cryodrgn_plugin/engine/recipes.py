@@ -7,10 +7,11 @@ A recipe's defaults are in `config/recipe_defaults.py`, which imports nothing he
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .config import RunConfig
+from .config import RunConfig, finds_poses
 from .data.dataset import ParticleDataset
 from .decoders.decoder_registry import has_closed_form, linear_decoder
 from .run import Run
+from .vetting.at_start import vetted
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,13 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
     training = TRAININGS[config.recipe](config)
     if training.closed_form:
         linear_decoder(config)
-    dataset = ParticleDataset.open(config.particles, config.data, config.root, config.seed)
-    for note in dataset.notes:
-        run.log(note)
+    particles = vetted(config, poses_given=not finds_poses(config.recipe))
+    for sentence in particles.sentences:
+        run.log(sentence)
+    run.note(**particles.notes)
+    dataset = particles.dataset
+    if dataset.copies.any:
+        run.save_copies(dataset.rows, dataset.copies.shown)
     training.fit(run, config, dataset, resume, until_epoch)
 
 

@@ -8,14 +8,14 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .borrowing import borrow
-from .config import RunConfig, differing_settings, flat_settings
+from .config import DataConfig, RunConfig, differing_settings, flat_settings
 from .errors import DataError
 from .io.arrays import read_arrays
 from .io.writing import replacing, write_text
@@ -191,6 +191,20 @@ class Run(RunStatus):
         optional = {name: arrays.get(name) for name in ("coordinate", "uncertainty", "half")}
         return Latents(arrays["z"], arrays["rows"], **optional)
 
+    def save_copies(self, rows: np.ndarray, shown: np.ndarray) -> None:
+        """Write copies.npz: the images at star `rows` (N,) that show the same have one number in `shown` (N,)."""
+        with replacing(self.copies_file) as temporary:
+            np.savez(temporary, rows=np.asarray(rows, np.int64), shown=np.asarray(shown, np.int64))
+
+    def shown(self, rows: np.ndarray) -> np.ndarray:
+        """(N,) int64. What the images at star rows (N,) show, equal for copies; all different where none are known."""
+        if not self.copies_file.exists():
+            return np.arange(len(rows))
+        arrays = read_arrays(self.copies_file, "rows", "shown")
+        known = dict(zip(arrays["rows"].tolist(), arrays["shown"].tolist(), strict=True))
+        # A row of another reading of the file is nobody's copy.
+        return np.array([known.get(row, -1 - row) for row in np.asarray(rows).tolist()], np.int64)
+
     # --- results --------------------------------------------------------------------------------------------------
 
     @contextmanager
@@ -253,6 +267,12 @@ class Run(RunStatus):
 
         particles = self._given_particles()
         return put_back(particles, read_particles(self.poses_file)) if self.poses_file.exists() else particles
+
+    @property
+    def data_settings(self) -> DataConfig:
+        """How its images are read: as set, but for what training has found out about their CTF."""
+        found = self.info.get("notes", {}).get("ctf_applied")
+        return replace(self.config.data, ctf_applied=found) if found else self.config.data
 
     @property
     def given_file(self) -> Path:

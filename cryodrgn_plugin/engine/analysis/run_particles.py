@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ..data.copies import joined, listed_copies
 from ..data.dataset import ParticleDataset
 from ..errors import DataError
 from ..io.found_poses import STAR_ROW
@@ -44,9 +45,17 @@ def particles_of(run: Run) -> RunParticles:
     return RunParticles(table, lines.astype(np.int64))
 
 
+def shown_by(run: Run, particles: RunParticles) -> np.ndarray:
+    """(N,) int64. What the image of each latent shows, from 0 as they come: equal for copies of an image.
+
+    Copies are those that training saw and those that names and places tell.
+    """
+    return joined(run.shown(run.latents().rows), listed_copies(particles.table, particles.lines).shown)
+
+
 def images_of(run: Run) -> ParticleDataset:
     """The images of a run, prepared by its settings, with the poses that its latents rest on."""
     particles = particles_of(run)
-    settings = replace(run.config.data, max_particles=0)
+    settings = replace(run.data_settings, max_particles=0)
     path = run.poses_file if run.poses_file.exists() else run.given_file
     return ParticleDataset.open(path, settings, run.config.root, run.config.seed).subset(particles.lines)

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from ..config import RunConfig, with_settings
 from ..data.dataset import ParticleDataset
+from ..data.half_sets import drawn_halves
 from ..data.tilt_images import find_series
 from ..data.tilt_series import TiltSeries
 from ..decoders.decoder import LinearDecoder
@@ -94,8 +95,7 @@ class ClosedForm:
         rng = np.random.default_rng(self.config.seed)
         n, k = self.dataset.n, self.config.closed_form.n_components
         amplitudes = Amplitudes.random(n, k, rng, self.images)
-        half = self.series.to_images((rng.permutation(self.series.n) % 2).astype(np.int8))
-        return State(0, 0.0, half, amplitudes, None, None)
+        return State(0, 0.0, drawn_halves(self.dataset, rng), amplitudes, None, None)
 
     def advance(self, state: State) -> tuple[State, dict[str, float]]:
         """The next step, and figures for metrics.csv."""

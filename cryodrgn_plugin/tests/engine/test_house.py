@@ -33,6 +33,7 @@ LAYERS = [
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
     {"likelihood", "reconstruction"},
+    {"vetting"},
     {"closed_form"},
     {"ab_initio"},
     {"networks"},

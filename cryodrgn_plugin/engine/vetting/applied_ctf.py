@@ -1,0 +1,109 @@
+"""What was done about the CTF to the images before, when file and images disagree.
+
+Images that were multiplied by their CTF, or whose phases were flipped, without a word of it in the star file are made
+into maps of nothing: every second ring of their coefficients has the wrong sign. Noise and signal of a sample tell
+(`transfer`); the file is believed unless they contradict it clearly.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..data.cache import SpectraCache
+from ..data.dataset import ParticleDataset
+from ..data.half_sets import drawn_halves
+from ..data.source import ParticleSource
+from ..imaging.noise import estimate_noise
+from .case import FLIPPED, MULTIPLIED, SIGNED, Case, stated_transfer
+from .transfer import COLOURED, noise_follows_ctf
+from .trials import Trial, tried
+from .verdicts import BELIEVED
+
+SAMPLE = 1000
+"""Images whose noise is looked at."""
+TRIED = 600
+"""Images that are tried with other transfer functions, where they have poses."""
+LARGEST_BOX = 64
+"""Box in pixels that images are cropped to for this: which rings are turned round shows at low frequency."""
+SETTINGS = {SIGNED: "none", FLIPPED: "flipped", MULTIPLIED: "multiplied"}
+"""`data.ctf_applied` for what was found."""
+
+
+@dataclass(frozen=True)
+class AppliedCtf:
+    """What the file states and what the images show, each SIGNED, FLIPPED or MULTIPLIED."""
+
+    stated: str
+    found: str
+    noise_share: float | None
+    """Share of the noise that follows CTF²; None where there is no noise to ask."""
+    over_stated: dict[str, float]
+    """Standard errors by which each other transfer function explains the images better; empty without poses."""
+
+    @property
+    def contradicts(self) -> bool:
+        return self.found != self.stated
+
+    @property
+    def setting(self) -> str:
+        """The value of `data.ctf_applied`."""
+        return SETTINGS[self.found]
+
+
+def applied_ctf(dataset: ParticleDataset, folders: list[Path], seed: int) -> AppliedCtf | None:
+    """Ask a sample of the images what was done to them; None for images without CTF.
+
+    `folders` are where image paths may start. Poses are those of the dataset; without them noise alone is asked.
+    """
+    if dataset.ctf_params is None:
+        return None
+    stated = stated_transfer(dataset)
+    some = _sample(dataset, folders, seed)
+    share = _noise_share(some) if some.has_noise else None
+    trials = _trials(some.subset(np.arange(min(some.n, TRIED))), seed) if some.is_posed else []
+    over_stated = {trial.name: round(trial.over_given, 1) for trial in trials}
+    return AppliedCtf(stated, settled(stated, share, over_stated), share, over_stated)
+
+
+def settled(stated: str, share: float | None, over_stated: dict[str, float]) -> str:
+    """What to believe: the file, or what noise and signal say against it.
+
+    Noise that follows CTF² was multiplied by it, whatever the file says, unless the signal clearly contradicts that;
+    between flipped and unflipped phases the signal alone can tell.
+    """
+    beyond = {name: over for name, over in over_stated.items() if over > BELIEVED}
+    if share is not None:
+        if share > COLOURED:
+            return stated if over_stated.get(MULTIPLIED, 0.0) < -BELIEVED else MULTIPLIED
+        beyond.pop(MULTIPLIED, None)
+        if stated == MULTIPLIED and share < COLOURED / 2:
+            return max(over_stated, key=over_stated.__getitem__, default=SIGNED)
+    return max(beyond, key=beyond.__getitem__, default=stated)
+
+
+def _sample(dataset: ParticleDataset, folders: list[Path], seed: int) -> ParticleDataset:
+    """Some of the images as a small set of their own, cropped to a small box."""
+    drawn = np.random.default_rng([seed, 17]).permutation(dataset.n)[:SAMPLE]
+    table = replace(dataset.table, frame=dataset.table.frame.iloc[dataset.rows[drawn]].reset_index(drop=True))
+    sign = {1: "white", -1: "black"}[dataset.sign]
+    config = replace(dataset.config, box=min(dataset.box, LARGEST_BOX), sign=sign)
+    source = ParticleSource(table, config, folders, seed)
+    some = ParticleDataset(
+        source, np.arange(len(drawn)), SpectraCache(len(drawn), source.lattice.size, config.cache_mb)
+    )
+    some = some.usable()
+    return some if dataset.is_posed else some.without_poses()
+
+
+def _noise_share(some: ParticleDataset) -> float:
+    return noise_follows_ctf(some.source.spectra(some.rows), some.source.ctf(some.rows), some.lattice)
+
+
+def _trials(some: ParticleDataset, seed: int) -> list[Trial]:
+    """The transfer functions that the file does not state, tried on some images with poses."""
+    case = Case.of(some, estimate_noise(some, seed), drawn_halves(some, seed), seed)
+    ctf = case.ctf()
+    candidates = {SIGNED: ctf, FLIPPED: np.abs(ctf), MULTIPLIED: ctf**2}
+    del candidates[case.stated]
+    return [tried(case, name, replace(case.story, transfer=transfer)) for name, transfer in candidates.items()]
