@@ -42,17 +42,13 @@ class FirstLook:
         """What a user should know, in words."""
         found = []
         if self.mended.any():
-            pixels, mended = int(self.far_out[self.mended].sum()), self.rows[self.mended]
-            found.append(
-                f"{_images(mended)} hold grey values far beyond all others ({pixels:,} pixels: hot or saturated); they "
-                f"are replaced on reading: {_named(mended)}."
-            )
+            rows, pixels = self.rows[self.mended], self.far_out[self.mended].sum()
+            values = f"Grey values far beyond all others ({pixels:,} pixels, hot or saturated)"
+            found.append(f"{values} are replaced on reading in {_images(rows)}: {_named(rows)}.")
         if self.lost.any():
-            lost = self.rows[self.lost]
-            found.append(
-                f"{_images(lost)} say nothing, for they have one grey value all over or hardly a pixel that is not far "
-                f"out; they are left out: {_named(lost)}."
-            )
+            rows = self.rows[self.lost]
+            why = "with one grey value all over, or hardly a pixel that is not far out"
+            found.append(f"Left out are {_images(rows)} {why}: {_named(rows)}.")
         return found
 
 

@@ -109,7 +109,12 @@ def _sample(
     source = ParticleSource(usable, config, search_folders(table.path, options.root), options.seed)
     surveyed.stored_pixel_ang = float(source.geometry.pixel_sizes_ang[source.geometry.reference])
     surveyed.pixel_size_ang = source.geometry.pixel_size_ang
-    return ParticleDataset(source, np.arange(usable.n), SpectraCache(usable.n, source.lattice.size, config.cache_mb))
+    cache = SpectraCache(usable.n, source.lattice.size, config.cache_mb)
+    dataset = ParticleDataset(source, np.arange(usable.n), cache)
+    # The rows of the small table are those of the file that can be used.
+    seen = replace(dataset.first_look, rows=np.sort(facts.usable))
+    surveyed.verdicts += [Verdict("grey values", WARN, sentence) for sentence in seen.sentences()]
+    return dataset.usable()
 
 
 def _check_contents(surveyed: Survey, dataset: ParticleDataset, options: PreflightOptions, progress: Progress) -> None:
