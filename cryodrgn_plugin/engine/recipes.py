@@ -65,13 +65,13 @@ def _ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bo
 def _amortized(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
     from .networks.amortized_recipe import fit_amortized
 
-    fit_amortized(run, config, dataset, resume, until_epoch)
+    fit_amortized(run, config, dataset.through_squared_ctf(), resume, until_epoch)
 
 
 def _network(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
     from .networks.vae_recipe import fit_vae
 
-    fit_vae(run, config, dataset, resume, until_epoch)
+    fit_vae(run, config, dataset.through_squared_ctf(), resume, until_epoch)
 
 
 FAST, HOMOGENEOUS, AB_INITIO = (Training(fit, closed_form=True) for fit in (_fast, _homogeneous, _ab_initio))

@@ -42,7 +42,7 @@ class ParticleDataset:
         self.cache = cache
         self._own_poses: Pose | None = None
         """In place of the file's, times L/L_g; see `with_poses`."""
-        self._ignores_file = False
+        self._ignores_file, self._squares_ctf = False, False
 
     @classmethod
     def open(
@@ -133,8 +133,8 @@ class ParticleDataset:
 
     @cached_property
     def ctf_multiplied(self) -> np.ndarray:
-        """(N,) bool. Whether the images were multiplied by their CTF already."""
-        return self.source.multiplied[self.rows]
+        """(N,) bool. Whether the images were multiplied by their CTF already, which batches do not allow for."""
+        return self.source.multiplied[self.rows] & (not self._squares_ctf)
 
     @cached_property
     def ctf_params(self) -> CtfParams | None:
@@ -223,9 +223,19 @@ class ParticleDataset:
         unposed._ignores_file = True
         return unposed
 
+    def through_squared_ctf(self) -> "ParticleDataset":
+        """The same particles, for who knows nothing of images that were multiplied by their CTF: as seen through CTF².
+
+        A map fits them as well as before; only their noise is taken to be as strong where the CTF is weak.
+        """
+        squared = self.subset(np.arange(self.n))
+        squared._squares_ctf = True
+        return squared
+
     def _of(self, rows: np.ndarray, index: np.ndarray | slice) -> "ParticleDataset":
         """The particles at `index`, star rows `rows`, with what is known of their images but without poses."""
         part = ParticleDataset(self.source, rows, self.cache)
+        part._squares_ctf = self._squares_ctf
         for name in ("first_look", "copies"):
             if name in self.__dict__:
                 setattr(part, name, self.__dict__[name].at(index))
@@ -275,8 +285,10 @@ class ParticleDataset:
         pose = None
         if self.rotations is not None and self.shifts_ang is not None:
             pose = Pose(self.rotations[index][:, None], self.shifts_ang[index][:, None])
-        spectra = self.cache.get(rows, self.source.spectra)
-        return ImageBatch(index, spectra, self.source.ctf(rows), pose, self.optics_group[index], self.freqs_per_ang)
+        spectra, ctf = self.cache.get(rows, self.source.spectra), self.source.ctf(rows)
+        if self._squares_ctf:
+            ctf = np.where(self.source.multiplied[rows, None], ctf**2, ctf)
+        return ImageBatch(index, spectra, ctf, pose, self.optics_group[index], self.freqs_per_ang)
 
 
 def _numbers(index: np.ndarray) -> np.ndarray:

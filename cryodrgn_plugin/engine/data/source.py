@@ -43,8 +43,8 @@ class ParticleSource:
         self.reach = self.geometry.reach(self.lattice)
         if self.multiplied.any():
             self.notes.append(
-                f"{table.path}: images were multiplied by their CTF on extraction. Reconstruction and the fast "
-                "recipe allow for it; the network recipes expect images that were not: extract them again without it."
+                f"{table.path}: images were multiplied by their CTF before. Closed forms allow for it; the network "
+                "recipes take them as seen through CTF², which leaves their noise uneven."
             )
         self.sign = 1
         self.preparations = self._preparations(np.random.default_rng(seed))
