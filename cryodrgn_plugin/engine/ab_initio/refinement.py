@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import ParticleDataset
-from ..data.half_sets import drawn_halves
+from ..data.half_sets import drawn_halves, tied_images, united
 from ..data.tilt_images import find_series
 from ..data.tilt_pairs import PARTICLE
 from ..data.tilt_series import TiltSeries
@@ -188,7 +188,7 @@ def _halves(dataset: ParticleDataset, series: TiltSeries, seed: int) -> np.ndarr
     from_file = given_halves(dataset, "auto")
     if from_file is None:
         return drawn_halves(dataset, seed)
-    return _of_first(from_file, series)
+    return united(_of_first(from_file, series), tied_images(dataset))
 
 
 def _of_first(values: np.ndarray, series: TiltSeries) -> np.ndarray:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..data.dataset import ParticleDataset
-from ..data.half_sets import drawn_halves, tied_images, united
+from ..data.half_sets import drawn_halves, united
 from ..errors import ConfigError, DataError
 from ..imaging.noise import estimate_noise
 from ..io.mrc import read_map, write_map
@@ -133,7 +133,7 @@ def given_halves(dataset: ParticleDataset, halves: str) -> np.ndarray | None:
         return None
     subset = table.column("rlnRandomSubset").to_numpy()[dataset.rows]
     if set(np.unique(subset)) == {1, 2}:
-        return united((subset == 2).astype(np.int8), tied_images(dataset))
+        return united((subset == 2).astype(np.int8), dataset.copies.shown)
     if halves == "auto":
         return None
     values = ", ".join(map(str, np.unique(subset)[:5]))

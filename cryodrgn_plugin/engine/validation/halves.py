@@ -16,7 +16,7 @@ from scipy.special import log_softmax
 from ..analysis.latent_clusters import kmeans
 from ..analysis.oracle import state_log_likelihoods
 from ..analysis.run_particles import RunParticles
-from ..config import DataConfig, RunConfig, finds_poses
+from ..config import RunConfig, finds_poses
 from ..data.copies import joined, repeated
 from ..decoders.decoder_registry import has_closed_form
 from ..decoders.restore import load_decoder
@@ -100,7 +100,7 @@ def _half_run(run: Run, particles: RunParticles, half: np.ndarray, number: int, 
     folder.parent.mkdir(exist_ok=True)
     fresh = write_chosen(particles.table, particles.lines[half == number], folder.with_name(f".{folder.name}"))
     listed = folder.with_name(f"{folder.name}{fresh.suffix}")
-    settings = _settings(run.config, run.data_settings, listed, seed)
+    settings = _settings(replace(run.config, data=run.data_settings), listed, seed)
     there = RunLayout(folder).info_file.exists()
     fits = there and listed.exists() and filecmp.cmp(fresh, listed, shallow=False) and _made_with(folder, settings)
     fresh.replace(listed)
@@ -117,12 +117,12 @@ def _made_with(path: Path, settings: RunConfig) -> bool:
         return False
 
 
-def _settings(config: RunConfig, data: DataConfig, listed: Path, seed: int) -> RunConfig:
+def _settings(config: RunConfig, listed: Path, seed: int) -> RunConfig:
     """The run's settings for a part of its particles, with poses given and a recipe that makes its decoder."""
     recipe = config.recipe
     if finds_poses(recipe):
         recipe = "fast" if has_closed_form(config) else "cryodrgn"
-    data = replace(data, max_particles=0)
+    data = replace(config.data, max_particles=0)
     poses = replace(config.poses, inference="given")
     return replace(config, particles=str(listed), recipe=recipe, data=data, poses=poses, seed=seed)
 
