@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from .config import RunConfig, finds_poses
 from .data.dataset import ParticleDataset
 from .decoders.decoder_registry import has_closed_form, linear_decoder
+from .known_copies import save_copies
 from .run import Run
 from .vetting.at_start import vetted
 
@@ -40,7 +41,7 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
     run.note(**particles.notes)
     dataset = particles.dataset
     if dataset.copies.any:
-        run.save_copies(dataset.rows, dataset.copies.shown)
+        save_copies(run, dataset.rows, dataset.copies.shown)
     training.fit(run, config, dataset, resume, until_epoch)
 
 

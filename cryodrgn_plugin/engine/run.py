@@ -59,6 +59,23 @@ class Latents:
     """(N,) float32: standard deviation of the coordinate, or of z where there is no coordinate."""
     half: np.ndarray | None = None
     """(N,) int8, 0 or 1: the half-set whose bases each particle went into, where there are two."""
+    states: np.ndarray | None = None
+    """(N, S) float32: how far each particle belongs to each of S separate states, where there are such; rows sum to 1."""
+    contrast: np.ndarray | None = None
+    """(N,) float32: contrast of each image around 1, where it was estimated."""
+    pose_correction: np.ndarray | None = None
+    """(N, 5) float32: by how much poses were moved, degrees about the view's x, y and z axes and Å along x and y."""
+
+
+OF_PARTICLES = {
+    "coordinate": np.float32,
+    "uncertainty": np.float32,
+    "half": np.int8,
+    "states": np.float32,
+    "contrast": np.float32,
+    "pose_correction": np.float32,
+}
+"""What a training may know of each particle beside z, and how it is stored."""
 
 
 class Run(RunStatus):
@@ -169,25 +186,14 @@ class Run(RunStatus):
             rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
         return [{**row, "epoch": int(row["epoch"])} for row in rows]
 
-    def save_latents(
-        self,
-        z: np.ndarray,
-        *,
-        coordinate: np.ndarray | None = None,
-        uncertainty: np.ndarray | None = None,
-        rows: np.ndarray | None = None,
-        half: np.ndarray | None = None,
-    ) -> None:
-        """Write latents.npz; see `Latents` for shapes. `rows` must be given when not every star row was used."""
+    def save_latents(self, z: np.ndarray, *, rows: np.ndarray | None = None, **known: np.ndarray | None) -> None:
+        """Write latents.npz; see `Latents` for what may be known of particles, names and shapes. `rows` must be given
+        when not every star row was used."""
         arrays = {
             "z": np.asarray(z, np.float32),
             "rows": np.arange(len(z)) if rows is None else np.asarray(rows, np.int64),
         }
-        for name, values in (("coordinate", coordinate), ("uncertainty", uncertainty)):
-            if values is not None:
-                arrays[name] = np.asarray(values, np.float32)
-        if half is not None:
-            arrays["half"] = np.asarray(half, np.int8)
+        arrays |= {name: np.asarray(values, OF_PARTICLES[name]) for name, values in known.items() if values is not None}
         for name, values in arrays.items():
             assert len(values) == len(z), f"{name} has {len(values)} entries for {len(z)} particles"
         with replacing(self.latents_file) as temporary:
@@ -199,22 +205,8 @@ class Run(RunStatus):
             reason = f" ({self.status}{': ' + self.message if self.message else ''})"
             raise DataError(f"{self.path} has no latents.npz: the training has not finished{reason}.")
         arrays = read_arrays(self.latents_file, "z", "rows")
-        optional = {name: arrays.get(name) for name in ("coordinate", "uncertainty", "half")}
+        optional = {name: arrays.get(name) for name in OF_PARTICLES}
         return Latents(arrays["z"], arrays["rows"], **optional)
-
-    def save_copies(self, rows: np.ndarray, shown: np.ndarray) -> None:
-        """Write copies.npz: the images at star `rows` (N,) that show the same have one number in `shown` (N,)."""
-        with replacing(self.copies_file) as temporary:
-            np.savez(temporary, rows=np.asarray(rows, np.int64), shown=np.asarray(shown, np.int64))
-
-    def shown(self, rows: np.ndarray) -> np.ndarray:
-        """(N,) int64. What the images at star rows (N,) show, equal for copies; all different where none are known."""
-        if not self.copies_file.exists():
-            return np.arange(len(rows))
-        arrays = read_arrays(self.copies_file, "rows", "shown")
-        known = dict(zip(arrays["rows"].tolist(), arrays["shown"].tolist(), strict=True))
-        # A row of another reading of the file is nobody's copy.
-        return np.array([known.get(row, -1 - row) for row in np.asarray(rows).tolist()], np.int64)
 
     # --- results --------------------------------------------------------------------------------------------------
 

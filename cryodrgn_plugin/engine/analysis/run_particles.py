@@ -12,6 +12,7 @@ from ..io.found_poses import STAR_ROW
 from ..io.particles import ParticleTable, read_particles
 from ..io.stacks import locate_stacks
 from ..io.tables import search_folders
+from ..known_copies import known_copies
 from ..run import Run
 from ..run_origin import ADVICE
 
@@ -52,7 +53,7 @@ def shown_by(run: Run, particles: RunParticles) -> np.ndarray:
 
     Copies are those that training saw and those that names and places tell.
     """
-    return joined(run.shown(run.latents().rows), listed_copies(particles.table, particles.lines).shown)
+    return joined(known_copies(run, run.latents().rows), listed_copies(particles.table, particles.lines).shown)
 
 
 def require_images(run: Run, particles: RunParticles | None = None) -> None:

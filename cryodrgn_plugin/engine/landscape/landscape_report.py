@@ -13,6 +13,7 @@ from ..analysis.volumes import decoder_of
 from ..data.copies import joined, listed_copies
 from ..errors import DataError
 from ..io.particles import ParticleTable
+from ..known_copies import known_copies
 from ..report_writer import Report
 from ..result_kinds import CLUSTER_SERIES, STATE_SERIES
 from ..run import Latents, Run
@@ -72,7 +73,7 @@ def explore(
     run.progress("landscape", 3, 3)
     if options.match:
         clusters, states = as_numbered_in(options.match, latents.rows, clusters, states)
-    shown = joined(run.shown(latents.rows), listed_copies(table, latents.rows).shown)
+    shown = joined(known_copies(run, latents.rows), listed_copies(table, latents.rows).shown)
     resampled = {"replicates": options.bootstrap, "seed": options.seed, "shown": shown}
     shares = counted(clusters.labels, len(clusters.centres), groups=_micrographs(table, latents.rows), **resampled)
     return Landscape(

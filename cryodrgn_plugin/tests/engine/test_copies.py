@@ -27,6 +27,8 @@ from cryodrgn_plugin.engine.validation.validation_report import validate
 from .particle_files import molecule, optics, project, rows, write_set
 
 COUNT, BOX = 300, 32
+ONCE = 250
+"""Images of the run that stand twice."""
 
 
 def twice(table: pd.DataFrame, way: str) -> pd.DataFrame:
@@ -124,7 +126,7 @@ def test_copies_count_once_in_populations():
 def one_state_twice(tmp_path_factory):
     """A run on images of a rigid molecule that stand twice in the stack under new numbers."""
     folder = tmp_path_factory.mktemp("twice")
-    group, table = optics(box=BOX), rows(500, seed=4)
+    group, table = optics(box=24, pixel_ang=5.0), rows(ONCE, seed=4)
     images = project(molecule(), table, group)
     images = images / images.std() * 0.3 + np.random.default_rng(4).normal(size=images.shape)
     star = write_set(folder, np.concatenate([images, images]).astype(np.float32), twice(table, "pixels"), [group])
@@ -137,22 +139,22 @@ def one_state_twice(tmp_path_factory):
 
 def test_one_state_that_stands_twice_is_not_found_heterogeneous(one_state_twice):
     latents = one_state_twice.latents()
-    np.testing.assert_array_equal(latents.half[:500], latents.half[500:])
-    assert "500 of 1,000 images are copies of another (500 by pixels)" in one_state_twice.log_file.read_text()
-    assert one_state_twice.info["notes"]["copies"] == {"images": 500, "pixels": 500}
+    np.testing.assert_array_equal(latents.half[:ONCE], latents.half[ONCE:])
+    assert "250 of 500 images are copies of another (250 by pixels)" in one_state_twice.log_file.read_text()
+    assert one_state_twice.info["notes"]["copies"] == {"images": ONCE, "pixels": ONCE}
     index = json.loads(validate(one_state_twice, ValidateOptions(permutations=99, bootstrap=50, nodes=10)).read_text())
     assert index["heterogeneity"]["p_value"] > 0.01
     assert "No heterogeneity" in index["verdict"]["headline"]
     arrays = one_state_twice.results("validation").arrays
-    np.testing.assert_array_equal(arrays["half"][:500], arrays["half"][500:])
-    assert "500 of 1,000 images are copies of another: they stayed in one half" in one_state_twice.log_file.read_text()
+    np.testing.assert_array_equal(arrays["half"][:ONCE], arrays["half"][ONCE:])
+    assert "250 of 500 images are copies of another: they stayed in one half" in one_state_twice.log_file.read_text()
 
 
 def test_one_of_each_copy_can_be_kept(one_state_twice):
     index = json.loads(select(one_state_twice, SelectOptions(name="once", once=True)).read_text())
-    assert index["selected"] == 500
+    assert index["selected"] == ONCE
     kept = read_particles(one_state_twice.results_dir("selection", "once") / "selected.star")
-    assert kept.image_names == [f"{i:06d}@stack.mrcs" for i in range(1, 501)]
+    assert kept.image_names == [f"{i:06d}@stack.mrcs" for i in range(1, ONCE + 1)]
 
 
 def test_reconstruct_says_a_word_of_copies(tmp_path, capsys):

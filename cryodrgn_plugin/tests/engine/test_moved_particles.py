@@ -21,7 +21,7 @@ QUICK = {
     "landscape": ["--clusters", "2", "--states", "0", "--bootstrap", "20"],
     "states": ["--states", "2"],
     "select": ["--random", "50"],
-    "validate": ["--halves", "no", "--bootstrap", "20", "--permutations", "99"],
+    "validate": ["--halves", "no", "--states", "2", "--bootstrap", "20", "--permutations", "99"],
 }
 NEEDS_STAR = ["analyze", "landscape", "select", "validate"]
 
