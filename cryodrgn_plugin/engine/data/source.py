@@ -34,7 +34,7 @@ class ParticleSource:
         self.table = table
         self.config = config
         self.notes: list[str] = []
-        self.ctf_params = table.ctf()
+        self.ctf_params = None if config.ctf_applied == "corrected" else table.ctf()
         self.phase_flipped, self.multiplied = self._transfer()
         self.group = table.optics_group
         self.stacks = StackReader(table.image_names, folders, str(table.path))

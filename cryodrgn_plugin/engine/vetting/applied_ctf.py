@@ -16,7 +16,7 @@ from ..data.half_sets import drawn_halves
 from ..data.source import ParticleSource
 from ..imaging.noise import estimate_noise
 from .case import FLIPPED, MULTIPLIED, SIGNED, Case, stated_transfer
-from .transfer import COLOURED, noise_follows_ctf
+from .transfer import COLOURED, NONE, noise_follows_ctf
 from .trials import tried
 from .verdicts import BELIEVED
 
@@ -26,13 +26,15 @@ TRIED = 600, 2400
 """Images that are tried with other transfer functions, where they have poses; the more where fewer cannot tell."""
 LARGEST_BOX = 64
 """Box in pixels that images are cropped to for this: which rings are turned round shows at low frequency."""
-SETTINGS = {SIGNED: "none", FLIPPED: "flipped", MULTIPLIED: "multiplied"}
+FEWEST = 100
+"""Images below which a fit better by so many standard errors may be chance."""
+SETTINGS = {SIGNED: "none", FLIPPED: "flipped", MULTIPLIED: "multiplied", NONE: "corrected"}
 """`data.ctf_applied` for what was found."""
 
 
 @dataclass(frozen=True)
 class AppliedCtf:
-    """What the file states and what the images show, each SIGNED, FLIPPED or MULTIPLIED."""
+    """What the file states, which is SIGNED, FLIPPED or MULTIPLIED, and what the images show, which may be NONE too."""
 
     stated: str
     found: str
@@ -62,9 +64,10 @@ def applied_ctf(dataset: ParticleDataset, folders: list[Path], seed: int) -> App
     some = _sample(dataset, folders, seed)
     share = _noise_share(some) if some.has_noise else None
     over_stated: dict[str, float] = {}
-    for count in TRIED if some.is_posed else ():
+    for count in TRIED if some.is_posed and some.n >= FEWEST else ():
         over_stated = _over_stated(some.subset(np.arange(min(some.n, count))), seed)
-        if max(over_stated.values()) > BELIEVED or max(over_stated.values()) < -BELIEVED:
+        best = max(over_stated.values())
+        if best > BELIEVED or best < -BELIEVED or some.n <= count:
             break
     return AppliedCtf(stated, settled(stated, share, over_stated), share, over_stated)
 
@@ -80,9 +83,10 @@ def settled(stated: str, share: float | None, over_stated: dict[str, float]) -> 
         if share > COLOURED:
             return stated if over_stated.get(MULTIPLIED, 0.0) < -BELIEVED else MULTIPLIED
         beyond.pop(MULTIPLIED, None)
-        if stated == MULTIPLIED and share < COLOURED / 2:
-            return max(over_stated, key=over_stated.__getitem__, default=SIGNED)
-    return max(beyond, key=beyond.__getitem__, default=stated)
+        if stated == MULTIPLIED and share < COLOURED / 2 and NONE not in beyond:
+            phases = {name: over_stated.get(name, 0.0) for name in (SIGNED, FLIPPED)}
+            return max(phases, key=phases.__getitem__)
+    return NONE if NONE in beyond else max(beyond, key=beyond.__getitem__, default=stated)
 
 
 def _sample(dataset: ParticleDataset, folders: list[Path], seed: int) -> ParticleDataset:
@@ -105,10 +109,16 @@ def _noise_share(some: ParticleDataset) -> float:
 
 
 def _over_stated(some: ParticleDataset, seed: int) -> dict[str, float]:
-    """Standard errors by which images with poses fit better with what the file does not state."""
+    """Standard errors by which images with poses fit better with what the file does not state.
+
+    Of no CTF at all it is that over the best other story, where that is less: flipped phases look much like it.
+    """
     case = Case.of(some, estimate_noise(some, seed), drawn_halves(some, seed), seed)
     ctf = case.ctf()
-    candidates = {SIGNED: ctf, FLIPPED: np.abs(ctf), MULTIPLIED: ctf**2}
+    candidates = {SIGNED: ctf, FLIPPED: np.abs(ctf), MULTIPLIED: ctf**2, NONE: case.known}
     del candidates[case.stated]
     trials = [tried(case, name, replace(case.story, transfer=transfer)) for name, transfer in candidates.items()]
-    return {trial.name: round(trial.over_given, 1) for trial in trials}
+    *others, without = trials
+    over_stated = {trial.name: round(trial.over_given, 1) for trial in others}
+    least = min(without.evidence.over(evidence) for evidence in (case.given, *(trial.evidence for trial in others)))
+    return {**over_stated, NONE: round(without.over_given if least > 0 else least, 1)}

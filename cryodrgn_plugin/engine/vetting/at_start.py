@@ -9,12 +9,14 @@ from ..data.dataset import ParticleDataset
 from ..io.tables import search_folders
 from .applied_ctf import SETTINGS, AppliedCtf, applied_ctf
 from .case import FLIPPED, MULTIPLIED, SIGNED
+from .transfer import NONE
 
 ROWS_NOTED = 1000
 _WORDS = {
     SIGNED: "as the microscope left them",
     FLIPPED: "with their phases flipped",
     MULTIPLIED: "multiplied by their CTF",
+    NONE: "free of any CTF",
 }
 
 
