@@ -52,7 +52,8 @@ CHECKPOINT = "refinement.npz"
 """Where a refinement stands, until it is finished."""
 PLACE = ("device", "backend")
 """Settings that say where it computes; a refinement may go on elsewhere."""
-SETTINGS = ("root", "seed", *PLACE, "data.box", "data.window", "data.sign", "data.max_particles", "data.cache_mb")
+IMAGES = ("data.box", "data.window", "data.sign", "data.ctf_applied", "data.max_particles", "data.cache_mb")
+SETTINGS = ("root", "seed", *PLACE, *IMAGES)
 """The settings of a run that mean something here."""
 
 
