@@ -1,20 +1,18 @@
-"""The "fast" recipe: every step has a closed form, the images are passed over some twenty times, and no GPU is needed.
+"""The "fast" recipe: every step has a closed form, the images are passed over some forty times, and no GPU is needed.
 
-1. EM for linear directions of motion, from random starts, the frequency limit marching up (`em`).
-2. Nodes on the compressed images, free to follow any shape, and the harmonics of their confusion graph (`nodes`,
-   `harmonics`).
-3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice
-   (`voxel_solve`).
+1. Linear directions of variation at low frequency, contrast and pose errors integrated out; poses are moved to where
+   their errors seem to be, and directions that noise could give are dropped; then the frequency limit rises, half-sets
+   apart (`direction_search`, `directions`).
+2. Nodes on the compressed images, as many as held-out images speak for, and the harmonics of their confusion graph
+   (`node_count`, `nodes`, `harmonics`).
+3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice.
 4. With `closed_form.free_poses`, poses and places at the nodes found together (`node_poses`).
-5. The same maps again, hardly smoothed, their half-sets combined by a Wiener filter in space and frequency
-   (`adaptive`); each half stays for half-maps at any z.
+5. The same maps, hardly smoothed, in coordinates whose distance is that between maps (`volume_metric`), their half-sets
+   combined by a Wiener filter in space and frequency (`adaptive`); each half stays for half-maps at any z.
 
-The images of a tilt pair or a tilt series are one particle, with one place at the nodes.
-
-The equations are 7 to 9 of docs/conventions.md.
-
-z is the posterior mean of the harmonics, the slowest first; the coordinate is the position along the longest way
-through the nodes' maps.
+The images of a tilt pair or a tilt series are one particle, with one place at the nodes. The equations are 7 to 9 and
+13 to 17 of docs/conventions.md. z is the posterior mean of the coordinates, the widest first; `coordinate` is the
+position along the longest way through the nodes' maps.
 Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
 """
 
@@ -35,14 +33,7 @@ from ..decoders.decoder_registry import make_linear_decoder
 from ..decoders.model_file import save_model
 from ..errors import DataError
 from ..likelihood.equations import NormalEquations, accumulate
-from ..likelihood.linear_model import (
-    LinearModel,
-    fit_volumes,
-    map_distances,
-    mean_model,
-    soft_ball,
-    sphere_at,
-)
+from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
 from ..likelihood.nuisances import NearImages, Nuisances, compress_near, without_pose_errors
 from ..likelihood.whitened import WhitenedImages
 from ..reconstruction.adaptive import local_wiener
@@ -55,7 +46,7 @@ from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
 from .harmonics import along_the_motion, harmonics, positions
 from .node_count import count_nodes
-from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
+from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes, totals
 from .nodes import FittedNodes, at_nodes, evidence, fit_nodes, merged, responsibilities
 from .nuisance_report import learned_of_images, sentence, sizes
 from .volume_metric import VolumeMetric
@@ -164,7 +155,9 @@ class ClosedForm:
         start, settings = found.posteriors.mean, self.config.closed_form
         sd, seed = found.nuisances.contrast_sd, self.config.seed
         many = max(min(settings.nodes, self.dataset.n // 4), 2)
-        chosen = count_nodes(gram, inner, start, many, sd, seed)
+        # Images of one particle say the same, so one of each: none may be held out from another.
+        one = torch.as_tensor(self.series.images[:, 0], device=gram.device)
+        chosen = count_nodes(gram[one], inner[one], start[one], many, sd, seed)
         count = chosen.count if chosen.states and chosen.count > 1 else many
         self.run.note(states=chosen.count if chosen.states else None, gain_by_nodes=chosen.gain)
         self.run.log(chosen.sentence)
@@ -263,13 +256,6 @@ class ClosedForm:
         decoder = make_linear_decoder(settings, self.dataset.box)
         decoder.set_coefficients(model.sphere, on_host(model.coefs))
         return decoder
-
-
-def totals(values: Tensor, series: TiltSeries) -> Tensor:
-    """(N, …) at each image, the sum of `values` (N, …) over all images of its particle."""
-    particle = torch.as_tensor(series.particle, device=values.device)
-    sums = values.new_zeros(series.n, *values.shape[1:])
-    return sums.index_add_(0, particle, values)[particle]
 
 
 def fit_fast(

@@ -1,8 +1,8 @@
 """A latent space of any shape as nodes in amplitude space, fitted to compressed images.
 
 Each node is a point s_m of amplitudes with a population π_m; image i belongs to it in proportion to π_m exp ℓ_i(s_m),
-where ℓ_i(s) = b_i·s − ½ sᵀ A_i s needs no image any more, and the contrast of the image is integrated out. Nodes are free: a curve, a sheet and separate states all come
-out.
+where ℓ_i(s) = b_i·s − ½ sᵀ A_i s needs no image any more, and the contrast of the image is integrated out. Nodes are
+free: a curve, a sheet and separate states all come out.
 """
 
 from dataclasses import dataclass

@@ -105,7 +105,9 @@ class Posteriors:
         """In the frame whose amplitudes are back · (a − centre); back is (K', K)."""
         tied_centred = self.tied[:, :, 1:] - self.tied[:, :, :1] * centre
         tied = torch.cat([self.tied[:, :, :1], tied_centred @ back.T], 2)
-        return Posteriors((self.mean - centre) @ back.T, back @ self.covariance @ back.T, self.errors, tied, self.evidence)
+        return Posteriors(
+            (self.mean - centre) @ back.T, back @ self.covariance @ back.T, self.errors, tied, self.evidence
+        )
 
 
 def compress_near(
@@ -150,9 +152,9 @@ def without_pose_errors(near: NearImages, nuisances: Nuisances) -> tuple[Tensor,
 
 
 def mean_information(near: NearImages, nuisances: Nuisances) -> Tensor:
-    """(K, K) what images tell of the amplitudes of the bases, on average, at their contrasts and pose errors unknown."""
-    parts = (_Conditional.of(near, nuisances, rows).gram[:, 1:, 1:].sum(0) for rows in near.parts())
-    return sum(parts) / len(near)
+    """(K, K) what an image tells of the amplitudes of the bases, on average, at its contrast, its pose error unknown."""
+    parts = [_Conditional.of(near, nuisances, rows).gram[:, 1:, 1:].sum(0) for rows in near.parts()]
+    return torch.stack(parts).sum(0) / len(near)
 
 
 def settle(
@@ -290,6 +292,4 @@ def _learned(near: NearImages, nuisances: Nuisances, found: Posteriors) -> Nuisa
     pose_sd = nuisances.pose_sd * (of_errors.sqrt() / nuisances.pose_sd.clamp(min=1e-12)) ** PUSH
     of_contrast = float(((contrast - 1) ** 2 + variance).mean().sqrt())
     contrast_sd = sd * (of_contrast / sd) ** PUSH
-    return replace(
-        nuisances, contrast=contrast, contrast_variance=variance, contrast_sd=contrast_sd, pose_sd=pose_sd
-    )
+    return replace(nuisances, contrast=contrast, contrast_variance=variance, contrast_sd=contrast_sd, pose_sd=pose_sd)
