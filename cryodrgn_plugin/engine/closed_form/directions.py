@@ -83,7 +83,7 @@ def molecule(volume: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Directions:
-    """Amplitudes of N(0, 1) along each of K directions, the best seen first, and what else was learned of the images."""
+    """Amplitudes of N(0, 1) along each of K directions, the best seen first, and what else was learned of images."""
 
     posteriors: Posteriors
     nuisances: Nuisances

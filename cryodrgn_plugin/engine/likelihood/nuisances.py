@@ -152,7 +152,7 @@ def without_pose_errors(near: NearImages, nuisances: Nuisances) -> tuple[Tensor,
 
 
 def mean_information(near: NearImages, nuisances: Nuisances) -> Tensor:
-    """(K, K) what an image tells of the amplitudes of the bases, on average, at its contrast, its pose error unknown."""
+    """(K, K) what an image tells of the bases' amplitudes, on average, at its contrast, its pose error unknown."""
     parts = [_Conditional.of(near, nuisances, rows).gram[:, 1:, 1:].sum(0) for rows in near.parts()]
     return torch.stack(parts).sum(0) / len(near)
 
@@ -206,14 +206,15 @@ class _Conditional:
         c = near.n_bases + 1
         square = near.gram[rows] * nuisances.squared_contrast()[rows, None, None]
         inner = near.inner[rows] * nuisances.contrast[rows, None]
-        precision = nuisances.pose_sd.clamp(min=1e-9) ** -2
+        precision, moved = nuisances.pose_sd.clamp(min=1e-9) ** -2, nuisances.moved[rows]
         covariance = torch.linalg.inv(square[:, c:, c:] + precision.diag())
-        towards = inner[:, c:] - precision * nuisances.moved[rows]
+        towards = inner[:, c:] - precision * moved
         per_amplitude = covariance @ square[:, c:, :c]
         errors = (covariance @ towards[:, :, None])[:, :, 0]
         left = square[:, :c, :c] - square[:, :c, c:] @ per_amplitude
         told = inner[:, :c] - (square[:, :c, c:] @ errors[:, :, None])[:, :, 0]
-        of_errors = (errors * towards).sum(1) + torch.logdet(covariance) + precision.log().sum()
+        of_errors = (errors * towards).sum(1) - (precision * moved**2).sum(1)
+        of_errors = of_errors + torch.logdet(covariance) + precision.log().sum()
         return cls(left, told, errors, per_amplitude, covariance, of_errors / 2)
 
     def evidence(self, amplitudes: Tensor) -> Tensor:
