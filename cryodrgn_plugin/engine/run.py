@@ -60,7 +60,7 @@ class Latents:
     half: np.ndarray | None = None
     """(N,) int8, 0 or 1: the half-set whose bases each particle went into, where there are two."""
     states: np.ndarray | None = None
-    """(N, S) float32: how far each particle belongs to each of S separate states, where there are such; rows sum to 1."""
+    """(N, S) float32: how far each particle belongs to each of S separate states, where there are; rows sum to 1."""
     contrast: np.ndarray | None = None
     """(N,) float32: contrast of each image around 1, where it was estimated."""
     pose_correction: np.ndarray | None = None

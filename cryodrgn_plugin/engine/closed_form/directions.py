@@ -25,7 +25,7 @@ from ..slicing.sphere import HalfSphere
 PRIOR_SHARE, MEAN_SHARE = 0.02, 10.0
 """Prior variance of the bases, and of the mean, as a share of the mean's power in each shell."""
 MASK_LEVEL, MASK_BLUR, MASK_REACH, MASK_EDGE = 0.05, 1.0, 2, 0.8
-"""The molecule is where the blurred consensus is above this share of its maximum; lengths are voxels of the low band."""
+"""The molecule is where the blurred consensus is above this share of its maximum; lengths are voxels of the band."""
 INNER_ROUNDS = 3
 """How often amplitudes, contrast and pose errors take turns on the compressed images, between passes over images."""
 
@@ -83,7 +83,7 @@ def molecule(volume: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Directions:
-    """Amplitudes of N(0, 1) along each of K directions, the best seen first, and what else was learned of the images."""
+    """Amplitudes of N(0, 1) along each of K directions, the best seen first, and what else was learned of images."""
 
     posteriors: Posteriors
     nuisances: Nuisances
@@ -104,7 +104,8 @@ class Directions:
     def leading(self, count: int) -> "Directions":
         """The best seen ones alone."""
         own = self.posteriors
-        posteriors = Posteriors(own.mean[:, :count], own.covariance[:, :count, :count], own.errors, own.tied[:, :, : count + 1])
+        covariance, tied = own.covariance[:, :count, :count], own.tied[:, :, : count + 1]
+        posteriors = Posteriors(own.mean[:, :count], covariance, own.errors, tied)
         return replace(self, posteriors=posteriors, information=self.information[:count])
 
     def moved(self) -> "Directions":
@@ -137,9 +138,7 @@ def improved(
     return [model.mixed(matrix) for model in models], _in_frame(near, matrix), turned
 
 
-def equations(
-    images: WhitenedImages, band: Band, found: Directions, half: np.ndarray | None
-) -> list[NormalEquations]:
+def equations(images: WhitenedImages, band: Band, found: Directions, half: np.ndarray | None) -> list[NormalEquations]:
     """Normal equations of the mean and the bases: contrast weighs images, pose errors are taken off them."""
     first, second = found.posteriors.moments()
     contrast, square = found.nuisances.contrast[:, None], found.nuisances.squared_contrast()[:, None, None]

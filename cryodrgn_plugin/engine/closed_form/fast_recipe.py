@@ -1,20 +1,18 @@
-"""The "fast" recipe: every step has a closed form, the images are passed over some twenty times, and no GPU is needed.
+"""The "fast" recipe: every step has a closed form, the images are passed over some forty times, and no GPU is needed.
 
-1. EM for linear directions of motion, from random starts, the frequency limit marching up (`em`).
-2. Nodes on the compressed images, free to follow any shape, and the harmonics of their confusion graph (`nodes`,
-   `harmonics`).
-3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice
-   (`voxel_solve`).
+1. Linear directions of variation at low frequency, contrast and pose errors integrated out; poses are moved to where
+   their errors seem to be, and directions that noise could give are dropped; then the frequency limit rises, half-sets
+   apart (`direction_search`, `directions`).
+2. Nodes on the compressed images, as many as held-out images speak for, and the harmonics of their confusion graph
+   (`node_count`, `nodes`, `harmonics`).
+3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice.
 4. With `closed_form.free_poses`, poses and places at the nodes found together (`node_poses`).
-5. The same maps again, hardly smoothed, their half-sets combined by a Wiener filter in space and frequency
-   (`adaptive`); each half stays for half-maps at any z.
+5. The same maps, hardly smoothed, in coordinates whose distance is that between maps (`volume_metric`), their half-sets
+   combined by a Wiener filter in space and frequency (`adaptive`); each half stays for half-maps at any z.
 
-The images of a tilt pair or a tilt series are one particle, with one place at the nodes.
-
-The equations are 7 to 9 of docs/conventions.md.
-
-z is the posterior mean of the harmonics, the slowest first; the coordinate is the position along the longest way
-through the nodes' maps.
+The images of a tilt pair or a tilt series are one particle, with one place at the nodes. The equations are 7 to 9 and
+13 to 17 of docs/conventions.md. z is the posterior mean of the coordinates, the widest first; `coordinate` is the
+position along the longest way through the nodes' maps.
 Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
 """
 
@@ -36,14 +34,7 @@ from ..decoders.decoder_registry import make_linear_decoder
 from ..decoders.model_file import save_model
 from ..errors import DataError
 from ..likelihood.equations import NormalEquations, accumulate
-from ..likelihood.linear_model import (
-    LinearModel,
-    fit_volumes,
-    map_distances,
-    mean_model,
-    soft_ball,
-    sphere_at,
-)
+from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
 from ..likelihood.nuisances import NearImages, Nuisances, compress_near, without_pose_errors
 from ..likelihood.whitened import WhitenedImages
 from ..reconstruction.adaptive import local_wiener
@@ -56,13 +47,14 @@ from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
 from .harmonics import along_the_motion, harmonics, positions
 from .node_count import count_nodes
-from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
-from .nodes import FittedNodes, at_nodes, evidence, fit_nodes, merged, responsibilities
+from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes, totals
+from .nodes import FittedNodes, Responsibilities, at_nodes, contrasts, evidence, fit_nodes, merged, responsibilities
 from .nuisance_report import learned_of_images, sentence, sizes
 from .volume_metric import VolumeMetric
 
 NODE_ROUNDS = 40
 POPULATION_ROUNDS = 30
+CONTRAST_ROUNDS = 4
 FREEDOM = 100.0
 """How much wider the prior is for the maps that stay. A prior per shell knows nothing of where things move and takes
 that for noise; filtering by where the halves agree does. A factor of 10 does half as much, 1,000 hardly more."""
@@ -116,7 +108,7 @@ class ClosedForm:
             self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
         near = compress_near(models, self.images, band.count, band.moving, state.half)
-        scores = self._scores(near, state.nuisances, features)
+        scores = self._scores(near, state.nuisances, features, state.responsibilities.population)
         responsible = responsibilities(scores, state.responsibilities.population, POPULATION_ROUNDS)
         self._features = features
         apart = map_distances(mean_model(models), features, BLUR_RADIUS)
@@ -135,7 +127,7 @@ class ClosedForm:
             placed = self._place_nodes(near, found)
             contrast = replace(
                 found.nuisances,
-                contrast_sd=placed.contrast_sd,
+                contrast_sd=min(placed.contrast_sd, found.nuisances.contrast_sd),
                 contrast=placed.contrast,
                 contrast_variance=placed.contrast_variance,
             )
@@ -164,9 +156,10 @@ class ClosedForm:
         start, settings = found.posteriors.mean, self.config.closed_form
         sd, seed = found.nuisances.contrast_sd, self.config.seed
         many = max(min(settings.nodes, self.dataset.n // 4), 2)
-        # A copy of an image that nodes were fitted to would not be held out.
-        once = torch.as_tensor(~self.dataset.copies.again, device=start.device)
-        chosen = count_nodes(gram[once], inner[once], start[once], many, sd, seed)
+        # Images of one particle say the same, and so do copies: one of each, so that none is held out from another.
+        of_particles = self.series.images[:, 0]
+        one = torch.as_tensor(of_particles[~self.dataset.copies.again[of_particles]], device=gram.device)
+        chosen = count_nodes(gram[one], inner[one], start[one], many, sd, seed)
         count = chosen.count if chosen.states and chosen.count > 1 else many
         self.run.note(states=chosen.count if chosen.states else None, gain_by_nodes=chosen.gain)
         self.run.log(chosen.sentence)
@@ -209,10 +202,15 @@ class ClosedForm:
         equations = accumulate(self.images, sphere, self.images.lattice.count(radius), moments, state.half)
         return equations, sphere, features
 
-    def _scores(self, near: NearImages, nuisances: Nuisances, nodes: Tensor) -> Tensor:
+    def _scores(self, near: NearImages, nuisances: Nuisances, nodes: Tensor, population: Tensor) -> Tensor:
         """(N, M) log-likelihoods at nodes (M, C), every image with what all images of its particle say."""
         gram, inner = self._of_particles(*without_pose_errors(near, nuisances))
-        return at_nodes(gram, inner, nodes, nuisances.contrast_sd).scores
+        population, contrast_sd = population.log(), nuisances.contrast_sd
+        for _ in range(CONTRAST_ROUNDS):
+            # At high frequencies an image whose pose is wrong looks faint: there contrasts vary by more than they do.
+            here = at_nodes(gram, inner, nodes, contrast_sd)
+            _, contrast_sd = contrasts(Responsibilities((here.scores + population).log_softmax(1), population), here)
+        return at_nodes(gram, inner, nodes, contrast_sd).scores
 
     def _of_particles(self, gram: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
         one_each = self.series.n == self.dataset.n
@@ -265,13 +263,6 @@ class ClosedForm:
         decoder = make_linear_decoder(settings, self.dataset.box)
         decoder.set_coefficients(model.sphere, on_host(model.coefs))
         return decoder
-
-
-def totals(values: Tensor, series: TiltSeries) -> Tensor:
-    """(N, …) at each image, the sum of `values` (N, …) over all images of its particle."""
-    particle = torch.as_tensor(series.particle, device=values.device)
-    sums = values.new_zeros(series.n, *values.shape[1:])
-    return sums.index_add_(0, particle, values)[particle]
 
 
 def fit_fast(
