@@ -19,6 +19,8 @@ ROUNDS = 30
 SURE, WORTH = 2.0, 0.005
 """More nodes must explain held-out images better by this many standard errors, and each of them by this share of what
 all gain."""
+CONTINUUM_SURE = 4.0
+"""Standard errors by which a continuum must explain them better than states do."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,15 @@ def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_
     for m in candidates[1:]:
         if m <= MOST_STATES and _better(held_out[m], held_out[best], (m - best) * worth):
             best = m
-    crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], worth)
+    crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], worth, CONTINUUM_SURE)
     if many > best and crowded:
         return NodeCount(many, False, gain)
     return NodeCount(best, True, gain)
 
 
-def _better(more: Tensor, fewer: Tensor, worth: float) -> bool:
+def _better(more: Tensor, fewer: Tensor, worth: float, sure: float = SURE) -> bool:
     difference = more - fewer
-    return float(difference.mean()) > max(SURE * float(difference.std()) / len(difference) ** 0.5, worth)
+    return float(difference.mean()) > max(sure * float(difference.std()) / len(difference) ** 0.5, worth)
 
 
 def _held_out(gram, inner, start, halves, count: int, contrast_sd: float, seed: int) -> Tensor:
