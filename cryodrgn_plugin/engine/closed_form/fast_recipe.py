@@ -49,7 +49,7 @@ from .harmonics import along_the_motion, harmonics, positions
 from .node_count import count_nodes
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes, totals
 from .nodes import FittedNodes, Responsibilities, at_nodes, contrasts, evidence, fit_nodes, merged, responsibilities
-from .nuisance_report import learned_of_images, sentence, sizes
+from .nuisance_report import learned_of_images, sentence, sizes, worth_telling
 from .volume_metric import VolumeMetric
 
 NODE_ROUNDS = 40
@@ -254,7 +254,10 @@ class ClosedForm:
     def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
         """The particles with the poses that the maps rest on; those that were found go into poses.star."""
         if self._placed is None:
-            return self.posed_set.dataset
+            posed = self.posed_set.dataset
+            if worth_telling(self.dataset, state.nuisances):
+                self.run.save_poses(self.dataset.rows, *posed.physical_poses(), species=species)
+            return posed
         rotations, shifts_ang, score = self._placed.likeliest(state.responsibilities)
         self.run.save_poses(self.dataset.rows, rotations, shifts_ang, species=species, score=score)
         return self.dataset.with_poses(rotations, shifts_ang)

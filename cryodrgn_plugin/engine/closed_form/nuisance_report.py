@@ -6,6 +6,9 @@ from ..data.dataset import ParticleDataset
 from ..likelihood.nuisances import Nuisances
 from ..slicing.place import on_host
 
+TOLD_DEG, TOLD_PX = 0.5, 0.25
+"""Errors of poses from which the poses that were moved are worth a file of their own."""
+
 
 def sizes(dataset: ParticleDataset, nuisances: Nuisances) -> dict[str, float]:
     """Standard deviations: of contrast around 1, of rotations about each axis in degrees, of shifts along x and y in
@@ -41,3 +44,9 @@ def learned_of_images(dataset: ParticleDataset, nuisances: Nuisances) -> dict[st
         boxes_ang = dataset.box * dataset.pixel_size_ang / dataset.frequency_ratio[:, None]
         known["pose_correction"] = np.concatenate([np.degrees(moved[:, :3]), moved[:, 3:] * boxes_ang], axis=1)
     return known
+
+
+def worth_telling(dataset: ParticleDataset, nuisances: Nuisances) -> bool:
+    """Whether poses err by so much that others may want those that were moved."""
+    found = sizes(dataset, nuisances)
+    return found.get("turn_sd_deg", 0) > TOLD_DEG or found.get("shift_sd_px", 0) > TOLD_PX
