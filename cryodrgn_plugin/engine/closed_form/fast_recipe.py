@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ..config import RunConfig, with_settings
 from ..data.dataset import ParticleDataset
+from ..data.half_sets import drawn_halves
 from ..data.tilt_images import find_series
 from ..data.tilt_series import TiltSeries
 from ..decoders.decoder import LinearDecoder
@@ -47,12 +48,13 @@ from .fast_checkpoint import State, load_state, save_state
 from .harmonics import along_the_motion, harmonics, positions
 from .node_count import count_nodes
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes, totals
-from .nodes import FittedNodes, at_nodes, evidence, fit_nodes, merged, responsibilities
+from .nodes import FittedNodes, Responsibilities, at_nodes, contrasts, evidence, fit_nodes, merged, responsibilities
 from .nuisance_report import learned_of_images, sentence, sizes
 from .volume_metric import VolumeMetric
 
 NODE_ROUNDS = 40
 POPULATION_ROUNDS = 30
+CONTRAST_ROUNDS = 4
 FREEDOM = 100.0
 """How much wider the prior is for the maps that stay. A prior per shell knows nothing of where things move and takes
 that for noise; filtering by where the halves agree does. A factor of 10 does half as much, 1,000 hardly more."""
@@ -86,8 +88,7 @@ class ClosedForm:
 
     def start(self) -> State:
         """Random amplitudes and random half-sets."""
-        rng = np.random.default_rng(self.config.seed)
-        half = self.series.to_images((rng.permutation(self.series.n) % 2).astype(np.int8))
+        half = drawn_halves(self.dataset, self.config.seed)
         settings = self.config.closed_form
         found = Directions.random(self.images, settings.n_components, self.config.seed, settings.pose_errors)
         return State(0, 0.0, half, found.nuisances, found)
@@ -107,7 +108,7 @@ class ClosedForm:
             self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
         near = compress_near(models, self.images, band.count, band.moving, state.half)
-        scores = self._scores(near, state.nuisances, features)
+        scores = self._scores(near, state.nuisances, features, state.responsibilities.population)
         responsible = responsibilities(scores, state.responsibilities.population, POPULATION_ROUNDS)
         self._features = features
         apart = map_distances(mean_model(models), features, BLUR_RADIUS)
@@ -126,7 +127,7 @@ class ClosedForm:
             placed = self._place_nodes(near, found)
             contrast = replace(
                 found.nuisances,
-                contrast_sd=placed.contrast_sd,
+                contrast_sd=min(placed.contrast_sd, found.nuisances.contrast_sd),
                 contrast=placed.contrast,
                 contrast_variance=placed.contrast_variance,
             )
@@ -155,8 +156,9 @@ class ClosedForm:
         start, settings = found.posteriors.mean, self.config.closed_form
         sd, seed = found.nuisances.contrast_sd, self.config.seed
         many = max(min(settings.nodes, self.dataset.n // 4), 2)
-        # Images of one particle say the same, so one of each: none may be held out from another.
-        one = torch.as_tensor(self.series.images[:, 0], device=gram.device)
+        # Images of one particle say the same, and so do copies: one of each, so that none is held out from another.
+        of_particles = self.series.images[:, 0]
+        one = torch.as_tensor(of_particles[~self.dataset.copies.again[of_particles]], device=gram.device)
         chosen = count_nodes(gram[one], inner[one], start[one], many, sd, seed)
         count = chosen.count if chosen.states and chosen.count > 1 else many
         self.run.note(states=chosen.count if chosen.states else None, gain_by_nodes=chosen.gain)
@@ -200,10 +202,15 @@ class ClosedForm:
         equations = accumulate(self.images, sphere, self.images.lattice.count(radius), moments, state.half)
         return equations, sphere, features
 
-    def _scores(self, near: NearImages, nuisances: Nuisances, nodes: Tensor) -> Tensor:
+    def _scores(self, near: NearImages, nuisances: Nuisances, nodes: Tensor, population: Tensor) -> Tensor:
         """(N, M) log-likelihoods at nodes (M, C), every image with what all images of its particle say."""
         gram, inner = self._of_particles(*without_pose_errors(near, nuisances))
-        return at_nodes(gram, inner, nodes, nuisances.contrast_sd).scores
+        population, contrast_sd = population.log(), nuisances.contrast_sd
+        for _ in range(CONTRAST_ROUNDS):
+            # At high frequencies an image whose pose is wrong looks faint: there contrasts vary by more than they do.
+            here = at_nodes(gram, inner, nodes, contrast_sd)
+            _, contrast_sd = contrasts(Responsibilities((here.scores + population).log_softmax(1), population), here)
+        return at_nodes(gram, inner, nodes, contrast_sd).scores
 
     def _of_particles(self, gram: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
         one_each = self.series.n == self.dataset.n
