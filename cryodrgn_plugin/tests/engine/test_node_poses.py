@@ -55,8 +55,8 @@ def errors(dataset: ParticleDataset, star):
     return align_poses(rotations, true.rotations, shifts_ang, true.shifts_ang, either_hand=False)
 
 
-def fitted(folder, star, dataset: ParticleDataset, free: bool) -> tuple[Run, ParticleDataset]:
-    settings = {**SETTINGS, "particles": str(star), "closed_form.free_poses": free}
+def fitted(folder, star, dataset: ParticleDataset, free: bool, **settings) -> tuple[Run, ParticleDataset]:
+    settings = {**SETTINGS, "particles": str(star), "closed_form.free_poses": free, **settings}
     run = Run.create(folder, recipe_config("fast", settings))
     with run.working("train"):
         posed = fit_fast(run, run.config, dataset)
@@ -66,7 +66,7 @@ def fitted(folder, star, dataset: ParticleDataset, free: bool) -> tuple[Run, Par
 def test_the_motion_is_seen_though_poses_lean_after_it(hinge, tmp_path):
     """The lean hides the motion from maps at fixed poses. Half of this molecule moves: which half, no image tells."""
     before = leaning(hinge)
-    fixed, _ = fitted(tmp_path / "fixed", hinge, before, free=False)
+    fixed, _ = fitted(tmp_path / "fixed", hinge, before, free=False, **{"closed_form.pose_errors": False})
     free, after = fitted(tmp_path / "free", hinge, before, free=True)
     planted = Truth.open(hinge.parent).coordinate
     seen = rank_correlation(free.latents().coordinate, planted)
@@ -97,10 +97,19 @@ def test_every_batch_of_both_halves_is_told_of(hinge, tmp_path):
     assert told == [(number, 4) for number in (1, 2, 3, 4)]
 
 
-def test_given_poses_are_left_alone_unless_asked(hinge, tmp_path):
-    before = leaning(hinge)
-    run, after = fitted(tmp_path / "fixed", hinge, before, free=False)
+def test_poses_that_are_told_to_be_right_are_left_alone(hinge, tmp_path):
+    before, right = leaning(hinge), {"closed_form.pose_errors": False}
+    run, after = fitted(tmp_path / "fixed", hinge, before, free=False, **right)
     assert after is before and not run.poses_file.exists()
+
+
+def test_without_a_search_poses_are_moved_a_little_and_the_run_says_by_how_much(hinge, tmp_path):
+    before = leaning(hinge)
+    run, after = fitted(tmp_path / "moved", hinge, before, free=False)
+    moved = after.physical_poses()[1] - before.physical_poses()[1]
+    np.testing.assert_allclose(run.latents().pose_correction[:, 3:], moved, atol=1e-3)
+    assert not run.poses_file.exists()
+    assert errors(after, hinge).shift_error_ang.mean() < 0.8 * errors(before, hinge).shift_error_ang.mean()
 
 
 @pytest.fixture(scope="module")
