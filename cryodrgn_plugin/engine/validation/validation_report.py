@@ -16,6 +16,9 @@ from ..data.dataset import ParticleDataset
 from ..errors import DataError
 from ..imaging.noise import estimate_noise
 from ..likelihood.whitened import WhitenedImages
+from ..reconstruction.directional_fsc import DirectionalFsc, directional_fsc
+from ..reconstruction.masks import mask_from_map
+from ..reconstruction.view_gaps import view_gaps
 from ..report_writer import Report
 from ..run import Run
 from .agreement import agreement
@@ -84,7 +87,15 @@ def _measured(
     n_states = len(states.counted.share) if states else 1
     others = [consensus(run, other, n_states, options.seed) for other in also]
     trained = (halves.test, halves.agreement, halves.confidence) if halves else None
-    return Findings(halves, leaked, others, states, judge(trained, leaked, others, options.significance))
+    directions = _directions(halves, images_of(run)) if halves else None
+    verdict = judge(trained, leaked, others, options.significance, directions)
+    return Findings(halves, leaked, others, states, verdict, directions)
+
+
+def _directions(halves: HalvesFound, dataset: ParticleDataset) -> DirectionalFsc:
+    """FSC by direction of the mean maps of the two halves, inside a mask around both."""
+    mask = mask_from_map(np.add(*halves.mean_maps) / 2, dataset.pixel_size_ang)
+    return directional_fsc(*halves.mean_maps, dataset.pixel_size_ang, mask, views=view_gaps(dataset.rotations))
 
 
 def _halves(
@@ -108,7 +119,8 @@ def _halves(
         seed=options.seed,
         report=run.progress,
     )
-    return HalvesFound(half, (latents[0], latents[1]), agreed, agreed.confidence(), test)
+    means = models[0].mean_map, models[1].mean_map
+    return HalvesFound(half, (latents[0], latents[1]), agreed, agreed.confidence(), test, means)
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -150,6 +162,7 @@ def summary_of(findings: Findings) -> dict[str, Any]:
             "shared": halves.shared,
             "median_confidence": round(float(np.median(findings.halves.confidence)), 4),
         }
+    summary["directions"] = findings.directions and findings.directions.entry()
     summary["leakage"] = [dataclasses.asdict(leak) for leak in findings.leaks]
     summary["populations"] = [] if findings.states is None else _population_rows(findings.states)
     summary["consensus"] = [

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..reconstruction.directional_fsc import DirectionalFsc
 from .agreement import Agreement
 from .consensus import Consensus
 from .heterogeneity import HeterogeneityTest
@@ -32,13 +33,16 @@ def judge(
     leaks: Sequence[Leak],
     others: Sequence[Consensus],
     significance: float,
+    directions: DirectionalFsc | None = None,
 ) -> Verdict:
     """The verdict on all that was measured.
 
     `trained` is what two halves gave, the test, their agreement and the confidence (N,) of the particles; None when no
-    halves were trained.
+    halves were trained. `directions` is how far the mean maps of the halves agree by direction.
     """
     told = [_leakage(leaks, significance), *([_others(others)] if others else [])]
+    if directions is not None:
+        told.append(f"By direction the halves agree up to {directions.sentence}. {directions.warning}".rstrip())
     if trained is None:
         return Verdict(UNTESTED, "Not tested: no halves were trained.", tuple(told))
     test, halves, confidence = trained

@@ -272,6 +272,10 @@ def validated(two_states, tmp_path_factory):
 def test_two_states_are_found_with_their_populations_inside_the_intervals(validated):
     found = json.loads((validated.results_dir("validation") / "validation.json").read_text())
     assert found["verdict"]["outcome"] == "found"
+    assert (
+        found["directions"]["worst_ang"] < 1.5 * found["directions"]["mean_ang"]
+        and not found["directions"]["far_worse"]
+    )
     assert found["halves"]["particles"] == [N // 2, N // 2] and found["halves"]["correlation"][0] > 0.9
     for row, true in zip(sorted(found["populations"], key=lambda row: -row["likely"][0]), (0.7, 0.3), strict=True):
         _, low, high = row["likely"]
@@ -283,7 +287,7 @@ def test_the_page_stands_alone_with_the_verdict_first(validated):
     text = (validated.results_dir("validation") / "validation.html").read_text()
     page = Page(text)
     assert page.headings[0].startswith("Heterogeneity found, and two independent halves")
-    assert len(page.images) == 5 and all(source.startswith("data:image/png;base64,") for source in page.images)
+    assert len(page.images) == 6 and all(source.startswith("data:image/png;base64,") for source in page.images)
     assert not re.search(r"https?://|<script|<link|url\(", text) and "$" not in re.sub(r"base64,[^\"]*", "", text)
 
 
