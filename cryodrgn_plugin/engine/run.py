@@ -59,6 +59,13 @@ class Latents:
     """(N,) float32: standard deviation of the coordinate, or of z where there is no coordinate."""
     half: np.ndarray | None = None
     """(N,) int8, 0 or 1: the half-set whose bases each particle went into, where there are two."""
+    epochs: tuple[int, int] | None = None
+    """Epochs that were done and wanted, where these are the latents of a training that has not finished."""
+
+    @property
+    def unfinished(self) -> str:
+        """`after epoch 3 of 20`, where the training has not finished; else empty."""
+        return f"after epoch {self.epochs[0]} of {self.epochs[1]}" if self.epochs else ""
 
 
 class Run(RunStatus):
@@ -166,8 +173,10 @@ class Run(RunStatus):
         uncertainty: np.ndarray | None = None,
         rows: np.ndarray | None = None,
         half: np.ndarray | None = None,
+        epochs: tuple[int, int] | None = None,
     ) -> None:
-        """Write latents.npz; see `Latents` for shapes. `rows` must be given when not every star row was used."""
+        """Write latents.npz; see `Latents` for shapes. `rows` must be given when not every star row was used, and
+        `epochs` when the training has not finished."""
         arrays = {
             "z": np.asarray(z, np.float32),
             "rows": np.arange(len(z)) if rows is None else np.asarray(rows, np.int64),
@@ -179,6 +188,8 @@ class Run(RunStatus):
             arrays["half"] = np.asarray(half, np.int8)
         for name, values in arrays.items():
             assert len(values) == len(z), f"{name} has {len(values)} entries for {len(z)} particles"
+        if epochs is not None:
+            arrays["epochs"] = np.asarray(epochs, np.int64)
         with replacing(self.latents_file) as temporary:
             np.savez(temporary, **arrays)
 
@@ -189,7 +200,8 @@ class Run(RunStatus):
             raise DataError(f"{self.path} has no latents.npz: the training has not finished{reason}.")
         arrays = read_arrays(self.latents_file, "z", "rows")
         optional = {name: arrays.get(name) for name in ("coordinate", "uncertainty", "half")}
-        return Latents(arrays["z"], arrays["rows"], **optional)
+        epochs = (int(arrays["epochs"][0]), int(arrays["epochs"][1])) if "epochs" in arrays else None
+        return Latents(arrays["z"], arrays["rows"], **optional, epochs=epochs)
 
     # --- results --------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,10 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
             decoder = decoder or decoder_of(run)
             made_series = _make_maps(run, decoder, series_of(view, options), latents, out, options)
         directions = directions_of(made_series[0]) if made_series else None
-        out.index |= {"directions": directions and directions.entry(), "cautions": cautions(made_series)}
+        out.index |= {
+            "directions": directions and directions.entry(),
+            "cautions": cautions(latents, run.config, made_series),
+        }
         if options.figures:
             from .analysis_figures import draw_all
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..analysis.cautions import cautions as cautions_of
 from ..analysis.nearby import NearbyParticles, can_be_measured
 from ..analysis.run_particles import views_of
 from ..analysis.series import Series
@@ -65,7 +66,7 @@ def make_states(run: Run, options: StatesOptions | None = None, decoder: Trained
         for name, way in _ways(decoder, latents, nearby, options).items():
             states_by_way[name] = _make_all(run, out, way, series, judged, unseen, decoder.pixel_size_ang)
         out.index |= states_entries(states_by_way, series, out, latents, nearby and nearby.bandwidths)
-        cautions = list(view_cautions(states_by_way, series.labels))
+        cautions = [*cautions_of(latents, run.config, ()), *view_cautions(states_by_way, series.labels)]
         out.index |= {"box": decoder.box, "pixel_size_ang": decoder.pixel_size_ang, "cautions": cautions}
         write_script(states_by_way, out)
         if moving is not None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.run_particles import RunParticles, images_of, particles_of
+from ..collapse import has_collapsed
 from ..data.dataset import ParticleDataset
 from ..errors import DataError
 from ..imaging.noise import estimate_noise
@@ -48,6 +49,8 @@ def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = (), *, re
     latents = run.latents()
     if not latents.z.shape[1]:
         raise DataError(f"{run.path} has one map and no latent space; there is nothing to validate.")
+    if latents.unfinished:
+        raise DataError(f"{run.path} stands {latents.unfinished}; resume the training, and validate what it ends with.")
     if len(latents.z) < LEAST_PARTICLES:
         raise DataError(f"{run.path} has {len(latents.z)} particles; a validation needs at least {LEAST_PARTICLES}.")
     particles, dataset = particles_of(run), images_of(run)
@@ -76,7 +79,7 @@ def _measured(
     also: Sequence[Run],
 ) -> Findings:
     z = run.latents().z
-    varies = len(np.unique(z, axis=0)) > 1
+    varies = len(np.unique(z, axis=0)) > 1 and not has_collapsed(run.latents())
     quantities = quantities_of(particles)
     leaked = leaks(
         z, quantities, permutations=options.permutations, tested=options.tested, seed=options.seed
