@@ -203,6 +203,12 @@ class Run(RunStatus):
         epochs = (int(arrays["epochs"][0]), int(arrays["epochs"][1])) if "epochs" in arrays else None
         return Latents(arrays["z"], arrays["rows"], **optional, epochs=epochs)
 
+    def nuisances(self) -> dict[str, np.ndarray]:
+        """What a training has found of each particle that is none of the molecule's: `contrast` (N,), and
+        `pose_correction` (N, 5), a rotation vector in degrees and a shift in Å; those of them that it has kept."""
+        arrays = read_arrays(self.latents_file, "z", "rows")
+        return {name: arrays[name] for name in ("contrast", "pose_correction") if name in arrays}
+
     # --- results --------------------------------------------------------------------------------------------------
 
     @contextmanager

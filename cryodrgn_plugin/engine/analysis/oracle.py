@@ -25,16 +25,23 @@ def state_log_likelihoods(images: WhitenedImages, maps: np.ndarray) -> np.ndarra
     -------
     (N, S) float64.
     """
+    inner, energy = state_products(images, maps)
+    return inner - energy / 2
+
+
+def state_products(images: WhitenedImages, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """⟨view, image⟩ and ⟨view, view⟩, both weighted, of every image and map (S, D, D, D): (N, S) float64 each."""
     lattice = images.lattice
     sphere = HalfSphere(lattice.box, PADDING, lattice.radius)
-    backend, scores = images.backend(sphere), np.empty((images.n, len(maps)))
+    backend, (all_inner, energy) = images.backend(sphere), np.empty((2, images.n, len(maps)))
     for first in range(0, len(maps), STATES_AT_ONCE):
         coefs = backend.coefficients(images.compute.tensor(maps[first : first + STATES_AT_ONCE]))
         for batch in images.passes(lattice.size):
             gram, inner = backend.compress(coefs, batch.targets, batch.weights, batch.rotations)
-            energy = gram.diagonal(dim1=1, dim2=2)
-            scores[batch.index, first : first + coefs.shape[2]] = on_host(inner - energy / 2)
-    return scores
+            states = slice(first, first + coefs.shape[2])
+            all_inner[batch.index, states] = on_host(inner)
+            energy[batch.index, states] = on_host(gram.diagonal(dim1=1, dim2=2))
+    return all_inner, energy
 
 
 def assigned_states(scores: np.ndarray, populations: np.ndarray | None = None) -> np.ndarray:

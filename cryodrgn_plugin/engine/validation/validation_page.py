@@ -38,8 +38,11 @@ count.""",
     "halves": """Both halves then placed every particle. Their axes mean nothing by themselves, so directions are
 matched first. Confidence is how much nearer the two places of a particle are than those of different particles: 1 for
 the same place, 0 for chance. Particles are chosen by it with <code>select --where "confidence &gt; 0.8"</code>.""",
-    "leakage": """Each quantity is predicted for a particle from its neighbours in the latent space. A latent space that
-predicts viewing directions or defocus holds views and not states, unless a state prefers a view.""",
+    "leakage": """Each quantity is compared between the states, every particle counted in each state as much as its
+image says: seen from any side, at any defocus, the states should be as frequent. The contrast of an image is its
+amplitude along the map of its state, times how much brighter that map is as a whole. Circles show how well neighbours
+in the latent space predict a quantity; that may be a few tens of per cent honestly, because an image that tells less
+lies nearer the middle.""",
     "directions": """How far the mean maps of the two halves agree along each direction of Fourier space. Views that are
 missing leave directions that no image has seen: maps are drawn out along them, and what differs there cannot be
 seen.""",

@@ -26,7 +26,7 @@ from .agreement import agreement
 from .consensus import consensus
 from .halves import deal, keep_halves, train_half
 from .heterogeneity import permutation_test
-from .leakage import leaks, quantities_of
+from .leakage import Leak, leaks, quantities_of
 from .state_populations import StatePopulations, state_populations
 from .validation_findings import Findings, HalvesFound
 from .validation_options import ValidateOptions
@@ -81,18 +81,29 @@ def _measured(
     z = run.latents().z
     varies = len(np.unique(z, axis=0)) > 1 and not has_collapsed(run.latents())
     quantities = quantities_of(particles)
-    leaked = leaks(
-        z, quantities, permutations=options.permutations, tested=options.tested, seed=options.seed
-    ) if varies else []  # fmt: skip
-    run.progress("leakage", 1, 1)
     states = state_populations(run, images, quantities.get("micrograph"), options) if varies else None
     run.progress("populations", 1, 1)
+    leaked = _leaks(run, z, states, quantities, options) if states else []
+    run.progress("leakage", 1, 1)
     n_states = len(states.counted.share) if states else 1
     others = [consensus(run, other, n_states, options.seed) for other in also]
     trained = (halves.test, halves.agreement, halves.confidence) if halves else None
     directions = _directions(halves, images_of(run)) if halves else None
     verdict = judge(trained, leaked, others, options.significance, directions)
     return Findings(halves, leaked, others, states, verdict, directions)
+
+
+def _leaks(
+    run: Run, z: np.ndarray, states: StatePopulations, quantities: dict[str, np.ndarray], options: ValidateOptions
+) -> list[Leak]:
+    """Of what is known of each particle, and of its contrast and pose errors as the training, or we, found them."""
+    found = run.nuisances()
+    quantities = {**quantities, "contrast": found.get("contrast", states.contrast)}
+    if "pose_correction" in found:
+        correction = found["pose_correction"]
+        quantities |= {"error of the rotation": correction[:, :3], "error of the shift": correction[:, 3:]}
+    draws = {"permutations": options.permutations, "tested": options.tested, "seed": options.seed}
+    return leaks(z, states.membership, quantities, **draws)
 
 
 def _directions(halves: HalvesFound, dataset: ParticleDataset) -> DirectionalFsc:

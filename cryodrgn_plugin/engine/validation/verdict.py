@@ -58,7 +58,7 @@ def judge(
         doubts.append("two halves of the particles do not agree where particles lie")
     strong = [leak.name for leak in leaks if leak.strength(significance) == "strong"]
     if strong:
-        doubts.append(f"the latent space predicts {_listed(strong)}")
+        doubts.append(f"the latent space follows {_listed(strong)}")
     if doubts:
         return Verdict(PARTIAL, f"Heterogeneity found, but {' and '.join(doubts)}.", tuple(told))
     return Verdict(FOUND, "Heterogeneity found, and two independent halves of the particles agree on it.", tuple(told))
@@ -93,12 +93,12 @@ def _leakage(leaks: Sequence[Leak], significance: float) -> str:
     if not leaks:
         return "All particles lie at one point of the latent space, which therefore predicts nothing."
     told = [
-        f"{leak.name} ({leak.share:.0%})" for leak in leaks if leak.strength(significance) in ("clear", "strong")
+        f"{leak.name} ({leak.told:.0%})" for leak in leaks if leak.strength(significance) in ("clear", "strong")
     ]  # fmt: skip
     if not told:
-        return f"The latent space predicts none of {_listed([leak.name for leak in leaks])} to speak of."
+        return f"The latent space follows none of {_listed([leak.name for leak in leaks])} to speak of."
     return (
-        f"The latent space predicts {_listed(told)}. Look whether that can be the molecule's doing, such as a state "
+        f"The latent space follows {_listed(told)}. Look whether that can be the molecule's doing, such as a state "
         "that prefers a view; otherwise states and nuisance are mixed."
     )
 
