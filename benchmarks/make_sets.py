@@ -54,14 +54,8 @@ def adk_config(ctf_rows: str) -> SimulationConfig:
 def thesis_config(name: str, ctf_rows: str, paper_size: bool) -> SimulationConfig:
     preset = PRESETS[name]
     box = 128 if paper_size else 64
-    return SimulationConfig(
-        n_particles=50_000 if paper_size else 10_000,
-        box=box,
-        pixel_size_ang=preset.box_ang / box,
-        snr=0.1,
-        shift_px=10 * box / 128,
-        ctf_rows=ctf_rows,
-        b_factor_ang2=preset.b_factor_ang2,
+    return preset.config(
+        box, n_particles=50_000 if paper_size else 10_000, snr=0.1, shift_px=10 * box / 128, ctf_rows=ctf_rows
     )
 
 

@@ -59,6 +59,12 @@ class Latents:
     """(N,) float32: standard deviation of the coordinate, or of z where there is no coordinate."""
     half: np.ndarray | None = None
     """(N,) int8, 0 or 1: the half-set whose bases each particle went into, where there are two."""
+    states: np.ndarray | None = None
+    """(N, S) float32: how far each particle belongs to each of S separate states, where there are such; rows sum to 1."""
+    contrast: np.ndarray | None = None
+    """(N,) float32: contrast of each image around 1, where it was estimated."""
+    pose_correction: np.ndarray | None = None
+    """(N, 5) float32: by how much poses were moved, degrees about the view's x, y and z axes and Å along x and y."""
     epochs: tuple[int, int] | None = None
     """Epochs that were done and wanted, where these are the latents of a training that has not finished."""
 
@@ -66,6 +72,17 @@ class Latents:
     def unfinished(self) -> str:
         """`after epoch 3 of 20`, where the training has not finished; else empty."""
         return f"after epoch {self.epochs[0]} of {self.epochs[1]}" if self.epochs else ""
+
+
+OF_PARTICLES = {
+    "coordinate": np.float32,
+    "uncertainty": np.float32,
+    "half": np.int8,
+    "states": np.float32,
+    "contrast": np.float32,
+    "pose_correction": np.float32,
+}
+"""What a training may know of each particle beside z, and how it is stored."""
 
 
 class Run(RunStatus):
@@ -169,23 +186,17 @@ class Run(RunStatus):
         self,
         z: np.ndarray,
         *,
-        coordinate: np.ndarray | None = None,
-        uncertainty: np.ndarray | None = None,
         rows: np.ndarray | None = None,
-        half: np.ndarray | None = None,
         epochs: tuple[int, int] | None = None,
+        **known: np.ndarray | None,
     ) -> None:
-        """Write latents.npz; see `Latents` for shapes. `rows` must be given when not every star row was used, and
-        `epochs` when the training has not finished."""
+        """Write latents.npz; see `Latents` for what may be known of particles, names and shapes. `rows` must be given
+        when not every star row was used, and `epochs` when the training has not finished."""
         arrays = {
             "z": np.asarray(z, np.float32),
             "rows": np.arange(len(z)) if rows is None else np.asarray(rows, np.int64),
         }
-        for name, values in (("coordinate", coordinate), ("uncertainty", uncertainty)):
-            if values is not None:
-                arrays[name] = np.asarray(values, np.float32)
-        if half is not None:
-            arrays["half"] = np.asarray(half, np.int8)
+        arrays |= {name: np.asarray(values, OF_PARTICLES[name]) for name, values in known.items() if values is not None}
         for name, values in arrays.items():
             assert len(values) == len(z), f"{name} has {len(values)} entries for {len(z)} particles"
         if epochs is not None:
@@ -199,15 +210,9 @@ class Run(RunStatus):
             reason = f" ({self.status}{': ' + self.message if self.message else ''})"
             raise DataError(f"{self.path} has no latents.npz: the training has not finished{reason}.")
         arrays = read_arrays(self.latents_file, "z", "rows")
-        optional = {name: arrays.get(name) for name in ("coordinate", "uncertainty", "half")}
+        optional = {name: arrays.get(name) for name in OF_PARTICLES}
         epochs = (int(arrays["epochs"][0]), int(arrays["epochs"][1])) if "epochs" in arrays else None
         return Latents(arrays["z"], arrays["rows"], **optional, epochs=epochs)
-
-    def nuisances(self) -> dict[str, np.ndarray]:
-        """What a training has found of each particle that is none of the molecule's: `contrast` (N,), and
-        `pose_correction` (N, 5), a rotation vector in degrees and a shift in Å; those of them that it has kept."""
-        arrays = read_arrays(self.latents_file, "z", "rows")
-        return {name: arrays[name] for name in ("contrast", "pose_correction") if name in arrays}
 
     # --- results --------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..engine.options import SimulationConfig
+from ..engine.options import SimulationConfig, as_flags
 from ..engine.simulate.presets import PRESETS
 from . import outputs
 from .form_settings import FormSetting, chosen
@@ -17,13 +17,32 @@ from .protocol_base import ProtHetBase, addGroup
 PRESET, MODELS = 0, 1
 PRESET_NAMES = tuple(PRESETS)
 
+
+def _setting(param: str, setting: str, label: str, **options) -> FormSetting:
+    return FormSetting(param, setting, label, SimulationConfig, **options)
+
+
 IMAGES = (
-    FormSetting("nParticles", "n_particles", "Particles", SimulationConfig),
-    FormSetting("box", "box", "Box (px)", SimulationConfig),
-    FormSetting("snr", "snr", "Signal-to-noise ratio", SimulationConfig),
-    FormSetting("shift", "shift_px", "Largest shift (px)", SimulationConfig, expert=True),
-    FormSetting("astigmatism", "astigmatism_ang", "Largest astigmatism (Å)", SimulationConfig, expert=True),
-    FormSetting("contrast", "contrast_sd", "Spread of the contrast", SimulationConfig, expert=True),
+    _setting("nParticles", "n_particles", "Particles"),
+    _setting("box", "box", "Box (px)"),
+    _setting("snr", "snr", "Signal-to-noise ratio"),
+    _setting("shift", "shift_px", "Largest shift (px)", expert=True),
+    _setting("astigmatism", "astigmatism_ang", "Largest astigmatism (Å)", expert=True),
+    _setting("bFactor", "b_factor_ang2", "B-factor (Å²)", expert=True),
+)
+REALITY = (
+    _setting("noiseSpectrum", "noise_spectrum", "Spectrum of the noise"),
+    _setting("views", "views", "Views"),
+    _setting("viewsConcentration", "views_concentration", "Concentration of the views", condition="views!=0"),
+    _setting("preferredViews", "preferred_views", "Preferred directions", condition="views==3"),
+    _setting("viewsFrom", "views_from", "Views of a star file", expert=True),
+    _setting("contrast", "contrast_sd", "Spread of the contrast"),
+    _setting("poseError", "pose_error_deg", "Error of orientations (°)"),
+    _setting("shiftError", "shift_error_px", "Error of shifts (px)"),
+    _setting("defocusError", "defocus_error_ang", "Error of defocus (Å)"),
+    _setting("junk", "junk_share", "Share of junk"),
+    _setting("neighbours", "neighbours_share", "Share with a neighbour"),
+    _setting("gradient", "gradient_sd", "Gradients of brightness"),
 )
 
 
@@ -50,7 +69,9 @@ class ProtHetSimulate(ProtHetBase):
         described = "\n".join(f"*{name}*: {preset.summary}." for name, preset in PRESETS.items())
         form.addParam(
             "preset", params.EnumParam, choices=list(PRESET_NAMES), default=0, label="Molecule",
-            condition="source==0", help=described,
+            condition="source==0",
+            help=f"{described}\nThose called real_ have uneven views, the noise of ice, contrast that varies and wrong "
+                 "poses, as published sets have; what you change below wins over that.",
         )  # fmt: skip
         for name, label in (("firstModel", "First model"), ("secondModel", "Second model")):
             form.addParam(
@@ -58,6 +79,7 @@ class ProtHetSimulate(ProtHetBase):
                 help="A PDB, mmCIF or MMTF file. Both models must be of the same molecule.",
             )  # fmt: skip
         addGroup(form, "Images", IMAGES)
+        addGroup(form, "As hard as real images", REALITY)
         form.addParam(
             "pixelSize", params.FloatParam, default=None, allowsNull=True, label="Pixel size (Å)",
             help="Empty chooses it so that the molecule fills about four fifths of the box.",
@@ -65,6 +87,11 @@ class ProtHetSimulate(ProtHetBase):
         form.addParam(
             "states", params.IntParam, default=50, expertLevel=params.LEVEL_ADVANCED, label="States along the motion",
             help="More make the motion smoother; the simulation takes a little longer.",
+        )  # fmt: skip
+        form.addParam(
+            "oneState", params.BooleanParam, default=False, expertLevel=params.LEVEL_ADVANCED, label="One state only",
+            help="Only the state with most particles (of equals, the middle one): a set to compare with, in which "
+                 "nothing varies.",
         )  # fmt: skip
         form.addParam(
             "seed", params.IntParam, default=0, expertLevel=params.LEVEL_ADVANCED, label="Random seed",
@@ -100,7 +127,7 @@ class ProtHetSimulate(ProtHetBase):
     def _validate(self):
         if self.source.get() == MODELS and not (self.firstModel.get() and self.secondModel.get()):
             return ["Choose two models, or simulate a ready-made molecule."]
-        return self._settingErrors(lambda: SimulationConfig(**chosen(self, IMAGES)))
+        return self._settingErrors(lambda: SimulationConfig(**chosen(self, IMAGES + REALITY)))
 
     def _summary(self):
         particles = getattr(self, outputs.PARTICLES, None)
@@ -109,23 +136,40 @@ class ProtHetSimulate(ProtHetBase):
         volumes = getattr(self, outputs.VOLUMES)
         return [
             f"{particles.getSize():,} images of {particles.getXDim()} px of {particles.getSamplingRate():.2f} Å,",
-            f"of {volumes.getSize()} states, with a signal-to-noise ratio of {self.snr.get():g}.",
+            f"of {volumes.getSize()} states, with a signal-to-noise ratio of {self._snr():g}.",
             f"What was planted is in {self._getExtraPath('truth.npz')}.",
         ]
 
     def _methods(self):
-        return [f"{self.nParticles.get():,} particle images were simulated (signal-to-noise ratio {self.snr.get():g})."]
+        return [f"{self.nParticles.get():,} particle images were simulated (signal-to-noise ratio {self._snr():g})."]
 
     # --------------------------- UTILS functions -----------------------------
     def _arguments(self) -> list[str]:
-        """The options of the command line that the form gives."""
-        molecule = ["--preset", PRESET_NAMES[self.preset.get()]]
+        """The options of the command line that the form gives; what was not changed is left to the molecule."""
+        molecule = ["--preset", self._presetName()]
         if self.source.get() == MODELS:
             molecule = ["--model", self.firstModel.get(), "--model", self.secondModel.get()]
-        options = {**chosen(self, IMAGES), "states": self.states.get(), "seed": self.seed.get()}
+        options = as_flags(chosen(self, IMAGES + REALITY), SimulationConfig)
+        options += ["--states", str(self.states.get()), "--seed", str(self.seed.get())]
+        if self.oneState.get():
+            options.append("--one-state")
         if self.pixelSize.get():
-            options["pixel_size_ang"] = self.pixelSize.get()
-        return molecule + [word for name, value in options.items() for word in (f"--{name}", str(value))]
+            options += ["--pixel-size-ang", str(self.pixelSize.get())]
+        return molecule + options
+
+    def _presetName(self) -> str:
+        return PRESET_NAMES[self.preset.get()]
+
+    def _snr(self) -> float:
+        """The molecule's own signal-to-noise ratio, unless the form was changed."""
+        of_preset = PRESETS[self._presetName()].settings if self.source.get() == PRESET else {}
+        return {**of_preset, **_changed(self)}.get("snr", SimulationConfig.snr)
 
     def _mapFiles(self) -> list[str]:
         return sorted(glob.glob(self._getExtraPath("maps", "state_*.mrc")))
+
+
+def _changed(protocol) -> dict[str, object]:
+    """The settings of the form that are not the defaults."""
+    values = chosen(protocol, IMAGES + REALITY)
+    return {name: value for name, value in values.items() if value != getattr(SimulationConfig, name)}

@@ -14,19 +14,28 @@ PADDING = 2.0
 STATES_AT_ONCE = 16
 
 
-def state_log_likelihoods(images: WhitenedImages, maps: np.ndarray) -> np.ndarray:
+def state_log_likelihoods(
+    images: WhitenedImages, maps: np.ndarray, contrast: np.ndarray | None = None, contrast_sd: float = 0.0
+) -> np.ndarray:
     """Log-likelihood of every image under every true map, up to a constant per image.
+
+    The contrast c of an image, a factor on its slice, is known or integrated out with the prior N(1, contrast_sd²): of
+    c b − ½ c² e, with b the inner product of image and slice and e the slice's energy, both whitened, that leaves
+    ½ (σ² b² + 2 b − e)/(1 + σ² e) − ½ log(1 + σ² e).
 
     Parameters
     ----------
     maps : (S, D, D, D), at the images' box, in their grey scale.
+    contrast : (N,), where it is known; otherwise 1.
+    contrast_sd : standard deviation of what the contrast is beyond that, as a share of it.
 
     Returns
     -------
     (N, S) float64.
     """
     inner, energy = state_products(images, maps)
-    return inner - energy / 2
+    factor = 1.0 if contrast is None else np.asarray(contrast, dtype=np.float64)[:, None]
+    return _over_contrasts(factor * inner, factor**2 * energy, contrast_sd)
 
 
 def state_products(images: WhitenedImages, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,6 +51,13 @@ def state_products(images: WhitenedImages, maps: np.ndarray) -> tuple[np.ndarray
             all_inner[batch.index, states] = on_host(inner)
             energy[batch.index, states] = on_host(gram.diagonal(dim1=1, dim2=2))
     return all_inner, energy
+
+
+def _over_contrasts(match: np.ndarray, energy: np.ndarray, contrast_sd: float) -> np.ndarray:
+    """Logarithm of the mean of exp(c b − ½ c² e) over c ~ N(1, contrast_sd²)."""
+    variance = contrast_sd**2
+    widened = 1 + variance * energy
+    return (variance * match**2 + 2 * match - energy) / (2 * widened) - np.log(widened) / 2
 
 
 def assigned_states(scores: np.ndarray, populations: np.ndarray | None = None) -> np.ndarray:

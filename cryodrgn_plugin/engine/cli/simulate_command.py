@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..config import settings_of
+from ..config import settings_of, word
 from ..errors import ConfigError
 from ..simulate.config import OpticsGroup, SimulationConfig
+from ..simulate.reality import REALITY
 from .option_flags import add_option, chosen_options, given_options
 
 DESCRIPTION = """\
@@ -24,6 +25,14 @@ presets (from models that come with the program)
   compositional  30S, 50S and 70S ribosomes, 10 : 15 : 25
   spike          the SARS-CoV-2 spike raising one receptor-binding domain
 
+presets as hard as published sets: uneven views, the noise of ice, contrast that varies, wrong poses in the star file
+  real_ribosome       six states of a 50S subunit that lack parts of 1 to 12 % of its mass
+  real_complex_parts  six states of a complex of eight proteins that lack one or two
+  real_complex        that complex, an arm turning at a hinge
+  real_spike          the spike opening
+  real_adk            adenylate kinase closing
+Their settings apply where you give no others; --one-state makes the set to compare with, in which nothing varies.
+
 your own molecule
   --model A --model B                            the path from one conformation to another; each --domain turns rigidly
   --model A --domain B:331-527 --hinge-deg 60    one domain turning about a hinge
@@ -35,17 +44,18 @@ your own molecule
 examples
   cryodrgn-plugin simulate --out sim
   cryodrgn-plugin simulate --out sim2 --preset spike --n_particles 20000 --box 128 --snr 0.05
+  cryodrgn-plugin simulate --out real --preset real_ribosome --n_particles 12000 --box 80 --contrast_sd 0
   cryodrgn-plugin simulate --out mine --model open.pdb --model closed.cif --domain A:122-159 --ctf_rows ctf.npy
 
-what comes out: particles.star (RELION 3.1) with particles.mrcs, truth.npz (state, coordinate, rotations, shifts_ang of
-each row) and maps/state_000.mrc … on the grey scale of the images.
+what comes out: particles.star (RELION 3.1) with particles.mrcs, truth.npz (state, coordinate, rotations, shifts_ang,
+contrast of each row, and by how much the star file is wrong) and maps/state_000.mrc … on the grey scale of the images.
 """
 
 EARLIER_NAMES = {"n_particles": "particles", "pixel_size_ang": "pixel-size"}
 """Earlier names of options, which are understood as well."""
 DEFAULTS = {
     "pixel_size_ang": "such that the molecule fills four fifths of the box",
-    "b_factor_ang2": "0, or the preset's",
+    "b_factor_ang2": "0, or the preset's: 100 of those of the thesis, 60 of real_ ones",
 }
 """Of settings that follow the molecule."""
 
@@ -65,6 +75,9 @@ def _add_molecule(group) -> None:
     group.add_argument("--model", action="append", default=[], metavar="FILE", help="a PDB, mmCIF or MMTF file; repeat")
     group.add_argument("--map", action="append", default=[], metavar="FILE", help="an MRC map, white density; repeat")
     group.add_argument("--states", type=int, default=50, help="states along the motion (50)")
+    group.add_argument(
+        "--one-state", action="store_true", help="only the state with most particles; of equals, the middle one"
+    )
     group.add_argument(
         "--domain",
         action="append",
@@ -89,6 +102,8 @@ def _add_images(group) -> None:
         if name == "optics":
             continue
         text = f"{setting.help} (default {DEFAULTS[name]})" if name in DEFAULTS else ""
+        if name in REALITY and not text:
+            text = setting.explained(f"real_ presets {word(REALITY[name])}")
         add_option(group, setting, EARLIER_NAMES.get(name, ""), text)
     group.add_argument(
         "--optics",
@@ -125,8 +140,9 @@ def run(args: argparse.Namespace) -> int:
     from ..simulate.simulation import frame_radius_ang, simulate_particles
 
     ensemble, config = _ensemble(args, asked)
+    ensemble = ensemble.most_populated() if args.one_state else ensemble
     images = f"{config.n_particles:,} images of {config.box} px at {config.pixel_size_ang:g} Å"
-    print(f"{len(ensemble.states)} states, {images}")
+    print(f"{len(ensemble.states)} state{'s' * (len(ensemble.states) != 1)}, {images}")
     if ensemble.atomic:
         filled = 2 * frame_radius_ang(ensemble.states) / (config.box * config.pixel_size_ang)
         print(f"The molecule fills {filled:.0%} of the box.")
@@ -175,11 +191,11 @@ def _preset(args: argparse.Namespace, asked: SimulationConfig) -> tuple[Any, Sim
         raise ConfigError(f"There is no preset {name!r}; the presets are {', '.join(PRESETS)}.")
     preset = PRESETS[name]
     pixel_size_ang = round(preset.box_ang / asked.box, 4)
-    config = _filled(args, asked, pixel_size_ang=pixel_size_ang, b_factor_ang2=preset.b_factor_ang2)
+    config = _filled(args, asked, **{"pixel_size_ang": pixel_size_ang, **preset.settings})
     return preset.make(args.states), config
 
 
-def _filled(args: argparse.Namespace, asked: SimulationConfig, **of_molecule: float) -> SimulationConfig:
+def _filled(args: argparse.Namespace, asked: SimulationConfig, **of_molecule: Any) -> SimulationConfig:
     """The settings asked for, with those of the molecule where they were not given."""
     given = given_options(args)
     return replace(asked, **{name: value for name, value in of_molecule.items() if name not in given})

@@ -1,7 +1,8 @@
 """How far the fast recipe is, and its checkpoint: written atomically, loaded with weights_only=True."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pickle import UnpicklingError
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,10 +10,11 @@ from torch import Tensor
 
 from ..errors import DataError
 from ..io.atomic import atomic_path
+from ..likelihood.nuisances import Nuisances, Posteriors
 from ..run import Run
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
-from .em import Amplitudes
+from .directions import Directions
 from .nodes import Responsibilities
 
 
@@ -23,20 +25,24 @@ class State:
     done: int
     seconds: float
     half: np.ndarray
-    amplitudes: Amplitudes | None
-    responsibilities: Responsibilities | None
-    apart: Tensor | None
+    nuisances: Nuisances
+    directions: Directions | None
+    """Until nodes are placed."""
+    responsibilities: Responsibilities | None = None
+    """From then on."""
+    apart: Tensor | None = None
     """(M, M) distances between the blurred maps at the nodes."""
 
 
 def save_state(run: Run, state: State) -> None:
     """Write the checkpoint of a state; the one before stays, older ones go."""
     content = {"done": state.done, "seconds": state.seconds, "half": torch.from_numpy(state.half)}
-    if state.amplitudes is not None:
-        content |= {name: getattr(state.amplitudes, name).cpu() for name in ("mean", "covariance")}
+    content |= _tensors("nuisances", state.nuisances) | {"contrast_sd": state.nuisances.contrast_sd}
+    if state.directions is not None:
+        content |= _tensors("posteriors", state.directions.posteriors)
+        content |= {"information": state.directions.information.cpu(), "loss": state.directions.loss}
     if state.responsibilities is not None:
-        content |= {name: getattr(state.responsibilities, name).cpu() for name in ("log_shares", "population")}
-        content["apart"] = state.apart.cpu()
+        content |= _tensors("responsibilities", state.responsibilities) | {"apart": state.apart.cpu()}
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     with atomic_path(run.checkpoint_file(state.done)) as temporary:
         torch.save(content, temporary)
@@ -53,13 +59,28 @@ def load_state(run: Run, compute: Compute) -> State | None:
         content = torch.load(path, weights_only=True)
         half = on_host(content.pop("half"))
         tensors = {name: compute.double(value) for name, value in content.items() if isinstance(value, Tensor)}
-        amplitudes = responsible = None
-        if "mean" in tensors:
-            amplitudes = Amplitudes(tensors["mean"], tensors["covariance"])
-        if "log_shares" in tensors:
-            responsible = Responsibilities(tensors["log_shares"], tensors["population"])
-        state = State(content["done"], content["seconds"], half, amplitudes, responsible, tensors.get("apart"))
+        nuisances = Nuisances(contrast_sd=content["contrast_sd"], **_named("nuisances", tensors))
+        directions = responsible = None
+        if "information" in tensors:
+            posteriors = Posteriors(**_named("posteriors", tensors))
+            directions = Directions(posteriors, nuisances, tensors["information"], content["loss"])
+        if "apart" in tensors:
+            responsible = Responsibilities(**_named("responsibilities", tensors))
+        state = State(
+            content["done"], content["seconds"], half, nuisances, directions, responsible, tensors.get("apart")
+        )
     except (OSError, RuntimeError, KeyError, EOFError, TypeError, AttributeError, UnpicklingError) as error:
         raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error
     run.log(f"Resuming after step {state.done}.")
     return state
+
+
+def _tensors(record: str, values: Any) -> dict[str, Tensor]:
+    """The tensors among the fields of a record, by the record's name and theirs."""
+    named = ((field.name, getattr(values, field.name)) for field in fields(values))
+    return {f"{record}.{name}": value.cpu() for name, value in named if isinstance(value, Tensor)}
+
+
+def _named(record: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Back from `_tensors`."""
+    return {name.split(".")[1]: value for name, value in tensors.items() if name.startswith(record + ".")}

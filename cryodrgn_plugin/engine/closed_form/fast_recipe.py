@@ -34,32 +34,32 @@ from ..decoders.decoder import LinearDecoder
 from ..decoders.decoder_registry import make_linear_decoder
 from ..decoders.model_file import save_model
 from ..errors import DataError
-from ..imaging.noise import estimate_noise
 from ..likelihood.equations import NormalEquations, accumulate
 from ..likelihood.linear_model import (
     LinearModel,
-    compress,
     fit_volumes,
     map_distances,
     mean_model,
     soft_ball,
     sphere_at,
 )
+from ..likelihood.nuisances import NearImages, Nuisances, compress_near, without_pose_errors
 from ..likelihood.whitened import WhitenedImages
 from ..reconstruction.adaptive import local_wiener
 from ..run import Run
-from ..slicing.compute import Compute
 from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from ..stopping import graceful_stop
-from .em import Amplitudes, iterate, pruned, reliability, schedule
+from .direction_search import BandStep, PosedSet, above_noise, advance, noise_information, schedule
+from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
 from .harmonics import along_the_motion, harmonics, positions
+from .node_count import count_nodes
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
-from .nodes import evidence, fit_nodes, log_likelihoods, merged, responsibilities
+from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
+from .nuisance_report import learned_of_images, sentence, sizes
+from .volume_metric import VolumeMetric
 
-LEAST_RELIABLE = 0.02
-"""Directions whose amplitudes the images determine less than this are dropped once half-sets check each other."""
 NODE_ROUNDS = 40
 POPULATION_ROUNDS = 30
 FREEDOM = 100.0
@@ -73,34 +73,39 @@ class ClosedForm:
     """The steps of the recipe over one dataset."""
 
     def __init__(self, run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
-        if dataset.n < 2 * (config.closed_form.n_components + 1):
+        settings = config.closed_form
+        if dataset.n < 2 * (settings.n_components + 1):
             raise DataError(
-                f"{config.particles}: {dataset.n} particles are too few for {config.closed_form.n_components} "
+                f"{config.particles}: {dataset.n} particles are too few for {settings.n_components} "
                 "directions of motion; use more particles, or lower closed_form.n_components."
             )
         dataset.require_poses()
         self.run, self.config, self.dataset = run, config, dataset
         self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
-        noise, compute = estimate_noise(dataset, config.seed), Compute.chosen(config)
-        self.images = WhitenedImages(dataset, noise, series=self.series, compute=compute)
+        self.posed_set = PosedSet(config, dataset, self.series)
         self.last_radius = dataset.box // 2 - 1
-        self.bands = schedule(config.closed_form, self.last_radius)
-        self.finishing = [max(int(0.7 * self.last_radius), self.bands[0][0]), self.last_radius]
-        self.n_steps = len(self.bands) + len(self.finishing) + config.closed_form.free_poses
+        self.bands = schedule(settings.iterations, settings.first_radius, self.last_radius)
+        self.finishing = [max(int(0.7 * self.last_radius), self.bands[0].radius), self.last_radius]
+        self.n_steps = len(self.bands) + len(self.finishing) + settings.free_poses
         self._placed: NodePoses | None = None
+
+    @property
+    def images(self) -> WhitenedImages:
+        return self.posed_set.images
 
     def start(self) -> State:
         """Random amplitudes and random half-sets."""
         rng = np.random.default_rng(self.config.seed)
-        n, k = self.dataset.n, self.config.closed_form.n_components
-        amplitudes = Amplitudes.random(n, k, rng, self.images)
         half = self.series.to_images((rng.permutation(self.series.n) % 2).astype(np.int8))
-        return State(0, 0.0, half, amplitudes, None, None)
+        settings = self.config.closed_form
+        found = Directions.random(self.images, settings.n_components, self.config.seed, settings.pose_errors)
+        return State(0, 0.0, half, found.nuisances, found)
 
     def advance(self, state: State) -> tuple[State, dict[str, float]]:
         """The next step, and figures for metrics.csv."""
         if state.done < len(self.bands):
             return self._find_directions(state)
+        self.posed_set.follow(state.nuisances)
         if state.done == len(self.bands) + len(self.finishing):
             return self._free_poses(state)
         radius = self.finishing[state.done - len(self.bands)]
@@ -109,14 +114,55 @@ class ClosedForm:
         if state.done + 1 == self.n_steps:
             self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
-        gram, inner = self._compressed(models, state.half)
-        scores = log_likelihoods(gram, inner, features)
+        moving = self.posed_set.band(radius).moving
+        near = compress_near(models, self.images, self.images.lattice.count(radius), moving, state.half)
+        scores = self._scores(near, state.nuisances, features)
         responsible = responsibilities(scores, state.responsibilities.population, POPULATION_ROUNDS)
         self._features = features
         apart = map_distances(mean_model(models), features, BLUR_RADIUS)
         visible = float(harmonics(responsible, self.config.z_dim).visibility.sum())
         figures = {"radius": radius, "directions": visible, "loss": -evidence(scores, responsible.population)}
         return replace(state, responsibilities=responsible, apart=apart), figures
+
+    def _find_directions(self, state: State) -> tuple[State, dict[str, float]]:
+        step = self.bands[state.done]
+        models, near, found = advance(self.posed_set, state.directions, step, state.half)
+        figures = {"radius": step.radius, "directions": float(reliability(found).sum()), "loss": found.loss}
+        if step.cuts:
+            found = self._above_noise(found, step)
+        last = state.done + 1 == len(self.bands)
+        if last:
+            responsible, apart = self._place_nodes(models, near, found)
+            state = replace(state, responsibilities=responsible, apart=apart)
+        if step.moves:
+            found = found.moved()
+        return replace(state, nuisances=found.nuisances, directions=None if last else found), figures
+
+    def _above_noise(self, found: Directions, step: BandStep) -> Directions:
+        """The directions that noise could not have given; the best of them where there are none."""
+        noise = noise_information(self.posed_set, step, self.config.closed_form.iterations, self.config.seed)
+        count = above_noise(found, noise)
+        self.run.note(
+            directions=count,
+            information=[round(float(value), 4) for value in on_host(found.information)],
+            information_of_noise=round(noise, 4),
+        )
+        self.run.log(f"Directions of variation that stand out from noise: {count} of {len(found.information)}.")
+        return found.leading(max(count, 1))
+
+    def _place_nodes(self, models: list[LinearModel], near: NearImages, found: Directions):
+        """Responsibilities of nodes among the directions, as many as images speak for, and how far their maps are
+        apart."""
+        gram, inner = self._of_particles(*without_pose_errors(near, found.nuisances))
+        start, settings = found.posteriors.mean, self.config.closed_form
+        sd, seed = found.nuisances.contrast_sd, self.config.seed
+        many = max(min(settings.nodes, self.dataset.n // 4), 2)
+        chosen = count_nodes(gram, inner, start, many, sd, seed)
+        count = chosen.count if chosen.states and chosen.count > 1 else many
+        self.run.note(states=chosen.count if chosen.states else None, gain_by_nodes=chosen.gain)
+        self.run.log(chosen.sentence)
+        responsible, nodes = fit_nodes(gram, inner, start, count, NODE_ROUNDS, seed, sd)
+        return responsible, map_distances(mean_model(models), nodes, BLUR_RADIUS)
 
     def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
         """Poses and places at the nodes together, then the maps of both."""
@@ -126,80 +172,69 @@ class ClosedForm:
         models = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
         report = partial(self.run.progress, "pose")
-        placed = place_at_nodes(self.images, self.dataset, self.series, models, features, state.half, report)
+        images, dataset = self.images, self.posed_set.dataset
+        placed = place_at_nodes(images, dataset, self.series, models, features, state.half, report)
         scores = placed.log_likelihood + responsible.population.log()[placed.nodes]
         responsible = placed.responsibilities(responsible.population)
         self._placed, self._features = placed, harmonics(responsible, self.config.z_dim).features
         weights = placed.weights(responsible)
-        equations = accumulate_at_nodes(self.images, self.dataset, sphere, self._features, placed, weights, state.half)
+        equations = accumulate_at_nodes(images, dataset, sphere, self._features, placed, weights, state.half)
         self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         apart = map_distances(mean_model(self._left), self._features, BLUR_RADIUS)
-        images_per_particle = self.images.compute.double(self.series.to_images(self.series.counts))
+        images_per_particle = images.compute.double(self.series.to_images(self.series.counts))
         per_image = scores.logsumexp(1) / images_per_particle
         figures = {"radius": self.last_radius, "loss": -float(per_image.mean())}
         return replace(state, responsibilities=responsible, apart=apart), figures
 
-    def _find_directions(self, state: State) -> tuple[State, dict[str, float]]:
-        radius, crossed = self.bands[state.done]
-        half = state.half if crossed else None
-        padding = self.config.decoder.padding
-        models, amplitudes = iterate(self.images, self.dataset.box, padding, radius, state.amplitudes, half)
-        figures = {"radius": radius, "directions": float(reliability(amplitudes).sum()), "loss": -amplitudes.evidence}
-        if state.done + 1 == len(self.bands):
-            responsible, apart = self._place_nodes(models, amplitudes, state.half)
-            return replace(state, responsibilities=responsible, apart=apart, amplitudes=None), figures
-        if crossed:
-            amplitudes = pruned(amplitudes, LEAST_RELIABLE)
-        return replace(state, amplitudes=amplitudes), figures
-
-    def _place_nodes(self, models: list[LinearModel], amplitudes: Amplitudes, half: np.ndarray):
-        """Responsibilities of nodes in the reliable directions, and the distances between their maps."""
-        keep = torch.nonzero(reliability(amplitudes) >= LEAST_RELIABLE)[:, 0]
-        keep = keep if len(keep) else keep.new_zeros(1)
-        models = [model.channels(torch.nn.functional.pad(keep + 1, (1, 0))) for model in models]
-        gram, inner = self._compressed(models, half)
-        wanted = min(self.config.closed_form.nodes, self.dataset.n // 4)
-        start = amplitudes.mean[:, keep]
-        responsible, nodes = fit_nodes(gram, inner, start, max(wanted, 2), NODE_ROUNDS, self.config.seed)
-        return responsible, map_distances(mean_model(models), nodes, BLUR_RADIUS)
-
     def _equations(self, state: State, radius: int) -> tuple[list[NormalEquations], HalfSphere, Tensor]:
         """The half-sets' equations for one volume per harmonic, and the harmonics at the nodes (M, Q + 1)."""
         features = harmonics(state.responsibilities, self.config.z_dim).features
-        shares = state.responsibilities.shares
-
-        outer = (features[:, :, None] * features[:, None, :]).flatten(1)
+        shares, outer = state.responsibilities.shares, (features[:, :, None] * features[:, None, :]).flatten(1)
+        contrast, square = state.nuisances.contrast, state.nuisances.squared_contrast()
 
         def moments(index: np.ndarray) -> tuple[Tensor, Tensor]:
-            own = shares[torch.as_tensor(index, device=shares.device)]
-            return own @ features, (own @ outer).view(-1, features.shape[1], features.shape[1])
+            rows = torch.as_tensor(index, device=shares.device)
+            first, second = shares[rows] @ features, (shares[rows] @ outer).view(-1, *[features.shape[1]] * 2)
+            return contrast[rows, None] * first, square[rows, None, None] * second
 
         sphere = sphere_at(self.dataset.box, self.config.decoder.padding, radius)
         equations = accumulate(self.images, sphere, self.images.lattice.count(radius), moments, state.half)
         return equations, sphere, features
 
-    def _compressed(self, models: list[LinearModel], half: np.ndarray) -> tuple[Tensor, Tensor]:
-        """As `compress`, every image with what all images of its particle say."""
-        gram, inner = compress(models, self.images, self.images.lattice.count(models[0].sphere.radius), half)
-        return (
-            (gram, inner)
-            if self.series.n == self.dataset.n
-            else (totals(gram, self.series), totals(inner, self.series))
-        )
+    def _scores(self, near: NearImages, nuisances: Nuisances, nodes: Tensor) -> Tensor:
+        """(N, M) log-likelihoods at nodes (M, C), every image with what all images of its particle say."""
+        gram, inner = self._of_particles(*without_pose_errors(near, nuisances))
+        return at_nodes(gram, inner, nodes, nuisances.contrast_sd).scores
+
+    def _of_particles(self, gram: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
+        one_each = self.series.n == self.dataset.n
+        return (gram, inner) if one_each else (totals(gram, self.series), totals(inner, self.series))
 
     def finish(self, state: State) -> None:
         """Latents, coordinate, decoder and half-set decoders into the run folder."""
-        models, features = self._left, self._features
-        order = along_the_motion(state.apart, state.responsibilities.population)
-        coordinate, uncertainty = positions(state.responsibilities, order)
-        z = state.responsibilities.shares @ features[:, 1:]
-        along = {"coordinate": on_host(coordinate), "uncertainty": on_host(uncertainty)}
-        self.run.save_latents(on_host(z), **along, rows=self.dataset.rows, half=state.half)
-        visibility = harmonics(state.responsibilities, self.config.z_dim).visibility
+        responsible, nuisances = state.responsibilities, state.nuisances
+        metric = VolumeMetric.between(self._left, self._features, responsible.population)
+        models, features = [metric.model(model) for model in self._left], metric.features(self._features)
+        order = along_the_motion(state.apart, responsible.population)
+        coordinate, uncertainty = positions(responsible, order)
+        learned = learned_of_images(self.dataset, nuisances)
+        if self.run.info.get("notes", {}).get("states", 0):
+            learned["states"] = on_host(responsible.shares)
+        self.run.save_latents(
+            on_host(responsible.shares @ features[:, 1:]),
+            rows=self.dataset.rows,
+            coordinate=on_host(coordinate),
+            uncertainty=on_host(uncertainty),
+            half=state.half,
+            **learned,
+        )
+        visibility = harmonics(responsible, self.config.z_dim).visibility
         self.run.note(
             visibility=[round(float(v), 4) for v in on_host(visibility)],
             loader_wait_seconds=round(self.images.wait_seconds, 3),
+            **sizes(self.dataset, nuisances),
         )
+        self.run.log(sentence(self.dataset, nuisances))
         settings = with_settings(self.config, decoder={"n_bases": self.config.z_dim})
         pixel = self.dataset.pixel_size_ang
         for number, model in enumerate(models, start=1):
@@ -213,7 +248,7 @@ class ClosedForm:
     def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
         """The particles with the poses that the maps rest on; those that were found go into poses.star."""
         if self._placed is None:
-            return self.dataset
+            return self.posed_set.dataset
         rotations, shifts_ang, score = self._placed.likeliest(state.responsibilities)
         self.run.save_poses(self.dataset.rows, rotations, shifts_ang, species=species, score=score)
         return self.dataset.with_poses(rotations, shifts_ang)

@@ -1,7 +1,7 @@
 """A latent space of any shape as nodes in amplitude space, fitted to compressed images.
 
 Each node is a point s_m of amplitudes with a population π_m; image i belongs to it in proportion to π_m exp ℓ_i(s_m),
-where ℓ_i(s) = b_i·s − ½ sᵀ A_i s needs no image any more. Nodes are free: a curve, a sheet and separate states all come
+where ℓ_i(s) = b_i·s − ½ sᵀ A_i s needs no image any more, and the contrast of the image is integrated out. Nodes are free: a curve, a sheet and separate states all come
 out.
 """
 
@@ -35,10 +35,32 @@ class Responsibilities:
         return self.log_shares.exp()
 
 
-def log_likelihoods(gram: Tensor, inner: Tensor, nodes: Tensor) -> Tensor:
-    """ℓ_i(s_m), (N, M), of compressed images A (N, C, C), b (N, C) at nodes (M, C)."""
+@dataclass(frozen=True)
+class AtNodes:
+    """N images at M nodes, (N, M) each: `scores`, log-likelihoods ℓ_i(s_m) with the contrast g integrated out, and the
+    posterior means of g and g² there, `contrast` and `square`.
+    """
+
+    scores: Tensor
+    contrast: Tensor
+    square: Tensor
+
+
+def at_nodes(gram: Tensor, inner: Tensor, nodes: Tensor, contrast_sd: float = 0.0) -> AtNodes:
+    """Compressed images A (N, C, C), b (N, C) at nodes (M, C): the contrast is that of the image of the node's own map.
+
+    With p = sᵀ A s and q = b·s, ℓ = q − p/2 + ½ (q − p)²/(p + κ⁻²) − ½ log(1 + κ² p), g ~ N(1, κ²).
+    """
     outer = (nodes[:, :, None] * nodes[:, None, :]).flatten(1)
-    return inner @ nodes.T - 0.5 * gram.flatten(1) @ outer.T
+    power, shared = gram.flatten(1) @ outer.T, inner @ nodes.T
+    given_one = shared - power / 2
+    if not contrast_sd:
+        whole = torch.ones_like(power)
+        return AtNodes(given_one, whole, whole)
+    variance = 1 / (power.clamp(min=0) + contrast_sd**-2)
+    away = (shared - power) * variance
+    scores = given_one + (away**2 / variance + (variance / contrast_sd**2).log()) / 2
+    return AtNodes(scores, 1 + away, (1 + away) ** 2 + variance)
 
 
 def responsibilities(scores: Tensor, population: Tensor, rounds: int = 1) -> Responsibilities:
@@ -66,7 +88,7 @@ def evidence(scores: Tensor, population: Tensor) -> float:
 
 
 def fit_nodes(
-    gram: Tensor, inner: Tensor, start: Tensor, count: int, rounds: int, seed: int
+    gram: Tensor, inner: Tensor, start: Tensor, count: int, rounds: int, seed: int, contrast_sd: float = 0.0
 ) -> tuple[Responsibilities, Tensor]:
     """Place `count` nodes by EM; returns how far images belong to them, and where they are, (M, C).
 
@@ -83,17 +105,18 @@ def fit_nodes(
     # Where nothing moves the bases are empty; then nodes stay where they are.
     ridge = max(RIDGE * float(gram[:, 1:, 1:].mean(0).trace()) / k, 1e-9)
     flat_gram = gram[:, 1:, 1:].flatten(1)
-    residual = inner[:, 1:] - gram[:, 1:, 0]
     population = torch.full((count,), 1 / count, dtype=start.dtype, device=start.device)
     identity = torch.eye(k, dtype=start.dtype, device=start.device)
     for _ in range(rounds):
-        responsible = responsibilities(log_likelihoods(gram, inner, _with_mean(centres)), population)
+        here = at_nodes(gram, inner, _with_mean(centres), contrast_sd)
+        responsible = responsibilities(here.scores, population)
         population = responsible.population
-        left = (responsible.shares.T @ flat_gram).reshape(count, k, k) + ridge * identity
-        right = responsible.shares.T @ residual + ridge * centres
+        weight, squared = responsible.shares * here.contrast, responsible.shares * here.square
+        left = (squared.T @ flat_gram).reshape(count, k, k) + ridge * identity
+        right = weight.T @ inner[:, 1:] - squared.T @ gram[:, 1:, 0] + ridge * centres
         centres = torch.linalg.solve(left, right)
     nodes = _with_mean(centres)
-    return responsibilities(log_likelihoods(gram, inner, nodes), population), nodes
+    return responsibilities(at_nodes(gram, inner, nodes, contrast_sd).scores, population), nodes
 
 
 def _with_mean(centres: Tensor) -> Tensor:

@@ -41,10 +41,14 @@ class ClosedFormConfig(Settings, section="closed_form"):
     """Directions of motion solved for in closed form (fast recipe). Raise it for large motions or many states, with
     more particles."""
     iterations: Annotated[int, AtLeast(1)] = 12
-    """EM iterations from random directions; they march from low to full resolution."""
+    """EM iterations at low frequency, where directions of motion are found. Raise it when more directions were found
+    than stand out from noise, or states are weak."""
     first_radius: Annotated[int, AtLeast(1)] = 14
-    """Fourier shell at which the march starts. Lower it when noise drowns the motion, raise it when small motions are
-    missed."""
+    """Fourier shell up to which directions of motion are looked for. Lower it when noise drowns the motion, raise it
+    when small motions are missed."""
+    pose_errors: bool = True
+    """Allow for small errors of the given poses, of a size that is learned, and correct them. Switch it off for poses
+    that are known exactly."""
     nodes: Annotated[int, AtLeast(4)] = 40
     """Nodes that map out the latent space, whatever its shape. Raise it when many separate states are expected."""
     free_poses: bool = False

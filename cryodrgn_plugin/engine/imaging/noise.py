@@ -47,7 +47,6 @@ def estimate_noise(dataset: "ParticleDataset", seed: int = 0) -> NoiseModel:
     Groups without particles in this dataset get the mean of the others.
     """
     box, radius = dataset.box, dataset.config.window
-    through_background = shell_mixing(box, radius, "background")
     through_window = shell_mixing(box, radius, "window")
     n_shells = dataset.lattice.n_shells
     sigma2 = np.zeros((dataset.n_optics_groups, n_shells))
@@ -57,13 +56,19 @@ def estimate_noise(dataset: "ParticleDataset", seed: int = 0) -> NoiseModel:
         rng = np.random.default_rng([seed, int(group)])
         chosen = np.sort(rng.choice(members, min(len(members), SAMPLE), replace=False))
         if dataset.source.preparations[group].has_noise:
-            power = smooth(unmix(_background_power(dataset, chosen), through_background))
-            sigma2[group] = (through_window @ power)[:n_shells]
+            sigma2[group] = (through_window @ background_spectrum(dataset, chosen))[:n_shells]
         else:
             spectra = dataset.batch(chosen[:_CHUNK]).spectra
             sigma2[group] = NOISE_FREE_SHARE * max(float((np.abs(spectra) ** 2).mean()), 1e-30)
     sigma2[np.setdiff1d(np.arange(len(sigma2)), groups)] = sigma2[groups].mean(0)
     return NoiseModel(np.maximum(sigma2, 1e-6 * sigma2.max(axis=1, keepdims=True)).astype(np.float32))
+
+
+def background_spectrum(dataset: "ParticleDataset", index: np.ndarray) -> np.ndarray:
+    """(R,) float64. Power of the noise by shell up to the corner of the transform, on the background of the images at
+    `index`, without what the mask around the background does to it."""
+    mixing = shell_mixing(dataset.box, dataset.config.window, "background")
+    return smooth(unmix(_background_power(dataset, index), mixing))
 
 
 def spectral_power(dataset: "ParticleDataset", seed: int = 0, epsilon: float = 1e-3) -> np.ndarray:

@@ -81,6 +81,17 @@ class EquationSums:
             self._lhs, self._rhs, images.weights, moments, images.targets, amplitudes, images.rotations
         )
 
+    def take_off(self, images: PosedImages, moving: Tensor, tied: Tensor) -> None:
+        """Take off the right sides what errors of the poses add to images.
+
+        Parameters
+        ----------
+        moving : (M, 2, 4) of the volume whose images move, `Backend.moving`.
+        tied : (B, 5, C) E[t sᵀ] of the errors and the amplitudes.
+        """
+        corrections = tied.to(self._backend.compute.dtype)
+        self._backend.accumulate_near(self._rhs, moving, images.weights, corrections, images.rotations)
+
     def equations(self) -> NormalEquations:
         """The equations of all that was added; nothing can be added after."""
         return NormalEquations(self._backend, *self._backend.completed(self._lhs, self._rhs))

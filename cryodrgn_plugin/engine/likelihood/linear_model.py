@@ -55,8 +55,9 @@ class LinearModel:
         """The model whose channel c is Σ_d V_d matrix[d, c]."""
         return LinearModel(self.backend, self.coefs @ matrix.to(self.coefs.dtype))
 
-    def gram(self, blur_radius: float | None = None) -> Tensor:
-        """(C, C) float64. Inner products of the volumes, by Parseval over the half-sphere.
+    def gram(self, blur_radius: float | None = None, other: "LinearModel | None" = None) -> Tensor:
+        """(C, C) float64. Inner products of the volumes, with themselves or those of `other`, by Parseval over the
+        half-sphere.
 
         `blur_radius` (in 1/(box · pixel)) blurs the volumes first, by exp(−½ (|k|/radius)²).
         """
@@ -64,8 +65,8 @@ class LinearModel:
         weight = table(self.sphere, "multiplicity", self.coefs.device, torch.float64) * (shells <= self.sphere.radius)
         if blur_radius is not None:
             weight = weight * torch.exp(-((shells / blur_radius) ** 2))
-        parts = (part.double() for part in self.coefs.unbind(1))
-        products = [part.T @ (weight[:, None] * part) for part in parts]
+        parts = zip(self.coefs.unbind(1), (other or self).coefs.unbind(1), strict=True)
+        products = [ours.double().T @ (weight[:, None] * theirs.double()) for ours, theirs in parts]
         return products[0] + products[1]
 
 

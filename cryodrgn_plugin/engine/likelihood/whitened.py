@@ -10,6 +10,7 @@ before the window.
 """
 
 from collections.abc import Iterable, Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -139,6 +140,15 @@ class WhitenedImages:
         size = dataset.n * dataset.lattice.size * BYTES_PER_COEFFICIENT
         self._keeps = size <= dataset.config.cache_mb * 2**20
         self._kept: list[WhitenedBatch] = []
+        self._noise_seed: int | None = None
+
+    def of_noise(self, seed: int) -> "WhitenedImages":
+        """Images of nothing: as many, with the same poses and weights, and noise of the same variance for targets."""
+        if self._keeps and not self._kept:
+            self._kept = self._all()
+        images = copy(self)
+        images._noise_seed = seed
+        return images
 
     @property
     def lattice(self) -> HalfPlane:
@@ -162,9 +172,18 @@ class WhitenedImages:
         if self._keeps and not self._kept:
             self._kept = self._all()
         if self._kept:
-            yield from (batch.leading(count) for batch in self._kept)
+            batches = (batch.leading(count) for batch in self._kept)
         else:
-            yield from (self._whiten(raw, count) for raw in self._loader.iterate(0))
+            batches = (self._whiten(raw, count) for raw in self._loader.iterate(0))
+        yield from batches if self._noise_seed is None else (self._nothing(batch) for batch in batches)
+
+    def _nothing(self, batch: WhitenedBatch) -> WhitenedBatch:
+        """The batch with noise for targets, E|t|² = m w; the same whenever it is asked for."""
+        multiplicity = table(self.lattice, "multiplicity", batch.weights.device, batch.weights.dtype)
+        generator = torch.Generator().manual_seed(self._noise_seed * self.n + int(batch.index[0]))
+        noise = torch.randn(*batch.targets.shape, 2, generator=generator, dtype=batch.weights.dtype)
+        sd = (multiplicity[: batch.targets.shape[1]] * batch.weights / 2).sqrt()
+        return replace(batch, targets=torch.view_as_complex(noise.to(sd.device)) * sd)
 
     def by_halves(self, count: int, half: np.ndarray | None) -> Iterator[tuple[int, WhitenedBatch]]:
         """One pass over the images, those of each half-set by themselves: the one way to go over them by halves.

@@ -1,6 +1,6 @@
 """What is drawn at random for each particle: its state, orientation, shift, optics, CTF, contrast and micrograph."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,8 @@ from ..geometry.rotations import random_matrices, tilt_about_x
 from ..imaging.ctf import CtfParams
 from .config import OpticsGroup, SimulationConfig
 from .ensemble import assign_states
+from .streams import Streams
+from .views import drawn_views
 
 _MICROGRAPH_EDGE_PX = 4096
 
@@ -48,12 +50,14 @@ class Acquisition:
         return np.array([group.noise_scale for group in self.optics], dtype=np.float32)[self.group]
 
 
-def draw_acquisition(populations: np.ndarray, config: SimulationConfig, rng: np.random.Generator) -> Acquisition:
-    """Everything random about the images except their noise."""
-    first = _single_images(populations, config, rng)
+def draw_acquisition(populations: np.ndarray, config: SimulationConfig, streams: Streams) -> Acquisition:
+    """Everything random about the images except their noise, as it is in truth."""
+    first = _single_images(populations, config, streams.layout)
+    if config.views != "even" or config.views_from:
+        first = replace(first, rotations=drawn_views(config, len(first), streams.views))
     if not config.tilt_deg:
         return first
-    return _with_partners(first, _single_images(populations, config, rng), config.tilt_deg)
+    return _with_partners(first, _single_images(populations, config, streams.layout), config.tilt_deg)
 
 
 def _with_partners(first: Acquisition, second: Acquisition, tilt_deg: float) -> Acquisition:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ..config import Settings, require
-from ..config.bounds import AtLeast, Even, LessThan, Means, MoreThan, Rising
+from ..config.bounds import AtLeast, Between, Even, LessThan, Means, MoreThan, OneOf, Rising
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,26 @@ class SimulationConfig(Settings):
     """Resolution of states rendered from atoms: their amplitudes fall to 1/e at this spacing. 0 means two pixels."""
     snr: Annotated[float, MoreThan(0), Means(math.inf, "adds no noise")] = 0.1
     """Variance of the signal over the whole box after the CTF, averaged over images, divided by the variance of the
-    noise. inf adds no noise."""
+    noise over the whole box, whatever its colour. inf adds no noise."""
+    noise_spectrum: str = "white"
+    """How the power of the noise goes with spatial frequency. white: alike at all. ice: as in real images, ten times
+    higher at the lowest frequencies and falling, with the ring of ice at 3.8 Å where pixels reach it. Or a text file:
+    two columns are spatial frequency in 1/Å and power, one column is power from 0 to the Nyquist frequency. Or the star
+    file of a real set, on the background of whose images it is measured."""
     shift_px: Annotated[float, AtLeast(0)] = 3.0
     """Shifts are uniform in ± this many pixels in x and in y."""
+    views: Annotated[str, OneOf("even", "side", "top", "preferred")] = "even"
+    """From where particles are seen. even: from all sides alike. side: from near the equator of the model's z axis.
+    top: from near both ends of that axis. preferred: from around a few random directions, some more than others.
+    In-plane angles are always even."""
+    views_concentration: Annotated[float, AtLeast(0)] = 10.0
+    """How narrowly uneven views lie around the equator or their direction (κ of a von Mises–Fisher distribution): they
+    spread by about 57°/√κ, 10 is 18°. 0 is even."""
+    preferred_views: Annotated[int, AtLeast(1)] = 4
+    """Number of directions of `views` preferred."""
+    views_from: str = ""
+    """Star file of real particles: each particle is seen from where one of these is, drawn at random, at an in-plane
+    angle of its own. Empty takes `views`."""
     ctf: bool = True
     """Multiply by the CTF. Without it the star file carries no CTF columns."""
     ctf_rows: str = ""
@@ -57,8 +74,26 @@ class SimulationConfig(Settings):
     """Take a second image of every particle after tilting the stage by this angle about the x axis; the star file has
     both, one after the other. 0 takes one image."""
     contrast_sd: Annotated[float, AtLeast(0)] = 0.0
-    """Standard deviation of the contrast of an image around 1 (ice thickness). It is planted, not told: truth.npz has
-    it, the star file has not."""
+    """Standard deviation of the contrast of an image around 1 (ice thickness); what would be under 0.1 is 0.1. It is
+    planted, not told: truth.npz has it, the star file has not."""
+    pose_error_deg: Annotated[float, AtLeast(0)] = 0.0
+    """Orientations in the star file are wrong: turned from the true ones about each of the three axes of the view by
+    normal errors of this standard deviation in degrees. The images of a tilt pair share the error of their particle.
+    truth.npz has the true orientations and the errors."""
+    shift_error_px: Annotated[float, AtLeast(0)] = 0.0
+    """Shifts in the star file are wrong by normal errors of this standard deviation in pixels, in x and in y.
+    truth.npz has the true shifts and the errors."""
+    defocus_error_ang: Annotated[float, AtLeast(0)] = 0.0
+    """Defocus in the star file is wrong by normal errors of this standard deviation in angstrom, U and V of an image
+    alike. truth.npz has the true values and the errors."""
+    junk_share: Annotated[float, AtLeast(0), LessThan(1)] = 0.0
+    """Share of images that are no good particles, a quarter each: noise only, something else, a particle off the
+    centre (by 18 to 35 % of the box, which the star file does not know), a crystal of ice. truth.npz has the kind."""
+    neighbours_share: Annotated[float, Between(0, 1)] = 0.0
+    """Share of images that show part of another particle of the set, whose centre lies just outside the box."""
+    gradient_sd: Annotated[float, AtLeast(0)] = 0.0
+    """Linear ramp of brightness across images, of random direction and strength: its standard deviation over the box in
+    units of that of the noise, root mean square over images."""
     particles_per_micrograph: Annotated[int, AtLeast(1)] = 100
     """How many particles share an rlnMicrographName."""
     float16: bool = False
@@ -69,6 +104,10 @@ class SimulationConfig(Settings):
     """Folder written before the stack's name in rlnImageName, for programs that do not start in the output folder."""
 
     def check_together(self) -> None:
+        require(
+            not self.views_from or self.views == "even",
+            f"views_from names a star file and views is {self.views}; give one of them.",
+        )
         require(
             self.shift_px < self.box / 2,
             f"shift_px is {self.shift_px}; it must be less than half the box of {self.box}.",

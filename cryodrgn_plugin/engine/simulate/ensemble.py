@@ -37,6 +37,13 @@ class Ensemble:
     def atomic(self) -> bool:
         return isinstance(self.states[0], AtomicModel)
 
+    def most_populated(self) -> "Ensemble":
+        """The ensemble of one state alone: that with most particles, and of equals the middle one."""
+        populations = np.asarray(self.populations)
+        largest = np.flatnonzero(populations == populations.max())
+        one = int(largest[len(largest) // 2])
+        return Ensemble([self.states[one]], self.coordinates[[one]], np.ones(1), self.labels[one : one + 1])
+
 
 def equal_parts(states: Sequence, labels: tuple[str, ...] = ()) -> Ensemble:
     """An ensemble whose states are numbered from 0 and equally populated."""

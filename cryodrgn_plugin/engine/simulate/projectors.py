@@ -97,3 +97,8 @@ def images_from_spectra(spectra: np.ndarray) -> np.ndarray:
     """(B, box, box) float32 images of (B, box, box // 2 + 1) spectra, origin at the centre of the box."""
     box = spectra.shape[1]
     return fft.irfft2(spectra * centre_phase(box, 2), s=(box, box)).astype(np.float32)
+
+
+def spectra_from_images(images: np.ndarray) -> np.ndarray:
+    """The inverse of `images_from_spectra`."""
+    return fft.rfft2(images) * centre_phase(images.shape[1], 2)

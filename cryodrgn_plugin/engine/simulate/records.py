@@ -12,16 +12,19 @@ from ..io.writing import replacing
 from .acquisition import Acquisition
 from .config import SimulationConfig
 from .ensemble import Ensemble
+from .star_errors import StarErrors
+from .surroundings import KINDS, Surroundings
 
 SNR_DEFINITION = (
     "variance of the noise-free images over the whole box after CTF, shift and contrast, averaged over images, "
-    "divided by the variance of the white noise (of an optics group with noise_scale 1)"
+    "divided by the variance of the noise over the whole box (of an optics group with noise_scale 1)"
 )
 
 
-def write_star_file(path: Path, acquisition: Acquisition, config: SimulationConfig) -> Path:
-    """Write a RELION 3.1 star file for the stack particles.mrcs beside it; returns its path."""
-    write_star(path, {"optics": _optics_table(acquisition, config), "particles": _particle_table(acquisition, config)})
+def write_star_file(path: Path, told: Acquisition, config: SimulationConfig) -> Path:
+    """Write a RELION 3.1 star file for the stack particles.mrcs beside it, which says what is `told`; returns its
+    path."""
+    write_star(path, {"optics": _optics_table(told, config), "particles": _particle_table(told, config)})
     return path
 
 
@@ -79,8 +82,22 @@ def _particle_table(acquisition: Acquisition, config: SimulationConfig) -> pd.Da
     return pd.DataFrame(columns)
 
 
-def write_truth(path: Path, acquisition: Acquisition, ensemble: Ensemble, config: SimulationConfig, seed: int) -> None:
-    """Write what was planted, one entry per row of the star file, as plain arrays."""
+def write_truth(
+    path: Path,
+    acquisition: Acquisition,
+    errors: StarErrors,
+    surroundings: Surroundings,
+    ensemble: Ensemble,
+    config: SimulationConfig,
+    seed: int,
+) -> None:
+    """Write what was planted, one entry per row of the star file, as plain arrays.
+
+    `rotations`, `shifts_ang`, `defocus_u_ang` and `defocus_v_ang` are true; `pose_error_deg` (rotation vectors about
+    the axes of the view), `shift_error_ang` and `defocus_error_ang` are what the star file says minus that.
+    `kind` counts in `kinds`; `neighbour` is the row of the particle that is partly seen too, −1 for none; `gradient` is
+    the rise of brightness over the box in x and y.
+    """
     coordinates = np.asarray(ensemble.coordinates, dtype=np.float64)
     values = dict(
         state=acquisition.state.astype(np.int32),
@@ -88,6 +105,16 @@ def write_truth(path: Path, acquisition: Acquisition, ensemble: Ensemble, config
         rotations=acquisition.rotations,
         shifts_ang=acquisition.shifts_ang,
         contrast=acquisition.contrast,
+        defocus_u_ang=acquisition.ctf.defocus_u_ang,
+        defocus_v_ang=acquisition.ctf.defocus_v_ang,
+        pose_error_deg=errors.rotation_deg,
+        shift_error_ang=errors.shift_ang,
+        defocus_error_ang=errors.defocus_ang,
+        kind=surroundings.kind.astype(np.int32),
+        kinds=np.array(KINDS),
+        neighbour=surroundings.neighbour.astype(np.int32),
+        neighbour_ang=surroundings.neighbour_ang,
+        gradient=surroundings.slope,
         particle=acquisition.particle.astype(np.int32),
         tilt_deg=acquisition.tilt_deg,
         noise_sd=acquisition.noise_scale if config.noisy else np.zeros(len(acquisition), dtype=np.float32),

@@ -10,14 +10,14 @@ from ..io.writing import explained
 
 
 class ScratchImages:
-    """Float32 images of `box` pixels on disk, addressed by row; the file is removed at the end of the `with` block.
+    """`count` float32 images of `box` pixels on disk, addressed by row; the file goes at the end of the `with` block.
 
     Rows are written and read at their place in the file, without mapping it, so that the memory of the process stays
     that of the rows in hand. Raises DataError on a full disk.
     """
 
-    def __init__(self, path: Path, box: int) -> None:
-        self.path = path
+    def __init__(self, path: Path, box: int, count: int) -> None:
+        self.path, self.count = path, count
         self._shape = (box, box)
         self._row_bytes = 4 * box * box
 
@@ -37,6 +37,10 @@ class ScratchImages:
         with explained(self.path):
             for row, image in zip(rows.tolist(), np.ascontiguousarray(images, dtype=np.float32), strict=True):
                 os.pwrite(self._file, image.tobytes(), row * self._row_bytes)
+
+    def add(self, rows: np.ndarray, images: np.ndarray) -> None:
+        """Add (B, box, box) images to those at their rows (B,), which were written before."""
+        self.write(rows, images + np.concatenate([self.read(row, 1) for row in rows.tolist()]))
 
     def read(self, first: int, count: int) -> np.ndarray:
         """`count` images from row `first` on, (count, box, box)."""

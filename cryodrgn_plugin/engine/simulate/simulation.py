@@ -2,17 +2,21 @@
 
     image = contrast · CTF · (shifted projection of the state) + noise
 
+with, where they are asked for, junk in place of particles, neighbours, and gradients of brightness (`surroundings`).
+
 `simulate_particles` writes `particles.star` (RELION 3.1 optics), `particles.mrcs`, `truth.npz` and
 `maps/state_000.mrc`, …. Images go to disk in blocks, so memory does not grow with their number. Two passes are made:
-the first renders the signal state by state and measures its variance; the second adds the noise in the order of the
-star file. The grey scale is chosen so that the noise has standard deviation 1 (without noise: the signal has), and the
-maps are on that scale: projecting one (sum over z), moving it and multiplying by the CTF gives the signal of an image.
-For states given as maps that holds to 1e-5. Images of atomic models come from the atoms themselves; a map,
+the first renders the signal state by state and measures the variance of the particles; the second adds the noise in the
+order of the star file. The grey scale is chosen so that the noise has standard deviation 1 (without noise: the signal
+has), and the maps are on that scale: projecting one (sum over z), moving it and multiplying by the CTF gives the signal
+of an image. For states given as maps that holds to 1e-5. Images of atomic models come from the atoms themselves; a map,
 band-limited and cut to its box, gives them back with a correlation above 0.999 (1 to 3 % of their root mean square).
+What the star file says may be wrong (`star_errors`); truth.npz has what is true, and by how much the file is wrong.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +24,20 @@ import numpy as np
 from ..errors import ConfigError
 from ..io.mrc import StackWriter, write_map
 from ..io.writing import explained
-from .acquisition import Acquisition, draw_acquisition
+from .acquisition import draw_acquisition
 from .atoms import AtomicModel
 from .config import SimulationConfig
 from .ensemble import Ensemble, equal_parts
-from .optics import ObservationModel
-from .projectors import AtomProjector, MapProjector, Projector, images_from_spectra
+from .noise_colour import ColouredNoise
+from .projectors import AtomProjector, MapProjector, Projector
 from .records import write_star_file, write_truth
+from .rendering import Rendering, blocks
 from .scratch import ScratchImages
+from .star_errors import drawn_errors
+from .streams import Streams
+from .surroundings import drawn_surroundings
 
 Progress = Callable[[int, int], None]
-
-_BLOCK = 256
 
 
 def simulate_particles(
@@ -58,25 +64,36 @@ def simulate_particles(
     Raises
     ------
     ConfigError : a map's box is not the configuration's, or the molecule does not fit the box.
-    DataError : the CTF table cannot be used, or the disk is full.
+    DataError : the CTF table or the noise spectrum cannot be used, or the disk is full.
     """
     ensemble = states if isinstance(states, Ensemble) else equal_parts(states)
-    layout_rng, noise_rng = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
-    make_projector = _projector_maker(ensemble, config)
-    acquisition = draw_acquisition(ensemble.populations, config, layout_rng)
+    streams = Streams.of(seed)
+    make_projector, noise = _projector_maker(ensemble, config), ColouredNoise(config)
+    acquisition = draw_acquisition(ensemble.populations, config, streams)
+    surroundings = drawn_surroundings(acquisition, config, streams.surroundings)
+    acquisition = replace(acquisition, shifts_ang=acquisition.shifts_ang + surroundings.away_ang)
+    errors = drawn_errors(acquisition, surroundings.away_ang, config, streams.errors)
     report = _Steps(2 * len(acquisition), progress)
+    rendering = Rendering(acquisition, surroundings, make_projector, config, report)
+
+    def background(rows: np.ndarray) -> np.ndarray:
+        images = noise(len(rows), streams.noise) if config.noisy else np.zeros((len(rows), 1, 1), dtype=np.float32)
+        if config.gradient_sd:
+            images = images + surroundings.gradients(rows, config.box)
+        return acquisition.noise_scale[rows, None, None] * images
 
     out_dir = Path(out_dir)
     _clear(out_dir)
-    with ScratchImages(out_dir / ".clean.scratch", config.box) as clean:
-        signal_variance = _render_signal(clean, acquisition, make_projector, config, report)
+    with ScratchImages(out_dir / ".clean.scratch", config.box, len(acquisition)) as clean:
+        signal_variance = rendering.particles(clean)
         gain = _gain(signal_variance, config)
-        _write_stacks(clean, gain, acquisition, config, out_dir, noise_rng, report)
+        rendering.others(clean, signal_variance, 1 / gain, streams.surroundings)
+        _write_stacks(clean, gain, background, config, out_dir, report)
     for state in range(len(ensemble.states)):
         volume = gain * make_projector(state).volume()
         write_map(out_dir / "maps" / f"state_{state:03d}.mrc", volume, config.pixel_size_ang)
-    write_truth(out_dir / "truth.npz", acquisition, ensemble, config, seed)
-    return write_star_file(out_dir / "particles.star", acquisition, config)
+    write_truth(out_dir / "truth.npz", acquisition, errors, surroundings, ensemble, config, seed)
+    return write_star_file(out_dir / "particles.star", errors.told(acquisition), config)
 
 
 def _clear(out_dir: Path) -> None:
@@ -123,27 +140,6 @@ def frame_radius_ang(models: Sequence[AtomicModel]) -> float:
     return float(max(np.linalg.norm(model.coords_ang - centre, axis=1).max() for model in models))
 
 
-def _render_signal(
-    clean: ScratchImages,
-    acquisition: Acquisition,
-    make_projector: Callable[[int], Projector],
-    config: SimulationConfig,
-    report: "_Steps",
-) -> float:
-    """Fill `clean` and return the mean over images of the variance over the whole box."""
-    observe = ObservationModel(config)
-    total = 0.0
-    for state in np.unique(acquisition.state):
-        projector = make_projector(state)
-        for rows in _blocks(np.flatnonzero(acquisition.state == state)):
-            spectra = observe(projector.spectra(acquisition.rotations[rows]), acquisition, rows)
-            images = images_from_spectra(spectra)
-            total += float(images.var(axis=(1, 2), dtype=np.float64).sum())
-            clean.write(rows, images)
-            report(len(rows))
-    return total / len(acquisition)
-
-
 def _gain(signal_variance: float, config: SimulationConfig) -> float:
     """Factor that brings the noise to standard deviation 1, or without noise the signal."""
     if not signal_variance > 0:
@@ -154,32 +150,23 @@ def _gain(signal_variance: float, config: SimulationConfig) -> float:
 def _write_stacks(
     clean: ScratchImages,
     gain: float,
-    acquisition: Acquisition,
+    background: Callable[[np.ndarray], np.ndarray],
     config: SimulationConfig,
     out_dir: Path,
-    rng: np.random.Generator,
     report: "_Steps",
 ) -> None:
+    """Write the stack, the signal with what `background` says is on the images of some rows, and the signal alone."""
     names = ["particles.mrcs", "clean.mrcs"] if config.keep_clean else ["particles.mrcs"]
     with ExitStack() as stack:
         writers = [
             stack.enter_context(StackWriter(out_dir / name, config.box, config.pixel_size_ang, float16=config.float16))
             for name in names
         ]
-        for rows in _blocks(np.arange(len(acquisition))):
+        for rows in blocks(np.arange(clean.count)):
             signal = gain * clean.read(rows[0], len(rows))
-            images = signal
-            if config.noisy:
-                noise = rng.standard_normal(signal.shape, dtype=np.float32)
-                images = signal + acquisition.noise_scale[rows, None, None] * noise
-            for writer, block in zip(writers, (images, signal), strict=False):
+            for writer, block in zip(writers, (signal + background(rows), signal), strict=False):
                 writer.append(block)
             report(len(rows))
-
-
-def _blocks(rows: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(rows), _BLOCK):
-        yield rows[start : start + _BLOCK]
 
 
 class _Steps:

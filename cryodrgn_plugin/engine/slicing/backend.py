@@ -23,6 +23,8 @@ from .sphere import HalfSphere
 
 N_PARAMETERS = 5
 """Of a pose in `expand`: rotations about the view's x, y and z axes, in radians, and shifts along x and y, in boxes."""
+N_MOMENTS = 3
+"""Of a volume: the transforms of x·V, y·V and z·V."""
 
 
 class Backend(ABC):
@@ -120,6 +122,36 @@ class Backend(ABC):
         ℓ (B,), g (B, 5) and H (B, 5, 5), float64.
         """
 
+    def moving(self, coefs: Tensor) -> Tensor:
+        """A volume (M, 2, 1) and its three moments, (M, 2, 4): what its slices and their derivatives are read from.
+
+        The moments are the transforms of x·V, y·V and z·V, with x from −½ to ½ across the box: −2πi times them are the
+        derivatives of the volume's transform by the place in 1/box (docs/conventions.md, eq. 13).
+        """
+        box, volume = self.sphere.box, self.volumes(coefs)[0]
+        x = (torch.arange(box, device=volume.device) - box // 2).to(volume.dtype) / box
+        weighted = torch.stack([volume * x, volume * x[:, None], volume * x[:, None, None]])
+        return torch.cat([coefs, self.coefficients(weighted)], dim=2)
+
+    @abstractmethod
+    def compress_near(
+        self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `compress`, with five more channels: the derivatives of the first volume's image by its pose.
+
+        To first order an image whose pose errs by θ shows u₀ + Σ_j θ_j J_j, so θ are amplitudes as others are.
+
+        Parameters
+        ----------
+        coefs : (M, 2, C + 3). C volumes and then the moments of the first of them, as `moving` gives them. Shifts are
+            undone in the targets.
+
+        Returns
+        -------
+        A (B, C + 5, C + 5) and b (B, C + 5), float64. Channel C + j is J_j, by the parameters of `expand`: the
+        derivative by a turn of the view, A ← exp([ω]×) A, or by a shift of the particle.
+        """
+
     # --- solving for volumes --------------------------------------------------------------------------------------
 
     def nothing(self, n_channels: int) -> tuple[Tensor, Tensor]:
@@ -142,6 +174,16 @@ class Backend(ABC):
         """Add images to normal equations in place, spread to the eight neighbours by trilinear weights:
 
         lhs += w · moments (B, C(C + 1)/2), rhs += t · amplitudes (B, C). Both still need `completed`.
+        """
+
+    @abstractmethod
+    def accumulate_near(
+        self, rhs: Tensor, moving: Tensor, weights: Tensor, corrections: Tensor, rotations: Tensor
+    ) -> None:
+        """What errors of the poses take from the right sides of `accumulate`, in place, by the same trilinear weights:
+
+        rhs −= w · Σ_j J_j · corrections (B, 5, C)[b, j], with J_j (B, F) the derivatives of `compress_near` of the
+        volume of which `moving` (M, 2, 4) are the coefficients and moments. rhs still needs `completed`.
         """
 
     @abstractmethod

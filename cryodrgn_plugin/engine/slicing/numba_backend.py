@@ -2,21 +2,29 @@
 
 Floors, per image of F coefficients with C channels: a gather reads 8 · 2C floats per coefficient, so at D = 128 (F ≈
 6,300) and C = 17 that is 6.8 MB; at 10 GB/s and core, 0.7 ms. Scatter kernels read and write the same amount.
+
+Measured at D = 64 with C = 9, on one thread, beside the floors at 18 GB/s (`benchmarks/near_poses.py`; ms per image up
+to shell 14, 31): `compress` 0.017, 0.095 (0.010, 0.048), with derivatives by the poses 0.022, 0.133 (0.013, 0.064);
+`accumulate` 0.043, 0.242 (0.069, 0.335: ordered points find their neighbours in the cache), `accumulate_near` 0.032,
+0.168 (0.024, 0.117).
 """
+
+from collections.abc import Callable
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor
 
-from .backend import N_PARAMETERS, Backend
+from .backend import N_MOMENTS, N_PARAMETERS, Backend
 from .fused_slice import FusedSlice
 from .kernels.gather import compress_images, project_channels
 from .kernels.local import expand_poses
 from .kernels.map_scatter import scatter
 from .kernels.matching import log_evidence, match_poses
+from .kernels.near import compress_near_images
 from .kernels.one_volume import match_one_volume
-from .kernels.ordered_scatter import scatter_equations
+from .kernels.ordered_scatter import scatter_equations, scatter_near
 from .kernels.voxels import solve_voxels
 
 
@@ -39,11 +47,7 @@ class NumbaBackend(Backend):
         return FusedSlice.apply(coefs, amplitudes.float(), rotations.float(), self.sphere, freqs)
 
     def compress(self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor]:
-        (n, count), c = targets.shape, coefs.shape[2]
-        gram, inner = torch.empty(n, c, c, dtype=torch.float64), torch.empty(n, c, dtype=torch.float64)
-        arrays = _arrays(coefs, targets, weights, rotations)
-        compress_images(*arrays, self._freqs(count), *self._geometry, gram.numpy(), inner.numpy())
-        return gram, inner
+        return self._compressed(compress_images, coefs.shape[2], coefs, targets, weights, rotations)
 
     def match(
         self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor, centres: Tensor, pattern: Tensor
@@ -91,6 +95,12 @@ class NumbaBackend(Backend):
         expand_poses(volumes, begins, s, t, w, turned, moved, indices, *self._geometry, *out)
         return value, gradient, curvature
 
+    def compress_near(
+        self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        n_channels = coefs.shape[2] - N_MOMENTS + N_PARAMETERS
+        return self._compressed(compress_near_images, n_channels, coefs, targets, weights, rotations)
+
     def accumulate(
         self,
         lhs: Tensor,
@@ -104,6 +114,13 @@ class NumbaBackend(Backend):
         w, m, t, s, turned = _arrays(weights, moments, targets, amplitudes, rotations)
         freqs, sums = self._freqs(t.shape[1]), (lhs.numpy(), rhs.numpy())
         scatter_equations(w, m, t, s, turned, freqs, *self._geometry, *sums, numba.get_num_threads())
+
+    def accumulate_near(
+        self, rhs: Tensor, moving: Tensor, weights: Tensor, corrections: Tensor, rotations: Tensor
+    ) -> None:
+        volumes, w, s, turned = _arrays(moving, weights, corrections, rotations)
+        freqs, threads = self._freqs(w.shape[1]), numba.get_num_threads()
+        scatter_near(volumes, w, s, turned, freqs, *self._geometry, rhs.numpy(), threads)
 
     def completed(self, lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
         self.sphere.symmetrize_real(lhs.numpy())
@@ -119,6 +136,13 @@ class NumbaBackend(Backend):
     def backproject(self, sums: Tensor, data: Tensor, power: Tensor, weights: Tensor, rotations: Tensor) -> None:
         d, p, w, turned = _arrays(data, power, weights, rotations)
         scatter(d, p, w, turned, self._freqs(d.shape[1]), self.sphere, sums.numpy())
+
+    def _compressed(self, kernel: Callable, n_channels: int, *images: Tensor) -> tuple[Tensor, Tensor]:
+        """What a kernel writes of coefs, targets, weights and rotations: A (B, C, C) and b (B, C)."""
+        n, count = images[1].shape
+        gram, inner = (torch.empty(n, *shape, dtype=torch.float64) for shape in ([n_channels] * 2, [n_channels]))
+        kernel(*_arrays(*images), self._freqs(count), *self._geometry, gram.numpy(), inner.numpy())
+        return gram, inner
 
     @property
     def _geometry(self) -> tuple[np.ndarray, np.float32, np.float32]:

@@ -1,6 +1,7 @@
 """The plain backend: every operation written out in torch, for any device and precision. Slow, and what others equal.
 
-Images are taken in blocks whose temporary tensors stay below `BLOCK` numbers.
+Images are taken in blocks whose temporary tensors stay below `BLOCK` numbers. Sums over coefficients are torch's own,
+in an order that may depend on how many images there are: an image alone may differ from itself in a batch by rounding.
 """
 
 import math
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .backend import N_PARAMETERS, Backend
+from .backend import N_MOMENTS, N_PARAMETERS, Backend
 from .device_tables import table
 from .torch_slices import Corners, Hermitian, slice_channels, slice_weighted, summed_pairs
 
@@ -61,15 +62,33 @@ class TorchBackend(Backend):
         return slice_weighted(Hermitian.apply(coefs, self.sphere), amplitudes, rotations, self.sphere, freqs)
 
     def compress(self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor]:
-        (n, count), c = targets.shape, coefs.shape[2]
+        return self._compressed(self._slices, coefs.shape[2], coefs, targets, weights, rotations)
+
+    def compress_near(
+        self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        n_channels = coefs.shape[2] - N_MOMENTS + N_PARAMETERS
+        return self._compressed(self._slices_near, n_channels, coefs, targets, weights, rotations)
+
+    def _compressed(self, slices, c, coefs, targets, weights, rotations) -> tuple[Tensor, Tensor]:
+        """A (B, C, C) and b (B, C) of the C channels that `slices` makes of coefs at some rotations."""
+        n, count = targets.shape
         gram = coefs.new_empty(n, c, c, dtype=torch.float64)
         inner = coefs.new_empty(n, c, dtype=torch.float64)
         for some in _blocks(n, count * c):
-            u = self._slices(coefs, rotations[some], count)
+            u = slices(coefs, rotations[some], count)
             products = torch.einsum("bfc,bf,bfd->bcd", u.conj(), weights[some].to(u.dtype), u).real.double()
             gram[some] = (products + products.mT) / 2
             inner[some] = torch.einsum("bfc,bf->bc", u.conj(), targets[some]).real.double()
         return gram, inner
+
+    def _slices_near(self, coefs: Tensor, rotations: Tensor, count: int) -> Tensor:
+        """(B, F, C + 5): slices of all volumes of coefs (M, 2, C + 3) but the last three, which are the moments of the
+        first, and the derivatives of the first by its pose."""
+        u = self._slices(coefs, rotations, count)
+        volumes, slopes = u[..., :-N_MOMENTS], -2j * math.pi * u[..., -N_MOMENTS:]
+        turned = torch.einsum("bfj,bfij->bfi", slopes, self._moved_places(rotations, count).to(u.dtype))
+        return torch.cat([volumes, turned, self._shifted(u[..., 0])], -1)
 
     def match(
         self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor, centres: Tensor, pattern: Tensor
@@ -126,21 +145,29 @@ class TorchBackend(Backend):
 
     def _derivatives(self, coefs, sets, amplitudes, rotations, count) -> tuple[Tensor, Tensor]:
         """Slices u (B, F) and their derivatives by the five parameters of a pose, (B, F, 5)."""
-        sphere, freqs = self.sphere, self._freqs(count)
-        corners = Corners.of(rotations, sphere, freqs)
+        sphere = self.sphere
+        corners = Corners.of(rotations, sphere, self._freqs(count))
         parts = coefs[corners.voxels + (sets * sphere.n_voxels)[:, None, None]]  # (B, F, 8, 2, C)
         mixed = (parts * amplitudes[:, None, None, None]).sum(-1)
         values = torch.complex(mixed[..., 0], mixed[..., 1])
         u = (values * corners.weights).sum(-1)
         u = torch.where(corners.flipped, u.conj(), u)
+        by_place = self._moved_places(rotations, count) * sphere.step
+        turned = torch.einsum("bfj,bfij->bfi", corners.slopes(values), by_place.to(values.dtype))
+        return u, torch.cat([turned, self._shifted(u)], -1)
+
+    def _moved_places(self, rotations: Tensor, count: int) -> Tensor:
+        """(B, F, 3, 3). How turns about the view's axes i move the place of each coefficient in the volume, in 1/box: a
+        turn ω takes Aᵀ k to Aᵀ (k + k × ω)."""
+        freqs = self._freqs(count)
         k = torch.cat([freqs, torch.zeros_like(freqs[:, :1])], 1)
-        # A turn ω of the view takes the place Aᵀ k to Aᵀ (k + k × ω).
         axes = torch.eye(3, dtype=k.dtype, device=k.device)
         moved = torch.linalg.cross(k[:, None].expand(-1, 3, -1), axes.expand(len(k), -1, -1))  # (F, 3, 3)
-        by_place = torch.einsum("fim,bmj->bfij", moved, rotations) * sphere.step
-        turned = torch.einsum("bfj,bfij->bfi", corners.slopes(values), by_place.to(values.dtype))
-        shifted = -2j * math.pi * freqs * u[..., None]
-        return u, torch.cat([turned, shifted], -1)
+        return torch.einsum("fim,bmj->bfij", moved, rotations)
+
+    def _shifted(self, u: Tensor) -> Tensor:
+        """(B, F, 2). Derivatives of slices u (B, F) by shifts along x and y, in boxes."""
+        return -2j * math.pi * self._freqs(u.shape[1]) * u[..., None]
 
     def accumulate(
         self,
@@ -159,6 +186,17 @@ class TorchBackend(Backend):
             products = weights[some, :, None] * moments[some, None]
             _spread(rhs.flatten(1), corners, parts.flatten(2))
             _spread(lhs, corners, products)
+
+    def accumulate_near(
+        self, rhs: Tensor, moving: Tensor, weights: Tensor, corrections: Tensor, rotations: Tensor
+    ) -> None:
+        count = weights.shape[1]
+        for some in _blocks(len(weights), count * (rhs.shape[2] + 8 * N_PARAMETERS)):
+            corners = Corners.of(rotations[some], self.sphere, self._freqs(count))
+            jacobian = self._slices_near(moving, rotations[some], count)[..., 1:] * weights[some, :, None]
+            values = torch.einsum("bfj,bjc->bfc", jacobian, corrections[some].to(jacobian.dtype))
+            values = torch.where(corners.flipped[..., None], values.conj(), values)
+            _spread(rhs.flatten(1), corners, -torch.cat([values.real, values.imag], -1))
 
     def completed(self, lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
         own, partner = (torch.as_tensor(index, device=lhs.device) for index in self.sphere.plane)

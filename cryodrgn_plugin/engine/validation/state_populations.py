@@ -48,7 +48,8 @@ def state_populations(
     bootstrap = {"level": options.level, "replicates": options.bootstrap, "seed": options.seed}
     by_label = counted(labels, m, groups=micrographs, **bootstrap)
     inner, energy, maps = _products(run, images, latents.half, centres)
-    scores = inner - energy / 2
+    known = 1.0 if latents.contrast is None else latents.contrast.astype(np.float64)[:, None]
+    scores = known * inner - known**2 * energy / 2
     likely = most_likely(scores, **bootstrap)
     membership = softmax(scores + np.log(np.maximum(likely.share, 1e-12)), axis=1)
     contrast = contrasts(inner, energy, membership, brightness(maps, likely.share))

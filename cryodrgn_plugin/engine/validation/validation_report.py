@@ -97,11 +97,11 @@ def _leaks(
     run: Run, z: np.ndarray, states: StatePopulations, quantities: dict[str, np.ndarray], options: ValidateOptions
 ) -> list[Leak]:
     """Of what is known of each particle, and of its contrast and pose errors as the training, or we, found them."""
-    found = run.nuisances()
-    quantities = {**quantities, "contrast": found.get("contrast", states.contrast)}
-    if "pose_correction" in found:
-        correction = found["pose_correction"]
-        quantities |= {"error of the rotation": correction[:, :3], "error of the shift": correction[:, 3:]}
+    found = run.latents()
+    quantities = {**quantities, "contrast": states.contrast if found.contrast is None else found.contrast}
+    if found.pose_correction is not None:
+        turned, moved = found.pose_correction[:, :3], found.pose_correction[:, 3:]
+        quantities |= {"error of the rotation": turned, "error of the shift": moved}
     draws = {"permutations": options.permutations, "tested": options.tested, "seed": options.seed}
     return leaks(z, states.membership, quantities, **draws)
 

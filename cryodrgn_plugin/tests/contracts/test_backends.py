@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.config.kinds import BACKENDS
 from cryodrgn_plugin.engine.errors import ConfigError
@@ -261,6 +262,103 @@ def turned_image(model: torch.Tensor, amplitudes, rotation, shift, moves: torch.
     return torch.view_as_real(slices * torch.polar(torch.ones_like(angle), angle))
 
 
+# --- near the poses given ---------------------------------------------------------------------------------------------
+
+
+def jacobian_of(first: np.ndarray, moments: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+    """(B, F, 5) derivatives of slices (B, F) by their poses, from slices of the volume's moments (B, F, 3), with
+    k × ω written out."""
+    k = np.pad(FREQS, ((0, 0), (0, 1)))
+    places = np.stack([np.cross(k, axis) @ rotations for axis in np.eye(3)], 2)  # (B, F, 3 turns, 3)
+    turned = np.einsum("bfid,bfd->bfi", places, moments)
+    return -2j * np.pi * np.concatenate([turned, FREQS * first[..., None]], 2)
+
+
+@pytest.mark.parametrize("channels", [1, 4, 17])
+def test_near_a_pose_derivatives_are_channels_as_others_are(backend, rng, channels):
+    coefs, rotations = coefficients(rng, channels + 3), rotations_of(rng, IMAGES)
+    targets, weights = complex_normal(rng, IMAGES, LATTICE.size), rng.random((IMAGES, LATTICE.size))
+    gram, inner = run(backend, "compress_near", coefs, targets, weights, rotations)
+    u = true_slices(coefs, rotations)
+    u = np.concatenate([u[..., :channels], jacobian_of(u[..., 0], u[..., channels:], rotations)], 2)
+    alike = 1 / np.sqrt((np.abs(u) ** 2).mean((0, 1)))
+    wanted = np.einsum("bfc,bf,bfd->bcd", u.conj(), weights, u).real
+    assert_close(backend, gram * np.outer(alike, alike), wanted * np.outer(alike, alike))
+    assert_close(backend, inner * alike, np.einsum("bfc,bf->bc", u.conj(), targets).real * alike)
+    np.testing.assert_array_equal(gram, np.swapaxes(gram, 1, 2))
+    for found, plain in zip((gram, inner), run(backend, "compress", coefs, targets, weights, rotations), strict=True):
+        cut = (slice(None), *[slice(channels)] * (found.ndim - 1))
+        assert_close(backend, found[cut], plain[cut])
+
+
+@pytest.mark.parametrize(("padding", "of_the_sum", "of_slices"), [(2.0, 0.02, 0.4), (4.0, 0.005, 0.13)])
+def test_derivatives_are_those_of_the_fourier_sum_and_of_slices_at_turned_poses(
+    compute, rng, padding, of_the_sum, of_slices
+):
+    """⟨u, t⟩ at poses a little to either side. Slices bend at every voxel, so that their own differences are a much
+    coarser truth than those of the sum without interpolation; both come closer with padding."""
+    volume, lattice, rotations = blobs(rng, 24), HalfPlane(24, 9), rotations_of(rng, IMAGES)
+    targets = exact_slices(blobs(rng, 24), rotations, lattice)
+    backend = compute.backend(HalfSphere(24, padding, 11.0), lattice)
+    moving = double(backend.moving(backend.coefficients(compute.tensor(volume[None]))))
+    images = targets, np.zeros_like(targets.real)
+    inner = run(backend, "compress_near", moving, *images, rotations)[1][:, 1:]
+
+    def differences(slices, turn: float, shift: float) -> np.ndarray:
+        sides, steps = [], np.array([turn] * 3 + [shift] * 2)
+        for move in [*np.diag(steps), *-np.diag(steps)]:
+            turned = Rotation.from_rotvec(move[:3]).as_matrix() @ rotations
+            wave = np.exp(-2j * np.pi * lattice.indices @ move[3:])
+            sides.append(((slices(turned) * wave).conj() * targets).real.sum(1))
+        return (np.array(sides[:5]) - sides[5:]).T / (2 * steps)
+
+    def of_the_member(turned: np.ndarray) -> np.ndarray:
+        return run(backend, "mix", moving[..., :1], np.ones((IMAGES, 1)), turned, count=lattice.size)
+
+    exact = differences(lambda turned: exact_slices(volume, turned, lattice), 1e-4, 1e-4)
+    size = np.sqrt((exact**2).mean(0))
+    assert (np.abs(inner - exact) < of_the_sum * size).all()
+    assert (np.abs(inner - differences(of_the_member, 0.04, 0.002)) < of_slices * size).all()
+
+
+def blobs(rng, box: int) -> np.ndarray:
+    """(D, D, D) ten Gaussians near the middle of the box."""
+    z, y, x = np.indices((box, box, box)) - box // 2
+    places = rng.uniform(-box / 8, box / 8, (10, 3))
+    return sum(np.exp(-((x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2) / 5) for a, b, c in places)
+
+
+@pytest.mark.parametrize("operation", ["compress", "compress_near"])
+def test_an_image_is_the_same_in_any_batch(backend, rng, operation):
+    """To the last bit by the kernels, up to rounding by torch's sums."""
+    coefs, rotations = coefficients(rng, 6), rotations_of(rng, IMAGES)
+    images = complex_normal(rng, IMAGES, LATTICE.size), rng.random((IMAGES, LATTICE.size)), rotations
+    together = run(backend, operation, coefs, *images)
+    for some in (slice(0, 1), slice(1, 3), slice(3, IMAGES)):
+        alone = run(backend, operation, coefs, *(values[some] for values in images))
+        for whole, part in zip(together, alone, strict=True):
+            if backend.compute.member == "numba":
+                np.testing.assert_array_equal(part, whole[some])
+            else:
+                assert_close(backend, part, whole[some])
+
+
+@pytest.mark.parametrize("channels", [1, 3, 9])
+def test_what_errors_of_poses_take_from_right_sides_is_the_sum_written_out(backend, rng, channels):
+    moving, rotations = coefficients(rng, 4), rotations_of(rng, IMAGES)
+    weights, corrections = rng.random((IMAGES, LATTICE.size)), rng.standard_normal((IMAGES, 5, channels))
+    before = rng.standard_normal((SPHERE.n_voxels, 2, channels))
+    rhs = backend.compute.tensor(before).clone()
+    for some in (slice(0, 2), slice(2, IMAGES)):
+        part = (values[some] for values in (weights, corrections, rotations))
+        backend.accumulate_near(rhs, *map(backend.compute.tensor, (moving, *part)))
+    u = true_slices(moving, rotations)
+    jacobian = jacobian_of(u[..., 0], u[..., 1:], rotations)
+    wanted = spread(weights[..., None] * (jacobian @ corrections), rotations)
+    taken = before - double(rhs)
+    assert_close(backend, taken[:, 0] + 1j * taken[:, 1], wanted)
+
+
 # --- solving ----------------------------------------------------------------------------------------------------------
 
 
@@ -351,9 +449,13 @@ def test_no_images_give_nothing_and_leave_sums_as_they_are(backend, rng):
     before = lhs.clone(), rhs.clone()
     images = (none, np.empty((0, 6)), none + 0j, np.empty((0, 3)), rotations)
     backend.accumulate(lhs, rhs, *map(backend.compute.tensor, images))
+    backend.accumulate_near(
+        rhs, *map(backend.compute.tensor, (coefs[..., [0, 0, 1, 2]], none, np.empty((0, 5, 3)), rotations))
+    )
     assert torch.equal(lhs, before[0]) and torch.equal(rhs, before[1])
     assert run(backend, "project", coefs, rotations, count=f).shape == (0, f, 2, 3)
     assert run(backend, "compress", coefs, none + 0j, none, rotations)[0].shape == (0, 3, 3)
+    assert run(backend, "compress_near", coefs, none + 0j, none, rotations)[1].shape == (0, 5)
 
 
 def test_a_nan_stays_visible_in_the_image_that_has_it_and_out_of_the_others(backend, rng):
@@ -362,12 +464,20 @@ def test_a_nan_stays_visible_in_the_image_that_has_it_and_out_of_the_others(back
     targets[2, 5], amplitudes[3, 1] = np.nan, np.nan
     inner = run(backend, "compress", coefs, targets, weights, rotations)[1]
     mixed = run(backend, "mix", coefs, amplitudes, rotations, count=LATTICE.size)
-    assert np.isnan(inner).any(axis=1).tolist() == [False, False, True, False, False, False]
+    near = run(backend, "compress_near", np.concatenate([coefs, coefs], 2), targets, weights, rotations)[1]
+    for each in (inner, near):
+        assert np.isnan(each).all(axis=1).tolist() == [False, False, True, False, False, False]
+        assert np.isnan(each).any(axis=1).tolist() == [False, False, True, False, False, False]
     assert np.isnan(mixed).any(axis=1).tolist() == [False, False, False, True, False, False]
     lhs, rhs = backend.nothing(3)
     images = weights, np.ones((IMAGES, 6)), targets, np.ones((IMAGES, 3)), rotations
     backend.accumulate(lhs, rhs, *map(backend.compute.tensor, images))
     assert torch.isnan(rhs).any()
+    rhs, corrections = backend.nothing(3)[1], np.ones((IMAGES, 5, 3))
+    corrections[3, 4, 2] = np.nan
+    images = np.concatenate([coefs, coefs[..., :1]], 2), weights, corrections, rotations
+    backend.accumulate_near(rhs, *map(backend.compute.tensor, images))
+    assert torch.isnan(rhs).any((0, 1)).tolist() == [False, False, True]
 
 
 def test_a_place_where_a_member_cannot_work_is_one_sentence():

@@ -16,7 +16,8 @@ from cryodrgn_plugin.engine.slicing.kernels.gather import (
     project_weighted,
     rotation_gradients,
 )
-from cryodrgn_plugin.engine.slicing.kernels.ordered_scatter import scatter_equations, scatter_weighted
+from cryodrgn_plugin.engine.slicing.kernels.near import compress_near_images
+from cryodrgn_plugin.engine.slicing.kernels.ordered_scatter import scatter_equations, scatter_near, scatter_weighted
 from cryodrgn_plugin.engine.slicing.kernels.voxels import solve_voxels
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
@@ -50,6 +51,9 @@ def everything(threads: int) -> list[np.ndarray]:
     rotations = random_matrices(IMAGES, rng).astype(np.float32)
     out, lhs, rhs = np.empty_like(values), np.zeros((SPHERE.n_voxels, 6), np.float32), np.zeros_like(coefs)
     gram, inner, by_s, by_r = np.empty((IMAGES, 3, 3)), np.empty((IMAGES, 3)), np.empty_like(amplitudes), rotations * 0
+    moving = rng.standard_normal((SPHERE.n_voxels, 2, 4), dtype=np.float32)
+    corrections, less = rng.standard_normal((IMAGES, 5, 3), dtype=np.float32), np.zeros_like(coefs)
+    near_gram, near_inner = np.empty((IMAGES, 6, 6)), np.empty((IMAGES, 6))
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, before))
     try:
@@ -57,11 +61,13 @@ def everything(threads: int) -> list[np.ndarray]:
         project_weighted(coefs, amplitudes, *geometry, out)
         scatter_equations(weights, moments, values, amplitudes, *geometry, lhs, rhs, threads)
         compress_images(coefs, values, weights, *geometry, gram, inner)
+        compress_near_images(moving, values, weights, *geometry, near_gram, near_inner)
+        scatter_near(moving, weights, corrections, *geometry, less, threads)
         amplitude_gradients(values, coefs, *geometry, by_s)
         rotation_gradients(values, coefs, amplitudes, *geometry, by_r)
     finally:
         numba.set_num_threads(before)
-    return [out, lhs, rhs, gram, inner, by_s, by_r]
+    return [out, lhs, rhs, gram, inner, near_gram, near_inner, less, by_s, by_r]
 
 
 @pytest.mark.parametrize("threads", [2, 3, 40])

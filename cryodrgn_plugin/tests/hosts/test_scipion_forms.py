@@ -18,6 +18,7 @@ from cryodrgn_plugin.engine.errors import ConfigError
 from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions
 from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
 from cryodrgn_plugin.engine.selection.selection_options import SelectOptions
+from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.states.state_options import StatesOptions
 from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions
 from cryodrgn_plugin.protocols import (
@@ -101,6 +102,7 @@ def test_a_parameter_has_the_engines_default_and_help(name, item, project):
 OPTIONS = [
     (name, item)
     for name, options in (
+        ("ProtHetSimulate", protocol_simulate.IMAGES + protocol_simulate.REALITY),
         ("ProtHetRefinePoses", protocol_refine_poses.REFINEMENT),
         ("ProtHetAnalyze", protocol_analyze.OPTIONS),
         ("ProtHetPreflight", protocol_preflight.OPTIONS),
@@ -133,6 +135,16 @@ def test_a_parameter_offers_what_its_setting_allows(name, item, project):
 
 
 LEFT_TO_THE_FORM = {
+    SimulationConfig: {
+        "pixel_size_ang",
+        "resolution_ang",
+        "ctf",
+        "ctf_rows",
+        "defocus_ang",
+        "phase_shift_deg",
+        "optics",
+    }
+    | {"tilt_deg", "particles_per_micrograph", "float16", "keep_clean", "image_prefix"},
     AnalysisOptions: set(),
     PreflightOptions: {"root"},
     LandscapeOptions: {"mask", "match"},
@@ -193,6 +205,21 @@ def test_training_blocks_end_at_the_last_epoch_and_the_fast_recipe_has_one(proje
 def test_two_models_are_needed_to_simulate_ones_own(project):
     protocol = new_protocol(project, "ProtHetSimulate", source=protocol_simulate.MODELS)
     assert protocol._validate() == ["Choose two models, or simulate a ready-made molecule."]
+
+
+def test_a_form_that_was_not_changed_leaves_the_images_to_the_molecule(project):
+    protocol = new_protocol(project, "ProtHetSimulate", preset=protocol_simulate.PRESET_NAMES.index("real_ribosome"))
+    assert protocol._arguments() == ["--preset", "real_ribosome", "--states", "50", "--seed", "0"]
+    assert protocol._snr() == 0.05
+
+
+def test_what_is_changed_in_the_form_reaches_the_engine(project):
+    values = {"views": 2, "poseError": 1.5, "noiseSpectrum": "ice", "junk": 0.2, "oneState": True, "snr": 0.3}
+    protocol = new_protocol(project, "ProtHetSimulate", **values)
+    words = " ".join(protocol._arguments())
+    for option in ("--views top", "--pose-error-deg 1.5", "--noise-spectrum ice", "--junk-share 0.2", "--one-state"):
+        assert option in words
+    assert protocol._snr() == 0.3
 
 
 def test_the_engines_complaint_about_a_setting_reaches_the_form(project):

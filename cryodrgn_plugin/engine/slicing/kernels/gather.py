@@ -150,6 +150,34 @@ def _slopes(v, fx, fy, fz):
     return dx, dy, dz
 
 
+@njit(inline="always")
+def add_products(parts, weight, target, weighted, gram, inner):
+    """Add one chunk to the lower triangle of gram (C, C) and to inner (C).
+
+    parts (C, 2 CHUNK) hold the real and imaginary parts of every channel in the order in which weight and target
+    (2 CHUNK) hold theirs; weighted (2 CHUNK) is scratch. A row is weighted once for all rows before it.
+    """
+    for i in range(parts.shape[0]):
+        product = np.float32(0.0)
+        for k in range(2 * CHUNK):
+            product += parts[i, k] * target[k]
+            weighted[k] = parts[i, k] * weight[k]
+        inner[i] += product
+        for j in range(i + 1):
+            product = np.float32(0.0)
+            for k in range(2 * CHUNK):
+                product += weighted[k] * parts[j, k]
+            gram[i, j] += product
+
+
+@njit(inline="always")
+def fill_upper(gram):
+    """Copy the lower triangle of gram (C, C) to the upper one."""
+    for i in range(gram.shape[0]):
+        for j in range(i):
+            gram[j, i] = gram[i, j]
+
+
 @njit(parallel=True, fastmath=FAST, cache=True)
 def compress_images(coefs, targets, weights, rotations, freqs, row_start, step, radius, gram, inner):
     """What a linear decoder needs to know of each image (eq. 7): gram[b] = Σ_f w Re(u* uᵀ), inner[b] = Σ_f Re(u* t).
@@ -183,17 +211,5 @@ def compress_images(coefs, targets, weights, rotations, freqs, row_start, step, 
                 weight[2 * i] = weight[2 * i + 1] = weights[b, first + i]
                 target[2 * i] = targets[b, first + i].real
                 target[2 * i + 1] = signs[i] * targets[b, first + i].imag
-            for i in range(n_channels):
-                product = np.float32(0.0)
-                for k in range(2 * CHUNK):
-                    product += parts[i, k] * target[k]
-                    weighted[k] = parts[i, k] * weight[k]
-                inner[b, i] += product
-                for j in range(i + 1):
-                    product = np.float32(0.0)
-                    for k in range(2 * CHUNK):
-                        product += weighted[k] * parts[j, k]
-                    gram[b, i, j] += product
-        for i in range(n_channels):
-            for j in range(i):
-                gram[b, j, i] = gram[b, i, j]
+            add_products(parts, weight, target, weighted, gram[b], inner[b])
+        fill_upper(gram[b])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from .near import subtract_near
 from .scatter import add_moments, add_weighted, blocks, order_points, planes_of_threads
 
 
@@ -54,6 +55,28 @@ def scatter_equations(
         turned = rotations[part]
         add_moments(*order, weights[part], moments[part], turned, freqs, row_start, step, lhs.reshape(-1))
         add_weighted(*order, targets[part], amplitudes[part], turned, freqs, row_start, step, rhs.reshape(-1))
+
+
+def scatter_near(
+    moving: np.ndarray,
+    weights: np.ndarray,
+    corrections: np.ndarray,
+    rotations: np.ndarray,
+    freqs: np.ndarray,
+    row_start: np.ndarray,
+    step: np.float32,
+    radius: np.float32,
+    rhs: np.ndarray,
+    threads: int,
+) -> None:
+    """rhs (M, 2, C) −= interpolation weight · weights[b, f] · Σ_j corrections[b, j] · J_j.
+
+    J are the derivatives of a volume's slices by their poses. moving (M, 2, 4): the volume and its moments; weights
+    (B, F), corrections (B, 5, C). `rhs` still needs `HalfSphere.symmetrize(total=True)`.
+    """
+    for part, order in _ordered(rotations, freqs, row_start, step, radius, threads):
+        images = weights[part], corrections[part], rotations[part]
+        subtract_near(*order, moving, *images, freqs, row_start, step, rhs.reshape(-1))
 
 
 def _ordered(rotations, freqs, row_start, step, radius, threads) -> Iterator[tuple[slice, tuple]]:

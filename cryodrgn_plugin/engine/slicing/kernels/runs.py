@@ -5,7 +5,7 @@ compiler's own vectorisation is made for long loops: on runs of 9 to 45 numbers 
 one number at a time. These operations take a run in blocks of 16, then 8, 4, 2 and 1 numbers, as LLVM vectors that any
 processor's instructions are found for. None checks bounds. Arrays must be contiguous.
 
-Numba's cache follows the file of a kernel, not this one: after a change here, touch gather.py and scatter.py.
+Numba's cache follows the file of a kernel, not this one: after a change here, touch the files of the kernels.
 """
 
 from llvmlite import ir

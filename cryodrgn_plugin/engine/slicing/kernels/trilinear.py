@@ -1,6 +1,6 @@
 """Where a coefficient of a rotated slice lies on the half-sphere's grid (numba, inlined into the kernels).
 
-Numba's cache follows the file of a kernel, not this one: after a change here, touch gather.py and scatter.py.
+Numba's cache follows the file of a kernel, not this one: after a change here, touch the files of the kernels.
 """
 
 import math

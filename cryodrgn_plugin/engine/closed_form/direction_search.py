@@ -1,0 +1,108 @@
+"""The first steps of the fast recipe: directions of variation, what noise would give, poses moved, the limit raised."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from ..config import RunConfig
+from ..data.dataset import ParticleDataset
+from ..data.tilt_series import TiltSeries
+from ..geometry.continuous import turns
+from ..imaging.noise import estimate_noise
+from ..likelihood.linear_model import LinearModel, sphere_at
+from ..likelihood.nuisances import NearImages, Nuisances
+from ..likelihood.whitened import WhitenedImages
+from ..slicing.compute import Compute
+from ..slicing.place import on_host
+from .directions import Band, Directions, band_of, improved
+
+MOVED_AFTER = (1 / 3, 2 / 3)
+"""Poses are moved to where their errors seem to be after these shares of the iterations in the first band."""
+NULL_DIRECTIONS = 3
+ABOVE_NOISE = 1.1
+"""How much stronger than the strongest direction of noise a direction must be seen."""
+RAISED = 3
+"""Iterations while the frequency limit rises."""
+
+
+@dataclass(frozen=True)
+class BandStep:
+    """One round of EM."""
+
+    radius: int
+    crossed: bool
+    """Images are judged by the volumes of the half-set they are not in."""
+    moves: bool
+    """Poses are moved afterwards."""
+    cuts: bool
+    """Directions that noise could have given are dropped afterwards."""
+
+
+def schedule(iterations: int, first_radius: int, last_radius: int) -> list[BandStep]:
+    """All iterations in the first band with all images together; then the limit rises, half-sets apart."""
+    first = min(first_radius, last_radius)
+    moving = {max(1, round(share * iterations)) for share in MOVED_AFTER}
+    settling = [BandStep(first, False, n in moving, n == iterations) for n in range(1, iterations + 1)]
+    rising = [int(round(radius)) for radius in np.geomspace(first, last_radius, RAISED + 1)[1:]]
+    return settling + [BandStep(radius, True, n == RAISED, False) for n, radius in enumerate(rising, start=1)]
+
+
+class PosedSet:
+    """The images of a dataset at poses that are moved as their errors become known."""
+
+    def __init__(self, config: RunConfig, dataset: ParticleDataset, series: TiltSeries) -> None:
+        self.config, self.given, self.series = config, dataset, series
+        self._noise, self.compute = estimate_noise(dataset, config.seed), Compute.chosen(config)
+        self._moved: Tensor | None = None
+        self._at(dataset)
+
+    def _at(self, dataset: ParticleDataset) -> None:
+        self.dataset = dataset
+        self.images = WhitenedImages(dataset, self._noise, series=self.series, compute=self.compute)
+        self._bands: dict[int, Band] = {}
+
+    def follow(self, nuisances: Nuisances) -> None:
+        """Take the images where `nuisances` says that they are."""
+        moved = nuisances.moved
+        if moved.shape[1] == 0 or self._moved is moved or (self._moved is None and not moved.any()):
+            return
+        self._moved = moved
+        self._at(self.given.with_poses(*moved_poses(self.given, moved)))
+
+    def band(self, radius: int) -> Band:
+        """The molecule up to a frequency limit, at the poses as they are."""
+        if radius not in self._bands:
+            sphere = sphere_at(self.dataset.box, self.config.decoder.padding, radius)
+            self._bands = {radius: band_of(self.images, sphere, self.config.closed_form.pose_errors)}
+        return self._bands[radius]
+
+
+def moved_poses(dataset: ParticleDataset, moved: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Physical rotations (N, 3, 3) and shifts (N, 2) in Å of images moved by (N, 5): radians, then boxes."""
+    rotations, shifts_ang = dataset.physical_poses()
+    turned = on_host(turns(moved[:, :3])) @ rotations
+    boxes = on_host(moved[:, 3:]) / dataset.frequency_ratio[:, None]
+    return turned.astype(rotations.dtype), shifts_ang + boxes * dataset.box * dataset.pixel_size_ang
+
+
+def advance(
+    posed: PosedSet, found: Directions, step: BandStep, half: np.ndarray
+) -> tuple[list[LinearModel], NearImages, Directions]:
+    """One step of the schedule, without what comes after it."""
+    posed.follow(found.nuisances)
+    return improved(posed.images, posed.band(step.radius), found, half if step.crossed else None)
+
+
+def noise_information(posed: PosedSet, step: BandStep, iterations: int, seed: int) -> float:
+    """How well the strongest direction is seen that the same search finds in noise."""
+    images, band = posed.images.of_noise(seed + 1), replace(posed.band(step.radius), moving=None)
+    found = Directions.random(images, NULL_DIRECTIONS, seed, pose_errors=False)
+    for _ in range(iterations):
+        _, _, found = improved(images, band, found)
+    return float(found.information[0])
+
+
+def above_noise(found: Directions, noise: float) -> int:
+    """How many directions stand out."""
+    return int((found.information > ABOVE_NOISE * noise).sum())

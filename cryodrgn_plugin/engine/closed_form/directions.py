@@ -1,0 +1,181 @@
+"""Directions in which the maps of single images differ: found at low frequency, from all images, nothing shrunk twice.
+
+EM for probabilistic principal components (`likelihood/nuisances`) with a prior that does not follow the data: the bases
+may vary by a share of the mean's own power in each shell, inside the molecule. An empirical prior has a fixed point at
+zero: volumes that were shrunk give small amplitudes, which give a smaller prior.
+
+How much of what was found is noise, images of nothing tell: the same search over noise with the weights and poses of
+the images finds directions as well, and those of the data count as far as they are stronger.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from ..likelihood.equations import EquationSums, NormalEquations, accumulate
+from ..likelihood.linear_model import LinearModel, confined, fit_volumes, soft_ball
+from ..likelihood.nuisances import NearImages, Nuisances, Posteriors, compress_near, mean_information, settle
+from ..likelihood.voxel_solve import solve
+from ..likelihood.whitened import WhitenedImages
+from ..slicing.sphere import HalfSphere
+
+PRIOR_SHARE, MEAN_SHARE = 0.02, 10.0
+"""Prior variance of the bases, and of the mean, as a share of the mean's power in each shell."""
+MASK_LEVEL, MASK_BLUR, MASK_REACH, MASK_EDGE = 0.05, 1.0, 2, 0.8
+"""The molecule is where the blurred consensus is above this share of its maximum; lengths are voxels of the low band."""
+INNER_ROUNDS = 3
+"""How often amplitudes, contrast and pose errors take turns on the compressed images, between passes over images."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Volumes up to a frequency limit, inside the molecule."""
+
+    sphere: HalfSphere
+    count: int
+    """Coefficients of the images."""
+    mask: np.ndarray
+    """(D, D, D)."""
+    prior: Tensor
+    """(S,) power of the mean per shell, a real or imaginary part's."""
+    moving: Tensor | None
+    """(M, 2, 4) the consensus and its moments (`Backend.moving`), None where poses are taken as they are."""
+
+    @property
+    def support(self) -> float:
+        return float((self.mask**2).sum() / self.sphere.grid**3)
+
+    def solved(self, equations: list[NormalEquations]) -> list[LinearModel]:
+        """The volumes of each half-set."""
+        k = equations[0].rhs.shape[2] - 1
+        prior = torch.cat([MEAN_SHARE * self.prior[:, None], PRIOR_SHARE * self.prior[:, None].expand(-1, k)], 1)
+        return [confined(each.backend, solve(each, self.support, prior), self.mask) for each in equations]
+
+
+def band_of(images: WhitenedImages, sphere: HalfSphere, pose_errors: bool) -> Band:
+    """The molecule as the consensus shows it, up to the sphere's limit."""
+    count = images.lattice.count(sphere.radius)
+    whole = images.compute.double(torch.ones(images.n, 1))
+    consensus = fit_volumes(
+        accumulate(images, sphere, count, lambda index: (whole[index], whole[index, :, None])), soft_ball(sphere.box)
+    )[0]
+    volume = consensus.mean_map()
+    mask = molecule(volume)
+    inside = LinearModel.of(consensus.backend, (volume * mask)[None])
+    shells = consensus.backend.shells
+    number = torch.bincount(shells, minlength=sphere.n_shells).clamp(min=1)
+    power = consensus.backend.by_shell((inside.coefs**2).mean(1))[:, 0] / number
+    moving = consensus.backend.moving(inside.coefs) if pose_errors else None
+    return Band(sphere, count, mask, power, moving)
+
+
+def molecule(volume: np.ndarray) -> np.ndarray:
+    """(D, D, D) float32. A soft mask around the largest part of a map (D, D, D)."""
+    smooth = ndimage.gaussian_filter(volume, MASK_BLUR)
+    parts, _ = ndimage.label(smooth > MASK_LEVEL * smooth.max())
+    largest = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+    within = ndimage.binary_dilation(largest, iterations=MASK_REACH)
+    return ndimage.gaussian_filter(within.astype(np.float32), MASK_EDGE) * soft_ball(len(volume))
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Amplitudes of N(0, 1) along each of K directions, the best seen first, and what else was learned of the images."""
+
+    posteriors: Posteriors
+    nuisances: Nuisances
+    information: Tensor
+    """(K,) how much an image tells of each amplitude, on average: variance of the signal over that of the noise."""
+    loss: float = 0.0
+    """Minus the mean log-likelihood of an image over that of an image of nothing, at the posterior means."""
+
+    @classmethod
+    def random(cls, images: WhitenedImages, k: int, seed: int, pose_errors: bool = True) -> "Directions":
+        """K amplitudes of each image drawn from N(0, 1), as if they were known."""
+        nuisances = Nuisances.unknown(images, pose_errors)
+        mean = images.compute.double(np.random.default_rng(seed).standard_normal((images.n, k)))
+        nothing = mean.new_zeros(*nuisances.moved.shape, k + 1)
+        posteriors = Posteriors(mean, mean.new_zeros(images.n, k, k), nothing[:, :, 0], nothing)
+        return cls(posteriors, nuisances, mean.new_zeros(k))
+
+    def leading(self, count: int) -> "Directions":
+        """The best seen ones alone."""
+        own = self.posteriors
+        posteriors = Posteriors(
+            own.mean[:, :count], own.covariance[:, :count, :count], own.errors, own.tied[:, :, : count + 1]
+        )
+        return replace(self, posteriors=posteriors, information=self.information[:count])
+
+    def moved(self) -> "Directions":
+        """As `leading`, for images whose poses have been moved by what was left of their errors."""
+        nuisances = replace(self.nuisances, moved=self.nuisances.moved + self.posteriors.errors)
+        errors = torch.zeros_like(self.posteriors.errors)
+        tied = self.posteriors.tied - self.posteriors.errors[:, :, None] * self.posteriors.moments()[0][:, None, :]
+        return replace(self, posteriors=replace(self.posteriors, errors=errors, tied=tied), nuisances=nuisances)
+
+
+def improved(
+    images: WhitenedImages, band: Band, found: Directions, half: np.ndarray | None = None
+) -> tuple[list[LinearModel], NearImages, Directions]:
+    """One round of EM: volumes from amplitudes, amplitudes from volumes.
+
+    Parameters
+    ----------
+    half : (N,) half-set of each image, each judged by the volumes of the other; None solves all images together.
+
+    Returns
+    -------
+    The volumes (one model, or one per half-set) and the compressed images over them, in the frame of the directions.
+    """
+    models = band.solved(equations(images, band, found, half))
+    near = compress_near(models, images, band.count, band.moving, half)
+    posteriors, centre, spread, nuisances = settle(near, found.nuisances, INNER_ROUNDS)
+    matrix, back, information = _frame(near, nuisances, centre, spread)
+    turned = Directions(posteriors.turned(centre, back), nuisances, information, -posteriors.evidence)
+    return [model.mixed(matrix) for model in models], _in_frame(near, matrix), turned
+
+
+def equations(images: WhitenedImages, band: Band, found: Directions, half: np.ndarray | None) -> list[NormalEquations]:
+    """Normal equations of the mean and the bases: contrast weighs images, pose errors are taken off them."""
+    first, second = found.posteriors.moments()
+    contrast, square = found.nuisances.contrast[:, None], found.nuisances.squared_contrast()[:, None, None]
+    first, second, tied = contrast * first, square * second, square * found.posteriors.tied
+    backend = images.backend(band.sphere)
+    sums = [EquationSums(backend, first.shape[1]) for _ in range(1 if half is None else 2)]
+    for part, batch in images.by_halves(band.count, half):
+        rows = torch.as_tensor(batch.index, device=first.device)
+        sums[part].add(batch, first[rows], second[rows])
+        if band.moving is not None:
+            sums[part].take_off(batch, band.moving, tied[rows])
+    return [each.equations() for each in sums]
+
+
+def _frame(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The frame where amplitudes are N(0, 1) and images know of one without knowing of another, the best seen first.
+
+    Returns
+    -------
+    matrix (C, C) for `LinearModel.mixed`; back (K, K), new amplitudes are back · (a − centre); information (K,).
+    """
+    k, lower = len(centre), torch.linalg.cholesky(spread)
+    information, vectors = torch.linalg.eigh(lower.T @ mean_information(near, nuisances) @ lower)
+    vectors = vectors.flip(1)
+    matrix = torch.eye(k + 1, dtype=lower.dtype, device=lower.device)
+    matrix[1:, 0], matrix[1:, 1:] = centre, lower @ vectors
+    return matrix, vectors.T @ torch.linalg.inv(lower), information.flip(0)
+
+
+def _in_frame(near: NearImages, matrix: Tensor) -> NearImages:
+    """Compressed images over the volumes that `matrix` (C, C) mixes."""
+    c = len(matrix)
+    whole = torch.eye(near.gram.shape[1], dtype=matrix.dtype, device=matrix.device)
+    whole[:c, :c] = matrix
+    return replace(near, gram=whole.T @ near.gram @ whole, inner=near.inner @ whole)
+
+
+def reliability(found: Directions) -> Tensor:
+    """(K,) share of each amplitude's variance that the images determine: 0 for a direction that is not there."""
+    return 1 - found.posteriors.covariance.diagonal(dim1=1, dim2=2).mean(0)

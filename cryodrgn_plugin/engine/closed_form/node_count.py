@@ -1,0 +1,72 @@
+"""Separate states or a continuum: as many nodes as images that were held out speak for.
+
+A handful of nodes that explains held-out images as well as many is a handful of states. Where many explain them better
+the states are one shape, a curve or a sheet, and nodes only sample it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .nodes import at_nodes, fit_nodes
+
+MOST_STATES = 12
+TESTED = 6000
+"""Images that the choice is made on, half of them held out in turn."""
+ROUNDS = 30
+SURE, WORTH = 2.0, 0.005
+"""More nodes must explain held-out images better by this many standard errors, and by this share of what all gain."""
+
+
+@dataclass(frozen=True)
+class NodeCount:
+    """`count` nodes; `states` says whether they are separate states; `gain` by number of nodes, in nats per held-out
+    image over one node.
+    """
+
+    count: int
+    states: bool
+    gain: dict[int, float]
+
+    @property
+    def sentence(self) -> str:
+        """What was chosen, and why."""
+        if not self.states:
+            return f"The images are explained better by one continuous shape, {self.count} nodes, than by a few states."
+        if self.count == 1:
+            return "No number of states explains images that were held out better than one map does."
+        return f"{self.count} separate states explain images that were held out as well as any larger number."
+
+
+def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_sd: float, seed: int) -> NodeCount:
+    """Compare 1 to 12 nodes and `many` on compressed images (`nodes.fit_nodes` explains the arguments)."""
+    rng = np.random.default_rng([seed, 17])
+    rows = torch.as_tensor(rng.permutation(len(start))[:TESTED], device=start.device)
+    halves = rows[: len(rows) // 2], rows[len(rows) // 2 :]
+    candidates = [m for m in (*range(1, MOST_STATES + 1), many) if m <= len(halves[0]) // 4]
+    held_out = {m: _held_out(gram, inner, start, halves, m, contrast_sd, seed) for m in candidates}
+    gain = {m: float((each - held_out[1]).mean()) for m, each in held_out.items()}
+    worth, best = WORTH * max(gain.values()), 1
+    for m in candidates[1:]:
+        if m <= MOST_STATES and _better(held_out[m], held_out[best], worth):
+            best = m
+    if many in held_out and many > best and _better(held_out[many], held_out[best], worth):
+        return NodeCount(many, False, gain)
+    return NodeCount(best, True, gain)
+
+
+def _better(more: Tensor, fewer: Tensor, worth: float) -> bool:
+    difference = more - fewer
+    return float(difference.mean()) > max(SURE * float(difference.std()) / len(difference) ** 0.5, worth)
+
+
+def _held_out(gram, inner, start, halves, count: int, contrast_sd: float, seed: int) -> Tensor:
+    """(n,) log-likelihood of each image under nodes that were fitted to the images of the other half."""
+    told = []
+    for fitted, tested in (halves, halves[::-1]):
+        responsible, nodes = fit_nodes(gram[fitted], inner[fitted], start[fitted], count, ROUNDS, seed, contrast_sd)
+        scores = at_nodes(gram[tested], inner[tested], nodes, contrast_sd).scores
+        told.append((scores + responsible.population.log()).logsumexp(1))
+    return torch.cat(told)

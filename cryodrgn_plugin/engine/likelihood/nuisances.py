@@ -1,0 +1,287 @@
+"""What makes images of one state differ, integrated out: contrast, and small errors of the poses.
+
+    y = g c (P μ + Σ_k a_k P V_k + Σ_j t_j ∂_j P μ) + ε,   g ~ N(1, κ²),   t_j ~ N(0, λ_j²),   a ~ N(m, S)
+
+over the five parameters j of a pose (`Backend.expand`). Everything but g is a Gaussian amplitude of one image, known
+from its compressed likelihood; g multiplies all of it, the image of its own state, and takes turns with the rest. The
+variances are learned in the same loop, so they say what is wrong with the images.
+
+A pose may be moved to where its errors seem to be; the errors that were given stay what the prior is about.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..slicing.backend import N_PARAMETERS
+from .linear_model import LinearModel, compress
+from .whitened import WhitenedImages
+
+FIRST_CONTRAST_SD, FIRST_TURN_SD, FIRST_SHIFT_SD = 0.3, np.radians(1.0), 0.008
+"""What contrast, rotations (radians) and shifts (boxes) are taken to err by at first."""
+LEAST_VARIANCE = 1e-4
+"""Of amplitudes, whose unit is the spread they had before."""
+AT_ONCE = 4096
+"""Images whose posteriors are worked out at a time."""
+SCORINGS = 2
+"""Steps of Fisher scoring in each round."""
+PUSH = 2.0
+"""Exponent on the factor by which EM would change a variance; EM alone takes twice the steps."""
+
+
+@dataclass(frozen=True)
+class NearImages:
+    """N compressed images over the amplitudes of C volumes and of five errors of their poses.
+
+    `gram` (N, C + J, C + J) and `inner` (N, C + J), float64; channel 0 is the mean volume. J is 5, or 0 where poses are
+    taken as they are.
+    """
+
+    gram: Tensor
+    inner: Tensor
+    n_bases: int
+
+    def __len__(self) -> int:
+        return len(self.gram)
+
+    def parts(self) -> Iterator[slice]:
+        """Rows that are worked on at a time."""
+        return (slice(first, first + AT_ONCE) for first in range(0, len(self), AT_ONCE))
+
+
+@dataclass(frozen=True)
+class Nuisances:
+    """What is known of the contrast and the pose errors of N images."""
+
+    contrast: Tensor
+    """(N,) posterior mean of g."""
+    contrast_variance: Tensor
+    """(N,) of the posterior."""
+    moved: Tensor
+    """(N, J) how far poses have been moved from those given: radians about the view's axes, shifts in boxes."""
+    contrast_sd: float
+    pose_sd: Tensor
+    """(J,) λ."""
+
+    @classmethod
+    def unknown(cls, images: WhitenedImages, pose_errors: bool = True) -> "Nuisances":
+        """Before anything was learned."""
+        ones = images.compute.double(np.ones(images.n))
+        pose_sd = images.compute.double(np.repeat([FIRST_TURN_SD, FIRST_SHIFT_SD], [3, 2]))
+        pose_sd = pose_sd if pose_errors else pose_sd[:0]
+        return cls(ones, 0 * ones, ones.new_zeros(images.n, len(pose_sd)), FIRST_CONTRAST_SD, pose_sd)
+
+    def squared_contrast(self) -> Tensor:
+        """(N,) E[g²]."""
+        return self.contrast**2 + self.contrast_variance
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """Posteriors of the amplitudes a of N images, with what their pose errors have to do with them.
+
+    `mean` (N, K), `covariance` (N, K, K), `errors` (N, J) posterior means of the pose errors that are left, `tied`
+    (N, J, K + 1) E[t (1, a)ᵀ]. All float64.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    errors: Tensor
+    tied: Tensor
+    evidence: float = 0.0
+    """Mean log-likelihood of an image over that of an image of nothing, amplitudes and pose errors integrated out."""
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """E[(1, a)] (N, K + 1) and E[(1, a)(1, a)ᵀ] (N, K + 1, K + 1)."""
+        first = torch.nn.functional.pad(self.mean, (1, 0), value=1.0)
+        second = first[:, :, None] * first[:, None, :]
+        second[:, 1:, 1:] += self.covariance
+        return first, second
+
+    def turned(self, centre: Tensor, back: Tensor) -> "Posteriors":
+        """In the frame whose amplitudes are back · (a − centre); back is (K', K)."""
+        tied_centred = self.tied[:, :, 1:] - self.tied[:, :, :1] * centre
+        tied = torch.cat([self.tied[:, :, :1], tied_centred @ back.T], 2)
+        return Posteriors(
+            (self.mean - centre) @ back.T, back @ self.covariance @ back.T, self.errors, tied, self.evidence
+        )
+
+
+def compress_near(
+    models: list[LinearModel],
+    images: WhitenedImages,
+    count: int,
+    moving: Tensor | None,
+    half: np.ndarray | None = None,
+) -> NearImages:
+    """As `linear_model.compress`, with the derivatives of images by the errors of their poses as further channels.
+
+    Parameters
+    ----------
+    moving : (M, 2, 4) what `Backend.moving` gives of the volume whose images stand for how images change; None takes
+        poses as they are.
+    """
+    if moving is None:
+        return NearImages(*compress(models, images, count, half), models[0].n_bases)
+    size = models[0].n_bases + 1 + N_PARAMETERS
+    gram = images.compute.double(torch.empty(images.n, size, size))
+    inner = gram.new_empty(images.n, size)
+    coefs = [torch.cat([model.coefs, moving[:, :, 1:]], 2) for model in models]
+    for part, batch in images.by_halves(count, half):
+        seen_by = part if half is None else 1 - part
+        rows, backend = torch.as_tensor(batch.index, device=gram.device), models[seen_by].backend
+        gram[rows], inner[rows] = backend.compress_near(coefs[seen_by], batch.targets, batch.weights, batch.rotations)
+    return NearImages(gram, inner, models[0].n_bases)
+
+
+def without_pose_errors(near: NearImages, nuisances: Nuisances) -> tuple[Tensor, Tensor]:
+    """The likelihood over the amplitudes of the volumes alone, (N, C, C) and (N, C): the Schur complement.
+
+    Images are taken at the contrast that they seem to have; the result is for contrast 1.
+    """
+    c = near.n_bases + 1
+    gram, inner = near.gram.new_empty(len(near), c, c), near.inner.new_empty(len(near), c)
+    for rows in near.parts():
+        conditional = _Conditional.of(near, nuisances, rows)
+        g = nuisances.contrast[rows]
+        gram[rows], inner[rows] = conditional.gram / (g * g)[:, None, None], conditional.inner / g[:, None]
+    return gram, inner
+
+
+def mean_information(near: NearImages, nuisances: Nuisances) -> Tensor:
+    """(K, K) what images tell of the amplitudes of the bases, on average, at their contrasts and pose errors unknown."""
+    parts = (_Conditional.of(near, nuisances, rows).gram[:, 1:, 1:].sum(0) for rows in near.parts())
+    return sum(parts) / len(near)
+
+
+def settle(near: NearImages, nuisances: Nuisances, rounds: int) -> tuple[Posteriors, Tensor, Tensor, Nuisances]:
+    """Amplitudes of the bases, their distribution N(m, S), contrast and pose errors, each in the light of the others.
+
+    Returns
+    -------
+    Posteriors of a, not yet of unit variance; m (K,), S (K, K), and what is now known of the nuisances.
+    """
+    k = near.n_bases
+    spread = torch.eye(k, dtype=near.gram.dtype, device=near.gram.device)
+    centre = spread.new_zeros(k)
+    for _ in range(rounds):
+        for _ in range(SCORINGS):
+            spread = _scored(near, nuisances, centre, spread)
+        found = _posterior(near, nuisances, centre, spread)
+        nuisances = _learned(near, nuisances, found)
+        centre = found.mean.mean(0)
+    return found, centre, spread, nuisances
+
+
+@dataclass(frozen=True)
+class _Conditional:
+    """Some images at their contrasts: what is left to say of the amplitudes once pose errors are integrated out."""
+
+    gram: Tensor
+    """(n, C, C)."""
+    inner: Tensor
+    """(n, C)."""
+    errors_given_none: Tensor
+    """(n, 5) posterior mean of the pose errors where all amplitudes are 0, the mean volume's as well."""
+    per_amplitude: Tensor
+    """(n, 5, C) what an amplitude takes off it."""
+    covariance: Tensor
+    """(n, 5, 5) of the pose errors given the amplitudes."""
+    of_errors: Tensor
+    """(n,) what pose errors add to the log-likelihood, whatever the amplitudes."""
+
+    @classmethod
+    def of(cls, near: NearImages, nuisances: Nuisances, rows: slice) -> "_Conditional":
+        c = near.n_bases + 1
+        square = near.gram[rows] * nuisances.squared_contrast()[rows, None, None]
+        inner = near.inner[rows] * nuisances.contrast[rows, None]
+        precision = nuisances.pose_sd.clamp(min=1e-9) ** -2
+        covariance = torch.linalg.inv(square[:, c:, c:] + precision.diag())
+        towards = inner[:, c:] - precision * nuisances.moved[rows]
+        per_amplitude = covariance @ square[:, c:, :c]
+        errors = (covariance @ towards[:, :, None])[:, :, 0]
+        left = square[:, :c, :c] - square[:, :c, c:] @ per_amplitude
+        told = inner[:, :c] - (square[:, :c, c:] @ errors[:, :, None])[:, :, 0]
+        of_errors = (errors * towards).sum(1) + torch.logdet(covariance) + precision.log().sum()
+        return cls(left, told, errors, per_amplitude, covariance, of_errors / 2)
+
+    def evidence(self, amplitudes: Tensor) -> Tensor:
+        """(n,) log-likelihood at amplitudes (C,), the mean volume's included."""
+        return self.of_errors + self.inner @ amplitudes - (self.gram @ amplitudes) @ amplitudes / 2
+
+    def residual(self, centre: Tensor) -> Tensor:
+        """(n, K) what speaks for amplitudes other than `centre` (K,)."""
+        return self.inner[:, 1:] - self.gram[:, 1:, 0] - self.gram[:, 1:, 1:] @ centre
+
+
+def _scored(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tensor) -> Tensor:
+    """One step of Fisher scoring for S: with B = (A⁻¹ + S)⁻¹, Σ B S' B = Σ u uᵀ − B + B S B, u = (1 + A S)⁻¹ r."""
+    k = len(centre)
+    identity = torch.eye(k, dtype=spread.dtype, device=spread.device)
+    left, right = spread.new_zeros(k * k, k * k), spread.new_zeros(k, k)
+    for rows in near.parts():
+        conditional = _Conditional.of(near, nuisances, rows)
+        information = conditional.gram[:, 1:, 1:]
+        inverse = torch.linalg.inv(identity + information @ spread)
+        b, u = inverse @ information, (inverse @ conditional.residual(centre)[:, :, None])[:, :, 0]
+        flat = b.flatten(1)
+        # Σ B_ij B_kl, then to the order (i k), (j l) in which S' is a vector.
+        left += (flat.T @ flat).view(k, k, k, k).permute(0, 2, 1, 3).reshape(k * k, k * k)
+        right += u.T @ u + (b @ spread @ b - b).sum(0)
+    ridge = 1e-9 * left.diagonal().mean() * torch.eye(k * k, dtype=left.dtype, device=left.device)
+    solved = torch.linalg.solve(left + ridge, right.flatten()).view(k, k)
+    values, vectors = torch.linalg.eigh((solved + solved.T) / 2)
+    return vectors @ values.clamp(min=LEAST_VARIANCE).diag() @ vectors.T
+
+
+def _posterior(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tensor) -> Posteriors:
+    k, precision, total = len(centre), torch.linalg.inv(spread), 0.0
+    with_mean = torch.nn.functional.pad(centre, (1, 0), value=1.0)
+    mean, covariance = spread.new_empty(len(near), k), spread.new_empty(len(near), k, k)
+    errors, tied = torch.empty_like(nuisances.moved), spread.new_empty(*nuisances.moved.shape, k + 1)
+    for rows in near.parts():
+        conditional = _Conditional.of(near, nuisances, rows)
+        covariance[rows] = torch.linalg.inv(conditional.gram[:, 1:, 1:] + precision)
+        residual = conditional.residual(centre)
+        away = (covariance[rows] @ residual[:, :, None])[:, :, 0]
+        total += float(conditional.evidence(with_mean).sum() + (residual * away).sum() / 2)
+        total += float(torch.logdet(covariance[rows]).sum() + len(away) * torch.logdet(precision)) / 2
+        mean[rows] = centre + away
+        first = torch.nn.functional.pad(mean[rows], (1, 0), value=1.0)
+        per_basis = conditional.per_amplitude[:, :, 1:]
+        errors[rows] = conditional.errors_given_none - (conditional.per_amplitude @ first[:, :, None])[:, :, 0]
+        tied[rows] = errors[rows][:, :, None] * first[:, None, :]
+        tied[rows, :, 1:] -= per_basis @ covariance[rows]
+    return Posteriors(mean, covariance, errors, tied, total / len(near))
+
+
+def _learned(near: NearImages, nuisances: Nuisances, found: Posteriors) -> Nuisances:
+    """Contrasts given the amplitudes and errors, and the variances that all images together speak for."""
+    contrast, variance = torch.empty_like(nuisances.contrast), torch.empty_like(nuisances.contrast)
+    of_errors = torch.zeros_like(nuisances.pose_sd)
+    c, sd = near.n_bases + 1, max(nuisances.contrast_sd, 1e-3)
+    for rows in near.parts():
+        conditional = _Conditional.of(near, nuisances, rows)
+        part = Posteriors(found.mean[rows], found.covariance[rows], found.errors[rows], found.tied[rows])
+        first, second = part.moments()
+        per_basis = conditional.per_amplitude[:, :, 1:]
+        among = conditional.covariance + per_basis @ part.covariance @ per_basis.mT
+        square = among + part.errors[:, :, None] * part.errors[:, None, :]
+        gram, inner = near.gram[rows], near.inner[rows]
+        power = (gram[:, :c, :c] * second).sum((1, 2)) + (gram[:, c:, c:] * square).sum((1, 2))
+        power = power + 2 * (gram[:, c:, :c] * part.tied).sum((1, 2))
+        shared = (inner[:, :c] * first).sum(1) + (inner[:, c:] * part.errors).sum(1)
+        variance[rows] = 1 / (power.clamp(min=0) + sd**-2)
+        contrast[rows] = (shared + sd**-2) * variance[rows]
+        whole = part.errors + nuisances.moved[rows]
+        of_errors += (whole**2 + among.diagonal(dim1=1, dim2=2)).sum(0)
+    of_errors = of_errors / len(near)
+    # One variance for the three rotations, one for the two shifts.
+    of_errors = torch.cat([of_errors[some].mean().expand(len(of_errors[some])) for some in (slice(3), slice(3, 5))])
+    pose_sd = nuisances.pose_sd * (of_errors.sqrt() / nuisances.pose_sd.clamp(min=1e-12)) ** PUSH
+    of_contrast = float(((contrast - 1) ** 2 + variance).mean().sqrt())
+    contrast_sd = sd * (of_contrast / sd) ** PUSH
+    return replace(nuisances, contrast=contrast, contrast_variance=variance, contrast_sd=contrast_sd, pose_sd=pose_sd)

@@ -1,0 +1,147 @@
+"""Images near their poses: the derivatives of slices by the pose, in the kernels that need them (numba).
+
+The moments of a volume V, which are the transforms of x·V, y·V and z·V, times −2πi are the derivatives of the transform
+of V by the place (docs/conventions.md, eq. 13). Read where the slice is read they give its derivatives by the five
+parameters of a pose, as exact as the slice, at the cost of three more channels: without differences between voxels, at
+each of which an interpolated slice bends.
+"""
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+from ..backend import N_MOMENTS, N_PARAMETERS
+from .gather import CHUNK, _room, _slice_chunk, add_products, fill_upper
+from .runs import blend, prefetch, spread
+from .scatter import _ask_for, _keep_to
+from .trilinear import FAST, axes_of, corner_starts, corner_weights, limit_of, locate
+
+FULL_TURN = np.float32(2 * math.pi)
+
+
+@njit(inline="always")
+def _changes(u, x, y, z, kx, ky, rotation):
+    """What the five parameters do to the real or to the imaginary part of a slice, but for the factor −2πi.
+
+    u, (x, y, z): that part of the slice and of the moments at the coefficient (kx, ky). A turn ω of the view moves the
+    place by k × ω, a shift changes the phase in proportion to k.
+    """
+    right = rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z
+    down = rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z
+    along = rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z
+    return -ky * along, kx * along, ky * right - kx * down, kx * u, ky * u
+
+
+@njit(inline="always")
+def _fill_jacobian(parts, first, moments, rotation, freqs, signs):
+    """Write J into the rows of `parts` (·, 2 CHUNK) from `first` on, for one chunk of coefficients.
+
+    Row 0 of `parts` and the rows of moments (3, 2 CHUNK) hold a slice's real parts and then its imaginary parts, the
+    latter still to be multiplied by signs; so do the rows written. −2πi makes of an imaginary part a real one.
+    """
+    for i in range(freqs.shape[0]):
+        kx, ky, turn = freqs[i, 0], freqs[i, 1], FULL_TURN * signs[i]
+        real = _changes(parts[0, i], moments[0, i], moments[1, i], moments[2, i], kx, ky, rotation)
+        k = CHUNK + i
+        imaginary = _changes(parts[0, k], moments[0, k], moments[1, k], moments[2, k], kx, ky, rotation)
+        for j in range(N_PARAMETERS):
+            parts[first + j, i] = turn * imaginary[j]
+            parts[first + j, k] = -turn * real[j]
+
+
+@njit(parallel=True, fastmath=FAST, cache=True)
+def compress_near_images(coefs, targets, weights, rotations, freqs, row_start, step, radius, gram, inner):
+    """As `gather.compress_images`, with five channels more: the derivatives of the first one's image by its pose.
+
+    coefs (M, 2, C + 3), the last three the moments of the first; gram (B, C + 5, C + 5) and inner (B, C + 5) float64
+    are overwritten. Slices are taken apart into rows of a channel each, so that derivatives and products are sums over
+    numbers side by side.
+    """
+    n_points, n_read = freqs.shape[0], coefs.shape[2]
+    n_volumes = n_read - N_MOMENTS
+    limit2 = limit_of(radius, step)
+    flat = coefs.reshape(-1)
+    for b in prange(rotations.shape[0]):
+        axes = axes_of(rotations[b], step)
+        starts, corner, slices, signs = _room(2 * n_read)
+        parts = np.zeros((n_volumes + N_PARAMETERS, 2 * CHUNK), dtype=np.float32)
+        moments = np.empty((N_MOMENTS, 2 * CHUNK), dtype=np.float32)
+        weight = np.zeros(2 * CHUNK, dtype=np.float32)
+        target = np.zeros(2 * CHUNK, dtype=np.float32)
+        weighted = np.empty(2 * CHUNK, dtype=np.float32)
+        gram[b] = 0
+        inner[b] = 0
+        for first in range(0, n_points, CHUNK):
+            count = min(CHUNK, n_points - first)
+            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, starts, corner, slices, signs)
+            if count < CHUNK:
+                weight[:] = 0
+                target[:] = 0
+            for i in range(count):
+                for c in range(n_volumes):
+                    parts[c, i], parts[c, CHUNK + i] = slices[i, c], slices[i, n_read + c]
+                for d in range(N_MOMENTS):
+                    moments[d, i] = slices[i, n_volumes + d]
+                    moments[d, CHUNK + i] = slices[i, n_read + n_volumes + d]
+                weight[i] = weight[CHUNK + i] = weights[b, first + i]
+                target[i], target[CHUNK + i] = targets[b, first + i].real, signs[i] * targets[b, first + i].imag
+            _fill_jacobian(parts, n_volumes, moments, rotations[b], freqs[first : first + count], signs)
+            add_products(parts, weight, target, weighted, gram[b], inner[b])
+        fill_upper(gram[b])
+
+
+@njit(inline="always")
+def _weigh_corrections(image, factor, kx, ky, rotation, by_real, by_imaginary):
+    """What J times factor / 2πi weights the five corrections with, for the two parts as they are stored.
+
+    image (2, 4): the slice of the volume and of its moments; factor: the sign of the conjugation times a weight.
+    """
+    real = _changes(image[0], image[1], image[2], image[3], kx, ky, rotation)
+    imaginary = _changes(image[4], image[5], image[6], image[7], kx, ky, rotation)
+    for j in range(N_PARAMETERS):
+        by_real[j], by_imaginary[j] = factor * imaginary[j], -factor * real[j]
+
+
+@njit(parallel=True, fastmath=FAST, cache=True)
+def subtract_near(
+    points, bits, plane_start, planes, moving, weights, corrections, rotations, freqs, row_start, step, flat
+):
+    """flat[voxel] (2, C) −= interpolation weight · weights[b, f] · Σ_j corrections[b, j] · J_j, conjugated where the
+    slice is.
+
+    moving (M, 2, 4), corrections (B, 5, C). Points come in the order of their places (`scatter.order_points`). The
+    derivatives are read anew at the very voxels that are added to, which are at hand then: they are kept nowhere. What
+    an image adds is a sum of five runs, made as that of eight voxels is, three of them with weight 0.
+    """
+    n_channels, h = corrections.shape[2], row_start.shape[0] // 2
+    source, added, width = moving.reshape(-1), corrections.reshape(-1), 2 * (1 + N_MOMENTS)
+    for t in prange(len(planes) - 1):
+        low, high = planes[t], planes[t + 1]
+        starts, share = np.empty((CHUNK, 8), dtype=np.int64), np.empty((CHUNK, 8), dtype=np.float32)
+        runs, image = np.empty((CHUNK, 2 * n_channels), dtype=np.float32), np.empty(width, dtype=np.float32)
+        rows, by_real, by_imaginary = np.empty(8, dtype=np.int64), np.zeros(8, np.float32), np.zeros(8, np.float32)
+        stop = plane_start[high]
+        for first in range(plane_start[max(low - 1, 0)], stop, CHUNK):
+            count = min(CHUNK, stop - first)
+            _ask_for(weights, points, first + CHUNK, stop, bits)
+            for i in range(count):
+                b, f = points[first + i] >> bits, points[first + i] & ((1 << bits) - 1)
+                kx, ky = freqs[f, 0], freqs[f, 1]
+                axes = axes_of(rotations[b], step)
+                x, y, z, fx, fy, fz, sign, _ = locate(kx, ky, axes, np.float32(0.0))
+                corner_weights(fx, fy, fz, np.float32(1.0), share[i])
+                corner_starts(row_start, x, y, z, width, starts[i])
+                blend(source, starts[i], share[i], image, width)
+                corner_starts(row_start, x, y, z, 2 * n_channels, starts[i])
+                for corner in range(0, 8, 2):
+                    prefetch(flat, starts[i, corner], 4 * n_channels)
+                _keep_to(low, high, z + h, starts[i], share[i])
+                factor = -FULL_TURN * sign * weights[b, f]
+                _weigh_corrections(image, factor, kx, ky, rotations[b], by_real, by_imaginary)
+                for j in range(8):
+                    rows[j] = (b * N_PARAMETERS + j % N_PARAMETERS) * n_channels
+                blend(added, rows, by_real, runs[i], n_channels)
+                blend(added, rows, by_imaginary, runs[i, n_channels:], n_channels)
+            for i in range(count):
+                spread(flat, starts[i], share[i], runs[i], 2 * n_channels)
