@@ -52,7 +52,10 @@ def state_populations(
     scores = known * inner - known**2 * energy / 2
     likely = most_likely(scores, **bootstrap)
     membership = softmax(scores + np.log(np.maximum(likely.share, 1e-12)), axis=1)
-    contrast = contrasts(inner, energy, membership, brightness(maps, likely.share))
+    # What a training took for contrast it has taken out of its maps; here it is put back.
+    given = (membership * known).sum(axis=0) / np.maximum(membership.sum(axis=0), 1e-12)
+    bright = brightness(maps * np.where(given > 0, given, 1.0)[:, None, None, None], likely.share)
+    contrast = contrasts(inner, energy, membership, bright)
     return StatePopulations(labels, by_label, likely, membership, contrast)
 
 

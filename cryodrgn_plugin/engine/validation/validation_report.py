@@ -96,9 +96,9 @@ def _measured(
 def _leaks(
     run: Run, z: np.ndarray, states: StatePopulations, quantities: dict[str, np.ndarray], options: ValidateOptions
 ) -> list[Leak]:
-    """Of what is known of each particle, and of its contrast and pose errors as the training, or we, found them."""
+    """Of what is known of each particle, of the contrast of its image, and of pose errors that the training found."""
     found = run.latents()
-    quantities = {**quantities, "contrast": states.contrast if found.contrast is None else found.contrast}
+    quantities = {**quantities, "contrast": states.contrast}
     if found.pose_correction is not None:
         turned, moved = found.pose_correction[:, :3], found.pose_correction[:, 3:]
         quantities |= {"error of the rotation": turned, "error of the shift": moved}
