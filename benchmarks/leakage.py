@@ -3,10 +3,10 @@
     python benchmarks/leakage.py --out benchmarks/results/leakage.json
 
 20 clean sets: five molecules at four signal-to-noise ratios, each with a seed of its own, 2,000 × 32², trained by the
-fast recipe; five more by the paper's network; and five with contrasts that vary by 20 to 30 %, by the network too, whose
-latent space follows them. Each is tested for leaks. Stated are the largest share of every quantity that states carry,
-what neighbours in the latent space predict of it (which is no alarm), and which sets `validate` has an alarm for. Every
-set is reported.
+fast recipe; five more by the paper's network; and five with contrasts that vary by 20 to 30 %, by the network too,
+whose latent space follows them. Each is tested for leaks. Stated are the largest share of every quantity that states
+carry, what neighbours in the latent space predict of it (which is no alarm), and which sets `validate` has an alarm
+for. Every set is reported.
 """
 
 import argparse
