@@ -40,7 +40,9 @@ class NodeCount:
         return f"{self.count} separate states explain images that were held out as well as any larger number."
 
 
-def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_sd: float, seed: int) -> NodeCount:
+def count_nodes(
+    gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_sd: float, seed: int
+) -> NodeCount:
     """Compare 1 to 12 nodes and `many` on compressed images (`nodes.fit_nodes` explains the arguments)."""
     rng = np.random.default_rng([seed, 17])
     rows = torch.as_tensor(rng.permutation(len(start))[:TESTED], device=start.device)
@@ -66,7 +68,9 @@ def _held_out(gram, inner, start, halves, count: int, contrast_sd: float, seed: 
     """(n,) log-likelihood of each image under nodes that were fitted to the images of the other half."""
     told = []
     for fitted, tested in (halves, halves[::-1]):
-        responsible, nodes = fit_nodes(gram[fitted], inner[fitted], start[fitted], count, ROUNDS, seed, contrast_sd)
+        responsible, nodes = fit_nodes(
+            gram[fitted], inner[fitted], start[fitted], count, ROUNDS, seed, contrast_sd
+        )
         scores = at_nodes(gram[tested], inner[tested], nodes, contrast_sd).scores
         told.append((scores + responsible.population.log()).logsumexp(1))
     return torch.cat(told)
