@@ -122,7 +122,8 @@ def improved(
 
     Parameters
     ----------
-    half : (N,) half-set of each image, each judged by the volumes of the other; None solves all images together.
+    half : (N,) half-set of each image, each judged by the volumes of the other, at the contrasts known before; None
+        solves all images together.
 
     Returns
     -------
@@ -130,7 +131,7 @@ def improved(
     """
     models = band.solved(equations(images, band, found, half))
     near = compress_near(models, images, band.count, band.moving, half)
-    posteriors, centre, spread, nuisances = settle(near, found.nuisances, INNER_ROUNDS)
+    posteriors, centre, spread, nuisances = settle(near, found.nuisances, INNER_ROUNDS, contrast_known=half is not None)
     matrix, back, information = _frame(near, nuisances, centre, spread)
     turned = Directions(posteriors.turned(centre, back), nuisances, information, -posteriors.evidence)
     return [model.mixed(matrix) for model in models], _in_frame(near, matrix), turned

@@ -155,8 +155,15 @@ def mean_information(near: NearImages, nuisances: Nuisances) -> Tensor:
     return sum(parts) / len(near)
 
 
-def settle(near: NearImages, nuisances: Nuisances, rounds: int) -> tuple[Posteriors, Tensor, Tensor, Nuisances]:
+def settle(
+    near: NearImages, nuisances: Nuisances, rounds: int, contrast_known: bool = False
+) -> tuple[Posteriors, Tensor, Tensor, Nuisances]:
     """Amplitudes of the bases, their distribution N(m, S), contrast and pose errors, each in the light of the others.
+
+    Parameters
+    ----------
+    contrast_known : leave contrasts as they are. Low frequencies tell them best: at high ones an image whose pose is
+        wrong looks faint.
 
     Returns
     -------
@@ -169,7 +176,8 @@ def settle(near: NearImages, nuisances: Nuisances, rounds: int) -> tuple[Posteri
         for _ in range(SCORINGS):
             spread = _scored(near, nuisances, centre, spread)
         found = _posterior(near, nuisances, centre, spread)
-        nuisances = _learned(near, nuisances, found)
+        learned = _learned(near, nuisances, found)
+        nuisances = replace(nuisances, pose_sd=learned.pose_sd) if contrast_known else learned
         centre = found.mean.mean(0)
     return found, centre, spread, nuisances
 
