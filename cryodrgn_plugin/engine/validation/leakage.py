@@ -24,8 +24,9 @@ NEIGHBOURS = 20
 CHANCE = 0.95
 """Quantile of the shuffled values that is stated as what chance reaches."""
 WEAK, STRONG = 0.1, 0.3
-"""Shares of the variance: below the first a leak is nothing to speak of, above the second it is serious. 20 clean sets
-of six molecules reach 0.07 (contrast) and 0.03 (all else); contrasts of ± 20 to 30 % give 0.35 to 0.6."""
+"""Shares of the variance: below the first a leak is nothing to speak of, above the second it is serious. Clean sets of
+five molecules reach 0.04, of contrast 0.08 where smaller states are told from fainter ones; networks that follow
+contrasts of ± 20 to 30 % have 0.6 to 0.8 (`benchmarks/leakage.py`)."""
 OVERT = 0.8
 """Share that neighbours alone predict from which on it is a leak, and a serious one; honest shrinking reaches 0.56."""
 LEAST_SPREAD = {"contrast": 0.25}
