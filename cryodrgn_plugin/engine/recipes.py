@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .collapse import advice, has_collapsed, reliability
-from .config import RunConfig
+from .config import RunConfig, finds_poses
 from .data.dataset import ParticleDataset
 from .decoders.decoder_registry import has_closed_form, linear_decoder
 from .errors import DataError
+from .known_copies import save_copies
 from .run import Run
+from .vetting.at_start import vetted
 
 
 @dataclass(frozen=True)
@@ -38,9 +40,13 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
     training = TRAININGS[config.recipe](config)
     if training.closed_form:
         linear_decoder(config)
-    dataset = ParticleDataset.open(config.particles, config.data, config.root, config.seed)
-    for note in dataset.notes:
-        run.log(note)
+    particles = vetted(config, poses_given=not finds_poses(config.recipe))
+    for sentence in particles.sentences:
+        run.log(sentence)
+    run.note(**particles.notes)
+    dataset = particles.dataset
+    if dataset.copies.any:
+        save_copies(run, dataset.rows, dataset.copies.shown)
     training.fit(run, config, dataset, resume, until_epoch)
     _say_whether_it_collapsed(run)
 
@@ -60,7 +66,7 @@ def look_in(run: Run) -> None:
             f"{run.path} has not finished: it is {run.status} after step {checkpoint.stem[6:].lstrip('0')}, and the "
             f"recipe {run.config.recipe} has latents and maps at its end only; let it finish, or resume it."
         )
-    dataset = ParticleDataset.open(run.given_file, run.config.data, run.config.root, run.config.seed)
+    dataset = ParticleDataset.open(run.given_file, run.data_settings, run.config.root, run.config.seed).usable()
     leave_latest(run, run.config, dataset)
 
 
@@ -105,25 +111,25 @@ def _ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bo
 def _amortized(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
     from .networks.amortized_recipe import fit_amortized
 
-    fit_amortized(run, config, dataset, resume, until_epoch)
+    fit_amortized(run, config, dataset.through_squared_ctf(), resume, until_epoch)
 
 
 def _look_into_network(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
     from .networks.unfinished import leave_latest
 
-    leave_latest(run, config, dataset)
+    leave_latest(run, config, dataset.through_squared_ctf())
 
 
 def _look_into_amortized(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
     from .networks.unfinished import leave_latest_amortized
 
-    leave_latest_amortized(run, config, dataset)
+    leave_latest_amortized(run, config, dataset.through_squared_ctf())
 
 
 def _network(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
     from .networks.vae_recipe import fit_vae
 
-    fit_vae(run, config, dataset, resume, until_epoch)
+    fit_vae(run, config, dataset.through_squared_ctf(), resume, until_epoch)
 
 
 FAST, HOMOGENEOUS, AB_INITIO = (Training(fit, closed_form=True) for fit in (_fast, _homogeneous, _ab_initio))

@@ -4,6 +4,7 @@ import argparse
 
 from ..analysis.analysis_options import AnalysisOptions
 from .option_flags import add_options, chosen_options
+from .run_argument import add_run
 
 DESCRIPTION = """\
 Look at a run, finished or as its last checkpoint has it: principal components, UMAP, k-means clusters with a real
@@ -22,7 +23,7 @@ particles.star with rlnClassNumber and the latents, clusters/*.star, figures/*.p
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    add_run(parser)
     add_options(parser, AnalysisOptions)
 
 
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from .progress_bar import shown
     from .run_to_look_at import run_to_look_at
 
-    the_run = run_to_look_at(args.run)
+    the_run = run_to_look_at(args)
     options = chosen_options(args, AnalysisOptions)
     with the_run.working("analysis"), shown(the_run):
         from ..analysis.analysis_report import analyze

@@ -1,14 +1,18 @@
 """The run that a command is to look at, which may not have finished."""
 
+import argparse
+
 from ..run import Run
+from .run_argument import opened
 
 
-def run_to_look_at(path: str) -> Run:
-    """Open a run. One that has not finished is shown as its last checkpoint has it, which the log says.
+def run_to_look_at(args: argparse.Namespace) -> Run:
+    """The run that the arguments name. One that has not finished is shown as its last checkpoint has it, which the log
+    says.
 
-    Raises DataError when `path` is no run, and ConfigError or DataError where its particles cannot be opened.
+    Raises DataError when that is no run, and ConfigError or DataError where its particles cannot be opened.
     """
-    run = Run.open(path)
+    run = opened(args)
     if run.latest_checkpoint() is not None:
         from ..recipes import look_in
 

@@ -4,6 +4,7 @@ import argparse
 
 from ..states.state_options import StatesOptions
 from .option_flags import add_options, chosen_options
+from .run_argument import add_run
 
 DESCRIPTION = """\
 Make the maps of states of a finished run and say how good each is: half-maps, their FSC, the FSC with the true map
@@ -26,7 +27,7 @@ _locres and _sharpened, the same of regression_001, …, figures/*.png, states.c
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    add_run(parser)
     add_options(parser, StatesOptions)
 
 
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from .progress_bar import shown
     from .run_to_look_at import run_to_look_at
 
-    the_run = run_to_look_at(args.run)
+    the_run = run_to_look_at(args)
     options = chosen_options(args, StatesOptions)
     with the_run.working("states"), shown(the_run):
         from ..states.states_report import make_states

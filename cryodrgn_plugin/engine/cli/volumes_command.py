@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from .run_argument import add_run
+
 DESCRIPTION = """\
 Make maps from a finished run: vol_000.mrc, vol_001.mrc, … in the order asked for, white density, with the pixel size
 of the data (after downsampling, if the run downsampled).
@@ -17,7 +19,7 @@ examples
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    add_run(parser)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--particles", metavar="LIST", help="rows of the star file, from 0, as 0,17,42 or 0-9")
     where.add_argument("--z", metavar="FILE", help="latent coordinates: .txt, .npy, or .npz with an array z; (n, Z)")
@@ -36,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from .progress_bar import shown
     from .run_to_look_at import run_to_look_at
 
-    the_run = run_to_look_at(args.run)
+    the_run = run_to_look_at(args)
     latents = the_run.latents()
     if args.particles:
         z = latents.z[particles_at(latents, args.particles, args.run)]

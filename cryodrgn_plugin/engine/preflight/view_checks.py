@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..reconstruction.view_gaps import NOTABLE, view_gaps
-from .verdicts import OK, WARN, Verdict
+from ..vetting.verdicts import OK, WARN, Verdict
 
 
 def check_views(rotations: np.ndarray) -> Verdict:
