@@ -8,7 +8,7 @@ the latent space; near 0 every particle is where every other one is.
 import numpy as np
 
 from .config import RunConfig
-from .run import Latents
+from .latents import Latents
 
 LEAST_RELIABLE = 0.1
 STILL = 1e-6

@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from ..latents import Latents
 from ..reconstruction.expectation import Halves
 from ..report_writer import Report
-from ..run import Latents, Run
+from ..run import Run
 from .analysis_options import AnalysisOptions
 from .analysis_parts import LatentView, MadeSeries
 from .cautions import cautions
 from .embed import MIN_DIST, principal_components, umap_embedding
 from .entries import directions_of, make_series, numbers, series_entry, write_chimerax
-from .latent_clusters import kmeans
+from .latent_clusters import fewer_than_asked, kmeans
 from .lists import particle_list, write_lists
 from .nearby import NearbyParticles, can_be_measured
 from .run_particles import require_images, views_of
@@ -31,7 +32,7 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
 
     Raises
     ------
-    DataError : the run has no latents, they are not finite, or there are fewer different ones than clusters.
+    DataError : the run has no latents, or they are not finite.
     """
     options = options or AnalysisOptions()
     latents = run.latents()
@@ -81,6 +82,8 @@ def look_at_latents(run: Run, latents: Latents, options: AnalysisOptions) -> Lat
     run.progress("latents", 1, stages)
     clusters = kmeans(latents.z, options.clusters, seed=options.seed, along=latents.coordinate)
     run.progress("latents", 2, stages)
+    if fewer := fewer_than_asked(len(clusters.centres), options.clusters):
+        run.log(f"The analysis has {fewer}")
     umap = None
     if options.umap:
         umap = umap_embedding(latents.z, neighbors=options.neighbors, limit=options.umap_limit, seed=options.seed)

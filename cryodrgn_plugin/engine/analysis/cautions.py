@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ..collapse import advice
 from ..config import RunConfig
-from ..run import Latents
+from ..latents import Latents
 from .analysis_parts import MadeSeries
 from .entries import directions_of
 

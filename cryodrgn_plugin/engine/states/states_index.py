@@ -10,10 +10,10 @@ from ..analysis.analysis_parts import MadeSeries
 from ..analysis.chimerax import chimerax_script
 from ..analysis.entries import numbers, series_entry
 from ..analysis.series import Series
+from ..latents import Latents
 from ..reconstruction.bandwidth import Bandwidths
 from ..report_writer import Report
 from ..result_kinds import REGRESSION_SERIES, STATE_SERIES
-from ..run import Latents
 from .made import PERCENTILES, MadeState
 
 TITLES = {STATE_SERIES: "of states", REGRESSION_SERIES: "of states by regression"}

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
-from ..analysis.latent_clusters import kmeans
+from ..analysis.latent_clusters import fewer_than_asked, kmeans
 from ..analysis.oracle import state_products
 from ..analysis.populations import Populations, counted, most_likely
 from ..decoders.restore import load_decoder
+from ..latents import Latents
 from ..likelihood.whitened import WhitenedImages
-from ..run import Latents, Run
+from ..run import Run
 from .image_contrast import brightness, contrasts
 from .validation_options import ValidateOptions
 
@@ -64,8 +65,11 @@ def state_populations(
 def _labels(run: Run, latents: Latents, options: ValidateOptions) -> np.ndarray:
     if not options.states and (analysed := run.per_particle("analysis", latents.rows)):
         return analysed["labels"].astype(np.int64)
-    most = len(np.unique(latents.z, axis=0))
-    return kmeans(latents.z, min(options.states or CLASSES, most), seed=options.seed).labels.astype(np.int64)
+    asked = options.states or CLASSES
+    clusters = kmeans(latents.z, asked, seed=options.seed)
+    if fewer := fewer_than_asked(len(clusters.centres), asked):
+        run.log(f"Populations are of {fewer}")
+    return clusters.labels.astype(np.int64)
 
 
 def _products(

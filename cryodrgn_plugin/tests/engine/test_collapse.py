@@ -7,7 +7,8 @@ import pytest
 
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.collapse import LEAST_RELIABLE, has_collapsed, reliability
-from cryodrgn_plugin.engine.run import Latents, Run
+from cryodrgn_plugin.engine.latents import Latents
+from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.presets import PRESETS
 
