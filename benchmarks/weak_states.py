@@ -1,6 +1,6 @@
 """What the fast recipe finds on sets as hard as real ones, beside what the ideal observer finds in the same images.
 
-    python benchmarks/weak_states.py SETS/pol2_parts SETS/antibody --seeds 0 1 2 --out benchmarks/results/weak_states.json
+    python benchmarks/weak_states.py SETS/pol2_parts SETS/antibody --seeds 0 1 2 --out weak_states.json
 
 Sets are folders that benchmarks/real_sets.py or `cryodrgn-plugin simulate --preset real_…` wrote. Of states: the share
 named right by 20 neighbours in z, and the adjusted Rand index of the states that the recipe tells apart; of a motion:

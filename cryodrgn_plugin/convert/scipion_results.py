@@ -20,8 +20,9 @@ from pyworkflow.object import Float
 
 from ..constants import FLEX_RECIPE, FLEX_RUN, PROGRAM_NAME
 from ..engine.files import read_map
+from ..engine.latents import Latents
 from ..engine.results import Results
-from ..engine.run import Latents, Run
+from ..engine.run import Run
 from ..engine.selection.export import Selection
 from .scipion_particles import object_ids
 

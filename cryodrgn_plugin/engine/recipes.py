@@ -6,10 +6,13 @@ A recipe's defaults are in `config/recipe_defaults.py`, which imports nothing he
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from .collapse import advice, has_collapsed, reliability
 from .config import RunConfig, finds_poses
 from .data.dataset import ParticleDataset
 from .decoders.decoder_registry import has_closed_form, linear_decoder
+from .errors import DataError
 from .known_copies import save_copies
 from .run import Run
 from .vetting.at_start import vetted
@@ -23,6 +26,8 @@ class Training:
     """Trains, with whether to resume and the epoch to pause after, which closed forms do not know."""
     closed_form: bool
     """Whether its maps come in closed form, which makes linear decoders only; descent by gradient makes any."""
+    leave_latest: Callable[[Run, RunConfig, ParticleDataset], None] | None = None
+    """Leaves latents and model as its last checkpoint has them, where that has any."""
 
 
 def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | None = None) -> None:
@@ -43,6 +48,46 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
     if dataset.copies.any:
         save_copies(run, dataset.rows, dataset.copies.shown)
     training.fit(run, config, dataset, resume, until_epoch)
+    _say_whether_it_collapsed(run)
+
+
+def look_in(run: Run) -> None:
+    """Make the latents and the model of a run that has not finished those of its last checkpoint, so that it can be
+    looked at; a run that has finished, or has no checkpoint, is left as it is.
+
+    Raises DataError for a closed form that has not finished: it has latents and maps at its end only.
+    """
+    checkpoint = run.latest_checkpoint()
+    if checkpoint is None or not _is_behind(run, checkpoint):
+        return
+    leave_latest = TRAININGS[run.config.recipe](run.config).leave_latest
+    if leave_latest is None:
+        raise DataError(
+            f"{run.path} has not finished: it is {run.status} after step {checkpoint.stem[6:].lstrip('0')}, and the "
+            f"recipe {run.config.recipe} has latents and maps at its end only; let it finish, or resume it."
+        )
+    dataset = ParticleDataset.open(run.given_file, run.data_settings, run.config.root, run.config.seed).usable()
+    leave_latest(run, run.config, dataset)
+
+
+def _is_behind(run: Run, checkpoint: Path) -> bool:
+    """Whether the run's latents are not those of its last checkpoint; a finished training has left its own."""
+    if not run.latents_file.exists():
+        return True
+    if run.status == "finished":
+        epochs = run.latents().epochs
+        return epochs is not None and epochs[0] < epochs[1]
+    return checkpoint.stat().st_mtime > run.latents_file.stat().st_mtime
+
+
+def _say_whether_it_collapsed(run: Run) -> None:
+    """A note and, where all particles lie at one point, the last line of the log."""
+    latents = run.latents()
+    if not latents.z.shape[1]:
+        return
+    run.note(reliability=round(reliability(latents), 4), collapsed=has_collapsed(latents))
+    if sentence := advice(latents, run.config):
+        run.log(sentence)
 
 
 def _fast(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
@@ -69,6 +114,18 @@ def _amortized(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bo
     fit_amortized(run, config, dataset.through_squared_ctf(), resume, until_epoch)
 
 
+def _look_into_network(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
+    from .networks.unfinished import leave_latest
+
+    leave_latest(run, config, dataset.through_squared_ctf())
+
+
+def _look_into_amortized(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
+    from .networks.unfinished import leave_latest_amortized
+
+    leave_latest_amortized(run, config, dataset.through_squared_ctf())
+
+
 def _network(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
     from .networks.vae_recipe import fit_vae
 
@@ -76,7 +133,8 @@ def _network(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool
 
 
 FAST, HOMOGENEOUS, AB_INITIO = (Training(fit, closed_form=True) for fit in (_fast, _homogeneous, _ab_initio))
-AMORTIZED, NETWORK = (Training(fit, closed_form=False) for fit in (_amortized, _network))
+AMORTIZED = Training(_amortized, closed_form=False, leave_latest=_look_into_amortized)
+NETWORK = Training(_network, closed_form=False, leave_latest=_look_into_network)
 
 TRAININGS: dict[str, Callable[[RunConfig], Training]] = {
     "fast": lambda config: FAST if config.z_dim else NETWORK,

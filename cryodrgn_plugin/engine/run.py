@@ -8,7 +8,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from .config import DataConfig, RunConfig, differing_settings, flat_settings
 from .errors import DataError
 from .io.arrays import read_arrays
 from .io.writing import replacing, write_text
+from .latents import OF_PARTICLES, Latents
 from .provenance import provenance
 from .report_writer import Report, report_at
 from .result_kinds import KINDS
@@ -43,39 +44,6 @@ MAY_CHANGE_ON_RESUME = (
     "training.early_stop",
 )
 """Settings that a resumed run may change: they decide how long and where it computes, not what."""
-
-
-@dataclass(frozen=True)
-class Latents:
-    """Where each particle lies in the latent space, in the order of the star file's rows."""
-
-    z: np.ndarray
-    """(N, Z) float32."""
-    rows: np.ndarray
-    """(N,) int64: the star row of each entry; 0..N-1 unless the run used a random part of the particles."""
-    coordinate: np.ndarray | None = None
-    """(N,) float32: position along the curve that was found, if one was."""
-    uncertainty: np.ndarray | None = None
-    """(N,) float32: standard deviation of the coordinate, or of z where there is no coordinate."""
-    half: np.ndarray | None = None
-    """(N,) int8, 0 or 1: the half-set whose bases each particle went into, where there are two."""
-    states: np.ndarray | None = None
-    """(N, S) float32: how far each particle belongs to each of S separate states, where there are; rows sum to 1."""
-    contrast: np.ndarray | None = None
-    """(N,) float32: contrast of each image around 1, where it was estimated."""
-    pose_correction: np.ndarray | None = None
-    """(N, 5) float32: by how much poses were moved, degrees about the view's x, y and z axes and Å along x and y."""
-
-
-OF_PARTICLES = {
-    "coordinate": np.float32,
-    "uncertainty": np.float32,
-    "half": np.int8,
-    "states": np.float32,
-    "contrast": np.float32,
-    "pose_correction": np.float32,
-}
-"""What a training may know of each particle beside z, and how it is stored."""
 
 
 class Run(RunStatus):
@@ -186,9 +154,16 @@ class Run(RunStatus):
             rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
         return [{**row, "epoch": int(row["epoch"])} for row in rows]
 
-    def save_latents(self, z: np.ndarray, *, rows: np.ndarray | None = None, **known: np.ndarray | None) -> None:
+    def save_latents(
+        self,
+        z: np.ndarray,
+        *,
+        rows: np.ndarray | None = None,
+        epochs: tuple[int, int] | None = None,
+        **known: np.ndarray | None,
+    ) -> None:
         """Write latents.npz; see `Latents` for what may be known of particles, names and shapes. `rows` must be given
-        when not every star row was used."""
+        when not every star row was used, and `epochs` when the training has not finished."""
         arrays = {
             "z": np.asarray(z, np.float32),
             "rows": np.arange(len(z)) if rows is None else np.asarray(rows, np.int64),
@@ -196,6 +171,8 @@ class Run(RunStatus):
         arrays |= {name: np.asarray(values, OF_PARTICLES[name]) for name, values in known.items() if values is not None}
         for name, values in arrays.items():
             assert len(values) == len(z), f"{name} has {len(values)} entries for {len(z)} particles"
+        if epochs is not None:
+            arrays["epochs"] = np.asarray(epochs, np.int64)
         with replacing(self.latents_file) as temporary:
             np.savez(temporary, **arrays)
 
@@ -206,7 +183,8 @@ class Run(RunStatus):
             raise DataError(f"{self.path} has no latents.npz: the training has not finished{reason}.")
         arrays = read_arrays(self.latents_file, "z", "rows")
         optional = {name: arrays.get(name) for name in OF_PARTICLES}
-        return Latents(arrays["z"], arrays["rows"], **optional)
+        epochs = (int(arrays["epochs"][0]), int(arrays["epochs"][1])) if "epochs" in arrays else None
+        return Latents(arrays["z"], arrays["rows"], **optional, epochs=epochs)
 
     # --- results --------------------------------------------------------------------------------------------------
 

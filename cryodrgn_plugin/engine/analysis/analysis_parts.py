@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..run import Latents
+from ..latents import Latents
 from .embed import Pca, UmapEmbedding
 from .latent_clusters import Clusters
 from .series import Series

@@ -6,12 +6,12 @@ a bent cluster lies beside it, where hardly a particle is. Clusters are numbered
 neighbours in number are neighbours in the latent space; the same seed gives the same numbers.
 """
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from .. import threads
-from ..errors import DataError
 
 RESTARTS = 4
 """k-means runs from different starts, of which the best is kept."""
@@ -33,29 +33,27 @@ class Clusters:
 
 
 def kmeans(z: np.ndarray, k: int, *, seed: int, along: np.ndarray | None = None) -> Clusters:
-    """Partition z (N, Z) into k clusters.
+    """Partition z (N, Z) into k clusters, or into as many as there are points that can be told apart.
 
     Parameters
     ----------
-    z : (N, Z).
+    z : (N, Z), not empty.
     k : number of clusters.
     seed : of the starts.
     along : (N,) position along a curve; clusters are numbered by its median in them. None: by similarity.
-
-    Raises
-    ------
-    DataError : fewer than k distinct points.
     """
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     distinct = len(np.unique(z[: 100 * k], axis=0))
     # The first ones nearly always have enough; all are looked at only where they have not.
-    distinct = distinct if distinct >= k else len(np.unique(z, axis=0))
-    if distinct < k:
-        raise DataError(f"{k} clusters were asked for, but there are only {distinct} different latents; ask for fewer.")
-    with threads.sums_in_one_order():
+    k = k if distinct >= k else min(k, len(np.unique(z, axis=0)))
+    with threads.sums_in_one_order(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
         fit = KMeans(k, n_init=RESTARTS, random_state=seed).fit(z)
-    labels, means = fit.labels_, fit.cluster_centers_
+    # Points that differ by less than rounding are one, and leave clusters without any.
+    kept, labels = np.unique(fit.labels_, return_inverse=True)
+    k, labels, means = len(kept), labels.reshape(-1), fit.cluster_centers_[kept]
     rank = np.empty(k, np.int32)
     rank[in_order(labels, means, along)] = np.arange(k)
     labels = rank[labels]
@@ -63,6 +61,15 @@ def kmeans(z: np.ndarray, k: int, *, seed: int, along: np.ndarray | None = None)
     if along is not None:
         members = [_halfway(index, along) for index in members]
     return Clusters(labels, np.array([_nearest_to_mean(z, index) for index in members], np.int64))
+
+
+def fewer_than_asked(found: int, asked: int) -> str:
+    """That there are fewer clusters than were asked for, and why, in words; empty where there are not."""
+    if found >= asked:
+        return ""
+    places = "at one point" if found == 1 else f"at only {found} points that can be told apart"
+    clusters = "1 cluster" if found == 1 else f"{found} clusters"
+    return f"{clusters} and not {asked}: particles lie {places} of the latent space."
 
 
 def in_order(labels: np.ndarray, means: np.ndarray, along: np.ndarray | None) -> np.ndarray:

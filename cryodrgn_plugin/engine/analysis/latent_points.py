@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import ConfigError, DataError
 from ..io.arrays import read_arrays
-from ..run import Latents
+from ..latents import Latents
 
 
 def particles_at(latents: Latents, words: str, where: str) -> np.ndarray:

@@ -4,12 +4,13 @@ import numpy as np
 
 from ..data.half_sets import drawn_halves
 from ..imaging.noise import estimate_noise
+from ..latents import Latents
 from ..reconstruction.bandwidth import Bandwidths, choose_bandwidths
 from ..reconstruction.expectation import Halves
 from ..reconstruction.kernel import kernel_at
 from ..reconstruction.masks import mask_from_map
 from ..reconstruction.regression import Regression, RegressionMaps
-from ..run import Latents, Run
+from ..run import Run
 from .metric import LatentMetric
 from .run_particles import images_of
 from .volumes import TrainedDecoder

@@ -4,12 +4,12 @@ import argparse
 
 from ..analysis.analysis_options import AnalysisOptions
 from .option_flags import add_options, chosen_options
-from .run_argument import add_run, opened
+from .run_argument import add_run
 
 DESCRIPTION = """\
-Look at a finished run: principal components, UMAP, k-means clusters with a real particle at each centre, maps at the
-centres, along the components and along the curve that was found, their resolution from half-maps, particle lists that
-return to RELION with every column, and figures.
+Look at a run, finished or as its last checkpoint has it: principal components, UMAP, k-means clusters with a real
+particle at each centre, maps at the centres, along the components and along the curve that was found, their
+resolution from half-maps, particle lists that return to RELION with every column, and figures.
 
 examples
   cryodrgn-plugin analyze run
@@ -29,8 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .progress_bar import shown
+    from .run_to_look_at import run_to_look_at
 
-    the_run = opened(args)
+    the_run = run_to_look_at(args)
     options = chosen_options(args, AnalysisOptions)
     with the_run.working("analysis"), shown(the_run):
         from ..analysis.analysis_report import analyze

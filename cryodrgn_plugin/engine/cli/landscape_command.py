@@ -4,7 +4,7 @@ import argparse
 
 from ..landscape.landscape_options import LandscapeOptions
 from .option_flags import add_options, chosen_options
-from .run_argument import add_run, opened
+from .run_argument import add_run
 
 DESCRIPTION = """\
 Place every particle in the space of volumes and not of latents, where distances mean something: principal components
@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .progress_bar import shown
+    from .run_to_look_at import run_to_look_at
 
-    the_run = opened(args)
+    the_run = run_to_look_at(args)
     options = chosen_options(args, LandscapeOptions)
     with the_run.working("landscape"), shown(the_run):
         from ..landscape.landscape_report import landscape

@@ -84,15 +84,14 @@ def run(args: argparse.Namespace) -> int:
     path, settings = Path(args.particles), given_settings(args)
     from ..ab_initio.refinement import refine_poses
     from ..ab_initio.refinement_checkpoint import load_refinement, save_refinement
+    from ..analysis.reconstruction_files import write_reconstruction
     from ..data.tilt_images import find_series
-    from ..reconstruction.homogeneous import reconstruct, write_reconstruction
+    from ..reconstruction.homogeneous import reconstruct
     from ..slicing.compute import Compute
     from .progress_bar import reporter
 
     subject = run_subject(path, settings) if path.is_dir() else star_subject(path, settings)
     dataset, seed = subject.dataset, int(settings.get("seed", 0))
-    for note in dataset.notes:
-        print(note)
     series = find_series(dataset)
     particles = dataset.n if series is None else series.n
     if series:
@@ -148,6 +147,8 @@ def run_subject(path: Path, settings: dict[str, str]) -> Subject:
     latents, table = run.latents(), run.particles()
     config = _changed(replace(run.config, data=run.data_settings), settings)
     dataset = ParticleDataset.open(run.given_file, config.data, config.root, run.config.seed)
+    for note in dataset.notes:
+        print(note)
     latent_of_row = {int(row): i for i, row in enumerate(latents.rows)}
     dataset = dataset.subset(np.isin(dataset.rows, latents.rows))
     index = np.array([latent_of_row[int(row)] for row in dataset.rows], np.int64)

@@ -4,7 +4,7 @@ import argparse
 
 from ..selection.selection_options import SelectOptions
 from .option_flags import add_options, chosen_options
-from .run_argument import add_run, opened
+from .run_argument import add_run
 
 DESCRIPTION = """\
 Choose particles of a finished run, and write those chosen and those left out as particle files of the same kind as the
@@ -31,9 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .progress_bar import shown
+    from .run_to_look_at import run_to_look_at
 
     options = chosen_options(args, SelectOptions)
-    the_run = opened(args)
+    the_run = run_to_look_at(args)
     with the_run.working("select"), shown(the_run):
         from ..selection.selection_report import select
 

@@ -4,7 +4,7 @@ import argparse
 
 from ..states.state_options import StatesOptions
 from .option_flags import add_options, chosen_options
-from .run_argument import add_run, opened
+from .run_argument import add_run
 
 DESCRIPTION = """\
 Make the maps of states of a finished run and say how good each is: half-maps, their FSC, the FSC with the true map
@@ -33,8 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .progress_bar import shown
+    from .run_to_look_at import run_to_look_at
 
-    the_run = opened(args)
+    the_run = run_to_look_at(args)
     options = chosen_options(args, StatesOptions)
     with the_run.working("states"), shown(the_run):
         from ..states.states_report import make_states

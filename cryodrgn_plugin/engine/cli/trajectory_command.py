@@ -4,7 +4,7 @@ import argparse
 
 from ..landscape.landscape_options import TrajectoryOptions
 from .option_flags import add_options, chosen_options
-from .run_argument import add_run, opened
+from .run_argument import add_run
 
 DESCRIPTION = """\
 Maps along a path through the latent space of a finished run, evenly spaced, with a movie and a ChimeraX script: along a
@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from .progress_bar import shown
+    from .run_to_look_at import run_to_look_at
 
-    the_run = opened(args)
+    the_run = run_to_look_at(args)
     options = chosen_options(args, TrajectoryOptions)
     with the_run.working("trajectory"), shown(the_run):
         from ..landscape.trajectory import trajectory

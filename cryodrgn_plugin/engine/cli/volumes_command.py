@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from .run_argument import add_run, opened
+from .run_argument import add_run
 
 DESCRIPTION = """\
 Make maps from a finished run: vol_000.mrc, vol_001.mrc, … in the order asked for, white density, with the pixel size
@@ -36,8 +36,9 @@ def run(args: argparse.Namespace) -> int:
     from ..analysis.volumes import write_series
     from ..decoders.restore import load_decoder
     from .progress_bar import shown
+    from .run_to_look_at import run_to_look_at
 
-    the_run = opened(args)
+    the_run = run_to_look_at(args)
     latents = the_run.latents()
     if args.particles:
         z = latents.z[particles_at(latents, args.particles, args.run)]

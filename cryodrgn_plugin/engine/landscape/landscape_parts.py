@@ -6,7 +6,8 @@ import numpy as np
 
 from ..analysis.populations import Populations
 from ..errors import DataError
-from ..run import Latents, Run
+from ..latents import Latents
+from ..run import Run
 from .mixture import States
 from .space import VolumeSpace
 from .volume_clusters import VolumeClusters
@@ -32,6 +33,6 @@ def checked_latents(run: Run) -> Latents:
         raise DataError(f"{run.path} has one map for all particles and no latent space.")
     if not np.isfinite(latents.z).all():
         raise DataError(f"{run.path} has latents that are not finite: the training diverged.")
-    if len(np.unique(latents.z[:1000], axis=0)) < 2:
+    if (latents.z == latents.z[:1]).all():
         raise DataError(f"{run.path} has all particles at one latent point.")
     return latents

@@ -14,9 +14,10 @@ from ..data.copies import joined, listed_copies
 from ..errors import DataError
 from ..io.particles import ParticleTable
 from ..known_copies import known_copies
+from ..latents import Latents
 from ..report_writer import Report
 from ..result_kinds import CLUSTER_SERIES, STATE_SERIES
-from ..run import Latents, Run
+from ..run import Run
 from .earlier import as_numbered_in
 from .landscape_index import landscape_entries, write_particles
 from .landscape_options import LandscapeOptions
@@ -36,8 +37,8 @@ def landscape(run: Run, options: LandscapeOptions | None = None, decoder: Landsc
 
     Raises
     ------
-    DataError : no latents or a single latent point, an exact landscape of a decoder without bases, a bad mask, or
-        nothing to match with.
+    DataError : no latents or a single latent point, volumes that do not differ, an exact landscape of a decoder without
+        bases, a bad mask, or nothing to match with.
     """
     options = options or LandscapeOptions()
     latents, table = checked_latents(run), run.particles()

@@ -8,7 +8,7 @@ from ..analysis.embed import Pca, principal_components
 from ..analysis.latent_points import particles_at, read_points
 from ..analysis.series import PERCENTILES
 from ..errors import ConfigError, DataError
-from ..run import Latents
+from ..latents import Latents
 from .graph import graph_way
 from .landscape_options import TrajectoryOptions
 from .representatives import drawn

@@ -16,7 +16,7 @@ from .landscape_options import LandscapeOptions
 from .phi import HeldOut, learn_phi
 from .region import region_of_interest
 from .representatives import nearest, on_data_centres
-from .space import Places, Progress
+from .space import Places, Progress, require_differences
 
 SCRATCH = "sketch.npy"
 
@@ -90,7 +90,10 @@ class SketchedSpace:
 def sketched_space(
     decoder: TrainedDecoder, z: np.ndarray, options: LandscapeOptions, scratch: Path, report: Progress
 ) -> SketchedSpace:
-    """Sketch, mask, PCA and φ; the sketch's volumes are written to `scratch`."""
+    """Sketch, mask, PCA and φ; the sketch's volumes are written to `scratch`.
+
+    Raises DataError where the volumes do not differ.
+    """
     sketch = _sketched(decoder, z, on_data_centres(z, options.sketch, options.seed), scratch / SCRATCH, report)
     # Every volume of the sketch as a group of its own.
     singles = np.arange(len(sketch.particles))[:, None]
@@ -127,6 +130,7 @@ def _components(sketch: Sketch, mask: np.ndarray, components: int) -> tuple[np.n
 
     inside = mask > 0
     masked = np.stack([volume[inside] * mask[inside] for volume in sketch.volumes])
+    require_differences(float(masked.var(axis=0).sum()), float(np.square(masked[0]).sum()))
     pca = PCA(min(components, len(masked)), svd_solver="full")
     pca.fit(masked)
     return pca.mean_, pca.components_, pca.explained_variance_ratio_

@@ -12,12 +12,16 @@ import numpy as np
 from ..analysis.linear_volumes import LinearVolumes, VolumePca, amplitudes_of, exact_components, masked_gram
 from ..analysis.volumes import TrainedDecoder
 from ..decoders.decoder import LinearDecoder
+from ..errors import DataError
 from .landscape_options import LandscapeOptions
 from .region import region_of_interest
 from .representatives import far_apart, nearest, on_data_centres
 
 STANDING_FOR_ALL = 100
 """Volumes from which the mask of an exact landscape is made."""
+
+FLAT = 1e-12
+"""Share of the power of volumes that differences by rounding have, at most."""
 
 Progress = Callable[..., None]
 
@@ -69,6 +73,12 @@ class VolumeSpace(Protocol):
         """Volumes along a component (from 0) through the mean, at `scores` (n,)."""
 
 
+def require_differences(variance: float, power: float) -> None:
+    """Raise DataError where volumes do not differ: their `variance`, summed over voxels, is nothing to their `power`."""
+    if not variance > FLAT * power:
+        raise DataError("The volumes of this run do not differ from each other, so there is no landscape of them.")
+
+
 @dataclass(frozen=True)
 class ExactSpace:
     """All particles by linear algebra."""
@@ -108,7 +118,10 @@ class ExactSpace:
 
 
 def exact_space(decoder: LandscapeDecoder, z: np.ndarray, options: LandscapeOptions, report: Progress) -> ExactSpace:
-    """The landscape of a decoder whose volumes are linear in amplitudes: every particle, no volume needed."""
+    """The landscape of a decoder whose volumes are linear in amplitudes: every particle, no volume needed.
+
+    Raises DataError where the volumes do not differ.
+    """
     parts = decoder.linear()
     amplitudes = amplitudes_of(parts[0], z)
     volumes = LinearVolumes.of(parts, decoder.pixel_size_ang)
@@ -116,5 +129,6 @@ def exact_space(decoder: LandscapeDecoder, z: np.ndarray, options: LandscapeOpti
     chosen = [on_data_centres(amplitudes, half, options.seed), far_apart(amplitudes, half, options.seed)]
     mask = region_of_interest(options.mask, volumes, amplitudes[np.unique(np.concatenate(chosen))], report)
     pca = exact_components(amplitudes, masked_gram(volumes.bases, mask), options.components)
+    require_differences(float(pca.scores.var(axis=0).sum()), float(np.square(volumes.bases[0] * mask).sum()))
     same = amplitudes.shape == z.shape and np.array_equal(amplitudes, z)
     return ExactSpace(volumes, mask, pca, amplitudes, z, same)

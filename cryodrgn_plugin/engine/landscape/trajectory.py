@@ -11,9 +11,10 @@ from ..analysis.entries import make_series, series_entry, write_chimerax
 from ..analysis.series import Series
 from ..analysis.volumes import TrainedDecoder, decoder_of
 from ..errors import DataError
+from ..latents import Latents
 from ..report_writer import Report
 from ..result_kinds import PATH_SERIES
-from ..run import Latents, Run
+from ..run import Run
 from .landscape_options import TrajectoryOptions
 from .landscape_parts import checked_latents
 from .movie import write_movie

@@ -14,7 +14,8 @@ import pandas as pd
 
 from ..analysis.embed import principal_components
 from ..errors import DataError
-from ..run import Latents, Run
+from ..latents import Latents
+from ..run import Run
 from .junk import Judgement
 
 JUDGED = ("likelihood", "outlier")

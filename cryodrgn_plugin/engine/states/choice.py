@@ -6,7 +6,7 @@ from ..analysis.latent_clusters import kmeans
 from ..analysis.latent_points import particles_at, read_points
 from ..analysis.series import Series
 from ..errors import DataError
-from ..run import Latents
+from ..latents import Latents
 from .state_options import StatesOptions
 
 

@@ -10,10 +10,10 @@ from ..analysis.analysis_parts import MadeSeries
 from ..analysis.chimerax import chimerax_script
 from ..analysis.entries import numbers, series_entry
 from ..analysis.series import Series
+from ..latents import Latents
 from ..reconstruction.bandwidth import Bandwidths
 from ..report_writer import Report
 from ..result_kinds import REGRESSION_SERIES, STATE_SERIES
-from ..run import Latents
 from .made import PERCENTILES, MadeState
 
 TITLES = {STATE_SERIES: "of states", REGRESSION_SERIES: "of states by regression"}
@@ -82,4 +82,5 @@ def _details(state: MadeState, out: Report) -> dict[str, Any]:
         and {f"percentile_{p}": round(v, 3) for p, v in zip(PERCENTILES, state.local_ang, strict=True)},
         "b_factor_ang2": None if state.b_factor_ang2 is None else round(state.b_factor_ang2, 1),
         "lowpass_ang": state.lowpass_ang and round(state.lowpass_ang, 3),
+        "unseen_difference": None if state.unseen_difference is None else round(state.unseen_difference, 4),
     }

@@ -130,8 +130,7 @@ def _settings(config: RunConfig, listed: Path, seed: int) -> RunConfig:
 def _nodes_of(part: Run, count: int, seed: int) -> HalfModel:
     """k-means nodes of the latents of a finished run, and the maps there."""
     z = part.latents().z
-    distinct = len(np.unique(z, axis=0))
-    clusters = kmeans(z, min(count, distinct), seed=seed)
+    clusters = kmeans(z, count, seed=seed)
     n = len(clusters.centres)
     nodes = np.stack([z[clusters.labels == m].mean(axis=0, dtype=np.float64) for m in range(n)])
     decoder = load_decoder(part)

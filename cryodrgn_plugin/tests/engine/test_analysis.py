@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
 from cryodrgn_plugin.engine.analysis.analysis_report import analyze
 from cryodrgn_plugin.engine.analysis.embed import principal_components, umap_embedding
-from cryodrgn_plugin.engine.analysis.latent_clusters import kmeans
+from cryodrgn_plugin.engine.analysis.latent_clusters import fewer_than_asked, kmeans
 from cryodrgn_plugin.engine.analysis.map_plots import _round_resolutions
 from cryodrgn_plugin.engine.analysis.series import component_series, curve_series
 from cryodrgn_plugin.engine.analysis.volumes import moving_region, write_series
@@ -87,9 +87,24 @@ def test_the_centre_of_a_bent_class_is_on_the_bend():
     assert np.linalg.norm(z[kmeans(z, 1, seed=0, along=along).centres[0]]) > 0.9
 
 
-def test_more_clusters_than_different_latents_are_refused():
-    with pytest.raises(DataError, match="5 clusters were asked for, but there are only 2 different latents"):
-        kmeans(np.repeat([[0.0], [1.0]], 50, axis=0), 5, seed=0)
+def test_there_are_as_many_clusters_as_points_that_can_be_told_apart():
+    groups = np.repeat([0, 1, 2], 50)
+    for apart in (1.0, 1e-9):  # the second and third points are then one, but for rounding
+        z = np.array([[0.0], [1.0], [1.0 + apart]])[groups]
+        clusters = kmeans(z, 5, seed=0)
+        assert len(clusters.centres) == len(clusters.sizes) == len(np.unique(np.round(z, 6)))
+        assert clusters.sizes.sum() == 150 and clusters.sizes.min() >= 50
+        assert (clusters.labels[clusters.centres] == np.arange(len(clusters.centres))).all()
+    assert kmeans(np.zeros((20, 2)), 4, seed=0).sizes.tolist() == [20]
+    # float32 far from 0: all different, and too close for a k-means that subtracts the mean.
+    close = np.float32(1000) + np.arange(40, dtype=np.float32)[:, None] * np.float32(6e-5)
+    assert (kmeans(close, 10, seed=0, along=close[:, 0]).sizes > 0).all()
+
+
+def test_fewer_clusters_than_asked_for_are_said_to_be():
+    assert fewer_than_asked(5, 5) == ""
+    assert fewer_than_asked(2, 5).startswith("2 clusters and not 5: particles lie at only 2 points")
+    assert fewer_than_asked(1, 5).startswith("1 cluster and not 5: particles lie at one point")
 
 
 def test_principal_components_match_the_singular_value_decomposition():

@@ -29,7 +29,8 @@ ENGINE = PACKAGE / "engine"
 LAYERS = [
     {"errors", "config"},
     {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_origin", "relocation", "known_copies"}
-    | {"result_kinds", "results", "report_writer", "borrowing", "progress", "provenance", "stopping", "threads"},
+    | {"latents", "result_kinds", "results", "report_writer", "borrowing", "collapse"}
+    | {"progress", "provenance", "stopping", "threads"},
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
     {"likelihood", "reconstruction"},
@@ -50,6 +51,7 @@ DOORS = {
     "config": "settings of a run",
     "options": "settings of the commands",
     "run": "the run folder",
+    "latents": "what a training knows of each particle",
     "run_layout": "what a run folder may hold",
     "results": "what commands left under a run",
     "result_kinds": "what results are called",

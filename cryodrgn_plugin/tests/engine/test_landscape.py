@@ -215,6 +215,16 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(options, message, tmp_path
         landscape(planted_run(tmp_path, n=60), LandscapeOptions(**{**QUICK, **options}), decoder)
 
 
+@pytest.mark.parametrize("kind", [TrainedDecoder, NoBases])
+@pytest.mark.parametrize("share", [0.0, 1e-9])
+def test_volumes_that_do_not_differ_have_no_landscape(kind, share, tmp_path):
+    flat = blob_decoder()
+    volumes = flat.basis_volumes() * np.array([1, share, share, share, share])[:, None, None, None]
+    flat.set_volumes(volumes.astype(np.float32))
+    with pytest.raises(DataError, match="volumes of this run do not differ from each other"):
+        landscape(planted_run(tmp_path, n=60), LandscapeOptions(**QUICK), kind(flat, None, PIXEL_ANG))
+
+
 def test_a_mask_of_another_box_is_refused(tmp_path):
     write_map(tmp_path / "mask.mrc", np.ones((20, 20, 20), np.float32), PIXEL_ANG)
     options = LandscapeOptions(**QUICK, mask=str(tmp_path / "mask.mrc"))

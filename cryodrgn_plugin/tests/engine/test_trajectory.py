@@ -14,7 +14,8 @@ from cryodrgn_plugin.engine.landscape.landscape_options import TrajectoryOptions
 from cryodrgn_plugin.engine.landscape.paths import evenly, find_path
 from cryodrgn_plugin.engine.landscape.surface import shaded
 from cryodrgn_plugin.engine.landscape.trajectory import trajectory
-from cryodrgn_plugin.engine.run import Latents, Run
+from cryodrgn_plugin.engine.latents import Latents
+from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.tests.engine.planted_run import BlobDecoder, blob_place_px, planted_run, serve_decoder
 
 

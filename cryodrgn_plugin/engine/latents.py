@@ -1,0 +1,45 @@
+"""What a training knows of each particle: where it lies in the latent space, and what else was learned of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Where each particle lies in the latent space, in the order of the star file's rows."""
+
+    z: np.ndarray
+    """(N, Z) float32."""
+    rows: np.ndarray
+    """(N,) int64: the star row of each entry; 0..N-1 unless the run used a random part of the particles."""
+    coordinate: np.ndarray | None = None
+    """(N,) float32: position along the curve that was found, if one was."""
+    uncertainty: np.ndarray | None = None
+    """(N,) float32: standard deviation of the coordinate, or of z where there is no coordinate."""
+    half: np.ndarray | None = None
+    """(N,) int8, 0 or 1: the half-set whose bases each particle went into, where there are two."""
+    states: np.ndarray | None = None
+    """(N, S) float32: how far each particle belongs to each of S separate states, if there are any; rows sum to 1."""
+    contrast: np.ndarray | None = None
+    """(N,) float32: contrast of each image around 1, where it was estimated."""
+    pose_correction: np.ndarray | None = None
+    """(N, 5) float32: by how much poses were moved, degrees about the view's x, y and z axes and Å along x and y."""
+    epochs: tuple[int, int] | None = None
+    """Epochs that were done and wanted, where these are the latents of a training that has not finished."""
+
+    @property
+    def unfinished(self) -> str:
+        """`after epoch 3 of 20`, where the training has not finished; else empty."""
+        return f"after epoch {self.epochs[0]} of {self.epochs[1]}" if self.epochs else ""
+
+
+OF_PARTICLES = {
+    "coordinate": np.float32,
+    "uncertainty": np.float32,
+    "half": np.int8,
+    "states": np.float32,
+    "contrast": np.float32,
+    "pose_correction": np.float32,
+}
+"""What a training may know of each particle beside z, and how it is stored."""
