@@ -6,7 +6,9 @@ A recipe's defaults are in `config/recipe_defaults.py`, which imports nothing he
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from .collapse import advice, has_collapsed, reliability
 from .config import RunConfig
 from .data.dataset import ParticleDataset
 from .decoders.decoder_registry import has_closed_form, linear_decoder
@@ -21,6 +23,8 @@ class Training:
     """Trains, with whether to resume and the epoch to pause after, which closed forms do not know."""
     closed_form: bool
     """Whether its maps come in closed form, which makes linear decoders only; descent by gradient makes any."""
+    leave_latest: Callable[[Run, RunConfig, ParticleDataset], None] | None = None
+    """Leaves latents and model as its last checkpoint has them, where that has any."""
 
 
 def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | None = None) -> None:
@@ -37,6 +41,38 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
     for note in dataset.notes:
         run.log(note)
     training.fit(run, config, dataset, resume, until_epoch)
+    _say_whether_it_collapsed(run)
+
+
+def look_in(run: Run) -> None:
+    """Make the latents and the model of a run that has not finished those of its last checkpoint, so that it can be
+    looked at; a run that has finished, or has no checkpoint with any, is left as it is."""
+    checkpoint = run.latest_checkpoint()
+    leave_latest = TRAININGS[run.config.recipe](run.config).leave_latest
+    if leave_latest is None or checkpoint is None or not _is_behind(run, checkpoint):
+        return
+    dataset = ParticleDataset.open(run.given_file, run.config.data, run.config.root, run.config.seed)
+    leave_latest(run, run.config, dataset)
+
+
+def _is_behind(run: Run, checkpoint: Path) -> bool:
+    """Whether the run's latents are not those of its last checkpoint; a finished training has left its own."""
+    if not run.latents_file.exists():
+        return True
+    if run.status == "finished":
+        epochs = run.latents().epochs
+        return epochs is not None and epochs[0] < epochs[1]
+    return checkpoint.stat().st_mtime > run.latents_file.stat().st_mtime
+
+
+def _say_whether_it_collapsed(run: Run) -> None:
+    """A note and, where all particles lie at one point, the last line of the log."""
+    latents = run.latents()
+    if not latents.z.shape[1]:
+        return
+    run.note(reliability=round(reliability(latents), 4), collapsed=has_collapsed(latents))
+    if sentence := advice(latents, run.config):
+        run.log(sentence)
 
 
 def _fast(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
@@ -63,6 +99,18 @@ def _amortized(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bo
     fit_amortized(run, config, dataset, resume, until_epoch)
 
 
+def _look_into_network(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
+    from .networks.unfinished import leave_latest
+
+    leave_latest(run, config, dataset)
+
+
+def _look_into_amortized(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
+    from .networks.unfinished import leave_latest_amortized
+
+    leave_latest_amortized(run, config, dataset)
+
+
 def _network(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
     from .networks.vae_recipe import fit_vae
 
@@ -70,7 +118,8 @@ def _network(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool
 
 
 FAST, HOMOGENEOUS, AB_INITIO = (Training(fit, closed_form=True) for fit in (_fast, _homogeneous, _ab_initio))
-AMORTIZED, NETWORK = (Training(fit, closed_form=False) for fit in (_amortized, _network))
+AMORTIZED = Training(_amortized, closed_form=False, leave_latest=_look_into_amortized)
+NETWORK = Training(_network, closed_form=False, leave_latest=_look_into_network)
 
 TRAININGS: dict[str, Callable[[RunConfig], Training]] = {
     "fast": lambda config: FAST if config.z_dim else NETWORK,

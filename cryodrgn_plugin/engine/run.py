@@ -65,6 +65,13 @@ class Latents:
     """(N,) float32: contrast of each image around 1, where it was estimated."""
     pose_correction: np.ndarray | None = None
     """(N, 5) float32: by how much poses were moved, degrees about the view's x, y and z axes and Å along x and y."""
+    epochs: tuple[int, int] | None = None
+    """Epochs that were done and wanted, where these are the latents of a training that has not finished."""
+
+    @property
+    def unfinished(self) -> str:
+        """`after epoch 3 of 20`, where the training has not finished; else empty."""
+        return f"after epoch {self.epochs[0]} of {self.epochs[1]}" if self.epochs else ""
 
 
 OF_PARTICLES = {
@@ -175,9 +182,16 @@ class Run(RunStatus):
             rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
         return [{**row, "epoch": int(row["epoch"])} for row in rows]
 
-    def save_latents(self, z: np.ndarray, *, rows: np.ndarray | None = None, **known: np.ndarray | None) -> None:
+    def save_latents(
+        self,
+        z: np.ndarray,
+        *,
+        rows: np.ndarray | None = None,
+        epochs: tuple[int, int] | None = None,
+        **known: np.ndarray | None,
+    ) -> None:
         """Write latents.npz; see `Latents` for what may be known of particles, names and shapes. `rows` must be given
-        when not every star row was used."""
+        when not every star row was used, and `epochs` when the training has not finished."""
         arrays = {
             "z": np.asarray(z, np.float32),
             "rows": np.arange(len(z)) if rows is None else np.asarray(rows, np.int64),
@@ -185,6 +199,8 @@ class Run(RunStatus):
         arrays |= {name: np.asarray(values, OF_PARTICLES[name]) for name, values in known.items() if values is not None}
         for name, values in arrays.items():
             assert len(values) == len(z), f"{name} has {len(values)} entries for {len(z)} particles"
+        if epochs is not None:
+            arrays["epochs"] = np.asarray(epochs, np.int64)
         with replacing(self.latents_file) as temporary:
             np.savez(temporary, **arrays)
 
@@ -195,7 +211,8 @@ class Run(RunStatus):
             raise DataError(f"{self.path} has no latents.npz: the training has not finished{reason}.")
         arrays = read_arrays(self.latents_file, "z", "rows")
         optional = {name: arrays.get(name) for name in OF_PARTICLES}
-        return Latents(arrays["z"], arrays["rows"], **optional)
+        epochs = (int(arrays["epochs"][0]), int(arrays["epochs"][1])) if "epochs" in arrays else None
+        return Latents(arrays["z"], arrays["rows"], **optional, epochs=epochs)
 
     # --- results --------------------------------------------------------------------------------------------------
 

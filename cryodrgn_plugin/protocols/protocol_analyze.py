@@ -79,6 +79,7 @@ class ProtHetAnalyze(ProtHetOnRun):
                 limits += f", {whole} at {at}" if whole else ""
                 limits += f" ({moving} where they move)" if moving else ""
             lines.append(f"{len(series['maps'])} maps {series['title']}{limits}.")
+        lines += [f"*{sentence}*" for sentence in analysis.index.get("cautions", [])]
         lines.append(f"Figures, particle lists and a ChimeraX script are in {analysis.folder}.")
         return lines
 

@@ -110,6 +110,7 @@ class ProtHetStates(ProtHetOnRun):
             if entry["resolution_ang"]:
                 limits.append(f"half-maps agree up to {entry['resolution_ang']['0.143']:.1f} Å")
             lines.append(f"{entry['label']}: {', '.join(limits) or 'no half-maps to judge it by'}.")
+        lines += [f"*{sentence}*" for sentence in states.index.get("cautions", [])]
         return [*lines, f"Local resolution, figures and a ChimeraX script are in {states.folder}."]
 
     def _methods(self):

@@ -155,6 +155,8 @@ class ProtHetTrain(ProtHetFit):
             latents = run.latents()
             curve = ", with a position along the curve that was found" if latents.coordinate is not None else ""
             lines.append(f"{len(latents.z):,} particles have {run.config.z_dim} latent coordinates{curve}.")
+        if run.info.get("notes", {}).get("collapsed"):
+            lines.append(f"*All of them lie at about one point; the end of {run.log_file} says what to try.*")
         lines.append(f"Everything the engine wrote is in {self.getRunFolder()}.")
         return lines
 

@@ -107,7 +107,7 @@ def _facts(
     ]
     if "pixel_size_ang" in index:
         facts.insert(3, ("Maps", f"box {index['box']}, {index['pixel_size_ang']:.4g} Å per pixel, protein white"))
-    return facts
+    return facts + [("Caution", sentence) for sentence in index.get("cautions", [])]
 
 
 def _table(classes: list[ClassFiles]) -> list[list[str]]:

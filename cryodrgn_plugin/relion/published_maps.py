@@ -37,6 +37,7 @@ def publish_states(run: Run, job: Path) -> Published:
         ("half-map FSC", "where it falls below 0.143; they share latents and prior and so promise too much"),
     ]
     details = {"states": [series["maps"] for series in results.all_series]}
+    facts += [("Caution", sentence) for sentence in results.index.get("cautions", [])]
     return Published(nodes, facts, [heads, *table], _figures(results), details)
 
 

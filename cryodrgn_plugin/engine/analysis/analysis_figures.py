@@ -11,6 +11,8 @@ from ..report_writer import Report
 from ..result_kinds import CURVE_SERIES
 from ..run import Run
 from .analysis_parts import LatentView, MadeSeries
+from .direction_plots import direction_figure
+from .entries import directions_of
 from .latent_plots import Scatter, latent_figure, population_figure, training_figure
 from .map_plots import EXPECTED, HALF_MAPS, fsc_figure, montage_figure
 from .summary import summary_figure
@@ -32,10 +34,13 @@ def draw_all(run: Run, view: LatentView | None, made_series: Sequence[MadeSeries
         judged = [(m.series.title, m.series.labels, m.maps) for m in made_series if curves.of(m.maps)]
         if judged:
             fsc_figure(out.figure(name), judged, pixel_size_ang, curves)
+    directions = directions_of(made_series[0]) if made_series else None
+    if directions is not None:
+        direction_figure(out.figure("directions"), directions)
     for m in made_series:
         montage_figure(out.figure(f"maps_{m.series.name}"), m.series.title, m.series.labels, m.maps, pixel_size_ang)
     if view:
-        _summary(out.figure("summary"), run, view, made_series, pixel_size_ang)
+        _summary(out.figure("summary"), run, view, made_series, pixel_size_ang, out.index["cautions"])
 
 
 def pca_scatter(view: LatentView) -> Scatter:
@@ -51,7 +56,12 @@ def pca_scatter(view: LatentView) -> Scatter:
 
 
 def _summary(
-    file: Path, run: Run, view: LatentView, made_series: Sequence[MadeSeries], pixel_size_ang: float | None
+    file: Path,
+    run: Run,
+    view: LatentView,
+    made_series: Sequence[MadeSeries],
+    pixel_size_ang: float | None,
+    cautions: Sequence[str],
 ) -> None:
     shown = next((m for m in made_series if m.series.name == CURVE_SERIES), made_series[0] if made_series else None)
     scatter = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False) if view.umap else pca_scatter(view)
@@ -66,6 +76,7 @@ def _summary(
         file,
         heading=run.path.resolve().name,
         lines=lines,
+        cautions=cautions,
         scatter=scatter,
         pca=view.pca,
         clusters=view.clusters,

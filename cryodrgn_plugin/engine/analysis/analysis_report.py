@@ -12,11 +12,13 @@ from ..report_writer import Report
 from ..run import Latents, Run
 from .analysis_options import AnalysisOptions
 from .analysis_parts import LatentView, MadeSeries
+from .cautions import cautions
 from .embed import MIN_DIST, principal_components, umap_embedding
-from .entries import make_series, numbers, series_entry, write_chimerax
+from .entries import directions_of, make_series, numbers, series_entry, write_chimerax
 from .latent_clusters import kmeans
 from .lists import particle_list, write_lists
 from .nearby import NearbyParticles, can_be_measured
+from .run_particles import views_of
 from .series import Series, cluster_series, component_series, consensus_series, curve_series
 from .volumes import HalfAgreement, MadeMap, TrainedDecoder, decoder_of, moving_region
 
@@ -42,11 +44,16 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
         if options.volumes:
             decoder = decoder or decoder_of(run)
             made_series = _make_maps(run, decoder, series_of(view, options), latents, out, options)
+        directions = directions_of(made_series[0]) if made_series else None
+        out.index |= {
+            "directions": directions and directions.entry(),
+            "cautions": cautions(latents, run.config, made_series),
+        }
         if options.figures:
             from .analysis_figures import draw_all
 
             draw_all(run, view, made_series, out)
-        for sentence in _findings(view, made_series):
+        for sentence in (*_findings(view, made_series), *out.index["cautions"]):
             out.say(sentence)
     return out.index_file
 
@@ -107,6 +114,7 @@ def _make_maps(
     reference_at = reference_for(run, latents, decoder, series, options)
     moving = moving_region(decoder, series[0].z) if len(series[0].z) > 1 else None
     how = {"half_maps": options.half_maps, "moving_region": moving, "reference_at": reference_at}
+    how["views"] = views_of(run)
     made_series = [make_series(decoder, wanted, out, run.progress, **how) for wanted in series]
     out.index["series"] = [series_entry(m, out) for m in made_series]
     write_chimerax(made_series, out, "volumes.cxc")
@@ -172,7 +180,11 @@ def _findings(view: LatentView | None, made_series: Sequence[MadeSeries]) -> lis
     if view:
         shares = ", ".join(f"{share:.1%}" for share in view.clusters.sizes / len(view.latents.z))
         sentences.append(f"{len(view.clusters.centres)} classes hold {shares} of {len(view.latents.z):,} particles.")
-    return sentences + [f"{len(m.maps)} maps {m.series.title}{_reached(m.maps)}." for m in made_series]
+    sentences += [f"{len(m.maps)} maps {m.series.title}{_reached(m.maps)}." for m in made_series]
+    directions = directions_of(made_series[0]) if made_series else None
+    if directions is not None:
+        sentences.append(f"Maps {made_series[0].series.title} by direction: {directions.sentence}.")
+    return sentences
 
 
 def _reached(maps: Sequence[MadeMap]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from ..reconstruction.directional_fsc import DirectionalFsc, mean_of
 from ..report_writer import Report
 from .analysis_parts import MadeSeries
 from .chimerax import chimerax_script
@@ -45,11 +46,18 @@ def series_entry(made_series: MadeSeries, out: Report) -> dict[str, Any]:
             **_agreement_entry("", made_map.whole),
             **_agreement_entry("moving_", made_map.moving),
             **_expected_entry(made_map),
+            "directions": directions.entry() if (directions := _directions_of(made_map)) is not None else None,
         }
         if series.particles is not None:
             entry["particle"] = int(series.particles[k])
         maps.append(entry)
     return {"name": series.name, "title": series.title, "level": made_series.level, "maps": maps}
+
+
+def directions_of(made_series: MadeSeries) -> DirectionalFsc | None:
+    """The mean over the maps of a series of their FSC by direction; None where it was not measured."""
+    measured = [each for each in map(_directions_of, made_series.maps) if each is not None]
+    return mean_of(measured) if measured else None
 
 
 def write_chimerax(made_series: Sequence[MadeSeries], out: Report, name: str) -> None:
@@ -61,6 +69,10 @@ def write_chimerax(made_series: Sequence[MadeSeries], out: Report, name: str) ->
 def numbers(values: np.ndarray) -> list[float]:
     """Values as an index holds them, with seven digits."""
     return [float(f"{value:.7g}") for value in np.asarray(values, float)]
+
+
+def _directions_of(made_map: MadeMap) -> DirectionalFsc | None:
+    return None if made_map.whole is None else made_map.whole.directions
 
 
 def _agreement_entry(prefix: str, agreement: HalfAgreement | None) -> dict[str, Any]:

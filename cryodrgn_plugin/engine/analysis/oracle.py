@@ -33,19 +33,24 @@ def state_log_likelihoods(
     -------
     (N, S) float64.
     """
+    inner, energy = state_products(images, maps)
+    factor = 1.0 if contrast is None else np.asarray(contrast, dtype=np.float64)[:, None]
+    return _over_contrasts(factor * inner, factor**2 * energy, contrast_sd)
+
+
+def state_products(images: WhitenedImages, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """⟨view, image⟩ and ⟨view, view⟩, both weighted, of every image and map (S, D, D, D): (N, S) float64 each."""
     lattice = images.lattice
     sphere = HalfSphere(lattice.box, PADDING, lattice.radius)
-    backend, scores = images.backend(sphere), np.empty((images.n, len(maps)))
-    scale = np.ones(images.n) if contrast is None else np.asarray(contrast, dtype=np.float64)
+    backend, (all_inner, energy) = images.backend(sphere), np.empty((2, images.n, len(maps)))
     for first in range(0, len(maps), STATES_AT_ONCE):
         coefs = backend.coefficients(images.compute.tensor(maps[first : first + STATES_AT_ONCE]))
         for batch in images.passes(lattice.size):
             gram, inner = backend.compress(coefs, batch.targets, batch.weights, batch.rotations)
-            factor = scale[batch.index, None]
-            energy = factor**2 * on_host(gram.diagonal(dim1=1, dim2=2)).astype(np.float64)
-            match = factor * on_host(inner).astype(np.float64)
-            scores[batch.index, first : first + coefs.shape[2]] = _over_contrasts(match, energy, contrast_sd)
-    return scores
+            states = slice(first, first + coefs.shape[2])
+            all_inner[batch.index, states] = on_host(inner)
+            energy[batch.index, states] = on_host(gram.diagonal(dim1=1, dim2=2))
+    return all_inner, energy
 
 
 def _over_contrasts(match: np.ndarray, energy: np.ndarray, contrast_sd: float) -> np.ndarray:

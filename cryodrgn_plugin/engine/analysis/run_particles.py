@@ -7,9 +7,11 @@ import pandas as pd
 
 from ..data.dataset import ParticleDataset
 from ..errors import DataError
+from ..geometry.rotations import matrices_from_euler
 from ..io.found_poses import STAR_ROW
 from ..io.particles import ParticleTable, read_particles
 from ..io.tables import read_table
+from ..reconstruction.view_gaps import ViewGaps, view_gaps
 from ..run import Run
 
 
@@ -50,3 +52,15 @@ def images_of(run: Run) -> ParticleDataset:
     settings = replace(run.config.data, max_particles=0)
     path = run.poses_file if run.poses_file.exists() else run.given_file
     return ParticleDataset.open(path, settings, run.config.root, run.config.seed).subset(particles.lines)
+
+
+def views_of(run: Run) -> ViewGaps | None:
+    """What the views of a run leave unseen; its images are not read. None where its particles have no poses, or cannot
+    be read any more, which the log says."""
+    try:
+        particles = particles_of(run)
+    except DataError as error:
+        run.log(f"Resolution by direction is left out, for the particles cannot be read: {error}")
+        return None
+    angles_deg = particles.table.euler_deg
+    return None if angles_deg is None else view_gaps(matrices_from_euler(angles_deg[particles.lines]))

@@ -9,9 +9,11 @@ import numpy as np
 
 from ..errors import DataError
 from ..io.mrc import write_map
+from ..reconstruction.directional_fsc import DirectionalFsc, directional_fsc
 from ..reconstruction.expectation import Expectation, Halves, expected_fsc
 from ..reconstruction.fsc import fsc_corrected, resolution
 from ..reconstruction.masks import auto_threshold, lowpass, mask_from_map
+from ..reconstruction.view_gaps import ViewGaps
 from ..result_kinds import half_map_names
 
 if TYPE_CHECKING:
@@ -48,6 +50,8 @@ class HalfAgreement:
     """(D//2 + 1,) corrected for the mask by phase randomisation."""
     resolution_ang: dict[str, float]
     """At FSC "0.5" and "0.143"."""
+    directions: DirectionalFsc | None = None
+    """The same by direction; None where it was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,13 @@ def make_maps(
     judge: bool = False,
     moving_region: np.ndarray | None = None,
     reference_at: Callable[[np.ndarray], Halves] | None = None,
+    views: ViewGaps | None = None,
 ) -> Iterator[MadeMap]:
     """Write a map for each row of z (n, Z) as vol_000.mrc, vol_001.mrc, … in `folder`, in the order of the rows.
 
     `half_maps` also writes vol_000_half1.mrc and vol_000_half2.mrc; `judge` computes their FSC, also inside the mask
-    `moving_region` (D, D, D) if given, and with half-maps of the data alone at z (Z,), `reference_at`, the FSC to the
-    truth that can be expected.
+    `moving_region` (D, D, D) if given, with half-maps of the data alone at z (Z,), `reference_at`, the FSC to the
+    truth that can be expected, and with the `views` of the particles the FSC by direction.
 
     Raises DataError when half-maps are asked of a decoder that has none.
     """
@@ -119,9 +124,9 @@ def make_maps(
         judged = _NOT_JUDGED
         if judge and halves is not None:
             reference = reference_at(point) if reference_at is not None else None
-            judged = _judged(halves, reference, moving_region, decoder.pixel_size_ang)
-        views = volume.sum(axis=0), volume[volume.shape[0] // 2].copy()
-        yield MadeMap(file, point, decoder.pixel_size_ang, auto_threshold(volume), *views, *judged)
+            judged = _judged(halves, reference, moving_region, views, decoder.pixel_size_ang)
+        pictures = volume.sum(axis=0), volume[volume.shape[0] // 2].copy()
+        yield MadeMap(file, point, decoder.pixel_size_ang, auto_threshold(volume), *pictures, *judged)
         report(stage, k + 1, len(z))
 
 
@@ -130,12 +135,17 @@ _NOT_JUDGED: Judged = (None, None, None, None)
 
 
 def _judged(
-    halves: Halves, reference: Halves | None, moving_region: np.ndarray | None, pixel_size_ang: float
+    halves: Halves,
+    reference: Halves | None,
+    moving_region: np.ndarray | None,
+    views: ViewGaps | None,
+    pixel_size_ang: float,
 ) -> Judged:
     """Agreement of the halves around the map and in the moving region, and the same two with the truth."""
     mask = mask_from_map((halves[0] + halves[1]) / 2, pixel_size_ang)
     regions = (mask, moving_region)
-    whole, moving = (None if m is None else half_agreement(halves, m, pixel_size_ang) for m in regions)
+    whole = half_agreement(halves, mask, pixel_size_ang, views)
+    moving = None if moving_region is None else half_agreement(halves, moving_region, pixel_size_ang)
     if reference is None:
         return whole, moving, None, None
     expected, moving_expected = (None if m is None else expected_fsc(halves, reference, m) for m in regions)
@@ -166,11 +176,23 @@ def moving_region(decoder: TrainedDecoder, z: np.ndarray) -> np.ndarray | None:
     return mask_from_map(spread, decoder.pixel_size_ang, lowpass_ang=0, extend_px=1, edge_px=4)
 
 
-def half_agreement(halves: tuple[np.ndarray, np.ndarray], mask: np.ndarray, pixel_size_ang: float) -> HalfAgreement:
-    """FSC of two half-maps (D, D, D) inside a soft mask, and the resolutions that follow."""
-    curve = fsc_corrected(*halves, mask).corrected
-    limits = {str(at): round(resolution(curve, pixel_size_ang, len(mask), at), 3) for at in THRESHOLDS}
-    return HalfAgreement(curve, limits)
+def mean_map(decoder: TrainedDecoder, z: np.ndarray) -> np.ndarray:
+    """Mean of the maps at z (n, Z), (D, D, D)."""
+    total = np.zeros((decoder.box,) * 3)
+    for point in z:
+        total += decoder.volume(point)
+    return total / len(z)
+
+
+def half_agreement(
+    halves: tuple[np.ndarray, np.ndarray], mask: np.ndarray, pixel_size_ang: float, views: ViewGaps | None = None
+) -> HalfAgreement:
+    """FSC of two half-maps (D, D, D) inside a soft mask and the resolutions that follow; by direction too where the
+    views of the particles are known."""
+    curves = fsc_corrected(*halves, mask)
+    limits = {str(at): round(resolution(curves.corrected, pixel_size_ang, len(mask), at), 3) for at in THRESHOLDS}
+    directions = None if views is None else directional_fsc(*halves, pixel_size_ang, mask, curves, views)
+    return HalfAgreement(curves.corrected, limits, directions)
 
 
 def _write_halves(file: Path, halves: tuple[np.ndarray, np.ndarray] | None, pixel_size_ang: float) -> None:

@@ -6,9 +6,9 @@ from ..analysis.analysis_options import AnalysisOptions
 from .option_flags import add_options, chosen_options
 
 DESCRIPTION = """\
-Look at a finished run: principal components, UMAP, k-means clusters with a real particle at each centre, maps at the
-centres, along the components and along the curve that was found, their resolution from half-maps, particle lists that
-return to RELION with every column, and figures.
+Look at a run, finished or as its last checkpoint has it: principal components, UMAP, k-means clusters with a real
+particle at each centre, maps at the centres, along the components and along the curve that was found, their
+resolution from half-maps, particle lists that return to RELION with every column, and figures.
 
 examples
   cryodrgn-plugin analyze run
@@ -27,10 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..run import Run
     from .progress_bar import shown
+    from .run_to_look_at import run_to_look_at
 
-    the_run = Run.open(args.run)
+    the_run = run_to_look_at(args.run)
     options = chosen_options(args, AnalysisOptions)
     with the_run.working("analysis"), shown(the_run):
         from ..analysis.analysis_report import analyze

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..reconstruction.directional_fsc import directional_fsc
     from ..reconstruction.fsc import fsc_area, resolution
     from .align_command import two_maps
 
@@ -46,15 +47,20 @@ def run(args: argparse.Namespace) -> int:
         from ..reconstruction.map_alignment import align_maps
 
         a = align_maps(a, b, either_hand=not args.one_hand).volume
-    curve = _curve(a, b, _mask(args.mask, a, b, pixel_size_ang), args.half_maps)
+    mask = _mask(args.mask, a, b, pixel_size_ang)
+    curve = _curve(a, b, mask, args.half_maps)
     limits = {str(at): resolution(curve, pixel_size_ang, len(a), at) for at in (0.5, 0.143)}
-    figures = {"area": fsc_area(curve, len(a) // 2 - 1), "resolution_ang": limits}
+    directions = directional_fsc(a, b, pixel_size_ang, mask, threshold=0.143 if args.half_maps else 0.5)
+    figures = {"area": fsc_area(curve, len(a) // 2 - 1), "resolution_ang": limits, "directions": directions.entry()}
     _print(curve, figures, len(a), pixel_size_ang)
+    print(f"\nFSC {directions.threshold} by direction: {directions.sentence}")
+    if directions.warning:
+        print(directions.warning)
     if args.out:
         about = {"maps": args.maps, "box": len(a), "pixel_size_ang": pixel_size_ang, "mask": args.mask}
         write_text(args.out, json.dumps({**about, **figures, "fsc": curve.tolist()}, indent=1) + "\n")
     if args.figure:
-        _draw(args.figure, curve, pixel_size_ang)
+        _draw(args.figure, curve, directions)
     return 0
 
 
@@ -84,21 +90,13 @@ def _print(curve, figures: dict, box: int, pixel_size_ang: float) -> None:
         print(f"  {shell:5d}  {box * pixel_size_ang / shell:8.2f} Å  {curve[shell]:6.3f}")
 
 
-def _draw(file: str, curve, pixel_size_ang: float) -> None:
+def _draw(file: str, curve, directions) -> None:
     from pathlib import Path
 
-    import numpy as np
+    from ..analysis.direction_plots import draw_curves, draw_sphere
+    from ..analysis.figure_style import DISTINCT, figure
 
-    from ..analysis.figure_style import DISTINCT, FAINT, GREY, figure
-    from ..analysis.map_plots import resolution_axis
-
-    with figure(Path(file), 5.2, 3.6) as page:
-        ax = page.subplots()
-        frequency = np.arange(len(curve)) / (2 * (len(curve) - 1) * pixel_size_ang)
-        ax.plot(frequency[1:-1], curve[1:-1], color=DISTINCT[0], lw=1.6)
-        for threshold in (0.5, 0.143):
-            ax.axhline(threshold, color=GREY, lw=0.8, ls=(0, (4, 3)))
-            ax.annotate(f"{threshold}", (0, threshold), fontsize=7, color=GREY, va="bottom")
-        ax.set(xlabel="resolution (Å)", ylabel="FSC", ylim=(min(-0.08, float(curve[1:-1].min())), 1.04))
-        resolution_axis(ax, 0.5 / pixel_size_ang)
-        ax.grid(color=FAINT, lw=0.5)
+    with figure(Path(file), 8.4, 3.6) as page:
+        left, right = page.subplots(1, 2, width_ratios=[1.35, 1])
+        draw_curves(left, directions, whole=(curve, DISTINCT[0]))
+        draw_sphere(right, directions)

@@ -29,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..run import Run
     from .progress_bar import shown
+    from .run_to_look_at import run_to_look_at
 
-    the_run = Run.open(args.run)
+    the_run = run_to_look_at(args.run)
     options = chosen_options(args, LandscapeOptions)
     with the_run.working("landscape"), shown(the_run):
         from ..landscape.landscape_report import landscape

@@ -21,6 +21,7 @@ what comes out
   map.mrc                        all particles, Wiener-filtered by the FSC of the halves
   run_half1_class001_unfil.mrc   the halves, unfiltered, under the names that relion_postprocess takes
   mask.mrc, fsc.csv, fsc.png     the mask used; FSC curves: corrected for the mask, masked, unmasked, random phases
+  fsc_directions.csv and .png    resolution along 96 directions: uneven views make some of them bad
   reconstruction.json            resolution at 0.143 and 0.5, and the names of these files
 """
 
@@ -49,8 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = recipe_config("homogeneous", {**given_settings(args), "particles": args.particles})
+    from ..analysis.reconstruction_files import write_reconstruction
     from ..data.dataset import ParticleDataset
-    from ..reconstruction.homogeneous import reconstruct, write_reconstruction
+    from ..reconstruction.homogeneous import reconstruct
     from .progress_bar import reporter
 
     dataset = ParticleDataset.open(config.particles, config.data, config.root, config.seed)
@@ -64,6 +66,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"resolution {result.resolution_ang():.2f} Å at FSC 0.143, {result.resolution_ang(0.5):.2f} Å at 0.5")
     if result.reaches_nyquist:
         print("This is the limit of the box (two pixels); a larger box may show more.")
+    print(f"by direction {result.directions.sentence}")
+    if result.directions.warning:
+        print(result.directions.warning)
     print(f"map, half-maps, mask and curves are in {args.out}")
     return 0
 

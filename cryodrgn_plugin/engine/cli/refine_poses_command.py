@@ -83,8 +83,9 @@ def run(args: argparse.Namespace) -> int:
     path, settings = Path(args.particles), given_settings(args)
     from ..ab_initio.refinement import refine_poses
     from ..ab_initio.refinement_checkpoint import load_refinement, save_refinement
+    from ..analysis.reconstruction_files import write_reconstruction
     from ..data.tilt_images import find_series
-    from ..reconstruction.homogeneous import reconstruct, write_reconstruction
+    from ..reconstruction.homogeneous import reconstruct
     from ..slicing.compute import Compute
     from .progress_bar import reporter
 

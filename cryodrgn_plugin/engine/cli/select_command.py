@@ -29,11 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..run import Run
     from .progress_bar import shown
+    from .run_to_look_at import run_to_look_at
 
     options = chosen_options(args, SelectOptions)
-    the_run = Run.open(args.run)
+    the_run = run_to_look_at(args.run)
     with the_run.working("select"), shown(the_run):
         from ..selection.selection_report import select
 

@@ -29,10 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..run import Run
     from .progress_bar import shown
+    from .run_to_look_at import run_to_look_at
 
-    the_run = Run.open(args.run)
+    the_run = run_to_look_at(args.run)
     options = chosen_options(args, TrajectoryOptions)
     with the_run.working("trajectory"), shown(the_run):
         from ..landscape.trajectory import trajectory

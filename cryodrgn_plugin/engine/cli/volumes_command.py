@@ -33,10 +33,10 @@ def run(args: argparse.Namespace) -> int:
     from ..analysis.latent_points import particles_at, read_points
     from ..analysis.volumes import write_series
     from ..decoders.restore import load_decoder
-    from ..run import Run
     from .progress_bar import shown
+    from .run_to_look_at import run_to_look_at
 
-    the_run = Run.open(args.run)
+    the_run = run_to_look_at(args.run)
     latents = the_run.latents()
     if args.particles:
         z = latents.z[particles_at(latents, args.particles, args.run)]

@@ -30,8 +30,9 @@ def fit_homogeneous(run: Run, config: RunConfig, dataset: ParticleDataset) -> No
     area = fsc_area(result.curves.corrected)
     quality = {"resolution_ang": round(result.resolution_ang(), 3), "fsc_area": round(area, 4)}
     run.append_metrics({"epoch": 1, "seconds": round(time.perf_counter() - began, 3), **quality})
-    run.note(**quality, halves=result.halves_from)
+    run.note(**quality, halves=result.halves_from, directions=result.directions.entry())
     run.log(f"Resolution {quality['resolution_ang']:.2f} Å at FSC 0.143, halves: {result.halves_from}.")
+    run.log(f"By direction {result.directions.sentence}. {result.directions.warning}".rstrip())
 
 
 def _save(path: Path, config: RunConfig, volume: np.ndarray, pixel_size_ang: float) -> None:

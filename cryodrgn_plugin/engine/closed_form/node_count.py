@@ -40,9 +40,7 @@ class NodeCount:
         return f"{self.count} separate states explain images that were held out as well as any larger number."
 
 
-def count_nodes(
-    gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_sd: float, seed: int
-) -> NodeCount:
+def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_sd: float, seed: int) -> NodeCount:
     """Compare 1 to 12 nodes and `many` on compressed images (`nodes.fit_nodes` explains the arguments)."""
     rng = np.random.default_rng([seed, 17])
     rows = torch.as_tensor(rng.permutation(len(start))[:TESTED], device=start.device)

@@ -57,9 +57,7 @@ def fit_amortized(
     device = pick_device(config.device)
     torch.manual_seed(config.seed)
     noise = estimate_noise(dataset, config.seed)
-    decoder = _make_decoder(config, dataset, noise, device)
-    encoder = make_pose_encoder(config, dataset)
-    objective = make_amortized_objective(config, dataset, noise, device, decoder, encoder)
+    objective = untrained(config, dataset, noise, device)
     trainer = Trainer(
         run,
         objective,
@@ -74,8 +72,19 @@ def fit_amortized(
     )
     run.log(f"Reading poses off {dataset.n:,} particles, {config.decoder.kind} decoder, {device}.")
     trainer.fit(resume, until_epoch)
-    _finish(run, config, dataset, noise, objective, device)
+    if config.amortized.search:
+        run.log("Searching around the poses that are read off.")
+    leave(run, config, dataset, noise, objective, device)
     return objective
+
+
+def untrained(
+    config: RunConfig, dataset: ParticleDataset, noise: NoiseModel, device: torch.device
+) -> AmortizedObjective:
+    """The loss of `config` before the first step, on `device`."""
+    decoder = _make_decoder(config, dataset, noise, device)
+    encoder = make_pose_encoder(config, dataset)
+    return make_amortized_objective(config, dataset, noise, device, decoder, encoder)
 
 
 def make_amortized_objective(
@@ -163,19 +172,21 @@ def _extent_ang(config: RunConfig, dataset: ParticleDataset) -> float:
     return config.poses.shift_extent * dataset.box * dataset.pixel_size_ang
 
 
-def _finish(
+def leave(
     run: Run,
     config: RunConfig,
     dataset: ParticleDataset,
     noise: NoiseModel,
     objective: AmortizedObjective,
     device: torch.device,
+    epochs: tuple[int, int] | None = None,
 ) -> None:
-    """Poses and latents of all particles, and the networks with maps in the grey scale of the data, into the run."""
-    if config.amortized.search:
-        run.log("Searching around the poses that are read off.")
+    """Poses and latents of all particles, and the networks with maps in the grey scale of the data, into the run.
+
+    `epochs`: done and wanted, where the training has not finished.
+    """
     poses = find_poses(objective, config, dataset, noise, device)
-    run.save_latents(poses.z, uncertainty=poses.uncertainty, rows=dataset.rows)
+    run.save_latents(poses.z, uncertainty=poses.uncertainty, rows=dataset.rows, epochs=epochs)
     run.save_poses(dataset.rows, poses.rotations, poses.shifts_ang, score=poses.score)
     decoder = objective.decoder.after_training()
     save_model(run.model_file, config, decoder, objective.encoder, dataset.pixel_size_ang)

@@ -82,7 +82,7 @@ def fit_vae(
     noise = estimate_noise(dataset, config.seed)
     make = partial(make_objective, dataset=dataset, noise=noise, device=device, dtype=dtype)
     objective = make(config)
-    source = _source(dataset, config)
+    source = source_of(dataset, config)
     batch_size, prepare = max(1, config.training.batch_size // source.series.most_images), None
     if schedule is not None:
         config = replace(config, training=replace(config.training, epochs=schedule.epochs))
@@ -115,7 +115,7 @@ def fit_vae(
     run.log(f"Training {config.decoder.kind} decoder on {training.n:,} particles, {device}, {str(dtype)[6:]}.")
     trainer.fit(resume, until_epoch)
     run.note(loader_wait_seconds=round(trainer.loader.wait_seconds, 3))
-    return _finish(run, config, dataset, source, objective, device)
+    return leave(run, config, dataset, source, objective, device)
 
 
 def make_objective(
@@ -174,25 +174,31 @@ def infer_latents(
     return np.concatenate(means), np.concatenate(deviations)
 
 
-def _finish(
+def leave(
     run: Run,
     config: RunConfig,
     dataset: ParticleDataset,
     source: SeriesDataset,
     objective: VaeObjective,
     device: torch.device,
+    epochs: tuple[int, int] | None = None,
 ) -> VaeFit:
-    """Latents of all particles, and the decoder in the data's grey scale, written to the run."""
+    """Latents and found poses of all particles, and the decoder in the data's grey scale, written to the run.
+
+    `epochs`: done and wanted, where the training has not finished; maps of its poses wait for their last.
+    """
     z = uncertainty = None
     if objective.encoder is not None:
         z, uncertainty = infer_latents(objective, source, device)
         z, uncertainty = source.series.to_images(z), source.series.to_images(uncertainty)
-    run.save_latents(np.zeros((dataset.n, 0)) if z is None else z, uncertainty=uncertainty, rows=dataset.rows)
+    z_or_none = np.zeros((dataset.n, 0)) if z is None else z
+    run.save_latents(z_or_none, uncertainty=uncertainty, rows=dataset.rows, epochs=epochs)
     if objective.poses is not None:
         table = objective.poses.cpu()
-        rotations, shifts_ang = table.rotations.numpy(), table.shifts_ang.numpy()
-        run.save_poses(dataset.rows, rotations, shifts_ang, score=table.score.numpy())
-        save_maps(run, dataset.with_poses(rotations, shifts_ang), np.zeros(dataset.n, np.int64), 1, config.seed)
+        found = table.rotations.numpy(), table.shifts_ang.numpy()
+        run.save_poses(dataset.rows, *found, score=table.score.numpy())
+        if epochs is None:
+            save_maps(run, dataset.with_poses(*found), np.zeros(dataset.n, np.int64), 1, config.seed)
     decoder = objective.decoder.after_training()
     save_model(run.model_file, config, decoder, objective.encoder, dataset.pixel_size_ang)
     return VaeFit(decoder, objective.encoder, z, uncertainty)
@@ -238,7 +244,7 @@ def _sparse_volumes(objective: VaeObjective, config: RunConfig) -> list[torch.nn
     return volumes
 
 
-def _source(dataset: ParticleDataset, config: RunConfig) -> SeriesDataset:
+def source_of(dataset: ParticleDataset, config: RunConfig) -> SeriesDataset:
     """What batches are made of: particles with all their images where the encoder or the search takes them at once."""
     if config.z_dim and ENCODERS[config.encoder.kind].images_per_particle > 1:
         return SeriesDataset(dataset, find_tilt_pairs(dataset))

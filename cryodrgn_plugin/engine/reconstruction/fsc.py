@@ -5,7 +5,7 @@ one at the Nyquist frequency. Shell sums run over the half of Fourier space that
 coefficient counted as often as it occurs in the whole.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -75,11 +75,18 @@ def fsc_corrected(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray, seed: 
     rng = np.random.default_rng(seed)
     noise1, noise2 = (_random_phases_beyond(s, first, box, rng) for s in (spectrum1, spectrum2))
     randomised = fsc(noise1, noise2, mask)
-    corrected = masked.copy()
-    beyond = np.arange(len(masked)) >= first + SPARED_SHELLS
+    curves = FscCurves(unmasked, masked, randomised, masked, first)
+    return replace(curves, corrected=mask_corrected(masked, curves))
+
+
+def mask_corrected(masked: np.ndarray, curves: FscCurves) -> np.ndarray:
+    """Curves (…, D//2 + 1) of masked maps without what the mask contributes, as random phases showed it."""
+    if curves.randomised_from is None:
+        return masked.copy()
+    randomised = curves.randomised
     true = (masked - randomised) / np.maximum(1 - randomised, 1e-6)
-    corrected[beyond] = np.where(masked > randomised, true, 0.0)[beyond]
-    return FscCurves(unmasked, masked, randomised, corrected, first)
+    beyond = np.arange(len(randomised)) >= curves.randomised_from + SPARED_SHELLS
+    return np.where(beyond, np.where(masked > randomised, true, 0.0), masked)
 
 
 def resolution(curve: np.ndarray, pixel_size_ang: float, box: int, threshold: float = 0.143) -> float:

@@ -8,6 +8,7 @@ from ..analysis.volumes import HalfAgreement, half_agreement
 from ..reconstruction.expectation import Expectation, expected_from_halves, expected_fsc, resolution_with_truth
 from ..reconstruction.fsc import fsc
 from ..reconstruction.masks import mask_from_map
+from ..reconstruction.view_gaps import ViewGaps
 from .local_resolution import local_resolution
 from .making import StateMaps
 from .sharpening import Guinier, guinier, sharpened
@@ -48,6 +49,7 @@ def judge(
     mask: np.ndarray | None = None,
     moving_region: np.ndarray | None = None,
     reference: tuple[np.ndarray, np.ndarray] | None = None,
+    views: ViewGaps | None = None,
 ) -> Judgement:
     """Judge one map.
 
@@ -56,6 +58,7 @@ def judge(
     mask : (D, D, D) soft mask; None makes one around the map.
     moving_region : (D, D, D) soft mask of where the states differ.
     reference : prior-free half-maps of the same state (`expectation`), or None.
+    views : of the particles, for resolution by direction.
     """
     mask = mask_from_map(maps.volume, pixel_size_ang) if mask is None else mask
     if maps.halves is None:
@@ -74,7 +77,7 @@ def judge(
         line = guinier(mean * mask, pixel_size_ang, reached, truth_fsc)
         taken_off = options.b_factor_ang2 or line.b_factor_ang2
         sharp = sharpened(mean, pixel_size_ang, taken_off, lowpass, truth_fsc)
-    whole = half_agreement(maps.halves, mask, pixel_size_ang)
+    whole = half_agreement(maps.halves, mask, pixel_size_ang, views)
     moving = moving_expected = moving_reached = None
     if moving_region is not None:
         moving = half_agreement(maps.halves, moving_region, pixel_size_ang)

@@ -35,9 +35,18 @@ class MadeState:
     lowpass_ang: float | None
     sharpened_level: float | None
     """Density at which to draw the sharpened map's surface."""
+    unseen_difference: float | None
+    """Share of the power of the map's difference from the mean of the states that lies where no image has seen."""
 
 
-def written(file: Path, z: np.ndarray, maps: StateMaps, judgement: Judgement, pixel_size_ang: float) -> MadeState:
+def written(
+    file: Path,
+    z: np.ndarray,
+    maps: StateMaps,
+    judgement: Judgement,
+    pixel_size_ang: float,
+    unseen_difference: float | None = None,
+) -> MadeState:
     """Write the map of a state as `file` and what goes with it beside it."""
     halves = maps.halves or (None, None)
     named = {
@@ -83,4 +92,5 @@ def written(file: Path, z: np.ndarray, maps: StateMaps, judgement: Judgement, pi
         b_factor_ang2=judgement.b_factor_ang2,
         lowpass_ang=judgement.lowpass_ang,
         sharpened_level=None if judgement.sharp is None else auto_threshold(judgement.sharp),
+        unseen_difference=unseen_difference,
     )

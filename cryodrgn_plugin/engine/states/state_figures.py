@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..analysis.direction_plots import direction_figure
 from ..analysis.figure_style import DISTINCT, FAINT, GREY, INK, SEQUENTIAL, figure, in_order_colours, without_ticks
 from ..analysis.map_plots import fsc_figure, montage_figure, resolution_axis
 from ..analysis.series import Series
 from ..report_writer import Report
 from .made import MadeState
 from .states_index import TITLES
+from .view_cautions import directions_of_states
 
 PER_ROW = 4
 MOVING = DISTINCT[5]
@@ -27,6 +29,9 @@ def draw_all(states_by_way: dict[str, list[MadeState]], series: Series, out: Rep
         expectation_figure(out.figure(f"expected_{name}"), TITLES[name], series.labels, states, pixel_size_ang)
         if states[0].local_section is not None:
             local_figure(out.figure(f"local_{name}"), TITLES[name], series.labels, states)
+    directions = directions_of_states(next(iter(states_by_way.values())))
+    if directions is not None:
+        direction_figure(out.figure("directions"), directions)
     if judged:
         panels = [
             (f"maps {TITLES[name]}", series.labels, [state.map for state in states_by_way[name]]) for name in judged

@@ -82,4 +82,5 @@ def _details(state: MadeState, out: Report) -> dict[str, Any]:
         and {f"percentile_{p}": round(v, 3) for p, v in zip(PERCENTILES, state.local_ang, strict=True)},
         "b_factor_ang2": None if state.b_factor_ang2 is None else round(state.b_factor_ang2, 1),
         "lowpass_ang": state.lowpass_ang and round(state.lowpass_ang, 3),
+        "unseen_difference": None if state.unseen_difference is None else round(state.unseen_difference, 4),
     }

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ..analysis.cautions import cautions as cautions_of
 from ..analysis.nearby import NearbyParticles, can_be_measured
+from ..analysis.run_particles import views_of
 from ..analysis.series import Series
-from ..analysis.volumes import TrainedDecoder, decoder_of, moving_region
+from ..analysis.volumes import TrainedDecoder, decoder_of, mean_map, moving_region
 from ..landscape.region import mask_from_file
 from ..reconstruction.expectation import Halves
+from ..reconstruction.unseen_difference import unseen_from
 from ..report_writer import Report
 from ..result_kinds import REGRESSION_SERIES, STATE_SERIES
 from ..run import Latents, Run
@@ -21,6 +24,7 @@ from .made import MadeState, written
 from .making import DecoderStates, Maker, RegressionStates
 from .state_options import StatesOptions
 from .states_index import TITLES, states_entries, write_script
+from .view_cautions import directions_of_states, view_cautions
 
 MOVING_MASK = "moving_mask.mrc"
 
@@ -55,12 +59,15 @@ def make_states(run: Run, options: StatesOptions | None = None, decoder: Trained
         moving = moving_region(decoder, series.z) if len(series.z) > 1 else None
         nearby = _nearby(run, latents, decoder, series, options)
         in_common = {"pixel_size_ang": decoder.pixel_size_ang, "mask": mask, "moving_region": moving}
-        judged = partial(judge, options=options, **in_common)
+        views = views_of(run)
+        judged = partial(judge, options=options, views=views, **in_common)
+        unseen = partial(unseen_from, mean_map(decoder, series.z), views) if views is not None else None
         states_by_way = {}
         for name, way in _ways(decoder, latents, nearby, options).items():
-            states_by_way[name] = _make_all(run, out, way, series, judged, decoder.pixel_size_ang)
+            states_by_way[name] = _make_all(run, out, way, series, judged, unseen, decoder.pixel_size_ang)
         out.index |= states_entries(states_by_way, series, out, latents, nearby and nearby.bandwidths)
-        out.index |= {"box": decoder.box, "pixel_size_ang": decoder.pixel_size_ang}
+        cautions = [*cautions_of(latents, run.config, ()), *view_cautions(states_by_way, series.labels)]
+        out.index |= {"box": decoder.box, "pixel_size_ang": decoder.pixel_size_ang, "cautions": cautions}
         write_script(states_by_way, out)
         if moving is not None:
             out.map("moving_mask", MOVING_MASK, moving, decoder.pixel_size_ang)
@@ -68,7 +75,7 @@ def make_states(run: Run, options: StatesOptions | None = None, decoder: Trained
             from .state_figures import draw_all
 
             draw_all(states_by_way, series, out, decoder.pixel_size_ang)
-        for sentence in _findings(states_by_way):
+        for sentence in (*_findings(states_by_way), *cautions):
             out.say(sentence)
         out.conclusion = f"The states are in {out.destination}."
     return out.index_file
@@ -100,7 +107,13 @@ def _ways(
 
 
 def _make_all(
-    run: Run, out: Report, way: _Way, series: Series, judged: Callable[..., Judgement], pixel_size_ang: float
+    run: Run,
+    out: Report,
+    way: _Way,
+    series: Series,
+    judged: Callable[..., Judgement],
+    unseen: Callable[[np.ndarray], float] | None,
+    pixel_size_ang: float,
 ) -> list[MadeState]:
     """The maps of all states, written and judged."""
     states = []
@@ -108,7 +121,10 @@ def _make_all(
         maps = way.maps_at(z)
         reference = way.reference_at(z) if way.reference_at and maps.halves is not None else None
         judgement = judged(maps, reference=reference)
-        states.append(written(out.folder / f"{way.prefix}_{number:03d}.mrc", z, maps, judgement, pixel_size_ang))
+        file = out.folder / f"{way.prefix}_{number:03d}.mrc"
+        states.append(
+            written(file, z, maps, judgement, pixel_size_ang, None if unseen is None else unseen(maps.volume))
+        )
         run.progress(f"maps {way.prefix}", number, len(series.z))
     return states
 
@@ -124,6 +140,8 @@ def _findings(states_by_way: dict[str, list[MadeState]]) -> Iterator[str]:
         moving = [state.moving_resolution_ang for state in states if state.moving_resolution_ang is not None]
         limits = f"{_range(reached)}{f', at {_range(moving)} where they move' if moving else ''}"
         yield f"{len(states)} maps {TITLES[name]}; an FSC of 0.5 with the truth is expected at {limits}."
+        if (directions := directions_of_states(states)) is not None:
+            yield f"By direction {directions.sentence}."
         if states[0].map.expected is None:
             yield "These resolutions trust half-maps, which share their latents and prior: they are too good."
     if all(name in states_by_way and states_by_way[name][0].map.expected is not None for name in TITLES):

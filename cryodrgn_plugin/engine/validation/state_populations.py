@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import softmax
 
 from ..analysis.latent_clusters import kmeans
-from ..analysis.oracle import state_log_likelihoods
+from ..analysis.oracle import state_products
 from ..analysis.populations import Populations, counted, most_likely
 from ..decoders.restore import load_decoder
 from ..likelihood.whitened import WhitenedImages
 from ..run import Latents, Run
+from .image_contrast import brightness, contrasts
 from .validation_options import ValidateOptions
 
 CLASSES = 10
@@ -25,6 +27,10 @@ class StatePopulations:
     """Of the labels, micrographs drawn anew as a whole where they are known."""
     likely: Populations
     """That make the images most likely, given the map of each state: overlap between states does not bias it."""
+    membership: np.ndarray
+    """(N, M) posterior of each particle over the states, by those populations."""
+    contrast: np.ndarray
+    """(N,) of each image, with the brightness of its state's map."""
 
 
 def state_populations(
@@ -41,7 +47,16 @@ def state_populations(
     centres = np.stack([latents.z[labels == k].mean(axis=0) for k in range(m)]).astype(np.float32)
     bootstrap = {"level": options.level, "replicates": options.bootstrap, "seed": options.seed}
     by_label = counted(labels, m, groups=micrographs, **bootstrap)
-    return StatePopulations(labels, by_label, most_likely(_scores(run, images, latents.half, centres), **bootstrap))
+    inner, energy, maps = _products(run, images, latents.half, centres)
+    known = 1.0 if latents.contrast is None else latents.contrast.astype(np.float64)[:, None]
+    scores = known * inner - known**2 * energy / 2
+    likely = most_likely(scores, **bootstrap)
+    membership = softmax(scores + np.log(np.maximum(likely.share, 1e-12)), axis=1)
+    # What a training took for contrast it has taken out of its maps; here it is put back.
+    given = (membership * known).sum(axis=0) / np.maximum(membership.sum(axis=0), 1e-12)
+    bright = brightness(maps * np.where(given > 0, given, 1.0)[:, None, None, None], likely.share)
+    contrast = contrasts(inner, energy, membership, bright)
+    return StatePopulations(labels, by_label, likely, membership, contrast)
 
 
 def _labels(run: Run, latents: Latents, options: ValidateOptions) -> np.ndarray:
@@ -51,11 +66,16 @@ def _labels(run: Run, latents: Latents, options: ValidateOptions) -> np.ndarray:
     return kmeans(latents.z, min(options.states or CLASSES, most), seed=options.seed).labels.astype(np.int64)
 
 
-def _scores(run: Run, images: WhitenedImages, half: np.ndarray | None, centres: np.ndarray) -> np.ndarray:
-    """(N, M) log-likelihood of each image under the map at each centre."""
+def _products(
+    run: Run, images: WhitenedImages, half: np.ndarray | None, centres: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N, M) products of each image with the map at each centre, `state_products`, and those maps (M, D, D, D)."""
     decoder = load_decoder(run)
     halves = [decoder.half_volumes(centre) for centre in centres]
     if half is None or any(pair is None for pair in halves):
-        return state_log_likelihoods(images, np.stack([decoder.volume(centre) for centre in centres]))
-    by_first, by_second = (state_log_likelihoods(images, np.stack([pair[k] for pair in halves])) for k in (0, 1))
-    return np.where((half == 0)[:, None], by_second, by_first)
+        maps = np.stack([decoder.volume(centre) for centre in centres])
+        return *state_products(images, maps), maps
+    by_half = [np.stack([pair[k] for pair in halves]) for k in (0, 1)]
+    first, second = (state_products(images, maps) for maps in by_half)
+    inner, energy = (np.where((half == 0)[:, None], theirs, own) for own, theirs in zip(first, second, strict=True))
+    return inner, energy, (by_half[0] + by_half[1]) / 2

@@ -76,25 +76,30 @@ def _correlations(ax: Axes, correlation: np.ndarray, chance: float) -> None:
 
 def leakage_figure(file: Path, leaks: Sequence[Leak], significance: float) -> None:
     """How well each quantity is predicted, beside what chance reaches."""
-    with figure(file, WIDTH, 0.9 + 0.38 * len(leaks)) as page:
+    with figure(file, WIDTH, 1.2 + 0.38 * len(leaks)) as page:
         ax = page.subplots()
         colours = {"none": "#b9c4cc", "weak": "#b9c4cc", "clear": DISTINCT[1], "strong": DISTINCT[5]}
         heights = np.arange(len(leaks))[::-1]
         shares = [max(leak.share, 0) for leak in leaks]
+        nearby = [max(leak.nearby, 0) for leak in leaks]
         ax.barh(heights, shares, color=[colours[leak.strength(significance)] for leak in leaks], height=0.6)
         chance = [max(leak.chance, 0) for leak in leaks]
-        for y, share, reached in zip(heights, shares, chance, strict=True):
-            ax.annotate(f"{share:.1%}", (max(share, reached), y), (7, 0), textcoords="offset points", va="center")
+        for y, share, *others in zip(heights, shares, chance, nearby, strict=True):
+            ax.annotate(f"{share:.1%}", (max(share, *others), y), (8, 0), textcoords="offset points", va="center")
+        ax.scatter(
+            nearby, heights, s=26, facecolor="none", edgecolor=GREY, lw=1.2, label="neighbours in the latent space"
+        )
         ax.scatter(
             chance, heights, marker="|", s=130, color=INK, lw=1.4, label="chance (19 of 20 shufflings)", zorder=3
         )
         ax.axvspan(WEAK, STRONG, color=DISTINCT[1], alpha=0.07, lw=0, label="worth a look")
         ax.set_yticks(heights, [leak.name for leak in leaks], fontsize=9)
         ax.set(
-            xlabel="share of its variance that the latent space predicts", xlim=(0, max(1.2 * STRONG, *shares) * 1.1)
+            xlabel="share of its variance that lies between states",
+            xlim=(0, max(1.2 * STRONG, *shares, *nearby) * 1.12),
         )
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        ax.legend(loc="lower right")
+        page.legend(loc="outside upper right", ncols=3)
         _grid(ax, "x")
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..reconstruction.directional_fsc import DirectionalFsc
 from .agreement import Agreement
 from .consensus import Consensus
 from .heterogeneity import HeterogeneityTest
@@ -22,6 +23,8 @@ class HalvesFound:
     agreement: Agreement
     confidence: np.ndarray
     test: HeterogeneityTest
+    mean_maps: tuple[np.ndarray, np.ndarray]
+    """(D, D, D) each: the mean over the states of each half."""
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,5 @@ class Findings:
     others: list[Consensus]
     states: StatePopulations | None
     verdict: Verdict
+    directions: DirectionalFsc | None = None
+    """Of the mean maps of the two halves; None without halves."""

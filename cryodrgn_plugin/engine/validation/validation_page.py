@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
+from ..analysis.direction_plots import direction_figure
 from ..analysis.figure_style import DPI
 from ..io.writing import write_text
 from ..report_writer import Report
@@ -24,6 +25,7 @@ TITLES = {
     "chance": "Is there heterogeneity?",
     "halves": "Do two halves agree?",
     "leakage": "Does the latent space hold something else?",
+    "directions": "Is the map known in all directions?",
     "populations": "How many particles are in each state?",
     "consensus": "Do other runs agree?",
 }
@@ -36,8 +38,14 @@ count.""",
     "halves": """Both halves then placed every particle. Their axes mean nothing by themselves, so directions are
 matched first. Confidence is how much nearer the two places of a particle are than those of different particles: 1 for
 the same place, 0 for chance. Particles are chosen by it with <code>select --where "confidence &gt; 0.8"</code>.""",
-    "leakage": """Each quantity is predicted for a particle from its neighbours in the latent space. A latent space that
-predicts viewing directions or defocus holds views and not states, unless a state prefers a view.""",
+    "leakage": """Each quantity is compared between the states, every particle counted in each state as much as its
+image says: seen from any side, at any defocus, the states should be as frequent. The contrast of an image is its
+amplitude along the map of its state, times how much brighter that map is as a whole. Circles show how well neighbours
+in the latent space predict a quantity; that may be a few tens of per cent honestly, because an image that tells less
+lies nearer the middle.""",
+    "directions": """How far the mean maps of the two halves agree along each direction of Fourier space. Views that are
+missing leave directions that no image has seen: maps are drawn out along them, and what differs there cannot be
+seen.""",
     "populations": """Counted by label, and as the populations that make the images likeliest given the map of each
 state, which overlap between states does not bias. Intervals come from drawing particles anew, when they are counted in
 whole micrographs. They hold for the states as they are: how states are drawn is a choice.""",
@@ -75,6 +83,8 @@ def _draw(findings: Findings, options: ValidateOptions, out: Report) -> dict[str
         wanted["halves"] = lambda file: validation_figures.halves_figure(file, halves.agreement, halves.confidence)
     if findings.leaks:
         wanted["leakage"] = lambda file: validation_figures.leakage_figure(file, findings.leaks, options.significance)
+    if directions := findings.directions:
+        wanted["directions"] = lambda file: direction_figure(file, directions)
     if states := findings.states:
         wanted["populations"] = lambda file: validation_figures.population_figure(file, states)
     if findings.others:

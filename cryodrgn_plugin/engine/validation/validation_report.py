@@ -12,17 +12,21 @@ from typing import Any
 import numpy as np
 
 from ..analysis.run_particles import RunParticles, images_of, particles_of
+from ..collapse import has_collapsed
 from ..data.dataset import ParticleDataset
 from ..errors import DataError
 from ..imaging.noise import estimate_noise
 from ..likelihood.whitened import WhitenedImages
+from ..reconstruction.directional_fsc import DirectionalFsc, directional_fsc
+from ..reconstruction.masks import mask_from_map
+from ..reconstruction.view_gaps import view_gaps
 from ..report_writer import Report
 from ..run import Run
 from .agreement import agreement
 from .consensus import consensus
 from .halves import deal, keep_halves, train_half
 from .heterogeneity import permutation_test
-from .leakage import leaks, quantities_of
+from .leakage import Leak, leaks, quantities_of
 from .state_populations import StatePopulations, state_populations
 from .validation_findings import Findings, HalvesFound
 from .validation_options import ValidateOptions
@@ -45,6 +49,8 @@ def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = (), *, re
     latents = run.latents()
     if not latents.z.shape[1]:
         raise DataError(f"{run.path} has one map and no latent space; there is nothing to validate.")
+    if latents.unfinished:
+        raise DataError(f"{run.path} stands {latents.unfinished}; resume the training, and validate what it ends with.")
     if len(latents.z) < LEAST_PARTICLES:
         raise DataError(f"{run.path} has {len(latents.z)} particles; a validation needs at least {LEAST_PARTICLES}.")
     particles, dataset = particles_of(run), images_of(run)
@@ -73,18 +79,37 @@ def _measured(
     also: Sequence[Run],
 ) -> Findings:
     z = run.latents().z
-    varies = len(np.unique(z, axis=0)) > 1
+    varies = len(np.unique(z, axis=0)) > 1 and not has_collapsed(run.latents())
     quantities = quantities_of(particles)
-    leaked = leaks(
-        z, quantities, permutations=options.permutations, tested=options.tested, seed=options.seed
-    ) if varies else []  # fmt: skip
-    run.progress("leakage", 1, 1)
     states = state_populations(run, images, quantities.get("micrograph"), options) if varies else None
     run.progress("populations", 1, 1)
+    leaked = _leaks(run, z, states, quantities, options) if states else []
+    run.progress("leakage", 1, 1)
     n_states = len(states.counted.share) if states else 1
     others = [consensus(run, other, n_states, options.seed) for other in also]
     trained = (halves.test, halves.agreement, halves.confidence) if halves else None
-    return Findings(halves, leaked, others, states, judge(trained, leaked, others, options.significance))
+    directions = _directions(halves, images_of(run)) if halves else None
+    verdict = judge(trained, leaked, others, options.significance, directions)
+    return Findings(halves, leaked, others, states, verdict, directions)
+
+
+def _leaks(
+    run: Run, z: np.ndarray, states: StatePopulations, quantities: dict[str, np.ndarray], options: ValidateOptions
+) -> list[Leak]:
+    """Of what is known of each particle, of the contrast of its image, and of pose errors that the training found."""
+    found = run.latents()
+    quantities = {**quantities, "contrast": states.contrast}
+    if found.pose_correction is not None:
+        turned, moved = found.pose_correction[:, :3], found.pose_correction[:, 3:]
+        quantities |= {"error of the rotation": turned, "error of the shift": moved}
+    draws = {"permutations": options.permutations, "tested": options.tested, "seed": options.seed}
+    return leaks(z, states.membership, quantities, **draws)
+
+
+def _directions(halves: HalvesFound, dataset: ParticleDataset) -> DirectionalFsc:
+    """FSC by direction of the mean maps of the two halves, inside a mask around both."""
+    mask = mask_from_map(np.add(*halves.mean_maps) / 2, dataset.pixel_size_ang)
+    return directional_fsc(*halves.mean_maps, dataset.pixel_size_ang, mask, views=view_gaps(dataset.rotations))
 
 
 def _halves(
@@ -108,7 +133,8 @@ def _halves(
         seed=options.seed,
         report=run.progress,
     )
-    return HalvesFound(half, (latents[0], latents[1]), agreed, agreed.confidence(), test)
+    means = models[0].mean_map, models[1].mean_map
+    return HalvesFound(half, (latents[0], latents[1]), agreed, agreed.confidence(), test, means)
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -150,6 +176,7 @@ def summary_of(findings: Findings) -> dict[str, Any]:
             "shared": halves.shared,
             "median_confidence": round(float(np.median(findings.halves.confidence)), 4),
         }
+    summary["directions"] = findings.directions and findings.directions.entry()
     summary["leakage"] = [dataclasses.asdict(leak) for leak in findings.leaks]
     summary["populations"] = [] if findings.states is None else _population_rows(findings.states)
     summary["consensus"] = [

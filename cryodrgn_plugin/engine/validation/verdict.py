@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..reconstruction.directional_fsc import DirectionalFsc
 from .agreement import Agreement
 from .consensus import Consensus
 from .heterogeneity import HeterogeneityTest
@@ -32,13 +33,16 @@ def judge(
     leaks: Sequence[Leak],
     others: Sequence[Consensus],
     significance: float,
+    directions: DirectionalFsc | None = None,
 ) -> Verdict:
     """The verdict on all that was measured.
 
     `trained` is what two halves gave, the test, their agreement and the confidence (N,) of the particles; None when no
-    halves were trained.
+    halves were trained. `directions` is how far the mean maps of the halves agree by direction.
     """
     told = [_leakage(leaks, significance), *([_others(others)] if others else [])]
+    if directions is not None:
+        told.append(f"By direction the halves agree up to {directions.sentence}. {directions.warning}".rstrip())
     if trained is None:
         return Verdict(UNTESTED, "Not tested: no halves were trained.", tuple(told))
     test, halves, confidence = trained
@@ -54,7 +58,7 @@ def judge(
         doubts.append("two halves of the particles do not agree where particles lie")
     strong = [leak.name for leak in leaks if leak.strength(significance) == "strong"]
     if strong:
-        doubts.append(f"the latent space predicts {_listed(strong)}")
+        doubts.append(f"the latent space follows {_listed(strong)}")
     if doubts:
         return Verdict(PARTIAL, f"Heterogeneity found, but {' and '.join(doubts)}.", tuple(told))
     return Verdict(FOUND, "Heterogeneity found, and two independent halves of the particles agree on it.", tuple(told))
@@ -89,12 +93,12 @@ def _leakage(leaks: Sequence[Leak], significance: float) -> str:
     if not leaks:
         return "All particles lie at one point of the latent space, which therefore predicts nothing."
     told = [
-        f"{leak.name} ({leak.share:.0%})" for leak in leaks if leak.strength(significance) in ("clear", "strong")
+        f"{leak.name} ({leak.told:.0%})" for leak in leaks if leak.strength(significance) in ("clear", "strong")
     ]  # fmt: skip
     if not told:
-        return f"The latent space predicts none of {_listed([leak.name for leak in leaks])} to speak of."
+        return f"The latent space follows none of {_listed([leak.name for leak in leaks])} to speak of."
     return (
-        f"The latent space predicts {_listed(told)}. Look whether that can be the molecule's doing, such as a state "
+        f"The latent space follows {_listed(told)}. Look whether that can be the molecule's doing, such as a state "
         "that prefers a view; otherwise states and nuisance are mixed."
     )
 

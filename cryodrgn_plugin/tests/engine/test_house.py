@@ -29,7 +29,17 @@ ENGINE = PACKAGE / "engine"
 LAYERS = [
     {"errors", "config"},
     {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_origin"}
-    | {"result_kinds", "results", "report_writer", "borrowing", "progress", "provenance", "stopping", "threads"},
+    | {
+        "result_kinds",
+        "results",
+        "report_writer",
+        "borrowing",
+        "collapse",
+        "progress",
+        "provenance",
+        "stopping",
+        "threads",
+    },
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
     {"likelihood", "reconstruction"},

@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 
+from cryodrgn_plugin.engine.analysis.reconstruction_files import HALF_NAMES
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.io.mrc import read_map, write_map
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
-from cryodrgn_plugin.engine.reconstruction.homogeneous import HALF_NAMES
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 

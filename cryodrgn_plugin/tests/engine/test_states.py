@@ -215,3 +215,13 @@ def test_a_mask_of_another_box_and_states_that_are_not_there_are_named(tmp_path,
 def test_options_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ConfigError):
         StatesOptions(**wrong)
+
+
+def test_resolution_by_direction_is_about_even_for_views_from_everywhere(trained):
+    index = index_of(trained)
+    assert index["cautions"] == [] and "directions" in index["figures"]
+    for series in index["series"]:
+        for entry in series["maps"]:
+            found = entry["directions"]
+            assert found["mean_ang"] <= found["worst_ang"] < 1.7 * found["mean_ang"]
+            assert found["unseen_share"] == entry["unseen_difference"] == 0

@@ -1,0 +1,207 @@
+"""What a latent space holds beside the molecule is told; that images tell less from some sides is not."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from cryodrgn_plugin.engine.analysis.truth import Truth
+from cryodrgn_plugin.engine.cli.main import main
+from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.decoders.decoder_registry import make_linear_decoder
+from cryodrgn_plugin.engine.decoders.model_file import save_model
+from cryodrgn_plugin.engine.recipes import fit
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.simulate import simulate_particles
+from cryodrgn_plugin.engine.simulate.presets import PRESETS
+from cryodrgn_plugin.engine.validation.image_contrast import brightness, contrasts
+from cryodrgn_plugin.engine.validation.leakage import OVERT, leaks, second_moments
+
+N = 3000
+
+
+def in_steps(z, count=8):
+    """(N, M) membership of places on a line: each particle in one of `count` equally filled parts."""
+    step = (np.argsort(np.argsort(z)) * count) // len(z)
+    return np.eye(count)[step]
+
+
+def leaks_of(z, membership, quantities):
+    found = leaks(z.reshape(len(z), -1), membership, quantities, permutations=99, tested=len(z), seed=0)
+    return {leak.name: leak for leak in found}
+
+
+def test_leaks_are_found_in_their_strength_and_nothing_else():
+    rng = np.random.default_rng(4)
+    defocus, micrograph = rng.normal(size=N), rng.integers(0, 30, N)
+    z = defocus + rng.normal(size=N)
+    quantities = {
+        "defocus": defocus,
+        "shift": rng.normal(size=(N, 2)),
+        "micrograph": np.array([f"m{k}.mrc" for k in micrograph], object),
+    }
+    found = leaks_of(z, in_steps(z), quantities)
+    assert found["defocus"].share == pytest.approx(0.5, abs=0.06)  # half of z's variance is defocus
+    assert found["defocus"].strength(0.01) == "strong"
+    assert found["shift"].strength(0.01) == found["micrograph"].strength(0.01) == "none"
+
+
+def test_particles_that_lie_nearer_the_middle_because_their_images_tell_less_are_no_leak():
+    """Two states, equally frequent at any defocus; the noise of what an image says grows with it."""
+    rng = np.random.default_rng(0)
+    state, defocus = rng.choice([-1.0, 1.0], N), rng.uniform(0, 1, N)
+    noise = 0.3 + 3 * defocus
+    seen = state + noise * rng.normal(size=N)
+    odds = np.exp(-2 * seen / noise**2)
+    membership = np.stack([1 / (1 + odds), odds / (1 + odds)], axis=1)
+    place = membership @ [1.0, -1.0]
+    leak = leaks_of(place, membership, {"defocus": defocus})["defocus"]
+    assert leak.nearby > 0.3  # what neighbours predict, and what is no reason for alarm
+    assert abs(leak.share) < 0.01 and leak.strength(0.01) in ("none", "weak")
+
+
+def test_a_state_that_prefers_a_defocus_is_told_however_uncertain_the_images():
+    rng = np.random.default_rng(1)
+    defocus = rng.uniform(0, 1, N)
+    state = np.where(rng.uniform(size=N) < defocus, 1.0, -1.0)
+    seen = state + 0.7 * rng.normal(size=N)
+    odds = np.exp(-2 * seen / 0.49)
+    membership = np.stack([1 / (1 + odds), odds / (1 + odds)], axis=1)
+    leak = leaks_of(membership[:, 0], membership, {"defocus": defocus})["defocus"]
+    assert leak.share > 0.15 and leak.p_value == 0.01
+
+
+def test_a_latent_space_of_micrographs_is_seen_as_one():
+    rng = np.random.default_rng(5)
+    micrograph = rng.integers(0, 4, 800)
+    names = micrograph.astype(str).astype(object)
+    z = 10.0 * micrograph + rng.normal(size=800)
+    assert leaks_of(z, np.eye(4)[micrograph], {"micrograph": names})["micrograph"].share > 0.95
+
+
+def test_a_view_and_its_opposite_may_leak_together():
+    rng = np.random.default_rng(6)
+    views = rng.normal(size=(N, 3))
+    views /= np.linalg.norm(views, axis=1, keepdims=True)
+    z = np.abs(views[:, 2]) + 0.02 * rng.normal(size=N)
+    leak = leaks_of(z, in_steps(z), {"viewing axis": second_moments(views)})["viewing axis"]
+    assert leak.share > 0.15 and leak.chance < 0.01
+
+
+def test_what_a_latent_space_holds_and_its_maps_do_not_show_is_told_all_the_same():
+    rng = np.random.default_rng(7)
+    psi = rng.uniform(0, 2 * np.pi, N)
+    circle = np.stack([np.cos(psi), np.sin(psi)], axis=1)
+    z = circle + 0.05 * rng.normal(size=(N, 2))
+    leak = leaks_of(z, np.full((N, 5), 0.2), {"in-plane angle": circle})["in-plane angle"]
+    assert abs(leak.share) < 0.01 and leak.told > OVERT and leak.strength(0.01) == "strong"
+
+
+# --- contrast -------------------------------------------------------------------------------------------------------
+
+
+def test_a_map_that_is_brighter_as_a_whole_is_bright_and_one_that_lacks_a_part_is_not_faint():
+    box = 24
+    z, y, x = np.indices((box,) * 3) - box // 2
+    parts = [np.exp(-(x**2 + y**2 + (z - place) ** 2) / 12.0) for place in (-5, 0, 6)]
+    whole = sum(parts)
+    population = np.array([0.5, 0.3, 0.2])
+    assert brightness(np.stack([whole, parts[0] + parts[1], parts[1] + parts[2]]), population) == pytest.approx(
+        [1, 1, 1], abs=0.03
+    )
+    found = brightness(np.stack([whole, 0.7 * (parts[0] + parts[1]), 1.4 * whole]), population)
+    assert found / found[0] == pytest.approx([1, 0.7, 1.4], abs=0.04)
+    assert np.log(found) @ population == pytest.approx(0, abs=1e-6)
+
+
+def test_the_noise_of_a_map_makes_no_image_faint():
+    """Energies grow with a map's noise and amplitudes fall; images of the state are of contrast 1 all the same."""
+    rng = np.random.default_rng(0)
+    true = 1 + 0.1 * rng.normal(size=400)
+    membership = np.eye(2)[np.arange(400) % 2]
+    energy = np.tile([50.0, 120.0], (400, 1))
+    inner = true[:, None] * 50.0 + rng.normal(size=(400, 2))
+    found = contrasts(inner, energy, membership, np.ones(2))
+    assert np.corrcoef(found, true)[0, 1] > 0.95
+    assert found[::2].mean() == pytest.approx(1) and found[1::2].mean() == pytest.approx(1)
+
+
+def simulated(folder, preset, **settings):
+    """800 images of 24 pixels; the star file."""
+    molecule = PRESETS[preset]
+    return simulate_particles(molecule.make(10), molecule.config(24, n_particles=800, **settings), folder, 0)
+
+
+def validated(run):
+    """Leaks by name, and the sentence about them."""
+    assert main(["validate", str(run.path), "--halves", "no", "--bootstrap", "20"]) == 0
+    index = run.results("validation").index
+    return {leak["name"]: leak for leak in index["leakage"]}, index["verdict"]["sentences"][0]
+
+
+def planted(folder, star, z, volumes):
+    """A finished run whose particles lie at z (N, K) and whose map at z is volumes[0] + Σ z_k volumes[k]."""
+    settings = {"particles": str(star), "z_dim": z.shape[1], "decoder.n_bases": z.shape[1]}
+    run = Run.create(folder, recipe_config("fast", settings))
+    decoder = make_linear_decoder(run.config, volumes.shape[1])
+    decoder.set_volumes(volumes.astype(np.float32))
+    with run.working():
+        for file in (run.model_file, run.half_file(1), run.half_file(2)):
+            save_model(file, run.config, decoder, None, ParticleDataset.open(star).pixel_size_ang)
+        run.save_latents(z, half=np.arange(len(z)) % 2)
+    return run
+
+
+def test_a_latent_space_that_follows_contrast_is_told_to(tmp_path):
+    star = simulated(tmp_path / "set", "adk", snr=0.2, contrast_sd=0.3)
+    known = Truth.open(star.parent)
+    contrast = np.load(star.with_name("truth.npz"))["contrast"]
+    mean = known.maps.mean(axis=0)
+    run = planted(tmp_path / "run", star, (contrast - 1)[:, None], np.stack([mean, mean]))
+    found, sentence = validated(run)
+    assert found["contrast"]["share"] > 0.5 and found["contrast"]["p_value"] <= 0.01
+    assert sentence.startswith("The latent space follows contrast (")
+    assert max(leak["share"] for name, leak in found.items() if name != "contrast") < 0.1
+
+
+def test_parts_that_come_and_go_are_no_contrast(tmp_path):
+    """30S, 50S and 70S, of a third to all of the mass: an image of the smallest is faint beside the mean map."""
+    star = simulated(tmp_path / "set", "compositional", snr=0.1)
+    known = Truth.open(star.parent)
+    first, *others = known.maps
+    z = np.eye(len(known.maps))[known.state][:, 1:]
+    run = planted(tmp_path / "run", star, z, np.stack([first, *(volume - first for volume in others)]))
+    found, sentence = validated(run)
+    assert sentence.startswith("The latent space follows none of viewing direction")
+    assert found["contrast"]["share"] < 0.03
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory):
+    """A run of the fast recipe on a clean set."""
+    folder = tmp_path_factory.mktemp("clean")
+    star = simulated(folder / "set", "adk", snr=0.2)
+    run = Run.create(folder / "run", recipe_config("fast", {"particles": str(star), "z_dim": 4}))
+    with run.working():
+        fit(run, run.config)
+    return run
+
+
+def test_a_clean_set_gives_no_alarm(clean):
+    found, sentence = validated(clean)
+    assert sentence.startswith("The latent space follows none of viewing direction")
+    assert max(leak["share"] for leak in found.values()) < 0.1
+
+
+def test_pose_errors_that_a_training_has_found_are_tested(clean, tmp_path):
+    run = Run.open(shutil.copytree(clean.path, tmp_path / "run"))
+    with np.load(run.latents_file) as stored:
+        arrays = dict(stored)
+    rng = np.random.default_rng(0)
+    turned = arrays["coordinate"][:, None] * [2.0, 0, 0] + 0.2 * rng.normal(size=(800, 3))
+    arrays["pose_correction"] = np.concatenate([turned, rng.normal(size=(800, 2))], axis=1)
+    np.savez(run.latents_file, **arrays)
+    found, sentence = validated(run)
+    assert "error of the rotation (" in sentence and "contrast" not in sentence.split("Look")[0]
+    assert found["error of the rotation"]["share"] > 0.3 > 0.05 > abs(found["error of the shift"]["share"])

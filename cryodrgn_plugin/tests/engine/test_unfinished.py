@@ -1,0 +1,103 @@
+"""A training that has not finished can be looked at, and goes on as if nobody had looked."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from cryodrgn_plugin.engine.cli.main import main
+from cryodrgn_plugin.engine.decoders.model_file import load_model
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.simulate.tiny import tiny_set
+
+EPOCHS = 3
+NETWORKS = {
+    "paper": ["--recipe", "paper", "--decoder.n_bases", "2", "--z_dim", "2"],
+    "cryodrgn": ["--recipe", "cryodrgn", "--decoder.width", "16", "--decoder.layers", "1", "--z_dim", "2"],
+    "ace": ["--recipe", "ace", "--decoder.n_bases", "1", "--z_dim", "1", "--amortized.trunk_width", "8"],
+}
+
+
+@pytest.fixture(scope="module")
+def star(tmp_path_factory):
+    return tiny_set(tmp_path_factory.mktemp("set"), n=60, box=16)
+
+
+def train(star, out, recipe, *more):
+    command = "abinitio" if recipe == "ace" else "train"
+    sizes = ["--encoder.width", "16", "--encoder.layers", "1", "--training.epochs", str(EPOCHS)]
+    return main([command, str(star), "--out", str(out), *NETWORKS[recipe], *sizes, *more])
+
+
+def analyze(run):
+    return main(
+        ["analyze", str(run), "--clusters", "2", "--components", "1", "--steps", "2", "--umap", "no", "--figures", "no"]
+    )
+
+
+@pytest.mark.parametrize("recipe", NETWORKS)
+def test_it_is_shown_as_its_last_checkpoint_has_it_and_goes_on_unmoved(recipe, star, tmp_path, capsys):
+    looked, alone = tmp_path / "looked", tmp_path / "alone"
+    assert train(star, alone, recipe) == 0
+    assert train(star, looked, recipe, "--until-epoch", "1") == 3
+    assert analyze(looked) == 0
+    index = json.loads((looked / "analysis" / "analysis.json").read_text())
+    assert index["cautions"][0] == f"The training has not finished; this is how it stood after epoch 1 of {EPOCHS}."
+    assert f"after epoch 1 of {EPOCHS}" in capsys.readouterr().out
+    run = Run.open(looked)
+    assert run.latents().epochs == (1, EPOCHS) and run.status == "stopped"
+    assert main(["volumes", str(looked), "--particles", "0", "--out", str(tmp_path / "maps")]) == 0
+    assert train(star, looked, recipe, "--resume") == 0
+    finished = Run.open(looked).latents()
+    np.testing.assert_array_equal(finished.z, Run.open(alone).latents().z)
+    assert finished.epochs is None
+    point = finished.z[0]
+    volumes = [load_model(folder / "model.pt").decoder.volume(point) for folder in (looked, alone)]
+    np.testing.assert_array_equal(*volumes)
+    assert analyze(looked) == 0
+    cautions = json.loads((looked / "analysis" / "analysis.json").read_text())["cautions"]
+    assert not any("not finished" in caution for caution in cautions)
+
+
+def test_the_latents_are_those_that_a_training_of_so_many_epochs_ends_with(star, tmp_path):
+    """With a constant learning rate, one epoch of three is a training of one epoch."""
+    short, paused = tmp_path / "short", tmp_path / "paused"
+    assert train(star, short, "paper", "--training.epochs", "1") == 0
+    assert train(star, paused, "paper", "--until-epoch", "1") == 3
+    assert main(["volumes", str(paused), "--particles", "0", "--out", str(tmp_path / "maps")]) == 0
+    np.testing.assert_array_equal(Run.open(paused).latents().z, Run.open(short).latents().z)
+    volumes = [load_model(path / "model.pt").decoder.volume(np.zeros(2, np.float32)) for path in (short, paused)]
+    np.testing.assert_array_equal(*volumes)
+
+
+def test_a_later_checkpoint_is_looked_at_anew_and_a_finished_run_is_left_alone(star, tmp_path):
+    out = tmp_path / "run"
+    seen = []
+    for epoch in (1, 2):
+        assert train(star, out, "paper", "--until-epoch", str(epoch), "--resume") == 3
+        os.utime(out / "checkpoints" / f"epoch_{epoch:03d}.pt")
+        assert main(["volumes", str(out), "--particles", "0", "--out", str(tmp_path / "maps")]) == 0
+        seen.append(Run.open(out).latents().epochs)
+    assert seen == [(1, EPOCHS), (2, EPOCHS)]
+    assert train(star, out, "paper", "--resume") == 0
+    before = (out / "latents.npz").stat().st_mtime_ns
+    assert main(["volumes", str(out), "--particles", "0", "--out", str(tmp_path / "maps")]) == 0
+    assert (out / "latents.npz").stat().st_mtime_ns == before
+
+
+def test_an_unfinished_run_is_not_validated(star, tmp_path, capsys):
+    assert train(star, tmp_path / "run", "paper", "--until-epoch", "1") == 3
+    assert main(["volumes", str(tmp_path / "run"), "--particles", "0", "--out", str(tmp_path / "maps")]) == 0
+    capsys.readouterr()
+    assert main(["validate", str(tmp_path / "run")]) == 2
+    assert f"after epoch 1 of {EPOCHS}; resume the training" in capsys.readouterr().err
+
+
+def test_a_run_without_a_checkpoint_says_that_it_has_not_finished(star, tmp_path, capsys):
+    assert train(star, tmp_path / "run", "paper", "--until-epoch", "1") == 3
+    for file in (tmp_path / "run" / "checkpoints").iterdir():
+        file.unlink()
+    capsys.readouterr()
+    assert analyze(tmp_path / "run") == 2
+    assert "the training has not finished" in capsys.readouterr().err
