@@ -37,10 +37,14 @@ BOX, PARTICLES, STATES = 32, 2000, 20
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=MOLECULES, default=MOLECULES)
+    parser.add_argument("--recipe", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     report = {"particles": PARTICLES, "box": BOX, "first_seed": args.first_seed, "hardware": hardware(), "sets": []}
     for number, (recipe, name, snr, spread) in enumerate(CLEAN + FOLLOWING):
+        if name not in args.only or recipe not in args.recipe:
+            continue
         report["sets"].append(one(recipe, name, snr, spread, args.first_seed + number))
         print(json.dumps(report["sets"][-1]), flush=True)
         if args.out:

@@ -12,6 +12,7 @@ from .collapse import advice, has_collapsed, reliability
 from .config import RunConfig
 from .data.dataset import ParticleDataset
 from .decoders.decoder_registry import has_closed_form, linear_decoder
+from .errors import DataError
 from .run import Run
 
 
@@ -46,11 +47,19 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
 
 def look_in(run: Run) -> None:
     """Make the latents and the model of a run that has not finished those of its last checkpoint, so that it can be
-    looked at; a run that has finished, or has no checkpoint with any, is left as it is."""
+    looked at; a run that has finished, or has no checkpoint, is left as it is.
+
+    Raises DataError for a closed form that has not finished: it has latents and maps at its end only.
+    """
     checkpoint = run.latest_checkpoint()
-    leave_latest = TRAININGS[run.config.recipe](run.config).leave_latest
-    if leave_latest is None or checkpoint is None or not _is_behind(run, checkpoint):
+    if checkpoint is None or not _is_behind(run, checkpoint):
         return
+    leave_latest = TRAININGS[run.config.recipe](run.config).leave_latest
+    if leave_latest is None:
+        raise DataError(
+            f"{run.path} has not finished: it is {run.status} after step {checkpoint.stem[6:].lstrip('0')}, and the "
+            f"recipe {run.config.recipe} has latents and maps at its end only; let it finish, or resume it."
+        )
     dataset = ParticleDataset.open(run.given_file, run.config.data, run.config.root, run.config.seed)
     leave_latest(run, run.config, dataset)
 

@@ -104,9 +104,7 @@ class Directions:
     def leading(self, count: int) -> "Directions":
         """The best seen ones alone."""
         own = self.posteriors
-        posteriors = Posteriors(
-            own.mean[:, :count], own.covariance[:, :count, :count], own.errors, own.tied[:, :, : count + 1]
-        )
+        posteriors = Posteriors(own.mean[:, :count], own.covariance[:, :count, :count], own.errors, own.tied[:, :, : count + 1])
         return replace(self, posteriors=posteriors, information=self.information[:count])
 
     def moved(self) -> "Directions":
@@ -139,7 +137,9 @@ def improved(
     return [model.mixed(matrix) for model in models], _in_frame(near, matrix), turned
 
 
-def equations(images: WhitenedImages, band: Band, found: Directions, half: np.ndarray | None) -> list[NormalEquations]:
+def equations(
+    images: WhitenedImages, band: Band, found: Directions, half: np.ndarray | None
+) -> list[NormalEquations]:
     """Normal equations of the mean and the bases: contrast weighs images, pose errors are taken off them."""
     first, second = found.posteriors.moments()
     contrast, square = found.nuisances.contrast[:, None], found.nuisances.squared_contrast()[:, None, None]

@@ -40,7 +40,9 @@ class NodeCount:
         return f"{self.count} separate states explain images that were held out as well as any larger number."
 
 
-def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_sd: float, seed: int) -> NodeCount:
+def count_nodes(
+    gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_sd: float, seed: int
+) -> NodeCount:
     """Compare 1 to 12 nodes and `many` on compressed images (`nodes.fit_nodes` explains the arguments)."""
     rng = np.random.default_rng([seed, 17])
     rows = torch.as_tensor(rng.permutation(len(start))[:TESTED], device=start.device)
@@ -52,7 +54,8 @@ def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_
     for m in candidates[1:]:
         if m <= MOST_STATES and _better(held_out[m], held_out[best], worth):
             best = m
-    if many in held_out and many > best and _better(held_out[many], held_out[best], worth):
+    crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], worth)
+    if many > best and crowded:
         return NodeCount(many, False, gain)
     return NodeCount(best, True, gain)
 

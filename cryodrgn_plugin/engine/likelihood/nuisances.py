@@ -105,9 +105,7 @@ class Posteriors:
         """In the frame whose amplitudes are back · (a − centre); back is (K', K)."""
         tied_centred = self.tied[:, :, 1:] - self.tied[:, :, :1] * centre
         tied = torch.cat([self.tied[:, :, :1], tied_centred @ back.T], 2)
-        return Posteriors(
-            (self.mean - centre) @ back.T, back @ self.covariance @ back.T, self.errors, tied, self.evidence
-        )
+        return Posteriors((self.mean - centre) @ back.T, back @ self.covariance @ back.T, self.errors, tied, self.evidence)
 
 
 def compress_near(
@@ -292,4 +290,6 @@ def _learned(near: NearImages, nuisances: Nuisances, found: Posteriors) -> Nuisa
     pose_sd = nuisances.pose_sd * (of_errors.sqrt() / nuisances.pose_sd.clamp(min=1e-12)) ** PUSH
     of_contrast = float(((contrast - 1) ** 2 + variance).mean().sqrt())
     contrast_sd = sd * (of_contrast / sd) ** PUSH
-    return replace(nuisances, contrast=contrast, contrast_variance=variance, contrast_sd=contrast_sd, pose_sd=pose_sd)
+    return replace(
+        nuisances, contrast=contrast, contrast_variance=variance, contrast_sd=contrast_sd, pose_sd=pose_sd
+    )

@@ -103,7 +103,7 @@ def _leakage(leaks: Sequence[Leak], significance: float) -> str:
         return f"The latent space follows none of {_listed([leak.name for leak in leaks])} to speak of."
     return (
         f"The latent space follows {_listed(told)}. Look whether that can be the molecule's doing, such as a state "
-        "that prefers a view; otherwise states and nuisance are mixed."
+        "that prefers a view, or a smaller one that is taken for a fainter one; otherwise states and nuisance are mixed."
     )
 
 

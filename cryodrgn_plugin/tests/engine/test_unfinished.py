@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.cli.main import main
+from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.decoders.model_file import load_model
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
@@ -101,3 +102,12 @@ def test_a_run_without_a_checkpoint_says_that_it_has_not_finished(star, tmp_path
     capsys.readouterr()
     assert analyze(tmp_path / "run") == 2
     assert "the training has not finished" in capsys.readouterr().err
+
+
+def test_a_closed_form_that_has_not_finished_says_how_far_it_is(star, tmp_path, capsys):
+    run = Run.create(tmp_path / "run", recipe_config("fast", {"particles": str(star)}))
+    run.checkpoints_dir.mkdir()
+    run.checkpoint_file(7).touch()
+    assert analyze(run.path) == 2
+    said = capsys.readouterr().err
+    assert "after step 7" in said and "at its end only; let it finish, or resume it" in said
