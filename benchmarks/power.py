@@ -4,10 +4,10 @@
     python benchmarks/power.py --calibrate --out benchmarks/results/power_calibration.json
 
 A complex of eight proteins, of which some particles lack a compact outer part, made as the real_ presets are (coloured
-noise, uneven views, contrast, wrong poses): 4,000 x 48², SNR 0.1. A set is found when a direction stands out from noise.
-Particles are ranked by what their latent coordinates tell of the part (logistic regression, half of the particles
-judged by the other half) and by the ideal observer's likelihoods at the given poses, contrast integrated out. The
-figure of each is the area under the ROC curve: 0.5 is chance.
+noise, uneven views, contrast, wrong poses): 4,000 x 48², SNR 0.1. A set is found when a direction stands out from
+noise. Particles are ranked by what their latent coordinates tell of the part (logistic regression, half of the
+particles judged by the other half) and by the ideal observer's likelihoods at the given poses, contrast integrated out.
+The figure of each is the area under the ROC curve: 0.5 is chance.
 
 `--calibrate` plants a part into noise at weights and poses of images that show one state, at several multiples of what
 the formula of `closed_form/detectable` asks for, and counts how often the search for directions sees it.
@@ -154,9 +154,7 @@ def posed_mean(posed: PosedSet, band: Band) -> LinearModel:
     return fit_volumes(accumulate(posed.images, band.sphere, band.count, of_amplitudes(ones)), band.mask)[0]
 
 
-def seen_by_multiple(
-    posed: PosedSet, band: Band, part: np.ndarray, iterations: int, args: argparse.Namespace
-) -> dict:
+def seen_by_multiple(posed: PosedSet, band: Band, part: np.ndarray, iterations: int, args: argparse.Namespace) -> dict:
     """Information of the strongest direction over that of noise, for every multiple and seed."""
     images, mean = posed.images, posed_mean(posed, band)
     exact = replace(Nuisances.unknown(images, pose_errors=False), contrast_sd=0.0)

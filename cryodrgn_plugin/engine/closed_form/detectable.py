@@ -34,8 +34,8 @@ WAYS_OUT = np.concatenate([np.eye(3), -np.eye(3)])
 SAMPLE = 500
 """Images that are asked what they tell."""
 SEARCH_TAKES = 1.4
-"""θ at which the search sees nearly every planted part, over that of the formula: its iterations are few, and its prior
-is a share of the mean (`benchmarks/power.py --calibrate`)."""
+"""θ at which the search sees nearly every planted part (7 of 8), over that of the formula: its iterations are few, and
+its prior is a share of the mean (`benchmarks/power.py --calibrate`)."""
 CORE = 0.98
 """Quantile of the densities inside a molecule that stands for its core."""
 PROTEIN_DA_PER_ANG3 = 0.81

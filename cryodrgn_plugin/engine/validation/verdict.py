@@ -40,8 +40,8 @@ def judge(
     """The verdict on all that was measured.
 
     `trained` is what two halves gave, the test, their agreement and the confidence (N,) of the particles; None when no
-    halves were trained. `directions` is how far the mean maps of the halves agree by direction. `seen` is what the training
-    saw beside noise; where that is nothing, nothing was found, whatever the halves say.
+    halves were trained. `directions` is how far the mean maps of the halves agree by direction. `seen` is what the
+    training saw beside noise; where that is nothing, nothing was found, whatever the halves say.
     """
     told = [*([seen.sentence] if seen else []), _leakage(leaks, significance), *([_others(others)] if others else [])]
     if directions is not None:

@@ -1,4 +1,4 @@
-"""What the search for directions would have seen: parts of a stated share, what images tell of them, and planted ones."""
+"""What the search for directions would have seen: parts of stated shares, what images tell of them, planted ones."""
 
 from dataclasses import replace
 
