@@ -1,6 +1,7 @@
 """`landscape`: every particle in the space of volumes, as results; docs/run_folder.md describes them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,7 @@ def _group_series(explored: Landscape, name: str, labels: np.ndarray, word: str)
 
 def _space(decoder: LandscapeDecoder, z: np.ndarray, options: LandscapeOptions, folder: Path, run: Run) -> VolumeSpace:
     linear = bool(decoder.linear())
+    options = replace(options, mask=options.mask or run.config.closed_form.focus)
     if options.method == "exact" and not linear:
         raise DataError("This run's decoder is a network, not made of bases: its landscape must be a sketch.")
     if linear and options.method != "sketch":

@@ -10,8 +10,8 @@ import numpy as np
 from ..analysis.nearby import NearbyParticles, can_be_measured
 from ..analysis.series import Series
 from ..analysis.volumes import TrainedDecoder, decoder_of, moving_region
-from ..landscape.region import mask_from_file
 from ..reconstruction.expectation import Halves
+from ..reconstruction.mask_file import mask_from_file
 from ..report_writer import Report
 from ..result_kinds import REGRESSION_SERIES, STATE_SERIES
 from ..run import Latents, Run
