@@ -24,6 +24,8 @@ MOVED_AFTER = (1 / 3, 2 / 3)
 NULL_DIRECTIONS = 3
 ABOVE_NOISE = 1.1
 """How much stronger than the strongest direction of noise a direction must be seen."""
+LEAST_INFORMATION = 0.05
+"""And how well at least: in a small region directions of noise die out, and leave nothing to compare with."""
 RAISED = 3
 """Iterations while the frequency limit rises."""
 
@@ -113,4 +115,5 @@ def noise_information(posed: PosedSet, step: BandStep, iterations: int, seed: in
 
 def above_noise(found: Directions, noise: float) -> int:
     """How many directions stand out."""
-    return int((found.information[: found.n_inside] > ABOVE_NOISE * noise).sum())
+    least = max(ABOVE_NOISE * noise, LEAST_INFORMATION)
+    return int((found.information[: found.n_inside] > least).sum())

@@ -39,6 +39,7 @@ def landscape(run: Run, options: LandscapeOptions | None = None, decoder: Landsc
         nothing to match with.
     """
     options = options or LandscapeOptions()
+    options = replace(options, mask=options.mask or run.config.closed_form.focus)
     latents, table = checked_latents(run), run.particles()
     decoder = decoder or decoder_of(run)
     with run.report("landscape", options) as out:
@@ -111,7 +112,6 @@ def _group_series(explored: Landscape, name: str, labels: np.ndarray, word: str)
 
 def _space(decoder: LandscapeDecoder, z: np.ndarray, options: LandscapeOptions, folder: Path, run: Run) -> VolumeSpace:
     linear = bool(decoder.linear())
-    options = replace(options, mask=options.mask or run.config.closed_form.focus)
     if options.method == "exact" and not linear:
         raise DataError("This run's decoder is a network, not made of bases: its landscape must be a sketch.")
     if linear and options.method != "sketch":

@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from cryodrgn_plugin.engine.analysis.truth import Truth
+from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.closed_form.focus import Focus
 from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.data.batch import centred
+from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import write_map
 from cryodrgn_plugin.engine.likelihood.nuisances import NearImages, Nuisances, without_pose_errors
@@ -20,6 +23,7 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles, tiny_ensemble
 from cryodrgn_plugin.engine.simulate.atoms import bare_model, joined
 from cryodrgn_plugin.engine.simulate.simulation import frame_centre_ang
+from cryodrgn_plugin.engine.slicing.exact import exact_slices
 
 BOX, PIXEL_ANG = 24, 4.5
 PART_AT_ANG = np.array([0.0, -26.0, -14.0])
@@ -36,7 +40,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory):
-    """1,000 images of a chain whose arm swings through 90°, half of them with a part beside it; the sphere of the part."""
+    """1,000 images of a chain whose arm swings through 90°, half of them with a part beside it; the part's sphere."""
     part = bare_model(PART_AT_ANG + 5.0 * np.array(list(product((-1, 0, 1), repeat=3))), np.full(27, 9.0))
     chains = tiny_ensemble(6).states
     states = [joined([chain, part]) if there else chain for chain in chains for there in (0, 1)]
@@ -197,3 +201,45 @@ def test_several_regions_and_free_poses_are_refused():
         recipe_config("fast", {"closed_form.focus": "0,0,0,9;20,0,0,9"})
     with pytest.raises(ConfigError, match="use one of them"):
         recipe_config("fast", {"closed_form.focus": "0,0,0,9", "closed_form.free_poses": True})
+
+
+@pytest.fixture(scope="module")
+def subtracted(planted, tmp_path_factory) -> tuple[Run, object]:
+    """A run that knows the swinging arm, and its images without what lies outside of the part's sphere."""
+    star, sphere = planted
+    folder = tmp_path_factory.mktemp("subtracted")
+    run = train(star, folder / "run", z_dim=3)
+    assert main(["subtract", str(run.path), f"--mask={sphere}", "--out", str(folder / "out")]) == 0
+    return run, folder / "out" / "particles.star"
+
+
+def test_subtracted_images_show_the_part_and_little_else(subtracted, planted):
+    """How much of the true map inside and outside of the mask images hold, by least squares: 1 and 1, then 1 and 0."""
+    star, sphere = planted
+    truth, mask = Truth.open(star.parent), region_mask(sphere, BOX, PIXEL_ANG)
+    before, after = ParticleDataset.open(str(star)), ParticleDataset.open(str(subtracted[1]))
+    index = np.flatnonzero(truth.state % 2)[:300]
+    batch, shown = before.batch(index), []
+    for region in (mask, 1 - mask):
+        slices = [
+            exact_slices(truth.maps[truth.state[i]] * region, before.rotations[i : i + 1].astype(float), before.lattice)
+            for i in index
+        ]
+        shown.append((np.concatenate(slices) * batch.ctf).ravel())
+    products = np.array([[np.vdot(a, b).real for b in shown] for a in shown])
+    images = [centred(dataset.batch(index)).ravel() for dataset in (before, after)]
+    held = [np.linalg.solve(products, [np.vdot(a, image).real for a in shown]) for image in images]
+    print(held)
+    inside, outside = held[1] / held[0]
+    assert abs(outside) < 0.25 and inside == pytest.approx(1, abs=0.15)
+
+
+def test_rows_of_subtracted_particles_keep_every_byte_but_the_name_of_the_image(subtracted, planted):
+    old, new = (path.read_text().split() for path in (planted[0], subtracted[1]))
+    differing = [(a, b) for a, b in zip(old, new, strict=True) if a != b]
+    assert len(differing) == 1000 and all("@" in a and b.endswith("out/particles.mrcs") for a, b in differing)
+
+
+def test_subtracting_without_a_mask_is_refused(subtracted, capsys):
+    assert main(["subtract", str(subtracted[0].path), "--out", "nowhere"]) == 2
+    assert "mask is empty, and the run has no focus" in capsys.readouterr().err
