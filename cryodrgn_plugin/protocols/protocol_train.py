@@ -1,6 +1,7 @@
 """Training: particles with poses in, a latent coordinate per particle and a consensus map out."""
 
 import json
+from typing import Any
 
 from pyworkflow import BETA
 from pyworkflow.protocol import params
@@ -28,6 +29,8 @@ CLOSED_FORM = (
     FormSetting("firstRadius", "closed_form.first_radius", "First Fourier shell", recipes=CLOSED, expert=True),
     FormSetting("nodes", "closed_form.nodes", "Nodes of the latent space", recipes=CLOSED, expert=True),
     FormSetting("freePoses", "closed_form.free_poses", "Find poses together with the motion?", recipes=CLOSED),
+    FormSetting("focus", "closed_form.focus", "Focus (sphere)", recipes=CLOSED, expert=True),
+    FormSetting("outside", "closed_form.outside", "Directions outside of the focus", recipes=CLOSED, expert=True),
 )
 TRAINING = (
     FormSetting("epochs", "training.epochs", "Epochs", recipes=BY_EPOCHS),
@@ -84,6 +87,12 @@ class ProtHetTrain(ProtHetFit):
         addGroup(form, "Images", IMAGES)
         form.addSection(label="Method")
         addGroup(form, "Closed forms", CLOSED_FORM, condition="recipe==0")
+        form.addParam(
+            "focusMask", params.PointerParam, pointerClass="VolumeMask", allowsNull=True, condition="recipe==0",
+            label="Focus mask",
+            help="Look at what lies inside of this mask only, and take whatever else moves for a nuisance. The mask "
+                 "has the box and pixel size of the particles. A sphere can be given instead, as an expert setting.",
+        )  # fmt: skip
         addGroup(form, "Training", TRAINING, condition="recipe!=0")
         addGroup(form, "Decoder", DECODER)
         SEED.add_to(form)
@@ -177,6 +186,11 @@ class ProtHetTrain(ProtHetFit):
         return ["Zhong2021"] if self._recipe() == "cryodrgn" else ["Kimanius2022"]
 
     # --------------------------- UTILS functions -----------------------------
+    def _formSettings(self) -> dict[str, Any]:
+        """The settings that the form determines; a mask beats a sphere."""
+        mask = self.focusMask.get() if self._recipe() == "fast" else None
+        return {**super()._formSettings(), **({} if mask is None else {"closed_form.focus": mask.getFileName()})}
+
     def _posesFile(self) -> str:
         """The star file of the poses that the training has found, or nothing where it took them as they were."""
         poses = Run.open(self.getRunFolder()).poses_file

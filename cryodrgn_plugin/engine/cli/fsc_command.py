@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _mask(name: str, a, b, pixel_size_ang: float):
     """The mask that `name` stands for, or None."""
-    from ..landscape.region import mask_from_file
+    from ..reconstruction.mask_file import mask_from_file
     from ..reconstruction.masks import mask_from_map
 
     if name == "auto":

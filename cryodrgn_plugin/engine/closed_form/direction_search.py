@@ -16,12 +16,15 @@ from ..likelihood.whitened import WhitenedImages
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
 from .directions import Band, Directions, band_of, improved
+from .focus import Focus
 
 MOVED_AFTER = (1 / 3, 2 / 3)
 """Poses are moved to where their errors seem to be after these shares of the iterations in the first band."""
 NULL_DIRECTIONS = 3
 ABOVE_NOISE = 1.1
 """How much stronger than the strongest direction of noise a direction must be seen."""
+LEAST_INFORMATION = 0.05
+"""And how well at least: in a small region directions of noise die out, and leave nothing to compare with."""
 RAISED = 3
 """Iterations while the frequency limit rises."""
 
@@ -53,6 +56,7 @@ class PosedSet:
 
     def __init__(self, config: RunConfig, dataset: ParticleDataset, series: TiltSeries) -> None:
         self.config, self.given, self.series = config, dataset, series
+        self.focus = Focus.chosen(config, dataset)
         self._noise, self.compute = estimate_noise(dataset, config.seed), Compute.chosen(config)
         self._moved: Tensor | None = None
         self._at(dataset)
@@ -70,11 +74,16 @@ class PosedSet:
         self._moved = moved
         self._at(self.given.with_poses(*moved_poses(self.given, moved)))
 
+    @property
+    def n_outside(self) -> int:
+        """Directions outside of the focus, 0 without one."""
+        return self.config.closed_form.outside if self.focus else 0
+
     def band(self, radius: int) -> Band:
         """The molecule up to a frequency limit, at the poses as they are."""
         if radius not in self._bands:
             sphere = sphere_at(self.dataset.box, self.config.decoder.padding, radius)
-            self._bands = {radius: band_of(self.images, sphere, self.config.closed_form.pose_errors)}
+            self._bands = {radius: band_of(self.images, sphere, self.config.closed_form.pose_errors, self.focus)}
         return self._bands[radius]
 
 
@@ -97,7 +106,7 @@ def advance(
 def noise_information(posed: PosedSet, step: BandStep, iterations: int, seed: int) -> float:
     """How well the strongest direction is seen that the same search finds in noise."""
     images, band = posed.images.of_noise(seed + 1), replace(posed.band(step.radius), moving=None)
-    found = Directions.random(images, NULL_DIRECTIONS, seed, pose_errors=False)
+    found = Directions.random(images, NULL_DIRECTIONS, seed, pose_errors=False, n_outside=posed.n_outside)
     for _ in range(iterations):
         _, _, found = improved(images, band, found)
     return float(found.information[0])
@@ -105,4 +114,5 @@ def noise_information(posed: PosedSet, step: BandStep, iterations: int, seed: in
 
 def above_noise(found: Directions, noise: float) -> int:
     """How many directions stand out."""
-    return int((found.information > ABOVE_NOISE * noise).sum())
+    least = max(ABOVE_NOISE * noise, LEAST_INFORMATION)
+    return int((found.information[: found.n_inside] > least).sum())

@@ -18,9 +18,11 @@ from torch import Tensor
 from ..likelihood.equations import EquationSums, NormalEquations, accumulate
 from ..likelihood.linear_model import LinearModel, confined, fit_volumes, soft_ball
 from ..likelihood.nuisances import NearImages, Nuisances, Posteriors, compress_near, mean_information, settle
+from ..likelihood.outside import as_nuisances, inside, outside
 from ..likelihood.voxel_solve import solve
 from ..likelihood.whitened import WhitenedImages
 from ..slicing.sphere import HalfSphere
+from .focus import Focus
 
 PRIOR_SHARE, MEAN_SHARE = 0.02, 10.0
 """Prior variance of the bases, and of the mean, as a share of the mean's power in each shell."""
@@ -43,20 +45,33 @@ class Band:
     """(S,) power of the mean per shell, a real or imaginary part's."""
     moving: Tensor | None
     """(M, 2, 4) the consensus and its moments (`Backend.moving`), None where poses are taken as they are."""
+    regions: tuple[np.ndarray, np.ndarray] | None = None
+    """(D, D, D) each, the parts of the molecule inside and outside of a focus; None without one."""
 
     @property
     def support(self) -> float:
         return float((self.mask**2).sum() / self.sphere.grid**3)
 
-    def solved(self, equations: list[NormalEquations]) -> list[LinearModel]:
-        """The volumes of each half-set."""
+    def masks(self, n_bases: int, n_outside: int) -> np.ndarray:
+        """(C, D, D, D) where the mean and each base may be, or (D, D, D) without a focus."""
+        if self.regions is None:
+            return self.mask
+        inside, outside = self.regions
+        return np.stack([self.mask, *[inside] * (n_bases - n_outside), *[outside] * n_outside])
+
+    def solved(self, equations: list[NormalEquations], n_outside: int = 0) -> list[LinearModel]:
+        """The volumes of each half-set; the last `n_outside` bases are those outside of the focus."""
         k = equations[0].rhs.shape[2] - 1
         prior = torch.cat([MEAN_SHARE * self.prior[:, None], PRIOR_SHARE * self.prior[:, None].expand(-1, k)], 1)
-        return [confined(each.backend, solve(each, self.support, prior), self.mask) for each in equations]
+        masks = self.masks(k, n_outside)
+        return [confined(each.backend, solve(each, self.support, prior), masks) for each in equations]
 
 
-def band_of(images: WhitenedImages, sphere: HalfSphere, pose_errors: bool) -> Band:
-    """The molecule as the consensus shows it, up to the sphere's limit."""
+def band_of(images: WhitenedImages, sphere: HalfSphere, pose_errors: bool, focus: Focus | None = None) -> Band:
+    """The molecule as the consensus shows it, up to the sphere's limit.
+
+    Raises DataError for a focus in which there is nothing of it.
+    """
     count = images.lattice.count(sphere.radius)
     whole = images.compute.double(torch.ones(images.n, 1))
     consensus = fit_volumes(
@@ -69,7 +84,7 @@ def band_of(images: WhitenedImages, sphere: HalfSphere, pose_errors: bool) -> Ba
     number = torch.bincount(shells, minlength=sphere.n_shells).clamp(min=1)
     power = consensus.backend.by_shell((inside.coefs**2).mean(1))[:, 0] / number
     moving = consensus.backend.moving(inside.coefs) if pose_errors else None
-    return Band(sphere, count, mask, power, moving)
+    return Band(sphere, count, mask, power, moving, None if focus is None else focus.regions(mask))
 
 
 def molecule(volume: np.ndarray) -> np.ndarray:
@@ -91,22 +106,34 @@ class Directions:
     """(K,) how much an image tells of each amplitude, on average: variance of the signal over that of the noise."""
     loss: float = 0.0
     """Minus the mean log-likelihood of an image over that of an image of nothing, at the posterior means."""
+    n_outside: int = 0
+    """The last so many directions lie outside of a focus; they are not ranked among the others, nor mixed with them."""
 
     @classmethod
-    def random(cls, images: WhitenedImages, k: int, seed: int, pose_errors: bool = True) -> "Directions":
-        """K amplitudes of each image drawn from N(0, 1), as if they were known."""
+    def random(
+        cls, images: WhitenedImages, k: int, seed: int, pose_errors: bool = True, n_outside: int = 0
+    ) -> "Directions":
+        """K amplitudes of each image drawn from N(0, 1), as if they were known, and `n_outside` more."""
+        k = k + n_outside
         nuisances = Nuisances.unknown(images, pose_errors)
         mean = images.compute.double(np.random.default_rng(seed).standard_normal((images.n, k)))
         nothing = mean.new_zeros(*nuisances.moved.shape, k + 1)
         posteriors = Posteriors(mean, mean.new_zeros(images.n, k, k), nothing[:, :, 0], nothing)
-        return cls(posteriors, nuisances, mean.new_zeros(k))
+        return cls(posteriors, nuisances, mean.new_zeros(k), n_outside=n_outside)
+
+    @property
+    def n_inside(self) -> int:
+        return len(self.information) - self.n_outside
 
     def leading(self, count: int) -> "Directions":
-        """The best seen ones alone."""
+        """The best seen ones alone, and all that lie outside of a focus."""
         own = self.posteriors
-        covariance, tied = own.covariance[:, :count, :count], own.tied[:, :, : count + 1]
-        posteriors = Posteriors(own.mean[:, :count], covariance, own.errors, tied)
-        return replace(self, posteriors=posteriors, information=self.information[:count])
+        kept = torch.arange(len(self.information), device=own.mean.device)
+        kept = kept[(kept < count) | (kept >= self.n_inside)]
+        with_mean = torch.nn.functional.pad(kept + 1, (1, 0))
+        covariance = own.covariance[:, kept[:, None], kept[None, :]]
+        posteriors = Posteriors(own.mean[:, kept], covariance, own.errors, own.tied[:, :, with_mean])
+        return replace(self, posteriors=posteriors, information=self.information[kept])
 
     def moved(self) -> "Directions":
         """As `leading`, for images whose poses have been moved by what was left of their errors."""
@@ -130,11 +157,12 @@ def improved(
     -------
     The volumes (one model, or one per half-set) and the compressed images over them, in the frame of the directions.
     """
-    models = band.solved(equations(images, band, found, half))
-    near = compress_near(models, images, band.count, band.moving, half)
+    models = band.solved(equations(images, band, found, half), found.n_outside)
+    near = replace(compress_near(models, images, band.count, band.moving, half), n_outside=found.n_outside)
     posteriors, centre, spread, nuisances = settle(near, found.nuisances, INNER_ROUNDS, contrast_known=half is not None)
     matrix, back, information = _frame(near, nuisances, centre, spread)
-    turned = Directions(posteriors.turned(centre, back), nuisances, information, -posteriors.evidence)
+    posteriors = posteriors.turned(centre, back)
+    turned = Directions(posteriors, nuisances, information, -posteriors.evidence, found.n_outside)
     return [model.mixed(matrix) for model in models], _in_frame(near, matrix), turned
 
 
@@ -160,12 +188,22 @@ def _frame(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tenso
     -------
     matrix (C, C) for `LinearModel.mixed`; back (K, K), new amplitudes are back · (a − centre); information (K,).
     """
-    k, lower = len(centre), torch.linalg.cholesky(spread)
-    information, vectors = torch.linalg.eigh(lower.T @ mean_information(near, nuisances) @ lower)
-    vectors = vectors.flip(1)
-    matrix = torch.eye(k + 1, dtype=lower.dtype, device=lower.device)
-    matrix[1:, 0], matrix[1:, 1:] = centre, lower @ vectors
-    return matrix, vectors.T @ torch.linalg.inv(lower), information.flip(0)
+    lower = torch.linalg.cholesky(spread)
+    white = torch.eye(len(centre) + 1, dtype=lower.dtype, device=lower.device)
+    white[1:, 0], white[1:, 1:] = centre, lower
+    seen = _in_frame(near, white)
+    groups = [_axes(seen, nuisances, kept) for kept in (inside(near), outside(near)) if len(kept)]
+    information = torch.cat([group[0] for group in groups])
+    vectors = torch.block_diag(*(group[1] for group in groups))
+    matrix = white.clone()
+    matrix[1:, 1:] = lower @ vectors
+    return matrix, vectors.T @ torch.linalg.inv(lower), information
+
+
+def _axes(near: NearImages, nuisances: Nuisances, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Information (n,), falling, and axes (n, n) among some white amplitudes, the others being unknown."""
+    information, vectors = torch.linalg.eigh(mean_information(*as_nuisances(near, nuisances, kept)))
+    return information.flip(0), vectors.flip(1)
 
 
 def _in_frame(near: NearImages, matrix: Tensor) -> NearImages:
@@ -177,5 +215,8 @@ def _in_frame(near: NearImages, matrix: Tensor) -> NearImages:
 
 
 def reliability(found: Directions) -> Tensor:
-    """(K,) share of each amplitude's variance that the images determine: 0 for a direction that is not there."""
-    return 1 - found.posteriors.covariance.diagonal(dim1=1, dim2=2).mean(0)
+    """(K,) share of each amplitude's variance that the images determine: 0 for a direction that is not there.
+
+    With a focus, those of the directions inside.
+    """
+    return 1 - found.posteriors.covariance.diagonal(dim1=1, dim2=2).mean(0)[: found.n_inside]

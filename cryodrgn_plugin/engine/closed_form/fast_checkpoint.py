@@ -41,6 +41,7 @@ def save_state(run: Run, state: State) -> None:
     if state.directions is not None:
         content |= _tensors("posteriors", state.directions.posteriors)
         content |= {"information": state.directions.information.cpu(), "loss": state.directions.loss}
+        content |= {"n_outside": state.directions.n_outside}
     if state.responsibilities is not None:
         content |= _tensors("responsibilities", state.responsibilities) | {"apart": state.apart.cpu()}
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,8 @@ def load_state(run: Run, compute: Compute) -> State | None:
         directions = responsible = None
         if "information" in tensors:
             posteriors = Posteriors(**_named("posteriors", tensors))
-            directions = Directions(posteriors, nuisances, tensors["information"], content["loss"])
+            information, n_outside = tensors["information"], content["n_outside"]
+            directions = Directions(posteriors, nuisances, information, content["loss"], n_outside)
         if "apart" in tensors:
             responsible = Responsibilities(**_named("responsibilities", tensors))
         state = State(

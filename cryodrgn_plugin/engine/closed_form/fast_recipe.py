@@ -36,6 +36,7 @@ from ..errors import DataError
 from ..likelihood.equations import NormalEquations, accumulate
 from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
 from ..likelihood.nuisances import NearImages, Nuisances, compress_near, without_pose_errors
+from ..likelihood.outside import at_known_contrast, integrated_out
 from ..likelihood.whitened import WhitenedImages
 from ..reconstruction.adaptive import local_wiener
 from ..run import Run
@@ -80,6 +81,8 @@ class ClosedForm:
         self.last_radius = dataset.box // 2 - 1
         self.bands = schedule(settings.iterations, settings.first_radius, self.last_radius)
         self.finishing = [max(int(0.7 * self.last_radius), self.bands[0].radius), self.last_radius]
+        if self.posed_set.focus:
+            self.finishing = [self.last_radius]
         self.n_steps = len(self.bands) + len(self.finishing) + settings.free_poses
         self._placed: NodePoses | None = None
 
@@ -91,7 +94,9 @@ class ClosedForm:
         """Random amplitudes and random half-sets."""
         half = drawn_halves(self.dataset, self.config.seed)
         settings = self.config.closed_form
-        found = Directions.random(self.images, settings.n_components, self.config.seed, settings.pose_errors)
+        found = Directions.random(
+            self.images, settings.n_components, self.config.seed, settings.pose_errors, self.posed_set.n_outside
+        )
         return State(0, 0.0, half, found.nuisances, found)
 
     def advance(self, state: State) -> tuple[State, dict[str, float]]:
@@ -108,6 +113,8 @@ class ClosedForm:
         if state.done + 1 == self.n_steps:
             self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
+        if self.posed_set.focus:
+            return self._as_placed(state, features, radius)
         near = compress_near(models, self.images, band.count, band.moving, state.half)
         scores = self._scores(near, state.nuisances, features, state.responsibilities.population)
         responsible = responsibilities(scores, state.responsibilities.population, POPULATION_ROUNDS)
@@ -116,6 +123,12 @@ class ClosedForm:
         visible = float(harmonics(responsible, self.config.z_dim).visibility.sum())
         figures = {"radius": radius, "directions": visible, "loss": -evidence(scores, responsible.population)}
         return replace(state, responsibilities=responsible, apart=apart), figures
+
+    def _as_placed(self, state: State, features: Tensor, radius: int) -> tuple[State, dict[str, float]]:
+        """Images stay at the nodes of a focus: maps at nodes know of what moves outside only its average."""
+        self._features = features
+        visible = harmonics(state.responsibilities, self.config.z_dim).visibility.sum()
+        return state, {"radius": radius, "directions": float(visible), "loss": self.run.metrics()[-1]["loss"]}
 
     def _find_directions(self, state: State) -> tuple[State, dict[str, float]]:
         step = self.bands[state.done]
@@ -126,14 +139,16 @@ class ClosedForm:
         last = state.done + 1 == len(self.bands)
         if last:
             placed = self._place_nodes(near, found)
-            contrast = replace(
-                found.nuisances,
-                contrast_sd=min(placed.contrast_sd, found.nuisances.contrast_sd),
-                contrast=placed.contrast,
-                contrast_variance=placed.contrast_variance,
-            )
-            found = replace(found, nuisances=contrast)
-            apart = map_distances(mean_model(models), placed.nodes, BLUR_RADIUS)
+            if not self.posed_set.focus:
+                contrast = replace(
+                    found.nuisances,
+                    contrast_sd=min(placed.contrast_sd, found.nuisances.contrast_sd),
+                    contrast=placed.contrast,
+                    contrast_variance=placed.contrast_variance,
+                )
+                found = replace(found, nuisances=contrast)
+            with_mean = torch.arange(found.n_inside + 1, device=placed.nodes.device)
+            apart = map_distances(mean_model(models).channels(with_mean), placed.nodes, BLUR_RADIUS)
             state = replace(state, responsibilities=placed.responsible, apart=apart)
         if step.moves:
             found = found.moved()
@@ -145,11 +160,11 @@ class ClosedForm:
         count = above_noise(found, noise)
         self.run.note(
             directions=count,
-            information=[round(float(value), 4) for value in on_host(found.information)],
+            information=[round(float(value), 4) for value in on_host(found.information[: found.n_inside])],
             information_of_noise=round(noise, 4),
             **(smallest := self._smallest_parts(found, step, mean, noise).notes()),
         )
-        self.run.log(f"Directions of variation that stand out from noise: {count} of {len(found.information)}.")
+        self.run.log(f"Directions of variation that stand out from noise: {count} of {found.n_inside}.")
         self.run.log(in_words(smallest))
         return found.leading(max(count, 1))
 
@@ -160,9 +175,13 @@ class ClosedForm:
 
     def _place_nodes(self, near: NearImages, found: Directions) -> FittedNodes:
         """Nodes among the directions, as many as images speak for."""
-        gram, inner = self._of_particles(*without_pose_errors(near, found.nuisances))
-        start, settings = found.posteriors.mean, self.config.closed_form
+        gram, inner = without_pose_errors(near, found.nuisances)
         sd, seed = found.nuisances.contrast_sd, self.config.seed
+        if self.posed_set.focus:
+            # A part cannot tell the contrast of the image, nor may a node have more or less of the rest.
+            (gram, inner), sd = at_known_contrast(gram, inner, found.nuisances), 0.0
+        gram, inner = integrated_out(*self._of_particles(gram, inner), found.n_outside)
+        start, settings = found.posteriors.mean[:, : found.n_inside], self.config.closed_form
         many = max(min(settings.nodes, self.dataset.n // 4), 2)
         # Images of one particle say the same, and so do copies: one of each, so that none is held out from another.
         of_particles = self.series.images[:, 0]
@@ -227,7 +246,8 @@ class ClosedForm:
     def finish(self, state: State) -> None:
         """Latents, coordinate, decoder and half-set decoders into the run folder."""
         responsible, nuisances = state.responsibilities, state.nuisances
-        metric = VolumeMetric.between(self._left, self._features, responsible.population)
+        judged = self.posed_set.focus.only(self._left) if self.posed_set.focus else self._left
+        metric = VolumeMetric.between(judged, self._features, responsible.population)
         models, features = [metric.model(model) for model in self._left], metric.features(self._features)
         order = along_the_motion(state.apart, responsible.population)
         coordinate, uncertainty = positions(responsible, order)

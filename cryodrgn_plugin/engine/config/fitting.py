@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from .bounds import AtLeast, AtMost, MoreThan, OneOf
-from .checks import Settings
+from .checks import Settings, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,3 +55,20 @@ class ClosedFormConfig(Settings, section="closed_form"):
     """At the end, find each particle's pose anew together with its latent coordinates, within 15° and 6 % of the box.
     For poses that were found while nobody knew of the motion, by a consensus refinement say; poses that are right
     already end as far off as the images leave open. Takes about three times as long."""
+    focus: str = ""
+    """Look at one part of the molecule only, and take whatever else moves for a nuisance: an MRC mask in the box and
+    pixel size of the images, or a sphere as x,y,z,radius in Å from the middle of the box. Empty looks everywhere."""
+    outside: Annotated[int, AtLeast(0)] = 4
+    """Directions of motion outside of the focus, found beside those inside and integrated out. Raise it when large
+    motions there show up inside."""
+
+    def check_together(self) -> None:
+        require(
+            not (self.focus and self.free_poses),
+            "closed_form.free_poses finds poses by the whole molecule, and closed_form.focus looks at a part of it; "
+            "use one of them.",
+        )
+        require(
+            ";" not in self.focus,
+            "closed_form.focus names several regions; a run has one, so train one run for each of them.",
+        )

@@ -50,6 +50,10 @@ class Preparation:
         picked *= scale[:, None] * signs
         return picked
 
+    def scale(self, raw: np.ndarray) -> np.ndarray:
+        """(B,) float32 what the grey values of (B, D', D') raw images are multiplied with, the sign included."""
+        return self._statistics(fourier_crop(raw, self.box))[1]
+
     def _statistics(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What is taken off each image and what it is multiplied by, both (B,) float32."""
         if not self.has_noise:

@@ -107,6 +107,21 @@ def write_chosen(
     return target
 
 
+def write_renamed(table: ParticleTable, rows: np.ndarray, names: list[str], path: Path) -> None:
+    """Write the particles at `rows` with other images, `names` in the order of `rows`, and all else byte for byte.
+
+    Raises DataError for files that are not particle star files.
+    """
+    if table.path.suffix == ".cs" or is_tilt_series(table.path):
+        raise DataError(f"{table.path}: images can be put in place of others in particle star files only.")
+    block = next(name for name, block in table.tables.items() if block is table.frame)
+    lines, before = read_lines(table.path, block, table.n), table.image_names
+    for row, name in zip(rows, names, strict=True):
+        lines.rows[row] = lines.rows[row].replace(before[row].encode(), name.encode(), 1)
+    with replacing(path) as temporary:
+        temporary.write_bytes(lines.text(rows))
+
+
 def particle_of_image(table: ParticleTable) -> np.ndarray:
     """(N,) number of the particle that each row shows, from 0 in the file's order: tilts of one particle share it."""
     if "rlnTomoParticleName" not in table.frame:

@@ -21,8 +21,9 @@ class LandscapeOptions(Settings):
     """exact: linear algebra on all particles, for decoders made of bases. sketch: volumes of some particles and a
     network for the others, for any decoder. auto: exact where it can be."""
     mask: str = ""
-    """Which voxels count: empty for the union of the regions above half of each volume's maximum, moving for where
-    volumes differ, or an MRC file in the box of the maps."""
+    """Which voxels count: empty for the focus of the run, or else the union of the regions above half of each volume's
+    maximum; moving for where volumes differ; an MRC file in the box of the maps; or a sphere as x,y,z,radius in Å from
+    the middle of the box."""
     components: Annotated[int, AtLeast(1)] = 10
     """Principal components of the volumes that are kept. Lower it when the last ones are noise."""
     walks: Annotated[int, AtLeast(0)] = 2

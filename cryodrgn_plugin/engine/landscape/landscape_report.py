@@ -1,6 +1,7 @@
 """`landscape`: every particle in the space of volumes, as results; docs/run_folder.md describes them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ def landscape(run: Run, options: LandscapeOptions | None = None, decoder: Landsc
         bases, a bad mask, or nothing to match with.
     """
     options = options or LandscapeOptions()
+    options = replace(options, mask=options.mask or run.config.closed_form.focus)
     latents, table = checked_latents(run), run.particles()
     decoder = decoder or decoder_of(run)
     with run.report("landscape", options) as out:

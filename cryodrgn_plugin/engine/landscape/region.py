@@ -1,26 +1,26 @@
 """Which voxels a landscape looks at: the union of half maxima (Zhong's thesis), the moving region or a mask."""
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 
 from ..analysis.volumes import TrainedDecoder, moving_region
 from ..errors import DataError
-from ..io.mrc import read_map
+from ..reconstruction.mask_file import region_mask
 
 MOVING = "moving"
 
 
 def region_of_interest(choice: str, decoder: TrainedDecoder, z: np.ndarray, report: Callable[..., None]) -> np.ndarray:
-    """The mask (D, D, D) float32 in [0, 1] that `choice` names: "" (union), "moving", or an MRC file.
+    """The mask (D, D, D) float32 in [0, 1] that `choice` names: "" (union), "moving", an MRC file, or
+    a sphere x,y,z,radius in Å from the middle of the box.
 
     z (n, Z) are the points whose volumes stand for all.
 
     Raises DataError when volumes do not differ (moving), or the file has another box or nothing inside.
     """
     if choice not in ("", MOVING):
-        return mask_from_file(choice, decoder.box)
+        return region_mask(choice, decoder.box, decoder.pixel_size_ang)
     if choice == MOVING:
         mask = moving_region(decoder, z)
         if mask is None:
@@ -37,21 +37,6 @@ def union_of_half_maxima(volumes: Iterable[np.ndarray]) -> np.ndarray:
         inside = above if inside is None else inside | above
     assert inside is not None, "there must be volumes"
     return inside.astype(np.float32)
-
-
-def mask_from_file(name: str, box: int) -> np.ndarray:
-    """A user's mask, its values held between 0 and 1."""
-    if not Path(name).is_file():
-        raise DataError(f"There is no mask {name}; give an MRC file, moving, or nothing.")
-    mask = np.clip(read_map(name)[0], 0, 1)
-    if mask.shape != (box,) * 3:
-        raise DataError(
-            f"{name} has {' × '.join(map(str, mask.shape))} voxels, but the maps of this run {box} × {box} × {box}; "
-            "make the mask on one of them."
-        )
-    if not mask.any():
-        raise DataError(f"{name} is zero everywhere; a mask is 1 where voxels count.")
-    return mask
 
 
 def _counted(volumes: Iterable[np.ndarray], total: int, report: Callable[..., None]) -> Iterable[np.ndarray]:

@@ -18,12 +18,11 @@ from torch import Tensor
 
 from ..slicing.backend import N_PARAMETERS
 from .linear_model import LinearModel, compress
+from .spread_solve import solved_spread
 from .whitened import WhitenedImages
 
 FIRST_CONTRAST_SD, FIRST_TURN_SD, FIRST_SHIFT_SD = 0.3, np.radians(1.0), 0.008
 """What contrast, rotations (radians) and shifts (boxes) are taken to err by at first."""
-LEAST_VARIANCE = 1e-4
-"""Of amplitudes, whose unit is the spread they had before."""
 AT_ONCE = 4096
 """Images whose posteriors are worked out at a time."""
 SCORINGS = 2
@@ -43,6 +42,8 @@ class NearImages:
     gram: Tensor
     inner: Tensor
     n_bases: int
+    n_outside: int = 0
+    """The last so many bases lie outside a focus: their amplitudes vary by themselves (`likelihood/outside`)."""
 
     def __len__(self) -> int:
         return len(self.gram)
@@ -240,10 +241,7 @@ def _scored(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tens
         # Σ B_ij B_kl, then to the order (i k), (j l) in which S' is a vector.
         left += (flat.T @ flat).view(k, k, k, k).permute(0, 2, 1, 3).reshape(k * k, k * k)
         right += u.T @ u + (b @ spread @ b - b).sum(0)
-    ridge = 1e-9 * left.diagonal().mean() * torch.eye(k * k, dtype=left.dtype, device=left.device)
-    solved = torch.linalg.solve(left + ridge, right.flatten()).view(k, k)
-    values, vectors = torch.linalg.eigh((solved + solved.T) / 2)
-    return vectors @ values.clamp(min=LEAST_VARIANCE).diag() @ vectors.T
+    return solved_spread(left, right, near.n_outside)
 
 
 def _posterior(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tensor) -> Posteriors:

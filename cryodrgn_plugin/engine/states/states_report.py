@@ -14,9 +14,9 @@ from ..analysis.run_particles import require_images, views_of
 from ..analysis.series import Series
 from ..analysis.volumes import TrainedDecoder, decoder_of, mean_map, moving_region
 from ..errors import DataError
-from ..landscape.region import mask_from_file
 from ..latents import Latents
 from ..reconstruction.expectation import Halves
+from ..reconstruction.mask_file import mask_from_file
 from ..reconstruction.unseen_difference import unseen_from
 from ..report_writer import Report
 from ..result_kinds import REGRESSION_SERIES, STATE_SERIES

@@ -191,6 +191,17 @@ def test_what_is_typed_as_other_settings_beats_the_form(project):
     assert protocol._config().decoder.layers == 2
 
 
+def test_a_mask_beats_a_sphere_as_the_focus(project):
+    from pwem.objects import VolumeMask
+
+    protocol = new_protocol(project, "ProtHetTrain", focus="0,0,40,20")
+    assert protocol._config().closed_form.focus == "0,0,40,20"
+    mask = VolumeMask()
+    mask.setFileName("part.mrc")
+    protocol.focusMask.set(mask)
+    assert protocol._config().closed_form.focus == "part.mrc"
+
+
 def test_a_word_without_an_equals_sign_is_refused():
     with pytest.raises(ConfigError, match=r"section\.name=value"):
         typed("training.epochs 5")
