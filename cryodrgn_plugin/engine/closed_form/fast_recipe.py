@@ -24,21 +24,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import RunConfig, with_settings
+from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..data.half_sets import drawn_halves
 from ..data.tilt_images import find_series
 from ..data.tilt_series import TiltSeries
-from ..decoders.decoder import LinearDecoder
-from ..decoders.decoder_registry import make_linear_decoder
-from ..decoders.model_file import save_model
 from ..errors import DataError
 from ..likelihood.equations import NormalEquations, accumulate
 from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
 from ..likelihood.nuisances import NearImages, Nuisances, compress_near, without_pose_errors
 from ..likelihood.outside import at_known_contrast, integrated_out
 from ..likelihood.whitened import WhitenedImages
-from ..reconstruction.adaptive import local_wiener
 from ..run import Run
 from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
@@ -47,12 +43,12 @@ from .detectable import SmallestParts, in_words, needed_information, smallest_pa
 from .direction_search import ABOVE_NOISE, BandStep, PosedSet, above_noise, advance, noise_information, schedule
 from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
-from .harmonics import along_the_motion, harmonics, positions
+from .fast_results import Outcome, leave
+from .harmonics import harmonics
 from .node_count import count_nodes
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes, totals
 from .nodes import FittedNodes, Responsibilities, at_nodes, contrasts, evidence, fit_nodes, merged, responsibilities
-from .nuisance_report import learned_of_images, sentence, sizes, worth_telling
-from .volume_metric import VolumeMetric
+from .nuisance_report import worth_telling
 
 NODE_ROUNDS = 40
 POPULATION_ROUNDS = 30
@@ -169,9 +165,8 @@ class ClosedForm:
         return found.leading(max(count, 1))
 
     def _smallest_parts(self, found: Directions, step: BandStep, mean: LinearModel, noise: float) -> SmallestParts:
-        needed = needed_information(noise, ABOVE_NOISE)
-        images, band = self.images, self.posed_set.band(step.radius)
-        return smallest_parts(images, band, mean, found.nuisances, needed, self.dataset.pixel_size_ang)
+        needed, band = needed_information(noise, ABOVE_NOISE), self.posed_set.band(step.radius)
+        return smallest_parts(self.images, band, mean, found.nuisances, needed, self.dataset.pixel_size_ang)
 
     def _place_nodes(self, near: NearImages, found: Directions) -> FittedNodes:
         """Nodes among the directions, as many as images speak for."""
@@ -183,6 +178,9 @@ class ClosedForm:
         gram, inner = integrated_out(*self._of_particles(gram, inner), found.n_outside)
         start, settings = found.posteriors.mean[:, : found.n_inside], self.config.closed_form
         many = max(min(settings.nodes, self.dataset.n // 4), 2)
+        if not self.run.info["notes"]["directions"]:
+            self.run.note(states=None, gain_by_nodes={})
+            return fit_nodes(gram, inner, start, many, NODE_ROUNDS, seed, sd)
         # Images of one particle say the same, and so do copies: one of each, so that none is held out from another.
         of_particles = self.series.images[:, 0]
         one = torch.as_tensor(of_particles[~self.dataset.copies.again[of_particles]], device=gram.device)
@@ -244,40 +242,9 @@ class ClosedForm:
         return (gram, inner) if one_each else (totals(gram, self.series), totals(inner, self.series))
 
     def finish(self, state: State) -> None:
-        """Latents, coordinate, decoder and half-set decoders into the run folder."""
-        responsible, nuisances = state.responsibilities, state.nuisances
-        judged = self.posed_set.focus.only(self._left) if self.posed_set.focus else self._left
-        metric = VolumeMetric.between(judged, self._features, responsible.population)
-        models, features = [metric.model(model) for model in self._left], metric.features(self._features)
-        order = along_the_motion(state.apart, responsible.population)
-        coordinate, uncertainty = positions(responsible, order)
-        learned = learned_of_images(self.dataset, nuisances)
-        if self.run.info.get("notes", {}).get("states", 0):
-            learned["states"] = on_host(responsible.shares)
-        self.run.save_latents(
-            on_host(responsible.shares @ features[:, 1:]),
-            rows=self.dataset.rows,
-            coordinate=on_host(coordinate),
-            uncertainty=on_host(uncertainty),
-            half=state.half,
-            **learned,
-        )
-        visibility = harmonics(responsible, self.config.z_dim).visibility
-        self.run.note(
-            visibility=[round(float(v), 4) for v in on_host(visibility)],
-            loader_wait_seconds=round(self.images.wait_seconds, 3),
-            **sizes(self.dataset, nuisances),
-        )
-        self.run.log(sentence(self.dataset, nuisances))
-        settings = with_settings(self.config, decoder={"n_bases": self.config.z_dim})
-        pixel = self.dataset.pixel_size_ang
-        for number, model in enumerate(models, start=1):
-            save_model(self.run.half_file(number), settings, self._decoder(settings, model), None, pixel)
-        volumes = [on_host(model.volumes()) for model in models]
-        joined = np.stack([local_wiener(a, b) for a, b in zip(*volumes, strict=True)])
-        decoder = make_linear_decoder(settings, self.dataset.box)
-        decoder.set_volumes(joined)
-        save_model(self.run.model_file, settings, decoder, None, pixel)
+        """Everything into the run folder."""
+        leave(self.run, self.config, self.dataset, Outcome(state, self._left, self._features, self.posed_set.focus))
+        self.run.note(loader_wait_seconds=round(self.images.wait_seconds, 3))
 
     def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
         """The particles with the poses that the maps rest on; those that were found go into poses.star."""
@@ -289,11 +256,6 @@ class ClosedForm:
         rotations, shifts_ang, score = self._placed.likeliest(state.responsibilities)
         self.run.save_poses(self.dataset.rows, rotations, shifts_ang, species=species, score=score)
         return self.dataset.with_poses(rotations, shifts_ang)
-
-    def _decoder(self, settings: RunConfig, model: LinearModel) -> LinearDecoder:
-        decoder = make_linear_decoder(settings, self.dataset.box)
-        decoder.set_coefficients(model.sphere, on_host(model.coefs))
-        return decoder
 
 
 def fit_fast(

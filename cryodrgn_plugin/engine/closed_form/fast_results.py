@@ -1,0 +1,70 @@
+"""What the fast recipe leaves in the run folder: latents, what was learned of images, the decoder and those of the
+half-sets."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from ..config import RunConfig, with_settings
+from ..data.dataset import ParticleDataset
+from ..decoders.decoder import LinearDecoder
+from ..decoders.decoder_registry import make_linear_decoder
+from ..decoders.model_file import save_model
+from ..likelihood.linear_model import LinearModel
+from ..reconstruction.adaptive import local_wiener
+from ..run import Run
+from ..slicing.place import on_host
+from .fast_checkpoint import State
+from .focus import Focus
+from .harmonics import along_the_motion, harmonics, positions
+from .nuisance_report import learned_of_images, sentence, sizes
+from .volume_metric import VolumeMetric
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The last state, and the half-sets' maps as functions of the coordinates `features` (M, C) of the nodes."""
+
+    state: State
+    halves: list[LinearModel]
+    features: Tensor
+    focus: Focus | None
+    """Where distances between maps are taken, if not everywhere."""
+
+
+def leave(run: Run, config: RunConfig, dataset: ParticleDataset, outcome: Outcome) -> None:
+    """Write everything."""
+    state, responsible = outcome.state, outcome.state.responsibilities
+    judged = outcome.focus.only(outcome.halves) if outcome.focus else outcome.halves
+    metric = VolumeMetric.between(judged, outcome.features, responsible.population)
+    features = metric.features(outcome.features)
+    coordinate, uncertainty = positions(responsible, along_the_motion(state.apart, responsible.population))
+    learned = learned_of_images(dataset, state.nuisances)
+    if run.info.get("notes", {}).get("states"):
+        learned["states"] = on_host(responsible.shares)
+    run.save_latents(
+        on_host(responsible.shares @ features[:, 1:]),
+        rows=dataset.rows,
+        coordinate=on_host(coordinate),
+        uncertainty=on_host(uncertainty),
+        half=state.half,
+        **learned,
+    )
+    visibility = harmonics(responsible, config.z_dim).visibility
+    run.note(visibility=[round(float(v), 4) for v in on_host(visibility)], **sizes(dataset, state.nuisances))
+    run.log(sentence(dataset, state.nuisances))
+    _save_decoders(run, config, dataset, [metric.model(model) for model in outcome.halves])
+
+
+def _save_decoders(run: Run, config: RunConfig, dataset: ParticleDataset, halves: list[LinearModel]) -> None:
+    """Each half's, and of their maps combined by a Wiener filter."""
+    settings, pixel = with_settings(config, decoder={"n_bases": config.z_dim}), dataset.pixel_size_ang
+    for number, model in enumerate(halves, start=1):
+        decoder = make_linear_decoder(settings, dataset.box)
+        decoder.set_coefficients(model.sphere, on_host(model.coefs))
+        save_model(run.half_file(number), settings, decoder, None, pixel)
+    volumes = [on_host(model.volumes()) for model in halves]
+    joined: LinearDecoder = make_linear_decoder(settings, dataset.box)
+    joined.set_volumes(np.stack([local_wiener(a, b) for a, b in zip(*volumes, strict=True)]))
+    save_model(run.model_file, settings, joined, None, pixel)
