@@ -74,7 +74,7 @@ class VolumeSpace(Protocol):
 
 
 def require_differences(variance: float, power: float) -> None:
-    """Raise DataError where volumes do not differ: their summed `variance` over voxels is nothing to their `power`."""
+    """Raise DataError where volumes do not differ: their `variance`, summed over voxels, is nothing beside `power`."""
     if not variance > FLAT * power:
         raise DataError("The volumes of this run do not differ from each other, so there is no landscape of them.")
 
