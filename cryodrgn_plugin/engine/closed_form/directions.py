@@ -27,7 +27,7 @@ from .focus import Focus
 PRIOR_SHARE, MEAN_SHARE = 0.02, 10.0
 """Prior variance of the bases, and of the mean, as a share of the mean's power in each shell."""
 MASK_LEVEL, MASK_BLUR, MASK_REACH, MASK_EDGE = 0.05, 1.0, 2, 0.8
-"""The molecule is where the blurred consensus is above this share of its maximum; lengths are voxels of the low band."""
+"""The molecule is where the blurred consensus is above this share of its maximum; lengths are voxels of the band."""
 INNER_ROUNDS = 3
 """How often amplitudes, contrast and pose errors take turns on the compressed images, between passes over images."""
 
@@ -98,7 +98,7 @@ def molecule(volume: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Directions:
-    """Amplitudes of N(0, 1) along each of K directions, the best seen first, and what else was learned of the images."""
+    """Amplitudes of N(0, 1) along each of K directions, the best seen first, and what else was learned of images."""
 
     posteriors: Posteriors
     nuisances: Nuisances

@@ -1,9 +1,9 @@
-"""Probabilistic principal components by EM: directions of motion from random starts, without a network.
+"""Probabilistic principal components by plain EM: bases that poses are freed from while they are looked for.
 
 With amplitudes s ~ N(0, I), the E-step is one K × K solve per image on its compressed likelihood, the M-step one
-closed-form solve of the volumes. The frequency limit marches up; weak directions settle in a low band first.
-After each E-step the amplitudes are whitened and the volumes scaled in return (parameter expansion), which speeds the
-slow directions.
+closed-form solve of the volumes with an empirical prior. After each E-step the amplitudes are whitened and the volumes
+scaled in return (parameter expansion), which speeds the slow directions. Poses and contrast are taken as they are;
+`directions` finds weak motions at poses that are known but for small errors.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..config import ClosedFormConfig
 from ..likelihood.equations import accumulate
 from ..likelihood.linear_model import LinearModel, compress, fit_volumes, mean_model, soft_ball, sphere_at
 from ..likelihood.whitened import WhitenedImages
@@ -91,18 +90,6 @@ def normalized(models: list[LinearModel], amplitudes: Amplitudes) -> tuple[list[
     return [m.mixed(matrix) for m in models], moved
 
 
-def schedule(config: ClosedFormConfig, last_radius: int) -> list[tuple[int, bool]]:
-    """(frequency limit in 1/(box · pixel), whether half-sets check each other) of each iteration.
-
-    Half of the iterations stay in the first band with all images together, which is where a common frame settles; then
-    the limit rises geometrically while each image is judged by the volumes of the half-set it is not in.
-    """
-    first = min(config.first_radius, last_radius)
-    settling = config.iterations // 2
-    rising = np.geomspace(first, last_radius, config.iterations - settling + 1)[1:]
-    return [(first, False)] * settling + [(int(round(radius)), True) for radius in rising]
-
-
 def iterate(
     images: WhitenedImages, box: int, padding: float, radius: int, amplitudes: Amplitudes, half: np.ndarray | None
 ) -> tuple[list[LinearModel], Amplitudes]:
@@ -121,16 +108,3 @@ def iterate(
     equations = accumulate(images, sphere, count, amplitudes.moments, half)
     models = fit_volumes(equations, soft_ball(sphere.box))
     return normalized(models, posterior(*compress(models, images, count, half)))
-
-
-def reliability(amplitudes: Amplitudes) -> Tensor:
-    """(K,) share of each amplitude's variance that the images determine: 0 for a direction that is not there."""
-    return 1 - amplitudes.covariance.diagonal(dim1=1, dim2=2).mean(0)
-
-
-def pruned(amplitudes: Amplitudes, least: float) -> Amplitudes:
-    """Without the directions that are less reliable than `least`; the most reliable one always stays."""
-    reliable = reliability(amplitudes)
-    keep = torch.nonzero((reliable >= least) | (reliable == reliable.max()))[:, 0]
-    covariance = amplitudes.covariance[:, keep[:, None], keep[None, :]]
-    return Amplitudes(amplitudes.mean[:, keep], covariance, amplitudes.evidence)

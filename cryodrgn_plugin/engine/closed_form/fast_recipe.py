@@ -1,20 +1,18 @@
-"""The "fast" recipe: every step has a closed form, the images are passed over some twenty times, and no GPU is needed.
+"""The "fast" recipe: every step has a closed form, the images are passed over some forty times, and no GPU is needed.
 
-1. EM for linear directions of motion, from random starts, the frequency limit marching up (`em`).
-2. Nodes on the compressed images, free to follow any shape, and the harmonics of their confusion graph (`nodes`,
-   `harmonics`).
-3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice
-   (`voxel_solve`).
+1. Linear directions of variation at low frequency, contrast and pose errors integrated out; poses are moved to where
+   their errors seem to be, and directions that noise could give are dropped; then the frequency limit rises, half-sets
+   apart (`direction_search`, `directions`).
+2. Nodes on the compressed images, as many as held-out images speak for, and the harmonics of their confusion graph
+   (`node_count`, `nodes`, `harmonics`).
+3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice.
 4. With `closed_form.free_poses`, poses and places at the nodes found together (`node_poses`).
-5. The same maps again, hardly smoothed, their half-sets combined by a Wiener filter in space and frequency
-   (`adaptive`); each half stays for half-maps at any z.
+5. The same maps, hardly smoothed, in coordinates whose distance is that between maps (`volume_metric`), their half-sets
+   combined by a Wiener filter in space and frequency (`adaptive`); each half stays for half-maps at any z.
 
-The images of a tilt pair or a tilt series are one particle, with one place at the nodes.
-
-The equations are 7 to 9 of docs/conventions.md.
-
-z is the posterior mean of the harmonics, the slowest first; the coordinate is the position along the longest way
-through the nodes' maps.
+The images of a tilt pair or a tilt series are one particle, with one place at the nodes. The equations are 7 to 9 and
+13 to 17 of docs/conventions.md. z is the posterior mean of the coordinates, the widest first; `coordinate` is the
+position along the longest way through the nodes' maps.
 Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
 """
 
@@ -28,6 +26,7 @@ from torch import Tensor
 
 from ..config import RunConfig, with_settings
 from ..data.dataset import ParticleDataset
+from ..data.half_sets import drawn_halves
 from ..data.tilt_images import find_series
 from ..data.tilt_series import TiltSeries
 from ..decoders.decoder import LinearDecoder
@@ -35,16 +34,8 @@ from ..decoders.decoder_registry import make_linear_decoder
 from ..decoders.model_file import save_model
 from ..errors import DataError
 from ..likelihood.equations import NormalEquations, accumulate
-from ..likelihood.linear_model import (
-    LinearModel,
-    fit_volumes,
-    map_distances,
-    mean_model,
-    soft_ball,
-    sphere_at,
-)
-from ..likelihood.nuisances import NearImages, Nuisances, compress_near, without_pose_errors
-from ..likelihood.outside import at_known_contrast, integrated_out
+from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
+from ..likelihood.nuisances import NearImages, compress_near
 from ..likelihood.whitened import WhitenedImages
 from ..reconstruction.adaptive import local_wiener
 from ..run import Run
@@ -56,8 +47,9 @@ from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
 from .harmonics import along_the_motion, harmonics, positions
 from .node_count import count_nodes
+from .node_images import moments_at_nodes, node_images, one_of_each, scores_at_nodes, with_contrast_of
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
-from .nodes import FittedNodes, at_nodes, evidence, fit_nodes, merged, responsibilities
+from .nodes import FittedNodes, evidence, fit_nodes, merged, responsibilities
 from .nuisance_report import learned_of_images, sentence, sizes
 from .volume_metric import VolumeMetric
 
@@ -98,8 +90,7 @@ class ClosedForm:
 
     def start(self) -> State:
         """Random amplitudes and random half-sets."""
-        rng = np.random.default_rng(self.config.seed)
-        half = self.series.to_images((rng.permutation(self.series.n) % 2).astype(np.int8))
+        half = drawn_halves(self.dataset, self.config.seed)
         settings = self.config.closed_form
         found = Directions.random(
             self.images, settings.n_components, self.config.seed, settings.pose_errors, self.posed_set.n_outside
@@ -123,8 +114,9 @@ class ClosedForm:
         if self.posed_set.focus:
             return self._as_placed(state, features, radius)
         near = compress_near(models, self.images, band.count, band.moving, state.half)
-        scores = self._scores(near, state.nuisances, features)
-        responsible = responsibilities(scores, state.responsibilities.population, POPULATION_ROUNDS)
+        population = state.responsibilities.population
+        scores = scores_at_nodes(near, state.nuisances, self.series, features, population)
+        responsible = responsibilities(scores, population, POPULATION_ROUNDS)
         self._features = features
         apart = map_distances(mean_model(models), features, BLUR_RADIUS)
         visible = float(harmonics(responsible, self.config.z_dim).visibility.sum())
@@ -146,14 +138,7 @@ class ClosedForm:
         last = state.done + 1 == len(self.bands)
         if last:
             placed = self._place_nodes(near, found)
-            if not self.posed_set.focus:
-                contrast = replace(
-                    found.nuisances,
-                    contrast_sd=placed.contrast_sd,
-                    contrast=placed.contrast,
-                    contrast_variance=placed.contrast_variance,
-                )
-                found = replace(found, nuisances=contrast)
+            found = with_contrast_of(placed, found) if not self.posed_set.focus else found
             with_mean = torch.arange(found.n_inside + 1, device=placed.nodes.device)
             apart = map_distances(mean_model(models).channels(with_mean), placed.nodes, BLUR_RADIUS)
             state = replace(state, responsibilities=placed.responsible, apart=apart)
@@ -175,19 +160,16 @@ class ClosedForm:
 
     def _place_nodes(self, near: NearImages, found: Directions) -> FittedNodes:
         """Nodes among the directions, as many as images speak for."""
-        gram, inner = without_pose_errors(near, found.nuisances)
-        sd, seed = found.nuisances.contrast_sd, self.config.seed
-        if self.posed_set.focus:
-            # A part cannot tell the contrast of the image, nor may a node have more or less of the rest.
-            (gram, inner), sd = at_known_contrast(gram, inner, found.nuisances), 0.0
-        gram, inner = integrated_out(*self._of_particles(gram, inner), found.n_outside)
-        start, settings = found.posteriors.mean[:, : found.n_inside], self.config.closed_form
+        seen = node_images(near, found, self.series, in_focus=self.posed_set.focus is not None)
+        seed, settings = self.config.seed, self.config.closed_form
         many = max(min(settings.nodes, self.dataset.n // 4), 2)
-        chosen = count_nodes(gram, inner, start, many, sd, seed)
+        # None may be held out from another that says the same.
+        some = seen.at(torch.as_tensor(one_of_each(self.dataset, self.series), device=seen.gram.device))
+        chosen = count_nodes(some.gram, some.inner, some.start, many, some.contrast_sd, seed)
         count = chosen.count if chosen.states and chosen.count > 1 else many
         self.run.note(states=chosen.count if chosen.states else None, gain_by_nodes=chosen.gain)
         self.run.log(chosen.sentence)
-        return fit_nodes(gram, inner, start, count, NODE_ROUNDS, seed, sd)
+        return fit_nodes(seen.gram, seen.inner, seen.start, count, NODE_ROUNDS, seed, seen.contrast_sd)
 
     def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
         """Poses and places at the nodes together, then the maps of both."""
@@ -214,26 +196,10 @@ class ClosedForm:
     def _equations(self, state: State, radius: int) -> tuple[list[NormalEquations], HalfSphere, Tensor]:
         """The half-sets' equations for one volume per harmonic, and the harmonics at the nodes (M, Q + 1)."""
         features = harmonics(state.responsibilities, self.config.z_dim).features
-        shares, outer = state.responsibilities.shares, (features[:, :, None] * features[:, None, :]).flatten(1)
-        contrast, square = state.nuisances.contrast, state.nuisances.squared_contrast()
-
-        def moments(index: np.ndarray) -> tuple[Tensor, Tensor]:
-            rows = torch.as_tensor(index, device=shares.device)
-            first, second = shares[rows] @ features, (shares[rows] @ outer).view(-1, *[features.shape[1]] * 2)
-            return contrast[rows, None] * first, square[rows, None, None] * second
-
+        moments = moments_at_nodes(state.responsibilities, features, state.nuisances)
         sphere = sphere_at(self.dataset.box, self.config.decoder.padding, radius)
         equations = accumulate(self.images, sphere, self.images.lattice.count(radius), moments, state.half)
         return equations, sphere, features
-
-    def _scores(self, near: NearImages, nuisances: Nuisances, nodes: Tensor) -> Tensor:
-        """(N, M) log-likelihoods at nodes (M, C), every image with what all images of its particle say."""
-        gram, inner = self._of_particles(*without_pose_errors(near, nuisances))
-        return at_nodes(gram, inner, nodes, nuisances.contrast_sd).scores
-
-    def _of_particles(self, gram: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
-        one_each = self.series.n == self.dataset.n
-        return (gram, inner) if one_each else (totals(gram, self.series), totals(inner, self.series))
 
     def finish(self, state: State) -> None:
         """Latents, coordinate, decoder and half-set decoders into the run folder."""
@@ -283,13 +249,6 @@ class ClosedForm:
         decoder = make_linear_decoder(settings, self.dataset.box)
         decoder.set_coefficients(model.sphere, on_host(model.coefs))
         return decoder
-
-
-def totals(values: Tensor, series: TiltSeries) -> Tensor:
-    """(N, …) at each image, the sum of `values` (N, …) over all images of its particle."""
-    particle = torch.as_tensor(series.particle, device=values.device)
-    sums = values.new_zeros(series.n, *values.shape[1:])
-    return sums.index_add_(0, particle, values)[particle]
 
 
 def fit_fast(

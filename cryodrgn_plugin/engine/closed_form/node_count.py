@@ -17,7 +17,8 @@ TESTED = 6000
 """Images that the choice is made on, half of them held out in turn."""
 ROUNDS = 30
 SURE, WORTH = 2.0, 0.005
-"""More nodes must explain held-out images better by this many standard errors, and by this share of what all gain."""
+"""More nodes must explain held-out images better by this many standard errors, and each of them by this share of what
+all gain."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,7 @@ class NodeCount:
         return f"{self.count} separate states explain images that were held out as well as any larger number."
 
 
-def count_nodes(
-    gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_sd: float, seed: int
-) -> NodeCount:
+def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_sd: float, seed: int) -> NodeCount:
     """Compare 1 to 12 nodes and `many` on compressed images (`nodes.fit_nodes` explains the arguments)."""
     rng = np.random.default_rng([seed, 17])
     rows = torch.as_tensor(rng.permutation(len(start))[:TESTED], device=start.device)
@@ -52,9 +51,10 @@ def count_nodes(
     gain = {m: float((each - held_out[1]).mean()) for m, each in held_out.items()}
     worth, best = WORTH * max(gain.values()), 1
     for m in candidates[1:]:
-        if m <= MOST_STATES and _better(held_out[m], held_out[best], worth):
+        if m <= MOST_STATES and _better(held_out[m], held_out[best], (m - best) * worth):
             best = m
-    if many in held_out and many > best and _better(held_out[many], held_out[best], worth):
+    crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], worth)
+    if many > best and crowded:
         return NodeCount(many, False, gain)
     return NodeCount(best, True, gain)
 

@@ -190,6 +190,13 @@ def accumulate_at_nodes(
     return [of_half.equations() for of_half in sums]
 
 
+def totals(values: Tensor, series: TiltSeries) -> Tensor:
+    """(N, …) at each image, the sum of `values` (N, …) over all images of its particle."""
+    particle = torch.as_tensor(series.particle, device=values.device)
+    sums = values.new_zeros(series.n, *values.shape[1:])
+    return sums.index_add_(0, particle, values)[particle]
+
+
 def _frequency_limit(models: list[LinearModel], pixel_size_ang: float) -> int:
     """The frequency limit up to which images are compared."""
     means = without_solvent([model.mean() for model in models], pixel_size_ang)

@@ -1,8 +1,8 @@
 """A latent space of any shape as nodes in amplitude space, fitted to compressed images.
 
 Each node is a point s_m of amplitudes with a population π_m; image i belongs to it in proportion to π_m exp ℓ_i(s_m),
-where ℓ_i(s) = b_i·s − ½ sᵀ A_i s needs no image any more, and the contrast of the image is integrated out. Nodes are free: a curve, a sheet and separate states all come
-out.
+where ℓ_i(s) = b_i·s − ½ sᵀ A_i s needs no image any more, and the contrast of the image is integrated out. Nodes are
+free: a curve, a sheet and separate states all come out.
 """
 
 from dataclasses import dataclass
@@ -64,6 +64,14 @@ def at_nodes(gram: Tensor, inner: Tensor, nodes: Tensor, contrast_sd: float = 0.
     return AtNodes(scores, 1 + away, (1 + away) ** 2 + variance)
 
 
+def contrasts(responsible: Responsibilities, here: AtNodes) -> tuple[float, float]:
+    """Mean of the contrasts, and their standard deviation as a share of it."""
+    n = len(here.contrast)
+    mean = float((responsible.shares * here.contrast).sum() / n)
+    variance = float((responsible.shares * (here.square - 2 * mean * here.contrast + mean**2)).sum() / n)
+    return mean, max(max(variance, 0.0) ** 0.5 / mean, LEAST_CONTRAST_SD)
+
+
 def responsibilities(scores: Tensor, population: Tensor, rounds: int = 1) -> Responsibilities:
     """Shares of each image from scores ℓ (N, M), with the populations brought up to date `rounds` times."""
     for _ in range(rounds):
@@ -107,8 +115,7 @@ def fit_nodes(
     """Place `count` nodes by EM.
 
     A node may also have more or less of the mean than others. Parts that are absent differ like that, and seem to
-    differ in contrast until the states are told apart; so the spread of contrasts is learned anew, from what it was at
-    most.
+    differ in contrast until the states are told apart; so the spread of contrasts is learned anew.
 
     Parameters
     ----------
@@ -139,10 +146,8 @@ def fit_nodes(
         nodes = torch.cat([nodes[:, :free], torch.linalg.solve(left, right)], 1)
         if contrast_sd:
             # The scale of nodes and that of contrasts are one; contrasts are 1 on average.
-            mean = float((responsible.shares * here.contrast).sum() / len(gram))
+            mean, contrast_sd = contrasts(responsible, here)
             nodes = nodes * mean
-            spread = float((responsible.shares * (here.square - 2 * mean * here.contrast + mean**2)).sum() / len(gram))
-            contrast_sd = max(min(contrast_sd, spread**0.5 / mean), LEAST_CONTRAST_SD)
     here = at_nodes(gram, inner, nodes, contrast_sd)
     responsible = responsibilities(here.scores, population)
     contrast = (responsible.shares * here.contrast).sum(1)

@@ -32,7 +32,9 @@ def sentence(dataset: ParticleDataset, nuisances: Nuisances) -> str:
 
 
 def learned_of_images(dataset: ParticleDataset, nuisances: Nuisances) -> dict[str, np.ndarray]:
-    """Contrast (N,) and, where poses were moved, by how much, (N, 5): degrees about the view's axes, Å along x and y."""
+    """Contrast (N,) and, where poses may err, how far they were moved, (N, 5): degrees about the view's axes, Å along x
+    and y.
+    """
     known = {"contrast": on_host(nuisances.contrast)}
     moved = on_host(nuisances.moved)
     if moved.shape[1]:

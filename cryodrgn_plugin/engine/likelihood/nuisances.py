@@ -106,7 +106,9 @@ class Posteriors:
         """In the frame whose amplitudes are back · (a − centre); back is (K', K)."""
         tied_centred = self.tied[:, :, 1:] - self.tied[:, :, :1] * centre
         tied = torch.cat([self.tied[:, :, :1], tied_centred @ back.T], 2)
-        return Posteriors((self.mean - centre) @ back.T, back @ self.covariance @ back.T, self.errors, tied, self.evidence)
+        return Posteriors(
+            (self.mean - centre) @ back.T, back @ self.covariance @ back.T, self.errors, tied, self.evidence
+        )
 
 
 def compress_near(
@@ -151,9 +153,9 @@ def without_pose_errors(near: NearImages, nuisances: Nuisances) -> tuple[Tensor,
 
 
 def mean_information(near: NearImages, nuisances: Nuisances) -> Tensor:
-    """(K, K) what images tell of the amplitudes of the bases, on average, at their contrasts and pose errors unknown."""
-    parts = (_Conditional.of(near, nuisances, rows).gram[:, 1:, 1:].sum(0) for rows in near.parts())
-    return sum(parts) / len(near)
+    """(K, K) what an image tells of the bases' amplitudes, on average, at its contrast, its pose error unknown."""
+    parts = [_Conditional.of(near, nuisances, rows).gram[:, 1:, 1:].sum(0) for rows in near.parts()]
+    return torch.stack(parts).sum(0) / len(near)
 
 
 def settle(
@@ -205,14 +207,15 @@ class _Conditional:
         c = near.n_bases + 1
         square = near.gram[rows] * nuisances.squared_contrast()[rows, None, None]
         inner = near.inner[rows] * nuisances.contrast[rows, None]
-        precision = nuisances.pose_sd.clamp(min=1e-9) ** -2
+        precision, moved = nuisances.pose_sd.clamp(min=1e-9) ** -2, nuisances.moved[rows]
         covariance = torch.linalg.inv(square[:, c:, c:] + precision.diag())
-        towards = inner[:, c:] - precision * nuisances.moved[rows]
+        towards = inner[:, c:] - precision * moved
         per_amplitude = covariance @ square[:, c:, :c]
         errors = (covariance @ towards[:, :, None])[:, :, 0]
         left = square[:, :c, :c] - square[:, :c, c:] @ per_amplitude
         told = inner[:, :c] - (square[:, :c, c:] @ errors[:, :, None])[:, :, 0]
-        of_errors = (errors * towards).sum(1) + torch.logdet(covariance) + precision.log().sum()
+        of_errors = (errors * towards).sum(1) - (precision * moved**2).sum(1)
+        of_errors = of_errors + torch.logdet(covariance) + precision.log().sum()
         return cls(left, told, errors, per_amplitude, covariance, of_errors / 2)
 
     def evidence(self, amplitudes: Tensor) -> Tensor:
@@ -288,6 +291,4 @@ def _learned(near: NearImages, nuisances: Nuisances, found: Posteriors) -> Nuisa
     pose_sd = nuisances.pose_sd * (of_errors.sqrt() / nuisances.pose_sd.clamp(min=1e-12)) ** PUSH
     of_contrast = float(((contrast - 1) ** 2 + variance).mean().sqrt())
     contrast_sd = sd * (of_contrast / sd) ** PUSH
-    return replace(
-        nuisances, contrast=contrast, contrast_variance=variance, contrast_sd=contrast_sd, pose_sd=pose_sd
-    )
+    return replace(nuisances, contrast=contrast, contrast_variance=variance, contrast_sd=contrast_sd, pose_sd=pose_sd)

@@ -5,16 +5,10 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from cryodrgn_plugin.engine.closed_form.em import Amplitudes, normalized, posterior, pruned, reliability, schedule
+from cryodrgn_plugin.engine.closed_form.direction_search import RAISED, schedule
+from cryodrgn_plugin.engine.closed_form.em import Amplitudes, normalized, posterior
 from cryodrgn_plugin.engine.closed_form.harmonics import along_the_motion, harmonics, positions
-from cryodrgn_plugin.engine.closed_form.nodes import (
-    Responsibilities,
-    evidence,
-    fit_nodes,
-    log_likelihoods,
-    responsibilities,
-)
-from cryodrgn_plugin.engine.config import ClosedFormConfig
+from cryodrgn_plugin.engine.closed_form.nodes import Responsibilities, at_nodes, evidence, fit_nodes, responsibilities
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.likelihood.equations import NormalEquations, packed
 from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
@@ -47,7 +41,7 @@ def test_posteriors_are_those_of_a_gaussian_integrated_on_a_grid():
     found = posterior(gram, inner)
     grid = np.linspace(-12, 12, 20001)
     points = np.stack([np.ones_like(grid), grid], axis=1)
-    log_density = log_likelihoods(gram, inner, torch.from_numpy(points)).numpy() - grid**2 / 2
+    log_density = at_nodes(gram, inner, torch.from_numpy(points)).scores.numpy() - grid**2 / 2
     density = np.exp(log_density - log_density.max(1, keepdims=True))
     density /= density.sum(1, keepdims=True)
     mean = density @ grid
@@ -78,19 +72,14 @@ def seen_volume(model: LinearModel, amplitudes: Amplitudes) -> np.ndarray:
     return coefs[:, :, 0] + np.einsum("mpk,k->mp", coefs[:, :, 1:], amplitudes.mean[7].numpy())
 
 
-def test_directions_without_information_are_pruned_but_one_stays():
-    reliable = torch.tensor([0.9, 0.001, 0.5], dtype=torch.float64)
-    amplitudes = Amplitudes(reliable.new_zeros(50, 3), torch.diag(1 - reliable).repeat(50, 1, 1))
-    np.testing.assert_allclose(reliability(amplitudes), reliable)
-    assert pruned(amplitudes, 0.02).mean.shape == (50, 2)
-    assert pruned(amplitudes, 0.99).mean.shape == (50, 1)
-
-
-def test_the_march_settles_low_and_ends_at_the_full_band():
-    steps = schedule(ClosedFormConfig(iterations=10, first_radius=8), 31)
-    radii = [radius for radius, _ in steps]
-    assert radii[:5] == [8] * 5 and radii[-1] == 31 and sorted(radii) == radii
-    assert [crossed for _, crossed in steps] == [False] * 5 + [True] * 5
+def test_the_search_settles_low_and_ends_at_the_full_band():
+    """Half-sets part where the limit rises; noise is asked for once, and poses move before that and at the end."""
+    steps = schedule(10, first_radius=8, last_radius=31)
+    radii = [step.radius for step in steps]
+    assert radii[:10] == [8] * 10 and radii[-1] == 31 and sorted(radii) == radii and len(radii) == 10 + RAISED
+    assert [step.crossed for step in steps] == [False] * 10 + [True] * RAISED
+    assert [n for n, step in enumerate(steps, start=1) if step.cuts] == [10]
+    assert [n for n, step in enumerate(steps, start=1) if step.moves] == [3, 7, 10 + RAISED]
 
 
 def equations_of(backend: Backend, signal: np.ndarray, information: float, rng) -> NormalEquations:
@@ -126,8 +115,8 @@ def test_the_coordinate_follows_a_bent_curve(seed):
     angle = 1.5 * np.pi * position
     gram, inner = compressed(1.5 * np.stack([np.cos(angle), np.sin(angle)], 1), 80.0, rng)
     start = posterior(gram, inner).mean
-    responsible, nodes = fit_nodes(gram, inner, start, count=30, rounds=30, seed=seed)
-    coordinate, deviation = coordinate_along(responsible, nodes)
+    fitted = fit_nodes(gram, inner, start, count=30, rounds=30, seed=seed)
+    coordinate, deviation = coordinate_along(fitted.responsible, fitted.nodes)
     axes = max(abs(spearmanr(axis, position).correlation) for axis in start.numpy().T)
     followed = abs(spearmanr(coordinate, position).correlation)
     assert followed > 0.97 > axes + 0.03
@@ -141,7 +130,7 @@ def test_harmonics_tell_separate_states_apart():
     state = rng.integers(0, 3, 900)
     corners = np.array([[0.0, 2.0], [-1.7, -1.0], [1.7, -1.0]])
     gram, inner = compressed(corners[state], 60.0, rng)
-    responsible, _ = fit_nodes(gram, inner, posterior(gram, inner).mean, count=12, rounds=30, seed=0)
+    responsible = fit_nodes(gram, inner, posterior(gram, inner).mean, count=12, rounds=30, seed=0).responsible
     space = harmonics(responsible, 4)
     z = (responsible.shares @ space.values[:, :2]).numpy()
     centres = np.stack([z[state == s].mean(0) for s in range(3)])
@@ -165,7 +154,7 @@ def test_evidence_grows_when_nodes_come_to_lie_where_the_images_are():
     gram, inner = compressed(rng.choice([-2.0, 2.0], (300, 1)), 20.0, rng)
     flat = torch.full((2,), 0.5, dtype=torch.float64)
     pairs = (torch.tensor([[1.0, -x], [1.0, x]], dtype=torch.float64) for x in (0.0, 1.0, 2.0))
-    at = [evidence(log_likelihoods(gram, inner, pair), flat) for pair in pairs]
+    at = [evidence(at_nodes(gram, inner, pair).scores, flat) for pair in pairs]
     assert at[0] < at[1] < at[2]
 
 
@@ -188,8 +177,8 @@ def test_states_that_no_image_confuses_are_ordered_by_their_distance():
     rng = np.random.default_rng(6)
     state = rng.integers(0, 3, 600)
     gram, inner = compressed((np.array([-4.0, 0.0, 4.0])[state] + 0.05 * rng.standard_normal(600))[:, None], 150.0, rng)
-    responsible, nodes = fit_nodes(gram, inner, posterior(gram, inner).mean, count=12, rounds=30, seed=0)
-    coordinate, _ = coordinate_along(responsible, nodes)
+    fitted = fit_nodes(gram, inner, posterior(gram, inner).mean, count=12, rounds=30, seed=0)
+    coordinate, _ = coordinate_along(fitted.responsible, fitted.nodes)
     assert abs(spearmanr(coordinate, state).correlation) > 0.9
 
 
@@ -197,10 +186,10 @@ def test_where_nothing_moves_there_is_one_place_for_all():
     """Half-sets that agree on no motion leave empty bases: one node remains, and what follows still works."""
     gram, inner = torch.zeros(50, 3, 3, dtype=torch.float64), torch.zeros(50, 3, dtype=torch.float64)
     gram[:, 0, 0], inner[:, 0] = 100.0, 100.0
-    responsible, nodes = fit_nodes(gram, inner, posterior(gram, inner).mean, count=12, rounds=5, seed=0)
-    coordinate, spread = coordinate_along(responsible, nodes)
-    assert nodes.tolist() == [[1.0, 0.0, 0.0]]
-    assert not harmonics(responsible, 4).features[:, 1:].any()
+    fitted = fit_nodes(gram, inner, posterior(gram, inner).mean, count=12, rounds=5, seed=0)
+    coordinate, spread = coordinate_along(fitted.responsible, fitted.nodes)
+    assert fitted.nodes.tolist() == [[1.0, 0.0, 0.0]]
+    assert not harmonics(fitted.responsible, 4).features[:, 1:].any()
     assert (coordinate == coordinate[0]).all() and not spread.any()
 
 

@@ -11,6 +11,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from cryodrgn_plugin.engine.analysis.truth import Truth, map_quality
+from cryodrgn_plugin.engine.closed_form import fast_recipe
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
@@ -20,7 +21,9 @@ from cryodrgn_plugin.engine.reconstruction.backproject import backproject
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc, fsc_area
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
+from cryodrgn_plugin.engine.stopping import Stopped
 
+FEWER = {"closed_form.iterations": 3, "closed_form.n_components": 2, "closed_form.nodes": 6}
 SETTINGS = {"z_dim": 3, "closed_form.n_components": 3, "closed_form.iterations": 8, "closed_form.nodes": 20}
 
 
@@ -38,6 +41,11 @@ def train(path, config: RunConfig) -> Run:
     with run.working("train"):
         fit(run, config)
     return run
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory):
+    return tiny_set(tmp_path_factory.mktemp("few"), n=160, box=24, seed=2)
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +89,14 @@ def outcome(run: Run) -> tuple[list, np.ndarray]:
 
 
 def command_for(particles, folder) -> list[str]:
-    settings = [word for name, value in SETTINGS.items() for word in (f"--{name}", str(value))]
+    settings = [word for name, value in {**SETTINGS, **FEWER}.items() for word in (f"--{name}", str(value))]
     train = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", "train", str(particles), "--out", str(folder)]
     return [*train, "--recipe", "fast", *settings]
 
 
-def test_a_killed_run_resumes_bit_for_bit(particles, tmp_path):
+def test_a_killed_run_resumes_bit_for_bit(few, tmp_path):
     free = ["--closed_form.free_poses", "true"]
-    whole, killed = ([*command_for(particles, tmp_path / name), *free] for name in ("whole", "killed"))
+    whole, killed = ([*command_for(few, tmp_path / name), *free] for name in ("whole", "killed"))
     uninterrupted = subprocess.Popen(whole, stdout=subprocess.DEVNULL)
     process = subprocess.Popen(killed, stdout=subprocess.DEVNULL)
     checkpoint = tmp_path / "killed" / "checkpoints" / "epoch_003.pt"
@@ -103,6 +111,57 @@ def test_a_killed_run_resumes_bit_for_bit(particles, tmp_path):
     np.testing.assert_array_equal(z_again, z)
     poses, poses_again = ((tmp_path / name / "poses.star").read_text() for name in ("whole", "killed"))
     assert poses_again.splitlines()[1:] == poses.splitlines()[1:]
+
+
+class AlwaysStopping:
+    """In place of the watch for signals: every step is the last."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def raise_if_requested(self) -> None:
+        raise Stopped("now")
+
+
+def test_a_run_stopped_after_every_step_equals_an_uninterrupted_one(few, tmp_path, monkeypatch):
+    config = config_for(few, **FEWER)
+    whole, stopped = train(tmp_path / "whole", config), Run.create(tmp_path / "stopped", config)
+    monkeypatch.setattr(fast_recipe, "graceful_stop", AlwaysStopping)
+    stops = 0
+    while True:
+        try:
+            fit(stopped, config, resume=stops > 0)
+            break
+        except Stopped:
+            stops += 1
+    assert stops == len(whole.metrics()) - 1 > 6
+    assert outcome(stopped)[0] == outcome(whole)[0]
+    for name in ("z", "coordinate", "uncertainty", "states", "contrast", "pose_correction"):
+        np.testing.assert_array_equal(getattr(stopped.latents(), name), getattr(whole.latents(), name), name)
+    notes, notes_again = (dict(run.info["notes"], loader_wait_seconds=0) for run in (whole, stopped))
+    assert notes_again == notes
+
+
+def test_a_finished_run_says_what_it_learned_of_images_and_how_it_chose(trained):
+    notes, latents = json.loads(trained.info_file.read_text())["notes"], trained.latents()
+    assert notes["directions"] == 3 and len(notes["information"]) == 3
+    assert min(notes["information"]) > notes["information_of_noise"] > 0
+    assert {"1", "2", "12", "20"} <= set(notes["gain_by_nodes"]) and notes["gain_by_nodes"]["1"] == 0
+    assert notes["contrast_sd"] > 0 and notes["turn_sd_deg"] > 0
+    assert notes["shift_sd_ang"] == pytest.approx(3.5 * notes["shift_sd_px"], abs=0.01)
+    assert latents.contrast.shape == (600,) and latents.pose_correction.shape == (600, 5)
+    assert (latents.states is None) == (not notes["states"])
+    if notes["states"]:
+        np.testing.assert_allclose(latents.states.sum(1), 1, atol=1e-5)
+
+
+def test_poses_that_are_told_to_be_right_stay(few, tmp_path):
+    run = train(tmp_path / "run", config_for(few, **FEWER, **{"closed_form.pose_errors": False}))
+    assert run.latents().pose_correction is None and run.latents().contrast is not None
+    assert "turn_sd_deg" not in run.info["notes"] and run.info["notes"]["contrast_sd"] > 0
 
 
 def test_a_finished_run_says_how_visible_each_harmonic_is(trained):

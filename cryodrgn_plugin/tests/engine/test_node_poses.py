@@ -11,8 +11,8 @@ from cryodrgn_plugin.engine.analysis.known_poses import read_poses
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.analysis.run_particles import images_of
 from cryodrgn_plugin.engine.analysis.truth import Truth, rank_correlation
-from cryodrgn_plugin.engine.closed_form.fast_recipe import fit_fast, totals
-from cryodrgn_plugin.engine.closed_form.node_poses import NodePoses, accumulate_at_nodes
+from cryodrgn_plugin.engine.closed_form.fast_recipe import fit_fast
+from cryodrgn_plugin.engine.closed_form.node_poses import NodePoses, accumulate_at_nodes, totals
 from cryodrgn_plugin.engine.closed_form.nodes import Responsibilities, merged
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset

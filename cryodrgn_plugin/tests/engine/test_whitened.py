@@ -52,3 +52,41 @@ def test_an_image_is_the_same_in_any_batch_to_the_last_bit(tmp_path):
     for few in np.split(np.arange(50), [1, 3, 10, 31]):
         for alone, whole in zip(seen(few), together, strict=True):
             np.testing.assert_array_equal(alone, whole[few])
+
+
+def noisy_set(folder, **options) -> WhitenedImages:
+    table = rows(N, seed=4)
+    images = np.random.default_rng(5).standard_normal((N, BOX, BOX)).astype(np.float32)
+    star = write_set(folder, images, table, [optics(box=BOX, pixel_ang=PIXEL)])
+    dataset = ParticleDataset.open(star, DataConfig(sign="white", **options))
+    return WhitenedImages(dataset, estimate_noise(dataset))
+
+
+def targets_of(images: WhitenedImages, count: int) -> np.ndarray:
+    """(N, F) in the order of the images, of one pass."""
+    return np.concatenate([batch.targets.numpy() for batch in images.passes(count)])
+
+
+def test_images_of_nothing_have_the_noise_of_the_images(tmp_path):
+    """E|t|² is the multiplicity times the weight, real and imaginary parts alike."""
+    images = noisy_set(tmp_path)
+    count = images.lattice.count(10)
+    weights = np.concatenate([batch.weights.numpy() for batch in images.passes(count)])
+    noise, seen = targets_of(images.of_noise(7), count), targets_of(images, count)
+    expected = images.lattice.multiplicity[:count] * weights
+    for part in (noise.real, noise.imag):
+        assert (2 * part**2).sum() / expected.sum() == pytest.approx(1, rel=0.02)
+    per_coefficient = (np.abs(noise) ** 2).sum(0) / expected.sum(0)
+    assert per_coefficient.mean() == pytest.approx(1, rel=0.02) and per_coefficient.std() < 0.12
+    assert abs(np.corrcoef(noise.real.ravel(), seen.real.ravel())[0, 1]) < 0.02
+
+
+def test_images_of_nothing_are_the_same_when_asked_again_and_when_streamed(tmp_path):
+    (tmp_path / "kept").mkdir(), (tmp_path / "streamed").mkdir()
+    kept, streamed = noisy_set(tmp_path / "kept"), noisy_set(tmp_path / "streamed", cache_mb=0)
+    count, nothing = kept.lattice.count(10), kept.of_noise(7)
+    first = targets_of(nothing, count)
+    np.testing.assert_array_equal(targets_of(nothing, count), first)
+    np.testing.assert_array_equal(targets_of(streamed.of_noise(7), count), first)
+    assert not np.array_equal(targets_of(kept.of_noise(8), count), first)
+    np.testing.assert_array_equal(targets_of(kept, count), targets_of(streamed, count))
