@@ -32,8 +32,7 @@ from ..data.tilt_series import TiltSeries
 from ..errors import DataError
 from ..likelihood.equations import NormalEquations, accumulate
 from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
-from ..likelihood.nuisances import NearImages, Nuisances, compress_near, without_pose_errors
-from ..likelihood.outside import at_known_contrast, integrated_out
+from ..likelihood.nuisances import NearImages, compress_near
 from ..likelihood.whitened import WhitenedImages
 from ..run import Run
 from ..slicing.place import on_host
@@ -46,13 +45,13 @@ from .fast_checkpoint import State, load_state, save_state
 from .fast_results import Outcome, leave
 from .harmonics import harmonics
 from .node_count import count_nodes
-from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes, totals
-from .nodes import FittedNodes, Responsibilities, at_nodes, contrasts, evidence, fit_nodes, merged, responsibilities
+from .node_images import moments_at_nodes, node_images, one_of_each, scores_at_nodes, with_contrast_of
+from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
+from .nodes import FittedNodes, evidence, fit_nodes, merged, responsibilities
 from .nuisance_report import worth_telling
 
 NODE_ROUNDS = 40
 POPULATION_ROUNDS = 30
-CONTRAST_ROUNDS = 4
 FREEDOM = 100.0
 """How much wider the prior is for the maps that stay. A prior per shell knows nothing of where things move and takes
 that for noise; filtering by where the halves agree does. A factor of 10 does half as much, 1,000 hardly more."""
@@ -112,8 +111,9 @@ class ClosedForm:
         if self.posed_set.focus:
             return self._as_placed(state, features, radius)
         near = compress_near(models, self.images, band.count, band.moving, state.half)
-        scores = self._scores(near, state.nuisances, features, state.responsibilities.population)
-        responsible = responsibilities(scores, state.responsibilities.population, POPULATION_ROUNDS)
+        population = state.responsibilities.population
+        scores = scores_at_nodes(near, state.nuisances, self.series, features, population)
+        responsible = responsibilities(scores, population, POPULATION_ROUNDS)
         self._features = features
         apart = map_distances(mean_model(models), features, BLUR_RADIUS)
         visible = float(harmonics(responsible, self.config.z_dim).visibility.sum())
@@ -135,14 +135,7 @@ class ClosedForm:
         last = state.done + 1 == len(self.bands)
         if last:
             placed = self._place_nodes(near, found)
-            if not self.posed_set.focus:
-                contrast = replace(
-                    found.nuisances,
-                    contrast_sd=min(placed.contrast_sd, found.nuisances.contrast_sd),
-                    contrast=placed.contrast,
-                    contrast_variance=placed.contrast_variance,
-                )
-                found = replace(found, nuisances=contrast)
+            found = with_contrast_of(placed, found) if not self.posed_set.focus else found
             with_mean = torch.arange(found.n_inside + 1, device=placed.nodes.device)
             apart = map_distances(mean_model(models).channels(with_mean), placed.nodes, BLUR_RADIUS)
             state = replace(state, responsibilities=placed.responsible, apart=apart)
@@ -170,25 +163,19 @@ class ClosedForm:
 
     def _place_nodes(self, near: NearImages, found: Directions) -> FittedNodes:
         """Nodes among the directions, as many as images speak for."""
-        gram, inner = without_pose_errors(near, found.nuisances)
-        sd, seed = found.nuisances.contrast_sd, self.config.seed
-        if self.posed_set.focus:
-            # A part cannot tell the contrast of the image, nor may a node have more or less of the rest.
-            (gram, inner), sd = at_known_contrast(gram, inner, found.nuisances), 0.0
-        gram, inner = integrated_out(*self._of_particles(gram, inner), found.n_outside)
-        start, settings = found.posteriors.mean[:, : found.n_inside], self.config.closed_form
+        seen = node_images(near, found, self.series, in_focus=self.posed_set.focus is not None)
+        seed, settings = self.config.seed, self.config.closed_form
         many = max(min(settings.nodes, self.dataset.n // 4), 2)
         if not self.run.info["notes"]["directions"]:
             self.run.note(states=None, gain_by_nodes={})
-            return fit_nodes(gram, inner, start, many, NODE_ROUNDS, seed, sd)
-        # Images of one particle say the same, and so do copies: one of each, so that none is held out from another.
-        of_particles = self.series.images[:, 0]
-        one = torch.as_tensor(of_particles[~self.dataset.copies.again[of_particles]], device=gram.device)
-        chosen = count_nodes(gram[one], inner[one], start[one], many, sd, seed)
+            return fit_nodes(seen.gram, seen.inner, seen.start, many, NODE_ROUNDS, seed, seen.contrast_sd)
+        # None may be held out from another that says the same.
+        some = seen.at(torch.as_tensor(one_of_each(self.dataset, self.series), device=seen.gram.device))
+        chosen = count_nodes(some.gram, some.inner, some.start, many, some.contrast_sd, seed)
         count = chosen.count if chosen.states and chosen.count > 1 else many
         self.run.note(states=chosen.count if chosen.states else None, gain_by_nodes=chosen.gain)
         self.run.log(chosen.sentence)
-        return fit_nodes(gram, inner, start, count, NODE_ROUNDS, seed, sd)
+        return fit_nodes(seen.gram, seen.inner, seen.start, count, NODE_ROUNDS, seed, seen.contrast_sd)
 
     def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
         """Poses and places at the nodes together, then the maps of both."""
@@ -215,31 +202,10 @@ class ClosedForm:
     def _equations(self, state: State, radius: int) -> tuple[list[NormalEquations], HalfSphere, Tensor]:
         """The half-sets' equations for one volume per harmonic, and the harmonics at the nodes (M, Q + 1)."""
         features = harmonics(state.responsibilities, self.config.z_dim).features
-        shares, outer = state.responsibilities.shares, (features[:, :, None] * features[:, None, :]).flatten(1)
-        contrast, square = state.nuisances.contrast, state.nuisances.squared_contrast()
-
-        def moments(index: np.ndarray) -> tuple[Tensor, Tensor]:
-            rows = torch.as_tensor(index, device=shares.device)
-            first, second = shares[rows] @ features, (shares[rows] @ outer).view(-1, *[features.shape[1]] * 2)
-            return contrast[rows, None] * first, square[rows, None, None] * second
-
+        moments = moments_at_nodes(state.responsibilities, features, state.nuisances)
         sphere = sphere_at(self.dataset.box, self.config.decoder.padding, radius)
         equations = accumulate(self.images, sphere, self.images.lattice.count(radius), moments, state.half)
         return equations, sphere, features
-
-    def _scores(self, near: NearImages, nuisances: Nuisances, nodes: Tensor, population: Tensor) -> Tensor:
-        """(N, M) log-likelihoods at nodes (M, C), every image with what all images of its particle say."""
-        gram, inner = self._of_particles(*without_pose_errors(near, nuisances))
-        population, contrast_sd = population.log(), nuisances.contrast_sd
-        for _ in range(CONTRAST_ROUNDS):
-            # At high frequencies an image whose pose is wrong looks faint: there contrasts vary by more than they do.
-            here = at_nodes(gram, inner, nodes, contrast_sd)
-            _, contrast_sd = contrasts(Responsibilities((here.scores + population).log_softmax(1), population), here)
-        return at_nodes(gram, inner, nodes, contrast_sd).scores
-
-    def _of_particles(self, gram: Tensor, inner: Tensor) -> tuple[Tensor, Tensor]:
-        one_each = self.series.n == self.dataset.n
-        return (gram, inner) if one_each else (totals(gram, self.series), totals(inner, self.series))
 
     def finish(self, state: State) -> None:
         """Everything into the run folder."""

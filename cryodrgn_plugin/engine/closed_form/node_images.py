@@ -1,0 +1,95 @@
+"""Compressed images as nodes meet them: of whole particles, poses and what lies outside of a focus integrated out."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data.dataset import ParticleDataset
+from ..data.tilt_series import TiltSeries
+from ..likelihood.equations import Moments
+from ..likelihood.nuisances import NearImages, Nuisances, without_pose_errors
+from ..likelihood.outside import at_known_contrast, integrated_out
+from .directions import Directions
+from .node_poses import totals
+from .nodes import FittedNodes, Responsibilities, at_nodes, contrasts
+
+CONTRAST_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class NodeImages:
+    """`gram` (N, C, C) and `inner` (N, C) of the images, `start` (N, K) where their amplitudes seem to be."""
+
+    gram: Tensor
+    inner: Tensor
+    start: Tensor
+    contrast_sd: float
+    """Of the contrasts that are still unknown; 0 where they are taken as they seem."""
+
+    def at(self, rows: Tensor) -> "NodeImages":
+        """Some of the images."""
+        return replace(self, gram=self.gram[rows], inner=self.inner[rows], start=self.start[rows])
+
+
+def node_images(near: NearImages, found: Directions, series: TiltSeries, in_focus: bool) -> NodeImages:
+    """The images that nodes are fitted to, each with what all images of its particle say.
+
+    A part of the molecule cannot tell the contrast of an image, nor may a node of a focus have more or less of the rest
+    than others: there contrasts are what the whole molecule says.
+    """
+    (gram, inner), contrast_sd = without_pose_errors(near, found.nuisances), found.nuisances.contrast_sd
+    if in_focus:
+        (gram, inner), contrast_sd = at_known_contrast(gram, inner, found.nuisances), 0.0
+    gram, inner = integrated_out(*of_particles(gram, inner, series), found.n_outside)
+    return NodeImages(gram, inner, found.posteriors.mean[:, : found.n_inside], contrast_sd)
+
+
+def of_particles(gram: Tensor, inner: Tensor, series: TiltSeries) -> tuple[Tensor, Tensor]:
+    """Each image's with those of all images of its particle added."""
+    one_each = series.n == len(gram)
+    return (gram, inner) if one_each else (totals(gram, series), totals(inner, series))
+
+
+def one_of_each(dataset: ParticleDataset, series: TiltSeries) -> np.ndarray:
+    """Images that say something of their own: one of each particle, and none that is a copy of another."""
+    first = series.images[:, 0]
+    return first[~dataset.copies.again[first]]
+
+
+def scores_at_nodes(
+    near: NearImages, nuisances: Nuisances, series: TiltSeries, nodes: Tensor, population: Tensor
+) -> Tensor:
+    """(N, M) log-likelihoods at nodes (M, C), every image with what all images of its particle say."""
+    gram, inner = of_particles(*without_pose_errors(near, nuisances), series)
+    population, contrast_sd = population.log(), nuisances.contrast_sd
+    for _ in range(CONTRAST_ROUNDS):
+        # At high frequencies an image whose pose is wrong looks faint: there contrasts vary by more than they do.
+        here = at_nodes(gram, inner, nodes, contrast_sd)
+        _, contrast_sd = contrasts(Responsibilities((here.scores + population).log_softmax(1), population), here)
+    return at_nodes(gram, inner, nodes, contrast_sd).scores
+
+
+def moments_at_nodes(responsible: Responsibilities, features: Tensor, nuisances: Nuisances) -> Moments:
+    """Moments of the functions `features` (M, Q + 1) of images that lie at nodes, contrast included."""
+    shares, outer = responsible.shares, (features[:, :, None] * features[:, None, :]).flatten(1)
+    contrast, square = nuisances.contrast, nuisances.squared_contrast()
+
+    def moments(index: np.ndarray) -> tuple[Tensor, Tensor]:
+        rows = torch.as_tensor(index, device=shares.device)
+        first, second = shares[rows] @ features, (shares[rows] @ outer).view(-1, *[features.shape[1]] * 2)
+        return contrast[rows, None] * first, square[rows, None, None] * second
+
+    return moments
+
+
+def with_contrast_of(placed: FittedNodes, found: Directions) -> Directions:
+    """What is known of the images, with the contrasts that they have at the nodes."""
+    contrast = replace(
+        found.nuisances,
+        contrast_sd=min(placed.contrast_sd, found.nuisances.contrast_sd),
+        contrast=placed.contrast,
+        contrast_variance=placed.contrast_variance,
+    )
+    return replace(found, nuisances=contrast)
