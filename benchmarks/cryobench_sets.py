@@ -8,7 +8,8 @@ those; CTF parameters of real particles with a B-factor of 100 Å²; white noise
 that of all pixels, divided by the root of the SNR; then Fourier-cropped. Here the noise level is measured on images of
 256² and the cropped images are made directly, for cropping leaves signal coefficients as they are and white noise
 white: with N² and n² pixels, in the grey scale of unnormalised coefficients, its variance per pixel is (N/n)² times
-what it was. So the SNR of the cropped images, which is printed and stored, is some (N/n)² times the stated one.
+what it was. So the SNR of the cropped images, which is printed and stored, is up to (N/n)² times the stated one. The
+corners of the transform, which cropping would keep, hold noise alone, as in all sets of `simulate`.
 
 DATA holds models/1igt.pdb.gz and ctf/empiar10028_ctf_5000.npy (CTF parameters of real particles).
 """
