@@ -1,4 +1,4 @@
-"""The sets and the scores of benchmarks/cryobench.py: small cases written out by hand, and cropping as it is defined."""
+"""The sets and the scores of benchmarks/cryobench.py: small cases written out by hand, and cropping as it is done."""
 
 import sys
 from pathlib import Path
@@ -14,9 +14,9 @@ from cryodrgn_plugin.engine.simulate.projectors import AtomProjector, images_fro
 
 sys.path.append(str(Path(__file__).resolve().parents[3] / "benchmarks"))
 
-import cryobench_models as models  # noqa: E402
-import cryobench_scores as scores  # noqa: E402
-import cryobench_sets as sets  # noqa: E402
+import cryobench_models as models
+import cryobench_scores as scores
+import cryobench_sets as sets
 
 CTF_ROW = np.array([[256, 1.5, 15000, 14000, 30, 300, 2.7, 0.1, 0]], float)
 
@@ -29,7 +29,7 @@ def wave(box: int, shell: float, phase: float = 0.0) -> np.ndarray:
 
 def maps_of_three_waves(box: int = 8) -> tuple[np.ndarray, np.ndarray]:
     """Two maps that agree in frequency 1, disagree by 60° in frequency 2 and have opposite signs in frequency 3."""
-    first = sum(wave(box, shell) for shell in (1, 2, 3)) + 5
+    first = 5 + wave(box, 1) + wave(box, 2) + wave(box, 3)
     second = 2 * wave(box, 1) + 3 * wave(box, 2, np.pi / 3) - wave(box, 3)
     return first, second
 
