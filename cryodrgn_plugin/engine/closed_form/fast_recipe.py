@@ -56,7 +56,7 @@ from .fast_checkpoint import State, load_state, save_state
 from .harmonics import along_the_motion, harmonics, positions
 from .node_count import count_nodes
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
-from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
+from .nodes import FittedNodes, at_nodes, evidence, fit_nodes, merged, responsibilities
 from .nuisance_report import learned_of_images, sentence, sizes
 from .volume_metric import VolumeMetric
 
@@ -132,8 +132,16 @@ class ClosedForm:
             found = self._above_noise(found, step)
         last = state.done + 1 == len(self.bands)
         if last:
-            responsible, apart = self._place_nodes(models, near, found)
-            state = replace(state, responsibilities=responsible, apart=apart)
+            placed = self._place_nodes(near, found)
+            contrast = replace(
+                found.nuisances,
+                contrast_sd=placed.contrast_sd,
+                contrast=placed.contrast,
+                contrast_variance=placed.contrast_variance,
+            )
+            found = replace(found, nuisances=contrast)
+            apart = map_distances(mean_model(models), placed.nodes, BLUR_RADIUS)
+            state = replace(state, responsibilities=placed.responsible, apart=apart)
         if step.moves:
             found = found.moved()
         return replace(state, nuisances=found.nuisances, directions=None if last else found), figures
@@ -150,9 +158,8 @@ class ClosedForm:
         self.run.log(f"Directions of variation that stand out from noise: {count} of {len(found.information)}.")
         return found.leading(max(count, 1))
 
-    def _place_nodes(self, models: list[LinearModel], near: NearImages, found: Directions):
-        """Responsibilities of nodes among the directions, as many as images speak for, and how far their maps are
-        apart."""
+    def _place_nodes(self, near: NearImages, found: Directions) -> FittedNodes:
+        """Nodes among the directions, as many as images speak for."""
         gram, inner = self._of_particles(*without_pose_errors(near, found.nuisances))
         start, settings = found.posteriors.mean, self.config.closed_form
         sd, seed = found.nuisances.contrast_sd, self.config.seed
@@ -161,8 +168,7 @@ class ClosedForm:
         count = chosen.count if chosen.states and chosen.count > 1 else many
         self.run.note(states=chosen.count if chosen.states else None, gain_by_nodes=chosen.gain)
         self.run.log(chosen.sentence)
-        responsible, nodes = fit_nodes(gram, inner, start, count, NODE_ROUNDS, seed, sd)
-        return responsible, map_distances(mean_model(models), nodes, BLUR_RADIUS)
+        return fit_nodes(gram, inner, start, count, NODE_ROUNDS, seed, sd)
 
     def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
         """Poses and places at the nodes together, then the maps of both."""

@@ -54,7 +54,8 @@ def count_nodes(
     for m in candidates[1:]:
         if m <= MOST_STATES and _better(held_out[m], held_out[best], worth):
             best = m
-    if many in held_out and many > best and _better(held_out[many], held_out[best], worth):
+    crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], worth)
+    if many > best and crowded:
         return NodeCount(many, False, gain)
     return NodeCount(best, True, gain)
 
@@ -68,9 +69,7 @@ def _held_out(gram, inner, start, halves, count: int, contrast_sd: float, seed: 
     """(n,) log-likelihood of each image under nodes that were fitted to the images of the other half."""
     told = []
     for fitted, tested in (halves, halves[::-1]):
-        responsible, nodes = fit_nodes(
-            gram[fitted], inner[fitted], start[fitted], count, ROUNDS, seed, contrast_sd
-        )
-        scores = at_nodes(gram[tested], inner[tested], nodes, contrast_sd).scores
-        told.append((scores + responsible.population.log()).logsumexp(1))
+        found = fit_nodes(gram[fitted], inner[fitted], start[fitted], count, ROUNDS, seed, contrast_sd)
+        scores = at_nodes(gram[tested], inner[tested], found.nodes, found.contrast_sd).scores
+        told.append((scores + found.responsible.population.log()).logsumexp(1))
     return torch.cat(told)

@@ -18,6 +18,7 @@ from ..slicing.place import on_host
 
 RIDGE = 2.0
 """How much a node resists moving, in units of one image's information."""
+LEAST_CONTRAST_SD = 0.01
 
 
 @dataclass(frozen=True)
@@ -87,37 +88,63 @@ def evidence(scores: Tensor, population: Tensor) -> float:
     return float((scores + population.log()).logsumexp(1).mean())
 
 
+@dataclass(frozen=True)
+class FittedNodes:
+    """How far images belong to M nodes, `nodes` (M, C), and the contrasts there: standard deviation `contrast_sd`,
+    posterior mean `contrast` and variance `contrast_variance` (N,) of each image.
+    """
+
+    responsible: Responsibilities
+    nodes: Tensor
+    contrast_sd: float
+    contrast: Tensor
+    contrast_variance: Tensor
+
+
 def fit_nodes(
     gram: Tensor, inner: Tensor, start: Tensor, count: int, rounds: int, seed: int, contrast_sd: float = 0.0
-) -> tuple[Responsibilities, Tensor]:
-    """Place `count` nodes by EM; returns how far images belong to them, and where they are, (M, C).
+) -> FittedNodes:
+    """Place `count` nodes by EM.
+
+    A node may also have more or less of the mean than others. Parts that are absent differ like that, and seem to
+    differ in contrast until the states are told apart; so the spread of contrasts is learned anew, from what it was at
+    most.
 
     Parameters
     ----------
     gram, inner : compressed images; channel 0 is the mean volume.
     start : (N, K) posterior means of the amplitudes, whose k-means centres the nodes start from.
+    contrast_sd : of the contrasts around 1.
     """
-    points, k = on_host(start), start.shape[1]
+    points, c = on_host(start), gram.shape[1]
     count = min(count, len(np.unique(points, axis=0)))
     with threads.sums_in_one_order():
         clusters = KMeans(count, n_init=2, random_state=seed).fit(points)
-    centres = torch.as_tensor(clusters.cluster_centers_).to(start)
+    nodes = torch.nn.functional.pad(torch.as_tensor(clusters.cluster_centers_).to(start), (1, 0), value=1.0)
+    free = 0 if contrast_sd else 1
     # Where nothing moves the bases are empty; then nodes stay where they are.
-    ridge = max(RIDGE * float(gram[:, 1:, 1:].mean(0).trace()) / k, 1e-9)
-    flat_gram = gram[:, 1:, 1:].flatten(1)
+    information = gram[:, 1:, 1:].mean(0).trace() / (c - 1)
+    ridge = max(RIDGE * float(information), 1e-9) * torch.eye(c - free, dtype=start.dtype, device=start.device)
+    flat_gram = gram[:, free:, free:].flatten(1)
     population = torch.full((count,), 1 / count, dtype=start.dtype, device=start.device)
-    identity = torch.eye(k, dtype=start.dtype, device=start.device)
     for _ in range(rounds):
-        here = at_nodes(gram, inner, _with_mean(centres), contrast_sd)
+        here = at_nodes(gram, inner, nodes, contrast_sd)
         responsible = responsibilities(here.scores, population)
         population = responsible.population
         weight, squared = responsible.shares * here.contrast, responsible.shares * here.square
-        left = (squared.T @ flat_gram).reshape(count, k, k) + ridge * identity
-        right = weight.T @ inner[:, 1:] - squared.T @ gram[:, 1:, 0] + ridge * centres
-        centres = torch.linalg.solve(left, right)
-    nodes = _with_mean(centres)
-    return responsibilities(at_nodes(gram, inner, nodes, contrast_sd).scores, population), nodes
-
-
-def _with_mean(centres: Tensor) -> Tensor:
-    return torch.nn.functional.pad(centres, (1, 0), value=1.0)
+        left = (squared.T @ flat_gram).reshape(count, c - free, c - free) + ridge
+        right = weight.T @ inner[:, free:] + nodes[:, free:] @ ridge
+        if free:
+            right = right - squared.T @ gram[:, 1:, 0]
+        nodes = torch.cat([nodes[:, :free], torch.linalg.solve(left, right)], 1)
+        if contrast_sd:
+            # The scale of nodes and that of contrasts are one; contrasts are 1 on average.
+            mean = float((responsible.shares * here.contrast).sum() / len(gram))
+            nodes = nodes * mean
+            spread = float((responsible.shares * (here.square - 2 * mean * here.contrast + mean**2)).sum() / len(gram))
+            contrast_sd = max(min(contrast_sd, spread**0.5 / mean), LEAST_CONTRAST_SD)
+    here = at_nodes(gram, inner, nodes, contrast_sd)
+    responsible = responsibilities(here.scores, population)
+    contrast = (responsible.shares * here.contrast).sum(1)
+    variance = (responsible.shares * here.square).sum(1) - contrast**2
+    return FittedNodes(responsible, nodes, contrast_sd, contrast, variance.clamp(min=0))
