@@ -5,8 +5,9 @@
 
 Sets that SETS lacks are made (`cryobench_sets.py` says how). Figures go to benchmarks/results/cryobench_NAME.json,
 where those of methods that are not run again stay. ENV1 and ENV2 are environments with `pip install cryodrgn==4.3.1`
-and `recovar==1.0.5`. Each set has two yardsticks, the same whatever the method: the map of all images for every image,
-and for each image the reconstruction from those of its true state. `cryobench_scores.py` defines the scores.
+and `recovar==1.0.5`. Each set has three yardsticks, the same whatever the method: the map of all images for every
+image; for each image the reconstruction from those of its true state; and the ideal observer, who knows the true maps
+and gives each image their mean, weighted by how probable it makes them. `cryobench_scores.py` defines the scores.
 """
 
 import argparse
@@ -19,11 +20,11 @@ from pathlib import Path
 import numpy as np
 from cryobench_models import MOLECULES
 from cryobench_peers import PEERS, Budget
-from cryobench_scores import both_scores, neighbours_agree, sampled_images, scored
+from cryobench_scores import both_scores, sampled_images, scored, share_told, told_by_neighbours
 from cryobench_sets import make_set
 from hardware import hardware
 
-from cryodrgn_plugin.engine.analysis import truth
+from cryodrgn_plugin.engine.analysis import oracle, truth
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
@@ -65,18 +66,14 @@ def judge(folder: Path, args: argparse.Namespace) -> None:
     recipe = json.loads((folder / "recipe.json").read_text())
     known = truth.Truth.open(folder)
     path = args.results / f"cryobench_{folder.name}.json"
-    report = json.loads(path.read_text()) if path.exists() else {}
-    if report.get("recipe") != recipe:
-        report = {"recipe": recipe}
-    report["largest_area"] = round((recipe["box"] / 2 - 1) / recipe["box"], 4)
 
     def put(name: str, figures: dict) -> None:
-        report[name] = figures | {"hardware": hardware()}
         print(folder.name, name, json.dumps(figures), flush=True)
         path.parent.mkdir(parents=True, exist_ok=True)
+        report = kept_report(path, recipe) | {name: figures | {"hardware": hardware()}}
         path.write_text(json.dumps(report, indent=1) + "\n")
 
-    if "yardsticks" not in report:
+    if "yardsticks" not in kept_report(path, recipe):
         put("yardsticks", yardsticks(folder, known))
     if args.recipe:
         put(args.recipe, {"settings": args.set_value, "runs": [ours(folder, args, seed, known) for seed in args.seeds]})
@@ -84,8 +81,16 @@ def judge(folder: Path, args: argparse.Namespace) -> None:
         put(name, peer(name, Path(bin_folder), folder, known, Budget(args.cpu_minutes, args.epochs)))
 
 
+def kept_report(path: Path, recipe: dict) -> dict:
+    """What has been found on the set so far; nothing of another set of this name."""
+    report = json.loads(path.read_text()) if path.exists() else {}
+    if report.get("recipe") == recipe:
+        return report
+    return {"recipe": recipe, "largest_area": round((recipe["box"] / 2 - 1) / recipe["box"], 4)}
+
+
 def yardsticks(folder: Path, known: truth.Truth) -> dict:
-    """What maps are worth that need no latent space, on all images and on those of one state."""
+    """What maps are worth that need no latent space: of all images, of those of one state, and the ideal observer's."""
     config = recipe_config("fast", {"particles": str(folder / "particles.star")})
     dataset = ParticleDataset.open(config.particles, config.data)
     images = WhitenedImages(dataset, estimate_noise(dataset))
@@ -99,7 +104,22 @@ def yardsticks(folder: Path, known: truth.Truth) -> dict:
         maps = {name: [map_of(known.state[row]) for row in sample] for name, sample in rows.items()}
         return {name: vars(scored(maps[name], sample, known)) for name, sample in rows.items()}
 
-    return {"consensus": each(lambda state: mean), "true-label averages": each(averages.__getitem__)}
+    shares = ideal_shares(images, known)
+    sample = rows["per_image"]
+    ideal_maps = (np.tensordot(shares[row], known.maps, 1) for row in sample)
+    return {
+        "consensus": each(lambda state: mean),
+        "true-label averages": each(averages.__getitem__),
+        "ideal": {"per_image": vars(scored(ideal_maps, sample, known)), "told": share_told(shares, known)},
+    }
+
+
+def ideal_shares(images: WhitenedImages, known: truth.Truth) -> np.ndarray:
+    """(N, S) probability of each state for each image, given the true maps and their populations."""
+    populations = np.bincount(known.state, minlength=len(known.maps)) / len(known.state)
+    scores = oracle.state_log_likelihoods(images, known.maps) + np.log(populations)
+    likelihood = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return likelihood / likelihood.sum(axis=1, keepdims=True)
 
 
 def ours(folder: Path, args: argparse.Namespace, seed: int, known: truth.Truth) -> dict:
@@ -113,7 +133,7 @@ def ours(folder: Path, args: argparse.Namespace, seed: int, known: truth.Truth) 
         seconds = {"cpu": round(time.process_time() - cpu, 1), "wall": round(time.perf_counter() - wall, 1)}
         z, decoder = run.latents().z, load_decoder(run)
         figures = both_scores(z, lambda rows: np.stack([decoder.volume(z[row]) for row in rows]), known)
-        return {"seed": seed, "seconds": seconds, **figures, "neighbours_agree": neighbours_agree(z, known)}
+        return {"seed": seed, "seconds": seconds, **figures, "told_by_neighbours": told_by_neighbours(z, known)}
 
 
 def peer(name: str, bin_folder: Path, folder: Path, known: truth.Truth, budget: Budget) -> dict:
@@ -126,7 +146,7 @@ def peer(name: str, bin_folder: Path, folder: Path, known: truth.Truth, budget: 
         except RuntimeError as error:
             return {"failed": str(error)}
         seconds = {"training_cpu": found.training_cpu, "cpu": found.run.cpu, "wall": time.perf_counter() - wall}
-        agreed = {"neighbours_agree": neighbours_agree(found.z, known)}
+        agreed = {"told_by_neighbours": told_by_neighbours(found.z, known)}
         rounded = {kind: round(value, 1) for kind, value in seconds.items()}
         return {"settings": found.settings, "seconds": rounded, **figures, **agreed}
 

@@ -88,20 +88,25 @@ def both_scores(z: np.ndarray, volumes_at: Callable[[np.ndarray], np.ndarray], t
     return {name: vars(scored(volumes_at(rows), rows, truth)) for name, rows in samples.items()}
 
 
-def neighbours_agree(z: np.ndarray, truth: Truth) -> float:
-    """Share of the variance of the true maps that the ten nearest neighbours in (N, Z) coordinates predict; ≤ 1.
-
-    Every image is predicted by the mean of the true maps of its neighbours, itself left out. 0 is what the mean of all
-    images predicts, so a useless space lies a little below it.
-    """
+def told_by_neighbours(z: np.ndarray, truth: Truth) -> float:
+    """`share_told` by the ten nearest neighbours of each image in (N, Z) coordinates, itself left out."""
     _, near = cKDTree(z).query(z, NEIGHBOURS + 1)
+    shares = np.zeros((len(z), len(truth.maps)))
+    np.add.at(shares, (np.arange(len(z))[:, None], truth.state[_without_self(near)]), 1 / NEIGHBOURS)
+    return share_told(shares, truth)
+
+
+def share_told(shares: np.ndarray, truth: Truth) -> float:
+    """How much of the variance of the images' true maps is told by (N, S) shares of the states; at most 1.
+
+    An image is predicted by the true maps, averaged with its shares. The mean of all images tells 0, and what is worse
+    is negative.
+    """
     flat = truth.maps.reshape(len(truth.maps), -1).astype(np.float64)
     flat = flat - flat[truth.state].mean(axis=0)
     gram = flat @ flat.T
-    # Shares of the states among the neighbours: |m(state) − Σ share m|² from the Gram matrix of the states alone.
-    error = np.zeros((len(z), len(flat)))
-    np.add.at(error, (np.arange(len(z))[:, None], truth.state[_without_self(near)]), -1 / NEIGHBOURS)
-    error[np.arange(len(z)), truth.state] += 1
+    error = shares.copy()
+    error[np.arange(len(error)), truth.state] -= 1
     left = np.einsum("ns,st,nt->", error, gram, error, optimize=True)
     return round(float(1 - left / gram.diagonal()[truth.state].sum()), 4)
 

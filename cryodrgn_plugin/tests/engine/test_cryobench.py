@@ -91,14 +91,25 @@ def test_scores_are_those_of_the_maps_asked_for():
     assert swapped["per_image"]["mean"] < 0.3
 
 
-def test_neighbours_agree_in_a_space_that_knows_the_state_and_not_in_one_that_does_not():
+def test_neighbours_tell_the_state_in_a_space_that_knows_it_and_not_in_one_that_does_not():
     rng = np.random.default_rng(4)
     truth = truth_of(rng.standard_normal((4, 8, 8, 8)), rng.permutation(np.repeat(np.arange(4), 100)))
     knows = truth.state[:, None] + 0.01 * rng.standard_normal((400, 2))
-    assert scores.neighbours_agree(knows, truth) == 1.0
+    assert scores.told_by_neighbours(knows, truth) == 1.0
     # A mean of ten strangers errs by the variance and a tenth of it.
-    assert scores.neighbours_agree(rng.standard_normal((400, 2)), truth) == pytest.approx(-0.1, abs=0.08)
-    assert scores.neighbours_agree(np.zeros((400, 2)), truth) < 0.3
+    assert scores.told_by_neighbours(rng.standard_normal((400, 2)), truth) == pytest.approx(-0.1, abs=0.08)
+    assert scores.told_by_neighbours(np.zeros((400, 2)), truth) < 0.3
+
+
+def test_the_right_state_tells_all_and_the_populations_nothing():
+    maps = np.random.default_rng(7).standard_normal((3, 8, 8, 8))
+    truth = truth_of(maps, np.repeat([0, 1, 2], [10, 20, 70]))
+    right = np.eye(3)[truth.state]
+    populations = np.tile([0.1, 0.2, 0.7], (100, 1))
+    assert scores.share_told(right, truth) == 1.0
+    assert scores.share_told(populations, truth) == pytest.approx(0.0, abs=1e-4)
+    # Half of the way to the mean leaves a quarter of the variance.
+    assert scores.share_told((right + populations) / 2, truth) == pytest.approx(0.75, abs=1e-4)
 
 
 def truth_of(maps: np.ndarray, state: np.ndarray) -> Truth:
