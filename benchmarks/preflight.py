@@ -24,7 +24,7 @@ from cryodrgn_plugin.engine.io.stacks import StackReader
 from cryodrgn_plugin.engine.io.star import write_star
 from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
 from cryodrgn_plugin.engine.preflight.survey import survey
-from cryodrgn_plugin.engine.preflight.verdicts import OK
+from cryodrgn_plugin.engine.vetting.verdicts import OK
 
 SETS = ("adk", "uniform", "cooperative", "compositional", "noncontiguous")
 POSE = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst"]

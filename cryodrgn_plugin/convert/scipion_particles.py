@@ -210,6 +210,6 @@ def locations(names: pd.Series, folder: str) -> Iterator[tuple[int, str]]:
         yield int(index or NO_INDEX), resolved[file]
 
 
-def object_ids(path: str) -> np.ndarray:
+def object_ids(path: str | os.PathLike) -> np.ndarray:
     """Object ids (N,) int64 of the rows of a star file written by `write_particles_star`."""
     return read_star(path)["particles"][ID_COLUMN].to_numpy(np.int64)

@@ -38,7 +38,7 @@ class LatentsById:
 def latents_by_id(run: Run) -> LatentsById:
     """Latents of a run that was made from a star file of `write_particles_star`."""
     latents = run.latents()
-    ids = object_ids(run.config.particles)[latents.rows]
+    ids = object_ids(run.given_file)[latents.rows]
     return LatentsById(latents, {int(object_id): k for k, object_id in enumerate(ids)})
 
 
@@ -99,7 +99,7 @@ def fill_flex_particles(
 
 def selected_ids(run: Run, name: str) -> set[int]:
     """Object ids of the particles of a selection. Raises DataError when there is none of that name."""
-    return set(Selection.open(run, name).chosen(object_ids(run.config.particles)).tolist())
+    return set(Selection.open(run, name).chosen(object_ids(run.given_file)).tolist())
 
 
 def confidence_of(run: Run) -> np.ndarray | None:

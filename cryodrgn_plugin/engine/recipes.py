@@ -7,10 +7,12 @@ A recipe's defaults are in `config/recipe_defaults.py`, which imports nothing he
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .config import RunConfig
+from .config import RunConfig, finds_poses
 from .data.dataset import ParticleDataset
 from .decoders.decoder_registry import has_closed_form, linear_decoder
+from .known_copies import save_copies
 from .run import Run
+from .vetting.at_start import vetted
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,13 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
     training = TRAININGS[config.recipe](config)
     if training.closed_form:
         linear_decoder(config)
-    dataset = ParticleDataset.open(config.particles, config.data, config.root, config.seed)
-    for note in dataset.notes:
-        run.log(note)
+    particles = vetted(config, poses_given=not finds_poses(config.recipe))
+    for sentence in particles.sentences:
+        run.log(sentence)
+    run.note(**particles.notes)
+    dataset = particles.dataset
+    if dataset.copies.any:
+        save_copies(run, dataset.rows, dataset.copies.shown)
     training.fit(run, config, dataset, resume, until_epoch)
 
 
@@ -60,13 +66,13 @@ def _ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bo
 def _amortized(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
     from .networks.amortized_recipe import fit_amortized
 
-    fit_amortized(run, config, dataset, resume, until_epoch)
+    fit_amortized(run, config, dataset.through_squared_ctf(), resume, until_epoch)
 
 
 def _network(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool, until_epoch: int | None) -> None:
     from .networks.vae_recipe import fit_vae
 
-    fit_vae(run, config, dataset, resume, until_epoch)
+    fit_vae(run, config, dataset.through_squared_ctf(), resume, until_epoch)
 
 
 FAST, HOMOGENEOUS, AB_INITIO = (Training(fit, closed_form=True) for fit in (_fast, _homogeneous, _ab_initio))

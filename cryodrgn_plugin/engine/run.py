@@ -8,14 +8,14 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .borrowing import borrow
-from .config import RunConfig, differing_settings, flat_settings
+from .config import DataConfig, RunConfig, differing_settings, flat_settings
 from .errors import DataError
 from .io.arrays import read_arrays
 from .io.writing import replacing, write_text
@@ -24,7 +24,7 @@ from .report_writer import Report, report_at
 from .result_kinds import KINDS
 from .results import Results
 from .run_layout import RunLayout
-from .run_origin import given_file
+from .run_origin import ADVICE, MOVED, given_file, settled
 from .run_status import RunStatus, read_json
 
 if TYPE_CHECKING:
@@ -115,8 +115,12 @@ class Run(RunStatus):
         return run
 
     @classmethod
-    def open(cls, path: str | Path) -> "Run":
-        """Open an existing run. Raises DataError when `path` is not a run folder or was written by a newer version."""
+    def open(cls, path: str | Path, particles_at: str | Path = "") -> "Run":
+        """Open an existing run. `particles_at` is where its particles are, if they were moved after training: their
+        file, or the folder that it or its stacks lie in; the run remembers it.
+
+        Raises DataError when `path` is not a run folder, was written by a newer version, or nothing lies there.
+        """
         path = Path(path)
         layout = RunLayout(path)
         info = read_json(layout.info_file, path)
@@ -128,9 +132,16 @@ class Run(RunStatus):
                 f"{path} was written by a newer version (run schema {schema}, this one reads up to {SCHEMA}); update."
             )
         try:
-            return cls(path, RunConfig.from_json(layout.config_file.read_text(encoding="utf-8")))
+            config = RunConfig.from_json(layout.config_file.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise DataError(f"{path} is not a complete run folder: its config.json cannot be read.") from None
+        if not particles_at:
+            return cls(path, settled(path, config))
+        from .relocation import moved, noted
+
+        run = cls(path, moved(path, config, Path(particles_at).absolute()))
+        run.note(**{MOVED: noted(run.config)})
+        return run
 
     @staticmethod
     def borrow(source: str | Path, folder: str | Path, makes: str) -> None:
@@ -248,7 +259,7 @@ class Run(RunStatus):
         from .io.found_poses import posed_frame, tables_with
         from .io.star import write_star
 
-        table = self._given_particles()
+        table = self.given_particles()
         frame = posed_frame(table, np.asarray(rows), rotations, shifts_ang, species, score)
         write_star(self.poses_file, tables_with(table, frame))
 
@@ -257,15 +268,24 @@ class Run(RunStatus):
         from .io.found_poses import put_back
         from .io.particles import read_particles
 
-        particles = self._given_particles()
+        particles = self.given_particles()
         return put_back(particles, read_particles(self.poses_file)) if self.poses_file.exists() else particles
+
+    @property
+    def data_settings(self) -> DataConfig:
+        """How its images are read: as set, but for what training has found out about their CTF."""
+        found = self.info.get("notes", {}).get("ctf_applied")
+        return replace(self.config.data, ctf_applied=found) if found else self.config.data
 
     @property
     def given_file(self) -> Path:
         """The star file the run was made from."""
         return given_file(self.path, self.config)
 
-    def _given_particles(self) -> "ParticleTable":
+    def given_particles(self) -> "ParticleTable":
+        """All rows of the star file the run was made from. Raises DataError when it is not there any more."""
         from .io.tables import read_table
 
+        if not self.given_file.is_file():
+            raise DataError(f"{self.config.particles}, which {self.path} was made from, is not there. {ADVICE}")
         return read_table(self.given_file, self.config.root)

@@ -5,7 +5,7 @@ from pathlib import Path
 from .io.writing import remove
 from .result_kinds import KINDS
 
-TRAINED = ("config.json", "metrics.csv", "latents.npz", "poses.star", "model.pt", "half1.pt", "half2.pt")
+TRAINED = ("config.json", "metrics.csv", "latents.npz", "copies.npz", "poses.star", "model.pt", "half1.pt", "half2.pt")
 """What training leaves."""
 LEARNT = ("outliers.npz", *(kind.folder for kind in KINDS.values() if kind.folder))
 """What has been found out from that since."""
@@ -38,6 +38,11 @@ class RunLayout:
     @property
     def latents_file(self) -> Path:
         return self.path / "latents.npz"
+
+    @property
+    def copies_file(self) -> Path:
+        """Which particles are copies of others; only where some are."""
+        return self.path / "copies.npz"
 
     @property
     def poses_file(self) -> Path:

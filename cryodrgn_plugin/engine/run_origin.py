@@ -1,10 +1,16 @@
-"""Where a run's particles came from: the file that its settings name, as it is found from where the reader stands."""
+"""Where a run's particles came from, and where they lie now, as they are found from where the reader stands."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 from .config import RunConfig
 from .errors import ConfigError, DataError
 from .run_layout import RunLayout
+
+MOVED = "particles_at"
+"""The note in run.json that says where the particles have been moved to."""
+ADVICE = "If it was moved, say where it is now with --particles-at, a star file or a folder."
 
 
 def given_file(folder: Path, config: RunConfig) -> Path:
@@ -13,6 +19,17 @@ def given_file(folder: Path, config: RunConfig) -> Path:
     # Hosts name the file relative to their project, which need not be the working folder of who asks now.
     bases = (Path(), *folder.resolve().parents)
     return next((base / path for base in bases if (base / path).is_file()), path)
+
+
+def settled(folder: Path, config: RunConfig) -> RunConfig:
+    """The settings of the run in `folder`, with particles where a note in run.json says that they are now."""
+    try:
+        note = json.loads(RunLayout(folder).info_file.read_text(encoding="utf-8"))["notes"][MOVED]
+        there = replace(config, particles=str(note["particles"]), root=str(note["root"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return config
+    # A note of a place that is gone as well says nothing.
+    return there if Path(there.particles).is_file() and (not there.root or Path(there.root).is_dir()) else config
 
 
 def origin_around(folder: Path) -> tuple[Path, str] | None:
@@ -28,4 +45,5 @@ def origin_around(folder: Path) -> tuple[Path, str] | None:
         config = RunConfig.from_json(path.read_text())
     except (OSError, ValueError, TypeError, AttributeError, ConfigError) as error:
         raise DataError(f"{path} cannot be read as the settings of a run: {error}") from error
+    config = settled(home, config)
     return given_file(home, config), config.root

@@ -15,7 +15,7 @@ from .protocol_base import ProtHetBase
 
 FEW_PARTICLES = 1000
 HALVES = ("run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc")
-IMAGE_SETTINGS = ("seed", "data.box", "data.sign", "data.window", "data.max_particles")
+IMAGE_SETTINGS = ("seed", "data.box", "data.sign", "data.ctf_applied", "data.window", "data.max_particles")
 """The settings that a reconstruction of one map shares with a training."""
 
 
@@ -25,6 +25,7 @@ def image_settings(menu: tuple[str, ...]) -> tuple[FormSetting, ...]:
     return (
         FormSetting("box", "data.box", "Box after downsampling (px)", **every),
         FormSetting("sign", "data.sign", "Particles are", expert=True, **every),
+        FormSetting("ctfApplied", "data.ctf_applied", "Done about the CTF", expert=True, **every),
         FormSetting("window", "data.window", "Window radius", expert=True, **every),
         FormSetting("maxParticles", "data.max_particles", "Use at most (particles)", expert=True, **every),
         FormSetting("cacheMb", "data.cache_mb", "Images kept in memory (MB)", expert=True, **every),

@@ -100,7 +100,7 @@ class ProtHetOnRun(ProtHetBase):
             return ""
         from ..convert import object_ids
 
-        row_of = {int(i): row for row, i in enumerate(object_ids(Run.open(self._trainedRun()).config.particles))}
+        row_of = {int(i): row for row, i in enumerate(object_ids(Run.open(self._trainedRun()).given_file))}
         strangers = [word for word in words if not word.isdigit() or int(word) not in row_of]
         if strangers:
             raise ConfigError(

@@ -28,6 +28,7 @@ JUNK = (
     _setting("junkCut", "junk_cut", "Cut", condition="junk", expert=True),
 )
 REST = (
+    _setting("once", "once", "One of each image"),
     _setting("random", "random", "Take at random"),
     _setting("invert", "invert", "Take the others"),
 )

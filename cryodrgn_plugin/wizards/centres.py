@@ -16,7 +16,7 @@ class Centre:
 
 def class_centres(run: Run) -> list[Centre]:
     """Centres of the classes of the run's analysis, then of its landscape's clusters; none without either."""
-    ids = object_ids(run.config.particles)
+    ids = object_ids(run.given_file)
     centres = []
     for word, kind in (("class", "analysis"), ("landscape cluster", "landscape")):
         for cluster in run.results(kind).clusters if run.has_results(kind) else []:

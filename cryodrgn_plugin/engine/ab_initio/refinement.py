@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import ParticleDataset
+from ..data.half_sets import drawn_halves, tied_images, united
 from ..data.tilt_images import find_series
 from ..data.tilt_pairs import PARTICLE
 from ..data.tilt_series import TiltSeries
@@ -186,8 +187,8 @@ def _halves(dataset: ParticleDataset, series: TiltSeries, seed: int) -> np.ndarr
     """(N,) 0 or 1, one for all images of a particle: rlnRandomSubset where the file has it, else by chance."""
     from_file = given_halves(dataset, "auto")
     if from_file is None:
-        return series.to_images((np.random.default_rng(seed).permutation(series.n) % 2).astype(np.int8))
-    return _of_first(from_file, series)
+        return drawn_halves(dataset, seed)
+    return united(_of_first(from_file, series), tied_images(dataset))
 
 
 def _of_first(values: np.ndarray, series: TiltSeries) -> np.ndarray:

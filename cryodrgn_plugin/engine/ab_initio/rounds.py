@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..config import PoseConfig
 from ..data.dataset import ParticleDataset
+from ..data.half_sets import drawn_halves
 from ..data.tilt_series import TiltSeries
 from ..geometry.rotations import random_matrices
 from ..imaging.noise import NoiseModel
@@ -93,8 +94,8 @@ class PoseRounds:
         self._series = series or TiltSeries.singles(dataset.n)
         self._whitened = WhitenedImages(dataset, noise, compute=self.compute)
         self.placement = Placement.unknown(dataset.n)
-        self._half_of_particle = np.random.default_rng([seed, 1]).permutation(self._series.n) % 2
-        self.half = self._series.to_images(self._half_of_particle)
+        self.half = drawn_halves(dataset, [seed, 1])
+        self._half_of_particle = self.half[self._series.images[:, 0]]
 
     def start(self, n_species: int, plan: Round, images: int, rng: np.random.Generator) -> Maps:
         """Maps of random images in random orientations: a blob each, no two alike."""

@@ -1,6 +1,7 @@
 """`analyze`: everything a finished run can say, as the results of kind analysis; docs/run_folder.md describes them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from .entries import make_series, numbers, series_entry, write_chimerax
 from .latent_clusters import kmeans
 from .lists import particle_list, write_lists
 from .nearby import NearbyParticles, can_be_measured
+from .run_particles import require_images
 from .series import Series, cluster_series, component_series, consensus_series, curve_series
 from .volumes import HalfAgreement, MadeMap, TrainedDecoder, decoder_of, moving_region
 
@@ -32,6 +34,9 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
     """
     options = options or AnalysisOptions()
     latents = run.latents()
+    if latents.z.shape[1]:
+        run.particles()  # that the lists can be made should be known before the maps are
+    options = _measurable(run, latents, options)
     with run.report("analysis", options) as out:
         view = look_at_latents(run, latents, options) if latents.z.shape[1] else None
         out.index |= {"particles": len(latents.z), "z_dim": latents.z.shape[1], "clusters": []}
@@ -49,6 +54,18 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
         for sentence in _findings(view, made_series):
             out.say(sentence)
     return out.index_file
+
+
+def _measurable(run: Run, latents: Latents, options: AnalysisOptions) -> AnalysisOptions:
+    """The options without what needs images, where these are gone; the log says so."""
+    if not (options.volumes and options.expected and latents.half is not None):
+        return options
+    try:
+        require_images(run)
+    except DataError as error:
+        run.log(f"The FSC to the truth is left out, for the images cannot be read: {error}")
+        return replace(options, expected=False)
+    return options
 
 
 def look_at_latents(run: Run, latents: Latents, options: AnalysisOptions) -> LatentView:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from ..data.half_sets import drawn_halves
 from ..imaging.noise import estimate_noise
-from ..reconstruction.backproject import random_halves
 from ..reconstruction.bandwidth import Bandwidths, choose_bandwidths
 from ..reconstruction.expectation import Halves
 from ..reconstruction.kernel import kernel_at
@@ -24,7 +24,7 @@ class NearbyParticles:
     def __init__(self, run: Run, latents: Latents, decoder: TrainedDecoder, z: np.ndarray, seed: int) -> None:
         """z (S, Z): points at some of which numbers of particles are compared; `seed` of draws and half-sets."""
         dataset = images_of(run)
-        half = random_halves(dataset.n, seed) if latents.half is None else latents.half
+        half = drawn_halves(dataset, seed) if latents.half is None else latents.half
         noise = estimate_noise(dataset, run.config.seed)
         self._regression = Regression(dataset, noise, half, run.config.decoder.padding)
         self._metric, self._seed, self.n = LatentMetric(decoder, latents.z), seed, dataset.n

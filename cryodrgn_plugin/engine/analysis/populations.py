@@ -3,12 +3,14 @@
 Two ways of counting. `counted` takes a label per particle, as they are. `most_likely` takes the likelihood of each
 image under each state and finds the populations that make all images together most likely, so that images which cannot
 be told apart do not pull the populations towards each other. Both are bootstrapped: particles are drawn anew, with
-replacement, and counted again (Efron's percentile interval).
+replacement, and counted again (Efron's percentile interval). Copies of one image are one observation: each counts for
+its share of it, and they are drawn together.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from ..errors import DataError
 
@@ -45,6 +47,7 @@ def counted(
     n_states: int,
     *,
     groups: np.ndarray | None = None,
+    shown: np.ndarray | None = None,
     level: float = LEVEL,
     replicates: int = REPLICATES,
     seed: int = 0,
@@ -53,6 +56,7 @@ def counted(
 
     `groups` (N,) names what was drawn together, such as the micrograph of each particle: whole groups are then drawn
     anew, because particles of one micrograph may be more alike than chance. Without it particles are drawn one by one.
+    `shown` (N,) is equal for copies of one image, which together count once.
 
     Raises DataError when a label is outside its range or there are no particles.
     """
@@ -60,21 +64,28 @@ def counted(
     if not len(labels) or labels.min() < 0 or labels.max() >= n_states:
         raise DataError(f"Labels of particles must lie between 0 and {n_states - 1}, and there must be particles.")
     rng = np.random.default_rng(seed)
-    counts = np.bincount(labels, minlength=n_states)
-    share = counts / len(labels)
-    if groups is None:
+    weights = _once(shown, len(labels))
+    share = np.bincount(labels, weights, n_states) / weights.sum()
+    copied = bool((weights < 1).any())
+    if groups is None and not copied:
         drawn = rng.multinomial(len(labels), share, size=replicates) / len(labels)
     else:
-        drawn = _whole_groups(labels, groups, n_states, replicates, rng)
-    return Populations(share, *_interval(drawn, level), level, len(labels))
+        drawn = _whole_groups(labels, weights, shown if groups is None else groups, n_states, replicates, rng)
+    return Populations(share, *_interval(drawn, level), level, round(weights.sum()))
 
 
 def most_likely(
-    scores: np.ndarray, *, level: float = LEVEL, replicates: int = REPLICATES, seed: int = 0
+    scores: np.ndarray,
+    *,
+    shown: np.ndarray | None = None,
+    level: float = LEVEL,
+    replicates: int = REPLICATES,
+    seed: int = 0,
 ) -> Populations:
     """Populations of states from the log-likelihood of each image under each state, (N, M), up to a constant per image.
 
-    Maximum likelihood by EM, π_m ← mean over images of π_m L_im / Σ π L, which has one maximum.
+    Maximum likelihood by EM, π_m ← mean over images of π_m L_im / Σ π L, which has one maximum. `shown` (N,) is equal
+    for copies of one image, which together count once.
 
     Raises DataError when a score is not a number or there are no particles.
     """
@@ -83,32 +94,62 @@ def most_likely(
         raise DataError("Populations need a finite log-likelihood of every particle under every state.")
     likelihood = np.exp(scores - scores.max(axis=1, keepdims=True))
     n, m = likelihood.shape
-    share = _settle(likelihood, np.ones((n, 1)), np.full((m, 1), 1 / m))[:, 0]
+    weights = _once(shown, n)
+    share = _settle(likelihood, weights[:, None], np.full((m, 1), 1 / m))[:, 0]
     rng = np.random.default_rng(seed)
-    part = likelihood if n <= MOST_RESAMPLED else likelihood[rng.choice(n, MOST_RESAMPLED, replace=False)]
-    centre = share if n <= MOST_RESAMPLED else _settle(part, np.ones((len(part), 1)), share[:, None])[:, 0]
-    drawn = np.concatenate([_resampled(part, centre, count, rng) for count in _blocks(replicates)])
+    alike = np.arange(n) if shown is None else np.unique(shown, return_inverse=True)[1].reshape(-1)
+    objects, part = int(alike.max()) + 1, np.arange(n)
+    if objects > MOST_RESAMPLED:
+        part = _members(alike, rng.choice(objects, MOST_RESAMPLED, replace=False))
+    some = _Observations(likelihood[part], weights[part], pd.factorize(alike[part])[0])
+    centre = share if len(part) == n else _settle(some.likelihood, some.weights[:, None], share[:, None])[:, 0]
+    drawn = np.concatenate([_resampled(some, centre, count, rng) for count in _blocks(replicates)])
     # The spread of an estimate falls with the root of the number of particles.
-    drawn = share + (drawn - centre) * np.sqrt(len(part) / n)
-    return Populations(share, *_interval(np.clip(drawn, 0, 1), level), level, n)
+    drawn = share + (drawn - centre) * np.sqrt(min(objects, MOST_RESAMPLED) / objects)
+    return Populations(share, *_interval(np.clip(drawn, 0, 1), level), level, objects)
 
 
-def _whole_groups(labels, groups, n_states: int, replicates: int, rng: np.random.Generator) -> np.ndarray:
+@dataclass(frozen=True)
+class _Observations:
+    """n images with their likelihood (n, M), what each counts (n,), and which observation it is of, (n,) from 0."""
+
+    likelihood: np.ndarray
+    weights: np.ndarray
+    observation: np.ndarray
+
+
+def _members(alike: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Places of all images (N,) of the observations `chosen`, observation by observation in their order."""
+    order = np.argsort(alike, kind="stable")
+    starts = np.searchsorted(alike[order], np.arange(int(alike.max()) + 2))
+    return np.concatenate([order[starts[k] : starts[k + 1]] for k in chosen])
+
+
+def _once(shown: np.ndarray | None, n: int) -> np.ndarray:
+    """(n,) what each image counts: 1 over how many show the same."""
+    if shown is None:
+        return np.ones(n)
+    _, which, times = np.unique(shown, return_inverse=True, return_counts=True)
+    return 1 / times[which.reshape(-1)]
+
+
+def _whole_groups(labels, weights, groups, n_states: int, replicates: int, rng: np.random.Generator) -> np.ndarray:
     """(R, M) populations when whole groups are drawn anew."""
     number = np.unique(groups, return_inverse=True)[1].reshape(-1)
     n_groups = int(number.max()) + 1
     # (groups, M) particles of each group in each state, counted at one index for both.
-    table = np.bincount(number * n_states + labels, minlength=n_groups * n_states).reshape(n_groups, n_states)
+    table = np.bincount(number * n_states + labels, weights, n_groups * n_states).reshape(n_groups, n_states)
     times = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=replicates)
     totals = times @ table
     return totals / totals.sum(axis=1, keepdims=True)
 
 
-def _resampled(likelihood: np.ndarray, start: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, M) populations of as many draws of the particles with replacement."""
-    n = len(likelihood)
+def _resampled(some: _Observations, start: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, M) populations of as many draws of the observations with replacement."""
+    n = int(some.observation.max()) + 1
     times = np.stack([np.bincount(rng.integers(0, n, n), minlength=n) for _ in range(count)], axis=1)
-    return _settle(likelihood, times.astype(np.float64), np.repeat(start[:, None], count, axis=1)).T
+    drawn = times[some.observation] * some.weights[:, None]
+    return _settle(some.likelihood, drawn, np.repeat(start[:, None], count, axis=1)).T
 
 
 def _settle(likelihood: np.ndarray, times: np.ndarray, population: np.ndarray) -> np.ndarray:

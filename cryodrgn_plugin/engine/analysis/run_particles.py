@@ -5,12 +5,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ..data.copies import joined, listed_copies
 from ..data.dataset import ParticleDataset
 from ..errors import DataError
 from ..io.found_poses import STAR_ROW
 from ..io.particles import ParticleTable, read_particles
-from ..io.tables import read_table
+from ..io.stacks import locate_stacks
+from ..io.tables import search_folders
+from ..known_copies import known_copies
 from ..run import Run
+from ..run_origin import ADVICE
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ def particles_of(run: Run) -> RunParticles:
     """The particles of a run that has latents. Raises DataError when the file does not have them any more."""
     rows = run.latents().rows
     if not run.poses_file.exists():
-        table, lines = read_table(run.given_file, run.config.root), rows
+        table, lines = run.given_particles(), rows
     else:
         table = read_particles(run.poses_file)
         listed = pd.Index(table.frame[STAR_ROW] if STAR_ROW in table.frame else np.arange(table.n))
@@ -44,9 +48,28 @@ def particles_of(run: Run) -> RunParticles:
     return RunParticles(table, lines.astype(np.int64))
 
 
+def shown_by(run: Run, particles: RunParticles) -> np.ndarray:
+    """(N,) int64. What the image of each latent shows, from 0 as they come: equal for copies of an image.
+
+    Copies are those that training saw and those that names and places tell.
+    """
+    return joined(known_copies(run, run.latents().rows), listed_copies(particles.table, particles.lines).shown)
+
+
+def require_images(run: Run, particles: RunParticles | None = None) -> None:
+    """Raise DataError, in a second, unless the files of the run's images are there; `particles` are the run's."""
+    table = (particles or particles_of(run)).table
+    stacks = list(dict.fromkeys(name.rpartition("@")[2] for name in table.image_names))
+    try:
+        locate_stacks(stacks, search_folders(table.path, run.config.root), str(table.path))
+    except DataError as error:
+        raise DataError(f"{error} {ADVICE}") from None
+
+
 def images_of(run: Run) -> ParticleDataset:
     """The images of a run, prepared by its settings, with the poses that its latents rest on."""
     particles = particles_of(run)
-    settings = replace(run.config.data, max_particles=0)
+    require_images(run, particles)
+    settings = replace(run.data_settings, max_particles=0)
     path = run.poses_file if run.poses_file.exists() else run.given_file
     return ParticleDataset.open(path, settings, run.config.root, run.config.seed).subset(particles.lines)

@@ -4,6 +4,7 @@ import argparse
 
 from ..analysis.analysis_options import AnalysisOptions
 from .option_flags import add_options, chosen_options
+from .run_argument import add_run, opened
 
 DESCRIPTION = """\
 Look at a finished run: principal components, UMAP, k-means clusters with a real particle at each centre, maps at the
@@ -22,15 +23,14 @@ particles.star with rlnClassNumber and the latents, clusters/*.star, figures/*.p
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    add_run(parser)
     add_options(parser, AnalysisOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..run import Run
     from .progress_bar import shown
 
-    the_run = Run.open(args.run)
+    the_run = opened(args)
     options = chosen_options(args, AnalysisOptions)
     with the_run.working("analysis"), shown(the_run):
         from ..analysis.analysis_report import analyze

@@ -4,6 +4,7 @@ import argparse
 
 from ..landscape.landscape_options import LandscapeOptions
 from .option_flags import add_options, chosen_options
+from .run_argument import add_run, opened
 
 DESCRIPTION = """\
 Place every particle in the space of volumes and not of latents, where distances mean something: principal components
@@ -24,15 +25,14 @@ every particle, volumes/ (clusters, states, pc1, …), particles.star, clusters/
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    add_run(parser)
     add_options(parser, LandscapeOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..run import Run
     from .progress_bar import shown
 
-    the_run = Run.open(args.run)
+    the_run = opened(args)
     options = chosen_options(args, LandscapeOptions)
     with the_run.working("landscape"), shown(the_run):
         from ..landscape.landscape_report import landscape

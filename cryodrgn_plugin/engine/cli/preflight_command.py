@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     options = chosen_options(args, PreflightOptions)
     from ..errors import DataError
     from ..preflight.preflight_report import PAGE, preflight
-    from ..preflight.verdicts import STOP
+    from ..vetting.verdicts import STOP
     from .progress_bar import reporter
 
     with reporter() as shown:

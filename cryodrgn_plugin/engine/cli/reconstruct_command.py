@@ -24,7 +24,7 @@ what comes out
   reconstruction.json            resolution at 0.143 and 0.5, and the names of these files
 """
 
-SETTINGS = ("root", "seed", "data.box", "data.window", "data.sign", "data.max_particles")
+SETTINGS = ("root", "seed", "data.box", "data.window", "data.sign", "data.ctf_applied", "data.max_particles")
 """The settings of a run that mean something here."""
 
 
@@ -49,13 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = recipe_config("homogeneous", {**given_settings(args), "particles": args.particles})
-    from ..data.dataset import ParticleDataset
     from ..reconstruction.homogeneous import reconstruct, write_reconstruction
+    from ..vetting.at_start import vetted
     from .progress_bar import reporter
 
-    dataset = ParticleDataset.open(config.particles, config.data, config.root, config.seed)
-    for note in dataset.notes:
-        print(note)
+    particles = vetted(config)
+    for sentence in particles.sentences:
+        print(sentence)
+    dataset = particles.dataset
     with reporter() as shown:
         result = reconstruct(dataset, args.mask, args.halves, config.seed, in_tenths(shown, "reconstruct"))
     write_reconstruction(result, Path(args.out))

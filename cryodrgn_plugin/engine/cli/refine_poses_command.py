@@ -52,7 +52,8 @@ CHECKPOINT = "refinement.npz"
 """Where a refinement stands, until it is finished."""
 PLACE = ("device", "backend")
 """Settings that say where it computes; a refinement may go on elsewhere."""
-SETTINGS = ("root", "seed", *PLACE, "data.box", "data.window", "data.sign", "data.max_particles", "data.cache_mb")
+IMAGES = ("data.box", "data.window", "data.sign", "data.ctf_applied", "data.max_particles", "data.cache_mb")
+SETTINGS = ("root", "seed", *PLACE, *IMAGES)
 """The settings of a run that mean something here."""
 
 
@@ -125,11 +126,13 @@ def run(args: argparse.Namespace) -> int:
 
 def star_subject(path: Path, settings: dict[str, str]) -> Subject:
     """The particles of a star file with the poses it has."""
-    from ..data.dataset import ParticleDataset
+    from ..vetting.at_start import vetted
 
     config = recipe_config("homogeneous", {**settings, "particles": str(path)})
-    dataset = ParticleDataset.open(path, config.data, config.root, config.seed)
-    return Subject(dataset, dataset.table)
+    particles = vetted(config)
+    for sentence in particles.sentences:
+        print(sentence)
+    return Subject(particles.dataset, particles.dataset.table)
 
 
 def run_subject(path: Path, settings: dict[str, str]) -> Subject:
@@ -143,7 +146,7 @@ def run_subject(path: Path, settings: dict[str, str]) -> Subject:
 
     run = Run.open(path)
     latents, table = run.latents(), run.particles()
-    config = _changed(run.config, settings)
+    config = _changed(replace(run.config, data=run.data_settings), settings)
     dataset = ParticleDataset.open(run.given_file, config.data, config.root, run.config.seed)
     latent_of_row = {int(row): i for i, row in enumerate(latents.rows)}
     dataset = dataset.subset(np.isin(dataset.rows, latents.rows))

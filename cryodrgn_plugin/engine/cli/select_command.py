@@ -4,6 +4,7 @@ import argparse
 
 from ..selection.selection_options import SelectOptions
 from .option_flags import add_options, chosen_options
+from .run_argument import add_run, opened
 
 DESCRIPTION = """\
 Choose particles of a finished run, and write those chosen and those left out as particle files of the same kind as the
@@ -24,16 +25,15 @@ selection.json with the counts, selection.npz with scores, selection.png.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    add_run(parser)
     add_options(parser, SelectOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..run import Run
     from .progress_bar import shown
 
     options = chosen_options(args, SelectOptions)
-    the_run = Run.open(args.run)
+    the_run = opened(args)
     with the_run.working("select"), shown(the_run):
         from ..selection.selection_report import select
 

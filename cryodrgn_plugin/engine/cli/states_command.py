@@ -4,6 +4,7 @@ import argparse
 
 from ..states.state_options import StatesOptions
 from .option_flags import add_options, chosen_options
+from .run_argument import add_run, opened
 
 DESCRIPTION = """\
 Make the maps of states of a finished run and say how good each is: half-maps, their FSC, the FSC with the true map
@@ -26,15 +27,14 @@ _locres and _sharpened, the same of regression_001, …, figures/*.png, states.c
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    add_run(parser)
     add_options(parser, StatesOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..run import Run
     from .progress_bar import shown
 
-    the_run = Run.open(args.run)
+    the_run = opened(args)
     options = chosen_options(args, StatesOptions)
     with the_run.working("states"), shown(the_run):
         from ..states.states_report import make_states

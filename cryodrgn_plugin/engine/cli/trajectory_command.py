@@ -4,6 +4,7 @@ import argparse
 
 from ..landscape.landscape_options import TrajectoryOptions
 from .option_flags import add_options, chosen_options
+from .run_argument import add_run, opened
 
 DESCRIPTION = """\
 Maps along a path through the latent space of a finished run, evenly spaced, with a movie and a ChimeraX script: along a
@@ -24,15 +25,14 @@ what comes out (docs/run_folder.md): RUN/trajectories/NAME/trajectory.json names
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    add_run(parser)
     add_options(parser, TrajectoryOptions)
 
 
 def run(args: argparse.Namespace) -> int:
-    from ..run import Run
     from .progress_bar import shown
 
-    the_run = Run.open(args.run)
+    the_run = opened(args)
     options = chosen_options(args, TrajectoryOptions)
     with the_run.working("trajectory"), shown(the_run):
         from ..landscape.trajectory import trajectory

@@ -4,6 +4,7 @@ import argparse
 
 from ..validation.validation_options import ValidateOptions
 from .option_flags import add_options, chosen_options
+from .run_argument import add_run, opened
 
 DESCRIPTION = """\
 Ask of a finished run whether what it shows is real. The whole training is repeated on two halves of the particles that
@@ -25,7 +26,7 @@ validation.json; confidence.npz, which `select --where "confidence > 0.8"` reads
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    add_run(parser)
     parser.add_argument(
         "--resume", action="store_true", help="go on with the halves that a stopped validation has trained, if they fit"
     )
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from .progress_bar import shown
 
     options = chosen_options(args, ValidateOptions)
-    the_run, others = Run.open(args.run), [Run.open(other) for other in args.also]
+    the_run, others = opened(args), [Run.open(other) for other in args.also]
     with the_run.working("validation"), shown(the_run):
         from ..validation.validation_report import validate
 

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from .run_argument import add_run, opened
+
 DESCRIPTION = """\
 Make maps from a finished run: vol_000.mrc, vol_001.mrc, … in the order asked for, white density, with the pixel size
 of the data (after downsampling, if the run downsampled).
@@ -17,7 +19,7 @@ examples
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("run", metavar="RUN", help="folder of the run")
+    add_run(parser)
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--particles", metavar="LIST", help="rows of the star file, from 0, as 0,17,42 or 0-9")
     where.add_argument("--z", metavar="FILE", help="latent coordinates: .txt, .npy, or .npz with an array z; (n, Z)")
@@ -33,10 +35,9 @@ def run(args: argparse.Namespace) -> int:
     from ..analysis.latent_points import particles_at, read_points
     from ..analysis.volumes import write_series
     from ..decoders.restore import load_decoder
-    from ..run import Run
     from .progress_bar import shown
 
-    the_run = Run.open(args.run)
+    the_run = opened(args)
     latents = the_run.latents()
     if args.particles:
         z = latents.z[particles_at(latents, args.particles, args.run)]

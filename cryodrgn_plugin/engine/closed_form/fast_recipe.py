@@ -28,6 +28,7 @@ from torch import Tensor
 
 from ..config import RunConfig, with_settings
 from ..data.dataset import ParticleDataset
+from ..data.half_sets import drawn_halves
 from ..data.tilt_images import find_series
 from ..data.tilt_series import TiltSeries
 from ..decoders.decoder import LinearDecoder
@@ -95,8 +96,7 @@ class ClosedForm:
 
     def start(self) -> State:
         """Random amplitudes and random half-sets."""
-        rng = np.random.default_rng(self.config.seed)
-        half = self.series.to_images((rng.permutation(self.series.n) % 2).astype(np.int8))
+        half = drawn_halves(self.dataset, self.config.seed)
         settings = self.config.closed_form
         found = Directions.random(self.images, settings.n_components, self.config.seed, settings.pose_errors)
         return State(0, 0.0, half, found.nuisances, found)
@@ -164,7 +164,9 @@ class ClosedForm:
         start, settings = found.posteriors.mean, self.config.closed_form
         sd, seed = found.nuisances.contrast_sd, self.config.seed
         many = max(min(settings.nodes, self.dataset.n // 4), 2)
-        chosen = count_nodes(gram, inner, start, many, sd, seed)
+        # A copy of an image that nodes were fitted to would not be held out.
+        once = torch.as_tensor(~self.dataset.copies.again, device=start.device)
+        chosen = count_nodes(gram[once], inner[once], start[once], many, sd, seed)
         count = chosen.count if chosen.states and chosen.count > 1 else many
         self.run.note(states=chosen.count if chosen.states else None, gain_by_nodes=chosen.gain)
         self.run.log(chosen.sentence)

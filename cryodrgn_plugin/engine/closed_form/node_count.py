@@ -17,7 +17,8 @@ TESTED = 6000
 """Images that the choice is made on, half of them held out in turn."""
 ROUNDS = 30
 SURE, WORTH = 2.0, 0.005
-"""More nodes must explain held-out images better by this many standard errors, and by this share of what all gain."""
+"""More nodes must explain held-out images better by this many standard errors, and each of them by this share of what
+all gain."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def count_nodes(
     gain = {m: float((each - held_out[1]).mean()) for m, each in held_out.items()}
     worth, best = WORTH * max(gain.values()), 1
     for m in candidates[1:]:
-        if m <= MOST_STATES and _better(held_out[m], held_out[best], worth):
+        if m <= MOST_STATES and _better(held_out[m], held_out[best], (m - best) * worth):
             best = m
     crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], worth)
     if many > best and crowded:

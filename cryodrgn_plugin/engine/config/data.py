@@ -17,6 +17,9 @@ class DataConfig(Settings, section="data"):
     when neighbours intrude, 1 switches it off."""
     sign: Annotated[str, OneOf("auto", "white", "black")] = "auto"
     """Contrast of the particles: white (RELION's default), black (they are inverted on reading) or auto (measured)."""
+    ctf_applied: Annotated[str, OneOf("auto", "none", "flipped", "multiplied", "corrected")] = "auto"
+    """What was done about the CTF to the images before: nothing (none), phases flipped, multiplied by it, or all of it
+    corrected for, so that they have none. auto believes the file, unless the images clearly show that it is wrong."""
     max_particles: Annotated[int, AtLeast(0)] = 0
     """Use only this many particles, drawn at random with the seed; 0 uses all. For a quick first look."""
     cache_mb: Annotated[int, AtLeast(0)] = 512

@@ -22,10 +22,13 @@ from ..errors import DataError
 from ..imaging.ctf import CtfParams
 from ..imaging.lattice import HalfPlane
 from ..imaging.preprocess import soft_window
+from ..io.chosen_rows import particle_of_image
 from ..io.particles import EULER, ParticleTable
 from ..io.tables import read_table, search_folders
 from .batch import ImageBatch, Pose
 from .cache import SpectraCache
+from .copies import Copies, find_copies
+from .first_look import FirstLook, first_look
 from .source import ParticleSource
 
 
@@ -39,7 +42,7 @@ class ParticleDataset:
         self.cache = cache
         self._own_poses: Pose | None = None
         """In place of the file's, times L/L_g; see `with_poses`."""
-        self._ignores_file = False
+        self._ignores_file, self._squares_ctf = False, False
 
     @classmethod
     def open(
@@ -129,6 +132,11 @@ class ParticleDataset:
         return self.table.n_optics_groups
 
     @cached_property
+    def ctf_multiplied(self) -> np.ndarray:
+        """(N,) bool. Whether the images were multiplied by their CTF already, which batches do not allow for."""
+        return self.source.multiplied[self.rows] & (not self._squares_ctf)
+
+    @cached_property
     def ctf_params(self) -> CtfParams | None:
         """CTF parameters, or None for images without CTF."""
         return None if self.source.ctf_params is None else self.source.ctf_params[self.rows]
@@ -159,9 +167,29 @@ class ParticleDataset:
         rank[self.source.stacks.stored_order] = np.arange(self.table.n)
         return np.argsort(rank[self.rows], kind="stable")
 
+    @cached_property
+    def first_look(self) -> FirstLook:
+        """What reading all images once shows of them. Raises DataError naming one that is not finite."""
+        return first_look(self.source, self.rows)
+
+    @cached_property
+    def copies(self) -> Copies:
+        """Which images are copies of others; reads all images once."""
+        return find_copies(self.source, self.first_look)
+
+    def usable(self) -> "ParticleDataset":
+        """The particles whose images say something, those of a tilt pair together; self where all do."""
+        lost = self.first_look.lost
+        if not lost.any():
+            return self
+        particle = particle_of_image(self.table)[self.rows]
+        if lost.all():
+            raise DataError(f"{self.table.path}: none of its {self.n:,} images says anything; extract them again.")
+        return self.subset(~np.isin(particle, particle[lost]))
+
     def subset(self, index: np.ndarray) -> "ParticleDataset":
         """The particles at `index` (numbers or a mask), sharing files and cache with this dataset."""
-        part = ParticleDataset(self.source, self.rows[index], self.cache)
+        part = self._of(self.rows[index], index)
         part._ignores_file = self._ignores_file
         if self._own_poses is not None:
             part._own_poses = Pose(self._own_poses.rotations[index], self._own_poses.shifts_ang[index])
@@ -175,7 +203,7 @@ class ParticleDataset:
         rotations : (N, 3, 3). Volume to view.
         shifts_ang : (N, 2). Displacement of the feature.
         """
-        posed = ParticleDataset(self.source, self.rows, self.cache)
+        posed = self._of(self.rows, slice(None))
         ratio = self.frequency_ratio
         posed._own_poses = Pose(
             (rotations * ratio[:, None, None]).astype(np.float32), (shifts_ang * ratio[:, None]).astype(np.float32)
@@ -191,9 +219,27 @@ class ParticleDataset:
 
     def without_poses(self) -> "ParticleDataset":
         """The same particles as if the file had no angles and origins."""
-        unposed = ParticleDataset(self.source, self.rows, self.cache)
+        unposed = self._of(self.rows, slice(None))
         unposed._ignores_file = True
         return unposed
+
+    def through_squared_ctf(self) -> "ParticleDataset":
+        """The same particles, for who knows nothing of images that were multiplied by their CTF: as seen through CTF².
+
+        A map fits them as well as before; only their noise is taken to be as strong where the CTF is weak.
+        """
+        squared = self.subset(np.arange(self.n))
+        squared._squares_ctf = True
+        return squared
+
+    def _of(self, rows: np.ndarray, index: np.ndarray | slice) -> "ParticleDataset":
+        """The particles at `index`, star rows `rows`, with what is known of their images but without poses."""
+        part = ParticleDataset(self.source, rows, self.cache)
+        part._squares_ctf = self._squares_ctf
+        for name in ("first_look", "copies"):
+            if name in self.__dict__:
+                setattr(part, name, self.__dict__[name].at(index))
+        return part
 
     @property
     def is_posed(self) -> bool:
@@ -239,8 +285,10 @@ class ParticleDataset:
         pose = None
         if self.rotations is not None and self.shifts_ang is not None:
             pose = Pose(self.rotations[index][:, None], self.shifts_ang[index][:, None])
-        spectra = self.cache.get(rows, self.source.spectra)
-        return ImageBatch(index, spectra, self.source.ctf(rows), pose, self.optics_group[index], self.freqs_per_ang)
+        spectra, ctf = self.cache.get(rows, self.source.spectra), self.source.ctf(rows)
+        if self._squares_ctf:
+            ctf = np.where(self.source.multiplied[rows, None], ctf**2, ctf)
+        return ImageBatch(index, spectra, ctf, pose, self.optics_group[index], self.freqs_per_ang)
 
 
 def _numbers(index: np.ndarray) -> np.ndarray:

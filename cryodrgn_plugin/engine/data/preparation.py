@@ -1,4 +1,4 @@
-"""From stored images to spectra: crop, take off the background, window, scale, transform, a few particles at a time."""
+"""From stored images to spectra: mend, crop, subtract the background, window, scale, transform, a few at a time."""
 
 from dataclasses import dataclass
 
@@ -6,6 +6,7 @@ import numpy as np
 import scipy.fft
 
 from ..imaging.lattice import HalfPlane
+from ..imaging.outliers import Mended, mended
 from ..imaging.preprocess import background, background_statistics, fourier_crop, soft_window
 
 
@@ -19,10 +20,17 @@ class Preparation:
     """Whether images are normalised by their background; noise-free images keep their grey values."""
     gain: float = 1.0
     """Sign of the data times the factor that brings the group to the common scale."""
+    reach: float = 0.0
+    """How far grey values may lie from the middle of their image; 0 asks the scatter of noisy images, and allows all of
+    noise-free ones."""
+
+    def mended(self, raw: np.ndarray) -> Mended:
+        """(B, D', D') raw images without grey values that are far out, and what was wrong with them."""
+        return mended(raw, self.reach or (0.0 if self.has_noise else np.inf))
 
     def unwindowed(self, raw: np.ndarray) -> np.ndarray:
         """(B, D, D) float32 prepared images of (B, D', D') raw ones, before the circular window."""
-        cropped = fourier_crop(raw, self.box)
+        cropped = fourier_crop(self.mended(raw).images, self.box)
         mean, scale = self._statistics(cropped)
         return (cropped - mean[:, None, None]) * scale[:, None, None]
 
@@ -31,7 +39,7 @@ class Preparation:
 
         The mean is taken off in Fourier space, where that costs F and not D² operations.
         """
-        cropped = fourier_crop(raw, self.box)
+        cropped = fourier_crop(self.mended(raw).images, self.box)
         mean, scale = self._statistics(cropped)
         positions, signs = transform_places(lattice)
         window = soft_window(self.box, self.window)

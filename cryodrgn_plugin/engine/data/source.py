@@ -15,6 +15,7 @@ from ..geometry.rotations import matrices_from_euler
 from ..geometry.shifts import shift_phases
 from ..imaging.ctf import evaluate_ctf
 from ..imaging.lattice import HalfPlane
+from ..imaging.outliers import mended, typical_reach
 from ..imaging.preprocess import background, fourier_crop, has_noise
 from ..io.particles import ParticleTable
 from ..io.stacks import StackReader
@@ -33,22 +34,29 @@ class ParticleSource:
         self.table = table
         self.config = config
         self.notes: list[str] = []
-        self.ctf_params = table.ctf()
-        self.phase_flipped = table.flag("rlnCtfDataArePhaseFlipped")
+        self.ctf_params = None if config.ctf_applied == "corrected" else table.ctf()
+        self.phase_flipped, self.multiplied = self._transfer()
         self.group = table.optics_group
         self.stacks = StackReader(table.image_names, folders, str(table.path))
         self.geometry = optics_geometry(table, self.stacks, config.box)
         self.lattice = HalfPlane(self.geometry.box, self.geometry.box // 2 - 1)
         self.reach = self.geometry.reach(self.lattice)
-        if table.flag("rlnCtfDataAreCtfPremultiplied").any():
+        if self.multiplied.any():
             self.notes.append(
-                f"{table.path}: images were multiplied by their CTF on extraction. Reconstruction and the fast "
-                "recipe allow for it; the network recipes expect images that were not: extract them again without it."
+                f"{table.path}: images were multiplied by their CTF before. Closed forms allow for it; the network "
+                "recipes take them as seen through CTF², which leaves their noise uneven."
             )
         self.sign = 1
         self.preparations = self._preparations(np.random.default_rng(seed))
         self.sign = self._settle_sign(np.random.default_rng(seed))
         self.preparations = [dataclasses.replace(p, gain=p.gain * self.sign) for p in self.preparations]
+
+    def _transfer(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) bool each: which images had their phases flipped, which were multiplied by their CTF."""
+        said = self.config.ctf_applied
+        if said == "auto":
+            return self.table.flag("rlnCtfDataArePhaseFlipped"), self.table.flag("rlnCtfDataAreCtfPremultiplied")
+        return np.full(self.table.n, said == "flipped"), np.full(self.table.n, said == "multiplied")
 
     @cached_property
     def freqs_per_ang(self) -> np.ndarray:
@@ -135,16 +143,20 @@ class ParticleSource:
         return [(int(group), np.flatnonzero(groups == group)) for group in np.unique(groups)]
 
     def _preparations(self, rng: np.random.Generator) -> list[Preparation]:
-        noisy = np.ones(len(self.geometry.boxes), bool)
+        noisy, reaches = np.ones(len(self.geometry.boxes), bool), np.zeros(len(self.geometry.boxes))
         outside = background(self.geometry.box, self.config.window)
         for group in np.unique(self.group):
             members = np.flatnonzero(self.group == group)
             some = np.sort(rng.choice(members, min(len(members), _NOISE_SAMPLE), replace=False))
-            noisy[group] = has_noise(fourier_crop(self.raw(some), self.geometry.box), outside)
+            raw = self.raw(some)
+            noisy[group] = has_noise(fourier_crop(raw, self.geometry.box), outside)
+            reaches[group] = 0.0 if noisy[group] else typical_reach(raw)
+            if mended(raw, reaches[group]).lost.mean() > 0.5:
+                reaches[group] = np.inf  # so few electrons that most grey values are equal
         gains = self.geometry.amplitude(noisy)
         return [
-            Preparation(self.geometry.box, self.config.window, bool(noise), float(gain))
-            for noise, gain in zip(noisy, gains, strict=True)
+            Preparation(self.geometry.box, self.config.window, bool(noise), float(gain), float(reach))
+            for noise, gain, reach in zip(noisy, gains, reaches, strict=True)
         ]
 
     def _settle_sign(self, rng: np.random.Generator) -> int:

@@ -154,6 +154,9 @@ def _parse(image_names: Sequence[str], source: str) -> tuple[np.ndarray, np.ndar
 def locate_stacks(names: list[str], folders: list[Path], source: str) -> list[Path]:
     """Where each of these stacks lies; `source` is the file that names them.
 
+    In one folder alone, which somebody has named, stacks are also looked for without the folders at the start of their
+    paths, those of absolute paths as well: they may have been moved there.
+
     Raises DataError saying how many are absent, which is the first, and where they were looked for.
     """
     located: list[Path] = []
@@ -163,12 +166,15 @@ def locate_stacks(names: list[str], folders: list[Path], source: str) -> list[Pa
     for name in names:
         path = Path(name)
         candidates = [path] if path.is_absolute() else [folder / path for folder in folders]
+        if len(folders) == 1:
+            parts = [part for part in path.parts if part != path.anchor]
+            candidates += [folders[0].joinpath(*parts[start:]) for start in range(len(parts))]
         hit = next((i for i, candidate in enumerate(candidates) if candidate.is_file()), None)
         if hit is None:
             absent.append(name)
             continue
         located.append(candidates[hit])
-        if not path.is_absolute():
+        if not path.is_absolute() and hit < len(folders):
             folders.insert(0, folders.pop(hit))
     if absent:
         looked = ", ".join(dict.fromkeys(str(folder.absolute()) for folder in folders))

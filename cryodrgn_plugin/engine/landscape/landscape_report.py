@@ -10,8 +10,10 @@ from ..analysis.entries import make_series, series_entry, write_chimerax
 from ..analysis.populations import counted, most_likely
 from ..analysis.series import PERCENTILES, Series
 from ..analysis.volumes import decoder_of
+from ..data.copies import joined, listed_copies
 from ..errors import DataError
 from ..io.particles import ParticleTable
+from ..known_copies import known_copies
 from ..report_writer import Report
 from ..result_kinds import CLUSTER_SERIES, STATE_SERIES
 from ..run import Latents, Run
@@ -71,7 +73,8 @@ def explore(
     run.progress("landscape", 3, 3)
     if options.match:
         clusters, states = as_numbered_in(options.match, latents.rows, clusters, states)
-    resampled = {"replicates": options.bootstrap, "seed": options.seed}
+    shown = joined(known_copies(run, latents.rows), listed_copies(table, latents.rows).shown)
+    resampled = {"replicates": options.bootstrap, "seed": options.seed, "shown": shown}
     shares = counted(clusters.labels, len(clusters.centres), groups=_micrographs(table, latents.rows), **resampled)
     return Landscape(
         latents, space, clusters, shares, states, states and most_likely(states.log_likelihoods, **resampled)

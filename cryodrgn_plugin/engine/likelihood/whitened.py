@@ -130,7 +130,7 @@ class WhitenedImages:
         self.compute = compute or Compute()
         self._dataset = dataset
         self._precision = self.compute.tensor(_precision(dataset, noise))
-        self._multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows]
+        self._multiplied = dataset.ctf_multiplied
         if series is None:
             self._loader = BatchLoader(dataset, batch_size, shuffle=False)
         else:
@@ -259,7 +259,7 @@ def _precision(dataset: ParticleDataset, noise: NoiseModel) -> np.ndarray:
     independent = float((soft_window(dataset.box, dataset.config.window) ** 2).mean())
     variance = noise.per_coefficient(dataset.lattice, np.arange(len(noise.sigma2)))
     precision = dataset.lattice.multiplicity * independent / variance
-    multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows]
+    multiplied = dataset.ctf_multiplied
     for group in np.unique(dataset.optics_group[multiplied]):
         members = np.flatnonzero(multiplied & (dataset.optics_group == group))
         precision[group] *= _mean_ctf2(dataset, members)

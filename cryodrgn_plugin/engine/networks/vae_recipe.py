@@ -98,7 +98,7 @@ def fit_vae(
             config=config,
             batch_size=batch_size,
         )
-    training, held_out = _split(source, config)
+    training, held_out = _split(source, dataset, config)
     trainer = Trainer(
         run,
         objective,
@@ -246,14 +246,17 @@ def _source(dataset: ParticleDataset, config: RunConfig) -> SeriesDataset:
     return SeriesDataset(dataset, series or TiltSeries.singles(dataset.n))
 
 
-def _split(source: SeriesDataset, config: RunConfig) -> tuple[SeriesDataset, SeriesDataset | None]:
+def _split(
+    source: SeriesDataset, dataset: ParticleDataset, config: RunConfig
+) -> tuple[SeriesDataset, SeriesDataset | None]:
     """Training and held-out particles; nothing is held out of small sets, of pairs, or from a table of latents or
     poses.
     """
     table = config.z_dim > 0 and not ENCODERS[config.encoder.kind].generalizes
     if source.series.most_images > 1 or table or searches(config) or source.n < FEWEST_TO_HOLD_OUT:
         return source, None
-    held = np.zeros(source.n, dtype=bool)
-    count = min(round(HELD_OUT_SHARE * source.n), LARGEST_HELD_OUT)
-    held[np.random.default_rng([config.seed, 2]).choice(source.n, count, replace=False)] = True
+    shown = dataset.copies.shown  # copies of an image are held out together, or not at all
+    objects = int(shown.max()) + 1
+    count = min(round(HELD_OUT_SHARE * objects), LARGEST_HELD_OUT)
+    held = np.isin(shown, np.random.default_rng([config.seed, 2]).choice(objects, count, replace=False))
     return source.subset(~held), source.subset(held)

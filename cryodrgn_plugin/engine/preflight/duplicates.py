@@ -4,24 +4,23 @@ A copy in the other half-set makes half-maps agree on noise, and a copy in the s
 """
 
 import numpy as np
-import pandas as pd
 
+from ..data.copies import has_places, image_identity, places, repeated
 from ..io.particles import ParticleTable
-from .verdicts import OK, STOP, WARN, Verdict
+from ..vetting.verdicts import OK, STOP, WARN, Verdict
 
-PLACE = ("rlnMicrographName", "rlnCoordinateX", "rlnCoordinateY")
 ROWS_LISTED = 1000
 
 
 def check_duplicates(table: ParticleTable) -> Verdict:
     """Whether image names and places are unique, over all particles."""
     names = image_identity(table)
-    copies = pd.Series(names).duplicated().to_numpy()
+    copies = repeated(names)
     if copies.any():
         return _same_image(table, names, copies)
-    repeated = _repeated_places(table)
-    if repeated.any():
-        rows = np.flatnonzero(repeated)
+    again = repeated(places(table))
+    if again.any():
+        rows = np.flatnonzero(again)
         return Verdict(
             "duplicates",
             WARN,
@@ -29,15 +28,8 @@ def check_duplicates(table: ParticleTable) -> Verdict:
             f"{rows[0] + 1:,}; remove duplicates unless the particle was meant to be extracted twice.",
             {"same_place": len(rows), "rows": rows[:ROWS_LISTED].tolist()},
         )
-    where = " and every place on a micrograph" if _has_places(table) else ""
+    where = " and every place on a micrograph" if has_places(table) else ""
     return Verdict("duplicates", OK, f"Every image{where} is listed once.", {"same_image": 0, "same_place": 0})
-
-
-def image_identity(table: ParticleTable) -> np.ndarray:
-    """(N,) int64. Equal for rows that name the same image of the same stack, however its number is padded."""
-    parts = pd.Series(table.image_names, dtype=str).str.rpartition("@")
-    number = parts[0].str.lstrip("0")
-    return pd.factorize(number + "@" + parts[2])[0].astype(np.int64)
 
 
 def _same_image(table: ParticleTable, names: np.ndarray, copies: np.ndarray) -> Verdict:
@@ -74,24 +66,3 @@ def _split_between_halves(table: ParticleTable, names: np.ndarray) -> bool:
         return False
     halves = table.frame["rlnRandomSubset"].groupby(names).nunique()
     return bool((halves > 1).any())
-
-
-def _has_places(table: ParticleTable) -> bool:
-    return all(name in table.frame for name in PLACE)
-
-
-def _repeated_places(table: ParticleTable) -> np.ndarray:
-    """(N,) bool. Rows whose micrograph and coordinates, to a tenth of a pixel, an earlier row has; without them none.
-
-    A tilt series shows a particle at one place in each of its images: there the tilt tells rows apart.
-    """
-    if not _has_places(table):
-        return np.zeros(table.n, bool)
-    keys = pd.DataFrame({name: table.frame[name] for name in PLACE})
-    for name in PLACE[1:]:
-        keys[name] = table.numbers(name, missing_ok=True).round(1)
-    if "rlnTomoNominalStageTiltAngle" in table.frame:
-        keys["tilt"] = table.frame["rlnTomoNominalStageTiltAngle"]
-    if keys[list(PLACE[1:])].nunique().max() <= 1:
-        return np.zeros(table.n, bool)  # a placeholder, such as 0, is no place
-    return keys.duplicated().to_numpy()

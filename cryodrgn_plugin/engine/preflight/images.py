@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..data.copies import image_identity
 from ..io.particles import ParticleTable
 from ..io.stacks import StackReader
-from .duplicates import image_identity
-from .verdicts import OK, STOP, WARN, Verdict
+from ..vetting.verdicts import OK, STOP, WARN, Verdict
 
 CHUNK = 250
 ROWS_LISTED = 1000

@@ -7,7 +7,7 @@ from ..data.sign import SAMPLE, Contrast, measure_contrast
 from ..geometry.shifts import shift_phases
 from ..io.particles import ParticleTable
 from ..io.stacks import StackReader
-from .verdicts import OK, STOP, WARN, Verdict
+from ..vetting.verdicts import OK, STOP, WARN, Verdict
 
 AGREE = 0.01
 """Relative difference of two pixel sizes that are still called equal."""

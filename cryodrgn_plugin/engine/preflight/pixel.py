@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .case import FLIPPED, MULTIPLIED, Case
-from .evidence import Evidence, evidence
-from .trials import Tell
-from .verdicts import BELIEVED, OK, STOP, WARN, Verdict
+from ..vetting.case import FLIPPED, MULTIPLIED, Case
+from ..vetting.evidence import Evidence, evidence
+from ..vetting.trials import Tell
+from ..vetting.verdicts import BELIEVED, OK, STOP, WARN, Verdict
 
 FACTORS = (0.25, 0.33, 0.5, 0.67, 0.8, 0.88, 0.94, 0.97, 1.0, 1.03, 1.06, 1.12, 1.25, 1.5, 2.0, 3.0, 4.0)
 """Tried pixel sizes, in units of the stated one: binned or unbinned stacks, and calibrations that are off."""

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from ..geometry.rotations import euler_from_matrices, matrices_from_euler
-from .case import Case
-from .evidence import Story, evidence
-from .trials import Tell, Trial, better, tried
-from .verdicts import BELIEVED, OK, STOP, Verdict
+from ..vetting.case import Case
+from ..vetting.evidence import Story, evidence
+from ..vetting.trials import Tell, Trial, better, tried
+from ..vetting.verdicts import BELIEVED, OK, STOP, Verdict
 
 SHUFFLED = "poses of other images"
 FLIP = np.diag([1.0, -1.0, 1.0])

@@ -9,11 +9,11 @@ from matplotlib.figure import SubFigure
 
 from ..analysis.figure_style import DISTINCT, FAINT, GREY, INK, figure, without_ticks
 from ..reconstruction.fsc import shell_frequencies
-from .evidence import Evidence
+from ..vetting.evidence import Evidence
+from ..vetting.trials import Trial
+from ..vetting.verdicts import OK, STOP, WARN, Verdict
 from .pose_checks import SHUFFLED
 from .survey import Survey
-from .trials import Trial
-from .verdicts import OK, STOP, WARN, Verdict
 
 COLOURS = {OK: DISTINCT[2], WARN: DISTINCT[1], STOP: DISTINCT[5]}
 HEADINGS = {

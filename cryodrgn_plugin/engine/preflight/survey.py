@@ -12,25 +12,26 @@ import numpy as np
 from ..config import DataConfig
 from ..data.cache import SpectraCache
 from ..data.dataset import ParticleDataset
+from ..data.half_sets import drawn_halves
 from ..data.source import ParticleSource
 from ..errors import DataError
 from ..imaging.noise import estimate_noise
 from ..io.particles import ParticleTable
 from ..io.stacks import StackReader
 from ..io.tables import read_table, search_folders
-from ..reconstruction.backproject import HalfMaps, half_maps, random_halves
+from ..reconstruction.backproject import HalfMaps, half_maps
 from ..reconstruction.fsc import resolution
-from .case import Case, stated_transfer
-from .duplicates import check_duplicates, image_identity
-from .evidence import Evidence
+from ..vetting.case import Case, stated_transfer
+from ..vetting.evidence import Evidence
+from ..vetting.transfer import judge_noise, judge_transfer, noise_follows_ctf, try_transfer, without_ctf
+from ..vetting.trials import Tell, Trial
+from ..vetting.verdicts import OK, STOP, WARN, Verdict, worst
+from .duplicates import check_duplicates
 from .images import check_images, look_at_images
 from .optics_checks import check_optics, check_sign
 from .pixel import FACTORS, PixelScan, judge_pixel_size, scan_pixel_size
 from .pose_checks import judge_poses, right_poses, try_poses
 from .preflight_options import PreflightOptions
-from .transfer import judge_noise, judge_transfer, noise_follows_ctf, try_transfer, without_ctf
-from .trials import Tell, Trial
-from .verdicts import OK, STOP, WARN, Verdict, worst
 from .view_checks import check_views
 
 SCANNED = 750
@@ -108,7 +109,12 @@ def _sample(
     source = ParticleSource(usable, config, search_folders(table.path, options.root), options.seed)
     surveyed.stored_pixel_ang = float(source.geometry.pixel_sizes_ang[source.geometry.reference])
     surveyed.pixel_size_ang = source.geometry.pixel_size_ang
-    return ParticleDataset(source, np.arange(usable.n), SpectraCache(usable.n, source.lattice.size, config.cache_mb))
+    cache = SpectraCache(usable.n, source.lattice.size, config.cache_mb)
+    dataset = ParticleDataset(source, np.arange(usable.n), cache)
+    # The rows of the small table are those of the file that can be used.
+    seen = replace(dataset.first_look, rows=np.sort(facts.usable))
+    surveyed.verdicts += [Verdict("grey values", WARN, sentence) for sentence in seen.sentences()]
+    return dataset.usable()
 
 
 def _check_contents(surveyed: Survey, dataset: ParticleDataset, options: PreflightOptions, progress: Progress) -> None:
@@ -121,7 +127,7 @@ def _check_contents(surveyed: Survey, dataset: ParticleDataset, options: Preflig
     dataset.require_poses()
     surveyed.rotations = dataset.rotations
     surveyed.verdicts.append(check_views(dataset.rotations))
-    halves, noise = _halves(dataset, options.seed), estimate_noise(dataset, options.seed)
+    halves, noise = drawn_halves(dataset, options.seed), estimate_noise(dataset, options.seed)
     tested = np.random.default_rng(options.seed).permutation(dataset.n)[: options.tested]
     case = Case.of(dataset.subset(tested), noise, halves[tested], options.seed)
     surveyed.given = case.given
@@ -168,12 +174,6 @@ def _try_ctf(surveyed: Survey, case: Case, tell: Tell) -> None:
     surveyed.verdicts.append(of_transfer)
     if of_transfer.level == OK:
         surveyed.verdicts.append(of_pixel)
-
-
-def _halves(dataset: ParticleDataset, seed: int) -> np.ndarray:
-    """(n,) 0 or 1 by chance; rows that name one image share a half, or the halves would agree on its noise."""
-    identity = image_identity(dataset.table)[dataset.rows]
-    return random_halves(int(identity.max()) + 1, seed)[identity]
 
 
 def _judge_maps(surveyed: Survey, dataset: ParticleDataset) -> Verdict:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .verdicts import OK, WARN, Verdict
+from ..vetting.verdicts import OK, WARN, Verdict
 
 DIRECTIONS = 2000
 TOLERANCE_DEG = 4.0

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.batch import centred
+from ..data.half_sets import drawn_halves, tied_images, united
 from ..data.loader import BatchLoader
 from ..errors import ConfigError, DataError
 from ..imaging.noise import NoiseModel
@@ -60,7 +61,7 @@ def accumulate(
     labels = np.zeros(len(chosen), dtype=np.int64) if labels is None else np.asarray(labels)
     weights = np.ones(len(chosen), dtype=np.float32) if weights is None else np.asarray(weights, dtype=np.float32)
     sums = [Accumulator(dataset.lattice, padding) for _ in range(int(labels.max()) + 1)]
-    multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows[chosen]]
+    multiplied = dataset.ctf_multiplied[chosen]
     done = 0
     for batch in BatchLoader(dataset.subset(chosen), BATCH, shuffle=False).iterate(0):
         rows = slice(done, done + len(batch))
@@ -104,8 +105,9 @@ def backproject(
     if mode == "bayes" and noise is None:
         raise ConfigError("The bayes mode needs a noise model; estimate one, or choose wiener.")
     if mode == "wiener":
-        count = dataset.n if index is None else len(index)
-        halves = accumulate(dataset, index, weights, noise, np.arange(count) % 2, padding)
+        part = dataset if index is None else dataset.subset(np.asarray(index))
+        interleaved = united((np.arange(part.n) % 2).astype(np.int8), tied_images(part))
+        halves = accumulate(dataset, index, weights, noise, interleaved, padding)
         return wiener_volume(halves)[0]
     total = accumulate(dataset, index, weights, noise, padding=padding)[0]
     return total.volume(precision_from_power(total) if mode == "bayes" else None)
@@ -127,18 +129,14 @@ def half_maps(
     ----------
     seed : of the random halves; unused when `halves` (n,) of 0 and 1 is given, say those of a gold-standard refinement.
     """
-    count = dataset.n if index is None else len(index)
-    halves = random_halves(count, seed) if halves is None else np.asarray(halves, dtype=np.int8)
+    if halves is None:
+        halves = drawn_halves(dataset if index is None else dataset.subset(np.asarray(index)), seed)
+    halves = np.asarray(halves, dtype=np.int8)
     sums = accumulate(dataset, index, weights, noise, halves, padding, progress)
-    if len(sums) < 2 or count < 2:
+    if len(sums) < 2 or len(halves) < 2:
         raise DataError("Half-maps need particles in both halves; one half is empty.")
     combined, maps, curve = wiener_volume(sums)
     return HalfMaps(maps[0], maps[1], combined, curve, halves)
-
-
-def random_halves(count: int, seed: int) -> np.ndarray:
-    """0 or 1 for each of `count` particles, as many of each as can be, (count,) int8."""
-    return np.random.default_rng(seed).permutation(np.arange(count) % 2).astype(np.int8)
 
 
 def wiener_volume(halves: Sequence[Accumulator]) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from ..data.dataset import ParticleDataset
+from ..data.half_sets import drawn_halves, united
 from ..errors import ConfigError, DataError
 from ..imaging.noise import estimate_noise
-from ..io.chosen_rows import particle_of_image
 from ..io.mrc import read_map, write_map
 from ..io.writing import replacing
-from .backproject import half_maps, random_halves
+from .backproject import half_maps
 from .fsc import FscCurves, fsc_area, fsc_corrected, resolution, shell_frequencies
 from .masks import mask_from_map, spherical_mask
 
@@ -66,7 +65,7 @@ def reconstruct(
     Parameters
     ----------
     mask : auto (from the map), sphere, or the path of a map of the same box.
-    halves : auto (rlnRandomSubset if the star file has it, else random), star or random (`chance_halves`).
+    halves : auto (rlnRandomSubset if the star file has it, else random), star or random (`drawn_halves`).
     seed : of the random halves and of the random phases of the FSC.
     progress : told (particles done, all particles).
     """
@@ -74,7 +73,7 @@ def reconstruct(
     # A mask that does not fit should be known before the particles are read.
     soft_mask = None if mask in ("auto", "sphere") else _fitting_mask(mask, dataset.box)
     given_by_file = given_halves(dataset, halves)
-    labels = chance_halves(dataset, seed) if given_by_file is None else given_by_file
+    labels = drawn_halves(dataset, seed) if given_by_file is None else given_by_file
     noise = estimate_noise(dataset, seed) if dataset.has_noise else None
     maps = half_maps(dataset, seed, noise=noise, halves=labels, progress=progress)
     if mask == "sphere":
@@ -126,7 +125,7 @@ def write_reconstruction(result: Reconstruction, folder: Path) -> dict[str, str]
 
 
 def given_halves(dataset: ParticleDataset, halves: str) -> np.ndarray | None:
-    """0 or 1 per particle from rlnRandomSubset, or None for random halves."""
+    """0 or 1 per particle from rlnRandomSubset, or None for random halves. Copies of an image follow the first."""
     if halves not in ("auto", "star", "random"):
         raise ConfigError(f"The halves are {halves!r}; choose auto, star or random.")
     table = dataset.table
@@ -134,17 +133,11 @@ def given_halves(dataset: ParticleDataset, halves: str) -> np.ndarray | None:
         return None
     subset = table.column("rlnRandomSubset").to_numpy()[dataset.rows]
     if set(np.unique(subset)) == {1, 2}:
-        return (subset == 2).astype(np.int8)
+        return united((subset == 2).astype(np.int8), dataset.copies.shown)
     if halves == "auto":
         return None
     values = ", ".join(map(str, np.unique(subset)[:5]))
     raise DataError(f"{table.path}: rlnRandomSubset is {values} and not both 1 and 2; use random halves.")
-
-
-def chance_halves(dataset: ParticleDataset, seed: int) -> np.ndarray:
-    """0 or 1 per image by chance, one for all images of a particle: they share what is wrong with its pose."""
-    particle, which = pd.factorize(particle_of_image(dataset.table)[dataset.rows])
-    return random_halves(len(which), seed)[particle]
 
 
 def _fitting_mask(path: str, box: int) -> np.ndarray:

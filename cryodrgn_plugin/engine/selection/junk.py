@@ -22,6 +22,7 @@ import torch
 
 from ..analysis.embed import principal_components
 from ..data.dataset import ParticleDataset
+from ..data.half_sets import drawn_halves
 from ..imaging.noise import estimate_noise
 from ..imaging.preprocess import soft_window
 from ..likelihood.equations import accumulate, of_amplitudes
@@ -77,7 +78,7 @@ def judge(
     dataset.require_poses()
     images = WhitenedImages(dataset, estimate_noise(dataset, seed))
     first = np.concatenate([np.ones((dataset.n, 1)), _directions(z)], axis=1)
-    half = (np.random.default_rng(seed).permutation(dataset.n) % 2).astype(np.int8)
+    half = drawn_halves(dataset, seed)
     power, freedom = _power(images)
     # The window ties neighbouring coefficients together: only this share of them is independent.
     freedom *= float((soft_window(dataset.box, dataset.config.window) ** 2).mean())

@@ -29,6 +29,9 @@ class SelectOptions(Settings):
     """Rounds of junk removal: the maps are made anew from what is left, and all particles judged again."""
     random: Annotated[int, AtLeast(0)] = 0
     """Take this many of what is left at random; 0 takes all."""
+    once: bool = False
+    """Take one of each image that stands in the set more than once: by name, at one place of a micrograph, or pixel for
+    pixel. Of a symmetry-expanded set this is one row per image."""
     invert: bool = False
     """Take what would have been left out, and the other way round."""
     original: str = ""
@@ -44,6 +47,6 @@ class SelectOptions(Settings):
 
     def check_together(self) -> None:
         require(
-            bool(self.clusters or self.where or self.lasso or self.junk or self.random),
-            "Say which particles to select: by clusters, where, lasso, junk or random.",
+            bool(self.clusters or self.where or self.lasso or self.junk or self.once or self.random),
+            "Say which particles to select: by clusters, where, lasso, junk, once or random.",
         )

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..analysis.run_particles import RunParticles, images_of, particles_of
+from ..analysis.run_particles import RunParticles, images_of, particles_of, shown_by
+from ..data.copies import repeated
 from ..errors import ConfigError, DataError
 from ..io.chosen_rows import particle_of_image, write_chosen
 from ..io.tables import read_table
@@ -44,7 +45,8 @@ def select(run: Run, options: SelectOptions) -> Path:
     particles = particles_of(run)
     columns = ParticleColumns(run, particles.frame, lambda: _judged(run, options))
     choices = _choices(run, columns, options)
-    taken = _combined(choices, columns, options)
+    shown = shown_by(run, particles) if options.once else None
+    taken = _combined(choices, columns, shown, options)
     taken = _whole_particles(particles, taken)
     if not taken.any():
         told = "; ".join(f"{choice.words}: {int(choice.taken.sum()):,}" for choice in choices)
@@ -53,6 +55,8 @@ def select(run: Run, options: SelectOptions) -> Path:
         _write(particles, columns, choices, taken, options, out)
         for choice in choices:
             out.say(f"{choice.words}: {int(choice.taken.sum()):,} of {columns.n:,} particles.")
+        if shown is not None:
+            out.say(f"One of each image: {int((~repeated(shown)).sum()):,} of {columns.n:,} are no copies of another.")
         counts = f"{int(taken.sum()):,} particles are selected, {int((~taken).sum()):,} are not"
         out.conclusion = f"{counts}; the lists are in {out.destination}."
     return out.index_file
@@ -81,13 +85,19 @@ def _choices(run: Run, columns: ParticleColumns, options: SelectOptions) -> list
     return choices
 
 
-def _combined(choices: list[Choice], columns: ParticleColumns, options: SelectOptions) -> np.ndarray:
-    """(N,) bool: what all choices take, turned round if asked for, thinned out at random if asked for."""
+def _combined(
+    choices: list[Choice], columns: ParticleColumns, shown: np.ndarray | None, options: SelectOptions
+) -> np.ndarray:
+    """(N,) bool: what all choices take, turned round if asked for, then one of those that show the same in `shown`
+    (N,), if asked for, and thinned out at random if asked for."""
     taken = np.ones(columns.n, bool)
     for choice in choices:
         taken &= choice.taken
     taken = ~taken if options.invert and choices else taken
     left = np.flatnonzero(taken)
+    if shown is not None:
+        left = left[~repeated(shown[left])]
+        taken = np.isin(np.arange(columns.n), left)
     if 0 < options.random < len(left):
         taken = np.zeros(columns.n, bool)
         taken[np.random.default_rng(options.seed).choice(left, options.random, replace=False)] = True

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from ..analysis.nearby import NearbyParticles, can_be_measured
+from ..analysis.run_particles import require_images
 from ..analysis.series import Series
 from ..analysis.volumes import TrainedDecoder, decoder_of, moving_region
+from ..errors import DataError
 from ..landscape.region import mask_from_file
 from ..reconstruction.expectation import Halves
 from ..report_writer import Report
@@ -51,6 +53,8 @@ def make_states(run: Run, options: StatesOptions | None = None, decoder: Trained
     series = chosen_states(latents, options, str(run.path))
     decoder = decoder or decoder_of(run)
     mask = mask_from_file(options.mask, decoder.box) if options.mask else None
+    if _needs_images(latents, decoder, options):
+        _require_images(run)
     with run.report("states", options) as out:
         moving = moving_region(decoder, series.z) if len(series.z) > 1 else None
         nearby = _nearby(run, latents, decoder, series, options)
@@ -74,11 +78,22 @@ def make_states(run: Run, options: StatesOptions | None = None, decoder: Trained
     return out.index_file
 
 
+def _needs_images(latents: Latents, decoder: TrainedDecoder, options: StatesOptions) -> bool:
+    return options.method != "decoder" or (options.bias and can_be_measured(latents, decoder))
+
+
+def _require_images(run: Run) -> None:
+    try:
+        require_images(run)
+    except DataError as error:
+        raise DataError(f"{error} Without images, give --method decoder --bias no.") from None
+
+
 def _nearby(
     run: Run, latents: Latents, decoder: TrainedDecoder, series: Series, options: StatesOptions
 ) -> NearbyParticles | None:
     """The particles' images, where maps are made or measured by them."""
-    if options.method == "decoder" and not (options.bias and can_be_measured(latents, decoder)):
+    if not _needs_images(latents, decoder, options):
         return None
     return NearbyParticles(run, latents, decoder, series.z, options.seed)
 

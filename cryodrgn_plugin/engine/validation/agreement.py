@@ -51,11 +51,15 @@ class Agreement:
         return np.clip(1 - apart / by_chance, 0, 1)
 
 
-def agreement(first: np.ndarray, second: np.ndarray, seed: int = 0) -> Agreement:
-    """Compare placings (N, Z) and (N, Z′) of the same particles."""
+def agreement(first: np.ndarray, second: np.ndarray, seed: int = 0, distinct: np.ndarray | None = None) -> Agreement:
+    """Compare placings (N, Z) and (N, Z′) of the same particles.
+
+    `distinct` are the numbers of those that are no copies of others, from which chance is found; None for all.
+    """
     a, b = _white(first), _white(second)
+    distinct = np.arange(len(a)) if distinct is None else distinct
     left, rho, right = np.linalg.svd(a.T @ b / len(a), full_matrices=False)
-    return Agreement(np.clip(rho, 0, 1), _chance(a, b, seed), a @ left, b @ right.T)
+    return Agreement(np.clip(rho, 0, 1), _chance(a[distinct], b[distinct], seed), a @ left, b @ right.T)
 
 
 def _white(z: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from ..analysis.latent_clusters import kmeans
 from ..analysis.oracle import state_log_likelihoods
 from ..analysis.run_particles import RunParticles
 from ..config import RunConfig, finds_poses
+from ..data.copies import joined, repeated
 from ..decoders.decoder_registry import has_closed_form
 from ..decoders.restore import load_decoder
 from ..errors import DataError
@@ -52,10 +53,14 @@ class HalfModel:
         return np.exp(log_softmax(scores + np.log(self.population), axis=1)) @ self.nodes
 
 
-def deal(particles: RunParticles, at_most: int, seed: int) -> np.ndarray:
-    """(N,) int8: the half of each particle, 0 or 1; −1 beyond `at_most` (0: use all). Tilts go together."""
+def deal(particles: RunParticles, shown: np.ndarray, at_most: int, seed: int) -> np.ndarray:
+    """(N,) int8: the half of each particle, 0 or 1; −1 beyond `at_most` (0: use all).
+
+    Tilts of a particle go together, and so do copies of an image, which `shown` (N,) gives one number.
+    """
     rng = np.random.default_rng([seed, 11])
     _, own = np.unique(particle_of_image(particles.table)[particles.lines], return_inverse=True)
+    own = joined(own.reshape(-1), shown) if repeated(shown).any() else own
     order = rng.permutation(int(own.max()) + 1)
     share = np.arange(len(order)) % 2
     if at_most and at_most < len(own):
@@ -95,7 +100,7 @@ def _half_run(run: Run, particles: RunParticles, half: np.ndarray, number: int, 
     folder.parent.mkdir(exist_ok=True)
     fresh = write_chosen(particles.table, particles.lines[half == number], folder.with_name(f".{folder.name}"))
     listed = folder.with_name(f"{folder.name}{fresh.suffix}")
-    settings = _settings(run.config, listed, seed)
+    settings = _settings(replace(run.config, data=run.data_settings), listed, seed)
     there = RunLayout(folder).info_file.exists()
     fits = there and listed.exists() and filecmp.cmp(fresh, listed, shallow=False) and _made_with(folder, settings)
     fresh.replace(listed)

@@ -1,6 +1,7 @@
 """Populations of the states that a run shows, counted and by likelihood, with intervals."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -28,18 +29,19 @@ class StatePopulations:
 
 
 def state_populations(
-    run: Run, images: WhitenedImages, micrographs: np.ndarray | None, options: ValidateOptions
+    run: Run, images: WhitenedImages, micrographs: np.ndarray | None, shown: np.ndarray, options: ValidateOptions
 ) -> StatePopulations:
     """Populations of the classes of RUN/analysis, or of as many k-means classes as the options say.
 
     Each image is judged by maps of the half-set it was not in, where the run has them: in a map it went into, it would
-    find itself.
+    find itself. Copies of an image, which `shown` (N,) gives one number, count once.
     """
     latents = run.latents()
     labels = _labels(run, latents, options)
     m = int(labels.max()) + 1
     centres = np.stack([latents.z[labels == k].mean(axis=0) for k in range(m)]).astype(np.float32)
-    bootstrap = {"level": options.level, "replicates": options.bootstrap, "seed": options.seed}
+    bootstrap: dict[str, Any] = {"level": options.level, "replicates": options.bootstrap, "seed": options.seed}
+    bootstrap |= {"shown": shown}
     by_label = counted(labels, m, groups=micrographs, **bootstrap)
     return StatePopulations(labels, by_label, most_likely(_scores(run, images, latents.half, centres), **bootstrap))
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis.run_particles import RunParticles, images_of, particles_of
+from ..analysis.run_particles import RunParticles, images_of, particles_of, shown_by
+from ..data.copies import repeated
 from ..data.dataset import ParticleDataset
 from ..errors import DataError
 from ..imaging.noise import estimate_noise
@@ -49,25 +50,36 @@ def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = (), *, re
         raise DataError(f"{run.path} has {len(latents.z)} particles; a validation needs at least {LEAST_PARTICLES}.")
     particles, dataset = particles_of(run), images_of(run)
     images = WhitenedImages(dataset, estimate_noise(dataset, options.seed))
+    shown = shown_by(run, particles)
     if not resume:
         shutil.rmtree(run.validating_dir, ignore_errors=True)
     with run.report("validation", options) as out:
-        halves = _halves(run, particles, dataset, images, options) if options.halves else None
-        findings = _measured(run, particles, images, halves, options, also)
+        halves = _halves(run, particles, dataset, images, shown, options) if options.halves else None
+        findings = _measured(run, particles, images, shown, halves, options, also)
         _write(run, findings, options, out)
         if options.halves and options.keep_halves:
             keep_halves(run, out)
-        for sentence in (findings.verdict.headline, *findings.verdict.sentences):
+        for sentence in (findings.verdict.headline, *findings.verdict.sentences, *_about_copies(shown)):
             out.say(sentence)
         out.conclusion = f"The page is {out.destination / PAGE}."
     shutil.rmtree(run.validating_dir, ignore_errors=True)
     return out.index_file
 
 
+def _about_copies(shown: np.ndarray) -> list[str]:
+    """A word on images that stand in the set more than once."""
+    again = int(repeated(shown).sum())
+    if not again:
+        return []
+    found = f"{again:,} of {len(shown):,} images are copies of another"
+    return [f"{found}: they stayed in one half, and each image was counted once."]
+
+
 def _measured(
     run: Run,
     particles: RunParticles,
     images: WhitenedImages,
+    shown: np.ndarray,
     halves: HalvesFound | None,
     options: ValidateOptions,
     also: Sequence[Run],
@@ -75,11 +87,16 @@ def _measured(
     z = run.latents().z
     varies = len(np.unique(z, axis=0)) > 1
     quantities = quantities_of(particles)
+    once = ~repeated(shown)
     leaked = leaks(
-        z, quantities, permutations=options.permutations, tested=options.tested, seed=options.seed
+        z[once],
+        {name: values[once] for name, values in quantities.items()},
+        permutations=options.permutations,
+        tested=options.tested,
+        seed=options.seed,
     ) if varies else []  # fmt: skip
     run.progress("leakage", 1, 1)
-    states = state_populations(run, images, quantities.get("micrograph"), options) if varies else None
+    states = state_populations(run, images, quantities.get("micrograph"), shown, options) if varies else None
     run.progress("populations", 1, 1)
     n_states = len(states.counted.share) if states else 1
     others = [consensus(run, other, n_states, options.seed) for other in also]
@@ -92,16 +109,18 @@ def _halves(
     particles: RunParticles,
     dataset: ParticleDataset,
     images: WhitenedImages,
+    shown: np.ndarray,
     options: ValidateOptions,
 ) -> HalvesFound:
-    half = deal(particles, options.particles, options.seed)
+    half = deal(particles, shown, options.particles, options.seed)
     models = [train_half(run, particles, half, number, options.nodes, options.seed) for number in (0, 1)]
     latents = [model.place(images) for model in models]
-    agreed = agreement(latents[0], latents[1], options.seed)
+    again = repeated(shown)
+    agreed = agreement(latents[0], latents[1], options.seed, distinct=np.flatnonzero(~again))
     test = permutation_test(
         dataset,
         images,
-        half,
+        np.where(again, -1, half),
         (models[0], models[1]),
         permutations=options.permutations,
         tested=options.tested,

@@ -5,11 +5,12 @@ import pytest
 
 from cryodrgn_plugin.engine.config import DataConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.data.half_sets import dealt
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.star import read_star, write_star
-from cryodrgn_plugin.engine.reconstruction.backproject import accumulate, backproject, half_maps, random_halves
+from cryodrgn_plugin.engine.reconstruction.backproject import accumulate, backproject, half_maps
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
 from cryodrgn_plugin.engine.reconstruction.masks import spherical_mask
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
@@ -76,7 +77,7 @@ def test_the_map_of_both_halves_is_nearer_the_truth_than_either(dataset, states)
 
 
 def test_random_halves_are_as_equal_as_can_be():
-    halves = random_halves(101, 0)
+    halves = dealt(np.arange(101), 0)
     assert sorted(np.bincount(halves)) == [50, 51]
 
 

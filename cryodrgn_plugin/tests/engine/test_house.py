@@ -28,11 +28,12 @@ ENGINE = PACKAGE / "engine"
 # the record of CTF parameters is what a particle table gives, and its module imports nothing.
 LAYERS = [
     {"errors", "config"},
-    {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_origin"}
+    {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_origin", "relocation", "known_copies"}
     | {"result_kinds", "results", "report_writer", "borrowing", "progress", "provenance", "stopping", "threads"},
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
     {"likelihood", "reconstruction"},
+    {"vetting"},
     {"closed_form"},
     {"ab_initio"},
     {"networks"},

@@ -15,22 +15,22 @@ from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map, write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.stacks import StackReader
-from cryodrgn_plugin.engine.preflight.case import Case
 from cryodrgn_plugin.engine.preflight.duplicates import check_duplicates
-from cryodrgn_plugin.engine.preflight.evidence import PADDING, Story, evidence
 from cryodrgn_plugin.engine.preflight.images import check_images, look_at_images
 from cryodrgn_plugin.engine.preflight.optics_checks import check_optics, check_sign
 from cryodrgn_plugin.engine.preflight.pixel import judge_pixel_size, scan_pixel_size
 from cryodrgn_plugin.engine.preflight.pose_checks import judge_poses, right_poses, try_poses
 from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
 from cryodrgn_plugin.engine.preflight.survey import survey
-from cryodrgn_plugin.engine.preflight.transfer import judge_noise, judge_transfer, noise_follows_ctf, try_transfer
-from cryodrgn_plugin.engine.preflight.verdicts import OK, STOP, WARN
 from cryodrgn_plugin.engine.preflight.view_checks import check_views
 from cryodrgn_plugin.engine.reconstruction.accumulator import Accumulator
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
 from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
+from cryodrgn_plugin.engine.vetting.case import Case
+from cryodrgn_plugin.engine.vetting.evidence import PADDING, Story, evidence
+from cryodrgn_plugin.engine.vetting.transfer import judge_noise, judge_transfer, noise_follows_ctf, try_transfer
+from cryodrgn_plugin.engine.vetting.verdicts import OK, STOP, WARN
 
 from .particle_files import ctf_params, molecule, optics, project, rows, write_set
 

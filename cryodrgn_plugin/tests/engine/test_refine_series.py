@@ -13,6 +13,7 @@ from cryodrgn_plugin.engine.ab_initio.refinement_checkpoint import load_refineme
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.data.half_sets import dealt, drawn_halves
 from cryodrgn_plugin.engine.data.tilt_images import find_series
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.geometry.rotations import (
@@ -27,8 +28,6 @@ from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.poses.refine_options import MOVES, RefineOptions
-from cryodrgn_plugin.engine.reconstruction.backproject import random_halves
-from cryodrgn_plugin.engine.reconstruction.homogeneous import chance_halves
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
 
@@ -223,11 +222,11 @@ def test_the_command_keeps_what_the_stage_says_and_images_that_disagree_with_it_
 
 
 def test_the_maps_of_the_report_come_from_halves_of_the_particles(series):
-    halves = chance_halves(series.dataset, 3)
+    halves = drawn_halves(series.dataset, 3)
     first = series.series.images[:, 0]
     np.testing.assert_array_equal(halves, series.series.to_images(halves[first]))
     assert abs(int(halves[first].sum()) * 2 - series.series.n) <= 1
-    np.testing.assert_array_equal(chance_halves(series.untied, 3), random_halves(series.untied.n, 3))
+    np.testing.assert_array_equal(drawn_halves(series.untied, 3), dealt(np.arange(series.untied.n), 3))
 
 
 def test_three_series_are_too_few(series):

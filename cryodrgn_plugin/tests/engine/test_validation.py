@@ -155,12 +155,12 @@ def test_a_latent_space_of_one_point_agrees_with_nothing():
 
 def test_halves_share_no_particle_and_keep_tilts_together(tmp_path):
     particles = particles_of(planted_run(tmp_path, n=300))
-    half = deal(particles, 0, seed=1)
+    half = deal(particles, np.arange(300), 0, seed=1)
     assert sorted(np.bincount(half)) == [150, 150]
-    part = deal(particles, 100, seed=1)
+    part = deal(particles, np.arange(300), 100, seed=1)
     assert (part >= 0).sum() == 100 and sorted(np.bincount(part[part >= 0])) == [50, 50]
     particles.table.frame["rlnTomoParticleName"] = np.arange(300) // 2
-    pairs = deal(particles, 0, seed=1).reshape(-1, 2)
+    pairs = deal(particles, np.arange(300), 0, seed=1).reshape(-1, 2)
     assert (pairs[:, 0] == pairs[:, 1]).all()
 
 
@@ -346,7 +346,7 @@ def test_a_validation_that_was_killed_between_its_halves_goes_on_and_equals_an_u
 def test_halves_of_other_particles_or_settings_are_trained_anew(tmp_path):
     run = planted_run(tmp_path, n=300)
     particles, log = particles_of(run), run.log_file
-    half = deal(particles, 0, seed=1)
+    half = deal(particles, np.arange(300), 0, seed=1)
 
     def taken_up(half, seed) -> bool:
         part = halves._half_run(run, particles, half, 0, seed)
@@ -356,7 +356,7 @@ def test_halves_of_other_particles_or_settings_are_trained_anew(tmp_path):
         return known
 
     assert [taken_up(half, 1), taken_up(half, 1), taken_up(half, 2), taken_up(half, 2)] == [False, True, False, True]
-    assert not taken_up(deal(particles, 0, seed=2), 2)
+    assert not taken_up(deal(particles, np.arange(300), 0, seed=2), 2)
     assert log.read_text().count("trained anew") == 2
 
 

@@ -29,8 +29,7 @@ class Case:
         """Load the images of a (small) dataset with poses; `halves` (n,) are 0 or 1."""
         images = load_images(dataset, noise, halves)
         transfer = dataset.source.ctf(dataset.rows)
-        multiplied = dataset.table.flag("rlnCtfDataAreCtfPremultiplied")[dataset.rows]
-        transfer = np.where(multiplied[:, None], transfer**2, transfer)
+        transfer = np.where(dataset.ctf_multiplied[:, None], transfer**2, transfer)
         story = Story(transfer, dataset.rotations)
         return cls(dataset, images, story, evidence(images, story), stated_transfer(dataset), seed)
 
@@ -64,8 +63,7 @@ class Case:
 
 
 def stated_transfer(dataset: ParticleDataset) -> str:
-    """What the file says was done about the CTF to most of its images."""
-    for flag, name in (("rlnCtfDataAreCtfPremultiplied", MULTIPLIED), ("rlnCtfDataArePhaseFlipped", FLIPPED)):
-        if dataset.table.flag(flag)[dataset.rows].mean() > 0.5:
-            return name
-    return SIGNED
+    """What the file, or the settings in its place, say was done about the CTF to most of the images."""
+    if dataset.ctf_multiplied.mean() > 0.5:
+        return MULTIPLIED
+    return FLIPPED if dataset.source.phase_flipped[dataset.rows].mean() > 0.5 else SIGNED

@@ -1,0 +1,88 @@
+"""Particles opened for a training or a reconstruction, with what a user should know of them before it begins."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..config import RunConfig
+from ..data.dataset import ParticleDataset
+from ..io.tables import search_folders
+from .applied_ctf import SETTINGS, AppliedCtf, applied_ctf
+from .case import FLIPPED, MULTIPLIED, SIGNED
+from .transfer import NONE
+
+ROWS_NOTED = 1000
+_WORDS = {
+    SIGNED: "as the microscope left them",
+    FLIPPED: "with their phases flipped",
+    MULTIPLIED: "multiplied by their CTF",
+    NONE: "free of any CTF",
+}
+
+
+@dataclass(frozen=True)
+class Vetted:
+    """Particles that can be used."""
+
+    dataset: ParticleDataset
+    sentences: list[str]
+    """What was found and decided, in words."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """The same as JSON values; empty where nothing is wrong."""
+
+
+def vetted(config: RunConfig, poses_given: bool = True) -> Vetted:
+    """Open the particles of `config`; settle what was done about their CTF, leave out images that say nothing, and find
+    copies. Reads all images once.
+
+    Parameters
+    ----------
+    poses_given : whether the poses of the file are believed, so that images may be tried with them.
+
+    Raises
+    ------
+    DataError : whatever is wrong with the star file or its stacks, or an image that is not finite.
+    """
+    dataset = _opened(config, config.data.ctf_applied)
+    found = None
+    if config.data.ctf_applied == "auto":
+        folders = search_folders(Path(config.particles), config.root)
+        found = applied_ctf(dataset if poses_given else dataset.without_poses(), folders, config.seed)
+        if found is not None and found.contradicts:
+            dataset = _opened(config, found.setting)
+    look = dataset.first_look
+    dataset = dataset.usable()
+    sentences = [*dataset.notes, *_about_ctf(found, dataset), *look.sentences(), *dataset.copies.sentences()]
+    notes: dict[str, Any] = {}
+    if found is not None and found.contradicts:
+        notes["ctf_applied"] = found.setting
+    for name, rows in (("left_out_rows", look.rows[look.lost]), ("mended_rows", look.rows[look.mended])):
+        if len(rows):
+            notes[name] = rows[:ROWS_NOTED].tolist()
+    if dataset.copies.any:
+        notes["copies"] = {"images": int(dataset.copies.again.sum()), **dataset.copies.by}
+    return Vetted(dataset, sentences, notes)
+
+
+def _opened(config: RunConfig, ctf_applied: str) -> ParticleDataset:
+    data = replace(config.data, ctf_applied=ctf_applied)
+    return ParticleDataset.open(config.particles, data, config.root, config.seed)
+
+
+def _about_ctf(found: AppliedCtf | None, dataset: ParticleDataset) -> list[str]:
+    """What is believed of the CTF where file and images disagree."""
+    if found is None or not found.contradicts:
+        return []
+    why = []
+    if found.noise_share is not None and MULTIPLIED in (found.found, found.stated):
+        why.append(f"{found.noise_share:.0%} of their noise follows CTF²")
+    over = found.over_stated.get(found.found)
+    if over is not None:
+        why.append(f"they fit better by {over:.0f} standard errors")
+    return [
+        (
+            f"{dataset.table.path}: the file says that images are {_WORDS[found.stated]}, but they look "
+            f"{_WORDS[found.found]} ({', '.join(why)}); that is believed. Set data.ctf_applied to "
+            f"{SETTINGS[found.stated]} to have it the file's way, and correct the file's flags for other programs."
+        )
+    ]
