@@ -119,7 +119,7 @@ def recovar(bin_folder: Path, star: Path, folder: Path, budget: Budget) -> Peer:
     """
     run, out = Runner(bin_folder / "recovar", folder / "log.txt"), folder / "run"
     memory = ("--gpu-budget-gb", RECOVAR_MEMORY_GB)
-    given = ("--mask", "from_halfmaps", "--zdim", RECOVAR_ZDIM, "--no-downsample", "--uninvert-data", "false", *memory)
+    given = ("--mask", "from_halfmaps", "--zdim", RECOVAR_ZDIM, "--no-downsample", *memory)
     if not run("pipeline", star, "-o", out, "--accept-cpu", *given, cpu_minutes=budget.cpu_minutes):
         raise RuntimeError(f"recovar's pipeline was not done in {budget.cpu_minutes} minutes of one core")
     z = np.load(out / "model" / f"zdim_{RECOVAR_ZDIM}" / "latent_coords.npy").astype(np.float64)
@@ -137,7 +137,7 @@ PEERS = {"cryodrgn": cryodrgn, "recovar": recovar}
 
 
 def _is_left(folder: Path, epoch: int) -> bool:
-    """Whether an epoch's weights and coordinates are there and the next one's begin: the last may be half-written."""
+    """Whether an epoch is whole: its coordinates are written last."""
     return all((folder / f"{name}.{epoch}.pkl").exists() for name in ("weights", "z"))
 
 

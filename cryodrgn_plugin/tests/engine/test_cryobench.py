@@ -15,6 +15,7 @@ from cryodrgn_plugin.engine.simulate.projectors import AtomProjector, images_fro
 sys.path.append(str(Path(__file__).resolve().parents[3] / "benchmarks"))
 
 import cryobench_models as models
+import cryobench_peers as peers
 import cryobench_scores as scores
 import cryobench_sets as sets
 
@@ -187,3 +188,13 @@ def test_assembly_has_sixteen_states_from_half_the_mass_to_all_of_it_no_two_alik
     assert share.min() == pytest.approx(models.CORE_SHARE, abs=0.01)
     assert len(np.unique(share)) == 16
     assert sum(models.IMAGES_OF_STATES) == 335_240
+
+
+def test_a_peer_is_stopped_at_its_limit_and_its_failure_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(peers.os, "nice", lambda increment: None)
+    run = peers.Runner(Path("/bin/sh"), tmp_path / "log.txt")
+    assert run("-c", "exit 0")
+    assert not run("-c", "while :; do :; done", cpu_minutes=1 / 60)
+    assert run.cpu > 0.9
+    with pytest.raises(RuntimeError, match="sh -c ended with 3: no such model"):
+        run("-c", "echo no such model; exit 3")
