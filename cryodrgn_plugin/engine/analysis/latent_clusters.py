@@ -33,7 +33,7 @@ class Clusters:
 
 
 def kmeans(z: np.ndarray, k: int, *, seed: int, along: np.ndarray | None = None) -> Clusters:
-    """Partition z (N, Z) into k clusters.
+    """Partition z (N, Z) into k clusters, or fewer where points differ by rounding alone.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def kmeans(z: np.ndarray, k: int, *, seed: int, along: np.ndarray | None = None)
         raise DataError(f"{k} clusters were asked for, but there are only {distinct} different latents; ask for fewer.")
     with threads.sums_in_one_order():
         fit = KMeans(k, n_init=RESTARTS, random_state=seed).fit(z)
-    labels, means = fit.labels_, fit.cluster_centers_
+    filled, labels = np.unique(fit.labels_, return_inverse=True)
+    means, k = fit.cluster_centers_[filled], len(filled)
     rank = np.empty(k, np.int32)
     rank[in_order(labels, means, along)] = np.arange(k)
     labels = rank[labels]
