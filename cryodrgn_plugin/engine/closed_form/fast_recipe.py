@@ -50,7 +50,8 @@ from ..run import Run
 from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from ..stopping import graceful_stop
-from .direction_search import BandStep, PosedSet, above_noise, advance, noise_information, schedule
+from .detectable import SmallestParts, in_words, needed_information, smallest_parts
+from .direction_search import ABOVE_NOISE, BandStep, PosedSet, above_noise, advance, noise_information, schedule
 from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
 from .harmonics import along_the_motion, harmonics, positions
@@ -129,7 +130,7 @@ class ClosedForm:
         models, near, found = advance(self.posed_set, state.directions, step, state.half)
         figures = {"radius": step.radius, "directions": float(reliability(found).sum()), "loss": found.loss}
         if step.cuts:
-            found = self._above_noise(found, step)
+            found = self._above_noise(found, step, models[0].mean())
         last = state.done + 1 == len(self.bands)
         if last:
             placed = self._place_nodes(near, found)
@@ -146,7 +147,7 @@ class ClosedForm:
             found = found.moved()
         return replace(state, nuisances=found.nuisances, directions=None if last else found), figures
 
-    def _above_noise(self, found: Directions, step: BandStep) -> Directions:
+    def _above_noise(self, found: Directions, step: BandStep, mean: LinearModel) -> Directions:
         """The directions that noise could not have given; the best of them where there are none."""
         noise = noise_information(self.posed_set, step, self.config.closed_form.iterations, self.config.seed)
         count = above_noise(found, noise)
@@ -154,9 +155,16 @@ class ClosedForm:
             directions=count,
             information=[round(float(value), 4) for value in on_host(found.information)],
             information_of_noise=round(noise, 4),
+            **(smallest := self._smallest_parts(found, step, mean, noise).notes()),
         )
         self.run.log(f"Directions of variation that stand out from noise: {count} of {len(found.information)}.")
+        self.run.log(in_words(smallest))
         return found.leading(max(count, 1))
+
+    def _smallest_parts(self, found: Directions, step: BandStep, mean: LinearModel, noise: float) -> SmallestParts:
+        needed = needed_information(noise, ABOVE_NOISE)
+        images, band = self.images, self.posed_set.band(step.radius)
+        return smallest_parts(images, band, mean, found.nuisances, needed, self.dataset.pixel_size_ang)
 
     def _place_nodes(self, near: NearImages, found: Directions) -> FittedNodes:
         """Nodes among the directions, as many as images speak for."""

@@ -9,6 +9,7 @@ from .agreement import Agreement
 from .consensus import Consensus
 from .heterogeneity import HeterogeneityTest
 from .leakage import Leak
+from .sensitivity import Sensitivity
 from .state_populations import StatePopulations
 from .verdict import Verdict
 
@@ -38,3 +39,5 @@ class Findings:
     verdict: Verdict
     directions: DirectionalFsc | None = None
     """Of the mean maps of the two halves; None without halves."""
+    seen: Sensitivity | None = None
+    """What the run's training saw beside noise; None where its recipe does not say."""

@@ -27,6 +27,7 @@ from .consensus import consensus
 from .halves import deal, keep_halves, train_half
 from .heterogeneity import permutation_test
 from .leakage import Leak, leaks, quantities_of
+from .sensitivity import Sensitivity
 from .state_populations import StatePopulations, state_populations
 from .validation_findings import Findings, HalvesFound
 from .validation_options import ValidateOptions
@@ -89,8 +90,9 @@ def _measured(
     others = [consensus(run, other, n_states, options.seed) for other in also]
     trained = (halves.test, halves.agreement, halves.confidence) if halves else None
     directions = _directions(halves, images_of(run)) if halves else None
-    verdict = judge(trained, leaked, others, options.significance, directions)
-    return Findings(halves, leaked, others, states, verdict, directions)
+    seen = Sensitivity.of(run)
+    verdict = judge(trained, leaked, others, options.significance, directions, seen)
+    return Findings(halves, leaked, others, states, verdict, directions, seen)
 
 
 def _leaks(
@@ -176,6 +178,7 @@ def summary_of(findings: Findings) -> dict[str, Any]:
             "shared": halves.shared,
             "median_confidence": round(float(np.median(findings.halves.confidence)), 4),
         }
+    summary["sensitivity"] = findings.seen and dataclasses.asdict(findings.seen)
     summary["directions"] = findings.directions and findings.directions.entry()
     summary["leakage"] = [dataclasses.asdict(leak) for leak in findings.leaks]
     summary["populations"] = [] if findings.states is None else _population_rows(findings.states)

@@ -11,6 +11,7 @@ from .agreement import Agreement
 from .consensus import Consensus
 from .heterogeneity import HeterogeneityTest
 from .leakage import Leak
+from .sensitivity import Sensitivity
 
 FOUND, PARTIAL, NONE, UNTESTED = "found", "partial", "none", "untested"
 GOOD_AGREEMENT, SOME_AGREEMENT = 0.8, 0.5
@@ -34,13 +35,15 @@ def judge(
     others: Sequence[Consensus],
     significance: float,
     directions: DirectionalFsc | None = None,
+    seen: Sensitivity | None = None,
 ) -> Verdict:
     """The verdict on all that was measured.
 
     `trained` is what two halves gave, the test, their agreement and the confidence (N,) of the particles; None when no
-    halves were trained. `directions` is how far the mean maps of the halves agree by direction.
+    halves were trained. `directions` is how far the mean maps of the halves agree by direction. `seen` is what the
+    training saw beside noise; where that is nothing, nothing was found, whatever the halves say.
     """
-    told = [_leakage(leaks, significance), *([_others(others)] if others else [])]
+    told = [*([seen.sentence] if seen else []), _leakage(leaks, significance), *([_others(others)] if others else [])]
     if directions is not None:
         told.append(f"By direction the halves agree up to {directions.sentence}. {directions.warning}".rstrip())
     if trained is None:
@@ -49,10 +52,11 @@ def judge(
     told = [_chance(test, significance), _agreement(halves, confidence), *told]
     significant = test.p_value <= significance and test.gain > 0
     best = halves.correlation[0] if halves.shared else 0.0
-    if not significant:
-        bright = best >= SOME_AGREEMENT and test.contrast_spread > WORTH_TELLING
-        what = "No heterogeneity found beyond differences in contrast."
-        return Verdict(NONE, what if bright else "No heterogeneity found.", tuple(told))
+    nothing_seen = seen is not None and not seen.directions
+    if nothing_seen or not significant:
+        bright = not significant and best >= SOME_AGREEMENT and test.contrast_spread > WORTH_TELLING
+        what = "No heterogeneity found" + " beyond differences in contrast" * bright
+        return Verdict(NONE, f"{what}{seen.brief if seen and nothing_seen else ''}.", tuple(told))
     doubts = []
     if best < SOME_AGREEMENT:
         doubts.append("two halves of the particles do not agree where particles lie")

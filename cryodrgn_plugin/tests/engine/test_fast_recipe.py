@@ -111,6 +111,14 @@ def test_a_finished_run_says_how_visible_each_harmonic_is(trained):
     assert len(visibility) == 3 and 0.5 < visibility[0] <= 1
 
 
+def test_a_finished_run_says_which_part_it_would_have_seen_to_come_and_go(trained):
+    notes = trained.info["notes"]
+    assert notes["directions"] > 0 and notes["information"][0] > 1.1 * notes["information_of_noise"]
+    often, rarely = notes["smallest_part"]["0.5"], notes["smallest_part"]["0.1"]
+    assert 0.005 <= often < 0.3 and (rarely is None or rarely > often)
+    assert f"a part of {often:.1%} of the molecule" in trained.log_file.read_text()
+
+
 def test_the_half_sets_kept_are_those_that_the_half_maps_come_from(trained, particles):
     latents, decoder = trained.latents(), load_decoder(trained)
     halves = decoder.half_volumes(latents.z.mean(0))

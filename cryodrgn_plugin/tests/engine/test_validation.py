@@ -32,6 +32,7 @@ from cryodrgn_plugin.engine.validation.consensus import consensus
 from cryodrgn_plugin.engine.validation.halves import HalfModel, deal
 from cryodrgn_plugin.engine.validation.heterogeneity import HeterogeneityTest, permutation_test
 from cryodrgn_plugin.engine.validation.leakage import Leak
+from cryodrgn_plugin.engine.validation.sensitivity import Sensitivity
 from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions
 from cryodrgn_plugin.engine.validation.validation_report import validate
 from cryodrgn_plugin.engine.validation.verdict import judge
@@ -194,6 +195,18 @@ def test_halves_that_agree_on_contrast_alone_have_found_no_states():
     assert verdict.outcome == "none" and "beyond differences in contrast" in verdict.headline
 
 
+def test_what_noise_could_have_given_is_not_found_whatever_the_halves_say():
+    test = HeterogeneityTest(2.0, CHANCE, 0.0, 1000)
+    brief = "; a part of 2.1% of the molecule (about 19 kDa) absent from half of the particles would have been"
+    unseen, seen = Sensitivity(0, "What would have been seen: a part.", brief), Sensitivity(2, "", brief)
+    verdict = judge((test, GOOD, GOOD.confidence()), CLEAN, [], 0.01, None, unseen)
+    assert verdict.outcome == "none" and verdict.headline == f"No heterogeneity found{brief}."
+    assert any(said.startswith("No directions of variation stand out") for said in verdict.sentences)
+    assert judge((test, GOOD, GOOD.confidence()), CLEAN, [], 0.01, None, seen).outcome == "found"
+    worse = HeterogeneityTest(-1.0, CHANCE, 0.0, 1000)
+    assert judge((worse, GOOD, GOOD.confidence()), CLEAN, [], 0.01, None, seen).headline == "No heterogeneity found."
+
+
 def test_without_halves_nothing_is_claimed():
     verdict = judge(None, CLEAN, [], 0.01)
     assert verdict.outcome == "untested" and "defocus" in verdict.sentences[0]
@@ -241,6 +254,7 @@ def test_two_states_are_found_with_their_populations_inside_the_intervals(valida
         found["directions"]["worst_ang"] < 1.5 * found["directions"]["mean_ang"]
         and not found["directions"]["far_worse"]
     )
+    assert found["sensitivity"]["directions"] > 0 and "come and go" in found["sensitivity"]["smallest"]
     assert found["halves"]["particles"] == [N // 2, N // 2] and found["halves"]["correlation"][0] > 0.9
     for row, true in zip(sorted(found["populations"], key=lambda row: -row["likely"][0]), (0.7, 0.3), strict=True):
         _, low, high = row["likely"]
