@@ -19,7 +19,7 @@ from cryodrgn_plugin.engine.simulate.presets import PRESETS
 
 BOX_ANG = 115.2
 """Of adenylate kinase's images."""
-BOX, JUNK_BOX = 32, 48
+BOX, JUNK_BOX, REAL_BOX = 32, 48, 48
 SHARES = (0.7, 0.3)
 """Open and closed."""
 KINDS = ("good", "noise only", "wrong molecule", "off-centre")
@@ -41,6 +41,13 @@ def continuous(folder: Path, n: int, seed: int, snr: float, states: int = 20) ->
     """Adenylate kinase on its way from open to closed."""
     config = SimulationConfig(n_particles=n, box=BOX, pixel_size_ang=BOX_ANG / BOX, snr=snr, shift_px=2)
     return simulate_particles(PRESETS["adk"].make(states), config, folder, seed)
+
+
+def real_parts(folder: Path, n: int, seed: int, snr: float, one_state: bool = False) -> Path:
+    """Six states of a complex of eight proteins that lack one or two, made as real sets are; or the whole alone."""
+    preset = PRESETS["real_complex_parts"]
+    ensemble = preset.make(6).most_populated() if one_state else preset.make(6)
+    return simulate_particles(ensemble, preset.config(REAL_BOX, n_particles=n, snr=snr), folder, seed)
 
 
 def with_wrong_poses(star: Path, error_deg: float, seed: int) -> Path:
