@@ -6,8 +6,9 @@
 A complex of eight proteins, of which some particles lack a compact outer part, made as the real_ presets are (coloured
 noise, uneven views, contrast, wrong poses): 4,000 x 48², SNR 0.1. A set is found when a direction stands out from
 noise. Particles are ranked by what their latent coordinates tell of the part (logistic regression, half of the
-particles judged by the other half) and by the ideal observer's likelihoods at the given poses, contrast integrated out.
-The figure of each is the area under the ROC curve: 0.5 is chance.
+particles judged by the other half) and by the ideal observer's likelihoods, contrast integrated out, at the poses given
+and at the true ones: a run that corrects poses may lie between. The figure is the area under the ROC curve: 0.5 is
+chance.
 
 `--calibrate` plants a part into noise at weights and poses of images that show one state, at several multiples of what
 the formula of `closed_form/detectable` asks for, and counts how often the search for directions sees it.
@@ -17,7 +18,7 @@ import argparse
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,8 +83,8 @@ def cell(mass: float, absent: float, args: argparse.Namespace) -> dict:
             **{name: notes[name] for name in ("directions", "states", "smallest_part", "molecule_kda")},
         }
         if mass:
-            state = np.load(star.with_name("truth.npz"))["state"]
-            report["auc"] = {"fast": from_latents(run.latents().z, state), "ideal": ideal(star, state)}
+            planted = np.load(star.with_name("truth.npz"))
+            report["auc"] = {"fast": from_latents(run.latents().z, planted["state"]), **ideal(star, planted)}
     return report
 
 
@@ -98,15 +99,18 @@ def from_latents(z: np.ndarray, state: np.ndarray) -> float:
     return round(float(roc_auc_score(state, told)), 4)
 
 
-def ideal(star: Path, state: np.ndarray) -> float:
-    """The same of the likelihoods under the true maps."""
+def ideal(star: Path, planted: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The same of the likelihoods under the true maps, at the given poses and at the true ones."""
     from sklearn.metrics import roc_auc_score
 
-    dataset, known = ParticleDataset.open(star), Truth.open(star.parent)
-    contrast = np.load(star.with_name("truth.npz"))["contrast"]
-    images = WhitenedImages(dataset, estimate_noise(dataset))
-    scores = oracle.state_log_likelihoods(images, known.maps, None, float(contrast.std()))
-    return round(float(roc_auc_score(state, scores[:, 1] - scores[:, 0])), 4)
+    given, known = ParticleDataset.open(star), Truth.open(star.parent)
+    noise, spread = estimate_noise(given), float(planted["contrast"].std())
+    true = given.with_poses(planted["rotations"], planted["shifts_ang"])
+    areas = {}
+    for name, dataset in (("ideal", given), ("ideal_true_poses", true)):
+        scores = oracle.state_log_likelihoods(WhitenedImages(dataset, noise), known.maps, None, spread)
+        areas[name] = round(float(roc_auc_score(planted["state"], scores[:, 1] - scores[:, 0])), 4)
+    return areas
 
 
 # --- calibration ----------------------------------------------------------------------------------------------------

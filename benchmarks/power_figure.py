@@ -12,7 +12,11 @@ from matplotlib.ticker import PercentFormatter
 
 from cryodrgn_plugin.engine.analysis.figure_style import DISTINCT, FAINT, GREY, figure
 
-NAMES = {"ideal": "ideal observer", "fast": "fast"}
+CURVES = {
+    "ideal_true_poses": ("ideal observer, true poses", DISTINCT[2], "--"),
+    "ideal": ("ideal observer, poses given", DISTINCT[0], "-"),
+    "fast": ("fast", DISTINCT[5], "-"),
+}
 
 
 def power_figure(report: dict, file: Path) -> None:
@@ -32,21 +36,22 @@ def power_figure(report: dict, file: Path) -> None:
 def draw(panel: Axes, cells: list[dict], smallest: float | None) -> None:
     masses = [cell["mass"] for cell in cells]
     if smallest is not None:
-        panel.axvspan(smallest, 2 * max(masses), color=FAINT, alpha=0.5, lw=0)
-        panel.text(smallest * 1.05, 0.515, "said to be seen", color=GREY, fontsize=8)
+        panel.axvspan(smallest, 1.0, color=FAINT, alpha=0.5, lw=0)
+        panel.text(smallest * 1.05, 0.7, "said to be seen", color=GREY, fontsize=8)
     panel.axhline(0.5, color=GREY, lw=0.8, ls=":")
-    for (name, label), colour in zip(NAMES.items(), DISTINCT, strict=False):
+    measured = {name: curve for name, curve in CURVES.items() if all(name in cell["auc"] for cell in cells)}
+    for name, (label, colour, dashes) in measured.items():
         values = [cell["auc"][name] for cell in cells]
-        panel.plot(masses, values, color=colour, label=label)
+        panel.plot(masses, values, color=colour, ls=dashes, label=label)
         if name == "fast":
             found = [cell["found"] for cell in cells]
             for x, y, seen in zip(masses, values, found, strict=True):
-                panel.plot(x, y, "o", color=colour, mfc=colour if seen else "white", ms=6)
+                panel.plot(x, y, "o", color=colour, mfc=colour if seen else "white", ms=6, clip_on=False)
     panel.plot([], [], "o", color=GREY, mfc="white", ms=6, label="nothing found")
     panel.set_xscale("log")
     panel.set_xticks(masses, [f"{mass:.0%}" for mass in masses])
     panel.minorticks_off()
-    panel.set_xlim(min(masses) / 1.25, max(masses) * 1.25)
+    panel.set_xlim(0.016, 0.2)
     panel.set_ylim(0.48, 1.0)
     panel.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     panel.set_xlabel("mass of the part, of the molecule's")
