@@ -50,12 +50,12 @@ def judge(
         return Verdict(UNTESTED, "Not tested: no halves were trained.", tuple(told))
     test, halves, confidence = trained
     told = [_chance(test, significance), _agreement(halves, confidence), *told]
-    significant = test.p_value <= significance and test.gain > 0
+    significant = bool(test.p_value <= significance and test.gain > 0)
     best = halves.correlation[0] if halves.shared else 0.0
     nothing_seen = seen is not None and not seen.directions
     if nothing_seen or not significant:
         bright = not significant and best >= SOME_AGREEMENT and test.contrast_spread > WORTH_TELLING
-        what = "No heterogeneity found" + " beyond differences in contrast" * bright
+        what = "No heterogeneity found" + " beyond differences in contrast" * bool(bright)
         return Verdict(NONE, f"{what}{seen.brief if seen and nothing_seen else ''}.", tuple(told))
     doubts = []
     if best < SOME_AGREEMENT:

@@ -113,12 +113,6 @@ def test_points_that_differ_by_rounding_alone_give_no_empty_clusters():
     assert clusters.sizes.min() > 0 and len(clusters.centres) == len(np.unique(clusters.labels))
 
 
-def test_points_that_differ_by_rounding_alone_give_no_empty_clusters():
-    z = np.repeat([[0.0], [1.0]], 50, axis=0) + 1e-14 * np.arange(100)[:, None]
-    clusters = kmeans(z, 5, seed=0)
-    assert clusters.sizes.min() > 0 and len(clusters.centres) == len(np.unique(clusters.labels))
-
-
 def test_principal_components_match_the_singular_value_decomposition():
     z = np.random.default_rng(0).normal(size=(200, 4)) * [3, 2, 1, 0.5] + 7
     pca = principal_components(z)

@@ -137,7 +137,9 @@ def validated(run):
     """Leaks by name, and the sentence about them."""
     assert main(["validate", str(run.path), "--halves", "no", "--bootstrap", "20"]) == 0
     index = run.results("validation").index
-    return {leak["name"]: leak for leak in index["leakage"]}, index["verdict"]["sentences"][0]
+    return {leak["name"]: leak for leak in index["leakage"]}, next(
+        each for each in index["verdict"]["sentences"] if "The latent space" in each
+    )
 
 
 def planted(folder, star, z, volumes):

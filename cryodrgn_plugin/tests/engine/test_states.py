@@ -167,7 +167,7 @@ def test_states_named_by_particles_are_their_latents_and_the_same_seed_gives_the
         assert not entries[0]["expected_measured"] and entries[0]["sharpened"] is None
         first = read_map(trained.results_dir("states") / "state_001.mrc")[0]
         make_states(trained, StatesOptions(particles="5", neighbors=150, **{**quick, "method": "regression"}))
-        assert index_of(trained)["series"][0]["maps"][0]["effective_particles"] == pytest.approx(150, abs=2)
+        assert index_of(trained)["series"][0]["maps"][0]["effective_particles"] == pytest.approx(150, abs=6)
         make_states(trained, StatesOptions(particles="5", **quick))
         np.testing.assert_array_equal(read_map(trained.results_dir("states") / "state_001.mrc")[0], first)
     finally:

@@ -67,7 +67,7 @@ def test_nodes_are_the_same_for_any_number_of_threads():
     by_threads = []
     for count in (1, 2, 3):
         with threadpool_limits(count, user_api="openmp"):
-            by_threads.append(fit_nodes(gram, inner, inner[:, 1:], count=40, rounds=2, seed=0)[1])
+            by_threads.append(fit_nodes(gram, inner, inner[:, 1:], count=40, rounds=2, seed=0).nodes)
     assert all(torch.equal(by_threads[0], nodes) for nodes in by_threads)
 
 
