@@ -40,7 +40,10 @@ class NodeCount:
             return f"The images are explained better by one continuous shape, {self.count} nodes, than by a few states."
         if self.count == 1:
             return "No number of states explains images that were held out better than one map does."
-        return f"{self.count} separate states explain images that were held out as well as any larger number."
+        return (
+            f"{self.count} separate states explain images that were held out as well as any larger number; a continuum "
+            "that noise hides would look the same."
+        )
 
 
 def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_sd: float, seed: int) -> NodeCount:
@@ -55,7 +58,7 @@ def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_
     for m in candidates[1:]:
         if m <= MOST_STATES and _better(held_out[m], held_out[best], (m - best) * worth):
             best = m
-    crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], worth, CONTINUUM_SURE)
+    crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], 0.0, CONTINUUM_SURE)
     if many > best and crowded:
         return NodeCount(many, False, gain)
     return NodeCount(best, True, gain)
