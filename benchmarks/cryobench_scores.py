@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.integrate import trapezoid
 from scipy.spatial import cKDTree
 
 from cryodrgn_plugin.engine.analysis.truth import Truth
@@ -57,7 +58,7 @@ def _shells(box: int) -> np.ndarray:
 def fsc_area(a: np.ndarray, b: np.ndarray) -> float:
     """Area under |FSC| of two (D, D, D) maps; at most (D/2 − 1) / D."""
     curve = fsc_curve(a, b)
-    return float(np.trapezoid(np.abs(curve), np.arange(len(curve)) / len(a)))
+    return float(trapezoid(np.abs(curve), np.arange(len(curve)) / len(a)))
 
 
 def sampled_images(state: np.ndarray, count: int = IMAGES) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Which particles stand for all: spread over the data as k-means centres, or as far from each other as can be."""
 
+import warnings
+
 import numpy as np
 
 from .. import threads
@@ -23,11 +25,14 @@ def on_data_centres(points: np.ndarray, count: int, seed: int) -> np.ndarray:
     """
     from scipy.spatial import cKDTree
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     if len(points) <= count:
         return np.arange(len(points))
     part = drawn(len(points), max(MOST_FITTED, 10 * count), seed)
-    with threads.sums_in_one_order():
+    with threads.sums_in_one_order(), warnings.catch_warnings():
+        # Separate states are a few points, of which fewer centres are enough.
+        warnings.simplefilter("ignore", ConvergenceWarning)
         centres = KMeans(count, n_init=1, random_state=seed).fit(points[part]).cluster_centers_
     return np.unique(cKDTree(points).query(centres)[1])
 
