@@ -41,7 +41,7 @@ def leave(run: Run, config: RunConfig, dataset: ParticleDataset, outcome: Outcom
     features = metric.features(outcome.features)
     coordinate, uncertainty = positions(responsible, along_the_motion(state.apart, responsible.population))
     learned = learned_of_images(dataset, state.nuisances)
-    if run.info.get("notes", {}).get("states"):
+    if (run.info.get("notes", {}).get("states") or 0) > 1:
         learned["states"] = on_host(responsible.shares)
     run.save_latents(
         on_host(responsible.shares @ features[:, 1:]),
