@@ -1,7 +1,6 @@
 """Separate states that a training found are the classes of an analysis, of a landscape and of maps of states alike."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ from sklearn.metrics import adjusted_rand_score
 from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
 from cryodrgn_plugin.engine.analysis.analysis_report import analyze
 from cryodrgn_plugin.engine.analysis.found_states import at_states, found_states
-from cryodrgn_plugin.engine.io.found_poses import tables_with
 from cryodrgn_plugin.engine.io.mrc import read_map
-from cryodrgn_plugin.engine.io.star import read_star, write_star
+from cryodrgn_plugin.engine.io.star import read_star
 from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions
 from cryodrgn_plugin.engine.landscape.landscape_report import landscape
 from cryodrgn_plugin.engine.run import Run
@@ -20,49 +18,20 @@ from cryodrgn_plugin.engine.selection.columns import ParticleColumns
 from cryodrgn_plugin.engine.states.state_options import StatesOptions
 from cryodrgn_plugin.engine.states.states_report import make_states
 
-from .planted_run import planted_run
+from .planted_run import ALONG, PLACES, planted_run, planted_states, run_of_states
 from .test_landscape import trained
 
-PLACES = np.array([[4.0, 0, 0, 0], [-4, 1, 0, 0], [0, 5, 0, 1], [0.5, 0, 5, 0]])
-"""Of the states in the latent space."""
-ALONG = np.array([2.0, 0, 3, 1])
-"""Of the states on the curve, so that classes 1 to 4 are states 1, 3, 0 and 2."""
 ORDER = np.argsort(ALONG)
-SHARES = np.array([0.5, 0.25, 0.17, 0.08])
-BLUR = 0.9
-"""Noise of what an image says of its state, whose places there are 2 apart: a fifth of the images are misplaced."""
+"""Classes 1 to 4 are states 1, 3, 0 and 2."""
 QUICK = {"figures": False, "volumes": False}
 OF_ANALYSIS = {**QUICK, "umap": False}
 OF_STATES = {"bias": False, "method": "decoder", "figures": False, "local_resolution": False, "sharpen": False}
 
 
-def planted(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """The state of each of n particles, and its posterior (n, 4) given an image that says it with noise."""
-    rng = np.random.default_rng(seed)
-    state = rng.choice(4, n, p=SHARES)
-    places = np.array([[0.0, 0], [2, 0], [0, 2], [2, 2]])
-    told = places[state] + BLUR * rng.standard_normal((n, 2))
-    scores = np.log(SHARES) - ((told[:, None] - places) ** 2).sum(axis=2) / (2 * BLUR**2)
-    posterior = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return state, posterior / posterior.sum(axis=1, keepdims=True)
-
-
-def run_of_states(folder: Path, posterior: np.ndarray, copies: int = 0) -> Run:
-    """A run that found these states; the last `copies` rows name the images of the first ones again."""
-    run = planted_run(folder, n=len(posterior))
-    if copies:
-        table = run.particles()
-        names = table.frame["rlnImageName"].to_numpy().copy()
-        names[-copies:] = names[:copies]
-        write_star(run.given_file, tables_with(table, table.frame.assign(rlnImageName=names)))
-    run.save_latents(posterior @ PLACES, coordinate=posterior @ ALONG, states=posterior)
-    return run
-
-
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     """A run with planted states, analysed, with a landscape and with maps of states: the run and the true states."""
-    state, posterior = planted(1500)
+    state, posterior = planted_states(1500)
     run = run_of_states(tmp_path_factory.mktemp("found"), posterior)
     analyze(run, AnalysisOptions(**{**OF_ANALYSIS, "volumes": True, "components": 0, "expected": False}), trained())
     landscape(run, LandscapeOptions(figures=False, walks=0, bootstrap=50), trained())
@@ -132,9 +101,9 @@ def test_intervals_are_as_wide_as_overlap_makes_them(tmp_path):
     """Posteriors are pulled to their mean where states overlap, and so vary less than populations are unsure."""
     shares = []
     for seed in range(12):
-        posterior = planted(400, seed)[1]
+        posterior = planted_states(400, seed)[1]
         shares.append(posterior.mean(axis=0))
-    run = run_of_states(tmp_path, planted(400)[1])
+    run = run_of_states(tmp_path, planted_states(400)[1])
     landscape(run, LandscapeOptions(**QUICK, bootstrap=200), trained())
     widths = [np.ptp(one["interval"]) for one in index_of(run, "landscape")["clusters"]]
     assert (np.array(widths) > 3.92 * np.std(shares, axis=0)[ORDER]).all()
@@ -157,7 +126,7 @@ def test_every_particle_keeps_its_posterior_in_its_list_and_for_selections(found
 
 @pytest.mark.parametrize("group_by", ["states", "clusters"])
 def test_copies_count_once_and_the_sum_is_that_of_different_images(group_by, tmp_path):
-    _, posterior = planted(600)
+    _, posterior = planted_states(600)
     again = posterior.argmax(axis=1) == 0
     with_copies = np.concatenate([posterior[again], posterior[~again], posterior[again]])
     run = run_of_states(tmp_path, with_copies, copies=int(again.sum()))
@@ -182,7 +151,7 @@ def test_copies_count_once_and_the_sum_is_that_of_different_images(group_by, tmp
     ],
 )
 def test_the_log_says_which_classes_were_taken_and_why(options, classes, said, tmp_path):
-    run = run_of_states(tmp_path, planted(300)[1])
+    run = run_of_states(tmp_path, planted_states(300)[1])
     analyze(run, AnalysisOptions(**OF_ANALYSIS, **options))
     assert len(index_of(run, "analysis")["clusters"]) == classes
     assert said in run.log_file.read_text()
@@ -202,7 +171,7 @@ def test_where_training_found_no_states_classes_are_clusters_as_ever(tmp_path):
 
 
 def test_a_state_that_is_nowhere_most_probable_is_no_class_and_that_is_said(tmp_path):
-    _, posterior = planted(300)
+    _, posterior = planted_states(300)
     faint = np.column_stack([posterior * 0.98, np.full(300, 0.02)])
     run = planted_run(tmp_path, n=300)
     run.save_latents(posterior @ PLACES, coordinate=posterior @ ALONG, states=faint)

@@ -237,7 +237,7 @@ def test_a_mask_of_another_box_is_refused(tmp_path):
     [
         ({"linkage": "single"}, "choose ward or average"),
         ({"states": "many"}, "give a number"),
-        ({"clusters": -1}, "at"),
+        ({"clusters": -1}, "at least 1"),
     ],
 )
 def test_an_option_out_of_range_is_named(options, message):
