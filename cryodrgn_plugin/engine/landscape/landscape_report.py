@@ -115,7 +115,8 @@ def make_all(run: Run, explored: Landscape, out: Report, options: LandscapeOptio
 def _series(explored: Landscape, options: LandscapeOptions) -> Iterator[tuple[Places, Series]]:
     space = explored.space
     clusters = explored.clusters
-    yield _group_series(explored, CLUSTER_SERIES, clusters.labels, "cluster", clusters.posterior)
+    word = "cluster" if clusters.posterior is None else "state"
+    yield _group_series(explored, CLUSTER_SERIES, clusters.labels, word, clusters.posterior)
     if explored.states is not None and explored.states.labels.max() > 0:
         yield _group_series(explored, STATE_SERIES, explored.states.labels, "state")
     for component in range(min(options.walks, space.scores.shape[1])):

@@ -172,4 +172,5 @@ def _findings(states_by_way: dict[str, list[MadeState]]) -> Iterator[str]:
 
 
 def _range(limits_ang: list[float]) -> str:
-    return f"{min(limits_ang):#.3g} to {max(limits_ang):#.3g} Å"
+    ends = dict.fromkeys(f"{limit:#.3g}" for limit in (min(limits_ang), max(limits_ang)))
+    return f"{' to '.join(ends)} Å"
