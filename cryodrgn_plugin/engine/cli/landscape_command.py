@@ -9,7 +9,8 @@ from .run_argument import add_run
 DESCRIPTION = """\
 Place every particle in the space of volumes and not of latents, where distances mean something: principal components
 of the masked volumes, the separate states that training found or else clusters that keep rare states apart and mixture
-states, populations with intervals, and −ln(density). Exact and quick for runs made of bases (fast, paper); others get a sketch of volumes and a network.
+states, populations with intervals, and −ln(density). Exact and quick for runs made of bases (fast, paper); others get a
+sketch of volumes and a network.
 
 examples
   cryodrgn-plugin landscape run
