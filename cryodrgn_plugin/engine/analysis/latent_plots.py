@@ -49,13 +49,18 @@ def draw_density(ax: Axes, scatter: Scatter) -> None:
 
 
 def draw_clusters(ax: Axes, scatter: Scatter, clusters: Clusters) -> None:
-    """Particles coloured by class, the number of each class at the particle at its centre."""
+    """Particles coloured by class, the number of each class at the particle at its centre.
+
+    Particles of a separate state that images tell well lie at one point, so its number stands beside it.
+    """
     shown = _shown(len(scatter.positions))
     colours = class_colours(len(clusters.centres))
     x, y = scatter.positions[shown].T
     ax.scatter(x, y, c=np.array(colours)[clusters.labels[shown]], **_dots(len(shown)))
+    offset = (0, 0) if clusters.posterior is None else (9, 9)
+    where = {"xytext": offset, "textcoords": "offset points", "ha": "center", "va": "center"}
     for number, centre in enumerate(clusters.centres, start=1):
-        text = ax.annotate(str(number), scatter.positions[centre], ha="center", va="center", fontweight="bold")
+        text = ax.annotate(str(number), scatter.positions[centre], fontweight="bold", **where)
         text.set_path_effects([effects.withStroke(linewidth=3, foreground="white")])
     _frame(ax, scatter, "k-means classes" if clusters.posterior is None else "separate states")
 
@@ -63,17 +68,21 @@ def draw_clusters(ax: Axes, scatter: Scatter, clusters: Clusters) -> None:
 def draw_along(ax: Axes, scatter: Scatter, clusters: Clusters, coordinate: np.ndarray | None) -> None:
     """Particles coloured by how probable their state is, or by their position along the curve that was found."""
     if clusters.probability is not None:
-        _draw_values(ax, scatter, clusters.probability, "probability of its state", "probability")
+        chance = 1 / len(clusters.centres)
+        _draw_values(ax, scatter, clusters.probability, (chance, 1.0), "probability of its state", "probability")
     else:
         assert coordinate is not None, "there is neither a curve nor separate states"
-        _draw_values(ax, scatter, coordinate, "position along the curve", "position t")
+        low, high = np.percentile(coordinate, (1, 99))
+        _draw_values(ax, scatter, coordinate, (low, high), "position along the curve", "position t")
 
 
-def _draw_values(ax: Axes, scatter: Scatter, values: np.ndarray, title: str, label: str) -> None:
+def _draw_values(
+    ax: Axes, scatter: Scatter, values: np.ndarray, ends: tuple[float, float], title: str, label: str
+) -> None:
+    """Particles coloured by values (N,), with `ends` those of the colours."""
     shown = _shown(len(scatter.positions))
     x, y = scatter.positions[shown].T
-    low, high = np.percentile(values, (1, 99))
-    patch = ax.scatter(x, y, c=values[shown], cmap=SEQUENTIAL, vmin=low, vmax=high, **_dots(len(shown)))
+    patch = ax.scatter(x, y, c=values[shown], cmap=SEQUENTIAL, vmin=ends[0], vmax=ends[1], **_dots(len(shown)))
     _frame(ax, scatter, title)
     _colourbar(ax, patch, label, "{x:.3g}")
 

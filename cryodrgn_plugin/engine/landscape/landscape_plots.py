@@ -15,6 +15,9 @@ from .landscape_parts import Landscape
 from .mixture import States
 from .volume_clusters import VolumeClusters
 
+SEPARATE = "separate states"
+"""Particles of a state that images tell well lie at one point, which its number must not hide."""
+
 
 def landscape_figure(file: Path, landscape: Landscape) -> None:
     """−ln(density) of all particles over the first components, the clusters' numbers on it."""
@@ -33,7 +36,7 @@ def clusters_figure(file: Path, landscape: Landscape) -> None:
     clusters, scores = landscape.clusters, landscape.space.scores
     states = clusters.posterior is not None
     numbered_at = clusters.means(scores) if states else _middles(scores, clusters.labels)
-    partitions = [("separate states" if states else "clusters", clusters.labels, numbered_at)]
+    partitions = [(SEPARATE if states else "clusters", clusters.labels, numbered_at)]
     if landscape.states is not None and landscape.states.labels.max() > 0:
         labels = landscape.states.labels
         partitions.append(("mixture states", labels, _middles(scores, labels)))
@@ -43,7 +46,7 @@ def clusters_figure(file: Path, landscape: Landscape) -> None:
         for (title, labels, places), line in zip(partitions, rows, strict=True):
             for ax, (i, j) in zip(line, pairs, strict=True):
                 _draw_partition(ax, scores[:, [i, j]], labels)
-                _write_numbers(ax, places[:, [i, j]])
+                _write_numbers(ax, places[:, [i, j]], beside=title == SEPARATE)
                 ax.set(title=title, xlabel=_name(landscape, i), ylabel=_name(landscape, j))
 
 
@@ -125,9 +128,11 @@ def _middles(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.array([np.median(scores[labels == c], axis=0) for c in np.unique(labels)])
 
 
-def _write_numbers(ax: Axes, positions: np.ndarray) -> None:
+def _write_numbers(ax: Axes, positions: np.ndarray, beside: bool = False) -> None:
+    """Numbers from 1 at positions (k, 2), or `beside` them, where they hide no particles."""
+    offset = {"xytext": (9, 9) if beside else (0, 0), "textcoords": "offset points", "ha": "center", "va": "center"}
     for number, position in enumerate(positions, start=1):
-        text = ax.annotate(str(number), position, ha="center", va="center", fontsize=8, fontweight="bold")
+        text = ax.annotate(str(number), position, fontsize=8, fontweight="bold", **offset)
         text.set_path_effects([effects.withStroke(linewidth=2.5, foreground="white")])
 
 
