@@ -65,7 +65,9 @@ def _summary(
 ) -> None:
     along = CURVE_SERIES if view.clusters.posterior is None else STATE_SERIES
     shown = next((m for m in made_series if m.series.name == along), made_series[0] if made_series else None)
-    scatter = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False) if view.umap else pca_scatter(view)
+    # UMAP tears apart what rounding alone tells apart, and particles of one state may lie at one point.
+    whole = view.umap is None or view.clusters.posterior is not None
+    scatter = pca_scatter(view) if whole else Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False)
     config, made_by = run.config, run.info["provenance"]
     made_at = made_by["created"].replace("T", " ")
     size = f", box {shown.maps[0].projection.shape[0]}, {pixel_size_ang:.3g} Å per pixel" if shown else ""
