@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 from hardware import hardware
 
-from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
+from cryodrgn_plugin.engine.analysis.analysis_options import USUAL_CLASSES, AnalysisOptions
 from cryodrgn_plugin.engine.analysis.analysis_report import analyze
 from cryodrgn_plugin.engine.analysis.linear_volumes import amplitudes_of, exact_components, masked_gram
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
@@ -170,7 +170,7 @@ def _one_rare(args: argparse.Namespace, seed: int) -> dict:
         rare = stored["state"] == 50
     cpu = time.process_time()
     space = exact_space(load_decoder(run), run.latents().z, LandscapeOptions(), _silent)
-    clusters = cluster_volumes(space.scores, LandscapeOptions().clusters, "ward", seed)
+    clusters = cluster_volumes(space.scores, USUAL_CLASSES, "ward", seed)
     seconds = time.process_time() - cpu
     found = _best_cluster(clusters.labels, rare)
     return {

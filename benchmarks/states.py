@@ -61,7 +61,9 @@ def trained(args: argparse.Namespace, folder: Path) -> Run:
 
 def judged(run: Run, args: argparse.Namespace) -> dict:
     began = time.process_time()
-    options = StatesOptions(states=args.states, method="both", seed=args.seed, local_resolution=False, figures=False)
+    options = StatesOptions(
+        states=args.states, group_by="clusters", seed=args.seed, local_resolution=False, figures=False
+    )
     index = json.loads(make_states(run, options).read_text())
     seconds = time.process_time() - began
     decoder, latents = load_decoder(run), run.latents()

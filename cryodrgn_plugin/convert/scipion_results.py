@@ -63,6 +63,7 @@ def fill_flex_particles(
     labels: np.ndarray | None = None,
     reduced: np.ndarray | None = None,
     confidence: np.ndarray | None = None,
+    probability: np.ndarray | None = None,
 ) -> None:
     """Copy `particles` into `flexible` with their latents, matched by object id; those without latents are left out.
 
@@ -74,6 +75,7 @@ def fill_flex_particles(
     labels : (N,) class of each latent, from 1; None sets no class.
     reduced : (N, 2) a picture of the latent space, such as UMAP, for viewers of flexibility sets.
     confidence : (N,) of each latent, from 0 to 1.
+    probability : (N,) that it is in its class, where classes are separate states.
     """
     latents = by_id.latents
     for particle in particles:
@@ -91,6 +93,8 @@ def fill_flex_particles(
             item._cdrgUncertainty = Float(float(latents.uncertainty[k]))
         if confidence is not None:
             item._cdrgConfidence = Float(float(confidence[k]))
+        if probability is not None:
+            item._cdrgClassProbability = Float(float(probability[k]))
         if reduced is not None:
             item.setZRed(reduced[k].tolist())
         if labels is not None:

@@ -10,7 +10,10 @@ CLASS_SERIES, CURVE_SERIES, CONSENSUS_SERIES = "kmeans", "curve", "consensus"
 CLUSTER_SERIES = "clusters"
 """Of a landscape: the average map of each cluster."""
 STATE_SERIES, REGRESSION_SERIES = "states", "regression"
-"""Of a landscape's mixture states, or of the maps of states; and the latter made by regression."""
+"""Of separate states as the classes of an analysis, of a landscape's mixture states, or of the maps of states; and the
+latter made by regression."""
+OF_CLASSES = (CLASS_SERIES, CLUSTER_SERIES, STATE_SERIES, CONSENSUS_SERIES)
+"""The first of these that an analysis or a landscape has holds a map of each of its classes."""
 PATH_SERIES = "path"
 """Of a trajectory."""
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import DataError
 from .io.arrays import read_arrays
-from .result_kinds import KINDS, ResultKind, half_map_names
+from .result_kinds import KINDS, OF_CLASSES, ResultKind, half_map_names
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,12 @@ class Results:
     def series(self, name: str) -> list[dict[str, Any]]:
         """The maps of a series as the index lists them; empty when it was not made."""
         return next((series["maps"] for series in self.all_series if series["name"] == name), [])
+
+    @property
+    def class_series(self) -> dict[str, Any] | None:
+        """The series with a map of each class of an analysis or cluster of a landscape; None when it was not made."""
+        made = {series["name"]: series for series in self.all_series}
+        return next((made[name] for name in OF_CLASSES if name in made), None)
 
     def half_maps(self, entry: dict[str, Any]) -> list[str]:
         """The half-maps that the index names, or that lie beside a map; none where they were not written."""

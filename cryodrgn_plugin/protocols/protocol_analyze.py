@@ -4,13 +4,16 @@ from pwem.objects import SetOfParticlesFlex
 from pyworkflow import BETA
 
 from ..engine.options import AnalysisOptions
-from ..engine.result_kinds import CLASS_SERIES, CURVE_SERIES
+from ..engine.result_kinds import CURVE_SERIES
 from . import outputs
 from .form_settings import FormSetting
 from .protocol_base import addGroup
 from .protocol_run import ProtHetOnRun, reach
 
-CLASSES = (FormSetting("clusters", "clusters", "Number of clusters", AnalysisOptions),)
+CLASSES = (
+    FormSetting("clusters", "clusters", "Number of classes", AnalysisOptions),
+    FormSetting("groupBy", "group_by", "Classes are", AnalysisOptions, expert=True),
+)
 MAPS = (
     FormSetting("volumes", "volumes", "Make maps", AnalysisOptions),
     FormSetting("components", "components", "Principal components", AnalysisOptions, condition="volumes"),
@@ -55,15 +58,16 @@ class ProtHetAnalyze(ProtHetOnRun):
         """Maps, classes and particles, as far as they were made."""
         analysis = self._ownRun().results("analysis")
         particles = self._particlesOutput(analysis)
-        if analysis.all_series:
-            self._mapsOutput(analysis, CLASS_SERIES)
+        if analysis.class_series:
+            self._mapsOutput(analysis, analysis.class_series["name"])
             if analysis.series(CURVE_SERIES):
                 self._flexVolumesOutput(outputs.TRAJECTORY, analysis, CURVE_SERIES, suffix="curve")
-            self._classesOutput(analysis, CLASS_SERIES, particles)
+            self._classesOutput(analysis, particles)
 
     def _particlesOutput(self, analysis) -> SetOfParticlesFlex:
         reduced = analysis.arrays.get("umap", analysis.arrays["pca"][:, :2])
-        return self._flexOutput(outputs.PARTICLES, labels=analysis.labels, reduced=reduced)
+        probability = analysis.arrays.get("class_probability")
+        return self._flexOutput(outputs.PARTICLES, labels=analysis.labels, reduced=reduced, probability=probability)
 
     # --------------------------- INFO functions ------------------------------
     def _summary(self):
@@ -71,7 +75,7 @@ class ProtHetAnalyze(ProtHetOnRun):
             return ["The analysis has not finished."]
         analysis = self._ownRun().results("analysis")
         shares = ", ".join(f"{item['share']:.0%}" for item in analysis.clusters)
-        lines = [f"{len(analysis.index['clusters'])} clusters hold {shares} of the particles."]
+        lines = [*self._grouped(analysis), f"The classes hold {shares} of the particles."]
         for series in analysis.all_series:
             limits = ""
             for prefix, at in (("expected_", "expected FSC 0.5 to the truth"), ("", "half-map FSC 0.143")):
@@ -86,7 +90,7 @@ class ProtHetAnalyze(ProtHetOnRun):
     def _methods(self):
         if not self.isFinished():
             return []
-        return [f"The latent coordinates were grouped into {self.clusters.get()} clusters by k-means."]
+        return self._grouped(self._ownRun().results("analysis"))
 
     def _citations(self):
         return ["Zhong2021"]

@@ -22,6 +22,7 @@ _setting = partial(FormSetting, source=LandscapeOptions)
 
 CLUSTERS = (
     _setting("clusters", "clusters", "Number of clusters"),
+    _setting("groupBy", "group_by", "Clusters are", expert=True),
     _setting("linkage", "linkage", "Linkage", expert=True),
     _setting("states", "states", "Mixture states"),
     _setting("mostStates", "most_states", "At most (states)", expert=True),
@@ -86,11 +87,12 @@ class ProtHetLandscape(ProtHetOnRun):
         landscape = self._ownRun().results("landscape")
         reduced = landscape.arrays["pca"][:, :2]
         reduced = reduced if reduced.shape[1] == 2 else None
-        particles = self._flexOutput(outputs.PARTICLES, labels=landscape.labels, reduced=reduced)
+        filled = {"reduced": reduced, "probability": landscape.arrays.get("class_probability")}
+        particles = self._flexOutput(outputs.PARTICLES, labels=landscape.labels, **filled)
         if not landscape.all_series:
             return
         self._mapsOutput(landscape, CLUSTER_SERIES)
-        self._classesOutput(landscape, CLUSTER_SERIES, particles)
+        self._classesOutput(landscape, particles)
         if landscape.series(STATE_SERIES):
             self._volumesOutput(outputs.STATES, landscape, STATE_SERIES, suffix="states")
 
@@ -111,7 +113,7 @@ class ProtHetLandscape(ProtHetOnRun):
         explained = index["pca"]["explained"]
         kept = f"{len(explained)} principal component{'s' * (len(explained) != 1)} of the volumes"
         lines = [f"{kept} ({index['method']}) hold {sum(explained):.0%} of the variance."]
-        lines.append(f"{len(index['clusters'])} clusters hold {_shares(index['clusters'])} of the particles.")
+        lines += [*self._grouped(landscape), f"The clusters hold {_shares(index['clusters'])} of the particles."]
         if index["states"]:
             lines.append(f"{len(index['states'])} mixture states hold {_shares(index['states'])} (95 % intervals).")
         lines.append(f"Figures, particle lists and a ChimeraX script are in {landscape.folder}.")
@@ -120,12 +122,8 @@ class ProtHetLandscape(ProtHetOnRun):
     def _methods(self):
         if not self.isFinished():
             return []
-        return [
-            (
-                "Particles were compared by the volumes they show (principal components inside a mask) and grouped "
-                f"into {self.clusters.get()} clusters."
-            )
-        ]
+        compared = "Particles were compared by the volumes they show (principal components inside a mask)."
+        return [compared, *self._grouped(self._ownRun().results("landscape"))]
 
     def _citations(self):
         return ["Kimanius2022", "Zhong2021"]

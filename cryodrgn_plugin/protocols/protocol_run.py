@@ -108,6 +108,12 @@ class ProtHetOnRun(ProtHetBase):
             )
         return ",".join(str(row_of[int(word)]) for word in words)
 
+    @staticmethod
+    def _grouped(results: Results) -> list[str]:
+        """What classes, clusters or states are, and why, in a sentence; nothing where the user named them."""
+        sentence = results.index.get("grouped_because")
+        return [sentence] if sentence else []
+
     def _ownRun(self) -> Run:
         """Our run of links, with what the engine added."""
         return Run.open(self.getRunFolder())
@@ -147,13 +153,13 @@ class ProtHetOnRun(ProtHetBase):
         fill_flex_volumes(flexible, results, series)
         self._give(name, flexible, self.inputParticles)
 
-    def _classesOutput(self, results: Results, series: str, particles) -> None:
-        """One class per label of the particles, with the map of that number in the series."""
+    def _classesOutput(self, results: Results, particles) -> None:
+        """One class per label of the particles, with the map of that number."""
         from ..convert import classify
 
         classes = SetOfClasses3D.create(self._getPath())
         classes.setImages(particles)
-        maps = enumerate(results.series(series), start=1)
+        maps = enumerate(results.class_series["maps"], start=1)
         classify(classes, {number: results.path(entry["file"]) for number, entry in maps})
         self._give(outputs.CLASSES, classes, self.inputParticles)
 

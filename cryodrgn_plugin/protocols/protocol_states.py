@@ -14,13 +14,14 @@ from .protocol_base import addGroup
 from .protocol_run import ProtHetOnRun
 
 CENTRES, PARTICLES, POINTS = range(3)
-WHICH = ("centres of clusters", "particles that I name", "points of a file")
+WHICH = ("separate states or clusters", "particles that I name", "points of a file")
 
 
 _setting = partial(FormSetting, source=StatesOptions)
 
 
 NUMBER = _setting("states", "states", "Number of states", condition=f"which == {CENTRES}")
+GROUP_BY = _setting("groupBy", "group_by", "States are", condition=f"which == {CENTRES}", expert=True)
 METHOD = (
     _setting("method", "method", "Maps by"),
     _setting("neighbors", "neighbors", "Particles per map", condition="method != 0", expert=True),
@@ -36,7 +37,7 @@ SHARPENING = (
 )
 FIGURES = _setting("figures", "figures", "Draw figures", expert=True)
 SEED = _setting("seed", "seed", "Random seed", expert=True)
-OPTIONS = (NUMBER, *METHOD, *JUDGEMENT, *SHARPENING, FIGURES, SEED)
+OPTIONS = (NUMBER, GROUP_BY, *METHOD, *JUDGEMENT, *SHARPENING, FIGURES, SEED)
 
 
 class ProtHetStates(ProtHetOnRun):
@@ -56,9 +57,11 @@ class ProtHetStates(ProtHetOnRun):
         self._addTrained(form)
         form.addParam(
             "which", params.EnumParam, choices=list(WHICH), default=CENTRES, label="States",
-            help="Which points of the latent space are made.",
+            help="Which points of the latent space are made: the separate states that training found, or else centres "
+                 "of clusters; or those that you name.",
         )  # fmt: skip
         NUMBER.add_to(form)
+        GROUP_BY.add_to(form)
         form.addParam(
             "particleIds", params.StringParam, default="", condition=f"which == {PARTICLES}", label="Particles",
             help="Ids of the particles whose latent coordinates are the states, as 12, 5000, 77: the explorer shows "
@@ -93,16 +96,16 @@ class ProtHetStates(ProtHetOnRun):
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
         if self.which.get() == PARTICLES and not self.particleIds.get():
-            return ["Name the particles whose maps to make, or take the centres of clusters."]
+            return ["Name the particles whose maps to make, or take separate states or clusters."]
         if self.which.get() == POINTS and not self.pointsFile.get():
-            return ["Choose a file of latent coordinates, or take the centres of clusters."]
+            return ["Choose a file of latent coordinates, or take separate states or clusters."]
         return super()._validate()
 
     def _summary(self):
         if not self.isFinished():
             return ["The states have not been made yet."]
         states = self._ownRun().results("states")
-        lines = []
+        lines = self._grouped(states)
         for entry in states.series(self._mainSeries(states)):
             limits = []
             if entry["expected_resolution_ang"]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..engine.analysis.lists import COORDINATE, latent_column
 from ..engine.files import CLASS, ParticleTable, tables_with, write_map, write_star
-from ..engine.result_kinds import CLASS_SERIES, CLUSTER_SERIES, CONSENSUS_SERIES
+from ..engine.result_kinds import CLUSTER_SERIES
 from ..engine.results import Results
 from ..engine.run import Run
 
@@ -23,6 +23,9 @@ class ClassFiles:
 
     number: int
     particles: int
+    """In its particle file."""
+    share: float | None = None
+    """Of the particles, copies of an image counted once and separate states by their posteriors."""
     star: str = ""
     map: str = ""
     half_maps: list[str] = field(default_factory=list)
@@ -41,7 +44,7 @@ def place_particles(run: Run, results: Results | None, job: Path) -> list[ClassF
     for cluster in results.clusters:
         star = f"particles_class{cluster['class']:03d}.star"
         place(results.folder / cluster["star"], job / star)
-        classes.append(ClassFiles(cluster["class"], cluster["particles"], star))
+        classes.append(ClassFiles(cluster["class"], cluster["particles"], cluster["share"], star))
     return classes
 
 
@@ -50,8 +53,7 @@ def place_maps(run: Run, results: Results | None, job: Path, classes: list[Class
 
     The clusters of a landscape are averages of volumes, which no one latent point makes: they have no half-maps.
     """
-    shown = (CLASS_SERIES, CONSENSUS_SERIES, CLUSTER_SERIES)
-    series = next((series for series in results.all_series if series["name"] in shown), None) if results else None
+    series = results.class_series if results else None
     if results is None or series is None:
         return
     has_halves = series["name"] != CLUSTER_SERIES and all(entry["fsc"] is not None for entry in series["maps"])
@@ -96,7 +98,7 @@ def _place_without_clusters(run: Run, job: Path) -> list[ClassFiles]:
     for number, members in frame.groupby(CLASS, sort=True):
         star = f"particles_class{int(number):03d}.star"
         write_star(job / star, tables_with(table, members.reset_index(drop=True)))
-        classes.append(ClassFiles(int(number), len(members), star))
+        classes.append(ClassFiles(int(number), len(members), star=star))
     return classes
 
 

@@ -107,6 +107,8 @@ def _facts(
     ]
     if "pixel_size_ang" in index:
         facts.insert(3, ("Maps", f"box {index['box']}, {index['pixel_size_ang']:.4g} Å per pixel, protein white"))
+    if "grouped_because" in index:
+        facts.append(("Classes", index["grouped_because"]))
     return facts + [("Caution", sentence) for sentence in index.get("cautions", [])]
 
 
@@ -115,7 +117,7 @@ def _table(classes: list[ClassFiles]) -> list[list[str]]:
     rows = [
         [
             str(files.number),
-            f"{files.particles:,} ({files.particles / total:.1%})",
+            f"{files.particles:,} ({files.particles / total if files.share is None else files.share:.1%})",
             f"{files.expected_resolution_ang:.3g} Å" if files.expected_resolution_ang else "",
             f"{files.resolution_ang['0.143']:.3g} Å" if files.resolution_ang else "",
             files.map,

@@ -57,19 +57,27 @@ def _add_analysis(content: Content, run: Run) -> Pictured:
     projections = _components(results, "PC")
     if "umap" in results.arrays:
         projections.append(Projection("UMAP", results.arrays["umap"], "UMAP 1", "UMAP 2"))
-    title = next((s["title"] for s in results.all_series if s["name"] == CLASS_SERIES), "")
-    return projections, [Colouring("class", results.labels, categorical=True, series=title)]
+    return projections, _class_colourings(results, "class")
 
 
 def _add_landscape(content: Content, run: Run) -> Pictured:
     results = run.results("landscape")
     _add_maps(content, results)
-    titles = {series["name"]: series["title"] for series in results.all_series}
-    colourings = [Colouring("cluster", results.labels, categorical=True, series=titles.get(CLUSTER_SERIES, ""))]
+    colourings = _class_colourings(results, "cluster")
     if "state" in results.arrays:
+        titles = {series["name"]: series["title"] for series in results.all_series}
         states = results.arrays["state"] + 1
         colourings.append(Colouring("state", states, categorical=True, series=titles.get(STATE_SERIES, "")))
     return _components(results, "volume PC"), colourings
+
+
+def _class_colourings(results: Results, word: str) -> list[Colouring]:
+    """By class and, where classes are separate states, by how probable its class is for a particle."""
+    series = results.class_series
+    colourings = [Colouring(word, results.labels, categorical=True, series=series["title"] if series else "")]
+    if "class_probability" in results.arrays:
+        colourings.append(Colouring(f"probability of its {word}", results.arrays["class_probability"]))
+    return colourings
 
 
 def _add_states(content: Content, run: Run) -> Pictured:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from ..report_writer import Report
-from ..result_kinds import CURVE_SERIES
+from ..result_kinds import CURVE_SERIES, STATE_SERIES
 from ..run import Run
 from .analysis_parts import LatentView, MadeSeries
 from .direction_plots import direction_figure
@@ -29,7 +29,7 @@ def draw_all(run: Run, view: LatentView | None, made_series: Sequence[MadeSeries
         if view.umap:
             umap = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False)
             latent_figure(out.figure("umap"), umap, view.clusters, coordinate, "latents, UMAP")
-        population_figure(out.figure("populations"), view.clusters)
+        population_figure(out.figure("populations"), view.counts)
     for name, curves in (("expected_fsc", EXPECTED), ("fsc", HALF_MAPS)):
         judged = [(m.series.title, m.series.labels, m.maps) for m in made_series if curves.of(m.maps)]
         if judged:
@@ -63,8 +63,11 @@ def _summary(
     pixel_size_ang: float | None,
     cautions: Sequence[str],
 ) -> None:
-    shown = next((m for m in made_series if m.series.name == CURVE_SERIES), made_series[0] if made_series else None)
-    scatter = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False) if view.umap else pca_scatter(view)
+    along = CURVE_SERIES if view.clusters.posterior is None else STATE_SERIES
+    shown = next((m for m in made_series if m.series.name == along), made_series[0] if made_series else None)
+    # UMAP tears apart what rounding alone tells apart, and particles of one state may lie at one point.
+    whole = view.umap is None or view.clusters.posterior is not None
+    scatter = pca_scatter(view) if whole else Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False)
     config, made_by = run.config, run.info["provenance"]
     made_at = made_by["created"].replace("T", " ")
     size = f", box {shown.maps[0].projection.shape[0]}, {pixel_size_ang:.3g} Å per pixel" if shown else ""
@@ -80,6 +83,7 @@ def _summary(
         scatter=scatter,
         pca=view.pca,
         clusters=view.clusters,
+        counts=view.counts,
         coordinate=view.latents.coordinate,
         maps=shown and (shown.series.title, shown.series.labels, shown.maps),
         pixel_size_ang=pixel_size_ang,

@@ -4,13 +4,21 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ..config import Settings
-from ..config.bounds import AtLeast
+from ..config.bounds import AtLeast, Means, OneOf
+
+STATES, CLUSTERS = GROUPINGS = ("states", "clusters")
+"""What classes of particles may be."""
+USUAL_CLASSES = 10
+"""Clusters where nobody says how many and training found no separate states."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisOptions(Settings):
-    clusters: Annotated[int, AtLeast(1)] = 10
-    """k-means clusters, each with a map and a particle list. More for finer steps, fewer when maps look alike."""
+    clusters: Annotated[int, AtLeast(1), Means(0, "takes the separate states that training found, or else 10")] = 0
+    """Classes, each with a map and a particle list. More for finer steps, fewer when maps look alike."""
+    group_by: Annotated[str, OneOf(*GROUPINGS)] = STATES
+    """states: the separate states that training found, where it found as many as there shall be classes. clusters:
+    always k-means clusters of the latents. Change it when maps of states look alike or one of them seems mixed."""
     components: Annotated[int, AtLeast(0)] = 2
     """Principal components along which maps are made. Raise it when the explained variance falls slowly."""
     steps: Annotated[int, AtLeast(2)] = 10

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ..latents import Latents
 from .embed import Pca, UmapEmbedding
 from .latent_clusters import Clusters
@@ -17,6 +19,8 @@ class LatentView:
     pca: Pca
     umap: UmapEmbedding | None
     clusters: Clusters
+    counts: np.ndarray
+    """(k,) particles of each class: copies of an image once, and of separate states the sum of posteriors."""
 
 
 @dataclass(frozen=True)

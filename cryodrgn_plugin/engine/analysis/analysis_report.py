@@ -12,16 +12,19 @@ from ..latents import Latents
 from ..reconstruction.expectation import Halves
 from ..report_writer import Report
 from ..run import Run
-from .analysis_options import AnalysisOptions
+from .analysis_options import USUAL_CLASSES, AnalysisOptions
 from .analysis_parts import LatentView, MadeSeries
 from .cautions import cautions
+from .classes import classes_of, grouping
 from .embed import MIN_DIST, principal_components, umap_embedding
 from .entries import directions_of, make_series, numbers, series_entry, write_chimerax
-from .latent_clusters import fewer_than_asked, kmeans
+from .found_states import posterior_arrays
+from .latent_clusters import Clusters, fewer_than_asked
 from .lists import particle_list, write_lists
 from .nearby import NearbyParticles, can_be_measured
-from .run_particles import require_images, views_of
-from .series import Series, cluster_series, component_series, consensus_series, curve_series
+from .populations import effective_counts, label_counts
+from .run_particles import particles_of, require_images, shown_by, views_of
+from .series import Series, class_series, component_series, consensus_series, curve_series
 from .volumes import HalfAgreement, MadeMap, TrainedDecoder, decoder_of, moving_region
 
 
@@ -58,7 +61,8 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
             from .analysis_figures import draw_all
 
             draw_all(run, view, made_series, out)
-        for sentence in (*_findings(view, made_series), *out.index["cautions"]):
+        because = [out.index["grouped_because"]] if view else []
+        for sentence in (*because, *_findings(view, made_series), *out.index["cautions"]):
             out.say(sentence)
     return out.index_file
 
@@ -76,13 +80,14 @@ def _measurable(run: Run, latents: Latents, options: AnalysisOptions) -> Analysi
 
 
 def look_at_latents(run: Run, latents: Latents, options: AnalysisOptions) -> LatentView:
-    """Principal components, clusters and UMAP."""
+    """Principal components, classes and UMAP."""
     stages = 3 if options.umap else 2
     pca = principal_components(latents.z)
     run.progress("latents", 1, stages)
-    clusters = kmeans(latents.z, options.clusters, seed=options.seed, along=latents.coordinate)
+    clusters = classes_of(latents, options.clusters, USUAL_CLASSES, options.group_by, options.seed)
     run.progress("latents", 2, stages)
-    if fewer := fewer_than_asked(len(clusters.centres), options.clusters):
+    asked = options.clusters or USUAL_CLASSES
+    if clusters.posterior is None and (fewer := fewer_than_asked(len(clusters.centres), asked)):
         run.log(f"The analysis has {fewer}")
     umap = None
     if options.umap:
@@ -90,7 +95,15 @@ def look_at_latents(run: Run, latents: Latents, options: AnalysisOptions) -> Lat
         run.progress("latents", 3, stages)
         if umap.fitted_on < len(latents.z):
             run.log(f"UMAP was fitted on {umap.fitted_on:,} of {len(latents.z):,} particles; it placed the others.")
-    return LatentView(latents, pca, umap, clusters)
+    return LatentView(latents, pca, umap, clusters, class_counts(run, clusters))
+
+
+def class_counts(run: Run, clusters: Clusters) -> np.ndarray:
+    """(k,) particles of each class, copies of an image counted once."""
+    shown = shown_by(run, particles_of(run))
+    if clusters.posterior is not None:
+        return effective_counts(clusters.posterior, shown)
+    return label_counts(clusters.labels, len(clusters.centres), shown)
 
 
 def series_of(view: LatentView | None, options: AnalysisOptions) -> list[Series]:
@@ -98,7 +111,7 @@ def series_of(view: LatentView | None, options: AnalysisOptions) -> list[Series]
     if view is None:
         return [consensus_series()]
     z, coordinate = view.latents.z, view.latents.coordinate
-    series = [cluster_series(z, view.clusters)]
+    series = [class_series(view.clusters)]
     if coordinate is not None:
         series.append(curve_series(z, coordinate, options.steps))
     return series + [component_series(view.pca, c, options.steps) for c in range(min(options.components, z.shape[1]))]
@@ -150,22 +163,24 @@ def _write_particles(run: Run, view: LatentView, out: Report) -> list[dict[str, 
     """The particle lists and the arrays per particle; what the index says of each class."""
     latents, clusters = view.latents, view.clusters
     table = run.particles()
-    frame = particle_list(table, latents.rows, latents.z, clusters.labels, latents.coordinate)
+    probability = clusters.probability
+    frame = particle_list(table, latents.rows, latents.z, clusters.labels, latents.coordinate, probability)
     lists = write_lists(out, table, frame, len(clusters.centres))
     arrays = {"rows": latents.rows, "labels": clusters.labels, "pca": view.pca.scores}
+    arrays |= posterior_arrays(clusters.posterior)
     if view.umap:
         arrays["umap"] = view.umap.positions
     if latents.coordinate is not None:
         arrays["coordinate"] = latents.coordinate
     out.arrays(**arrays)
-    sizes = clusters.sizes
     return [
         {
             "class": c + 1,
-            "particles": int(sizes[c]),
-            "share": round(float(sizes[c] / sizes.sum()), 5),
+            "particles": int(clusters.sizes[c]),
+            "count": round(float(view.counts[c]), 1),
+            "share": round(float(view.counts[c] / view.counts.sum()), 5),
             "centre_row": int(latents.rows[centre]),
-            "z": numbers(latents.z[centre]),
+            "z": numbers(clusters.points[c]),
             "star": lists[c],
         }
         for c, centre in enumerate(clusters.centres)
@@ -176,8 +191,11 @@ def _view_entries(view: LatentView | None, options: AnalysisOptions) -> dict[str
     """What the index says of the latents as looked at."""
     if view is None:
         return {}
-    pca, umap = view.pca, view.umap
+    pca, umap, clusters = view.pca, view.umap, view.clusters
+    classes = f"{len(clusters.centres)} classes"
     return {
+        **grouping(view.latents, clusters.posterior is not None, classes, "k-means clusters of the latents"),
+        "counted": round(float(view.counts.sum())),
         "pca": {
             "explained": numbers(pca.explained),
             "mean": numbers(pca.mean),
@@ -197,8 +215,9 @@ def _findings(view: LatentView | None, made_series: Sequence[MadeSeries]) -> lis
     """Sentences for the log."""
     sentences = []
     if view:
-        shares = ", ".join(f"{share:.1%}" for share in view.clusters.sizes / len(view.latents.z))
-        sentences.append(f"{len(view.clusters.centres)} classes hold {shares} of {len(view.latents.z):,} particles.")
+        total = view.counts.sum()
+        shares = ", ".join(f"{share:.1%}" for share in view.counts / total)
+        sentences.append(f"{len(view.counts)} classes hold {shares} of {total:,.0f} particles.")
     sentences += [f"{len(m.maps)} maps {m.series.title}{_reached(m.maps)}." for m in made_series]
     directions = directions_of(made_series[0]) if made_series else None
     if directions is not None:

@@ -16,6 +16,8 @@ WIDTH, HEIGHT = 8.4, 3.5
 PIXELS = 240
 """Of the picture of the sphere."""
 RINGS_DEG = (30, 60)
+LEAST_SPAN = 0.05
+"""Of the colour scale, as a share of its lower end: nearly equal directions have nearly equal colours."""
 
 
 def direction_figure(file: Path, directions: DirectionalFsc) -> None:
@@ -27,7 +29,10 @@ def direction_figure(file: Path, directions: DirectionalFsc) -> None:
 
 
 def draw_sphere(ax: Axes, directions: DirectionalFsc) -> None:
-    """Lambert's equal-area picture of the upper half-sphere, the z axis in the middle; opposite directions are one."""
+    """Lambert's equal-area picture of the upper half-sphere, the z axis in the middle; opposite directions are one.
+
+    Where all directions reach the end of the box their resolution is one, and the FSC there is drawn.
+    """
     axis = np.linspace(-1, 1, PIXELS)
     x, y = np.meshgrid(axis, axis)
     radius2 = x**2 + y**2
@@ -36,19 +41,26 @@ def draw_sphere(ax: Axes, directions: DirectionalFsc) -> None:
     stretch = np.sqrt(1 + z)  # √2 · the unit disc, projected back
     points = np.stack([x[inside] * stretch, y[inside] * stretch, z], axis=1)
     picture = np.full(x.shape, np.nan)
-    picture[inside] = _between(directions.directions, 1 / directions.resolution_ang, points)
-    low, high = 1 / directions.worst_ang, 1 / directions.resolution_ang.min()
-    scale = Normalize(low, max(high, 1.05 * low))
+    picture[inside] = _between(directions.directions, directions.quality, points)
+    low, high = directions.quality.min(), directions.quality.max()
+    scale = Normalize(low, max(high, low + LEAST_SPAN * abs(low), low + 1e-3))
     ax.imshow(picture, origin="lower", extent=(-1, 1, -1, 1), cmap=SEQUENTIAL, norm=scale, interpolation="bilinear")
     _rings(ax)
     worst_x, worst_y = _disc(directions.worst_direction)
     ax.plot(worst_x, worst_y, "x", color="white", ms=9, mew=3.6)
     ax.plot(worst_x, worst_y, "x", color=DISTINCT[5], ms=8, mew=2)
-    ax.set(title="resolution by direction", xlim=(-1.16, 1.16), ylim=(-1.16, 1.16), aspect="equal")
+    end = f"{directions.worst_ang:.3g} Å"
+    ax.set(title=f"FSC at {end} by direction" if directions.ends_everywhere else "resolution by direction")
+    if directions.ends_everywhere:
+        note = f"all directions reach {end}, where the box ends"
+        ax.annotate(note, (0, -1.13), ha="center", va="top", fontsize=8, color=GREY)
+    ax.set(xlim=(-1.16, 1.16), ylim=(-1.16, 1.16), aspect="equal")
     ax.set_axis_off()
-    bar = ax.figure.colorbar(ScalarMappable(scale, SEQUENTIAL), ax=ax, shrink=0.8, pad=0.03, label="Å")
+    bar = ax.figure.colorbar(ScalarMappable(scale, SEQUENTIAL), ax=ax, shrink=0.8, pad=0.03)
+    bar.set_label("FSC" if directions.ends_everywhere else "Å")
     ticks = np.linspace(scale.vmin, scale.vmax, 5)
-    bar.set_ticks(ticks, labels=[f"{1 / tick:.3g}" for tick in ticks])
+    labels = [f"{tick:.2f}" if directions.ends_everywhere else f"{1 / tick:.3g}" for tick in ticks]
+    bar.set_ticks(ticks, labels=labels)
     bar.outline.set_visible(False)
 
 
@@ -61,7 +73,7 @@ def draw_curves(ax: Axes, directions: DirectionalFsc, whole: tuple[np.ndarray, s
         frequency, curves.min(0), curves.max(0), color=DISTINCT[4], alpha=0.25, lw=0, label="all directions"
     )
     ax.plot(frequency, curves.mean(0), color=INK, lw=1.8, label=f"mean, {directions.mean_ang:.3g} Å")
-    worst = int(np.argmax(directions.resolution_ang))
+    worst = int(np.argmin(directions.quality))
     ax.plot(frequency, curves[worst], color=DISTINCT[5], lw=1.5, label=f"worst, {directions.worst_ang:.3g} Å")
     if whole is not None:
         curve, colour = whole

@@ -1,4 +1,5 @@
-"""k-means clusters of the latents, with a real particle at each centre, in an order that means something.
+"""Classes of particles, and k-means clusters of the latents with a real particle at each centre, in an order that
+means something.
 
 The centre of a cluster is its particle nearest to the mean, so that a map made there is one the data support ("on-data"
 centres, Zhong's thesis, 4.4). Where the run found a curve, the mean is that of the members halfway along: the mean of
@@ -19,17 +20,26 @@ RESTARTS = 4
 
 @dataclass(frozen=True)
 class Clusters:
-    """A partition of N particles into k clusters."""
+    """A partition of N particles into k clusters or separate states."""
 
     labels: np.ndarray
     """(N,) int32, 0 … k-1."""
     centres: np.ndarray
-    """(k,) int64: index of the particle at the centre of each cluster."""
+    """(k,) int64: index of the particle at the centre of each cluster, or nearest to each state."""
+    points: np.ndarray
+    """(k, Z) the latents that stand for each: of its centre, or of the state itself."""
+    posterior: np.ndarray | None = None
+    """(N, k) float32: of separate states, how far each particle belongs to each."""
 
     @property
     def sizes(self) -> np.ndarray:
         """(k,) particles per cluster."""
         return np.bincount(self.labels, minlength=len(self.centres))
+
+    @property
+    def probability(self) -> np.ndarray | None:
+        """(N,) float32: that a particle is in its class, where classes are separate states."""
+        return None if self.posterior is None else self.posterior.max(axis=1)
 
 
 def kmeans(z: np.ndarray, k: int, *, seed: int, along: np.ndarray | None = None) -> Clusters:
@@ -60,7 +70,8 @@ def kmeans(z: np.ndarray, k: int, *, seed: int, along: np.ndarray | None = None)
     members = [np.flatnonzero(labels == c) for c in range(k)]
     if along is not None:
         members = [_halfway(index, along) for index in members]
-    return Clusters(labels, np.array([_nearest_to_mean(z, index) for index in members], np.int64))
+    centres = np.array([_nearest_to_mean(z, index) for index in members], np.int64)
+    return Clusters(labels, centres, z[centres])
 
 
 def fewer_than_asked(found: int, asked: int) -> str:

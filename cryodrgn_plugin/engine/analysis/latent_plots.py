@@ -26,15 +26,16 @@ class Scatter:
 
 
 def latent_figure(file: Path, scatter: Scatter, clusters: Clusters, coordinate: np.ndarray | None, title: str) -> None:
-    """Density, clusters and, when there is one, position along the curve, side by side."""
-    panels = 2 if coordinate is None else 3
+    """Density, classes and, when there is one, position along the curve, side by side; of separate states how probable
+    its own is for each particle."""
+    panels = 2 if coordinate is None and clusters.posterior is None else 3
     with figure(file, 4.3 * panels, 4.1) as page:
         page.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         axes = page.subplots(1, panels, sharex=True, sharey=True)
         draw_density(axes[0], scatter)
         draw_clusters(axes[1], scatter, clusters)
-        if coordinate is not None:
-            draw_coordinate(axes[2], scatter, coordinate)
+        if panels == 3:
+            draw_along(axes[2], scatter, clusters, coordinate)
         for ax in axes[1:]:
             ax.set_ylabel("")
 
@@ -48,25 +49,42 @@ def draw_density(ax: Axes, scatter: Scatter) -> None:
 
 
 def draw_clusters(ax: Axes, scatter: Scatter, clusters: Clusters) -> None:
-    """Particles coloured by class, the number of each class at the particle at its centre."""
+    """Particles coloured by class, the number of each class at the particle at its centre.
+
+    Particles of a separate state that images tell well lie at one point, so its number stands beside it.
+    """
     shown = _shown(len(scatter.positions))
     colours = class_colours(len(clusters.centres))
     x, y = scatter.positions[shown].T
     ax.scatter(x, y, c=np.array(colours)[clusters.labels[shown]], **_dots(len(shown)))
+    offset = (0, 0) if clusters.posterior is None else (9, 9)
+    where = {"xytext": offset, "textcoords": "offset points", "ha": "center", "va": "center"}
     for number, centre in enumerate(clusters.centres, start=1):
-        text = ax.annotate(str(number), scatter.positions[centre], ha="center", va="center", fontweight="bold")
+        text = ax.annotate(str(number), scatter.positions[centre], fontweight="bold", **where)
         text.set_path_effects([effects.withStroke(linewidth=3, foreground="white")])
-    _frame(ax, scatter, "k-means classes")
+    _frame(ax, scatter, "k-means classes" if clusters.posterior is None else "separate states")
 
 
-def draw_coordinate(ax: Axes, scatter: Scatter, coordinate: np.ndarray) -> None:
-    """Particles coloured by their position along the curve that was found."""
+def draw_along(ax: Axes, scatter: Scatter, clusters: Clusters, coordinate: np.ndarray | None) -> None:
+    """Particles coloured by how probable their state is, or by their position along the curve that was found."""
+    if clusters.probability is not None:
+        chance = 1 / len(clusters.centres)
+        _draw_values(ax, scatter, clusters.probability, (chance, 1.0), "probability of its state", "probability")
+    else:
+        assert coordinate is not None, "there is neither a curve nor separate states"
+        low, high = np.percentile(coordinate, (1, 99))
+        _draw_values(ax, scatter, coordinate, (low, high), "position along the curve", "position t")
+
+
+def _draw_values(
+    ax: Axes, scatter: Scatter, values: np.ndarray, ends: tuple[float, float], title: str, label: str
+) -> None:
+    """Particles coloured by values (N,), with `ends` those of the colours."""
     shown = _shown(len(scatter.positions))
     x, y = scatter.positions[shown].T
-    low, high = np.percentile(coordinate, (1, 99))
-    patch = ax.scatter(x, y, c=coordinate[shown], cmap=SEQUENTIAL, vmin=low, vmax=high, **_dots(len(shown)))
-    _frame(ax, scatter, "position along the curve")
-    _colourbar(ax, patch, "position t", "{x:.3g}")
+    patch = ax.scatter(x, y, c=values[shown], cmap=SEQUENTIAL, vmin=ends[0], vmax=ends[1], **_dots(len(shown)))
+    _frame(ax, scatter, title)
+    _colourbar(ax, patch, label, "{x:.3g}")
 
 
 def training_figure(file: Path, metrics: Sequence[dict[str, float]]) -> None:
@@ -97,18 +115,17 @@ def draw_metric(ax: Axes, metrics: Sequence[dict[str, float]], name: str) -> Non
         )
 
 
-def population_figure(file: Path, clusters: Clusters) -> None:
-    """Share of the particles in each class."""
-    with figure(file, 1.6 + 0.5 * max(len(clusters.centres), 5), 3.0) as page:
-        draw_populations(page.subplots(), clusters)
+def population_figure(file: Path, counts: np.ndarray) -> None:
+    """Share of the particles in each class, from how many each has (k,)."""
+    with figure(file, 1.6 + 0.5 * max(len(counts), 5), 3.0) as page:
+        draw_populations(page.subplots(), counts)
 
 
-def draw_populations(ax: Axes, clusters: Clusters) -> None:
-    """A bar per class: its share, its number of particles on top."""
-    sizes = clusters.sizes
-    number = np.arange(1, len(sizes) + 1)
-    bars = ax.bar(number, sizes / sizes.sum(), color=class_colours(len(sizes)), width=0.75)
-    ax.bar_label(bars, [_short(size) for size in sizes], fontsize=7, color=GREY, padding=2)
+def draw_populations(ax: Axes, counts: np.ndarray) -> None:
+    """A bar per class: its share, its number of particles (k,) on top."""
+    number = np.arange(1, len(counts) + 1)
+    bars = ax.bar(number, counts / counts.sum(), color=class_colours(len(counts)), width=0.75)
+    ax.bar_label(bars, [_short(count) for count in counts], fontsize=7, color=GREY, padding=2)
     ax.set(title="particles per class", xlabel="class", ylabel="share of particles", xticks=number)
     ax.yaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10]))
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
@@ -156,5 +173,5 @@ def _dots(n: int) -> dict:
     return {"s": size, "alpha": 0.8 if n < 3000 else 0.5, "linewidths": 0, "rasterized": True}
 
 
-def _short(count: int) -> str:
-    return f"{count / 1000:.0f}k" if count >= 10_000 else f"{count:,}"
+def _short(count: float) -> str:
+    return f"{count / 1000:.0f}k" if count >= 10_000 else f"{count:,.0f}"

@@ -9,6 +9,8 @@ from ..io.star import write_star
 from ..report_writer import Report
 
 COORDINATE = "cryodrgnCoordinate"
+PROBABILITY = "cryodrgnClassProbability"
+"""That a particle is in its class, where classes are separate states."""
 
 
 def latent_column(dimension: int) -> str:
@@ -17,7 +19,12 @@ def latent_column(dimension: int) -> str:
 
 
 def particle_list(
-    table: ParticleTable, rows: np.ndarray, z: np.ndarray, labels: np.ndarray, coordinate: np.ndarray | None
+    table: ParticleTable,
+    rows: np.ndarray,
+    z: np.ndarray,
+    labels: np.ndarray,
+    coordinate: np.ndarray | None,
+    probability: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """The particles of a run as a table in the order of the star file.
 
@@ -25,18 +32,20 @@ def particle_list(
     ----------
     table : the particles the run was made from.
     rows : (N,) star row of each particle of the run.
-    z, labels, coordinate : (N, Z), (N,) from 0, (N,) or None.
+    z, labels, coordinate, probability : (N, Z), (N,) from 0, (N,) or None, (N,) or None.
 
     Returns
     -------
-    N rows: the original columns, then rlnClassNumber (label + 1), the coordinate and the latents. A class number that
-    was there before is kept as `cryodrgnFormerClassNumber`.
+    N rows: the original columns, then rlnClassNumber (label + 1), its probability, the coordinate and the latents.
+    A class number that was there before is kept as `cryodrgnFormerClassNumber`.
     """
     order = np.argsort(rows, kind="stable")
     frame = table.frame.iloc[rows[order]].reset_index(drop=True)
     columns = {CLASS: labels[order] + 1}
     if CLASS in frame and FORMER_CLASS not in frame:
         columns[FORMER_CLASS] = frame[CLASS].to_numpy()
+    if probability is not None:
+        columns[PROBABILITY] = probability[order]
     if coordinate is not None:
         columns[COORDINATE] = coordinate[order]
     columns |= {latent_column(d + 1): z[order, d] for d in range(z.shape[1])}

@@ -1,8 +1,9 @@
 """How many particles are in each state, and how sure that is: populations with bootstrap intervals.
 
-Two ways of counting. `counted` takes a label per particle, as they are. `most_likely` takes the likelihood of each
+Three ways of counting. `counted` takes a label per particle, as they are. `most_likely` takes the likelihood of each
 image under each state and finds the populations that make all images together most likely, so that images which cannot
-be told apart do not pull the populations towards each other. Both are bootstrapped: particles are drawn anew, with
+be told apart do not pull the populations towards each other. `expected` takes the posteriors that a training has left,
+whose means those populations are. All are bootstrapped: particles are drawn anew, with
 replacement, and counted again (Efron's percentile interval). Copies of one image are one observation: each counts for
 its share of it, and they are drawn together.
 """
@@ -24,6 +25,8 @@ SETTLED = 1e-8
 """Largest change of a population at which EM ends."""
 FARTHEST = 100.0
 """Steps that are taken at once, at most."""
+FAINTEST = 1e-30
+"""Posterior below which a state is out of the question."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ def counted(
         raise DataError(f"Labels of particles must lie between 0 and {n_states - 1}, and there must be particles.")
     rng = np.random.default_rng(seed)
     weights = _once(shown, len(labels))
-    share = np.bincount(labels, weights, n_states) / weights.sum()
+    share = label_counts(labels, n_states, shown) / weights.sum()
     copied = bool((weights < 1).any())
     if groups is None and not copied:
         drawn = rng.multinomial(len(labels), share, size=replicates) / len(labels)
@@ -107,6 +110,37 @@ def most_likely(
     # The spread of an estimate falls with the root of the number of particles.
     drawn = share + (drawn - centre) * np.sqrt(min(objects, MOST_RESAMPLED) / objects)
     return Populations(share, *_interval(np.clip(drawn, 0, 1), level), level, objects)
+
+
+def expected(
+    posterior: np.ndarray,
+    *,
+    shown: np.ndarray | None = None,
+    level: float = LEVEL,
+    replicates: int = REPLICATES,
+    seed: int = 0,
+) -> Populations:
+    """Populations of states as the mean of posteriors (N, M), whose rows sum to 1.
+
+    A posterior is proportional to population times likelihood, so likelihoods are known up to a constant, and the
+    interval has the spread of what is `most_likely` when images are drawn anew. `shown` as there.
+    """
+    counts = effective_counts(posterior, shown)
+    share = counts / counts.sum()
+    scores = np.log(np.maximum(posterior, FAINTEST)) - np.log(np.maximum(share, FAINTEST))
+    likely = most_likely(scores, shown=shown, level=level, replicates=replicates, seed=seed)
+    low, high = (np.clip(share + end - likely.share, 0, 1) for end in (likely.low, likely.high))
+    return Populations(share, low, high, level, likely.particles)
+
+
+def effective_counts(posterior: np.ndarray, shown: np.ndarray | None) -> np.ndarray:
+    """(M,) how many particles are in each state, by posteriors (N, M); copies, equal in `shown` (N,), count once."""
+    return _once(shown, len(posterior)) @ posterior.astype(np.float64)
+
+
+def label_counts(labels: np.ndarray, n_states: int, shown: np.ndarray | None) -> np.ndarray:
+    """(M,) how many particles have each label (N,) from 0; copies, equal in `shown` (N,), count once."""
+    return np.bincount(labels, _once(shown, len(labels)), n_states)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""Which maps are worth making: one per cluster centre, a walk along each principal component, one along the curve."""
+"""Which maps are worth making: one per class, a walk along each principal component, one along the curve."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..result_kinds import CLASS_SERIES, CONSENSUS_SERIES, CURVE_SERIES
+from ..result_kinds import CLASS_SERIES, CONSENSUS_SERIES, CURVE_SERIES, STATE_SERIES
 from .embed import Pca
 from .latent_clusters import Clusters
 
@@ -17,7 +17,7 @@ class Series:
     """An ordered set of points in the latent space, to be made into maps vol_000.mrc, vol_001.mrc, …"""
 
     name: str
-    """Folder name: kmeans, pc1, …, curve, consensus."""
+    """Folder name: kmeans, states, pc1, …, curve, consensus."""
     title: str
     """For people."""
     z: np.ndarray
@@ -27,14 +27,17 @@ class Series:
     positions: np.ndarray
     """(n,) what orders the series: class number, score along the component, position along the curve."""
     particles: np.ndarray | None = None
-    """(n,) index of the particle at each point, where the points are particles."""
+    """(n,) index of the particle at each point, where the points are particles, or nearest to it."""
 
 
-def cluster_series(z: np.ndarray, clusters: Clusters) -> Series:
-    """The particle at the centre of each cluster."""
+def class_series(clusters: Clusters) -> Series:
+    """A point per class: the particle at the centre of each cluster, or each separate state itself."""
     number = np.arange(1, len(clusters.centres) + 1)
     labels = tuple(f"class {c}" for c in number)
-    return Series(CLASS_SERIES, "k-means centres", z[clusters.centres], labels, number.astype(float), clusters.centres)
+    name, title = (
+        (CLASS_SERIES, "k-means centres") if clusters.posterior is None else (STATE_SERIES, "of separate states")
+    )
+    return Series(name, title, clusters.points, labels, number.astype(float), clusters.centres)
 
 
 def component_series(pca: Pca, component: int, steps: int) -> Series:

@@ -9,7 +9,7 @@ import numpy as np
 from .embed import Pca
 from .figure_style import DISTINCT, GREY, figure
 from .latent_clusters import Clusters
-from .latent_plots import Scatter, draw_clusters, draw_coordinate, draw_density, draw_explained, draw_populations
+from .latent_plots import Scatter, draw_along, draw_clusters, draw_density, draw_explained, draw_populations
 from .map_plots import EXPECTED, HALF_MAPS, PER_ROW, draw_fsc, draw_montage, head
 from .volumes import MadeMap
 
@@ -31,6 +31,7 @@ def summary_figure(
     scatter: Scatter,
     pca: Pca,
     clusters: Clusters,
+    counts: np.ndarray,
     coordinate: np.ndarray | None,
     maps: tuple[str, Sequence[str], Sequence[MadeMap]] | None,
     pixel_size_ang: float | None,
@@ -48,7 +49,7 @@ def summary_figure(
         _latents(parts[1], scatter, clusters, coordinate)
         curves = next((kind for kind in (EXPECTED, HALF_MAPS) if maps and kind.of(maps[2])), None)
         axes = parts[2].subplots(1, 3 if curves else 2)
-        draw_populations(axes[0], clusters)
+        draw_populations(axes[0], counts)
         draw_explained(axes[1], pca.explained)
         if maps is None:
             return
@@ -71,7 +72,7 @@ def _write(part, heading: str, lines: Sequence[str], warned: Sequence[str]) -> N
 def _latents(part, scatter: Scatter, clusters: Clusters, coordinate: np.ndarray | None) -> None:
     axes = part.subplots(1, 2, sharex=True, sharey=True)
     draw_clusters(axes[0], scatter, clusters)
-    if coordinate is None:
+    if coordinate is None and clusters.posterior is None:
         draw_density(axes[1], scatter)
     else:
-        draw_coordinate(axes[1], scatter, coordinate)
+        draw_along(axes[1], scatter, clusters, coordinate)

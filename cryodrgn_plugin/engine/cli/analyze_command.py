@@ -7,17 +7,19 @@ from .option_flags import add_options, chosen_options
 from .run_argument import add_run
 
 DESCRIPTION = """\
-Look at a run, finished or as its last checkpoint has it: principal components, UMAP, k-means clusters with a real
-particle at each centre, maps at the centres, along the components and along the curve that was found, their
-resolution from half-maps, particle lists that return to RELION with every column, and figures.
+Look at a run, finished or as its last checkpoint has it: principal components, UMAP, classes, a map of each, maps along
+the components and along the curve that was found, their resolution from half-maps, particle lists that return to
+RELION with every column, and figures. Classes are the separate states that training found, each particle with the
+probability of its own, or else k-means clusters of the latents with a real particle at each centre.
 
 examples
   cryodrgn-plugin analyze run
   cryodrgn-plugin analyze run --clusters 6 --components 3
+  cryodrgn-plugin analyze run --group_by clusters           k-means even where training found separate states
   cryodrgn-plugin analyze run --volumes no --umap no        latents and figures only, in seconds
 
-what comes out (docs/run_folder.md): RUN/analysis/analysis.json names everything: volumes/ (kmeans, pc1, …, curve),
-particles.star with rlnClassNumber and the latents, clusters/*.star, figures/*.png, volumes.cxc for ChimeraX.
+what comes out (docs/run_folder.md): RUN/analysis/analysis.json names everything: volumes/ (states or kmeans, pc1, …,
+curve), particles.star with rlnClassNumber and the latents, clusters/*.star, figures/*.png, volumes.cxc for ChimeraX.
 """
 
 

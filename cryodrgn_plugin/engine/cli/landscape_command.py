@@ -8,13 +8,15 @@ from .run_argument import add_run
 
 DESCRIPTION = """\
 Place every particle in the space of volumes and not of latents, where distances mean something: principal components
-of the masked volumes, clusters that keep rare states apart, mixture states with populations and intervals, and
-−ln(density). Exact and quick for runs made of bases (fast, paper); others get a sketch of volumes and a network.
+of the masked volumes, the separate states that training found or else clusters that keep rare states apart and mixture
+states, populations with intervals, and −ln(density). Exact and quick for runs made of bases (fast, paper); others get a
+sketch of volumes and a network.
 
 examples
   cryodrgn-plugin landscape run
   cryodrgn-plugin landscape run --mask moving --clusters 6       only where the volumes differ
   cryodrgn-plugin landscape run --mask mask.mrc --walks 3
+  cryodrgn-plugin landscape run --group_by clusters              what lies together, not the states of the training
   cryodrgn-plugin landscape again --match run                    clusters numbered as in another run
   cryodrgn-plugin landscape run --volumes no                     places, clusters and figures only, in seconds
 

@@ -8,7 +8,8 @@ from .run_argument import add_run
 
 DESCRIPTION = """\
 Make the maps of states of a finished run and say how good each is: half-maps, their FSC, the FSC with the true map
-that can be expected, local resolution, a sharpened map, and how many particles each rests on.
+that can be expected, local resolution, a sharpened map, and how many particles each rests on. States are the separate
+ones that training found, or else centres of clusters, unless particles or points are named.
 
 Half-maps of a heterogeneous run agree with each other more than with the truth, for they share latents and prior. The
 expected FSC is measured with maps that do not: from the nearest particles of the other half-set. It still does not see

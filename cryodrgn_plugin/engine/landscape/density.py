@@ -1,5 +1,7 @@
 """The density of particles in a plane of the space of volumes, drawn as −ln of it, and what that is not."""
 
+from textwrap import wrap
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import StrMethodFormatter
@@ -9,11 +11,11 @@ from ..analysis.figure_style import GREY, INK
 CELLS = 160
 DEEPEST = 6.0
 """Densities below e⁻⁶ of the highest rest on a handful of particles; they are left white."""
-CAVEAT = (
-    "−ln(density) would be a free energy in kT if images were independent draws from equilibrium and each were placed "
-    "without error.\nThey are not: picking, ice, views and junk change populations; noise in each place fills valleys "
-    "and lowers barriers."
-)
+CAVEAT = """\
+−ln(density) would be a free energy in kT if images were independent draws from equilibrium and placed without error.
+They are not: picking, ice, views and junk change populations; noise in each place fills valleys and lowers barriers."""
+LETTERS_PER_INCH = 17
+"""Of the caveat."""
 
 
 def density_surface(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -49,8 +51,10 @@ def draw_surface(ax: Axes, x: np.ndarray, y: np.ndarray, names: tuple[str, str],
 
 
 def write_caveat(page) -> None:
-    """The caveat below a figure of the surface."""
-    page.supxlabel(CAVEAT, fontsize=7, color=GREY, ha="left", x=0.01)
+    """The caveat below a figure of the surface, in lines that fit on the page."""
+    letters = int(LETTERS_PER_INCH * page.get_figwidth())
+    lines = [line for sentence in CAVEAT.splitlines() for line in wrap(sentence, letters)]
+    page.supxlabel("\n".join(lines), fontsize=7, color=GREY, ha="left", x=0.01)
 
 
 def _edges(values: np.ndarray) -> np.ndarray:

@@ -24,7 +24,12 @@ def as_numbered_in(
         raise DataError(f"{path} has no particle in common with this run; match runs of the same star file.")
     numbers = matching_numbers(clusters.labels[own], len(clusters.centres), there["labels"][theirs])
     order = np.argsort(numbers)
-    matched = VolumeClusters(numbers[clusters.labels].astype(np.int32), clusters.centres[order], clusters.apart[order])
+    matched = VolumeClusters(
+        numbers[clusters.labels].astype(np.int32),
+        clusters.centres[order],
+        clusters.apart[order],
+        None if clusters.posterior is None else clusters.posterior[:, order],
+    )
     if states is None or "state" not in there:
         return matched, states
     numbers = matching_numbers(states.labels[own], states.log_likelihoods.shape[1], there["state"][theirs])

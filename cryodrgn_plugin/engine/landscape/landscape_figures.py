@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from ..analysis.analysis_parts import MadeSeries
 from ..analysis.map_plots import fsc_figure, montage_figure
 from ..report_writer import Report
@@ -15,9 +13,8 @@ def draw_all(landscape: Landscape, made_series: Sequence[MadeSeries], out: Repor
     """Draw what there is data for."""
     landscape_figure(out.figure("landscape"), landscape)
     clusters_figure(out.figure("clusters"), landscape)
-    k = len(landscape.clusters.centres)
-    if k > 1:
-        means = np.stack([landscape.space.scores[landscape.clusters.labels == c].mean(axis=0) for c in range(k)])
+    if len(landscape.clusters.centres) > 1:
+        means = landscape.clusters.means(landscape.space.scores)
         tree_figure(out.figure("populations"), landscape.clusters, means, landscape.shares)
     variance_figure(out.figure("variance"), landscape.space.explained)
     if landscape.states is not None and len(landscape.states.tried) > 1:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..analysis.entries import numbers
+from ..analysis.found_states import posterior_arrays
 from ..analysis.lists import particle_list, write_lists
 from ..analysis.populations import Populations
 from ..analysis.volumes import TrainedDecoder
@@ -37,6 +38,8 @@ def landscape_entries(landscape: Landscape, decoder: TrainedDecoder, options: La
         },
         "pca": {"explained": numbers(space.explained)},
         "phi": _phi_entry(space),
+        **landscape.grouping,
+        "counted": landscape.shares.particles,
         "clusters": _cluster_entries(landscape),
         "states": _state_entries(landscape),
         "states_tried": [dataclasses.asdict(tried) for tried in landscape.states.tried] if landscape.states else [],
@@ -48,9 +51,11 @@ def landscape_entries(landscape: Landscape, decoder: TrainedDecoder, options: La
 
 def write_particles(table: ParticleTable, landscape: Landscape, out: Report) -> None:
     """Write the particle lists, and the arrays per particle."""
-    latents, labels, states = landscape.latents, landscape.clusters.labels, landscape.states
-    arrays = {"rows": latents.rows, "pca": landscape.space.scores, "labels": labels}
-    frame = particle_list(table, latents.rows, latents.z, labels, latents.coordinate)
+    latents, clusters, states = landscape.latents, landscape.clusters, landscape.states
+    labels, posterior = clusters.labels, clusters.posterior
+    arrays = {"rows": latents.rows, "pca": landscape.space.scores, "labels": labels, **posterior_arrays(posterior)}
+    probability = None if posterior is None else posterior.max(axis=1)
+    frame = particle_list(table, latents.rows, latents.z, labels, latents.coordinate, probability)
     if states is not None:
         arrays |= {"state": states.labels, "state_probability": states.probability}
         frame[STATE] = states.labels[np.argsort(latents.rows, kind="stable")] + 1
@@ -107,4 +112,5 @@ def _state_entries(landscape: Landscape) -> list[dict[str, Any]]:
 
 def _share(populations: Populations, k: int) -> dict[str, Any]:
     low, high = (round(float(end[k]), 6) for end in (populations.low, populations.high))
-    return {"share": round(float(populations.share[k]), 6), "interval": [low, high]}
+    share = float(populations.share[k])
+    return {"count": round(share * populations.particles, 1), "share": round(share, 6), "interval": [low, high]}

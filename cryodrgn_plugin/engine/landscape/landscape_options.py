@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from ..analysis.analysis_options import GROUPINGS, STATES
 from ..config import Settings, require
 from ..config.bounds import AtLeast, FolderName, Means, NumberOr, OneOf
 
@@ -12,9 +13,12 @@ KINDS = ("pc", "direct", "graph", "density", "points")
 
 @dataclass(frozen=True, kw_only=True)
 class LandscapeOptions(Settings):
-    clusters: Annotated[int, AtLeast(1)] = 10
+    clusters: Annotated[int, AtLeast(1), Means(0, "takes the separate states that training found, or else 10")] = 0
     """Clusters in the space of volumes. Groups that stand apart are kept apart, however small; what hangs together is
     divided until there are this many. Raise it when a cluster holds several states."""
+    group_by: Annotated[str, OneOf(*GROUPINGS)] = STATES
+    """states: clusters are the separate states that training found, where it found as many as there shall be clusters.
+    clusters: always what lies together in the space of volumes. Change it when states look alike or seem mixed."""
     linkage: Annotated[str, OneOf("ward", "average")] = "ward"
     """How what hangs together is divided: ward (even in variance) or average (odd volumes apart from the rest)."""
     method: Annotated[str, OneOf("auto", "exact", "sketch")] = "auto"
@@ -35,7 +39,8 @@ class LandscapeOptions(Settings):
     mapped: Annotated[int, AtLeast(0)] = 2000
     """Further volumes from which the network learns to place particles; 25,000 in the thesis. Sketch only."""
     states: Annotated[str, NumberOr("auto")] = "auto"
-    """Gaussian mixture states: how many, auto to choose by the Bayesian information criterion, 0 for none."""
+    """Gaussian mixture states: how many, auto to choose by the Bayesian information criterion, 0 for none. auto fits
+    none where clusters are the separate states that training found."""
     most_states: Annotated[int, AtLeast(1)] = 10
     """The most states that auto tries."""
     bootstrap: Annotated[int, AtLeast(10)] = 200

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..analysis.classes import grouping
 from ..analysis.populations import Populations
 from ..errors import DataError
 from ..latents import Latents
@@ -24,6 +25,13 @@ class Landscape:
     """Of the clusters."""
     states: States | None
     state_shares: Populations | None
+
+    @property
+    def grouping(self) -> dict[str, str]:
+        """What the index says of how particles were grouped, and why."""
+        clusters = f"{len(self.clusters.centres)} clusters"
+        by_states = self.clusters.posterior is not None
+        return grouping(self.latents, by_states, clusters, "what lies together in the space of volumes")
 
 
 def checked_latents(run: Run) -> Latents:

@@ -15,6 +15,9 @@ from .landscape_parts import Landscape
 from .mixture import States
 from .volume_clusters import VolumeClusters
 
+SEPARATE = "separate states"
+"""Particles of a state that images tell well lie at one point, which its number must not hide."""
+
 
 def landscape_figure(file: Path, landscape: Landscape) -> None:
     """−ln(density) of all particles over the first components, the clusters' numbers on it."""
@@ -30,15 +33,20 @@ def landscape_figure(file: Path, landscape: Landscape) -> None:
 
 def clusters_figure(file: Path, landscape: Landscape) -> None:
     """Particles coloured by cluster over the first components, and by state where there are several."""
-    partitions = [("clusters", landscape.clusters.labels)]
+    clusters, scores = landscape.clusters, landscape.space.scores
+    states = clusters.posterior is not None
+    numbered_at = clusters.means(scores) if states else _middles(scores, clusters.labels)
+    partitions = [(SEPARATE if states else "clusters", clusters.labels, numbered_at)]
     if landscape.states is not None and landscape.states.labels.max() > 0:
-        partitions.append(("mixture states", landscape.states.labels))
+        labels = landscape.states.labels
+        partitions.append(("mixture states", labels, _middles(scores, labels)))
     pairs = _pairs(landscape)
     with figure(file, 4.6 * len(pairs), 4.3 * len(partitions)) as page:
         rows = page.subplots(len(partitions), len(pairs), squeeze=False)
-        for (title, labels), line in zip(partitions, rows, strict=True):
+        for (title, labels, places), line in zip(partitions, rows, strict=True):
             for ax, (i, j) in zip(line, pairs, strict=True):
-                _draw_partition(ax, landscape.space.scores[:, [i, j]], labels)
+                _draw_partition(ax, scores[:, [i, j]], labels)
+                _write_numbers(ax, places[:, [i, j]], beside=title == SEPARATE)
                 ax.set(title=title, xlabel=_name(landscape, i), ylabel=_name(landscape, j))
 
 
@@ -59,10 +67,12 @@ def tree_figure(file: Path, clusters: VolumeClusters, means: np.ndarray, shares:
         right.barh(heights, shares.share[order], color=np.array(class_colours(k))[order], height=0.7)
         low, high = shares.share[order] - shares.low[order], shares.high[order] - shares.share[order]
         right.errorbar(shares.share[order], heights, xerr=[low, high], fmt="none", ecolor=INK, elinewidth=1, capsize=2)
-        names = [f"{c + 1}{' *' if clusters.apart[c] else ''}" for c in order]
+        states = clusters.posterior is not None
+        names = [f"{c + 1}{' *' if clusters.apart[c] and not states else ''}" for c in order]
         right.set_yticks(heights, labels=names)
-        _write_counts(right, heights, shares.high[order], clusters.sizes[order])
-        right.set(title="particles per cluster (* stands apart)", xlabel="share of particles, 95 % interval")
+        _write_counts(right, heights, shares.high[order], np.rint(shares.share * shares.particles)[order])
+        title = "particles per state" if states else "particles per cluster (* stands apart)"
+        right.set(title=title, xlabel="share of particles, 95 % interval")
         right.set_ylim(-0.7, k - 0.3)
         left.set_ylim(-2, 10 * k + 2)
         if order[0] < order[-1]:  # the lowest number on top
@@ -110,20 +120,26 @@ def _draw_partition(ax: Axes, positions: np.ndarray, labels: np.ndarray) -> None
     size = float(np.clip(60_000 / len(shown), 1.5, 14))
     colours = np.array(class_colours(k))[labels[shown]]
     ax.scatter(*positions[shown].T, c=colours, s=size, alpha=0.6, linewidths=0, rasterized=True)
-    _write_numbers(ax, np.array([np.median(positions[labels == c], axis=0) for c in np.unique(labels)]))
     ax.locator_params(nbins=6)
 
 
-def _write_numbers(ax: Axes, positions: np.ndarray) -> None:
+def _middles(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(k, P) medians of the scores (N, P) of each group."""
+    return np.array([np.median(scores[labels == c], axis=0) for c in np.unique(labels)])
+
+
+def _write_numbers(ax: Axes, positions: np.ndarray, beside: bool = False) -> None:
+    """Numbers from 1 at positions (k, 2), or `beside` them, where they hide no particles."""
+    offset = {"xytext": (9, 9) if beside else (0, 0), "textcoords": "offset points", "ha": "center", "va": "center"}
     for number, position in enumerate(positions, start=1):
-        text = ax.annotate(str(number), position, ha="center", va="center", fontsize=8, fontweight="bold")
+        text = ax.annotate(str(number), position, fontsize=8, fontweight="bold", **offset)
         text.set_path_effects([effects.withStroke(linewidth=2.5, foreground="white")])
 
 
 def _write_counts(ax: Axes, heights: np.ndarray, ends: np.ndarray, sizes: np.ndarray) -> None:
     for height, end, size in zip(heights, ends, sizes, strict=True):
         where = {"xytext": (4, 0), "textcoords": "offset points", "va": "center"}
-        ax.annotate(f"{size:,}", (end, height), fontsize=7, color=GREY, **where)
+        ax.annotate(f"{size:,.0f}", (end, height), fontsize=7, color=GREY, **where)
 
 
 def _pairs(landscape: Landscape) -> list[tuple[int, int]]:

@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..analysis.analysis_options import USUAL_CLASSES
 from ..analysis.analysis_parts import MadeSeries
+from ..analysis.classes import separate_states
 from ..analysis.entries import make_series, series_entry, write_chimerax
-from ..analysis.populations import counted, most_likely
+from ..analysis.populations import Populations, counted, expected, most_likely
 from ..analysis.series import PERCENTILES, Series
 from ..analysis.volumes import decoder_of
 from ..data.copies import joined, listed_copies
@@ -26,7 +29,7 @@ from .landscape_parts import Landscape, checked_latents
 from .mixture import mixture_states
 from .sketch import SCRATCH, sketched_space
 from .space import LandscapeDecoder, Places, VolumeSpace, exact_space
-from .volume_clusters import cluster_volumes
+from .volume_clusters import VolumeClusters, cluster_volumes, state_clusters
 
 MICROGRAPH = "rlnMicrographName"
 
@@ -66,22 +69,37 @@ def explore(
     run: Run, latents: Latents, space: VolumeSpace, table: ParticleTable, options: LandscapeOptions
 ) -> Landscape:
     """Clusters, states and populations in the space of volumes."""
-    n = len(latents.z)
     run.progress("landscape", 1, 3)
-    clusters = cluster_volumes(space.scores, min(options.clusters, n), options.linkage, options.seed)
+    clusters = _clusters(latents, space, options)
     run.progress("landscape", 2, 3)
     states = None
-    if options.states != "0":
+    if options.states != "0" and not (options.states == "auto" and clusters.posterior is not None):
         states = mixture_states(space.scores, space.explained, options.states, options.most_states, options.seed)
     run.progress("landscape", 3, 3)
     if options.match:
         clusters, states = as_numbered_in(options.match, latents.rows, clusters, states)
     shown = joined(known_copies(run, latents.rows), listed_copies(table, latents.rows).shown)
     resampled = {"replicates": options.bootstrap, "seed": options.seed, "shown": shown}
-    shares = counted(clusters.labels, len(clusters.centres), groups=_micrographs(table, latents.rows), **resampled)
+    shares = _shares(clusters, _micrographs(table, latents.rows), resampled)
     return Landscape(
         latents, space, clusters, shares, states, states and most_likely(states.log_likelihoods, **resampled)
     )
+
+
+def _clusters(latents: Latents, space: VolumeSpace, options: LandscapeOptions) -> VolumeClusters:
+    """The separate states that training found, or what lies together in the space of volumes."""
+    found = separate_states(latents, options.clusters, options.group_by)
+    if found is not None:
+        return state_clusters(space.scores, found)
+    count = min(options.clusters or USUAL_CLASSES, len(latents.z))
+    return cluster_volumes(space.scores, count, options.linkage, options.seed)
+
+
+def _shares(clusters: VolumeClusters, micrographs: np.ndarray | None, resampled: dict[str, Any]) -> Populations:
+    """Populations of the clusters; of separate states those that posteriors give."""
+    if clusters.posterior is not None:
+        return expected(clusters.posterior, **resampled)
+    return counted(clusters.labels, len(clusters.centres), groups=micrographs, **resampled)
 
 
 def make_all(run: Run, explored: Landscape, out: Report, options: LandscapeOptions) -> list[MadeSeries]:
@@ -96,7 +114,9 @@ def make_all(run: Run, explored: Landscape, out: Report, options: LandscapeOptio
 
 def _series(explored: Landscape, options: LandscapeOptions) -> Iterator[tuple[Places, Series]]:
     space = explored.space
-    yield _group_series(explored, CLUSTER_SERIES, explored.clusters.labels, "cluster")
+    clusters = explored.clusters
+    word = "cluster" if clusters.posterior is None else "state"
+    yield _group_series(explored, CLUSTER_SERIES, clusters.labels, word, clusters.posterior)
     if explored.states is not None and explored.states.labels.max() > 0:
         yield _group_series(explored, STATE_SERIES, explored.states.labels, "state")
     for component in range(min(options.walks, space.scores.shape[1])):
@@ -107,11 +127,14 @@ def _series(explored: Landscape, options: LandscapeOptions) -> Iterator[tuple[Pl
         yield places, Series(name, title, places.z, labels, scores, places.particles)
 
 
-def _group_series(explored: Landscape, name: str, labels: np.ndarray, word: str) -> tuple[Places, Series]:
+def _group_series(
+    explored: Landscape, name: str, labels: np.ndarray, word: str, posterior: np.ndarray | None = None
+) -> tuple[Places, Series]:
     numbers = np.unique(labels)
-    places = explored.space.averages([np.flatnonzero(labels == number) for number in numbers])
+    places = explored.space.averages([np.flatnonzero(labels == number) for number in numbers], posterior)
     captions = tuple(f"{word} {number + 1}" for number in numbers)
-    return places, Series(name, f"averages of {name}", places.z, captions, numbers + 1.0, places.particles)
+    title = f"averages of {name}" if posterior is None else "of separate states"
+    return places, Series(name, title, places.z, captions, numbers + 1.0, places.particles)
 
 
 def _space(decoder: LandscapeDecoder, z: np.ndarray, options: LandscapeOptions, folder: Path, run: Run) -> VolumeSpace:
@@ -134,15 +157,23 @@ def _micrographs(table: ParticleTable, rows: np.ndarray) -> np.ndarray | None:
 def _findings(explored: Landscape) -> list[str]:
     """Sentences for the log."""
     explained = explored.space.explained
-    sizes, apart = explored.clusters.sizes, explored.clusters.apart
-    smallest = int(np.argmin(sizes))
     return [
         (
             f"{len(explained)} components of the volumes ({explored.space.method}) "
             f"hold {explained.sum():.0%} of the variance."
         ),
-        (
-            f"{len(sizes)} clusters, {apart.sum()} of which stand apart; the smallest, cluster {smallest + 1}, has "
-            f"{sizes[smallest]:,} of {sizes.sum():,} particles."
-        ),
+        explored.grouping["grouped_because"],
+        _about_sizes(explored),
     ]
+
+
+def _about_sizes(explored: Landscape) -> str:
+    sizes, apart, shares = explored.clusters.sizes, explored.clusters.apart, explored.shares
+    if explored.clusters.posterior is not None:
+        held = ", ".join(f"{share:.1%}" for share in shares.share)
+        return f"{len(sizes)} states hold {held} of {shares.particles:,} particles."
+    smallest = int(np.argmin(sizes))
+    return (
+        f"{len(sizes)} clusters, {apart.sum()} of which stand apart; the smallest, cluster {smallest + 1}, has "
+        f"{sizes[smallest]:,} of {sizes.sum():,} particles."
+    )

@@ -66,7 +66,7 @@ class SketchedSpace:
     judged: HeldOut
     method: str = "sketch"
 
-    def averages(self, members: Sequence[np.ndarray]) -> Places:
+    def averages(self, members: Sequence[np.ndarray], posterior: np.ndarray | None = None) -> Places:
         """The average of the sketch's volumes in each group; where the sketch has none, its member nearest to it."""
         centres = np.stack([self.scores[index].mean(axis=0) for index in members])
         own = self.scores[self.sketch.particles]

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ..analysis.found_states import at_states
 from ..analysis.linear_volumes import LinearVolumes, VolumePca, amplitudes_of, exact_components, masked_gram
 from ..analysis.volumes import TrainedDecoder
 from ..decoders.decoder import LinearDecoder
@@ -66,8 +67,10 @@ class VolumeSpace(Protocol):
     def explained(self) -> np.ndarray:
         """(P,) share of the variance inside the mask."""
 
-    def averages(self, members: Sequence[np.ndarray]) -> Places:
-        """The average volume of each group of particles (indices)."""
+    def averages(self, members: Sequence[np.ndarray], posterior: np.ndarray | None = None) -> Places:
+        """The average volume of each group of particles (indices). Of separate states, whose posteriors (N, k) are
+        given, the volumes of the states themselves, where volumes are linear.
+        """
 
     def walk(self, component: int, scores: np.ndarray) -> Places:
         """Volumes along a component (from 0) through the mean, at `scores` (n,)."""
@@ -100,7 +103,9 @@ class ExactSpace:
     def explained(self) -> np.ndarray:
         return self.pca.explained
 
-    def averages(self, members: Sequence[np.ndarray]) -> Places:
+    def averages(self, members: Sequence[np.ndarray], posterior: np.ndarray | None = None) -> Places:
+        if posterior is not None:
+            return self._places(at_states(posterior, self.amplitudes), at_states(posterior, self.scores))
         amplitudes = np.stack([self.amplitudes[index].mean(axis=0, dtype=np.float64) for index in members])
         return self._places(amplitudes, np.stack([self.scores[index].mean(axis=0) for index in members]))
 

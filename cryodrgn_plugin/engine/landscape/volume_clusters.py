@@ -4,6 +4,7 @@ Agglomeration by variance alone gives a state of 0.3 % to a large neighbour, and
 rarely holds one of it. So groups that stand apart in density are found first (`islands`), on at most `MOST_SEEN`
 particles. What hangs together is divided by agglomeration (Zhong's thesis, 6.2.6) until there are as many clusters as
 asked for; where there are more islands than that, the nearest are joined, whatever their size.
+Separate states that a training found are clusters as they are.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import threads
+from ..analysis.found_states import FoundStates, at_states, nearest_members
 from ..analysis.latent_clusters import in_order
 from .agglomerate import divided
 from .islands import islands
@@ -31,12 +33,27 @@ class VolumeClusters:
     centres: np.ndarray
     """(k,) int64: the particle nearest to the mean of each cluster."""
     apart: np.ndarray
-    """(k,) bool: it hangs together with no other cluster."""
+    """(k,) bool: it hangs together with no other cluster. Separate states all stand apart."""
+    posterior: np.ndarray | None = None
+    """(N, k) float32: of separate states, how far each particle belongs to each."""
 
     @property
     def sizes(self) -> np.ndarray:
         """(k,) particles per cluster."""
         return np.bincount(self.labels, minlength=len(self.centres))
+
+    def means(self, scores: np.ndarray) -> np.ndarray:
+        """(k, P) average place of each cluster among scores (N, P), or the place of each separate state itself."""
+        if self.posterior is not None:
+            return at_states(self.posterior, scores)
+        return np.stack([scores[self.labels == c].mean(axis=0) for c in range(len(self.centres))])
+
+
+def state_clusters(scores: np.ndarray, found: FoundStates) -> VolumeClusters:
+    """The separate states of particles at scores (N, P)."""
+    labels = found.labels
+    centres = nearest_members(scores, labels, at_states(found.posterior, scores))
+    return VolumeClusters(labels, centres, np.ones(found.count, bool), found.posterior.astype(np.float32))
 
 
 def cluster_volumes(scores: np.ndarray, clusters: int, linkage: str, seed: int) -> VolumeClusters:
@@ -71,11 +88,7 @@ def described(scores: np.ndarray, labels: np.ndarray, apart: np.ndarray) -> Volu
 
 def centres_of(scores: np.ndarray, labels: np.ndarray, k: int) -> np.ndarray:
     """(k,) the particle nearest to the mean of each of k clusters."""
-    members = [np.flatnonzero(labels == c) for c in range(k)]
-    return np.array(
-        [index[np.argmin(((scores[index] - scores[index].mean(axis=0)) ** 2).sum(axis=1))] for index in members],
-        np.int64,
-    )
+    return nearest_members(scores, labels, np.stack([scores[labels == c].mean(axis=0) for c in range(k)]))
 
 
 def _small_groups(points: np.ndarray, island: np.ndarray, count: int, seed: int) -> np.ndarray:

@@ -65,13 +65,28 @@ class DirectionalFsc:
         return float(self.resolution_ang.max())
 
     @property
+    def ends_everywhere(self) -> bool:
+        """Whether the maps agree to the end of the box along all directions, which have one resolution then."""
+        return self.worst_ang <= self.resolution_ang.min() == 2 * self.pixel_size_ang
+
+    @property
+    def last_fsc(self) -> np.ndarray:
+        """(M,) FSC in the last shell that is judged."""
+        return self.curves[:, -2]
+
+    @property
+    def quality(self) -> np.ndarray:
+        """(M,) what tells directions apart: the frequency each reaches, or the last FSC where all reach the end."""
+        return self.last_fsc if self.ends_everywhere else 1 / self.resolution_ang
+
+    @property
     def worst_direction(self) -> np.ndarray:
         """(3,) the middle of those directions, around the one with the worst neighbours, that are nearer to the worst
         than to the mean."""
-        frequency = 1 / self.resolution_ang
+        quality = self.quality
         cosine = np.abs(self.directions @ self.directions.T)
         near = np.exp((cosine - 1) * 2 / np.radians(NEAR_DEG) ** 2)
-        shortfall = np.maximum((1 / self.mean_ang + 1 / self.worst_ang) / 2 - frequency, 0) + 1e-9
+        shortfall = np.maximum((quality.mean() + quality.min()) / 2 - quality, 0) + 1e-9
         around = cosine[np.argmax(near @ shortfall / near.sum(1))] > 0.5
         chosen = self.directions[around]
         return _upward(np.linalg.eigh((chosen * shortfall[around, None]).T @ chosen)[1][:, -1])
@@ -84,6 +99,8 @@ class DirectionalFsc:
     @property
     def sentence(self) -> str:
         """Both figures in words, as `7.2 Å on average and 19 Å along the worst direction, (0.1, 0.2, 0.97)`."""
+        if self.ends_everywhere:
+            return f"{_in_ang(self.worst_ang)} along every direction, where the box ends"
         where = ", ".join(f"{x:.2f}" for x in self.worst_direction.round(2) + 0.0)
         return f"{_in_ang(self.mean_ang)} on average and {_in_ang(self.worst_ang)} along the worst direction, ({where})"
 

@@ -6,6 +6,8 @@ import numpy as np
 
 LEAST = 0.2
 """Weight of the farthest particle of a kernel; the nearest has 1."""
+HALVINGS = 40
+"""Of the gap between two particles, in which the edge of a kernel is looked for."""
 
 
 @dataclass(frozen=True)
@@ -39,17 +41,36 @@ def kernel_at(positions: np.ndarray, centre: np.ndarray, effective: int, seed: i
     distance2 = ((positions - centre) ** 2).sum(axis=1)
     shuffled = np.random.default_rng(seed).permutation(len(distance2))
     order = shuffled[np.argsort(distance2[shuffled], kind="stable")]
-    sorted2 = distance2[order]
-    low, high = 1, len(order)
+    weights = _weights(distance2[order], effective)
+    index = order[: len(weights)]
+    ascending = np.argsort(index)
+    return Kernel(index[ascending], weights[ascending].astype(np.float32))
+
+
+def _weights(sorted2: np.ndarray, effective: int) -> np.ndarray:
+    """(m,) weights of the m nearest, squared distances (N,) ascending, which `effective` equal ones would equal.
+
+    One particle more may lie far beyond the others, whose weights then rise all at once. So the kernel widens towards
+    it, without it, as far as need be; only where that is not enough does the particle come in, with the least weight.
+    """
+    low, high = 1, len(sorted2)
     while low < high:  # the effective number grows with the count of particles inside
         middle = (low + high) // 2
-        low, high = (low, middle) if effective_number(_weights(sorted2, middle)) >= effective else (middle + 1, high)
-    weights = _weights(sorted2, low)
-    ascending = np.argsort(order[:low])
-    return Kernel(order[:low][ascending], weights[ascending].astype(np.float32))
+        enough = effective_number(_within(sorted2[:middle], sorted2[middle - 1])) >= effective
+        low, high = (low, middle) if enough else (middle + 1, high)
+    fewer, edge2 = sorted2[: low - 1], sorted2[low - 1]
+    if effective_number(_within(fewer, edge2)) < effective:
+        return _within(sorted2[:low], edge2)
+    nearest2, farthest2 = fewer[-1], edge2
+    for _ in range(HALVINGS):
+        middle2 = (nearest2 + farthest2) / 2
+        enough = effective_number(_within(fewer, middle2)) >= effective
+        nearest2, farthest2 = (nearest2, middle2) if enough else (middle2, farthest2)
+    return _within(fewer, farthest2)
 
 
-def _weights(sorted2: np.ndarray, count: int) -> np.ndarray:
-    """(count,) weights of the nearest; the farthest of them keeps a share, so that equal distances count alike."""
-    radius2 = sorted2[count - 1] / (1 - LEAST)
-    return np.ones(count) if radius2 <= 0 else 1 - sorted2[:count] / radius2
+def _within(sorted2: np.ndarray, edge2: float) -> np.ndarray:
+    """(m,) weights of particles in a kernel which leaves the least of them at the squared distance `edge2`, so that
+    equal distances count alike."""
+    radius2 = edge2 / (1 - LEAST)
+    return np.ones(len(sorted2)) if radius2 <= 0 else 1 - sorted2 / radius2

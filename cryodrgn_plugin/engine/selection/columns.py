@@ -1,7 +1,8 @@
 """What is known of each particle of a run, as named columns: latents, analysis, confidence, star file.
 
 `z1` …: latents. `coordinate`, `uncertainty`: where the run has them. `pc1` …, `umap1`, `umap2`, `cluster` (from 1):
-from RUN/analysis. `volume_cluster`, `state` (from 1), `vpc1` …: from RUN/landscape. `confidence`: from RUN/validation.
+from RUN/analysis, with `cluster_probability` where classes are separate states. `volume_cluster`, `state` (from 1),
+`vpc1` …: from RUN/landscape. `confidence`: from RUN/validation.
 `likelihood`, `outlier`: by judging the images against the maps (`junk`), when they are asked for. `row`: the star row,
 from 0. And the star file's columns by their own names.
 """
@@ -89,6 +90,8 @@ class ParticleColumns(Mapping[str, np.ndarray]):
         if not stored:
             return _numbered("pc", principal_components(self.latents.z).scores) if self.latents.z.shape[1] else {}
         columns = {"cluster": stored["labels"] + 1, **_numbered("pc", stored["pca"])}
+        if "class_probability" in stored:
+            columns["cluster_probability"] = stored["class_probability"]
         return columns | (_numbered("umap", stored["umap"]) if "umap" in stored else {})
 
     def _of_landscape(self) -> dict[str, np.ndarray]:

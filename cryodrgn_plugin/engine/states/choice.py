@@ -1,13 +1,16 @@
-"""Which points of the latent space are states: those named by the user, or the centres of k-means clusters."""
+"""Which points of the latent space are states: those named by the user, the separate states that training found, or the
+centres of k-means clusters."""
 
 import numpy as np
 
-from ..analysis.latent_clusters import kmeans
+from ..analysis.analysis_options import CLUSTERS
+from ..analysis.classes import classes_of, grouping, separate_states
+from ..analysis.latent_clusters import fewer_than_asked
 from ..analysis.latent_points import particles_at, read_points
 from ..analysis.series import Series
 from ..errors import DataError
 from ..latents import Latents
-from .state_options import StatesOptions
+from .state_options import USUAL_STATES, StatesOptions
 
 
 def chosen_states(latents: Latents, options: StatesOptions, where: str) -> Series:
@@ -26,8 +29,23 @@ def chosen_states(latents: Latents, options: StatesOptions, where: str) -> Serie
     if options.particles:
         index = particles_at(latents, options.particles, where)
         return _series(z[index], [f"particle {latents.rows[i]}" for i in index], index)
-    centres = kmeans(z, options.states, seed=options.seed, along=latents.coordinate).centres
-    return _series(z[centres], [f"state {k + 1}" for k in range(len(centres))], centres)
+    classes = classes_of(latents, options.states, USUAL_STATES, options.group_by, options.seed)
+    return _series(classes.points, [f"state {k + 1}" for k in range(len(classes.points))], classes.centres)
+
+
+def about_choice(latents: Latents, options: StatesOptions, count: int) -> dict[str, str]:
+    """What the index says of how `count` states were chosen, and why; nothing where the user named them."""
+    if options.points or options.particles:
+        return {}
+    by_states = separate_states(latents, options.states, options.group_by) is not None
+    return grouping(latents, by_states, f"{count} states", "at the centres of k-means clusters of the latents")
+
+
+def about_number(chosen: dict[str, str], count: int, options: StatesOptions) -> list[str]:
+    """That there are fewer states than were asked for, where they are clusters."""
+    clusters = chosen.get("grouped_by") == CLUSTERS
+    fewer = fewer_than_asked(count, options.states or USUAL_STATES) if clusters else ""
+    return [f"States are of {fewer}"] if fewer else []
 
 
 def _series(z: np.ndarray, labels: list[str], particles: np.ndarray | None) -> Series:

@@ -3,15 +3,21 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+from ..analysis.analysis_options import GROUPINGS, STATES
 from ..config import Settings, require
-from ..config.bounds import AtLeast, OneOf
+from ..config.bounds import AtLeast, Means, OneOf
+
+USUAL_STATES = 8
+"""k-means centres where nobody says how many and training found no separate states."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StatesOptions(Settings):
-    states: Annotated[int, AtLeast(1)] = 8
-    """How many states: k-means centres that are particles, unless particles or points are named. More for finer
-    steps, fewer when maps look alike."""
+    states: Annotated[int, AtLeast(1), Means(0, "takes the separate states that training found, or else 8")] = 0
+    """How many states, unless particles or points are named. More for finer steps, fewer when maps look alike."""
+    group_by: Annotated[str, OneOf(*GROUPINGS)] = STATES
+    """states: the separate states that training found, where it found as many as are wanted. clusters: always k-means
+    centres of the latents, which are particles. Change it when maps of states look alike or one of them seems mixed."""
     particles: str = ""
     """Rows of the star file whose latents are the states, from 0, as 0,17,42 or 0-9; empty for none."""
     points: str = ""

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from ..analysis.cautions import cautions as cautions_of
-from ..analysis.latent_clusters import fewer_than_asked
 from ..analysis.nearby import NearbyParticles, can_be_measured
 from ..analysis.run_particles import require_images, views_of
 from ..analysis.series import Series
@@ -21,7 +20,7 @@ from ..reconstruction.unseen_difference import unseen_from
 from ..report_writer import Report
 from ..result_kinds import REGRESSION_SERIES, STATE_SERIES
 from ..run import Run
-from .choice import chosen_states
+from .choice import about_choice, about_number, chosen_states
 from .judging import Judgement, judge
 from .made import MadeState, written
 from .making import DecoderStates, Maker, RegressionStates
@@ -72,8 +71,9 @@ def make_states(run: Run, options: StatesOptions | None = None, decoder: Trained
             states_by_way[name] = _make_all(run, out, way, series, judged, unseen, decoder.pixel_size_ang)
         out.index |= states_entries(states_by_way, series, out, latents, nearby and nearby.bandwidths)
         cautions = [*cautions_of(latents, run.config, ()), *view_cautions(states_by_way, series.labels)]
-        cautions += _about_number(series, options)
-        out.index |= {"box": decoder.box, "pixel_size_ang": decoder.pixel_size_ang, "cautions": cautions}
+        chosen = about_choice(latents, options, len(series.z))
+        cautions += about_number(chosen, len(series.z), options)
+        out.index |= {**chosen, "box": decoder.box, "pixel_size_ang": decoder.pixel_size_ang, "cautions": cautions}
         write_script(states_by_way, out)
         if moving is not None:
             out.map("moving_mask", MOVING_MASK, moving, decoder.pixel_size_ang)
@@ -81,17 +81,11 @@ def make_states(run: Run, options: StatesOptions | None = None, decoder: Trained
             from .state_figures import draw_all
 
             draw_all(states_by_way, series, out, decoder.pixel_size_ang)
-        for sentence in (*_findings(states_by_way), *cautions):
+        because = [chosen["grouped_because"]] if chosen else []
+        for sentence in (*because, *_findings(states_by_way), *cautions):
             out.say(sentence)
         out.conclusion = f"The states are in {out.destination}."
     return out.index_file
-
-
-def _about_number(series: Series, options: StatesOptions) -> list[str]:
-    """That there are fewer states than were asked for, where they are clusters."""
-    asked = 0 if options.points or options.particles else options.states
-    fewer = fewer_than_asked(len(series.z), asked)
-    return [f"States are of {fewer}"] if fewer else []
 
 
 def _needs_images(latents: Latents, decoder: TrainedDecoder, options: StatesOptions) -> bool:
@@ -178,4 +172,5 @@ def _findings(states_by_way: dict[str, list[MadeState]]) -> Iterator[str]:
 
 
 def _range(limits_ang: list[float]) -> str:
-    return f"{min(limits_ang):#.3g} to {max(limits_ang):#.3g} Å"
+    ends = dict.fromkeys(f"{limit:#.3g}" for limit in (min(limits_ang), max(limits_ang)))
+    return f"{' to '.join(ends)} Å"

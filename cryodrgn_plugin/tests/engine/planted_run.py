@@ -1,4 +1,6 @@
-"""A finished run with a planted truth: three groups on a curve, and a decoder whose maps say where they were made."""
+"""A finished run with a planted truth, three groups on a curve or four separate states, and a decoder whose maps say
+where they were made.
+"""
 
 import sys
 import types
@@ -8,12 +10,20 @@ import numpy as np
 import pandas as pd
 
 from cryodrgn_plugin.engine.config import RunConfig
+from cryodrgn_plugin.engine.io.found_poses import tables_with
 from cryodrgn_plugin.engine.io.star import write_star
 from cryodrgn_plugin.engine.run import Run
 
 BOX, PIXEL_ANG = 24, 2.5
 CENTRES = np.array([[4.0, 0, 0, 0], [-4.0, 1, 0, 0], [0, 5.0, 0, 1]])
 """Of the groups in the latent space; along the curve their order is 1, 2, 0."""
+PLACES = np.array([[4.0, 0, 0, 0], [-4, 1, 0, 0], [0, 5, 0, 1], [0.5, 0, 5, 0]])
+"""Of the states in the latent space."""
+ALONG = np.array([2.0, 0, 3, 1])
+"""Of the states on the curve."""
+SHARES = np.array([0.5, 0.25, 0.17, 0.08])
+BLUR = 0.9
+"""Noise of what an image says of its state, whose places there are 2 apart: a fifth of the images are misplaced."""
 
 
 class BlobDecoder:
@@ -75,6 +85,29 @@ def planted_run(folder: Path, n: int = 150, with_coordinate: bool = True, rows: 
         for epoch in (1, 2, 3):
             run.append_metrics({"epoch": epoch, "seconds": 1.5 * epoch, "loss": 1 / epoch})
         run.save_latents(z, coordinate=coordinate if with_coordinate else None, rows=rows)
+    return run
+
+
+def planted_states(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """The state of each of n particles, and its posterior (n, 4) given an image that says it with noise."""
+    rng = np.random.default_rng(seed)
+    state = rng.choice(4, n, p=SHARES)
+    places = np.array([[0.0, 0], [2, 0], [0, 2], [2, 2]])
+    told = places[state] + BLUR * rng.standard_normal((n, 2))
+    scores = np.log(SHARES) - ((told[:, None] - places) ** 2).sum(axis=2) / (2 * BLUR**2)
+    posterior = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return state, posterior / posterior.sum(axis=1, keepdims=True)
+
+
+def run_of_states(folder: Path, posterior: np.ndarray, copies: int = 0) -> Run:
+    """A run that found these states; the last `copies` rows name the images of the first ones again."""
+    run = planted_run(folder, n=len(posterior))
+    if copies:
+        table = run.particles()
+        names = table.frame["rlnImageName"].to_numpy().copy()
+        names[-copies:] = names[:copies]
+        write_star(run.given_file, tables_with(table, table.frame.assign(rlnImageName=names)))
+    run.save_latents(posterior @ PLACES, coordinate=posterior @ ALONG, states=posterior)
     return run
 
 

@@ -300,8 +300,8 @@ def test_one_latent_dimension_can_be_drawn(tmp_path):
 
 
 def test_an_option_out_of_range_is_named():
-    with pytest.raises(ConfigError, match="clusters is 0; it must be at least 1"):
-        AnalysisOptions(clusters=0)
+    with pytest.raises(ConfigError, match="clusters is -1; it must be at least 1"):
+        AnalysisOptions(clusters=-1)
 
 
 @pytest.mark.parametrize("pixel_size_ang", [0.6, 1.05, 3.1, 8.0])

@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.spatial.transform import Rotation
 
+from cryodrgn_plugin.engine.analysis.direction_plots import draw_sphere
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
-from cryodrgn_plugin.engine.reconstruction.directional_fsc import FAR_WORSE, directional_fsc
+from cryodrgn_plugin.engine.reconstruction.directional_fsc import FAR_WORSE, DirectionalFsc, directional_fsc
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc_corrected
 from cryodrgn_plugin.engine.reconstruction.homogeneous import reconstruct
 from cryodrgn_plugin.engine.reconstruction.unseen_difference import unseen_share
@@ -74,6 +76,34 @@ def test_the_direction_is_that_of_the_molecule_and_not_of_the_image(tmp_path):
     axis = np.array([2.0, -1, 0.5]) / np.linalg.norm([2, -1, 0.5])
     star = particles(tmp_path / "set", seen_within(rows(COUNT), axis, NEAR_DEG))
     assert angle_deg(reconstruct(ParticleDataset.open(star)).directions.worst_direction, axis) < 15
+
+
+def drawn_by_direction(directions: DirectionalFsc):
+    """The axes of the picture of the sphere, and the range of its colours."""
+    page = Figure()
+    axes = page.subplots()
+    draw_sphere(axes, directions)
+    return axes, axes.images[0].get_clim()
+
+
+def test_directions_that_all_reach_the_end_of_the_box_are_told_apart_by_the_fsc_there(even):
+    along = reconstruct(ParticleDataset.open(even)).directions.directions
+    last = 0.9 - 0.4 * along[:, 2] ** 2
+    curves = np.linspace(1, last, BOX // 2).T
+    directions = DirectionalFsc(along, np.column_stack([curves, np.zeros(len(along))]), PIXEL_ANG)
+    assert directions.ends_everywhere and directions.worst_ang == directions.mean_ang == 2 * PIXEL_ANG
+    assert angle_deg(directions.worst_direction, (0, 0, 1)) < 10
+    assert directions.sentence == "8.00 Å along every direction, where the box ends"
+    axes, colours = drawn_by_direction(directions)
+    assert colours == pytest.approx((last.min(), last.max())) and "FSC at 8 Å" in axes.get_title()
+    assert any("where the box ends" in text.get_text() for text in axes.texts)
+
+
+def test_resolutions_are_drawn_where_directions_differ_in_them(narrow):
+    directions = reconstruct(ParticleDataset.open(narrow)).directions
+    axes, colours = drawn_by_direction(directions)
+    assert colours == pytest.approx((1 / directions.worst_ang, 1 / directions.resolution_ang.min()))
+    assert axes.get_title() == "resolution by direction" and not directions.ends_everywhere
 
 
 def test_what_is_called_unknown_is_what_the_truth_disagrees_with(narrow):

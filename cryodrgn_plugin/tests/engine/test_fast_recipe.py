@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 
 from cryodrgn_plugin.engine.analysis.truth import Truth, map_quality
 from cryodrgn_plugin.engine.closed_form import fast_recipe
+from cryodrgn_plugin.engine.closed_form.node_count import NodeCount
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
@@ -153,9 +154,18 @@ def test_a_finished_run_says_what_it_learned_of_images_and_how_it_chose(trained)
     assert notes["contrast_sd"] > 0 and notes["turn_sd_deg"] > 0
     assert notes["shift_sd_ang"] == pytest.approx(3.5 * notes["shift_sd_px"], abs=0.01)
     assert latents.contrast.shape == (600,) and latents.pose_correction.shape == (600, 5)
-    assert (latents.states is None) == (not notes["states"])
-    if notes["states"]:
+    if notes["states"] is None or notes["states"] < 2:
+        assert latents.states is None
+    else:
+        assert latents.states.shape == (600, notes["states"])
         np.testing.assert_allclose(latents.states.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("count", "kept"), [(1, None), (2, 2)])
+def test_posteriors_of_states_are_kept_where_there_are_two_or_more(count, kept, few, tmp_path, monkeypatch):
+    monkeypatch.setattr(fast_recipe, "count_nodes", lambda *_: NodeCount(count, True, {1: 0.0}))
+    states = train(tmp_path / "run", config_for(few, **FEWER)).latents().states
+    assert (None if states is None else states.shape[1]) == kept
 
 
 def test_poses_that_are_told_to_be_right_stay(few, tmp_path):

@@ -234,7 +234,11 @@ def test_a_mask_of_another_box_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"linkage": "single"}, "choose ward or average"), ({"states": "many"}, "give a number"), ({"clusters": 0}, "at")],
+    [
+        ({"linkage": "single"}, "choose ward or average"),
+        ({"states": "many"}, "give a number"),
+        ({"clusters": -1}, "at least 1"),
+    ],
 )
 def test_an_option_out_of_range_is_named(options, message):
     with pytest.raises(ConfigError, match=message):

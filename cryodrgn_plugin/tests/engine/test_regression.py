@@ -39,6 +39,16 @@ def test_the_nearest_particles_are_taken_until_their_effective_number_is_reached
     assert np.all(np.diff(kernel.weights[np.argsort(distance[kernel.index])]) <= 0)
 
 
+@pytest.mark.parametrize("wanted", [30, 150, 190])
+def test_a_gap_between_particles_does_not_bring_more_than_were_asked_for(wanted):
+    """One particle beyond the gap would make those of the clump, of 200, count nearly alike all at once."""
+    rng = np.random.default_rng(0)
+    positions = np.concatenate([rng.standard_normal((200, 3)), rng.standard_normal((200, 3)) + [60, 0, 0]])
+    kernel = kernel_at(positions, np.zeros(3), wanted)
+    assert kernel.effective == pytest.approx(wanted, abs=1)
+    assert kernel.index.max() < 200
+
+
 def test_the_effective_number_says_how_far_noise_averages_out():
     weights = np.random.default_rng(1).uniform(0.1, 1, 60)
     noise = np.random.default_rng(2).standard_normal((60, 20_000))

@@ -68,7 +68,7 @@ def test_the_task_comes_from_the_executable_field_or_a_label():
         (f"{COMMAND} --recipe slow", "choose one of fast"),
         (f"{COMMAND} --training.epochs many", "training.epochs is 'many'"),
         (f"{COMMAND} --j none", "--j"),
-        (f"{COMMAND} --clusters 0", "clusters is 0; it must be at least 1"),
+        (f"{COMMAND} --clusters -1", "clusters is -1; it must be at least 1"),
         (f"{COMMAND} --clusters 2.5", "clusters is '2.5'; it must be a whole number"),
         (f"{COMMAND} --umap perhaps", "give yes or no"),
         (
@@ -85,7 +85,7 @@ def test_the_task_comes_from_the_executable_field_or_a_label():
         (f"trajectory {COMMAND} --name mine", "There is no setting 'name'"),
         (f"validate {COMMAND} --permutations 20", "cannot show a significance"),
         (f"{COMMAND} --where z1", "where is a label of the task select"),
-        (f"landscape {COMMAND} --clusters 0", "clusters is 0"),
+        (f"landscape {COMMAND} --clusters -1", "clusters is -1"),
         (f"select {COMMAND}", "Say which particles to select"),
         (f"select {COMMAND} --junk yes --junk_cut high", "junk_cut is 'high'; it must be a number"),
         (f"preflight {COMMAND} --box 33", "box is 33"),

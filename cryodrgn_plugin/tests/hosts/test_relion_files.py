@@ -20,6 +20,7 @@ from cryodrgn_plugin.engine.io.star import read_star
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.relion import findings
 from cryodrgn_plugin.relion.job_results import ResultsRequest, publish
+from cryodrgn_plugin.tests.engine.planted_run import ALONG, planted_states, run_of_states
 from cryodrgn_plugin.tests.hosts.relion_sandbox import GOLDEN
 
 STAR = GOLDEN / "in2000.star"
@@ -161,3 +162,21 @@ def test_poses_and_species_that_were_found_become_particle_files_and_maps_in_bot
     nodes = read_star(tmp_path / "RELION_OUTPUT_NODES.star")["output_nodes"]
     assert nodes.rlnPipeLineNodeType.astype(int).tolist() == [3, 13, 3, 3, 6, 6, 6, 6]
     assert all((tmp_path / name).exists() for name in nodes.rlnPipeLineNodeName)
+
+
+def test_separate_states_are_class_files_with_the_probability_of_each_particle(tmp_path, monkeypatch):
+    _, posterior = planted_states(200)
+    run, job = run_of_states(tmp_path, posterior), tmp_path / "External/job009"
+    job.mkdir(parents=True)
+    analyze(run, AnalysisOptions(umap=False, components=0, steps=2, figures=False), PlantedDecoder())
+    monkeypatch.setattr(findings, "_decoder", lambda _run: PlantedDecoder())
+    publish_job(run, job, task="analyze")
+    order = np.argsort(ALONG)
+    listed = read_star(job / "particles.star")["particles"]
+    np.testing.assert_array_equal(order[listed["rlnClassNumber"] - 1], posterior.argmax(axis=1))
+    np.testing.assert_allclose(listed["cryodrgnClassProbability"], posterior.max(axis=1), atol=1e-5)
+    told = json.loads((job / "job.json").read_text())["classes"]
+    assert [one["share"] for one in told] == pytest.approx(posterior.mean(axis=0)[order], abs=1e-4)
+    for one in told:
+        assert len(read_star(job / one["star"])["particles"]) == one["particles"]
+        assert (job / one["map"]).is_file() and len(one["half_maps"]) == 2

@@ -9,14 +9,21 @@ from pwem.objects import Acquisition, CTFModel, Particle, SetOfParticles, Transf
 
 from cryodrgn_plugin.constants import ID_COLUMN  # noqa: E402
 from cryodrgn_plugin.convert import (  # noqa: E402
+    fill_flex_particles,
+    latents_by_id,
+    new_flex_particles,
     object_ids,
     read_particles_star,
     relion_alignment,
     scipion_matrices,
     write_particles_star,
 )
+from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions  # noqa: E402
+from cryodrgn_plugin.engine.analysis.analysis_report import analyze  # noqa: E402
+from cryodrgn_plugin.engine.config import RunConfig  # noqa: E402
 from cryodrgn_plugin.engine.errors import DataError  # noqa: E402
 from cryodrgn_plugin.engine.io.star import read_star  # noqa: E402
+from cryodrgn_plugin.engine.run import Run  # noqa: E402
 
 PIXEL_SIZE_ANG = 1.7
 N_PARTICLES = 12
@@ -50,6 +57,25 @@ def particles(tmp_path):
     made.write()
     yield made, angles, origins
     made.close()
+
+
+def test_particles_carry_the_class_that_is_most_probable_and_how_probable_it_is(particles, tmp_path):
+    made, _, _ = particles
+    star = tmp_path / "particles.star"
+    write_particles_star(made, str(star))
+    posterior = np.random.default_rng(4).dirichlet([0.5, 0.5, 0.5], N_PARTICLES)
+    run = Run.create(tmp_path / "run", RunConfig(particles=str(star), z_dim=2))
+    with run.working():
+        run.save_latents(posterior[:, :2], coordinate=posterior @ [0, 1, 2], states=posterior)
+    analyze(run, AnalysisOptions(volumes=False, umap=False, figures=False))
+    found = run.results("analysis")
+    flexible = new_flex_particles(str(tmp_path), made, run)
+    probability = found.arrays["class_probability"]
+    fill_flex_particles(flexible, made, latents_by_id(run), labels=found.labels, probability=probability)
+    for particle, own in zip(flexible.iterItems(), posterior, strict=True):
+        assert particle.getClassId() == own.argmax() + 1
+        assert particle._cdrgClassProbability.get() == pytest.approx(own.max(), abs=1e-5)
+    flexible.close()
 
 
 def test_a_pose_survives_the_way_there_and_back():

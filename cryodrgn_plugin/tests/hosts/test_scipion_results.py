@@ -215,7 +215,7 @@ def test_every_output_knows_the_particles_it_came_from(name, flow, request):
     ("name", "values", "sentence"),
     [
         ("ProtHetPreflight", {"box": 33}, "must be even"),
-        ("ProtHetLandscape", {"clusters": 0}, "clusters is 0"),
+        ("ProtHetLandscape", {"clusters": -1}, "clusters is -1"),
         ("ProtHetLandscape", {"states": "many"}, "give a number, or auto"),
         ("ProtHetLandscape", {"region": GIVEN}, "Choose a mask"),
         ("ProtHetTrajectory", {"steps": 1}, "steps is 1"),

@@ -127,7 +127,7 @@ def test_a_subset_keeps_its_latents_and_its_run(flow, tmp_path):
 def test_summaries_and_methods_say_what_was_done(flow):
     assert f"{N} images of {BOX} px" in flow.simulated.summary()[0]
     assert any("fast" in line for line in flow.trained.summary())
-    assert any(f"{CLASSES} clusters" in line for line in flow.analyzed.summary())
+    assert any(f"{CLASSES} classes are" in line for line in flow.analyzed.summary())
     assert any("closed form" in line for line in flow.trained.methods())
 
 
