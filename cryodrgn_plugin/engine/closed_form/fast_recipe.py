@@ -48,7 +48,7 @@ from .node_count import count_nodes
 from .node_images import moments_at_nodes, node_images, one_of_each, scores_at_nodes, with_contrast_of
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
 from .nodes import FittedNodes, evidence, fit_nodes, merged, responsibilities
-from .nuisance_report import worth_telling
+from .nuisance_report import defocus_worth_telling, worth_telling
 
 NODE_ROUNDS = 40
 POPULATION_ROUNDS = 30
@@ -213,15 +213,20 @@ class ClosedForm:
         self.run.note(loader_wait_seconds=round(self.images.wait_seconds, 3))
 
     def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
-        """The particles with the poses that the maps rest on; those that were found go into poses.star."""
+        """The particles with the poses that the maps rest on; those that were found go into poses.star, with the
+        defocus that was found where it is worth telling."""
+        defocus = defocus_worth_telling(self.dataset, state.nuisances)
         if self._placed is None:
             posed = self.posed_set.dataset
             if worth_telling(self.dataset, state.nuisances):
-                self.run.save_poses(self.dataset.rows, *posed.physical_poses(), species=species)
+                poses = posed.physical_poses()
+                self.run.save_poses(self.dataset.rows, *poses, species=species, defocus_moved_ang=defocus)
             return posed
         rotations, shifts_ang, score = self._placed.likeliest(state.responsibilities)
-        self.run.save_poses(self.dataset.rows, rotations, shifts_ang, species=species, score=score)
-        return self.dataset.with_poses(rotations, shifts_ang)
+        self.run.save_poses(
+            self.dataset.rows, rotations, shifts_ang, species=species, score=score, defocus_moved_ang=defocus
+        )
+        return self.posed_set.dataset.with_poses(rotations, shifts_ang)
 
 
 def fit_fast(
