@@ -148,9 +148,7 @@ def part_information(
     total = torch.zeros(len(parts), dtype=torch.float64, device=coefs.device)
     for batch in images.of_each(np.array_split(rows, -(-len(rows) // 100)), band.count):
         seen = coefs, batch.targets, batch.weights, batch.rotations
-        gram, _ = (
-            backend.compress(*seen) if band.moving is None else backend.compress_near(*seen, batch.defocus_slopes)
-        )
+        gram, _ = backend.compress(*seen) if band.moving is None else backend.compress_near(*seen, batch.defocus_slopes)
         total += _told_of_parts(gram, len(parts), nuisances).sum(0)
     return on_host(total / len(rows))
 

@@ -11,8 +11,8 @@ from ..data.tilt_series import TiltSeries
 from ..geometry.continuous import turns
 from ..imaging.noise import estimate_noise
 from ..likelihood.linear_model import LinearModel, sphere_at
-from ..likelihood.nuisances import NearImages, Nuisances
 from ..likelihood.nuisance_sizes import DEFOCUS
+from ..likelihood.nuisances import NearImages, Nuisances
 from ..likelihood.whitened import ANG_PER_MICROMETRE, WhitenedImages
 from ..slicing.compute import Compute
 from ..slicing.place import on_host

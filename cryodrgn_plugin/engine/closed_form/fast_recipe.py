@@ -39,7 +39,16 @@ from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from ..stopping import graceful_stop
 from .detectable import SmallestParts, in_words, needed_information, smallest_parts
-from .direction_search import ABOVE_NOISE, BandStep, PosedSet, above_noise, advance, noise_information, schedule
+from .direction_search import (
+    ABOVE_NOISE,
+    BandStep,
+    PosedSet,
+    above_noise,
+    advance,
+    defocus_is_settled,
+    noise_information,
+    schedule,
+)
 from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
 from .fast_results import Outcome, leave
@@ -72,6 +81,8 @@ class ClosedForm:
         dataset.require_poses()
         self.run, self.config, self.dataset = run, config, dataset
         self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
+        if settings.defocus_errors and (reason := defocus_is_settled(dataset)):
+            run.log(reason)
         self.posed_set = PosedSet(config, dataset, self.series)
         self.last_radius = dataset.box // 2 - 1
         self.bands = schedule(settings.iterations, settings.first_radius, self.last_radius)

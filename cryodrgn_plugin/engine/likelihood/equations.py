@@ -82,7 +82,7 @@ class EquationSums:
         )
 
     def take_off(self, images: WhitenedBatch, moving: Tensor, tied: Tensor) -> None:
-        """Take off the right sides what errors of the poses, and of the defocus where batches tell of it, add to images.
+        """Take off the right sides what errors of the poses, and of the defocus where images tell of it, add to images.
 
         Parameters
         ----------

@@ -4,10 +4,13 @@ One for the three rotations, one for the two shifts, one for the defocus.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
+
+Size = TypeVar("Size", float, Tensor)
 
 FIRST_CONTRAST_SD, FIRST_TURN_SD, FIRST_SHIFT_SD, FIRST_DEFOCUS_SD = 0.3, np.radians(1.0), 0.008, 0.03
 """What contrast, rotations (radians), shifts (boxes) and the defocus (micrometres) are taken to err by at first."""
@@ -28,7 +31,7 @@ def first_sizes(with_defocus: bool) -> np.ndarray:
     return np.repeat([FIRST_TURN_SD, FIRST_SHIFT_SD, FIRST_DEFOCUS_SD], [3, 2, int(with_defocus)])
 
 
-def pushed(sd: float | Tensor, seen: float | Tensor) -> float | Tensor:
+def pushed(sd: Size, seen: Size) -> Size:
     """A standard deviation after a step that is longer than EM's, which would make it `seen`."""
     return sd * (seen / sd) ** PUSH
 

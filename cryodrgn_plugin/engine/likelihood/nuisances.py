@@ -2,9 +2,10 @@
 
     y = g c (P μ + Σ_k a_k P V_k + Σ_j t_j ∂_j P μ) + ε,   g ~ N(1, κ²),   t_j ~ N(0, λ_j²),   a ~ N(m, S)
 
-over the five parameters j of a pose (`Backend.expand`) and, where images tell of it, the defocus. Everything but g is a Gaussian amplitude of one image, known
-from its compressed likelihood; g multiplies all of it, the image of its own state, and takes turns with the rest. The
-variances are learned in the same loop, so they say what is wrong with the images.
+over the five parameters j of a pose (`Backend.expand`) and, where images tell of it, the defocus. Everything but g is a
+Gaussian amplitude of one image, known from its compressed likelihood; g multiplies all of it, the image of its own
+state, and takes turns with the rest. The variances are learned in the same loop (`nuisance_sizes`), so they say what is
+wrong with the images.
 
 A pose may be moved to where its errors seem to be; the errors that were given stay what the prior is about.
 """
@@ -117,8 +118,8 @@ def compress_near(
     moving: Tensor | None,
     half: np.ndarray | None = None,
 ) -> NearImages:
-    """As `linear_model.compress`, with the derivatives of images by the errors of their poses, and of their defocus where
-    `images` tell of it, as further channels.
+    """As `linear_model.compress`, with the derivatives of images by the errors of their poses as further channels, and
+    by that of their defocus where `images` tell of it.
 
     Parameters
     ----------

@@ -84,7 +84,9 @@ class TorchBackend(Backend):
             inner[some] = torch.einsum("bfc,bf->bc", u.conj(), targets[some]).real.double()
         return gram, inner
 
-    def _slices_near(self, coefs: Tensor, rotations: Tensor, count: int, defocus_slopes: Tensor | None = None) -> Tensor:
+    def _slices_near(
+        self, coefs: Tensor, rotations: Tensor, count: int, defocus_slopes: Tensor | None = None
+    ) -> Tensor:
         """(B, F, C + 5): slices of all volumes of coefs (M, 2, C + 3) but the last three, which are the moments of the
         first, and the derivatives of the first by its pose; with slopes (B, F) one more, by the defocus."""
         u = self._slices(coefs, rotations, count)
