@@ -68,8 +68,8 @@ class ClosedFormConfig(Settings, section="closed_form"):
     def check_together(self) -> None:
         require(
             self.pose_errors or not self.defocus_errors,
-            "closed_form.defocus_errors is on and closed_form.pose_errors is off; switch both on, or wrong poses are taken "
-            "for a wrong defocus.",
+            "closed_form.defocus_errors is on and closed_form.pose_errors is off; switch both on, or wrong poses are "
+            "taken for a wrong defocus.",
         )
         require(
             not (self.focus and self.free_poses),
