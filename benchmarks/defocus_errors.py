@@ -65,6 +65,7 @@ def one_run(folder: Path, allowed: bool, seed: int, with_maps: bool) -> dict[str
         if latents.defocus_correction is not None:
             left_ang = error_ang + latents.defocus_correction
             figures["left_sd_ang"] = round(float(left_ang.std()), 1)
+        if latents.defocus_correction is not None and error_ang.any():
             figures["correlation"] = round(float(-np.corrcoef(error_ang, latents.defocus_correction)[0, 1]), 4)
         if with_maps:
             known = truth.Truth.open(folder)

@@ -1,12 +1,13 @@
-"""What the derivatives by the poses, and by the defocus, add to compressing images and to accumulating them, on the CPU.
+"""What derivatives by the poses and the defocus add to compressing images and to accumulating them, on the CPU.
 
     python benchmarks/near_poses.py --out benchmarks/results/near_poses.json
 
 `compress_near` reads three channels more than `compress` and has five more in its products; `accumulate_near` reads a
-volume with its moments and adds to right sides; with slopes of the CTF the defocus is one channel more. Times are processor time per image, the least of rounds in which the
-operations take turns, so that other work on the machine hits all alike. The floor is the time a plain copy takes to
-move the bytes of eight neighbours per coefficient: read once where slices are read, read and written where they are
-added. Neighbours shared between coefficients may come from a cache, so the floor is not strict.
+volume with its moments and adds to right sides. The defocus is one channel more, without reading more of the volume.
+Times are processor time per image, the least of rounds in which the operations take turns, so that other work on the
+machine hits all alike. The floor is the time a plain copy takes to move the bytes of eight neighbours per coefficient:
+read once where slices are read, read and written where they are added. Neighbours shared between coefficients may come
+from a cache, so the floor is not strict.
 """
 
 import argparse

@@ -133,6 +133,8 @@ def subtract_near(
         for first in range(plane_start[max(low - 1, 0)], stop, CHUNK):
             count = min(CHUNK, stop - first)
             _ask_for(weights, points, first + CHUNK, stop, bits)
+            if n_errors == N_ERRORS:
+                _ask_for(slopes, points, first + CHUNK, stop, bits)
             for i in range(count):
                 b, f = points[first + i] >> bits, points[first + i] & ((1 << bits) - 1)
                 kx, ky = freqs[f, 0], freqs[f, 1]
