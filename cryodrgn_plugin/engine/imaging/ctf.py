@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 NEAREST_ZERO = 1e-6
-"""Sine of the phase below which a CTF counts as this far from its zero."""
+"""Tangent of the phase below which a CTF counts as this far from its zero."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,10 @@ def defocus_slopes(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
     its envelope and whether its sign was taken off the images. Arguments as of `evaluate_ctf`. Where the CTF is 0, it
     is as large as next to there.
     """
-    phase = _phase(params, freqs_per_ang)
     k2 = np.square(freqs_per_ang, dtype=np.float64).sum(-1)
-    sine = np.sin(phase)
-    sine = np.where(np.abs(sine) < NEAREST_ZERO, np.copysign(NEAREST_ZERO, sine), sine)
-    return (np.pi * wavelength_ang(params.voltage_kv)[:, None] * k2 * np.cos(phase) / sine).astype(np.float32)
+    tangent = np.tan(_phase(params, freqs_per_ang))
+    tangent = np.where(np.abs(tangent) < NEAREST_ZERO, np.copysign(NEAREST_ZERO, tangent), tangent)
+    return (np.pi * wavelength_ang(params.voltage_kv)[:, None] * k2 / tangent).astype(np.float32)
 
 
 def _phase(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
