@@ -70,9 +70,10 @@ def defocus_slopes(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
     is as large as next to there.
     """
     k2 = np.square(freqs_per_ang, dtype=np.float64).sum(-1)
-    tangent = np.tan(_phase(params, freqs_per_ang))
-    tangent = np.where(np.abs(tangent) < NEAREST_ZERO, np.copysign(NEAREST_ZERO, tangent), tangent)
-    return (np.pi * wavelength_ang(params.voltage_kv)[:, None] * k2 / tangent).astype(np.float32)
+    tangent = np.tan(_phase(params, freqs_per_ang)).astype(np.float32)
+    tangent[np.abs(tangent) < NEAREST_ZERO] = NEAREST_ZERO
+    per_ang = np.pi * wavelength_ang(params.voltage_kv)[:, None] * k2
+    return per_ang.astype(np.float32) / tangent
 
 
 def _phase(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
