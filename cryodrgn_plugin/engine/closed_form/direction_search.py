@@ -9,6 +9,7 @@ from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..geometry.continuous import turns
+from ..imaging.ctf import wavelength_ang
 from ..imaging.noise import estimate_noise
 from ..likelihood.linear_model import LinearModel, sphere_at
 from ..likelihood.nuisance_sizes import DEFOCUS
@@ -28,6 +29,9 @@ LEAST_INFORMATION = 0.05
 """And how well at least: in a small region directions of noise die out, and leave nothing to compare with."""
 RAISED = 3
 """Iterations while the frequency limit rises."""
+DEFOCUS_ERROR_ANG, LEAST_PHASE_RAD = 300.0, 0.25
+"""An error of the defocus as estimates from micrographs have it, and what it must do to the phase of the CTF at the
+highest frequency to be looked for."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class PosedSet:
     def __init__(self, config: RunConfig, dataset: ParticleDataset, series: TiltSeries) -> None:
         self.config, self.given, self.series = config, dataset, series
         self.focus = Focus.chosen(config, dataset)
-        self._with_defocus = config.closed_form.defocus_errors and not defocus_is_settled(dataset)
+        asked = config.closed_form.pose_errors and config.closed_form.defocus_errors
+        self._with_defocus = asked and not defocus_is_settled(dataset)
         self._noise, self.compute = estimate_noise(dataset, config.seed), Compute.chosen(config)
         self._moved: Tensor | None = None
         self._at(dataset)
@@ -99,6 +104,13 @@ def defocus_is_settled(dataset: ParticleDataset) -> str:
         return (
             "Errors of the defocus are not looked for: images were multiplied by their CTF, and where that was 0 "
             "nothing is left of what another defocus would show."
+        )
+    highest_per_ang = dataset.lattice.radius / (dataset.box * dataset.pixel_size_ang)
+    longest_ang = float(wavelength_ang(dataset.ctf_params.voltage_kv).max())
+    if np.pi * longest_ang * DEFOCUS_ERROR_ANG * highest_per_ang**2 < LEAST_PHASE_RAD:
+        return (
+            f"Errors of the defocus are not looked for: in pixels of {dataset.pixel_size_ang:.3g} Å one of "
+            f"{DEFOCUS_ERROR_ANG:.0f} Å hardly shows."
         )
     return ""
 

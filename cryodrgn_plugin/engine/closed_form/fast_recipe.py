@@ -81,7 +81,7 @@ class ClosedForm:
         dataset.require_poses()
         self.run, self.config, self.dataset = run, config, dataset
         self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
-        if settings.defocus_errors and (reason := defocus_is_settled(dataset)):
+        if settings.pose_errors and settings.defocus_errors and (reason := defocus_is_settled(dataset)):
             run.log(reason)
         self.posed_set = PosedSet(config, dataset, self.series)
         self.last_radius = dataset.box // 2 - 1

@@ -49,9 +49,9 @@ class ClosedFormConfig(Settings, section="closed_form"):
     pose_errors: bool = True
     """Allow for small errors of the given poses, of a size that is learned, and correct them. Switch it off for poses
     that are known exactly."""
-    defocus_errors: bool = False
-    """Allow for errors of the given defocus as well, of a size that is learned, and correct them. They show beyond
-    about 8 Å: switch it on for images of fine pixels whose defocus was not refined particle by particle."""
+    defocus_errors: bool = True
+    """Allow for errors of the given defocus as well, where `pose_errors` are allowed for and pixels are fine enough to
+    show them (about 4 Å). Switch it off for a defocus that was refined particle by particle."""
     nodes: Annotated[int, AtLeast(4)] = 40
     """Nodes that map out the latent space, whatever its shape. Raise it when many separate states are expected."""
     free_poses: bool = False
@@ -66,11 +66,6 @@ class ClosedFormConfig(Settings, section="closed_form"):
     motions there show up inside."""
 
     def check_together(self) -> None:
-        require(
-            self.pose_errors or not self.defocus_errors,
-            "closed_form.defocus_errors is on and closed_form.pose_errors is off; switch both on, or wrong poses are "
-            "taken for a wrong defocus.",
-        )
         require(
             not (self.focus and self.free_poses),
             "closed_form.free_poses finds poses by the whole molecule, and closed_form.focus looks at a part of it; "

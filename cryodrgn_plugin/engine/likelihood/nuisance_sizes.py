@@ -22,6 +22,8 @@ DEFOCUS = 5
 """Which of the errors is that of the defocus, where there is one."""
 SHORTEST_STEP, LONGEST_STEP = 1 / 16, 4.0
 """Factors by which a variance may change at once."""
+WELL_KNOWN = 0.1
+"""Standard error of the variance of the defocus, as a share of it, from which on images that were moved leave it."""
 LEAST_DEFOCUS_SD = 5e-4
 """Micrometres below which an error of the defocus is nothing."""
 
@@ -45,12 +47,16 @@ class Spread:
     """(J,) of E[t²]."""
     told: Tensor
     """(J,) of (1 − v/λ²)², v the posterior variance: twice λ⁴ times the Fisher information of λ²."""
+    keeps_defocus: bool = False
     n: int = 0
 
     @classmethod
-    def nothing(cls, sd: Tensor) -> "Spread":
+    def nothing(cls, sd: Tensor, moved: Tensor, doubt: Tensor | None) -> "Spread":
+        """Before the first image. Images that were moved (N, J) make a consensus that they agree with, by their noise
+        as well; errors of the defocus then look smaller than they are, and stay what they were where they are known."""
+        known = doubt is not None and bool((doubt[DEFOCUS:] < WELL_KNOWN).any())
         sd = sd.clamp(min=1e-12)
-        return cls(sd, torch.zeros_like(sd), torch.zeros_like(sd))
+        return cls(sd, torch.zeros_like(sd), torch.zeros_like(sd), known and bool(moved[:, DEFOCUS:].any()))
 
     def add(self, mean: Tensor, variance: Tensor) -> None:
         """Posterior means and variances of errors, (n, J)."""
@@ -69,6 +75,7 @@ class Spread:
         for own in range(DEFOCUS, len(sd)):
             excess = self.squares[own] / self.sd[own] ** 2 - self.n
             factor = (1 + excess / self.told[own].clamp(min=1e-12)).clamp(SHORTEST_STEP, LONGEST_STEP)
+            factor = torch.ones_like(factor) if self.keeps_defocus else factor
             sd[own] = (self.sd[own] * factor.sqrt()).clamp(min=LEAST_DEFOCUS_SD)
         return sd
 

@@ -271,7 +271,7 @@ def _posterior(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: T
 def _learned(near: NearImages, nuisances: Nuisances, found: Posteriors) -> Nuisances:
     """Contrasts given the amplitudes and errors, and the variances that all images together speak for."""
     contrast, variance = torch.empty_like(nuisances.contrast), torch.empty_like(nuisances.contrast)
-    spread = Spread.nothing(nuisances.pose_sd)
+    spread = Spread.nothing(nuisances.pose_sd, nuisances.moved, nuisances.doubt)
     c, sd = near.n_bases + 1, max(nuisances.contrast_sd, 1e-3)
     for rows in near.parts():
         conditional = _Conditional.of(near, nuisances, rows)

@@ -10,10 +10,9 @@ import torch
 
 from cryodrgn_plugin.engine.closed_form.direction_search import PosedSet, defocus_is_settled
 from cryodrgn_plugin.engine.closed_form.nuisance_report import defocus_worth_telling, sentence, surely_defocused
-from cryodrgn_plugin.engine.config import DataConfig, recipe_config
+from cryodrgn_plugin.engine.config import DataConfig, recipe_config, with_settings
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_series import TiltSeries
-from cryodrgn_plugin.engine.errors import ConfigError
 from cryodrgn_plugin.engine.imaging.ctf import defocus_slopes, evaluate_ctf
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
@@ -99,15 +98,17 @@ def test_images_multiplied_by_their_ctf_or_without_one_are_left_alone(tmp_path):
     assert "multiplied by their CTF" in defocus_is_settled(multiplied)
     corrected = ParticleDataset.open(multiplied.table.path, replace(WHITE, ctf_applied="corrected"))
     assert "no CTF" in defocus_is_settled(corrected)
-    config = recipe_config("fast", {"particles": str(multiplied.table.path), "closed_form.defocus_errors": True})
+    config = recipe_config("fast", {"particles": str(multiplied.table.path)})
     for dataset in (multiplied, corrected):
         assert not PosedSet(config, dataset, TiltSeries.singles(N)).images.with_defocus
-    assert defocus_is_settled(ParticleDataset.open(multiplied.table.path, replace(WHITE, ctf_applied="none"))) == ""
+    as_taken = ParticleDataset.open(multiplied.table.path, replace(WHITE, ctf_applied="none"))
+    assert defocus_is_settled(as_taken) == "" and PosedSet(config, as_taken, TiltSeries.singles(N)).images.with_defocus
+    exact = with_settings(config, closed_form={"pose_errors": False})
+    assert not PosedSet(exact, as_taken, TiltSeries.singles(N)).images.with_defocus
 
 
-def test_a_defocus_that_may_err_wants_poses_that_may():
-    with pytest.raises(ConfigError, match="switch both on"):
-        recipe_config("fast", {"closed_form.defocus_errors": True, "closed_form.pose_errors": False})
+def test_pixels_that_are_too_coarse_show_no_error_of_the_defocus(tmp_path):
+    assert "in pixels of 5 Å one of 300 Å hardly shows" in defocus_is_settled(small(tmp_path, rlnImagePixelSize=5.0))
 
 
 # --- how much they err ------------------------------------------------------------------------------------------------

@@ -22,8 +22,8 @@ PLANTED = SimulationConfig(
     shift_error_px=0.1, defocus_error_ang=DEFOCUS_SD_ANG,
 )  # fmt: skip
 ASKED = {
-    "seed": 1, "z_dim": 2, "closed_form.defocus_errors": True, "closed_form.n_components": 2,
-    "closed_form.iterations": 5, "closed_form.nodes": 6, "closed_form.first_radius": 10,
+    "seed": 1, "z_dim": 2, "closed_form.n_components": 2, "closed_form.iterations": 5, "closed_form.nodes": 6,
+    "closed_form.first_radius": 10,
 }  # fmt: skip
 
 

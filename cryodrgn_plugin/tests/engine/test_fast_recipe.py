@@ -127,7 +127,7 @@ class AlwaysStopping:
 
 
 def test_a_run_stopped_after_every_step_equals_an_uninterrupted_one(few, tmp_path, monkeypatch):
-    config = config_for(few, **FEWER, **{"closed_form.defocus_errors": True})
+    config = config_for(few, **FEWER)
     whole, stopped = train(tmp_path / "whole", config), Run.create(tmp_path / "stopped", config)
     monkeypatch.setattr(fast_recipe, "graceful_stop", AlwaysStopping)
     stops = 0
