@@ -1,12 +1,13 @@
-"""What the derivatives by the poses add to compressing images and to accumulating them, on the CPU.
+"""What derivatives by the poses and the defocus add to compressing images and to accumulating them, on the CPU.
 
     python benchmarks/near_poses.py --out benchmarks/results/near_poses.json
 
 `compress_near` reads three channels more than `compress` and has five more in its products; `accumulate_near` reads a
-volume with its moments and adds to right sides. Times are processor time per image, the least of rounds in which the
-operations take turns, so that other work on the machine hits all alike. The floor is the time a plain copy takes to
-move the bytes of eight neighbours per coefficient: read once where slices are read, read and written where they are
-added. Neighbours shared between coefficients may come from a cache, so the floor is not strict.
+volume with its moments and adds to right sides. The defocus is one channel more, without reading more of the volume.
+Times are processor time per image, the least of rounds in which the operations take turns, so that other work on the
+machine hits all alike. The floor is the time a plain copy takes to move the bytes of eight neighbours per coefficient:
+read once where slices are read, read and written where they are added. Neighbours shared between coefficients may come
+from a cache, so the floor is not strict.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from hardware import hardware
 
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
-from cryodrgn_plugin.engine.slicing.backend import N_MOMENTS, N_PARAMETERS
+from cryodrgn_plugin.engine.slicing.backend import N_ERRORS, N_MOMENTS, N_PARAMETERS
 from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
@@ -68,6 +69,7 @@ def measure(radius: int, args: argparse.Namespace, copied: float) -> dict[str, o
     c, terms = args.channels, args.channels * (args.channels + 1) // 2
     moved = {"compress": 2 * c, "compress_near": 2 * (c + N_MOMENTS), "accumulate": 2 * (terms + 2 * c)}
     moved["accumulate_near"] = 2 * 2 * c + 2 * (1 + N_MOMENTS)
+    moved |= {f"{name}, defocus": moved[name] for name in ("compress_near", "accumulate_near")}
     return {
         "box": args.box,
         "radius": radius,
@@ -92,12 +94,17 @@ def operations_on(sphere: HalfSphere, lattice: HalfPlane, n: int, channels: int)
     targets, weights = torch.view_as_complex(noise(n, lattice.size, 2)), noise(n, lattice.size).abs()
     rotations = torch.from_numpy(random_matrices(n, rng).astype(np.float32))
     moments, amplitudes = noise(n, channels * (channels + 1) // 2), noise(n, channels)
-    corrections, sums = noise(n, N_PARAMETERS, channels), backend.nothing(channels)
+    corrections, sums = noise(n, N_ERRORS, channels), backend.nothing(channels)
+    of_poses, slopes = corrections[:, :N_PARAMETERS].contiguous(), noise(n, lattice.size)
     return {
         "compress": lambda: backend.compress(coefs, targets, weights, rotations),
         "compress_near": lambda: backend.compress_near(near, targets, weights, rotations),
         "accumulate": lambda: backend.accumulate(*sums, weights, moments, targets, amplitudes, rotations),
-        "accumulate_near": lambda: backend.accumulate_near(sums[1], moving, weights, corrections, rotations),
+        "accumulate_near": lambda: backend.accumulate_near(sums[1], moving, weights, of_poses, rotations),
+        "compress_near, defocus": lambda: backend.compress_near(near, targets, weights, rotations, slopes),
+        "accumulate_near, defocus": lambda: backend.accumulate_near(
+            sums[1], moving, weights, corrections, rotations, slopes
+        ),
     }
 
 

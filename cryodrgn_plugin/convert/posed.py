@@ -7,12 +7,13 @@ from pwem.objects import Particle, SetOfParticles, Transform
 from pyworkflow.object import Float
 
 from ..constants import ID_COLUMN
-from ..engine.files import CLASS, EULER, ORIGINS, SCORE, read_particles
+from ..engine.files import CLASS, DEFOCUS, EULER, ORIGINS, SCORE, read_particles
 from .scipion_particles import scipion_matrices
 
 
 def posed_particles(particles: SetOfParticles, star: str, with_class: bool = False) -> Iterator[Particle]:
-    """The particles that `star` has poses for, each with its projection alignment; matched by object id.
+    """The particles that `star` has poses for, each with its projection alignment and its defocus there; matched by
+    object id.
 
     Parameters
     ----------
@@ -25,6 +26,7 @@ def posed_particles(particles: SetOfParticles, star: str, with_class: bool = Fal
     matrices = scipion_matrices(frame[list(EULER)].to_numpy(float), origins_px)
     line_of_id = {int(object_id): k for k, object_id in enumerate(frame[ID_COLUMN])}
     scores = frame[SCORE].to_numpy(float) if SCORE in frame else None
+    defocus_ang = frame[list(DEFOCUS)].to_numpy(float) if set(DEFOCUS) <= set(frame) else None
     classes = frame[CLASS].to_numpy(int) if with_class else None
     for particle in particles.iterItems():
         k = line_of_id.get(particle.getObjId())
@@ -33,6 +35,9 @@ def posed_particles(particles: SetOfParticles, star: str, with_class: bool = Fal
         posed = particle.clone()
         posed.setObjId(particle.getObjId())
         posed.setTransform(Transform(matrices[k]))
+        if defocus_ang is not None and posed.hasCTF():
+            ctf = posed.getCTF()
+            ctf.setStandardDefocus(*map(float, defocus_ang[k]), ctf.getDefocusAngle())
         if scores is not None:
             posed._rlnLogLikeliContribution = Float(float(scores[k]))
         if classes is not None:

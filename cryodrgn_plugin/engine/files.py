@@ -5,7 +5,7 @@ Everything is written atomically. Angles are RELION's, in degrees (docs/conventi
 
 from .geometry.rotations import euler_from_matrices, matrices_from_euler
 from .io.arrays import read_arrays
-from .io.found_poses import CLASS, ORIGINS, SCORE, tables_with
+from .io.found_poses import CLASS, DEFOCUS, ORIGINS, SCORE, tables_with
 from .io.mrc import read_map, write_map
 from .io.particles import EULER, ParticleTable, read_particles
 from .io.star import read_star, write_star
@@ -13,6 +13,7 @@ from .io.writing import replacing, write_text
 
 __all__ = [
     "CLASS",
+    "DEFOCUS",
     "EULER",
     "ORIGINS",
     "SCORE",

@@ -25,6 +25,8 @@ class Latents:
     """(N,) float32: contrast of each image around 1, where it was estimated."""
     pose_correction: np.ndarray | None = None
     """(N, 5) float32: by how much poses were moved, degrees about the view's x, y and z axes and Å along x and y."""
+    defocus_correction: np.ndarray | None = None
+    """(N,) float32: by how many Å both values of the defocus were moved."""
     epochs: tuple[int, int] | None = None
     """Epochs that were done and wanted, where these are the latents of a training that has not finished."""
 
@@ -41,5 +43,6 @@ OF_PARTICLES = {
     "states": np.float32,
     "contrast": np.float32,
     "pose_correction": np.float32,
+    "defocus_correction": np.float32,
 }
 """What a training may know of each particle beside z, and how it is stored."""

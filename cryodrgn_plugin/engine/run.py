@@ -229,6 +229,7 @@ class Run(RunStatus):
         *,
         species: np.ndarray | None = None,
         score: np.ndarray | None = None,
+        defocus_moved_ang: np.ndarray | None = None,
     ) -> None:
         """Write poses.star: the particles at `rows` (N,) with the poses that were found; see `found_poses.posed_frame`.
 
@@ -238,7 +239,7 @@ class Run(RunStatus):
         from .io.star import write_star
 
         table = self.given_particles()
-        frame = posed_frame(table, np.asarray(rows), rotations, shifts_ang, species, score)
+        frame = posed_frame(table, np.asarray(rows), rotations, shifts_ang, species, score, defocus_moved_ang)
         write_star(self.poses_file, tables_with(table, frame))
 
     def particles(self) -> "ParticleTable":

@@ -144,11 +144,11 @@ def part_information(
     coefs = torch.cat([mean.coefs, LinearModel.of(backend, parts).coefs], 2)
     if band.moving is not None:
         coefs = torch.cat([coefs, band.moving[:, :, 1:]], 2)
-    compressed = backend.compress if band.moving is None else backend.compress_near
     rows = np.unique(np.linspace(0, images.n - 1, min(images.n, SAMPLE)).astype(int))
     total = torch.zeros(len(parts), dtype=torch.float64, device=coefs.device)
     for batch in images.of_each(np.array_split(rows, -(-len(rows) // 100)), band.count):
-        gram, _ = compressed(coefs, batch.targets, batch.weights, batch.rotations)
+        seen = coefs, batch.targets, batch.weights, batch.rotations
+        gram, _ = backend.compress(*seen) if band.moving is None else backend.compress_near(*seen, batch.defocus_slopes)
         total += _told_of_parts(gram, len(parts), nuisances).sum(0)
     return on_host(total / len(rows))
 

@@ -9,10 +9,12 @@ from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..geometry.continuous import turns
+from ..imaging.ctf import wavelength_ang
 from ..imaging.noise import estimate_noise
 from ..likelihood.linear_model import LinearModel, sphere_at
+from ..likelihood.nuisance_sizes import DEFOCUS
 from ..likelihood.nuisances import NearImages, Nuisances
-from ..likelihood.whitened import WhitenedImages
+from ..likelihood.whitened import ANG_PER_MICROMETRE, WhitenedImages
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
 from .directions import Band, Directions, band_of, improved
@@ -27,6 +29,9 @@ LEAST_INFORMATION = 0.05
 """And how well at least: in a small region directions of noise die out, and leave nothing to compare with."""
 RAISED = 3
 """Iterations while the frequency limit rises."""
+DEFOCUS_ERROR_ANG, LEAST_PHASE_RAD = 300.0, 0.25
+"""An error of the defocus as estimates from micrographs have it, and what it must do to the phase of the CTF at the
+highest frequency to be looked for."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +62,17 @@ class PosedSet:
     def __init__(self, config: RunConfig, dataset: ParticleDataset, series: TiltSeries) -> None:
         self.config, self.given, self.series = config, dataset, series
         self.focus = Focus.chosen(config, dataset)
+        asked = config.closed_form.pose_errors and config.closed_form.defocus_errors
+        self._with_defocus = asked and not defocus_is_settled(dataset)
         self._noise, self.compute = estimate_noise(dataset, config.seed), Compute.chosen(config)
         self._moved: Tensor | None = None
         self._at(dataset)
 
     def _at(self, dataset: ParticleDataset) -> None:
         self.dataset = dataset
-        self.images = WhitenedImages(dataset, self._noise, series=self.series, compute=self.compute)
+        self.images = WhitenedImages(
+            dataset, self._noise, series=self.series, compute=self.compute, with_defocus=self._with_defocus
+        )
         self._bands: dict[int, Band] = {}
 
     def follow(self, nuisances: Nuisances) -> None:
@@ -72,7 +81,7 @@ class PosedSet:
         if moved.shape[1] == 0 or self._moved is moved or (self._moved is None and not moved.any()):
             return
         self._moved = moved
-        self._at(self.given.with_poses(*moved_poses(self.given, moved)))
+        self._at(moved_images(self.given, moved))
 
     @property
     def n_outside(self) -> int:
@@ -87,11 +96,38 @@ class PosedSet:
         return self._bands[radius]
 
 
+def defocus_is_settled(dataset: ParticleDataset) -> str:
+    """Why errors of the defocus cannot be allowed for, as a sentence; empty where they can."""
+    if dataset.ctf_params is None:
+        return "Errors of the defocus are not looked for: the images have no CTF, or are corrected for it."
+    if dataset.ctf_multiplied.any():
+        return (
+            "Errors of the defocus are not looked for: images were multiplied by their CTF, and where that was 0 "
+            "nothing is left of what another defocus would show."
+        )
+    highest_per_ang = dataset.lattice.radius / (dataset.box * dataset.pixel_size_ang)
+    longest_ang = float(wavelength_ang(dataset.ctf_params.voltage_kv).max())
+    if np.pi * longest_ang * DEFOCUS_ERROR_ANG * highest_per_ang**2 < LEAST_PHASE_RAD:
+        return (
+            f"Errors of the defocus are not looked for: in pixels of {dataset.pixel_size_ang:.3g} Å one of "
+            f"{DEFOCUS_ERROR_ANG:.0f} Å hardly shows."
+        )
+    return ""
+
+
+def moved_images(dataset: ParticleDataset, moved: Tensor) -> ParticleDataset:
+    """The images moved by (N, J), as `Nuisances.moved`."""
+    posed = dataset.with_poses(*moved_poses(dataset, moved))
+    if moved.shape[1] <= DEFOCUS:
+        return posed
+    return posed.with_defocus_moved(on_host(moved[:, DEFOCUS]) * ANG_PER_MICROMETRE)
+
+
 def moved_poses(dataset: ParticleDataset, moved: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Physical rotations (N, 3, 3) and shifts (N, 2) in Å of images moved by (N, 5): radians, then boxes."""
+    """Physical rotations (N, 3, 3) and shifts (N, 2) in Å of images moved by (N, 5) or more: radians, then boxes."""
     rotations, shifts_ang = dataset.physical_poses()
     turned = on_host(turns(moved[:, :3])) @ rotations
-    boxes = on_host(moved[:, 3:]) / dataset.frequency_ratio[:, None]
+    boxes = on_host(moved[:, 3:5]) / dataset.frequency_ratio[:, None]
     return turned.astype(rotations.dtype), shifts_ang + boxes * dataset.box * dataset.pixel_size_ang
 
 

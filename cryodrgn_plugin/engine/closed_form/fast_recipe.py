@@ -39,7 +39,16 @@ from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from ..stopping import graceful_stop
 from .detectable import SmallestParts, in_words, needed_information, smallest_parts
-from .direction_search import ABOVE_NOISE, BandStep, PosedSet, above_noise, advance, noise_information, schedule
+from .direction_search import (
+    ABOVE_NOISE,
+    BandStep,
+    PosedSet,
+    above_noise,
+    advance,
+    defocus_is_settled,
+    noise_information,
+    schedule,
+)
 from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
 from .fast_results import Outcome, leave
@@ -56,7 +65,7 @@ from .node_images import (
 )
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
 from .nodes import FittedNodes, at_nodes, evidence, fit_nodes, merged, responsibilities
-from .nuisance_report import worth_telling
+from .nuisance_report import defocus_worth_telling, worth_telling
 
 FINISHED_FROM, FINISHED = 0.7, 3
 """Images are placed anew by maps up to this share of the last limit, and then so many times by maps up to the limit."""
@@ -85,6 +94,8 @@ class ClosedForm:
         dataset.require_poses()
         self.run, self.config, self.dataset = run, config, dataset
         self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
+        if settings.pose_errors and settings.defocus_errors and (reason := defocus_is_settled(dataset)):
+            run.log(reason)
         self.posed_set = PosedSet(config, dataset, self.series)
         self.last_radius = dataset.box // 2 - 1
         self.bands = schedule(settings.iterations, settings.first_radius, self.last_radius)
@@ -236,15 +247,20 @@ class ClosedForm:
         self.run.note(loader_wait_seconds=round(self.images.wait_seconds, 3))
 
     def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
-        """The particles with the poses that the maps rest on; those that were found go into poses.star."""
+        """The particles with the poses that the maps rest on; those that were found go into poses.star, with the
+        defocus that was found where it is worth telling."""
+        defocus = defocus_worth_telling(self.dataset, state.nuisances)
         if self._placed is None:
             posed = self.posed_set.dataset
             if worth_telling(self.dataset, state.nuisances):
-                self.run.save_poses(self.dataset.rows, *posed.physical_poses(), species=species)
+                poses = posed.physical_poses()
+                self.run.save_poses(self.dataset.rows, *poses, species=species, defocus_moved_ang=defocus)
             return posed
         rotations, shifts_ang, score = self._placed.likeliest(state.responsibilities)
-        self.run.save_poses(self.dataset.rows, rotations, shifts_ang, species=species, score=score)
-        return self.dataset.with_poses(rotations, shifts_ang)
+        self.run.save_poses(
+            self.dataset.rows, rotations, shifts_ang, species=species, score=score, defocus_moved_ang=defocus
+        )
+        return self.posed_set.dataset.with_poses(rotations, shifts_ang)
 
 
 def fit_fast(

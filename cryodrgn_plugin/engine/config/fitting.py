@@ -49,6 +49,9 @@ class ClosedFormConfig(Settings, section="closed_form"):
     pose_errors: bool = True
     """Allow for small errors of the given poses, of a size that is learned, and correct them. Switch it off for poses
     that are known exactly."""
+    defocus_errors: bool = True
+    """Allow for errors of the given defocus as well, where `pose_errors` are allowed for and pixels are fine enough to
+    show them (about 4 Å). Switch it off for a defocus that was refined particle by particle."""
     nodes: Annotated[int, AtLeast(4)] = 40
     """Nodes that map out the latent space, whatever its shape. Raise it when many separate states are expected."""
     free_poses: bool = False

@@ -23,12 +23,13 @@ from ..imaging.ctf import CtfParams
 from ..imaging.lattice import HalfPlane
 from ..imaging.preprocess import soft_window
 from ..io.chosen_rows import particle_of_image
-from ..io.particles import EULER, ParticleTable
+from ..io.particles import ParticleTable
 from ..io.tables import read_table, search_folders
 from .batch import ImageBatch, Pose
 from .cache import SpectraCache
 from .copies import Copies, find_copies
 from .first_look import FirstLook, first_look
+from .given_poses import require_poses
 from .source import ParticleSource
 
 
@@ -43,6 +44,8 @@ class ParticleDataset:
         self._own_poses: Pose | None = None
         """In place of the file's, times L/L_g; see `with_poses`."""
         self._ignores_file, self._squares_ctf = False, False
+        self._defocus_moved_ang: np.ndarray | None = None
+        """(N,) by how much the defocus is another than the file's; see `with_defocus_moved`."""
 
     @classmethod
     def open(
@@ -139,7 +142,9 @@ class ParticleDataset:
     @cached_property
     def ctf_params(self) -> CtfParams | None:
         """CTF parameters, or None for images without CTF."""
-        return None if self.source.ctf_params is None else self.source.ctf_params[self.rows]
+        given, moved_ang = self.source.ctf_params, self._defocus_moved_ang
+        given = None if given is None else given[self.rows]
+        return given if given is None or moved_ang is None else given.defocused(moved_ang)
 
     @cached_property
     def rotations(self) -> np.ndarray | None:
@@ -210,6 +215,12 @@ class ParticleDataset:
         )
         return posed
 
+    def with_defocus_moved(self, moved_ang: np.ndarray) -> "ParticleDataset":
+        """The same particles at the same poses with another defocus: the file's, both values moved by (N,) angstrom."""
+        moved = self.subset(np.arange(self.n))
+        moved._defocus_moved_ang = np.asarray(moved_ang, dtype=np.float64)
+        return moved
+
     def physical_poses(self) -> tuple[np.ndarray, np.ndarray]:
         """Rotations (N, 3, 3) and shifts (N, 2) in Å without the scaling of optics groups, as `with_poses` takes them,
         float64."""
@@ -236,6 +247,8 @@ class ParticleDataset:
         """The particles at `index`, star rows `rows`, with what is known of their images but without poses."""
         part = ParticleDataset(self.source, rows, self.cache)
         part._squares_ctf = self._squares_ctf
+        if self._defocus_moved_ang is not None:
+            part._defocus_moved_ang = self._defocus_moved_ang[index]
         for name in ("first_look", "copies"):
             if name in self.__dict__:
                 setattr(part, name, self.__dict__[name].at(index))
@@ -248,24 +261,8 @@ class ParticleDataset:
 
     def require_poses(self) -> None:
         """Raise DataError unless every particle has angles and, if there are any, origins."""
-        if self._own_poses is not None:
-            return
-        angles, origins = self.table.euler_deg, self.table.origins_ang
-        path = self.table.path
-        if angles is None:
-            raise DataError(
-                f"{path}: the particles have no poses (columns {', '.join(EULER)}). Run a 3D refinement first, or find "
-                "them with `cryodrgn-plugin abinitio`."
-            )
-        values = angles if origins is None else np.concatenate([angles, origins], axis=1)
-        bad = ~np.isfinite(values[self.rows])
-        if bad.any():
-            particle, column = np.argwhere(bad)[0]
-            name = (*EULER, "rlnOriginX", "rlnOriginY")[column]
-            raise DataError(
-                f"{path}: {int(bad.any(1).sum()):,} of {self.n:,} particles have no pose; the first is row "
-                f"{self.rows[particle] + 1:,}, where {name} is not a number. Remove them, or run a 3D refinement first."
-            )
+        if self._own_poses is None:
+            require_poses(self.table, self.rows)
 
     def images(self, index: np.ndarray) -> np.ndarray:
         """(B, D, D) float32 prepared real-space images."""
@@ -285,10 +282,17 @@ class ParticleDataset:
         pose = None
         if self.rotations is not None and self.shifts_ang is not None:
             pose = Pose(self.rotations[index][:, None], self.shifts_ang[index][:, None])
-        spectra, ctf = self.cache.get(rows, self.source.spectra), self.source.ctf(rows)
+        spectra, ctf = self.cache.get(rows, self.source.spectra), self.source.ctf(rows, self._moved_ang(index))
         if self._squares_ctf:
             ctf = np.where(self.source.multiplied[rows, None], ctf**2, ctf)
         return ImageBatch(index, spectra, ctf, pose, self.optics_group[index], self.freqs_per_ang)
+
+    def defocus_slopes(self, index: np.ndarray) -> np.ndarray:
+        """(B, F) float32 in 1/Å. By how much of itself the CTF of each particle changes with its defocus."""
+        return self.source.defocus_slopes(self.rows[index], self._moved_ang(index))
+
+    def _moved_ang(self, index: np.ndarray) -> np.ndarray | None:
+        return None if self._defocus_moved_ang is None else self._defocus_moved_ang[index]
 
 
 def _numbers(index: np.ndarray) -> np.ndarray:

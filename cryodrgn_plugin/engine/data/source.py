@@ -13,7 +13,7 @@ from ..config import DataConfig
 from ..errors import DataError
 from ..geometry.rotations import matrices_from_euler
 from ..geometry.shifts import shift_phases
-from ..imaging.ctf import evaluate_ctf
+from ..imaging.ctf import CtfParams, defocus_slopes, evaluate_ctf
 from ..imaging.lattice import HalfPlane
 from ..imaging.outliers import mended, typical_reach
 from ..imaging.preprocess import background, fourier_crop, has_noise
@@ -122,20 +122,41 @@ class ParticleSource:
                 result[members, self.reach[group] :] = 0
         return result
 
-    def ctf(self, rows: np.ndarray) -> np.ndarray:
+    def ctf(self, rows: np.ndarray, moved_ang: np.ndarray | None = None) -> np.ndarray:
         """(B, F) float32. CTF at each group's own frequencies; 1 without CTF, 0 beyond the frequency limit.
 
-        Of groups whose images had their phases flipped on extraction it is the modulus.
+        Of groups whose images had their phases flipped on extraction it is the modulus. `moved_ang` (B,) is added to
+        the defocus of the file, by which phases were flipped.
         """
         result = np.ones((len(rows), self.lattice.size), np.float32)
         for group, members in self._by_group(rows):
             if self.ctf_params is not None:
                 freqs = self.freqs_per_ang * self.geometry.frequency_ratio[group]
-                values = evaluate_ctf(self.ctf_params[rows[members]], freqs)
-                result[members] = np.abs(values) if self.phase_flipped[rows[members[0]]] else values
+                values = given = evaluate_ctf(self.ctf_params[rows[members]], freqs)
+                if moved_ang is not None:
+                    values = evaluate_ctf(self._moved(rows[members], moved_ang[members]), freqs)
+                result[members] = np.sign(given) * values if self.phase_flipped[rows[members[0]]] else values
             if self.reach[group] < self.lattice.size:
                 result[members, self.reach[group] :] = 0
         return result
+
+    def defocus_slopes(self, rows: np.ndarray, moved_ang: np.ndarray | None = None) -> np.ndarray:
+        """(B, F) float32 in 1/Å. Relative change of `ctf` with the defocus (`imaging.ctf`), 0 beyond the limit.
+
+        Images that were multiplied by their CTF were so at the defocus given, and have none.
+        """
+        result = np.zeros((len(rows), self.lattice.size), np.float32)
+        moved_ang = np.zeros(len(rows)) if moved_ang is None else moved_ang
+        for group, members in self._by_group(rows):
+            freqs = self.freqs_per_ang * self.geometry.frequency_ratio[group]
+            reach = min(int(self.reach[group]), self.lattice.size)
+            result[members, :reach] = defocus_slopes(self._moved(rows[members], moved_ang[members]), freqs[:reach])
+        return result
+
+    def _moved(self, rows: np.ndarray, by_ang: np.ndarray) -> CtfParams:
+        """CTF parameters with the defocus moved."""
+        assert self.ctf_params is not None
+        return self.ctf_params[rows].defocused(by_ang)
 
     def _by_group(self, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """The optics groups among `rows` and the places of their members."""

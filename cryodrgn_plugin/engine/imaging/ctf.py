@@ -4,9 +4,12 @@ CTF(k) = scale · exp(−B k²/4) · sin(π λ df(θ) k² − (π/2) Cs λ³ k�
 df(θ) = ½ (dU + dV + (dU − dV) cos 2(θ − dA)),      λ = 12.2643247 / √(V (1 + 0.978466e-6 V)) Å
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
+
+NEAREST_ZERO = 1e-6
+"""Tangent of the phase below which a CTF counts as this far from its zero."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,10 @@ class CtfParams:
     def __len__(self) -> int:
         return len(self.defocus_u_ang)
 
+    def defocused(self, by_ang: np.ndarray) -> "CtfParams":
+        """With both values of the defocus moved by a length (N,) in angstrom."""
+        return replace(self, defocus_u_ang=self.defocus_u_ang + by_ang, defocus_v_ang=self.defocus_v_ang + by_ang)
+
 
 def wavelength_ang(voltage_kv: np.ndarray) -> np.ndarray:
     """Relativistic electron wavelength in angstrom."""
@@ -48,6 +55,29 @@ def evaluate_ctf(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
     -------
     (N, F) float32.
     """
+    ctf = np.sin(_phase(params, freqs_per_ang))
+    if params.b_factor_ang2.any():
+        k2 = np.square(freqs_per_ang, dtype=np.float64).sum(-1)
+        ctf *= np.exp(params.b_factor_ang2[:, None] * (-k2 / 4))
+    return (ctf * params.scale[:, None]).astype(np.float32)
+
+
+def defocus_slopes(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
+    """How much of itself each CTF changes by with the defocus, (N, F) float32 in 1/angstrom: ∂ log |CTF| / ∂ defocus.
+
+    Both values of the defocus move together, so that it is π λ k² times the cotangent of the phase of the CTF, whatever
+    its envelope and whether its sign was taken off the images. Arguments as of `evaluate_ctf`. Where the CTF is 0, it
+    is as large as next to there.
+    """
+    k2 = np.square(freqs_per_ang, dtype=np.float64).sum(-1)
+    tangent = np.tan(_phase(params, freqs_per_ang)).astype(np.float32)
+    tangent[np.abs(tangent) < NEAREST_ZERO] = NEAREST_ZERO
+    per_ang = np.pi * wavelength_ang(params.voltage_kv)[:, None] * k2
+    return per_ang.astype(np.float32) / tangent
+
+
+def _phase(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
+    """(N, F) float64. What the CTF is the sine of."""
     freqs = np.asarray(freqs_per_ang, dtype=np.float64)
     kx, ky = freqs[..., 0], freqs[..., 1]
     k2 = kx**2 + ky**2
@@ -68,7 +98,4 @@ def evaluate_ctf(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
         axis=1,
     )
     terms = np.stack([k2, kx**2 - ky**2, 2 * kx * ky, k2**2, np.ones_like(k2)], axis=-2)
-    ctf = np.sin(weights @ terms if freqs.ndim == 2 else (weights[:, None] @ terms)[:, 0])
-    if params.b_factor_ang2.any():
-        ctf *= np.exp(params.b_factor_ang2[:, None] * (-k2 / 4))
-    return (ctf * params.scale[:, None]).astype(np.float32)
+    return weights @ terms if freqs.ndim == 2 else (weights[:, None] @ terms)[:, 0]

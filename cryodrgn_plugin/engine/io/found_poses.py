@@ -12,6 +12,7 @@ import pandas as pd
 from ..geometry.rotations import euler_from_matrices
 from .particles import EULER, ParticleTable
 
+DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
 ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 CLASS = "rlnClassNumber"
 FORMER_CLASS = "cryodrgnFormerClassNumber"
@@ -27,6 +28,7 @@ def posed_frame(
     shifts_ang: np.ndarray,
     species: np.ndarray | None = None,
     score: np.ndarray | None = None,
+    defocus_moved_ang: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """The particles of `table` at `rows`, in the table's order, with the poses given.
 
@@ -38,6 +40,7 @@ def posed_frame(
     species : (N,) int from 0, written as rlnClassNumber from 1; an earlier class number moves to
         `cryodrgnFormerClassNumber`.
     score : (N,). Log-likelihood of each pose, written as rlnLogLikeliContribution.
+    defocus_moved_ang : (N,). What is added to rlnDefocusU and rlnDefocusV.
     """
     order = np.argsort(rows, kind="stable")
     frame = _without(table.frame.iloc[rows[order]].reset_index(drop=True), *_ORIGINS_PX, STAR_ROW)
@@ -49,6 +52,8 @@ def posed_frame(
         columns[CLASS] = species[order] + 1
     if score is not None:
         columns[SCORE] = score[order]
+    if defocus_moved_ang is not None:
+        columns |= {name: table.numbers(name)[rows[order]] + defocus_moved_ang[order] for name in DEFOCUS}
     if len(rows) < table.n:
         columns[STAR_ROW] = rows[order]
     return frame.assign(**columns)
@@ -69,8 +74,10 @@ def put_back(original: ParticleTable, posed: ParticleTable) -> ParticleTable:
     """All rows of `original` with the poses of `found`; rows that it leaves out have no angles."""
     if STAR_ROW not in posed.frame:
         return posed
-    columns = [name for name in (*EULER, *ORIGINS, CLASS, FORMER_CLASS, SCORE) if name in posed.frame]
+    columns = [name for name in (*EULER, *ORIGINS, CLASS, FORMER_CLASS, SCORE, *DEFOCUS) if name in posed.frame]
     placed = posed.frame.set_index(STAR_ROW)[columns].reindex(np.arange(original.n))
+    for name in (name for name in DEFOCUS if name in original.frame):
+        placed[name] = placed[name].fillna(original.frame[name])
     frame = _without(original.frame, *_ORIGINS_PX).assign(**{name: placed[name].to_numpy() for name in columns})
     return replace(original, frame=frame, tables=tables_with(original, frame))
 

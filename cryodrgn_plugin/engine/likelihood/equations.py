@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..slicing.backend import Backend
 from ..slicing.sphere import HalfSphere
-from .whitened import PosedImages, WhitenedImages
+from .whitened import PosedImages, WhitenedBatch, WhitenedImages
 
 Moments = Callable[[np.ndarray], tuple[Tensor, Tensor]]
 """Image index (B,) → E[s] (B, C) and E[s sᵀ] (B, C, C), the mean volume's amplitude (1) included."""
@@ -81,16 +81,17 @@ class EquationSums:
             self._lhs, self._rhs, images.weights, moments, images.targets, amplitudes, images.rotations
         )
 
-    def take_off(self, images: PosedImages, moving: Tensor, tied: Tensor) -> None:
-        """Take off the right sides what errors of the poses add to images.
+    def take_off(self, images: WhitenedBatch, moving: Tensor, tied: Tensor) -> None:
+        """Take off the right sides what errors of the poses, and of the defocus where images tell of it, add to images.
 
         Parameters
         ----------
         moving : (M, 2, 4) of the volume whose images move, `Backend.moving`.
-        tied : (B, 5, C) E[t sᵀ] of the errors and the amplitudes.
+        tied : (B, J, C) E[t sᵀ] of the errors and the amplitudes.
         """
         corrections = tied.to(self._backend.compute.dtype)
-        self._backend.accumulate_near(self._rhs, moving, images.weights, corrections, images.rotations)
+        near = images.weights, corrections, images.rotations, images.defocus_slopes
+        self._backend.accumulate_near(self._rhs, moving, *near)
 
     def equations(self) -> NormalEquations:
         """The equations of all that was added; nothing can be added after."""

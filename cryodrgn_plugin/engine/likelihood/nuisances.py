@@ -1,10 +1,11 @@
-"""What makes images of one state differ, integrated out: contrast, and small errors of the poses.
+"""What makes images of one state differ, integrated out: contrast, and small errors of the poses and the defocus.
 
     y = g c (P μ + Σ_k a_k P V_k + Σ_j t_j ∂_j P μ) + ε,   g ~ N(1, κ²),   t_j ~ N(0, λ_j²),   a ~ N(m, S)
 
-over the five parameters j of a pose (`Backend.expand`). Everything but g is a Gaussian amplitude of one image, known
-from its compressed likelihood; g multiplies all of it, the image of its own state, and takes turns with the rest. The
-variances are learned in the same loop, so they say what is wrong with the images.
+over the five parameters j of a pose (`Backend.expand`) and, where images tell of it, the defocus. Everything but g is a
+Gaussian amplitude of one image, known from its compressed likelihood; g multiplies all of it, the image of its own
+state, and takes turns with the rest. The variances are learned in the same loop (`nuisance_sizes`), so they say what is
+wrong with the images.
 
 A pose may be moved to where its errors seem to be; the errors that were given stay what the prior is about.
 """
@@ -16,27 +17,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..slicing.backend import N_PARAMETERS
+from ..slicing.backend import N_ERRORS, N_PARAMETERS
 from .linear_model import LinearModel, compress
+from .nuisance_sizes import FIRST_CONTRAST_SD, Spread, first_sizes, pushed
 from .spread_solve import solved_spread
 from .whitened import WhitenedImages
 
-FIRST_CONTRAST_SD, FIRST_TURN_SD, FIRST_SHIFT_SD = 0.3, np.radians(1.0), 0.008
-"""What contrast, rotations (radians) and shifts (boxes) are taken to err by at first."""
 AT_ONCE = 4096
 """Images whose posteriors are worked out at a time."""
 SCORINGS = 2
 """Steps of Fisher scoring in each round."""
-PUSH = 2.0
-"""Exponent on the factor by which EM would change a variance; EM alone takes twice the steps."""
 
 
 @dataclass(frozen=True)
 class NearImages:
-    """N compressed images over the amplitudes of C volumes and of five errors of their poses.
+    """N compressed images over the amplitudes of C volumes and of J errors of their poses and their defocus.
 
-    `gram` (N, C + J, C + J) and `inner` (N, C + J), float64; channel 0 is the mean volume. J is 5, or 0 where poses are
-    taken as they are.
+    `gram` (N, C + J, C + J) and `inner` (N, C + J), float64; channel 0 is the mean volume. J is 6, 5 where the defocus
+    is taken as it is, or 0 where poses are as well.
     """
 
     gram: Tensor
@@ -62,17 +60,19 @@ class Nuisances:
     contrast_variance: Tensor
     """(N,) of the posterior."""
     moved: Tensor
-    """(N, J) how far poses have been moved from those given: radians about the view's axes, shifts in boxes."""
+    """(N, J) how far images have been moved from where they were given: radians about the view's axes, shifts in boxes,
+    micrometres of defocus."""
     contrast_sd: float
     pose_sd: Tensor
     """(J,) λ."""
+    doubt: Tensor | None = None
+    """(J,) standard error of λ² as a share of it, once it was learned."""
 
     @classmethod
     def unknown(cls, images: WhitenedImages, pose_errors: bool = True) -> "Nuisances":
         """Before anything was learned."""
         ones = images.compute.double(np.ones(images.n))
-        pose_sd = images.compute.double(np.repeat([FIRST_TURN_SD, FIRST_SHIFT_SD], [3, 2]))
-        pose_sd = pose_sd if pose_errors else pose_sd[:0]
+        pose_sd = images.compute.double(first_sizes(images.with_defocus)[: None if pose_errors else 0])
         return cls(ones, 0 * ones, ones.new_zeros(images.n, len(pose_sd)), FIRST_CONTRAST_SD, pose_sd)
 
     def squared_contrast(self) -> Tensor:
@@ -118,7 +118,8 @@ def compress_near(
     moving: Tensor | None,
     half: np.ndarray | None = None,
 ) -> NearImages:
-    """As `linear_model.compress`, with the derivatives of images by the errors of their poses as further channels.
+    """As `linear_model.compress`, with the derivatives of images by the errors of their poses as further channels, and
+    by that of their defocus where `images` tell of it.
 
     Parameters
     ----------
@@ -127,14 +128,15 @@ def compress_near(
     """
     if moving is None:
         return NearImages(*compress(models, images, count, half), models[0].n_bases)
-    size = models[0].n_bases + 1 + N_PARAMETERS
+    size = models[0].n_bases + 1 + (N_ERRORS if images.with_defocus else N_PARAMETERS)
     gram = images.compute.double(torch.empty(images.n, size, size))
     inner = gram.new_empty(images.n, size)
     coefs = [torch.cat([model.coefs, moving[:, :, 1:]], 2) for model in models]
     for part, batch in images.by_halves(count, half):
         seen_by = part if half is None else 1 - part
         rows, backend = torch.as_tensor(batch.index, device=gram.device), models[seen_by].backend
-        gram[rows], inner[rows] = backend.compress_near(coefs[seen_by], batch.targets, batch.weights, batch.rotations)
+        seen = batch.targets, batch.weights, batch.rotations, batch.defocus_slopes
+        gram[rows], inner[rows] = backend.compress_near(coefs[seen_by], *seen)
     return NearImages(gram, inner, models[0].n_bases)
 
 
@@ -180,7 +182,8 @@ def settle(
             spread = _scored(near, nuisances, centre, spread)
         found = _posterior(near, nuisances, centre, spread)
         learned = _learned(near, nuisances, found)
-        nuisances = replace(nuisances, pose_sd=learned.pose_sd) if contrast_known else learned
+        of_errors = replace(nuisances, pose_sd=learned.pose_sd, doubt=learned.doubt)
+        nuisances = of_errors if contrast_known else learned
         centre = found.mean.mean(0)
     return found, centre, spread, nuisances
 
@@ -194,11 +197,11 @@ class _Conditional:
     inner: Tensor
     """(n, C)."""
     errors_given_none: Tensor
-    """(n, 5) posterior mean of the pose errors where all amplitudes are 0, the mean volume's as well."""
+    """(n, J) posterior mean of the pose errors where all amplitudes are 0, the mean volume's as well."""
     per_amplitude: Tensor
-    """(n, 5, C) what an amplitude takes off it."""
+    """(n, J, C) what an amplitude takes off it."""
     covariance: Tensor
-    """(n, 5, 5) of the pose errors given the amplitudes."""
+    """(n, J, J) of the pose errors given the amplitudes."""
     of_errors: Tensor
     """(n,) what pose errors add to the log-likelihood, whatever the amplitudes."""
 
@@ -268,7 +271,7 @@ def _posterior(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: T
 def _learned(near: NearImages, nuisances: Nuisances, found: Posteriors) -> Nuisances:
     """Contrasts given the amplitudes and errors, and the variances that all images together speak for."""
     contrast, variance = torch.empty_like(nuisances.contrast), torch.empty_like(nuisances.contrast)
-    of_errors = torch.zeros_like(nuisances.pose_sd)
+    spread = Spread.nothing(nuisances.pose_sd, nuisances.moved, nuisances.doubt)
     c, sd = near.n_bases + 1, max(nuisances.contrast_sd, 1e-3)
     for rows in near.parts():
         conditional = _Conditional.of(near, nuisances, rows)
@@ -283,12 +286,12 @@ def _learned(near: NearImages, nuisances: Nuisances, found: Posteriors) -> Nuisa
         shared = (inner[:, :c] * first).sum(1) + (inner[:, c:] * part.errors).sum(1)
         variance[rows] = 1 / (power.clamp(min=0) + sd**-2)
         contrast[rows] = (shared + sd**-2) * variance[rows]
-        whole = part.errors + nuisances.moved[rows]
-        of_errors += (whole**2 + among.diagonal(dim1=1, dim2=2)).sum(0)
-    of_errors = of_errors / len(near)
-    # One variance for the three rotations, one for the two shifts.
-    of_errors = torch.cat([of_errors[some].mean().expand(len(of_errors[some])) for some in (slice(3), slice(3, 5))])
-    pose_sd = nuisances.pose_sd * (of_errors.sqrt() / nuisances.pose_sd.clamp(min=1e-12)) ** PUSH
-    of_contrast = float(((contrast - 1) ** 2 + variance).mean().sqrt())
-    contrast_sd = sd * (of_contrast / sd) ** PUSH
-    return replace(nuisances, contrast=contrast, contrast_variance=variance, contrast_sd=contrast_sd, pose_sd=pose_sd)
+        spread.add(part.errors + nuisances.moved[rows], among.diagonal(dim1=1, dim2=2))
+    return replace(
+        nuisances,
+        contrast=contrast,
+        contrast_variance=variance,
+        contrast_sd=pushed(sd, float(((contrast - 1) ** 2 + variance).mean().sqrt())),
+        pose_sd=spread.learned(),
+        doubt=spread.doubt(),
+    )

@@ -30,6 +30,8 @@ from ..slicing.device_tables import table
 from ..slicing.sphere import HalfSphere
 
 BYTES_PER_COEFFICIENT = 12
+BYTES_PER_SLOPE = 4
+ANG_PER_MICROMETRE = 1e4
 AT_ONCE = 32
 """Images whose phases are held in double precision at a time."""
 SAMPLE = 500
@@ -57,16 +59,20 @@ class WhitenedBatch(PosedImages):
 
     index: np.ndarray
     """(B,) int64."""
+    defocus_slopes: Tensor | None = None
+    """(B, F) by how much of itself the CTF changes per micrometre of defocus, where that is asked for."""
 
     def at(self, members: np.ndarray) -> "WhitenedBatch":
         """Some of the images, by their numbers in the batch."""
         rows = torch.as_tensor(members, device=self.targets.device)
-        return WhitenedBatch(self.targets[rows], self.weights[rows], self.rotations[rows], self.index[members])
+        slopes = None if self.defocus_slopes is None else self.defocus_slopes[rows]
+        return WhitenedBatch(self.targets[rows], self.weights[rows], self.rotations[rows], self.index[members], slopes)
 
     def leading(self, count: int) -> "WhitenedBatch":
         """The same with the first `count` coefficients only."""
         targets, weights = self.targets[:, :count].contiguous(), self.weights[:, :count].contiguous()
-        return replace(self, targets=targets, weights=weights)
+        slopes = None if self.defocus_slopes is None else self.defocus_slopes[:, :count].contiguous()
+        return replace(self, targets=targets, weights=weights, defocus_slopes=slopes)
 
     def counted(
         self, image: Tensor, rotations: Tensor, moves: Tensor, share: Tensor, lattice: HalfPlane
@@ -117,6 +123,7 @@ class WhitenedImages:
     series : particles with several images each. Batches then hold all images of some of them, one particle's after the
         other's, in the order of the particles.
     compute : the device that images come to, and what computes with them there.
+    with_defocus : batches have the slopes of their CTFs by the defocus; the images must have CTFs.
     """
 
     def __init__(
@@ -126,6 +133,7 @@ class WhitenedImages:
         batch_size: int = 256,
         series: TiltSeries | None = None,
         compute: Compute | None = None,
+        with_defocus: bool = False,
     ) -> None:
         self.compute = compute or Compute()
         self._dataset = dataset
@@ -137,7 +145,8 @@ class WhitenedImages:
             at_once = max(1, batch_size // series.images.shape[1])
             self._loader = BatchLoader(SeriesDataset(dataset, series), at_once, shuffle=False)
         self.n_batches = len(self._loader)
-        size = dataset.n * dataset.lattice.size * BYTES_PER_COEFFICIENT
+        self.with_defocus = with_defocus
+        size = dataset.n * dataset.lattice.size * (BYTES_PER_COEFFICIENT + with_defocus * BYTES_PER_SLOPE)
         self._keeps = size <= dataset.config.cache_mb * 2**20
         self._kept: list[WhitenedBatch] = []
         self._noise_seed: int | None = None
@@ -209,13 +218,18 @@ class WhitenedImages:
         they would leave holes as large as themselves."""
         targets = torch.empty(self.n, self.lattice.size, dtype=self.compute.complex_dtype, device=self.compute.device)
         weights = torch.empty(self.n, self.lattice.size, dtype=self.compute.dtype, device=self.compute.device)
+        slopes = torch.empty_like(weights) if self.with_defocus else None
         batches: list[WhitenedBatch] = []
         done = 0
         for raw in self._loader.iterate(0):
             batch = self._whiten(raw, self.lattice.size)
             rows = slice(done, done + len(batch))
             targets[rows], weights[rows] = batch.targets, batch.weights
-            batches.append(replace(batch, targets=targets[rows], weights=weights[rows]))
+            kept = replace(batch, targets=targets[rows], weights=weights[rows])
+            if slopes is not None:
+                slopes[rows] = batch.defocus_slopes
+                kept = replace(kept, defocus_slopes=slopes[rows])
+            batches.append(kept)
             done += len(batch)
         return batches
 
@@ -249,7 +263,13 @@ class WhitenedImages:
         rotations = weights.new_empty(len(raw), 0, 3, 3)
         if on_device.pose is not None:
             rotations = self.compute.tensor(on_device.pose.rotations[:, 0])
-        return WhitenedBatch(targets, weights, rotations, raw.index)
+        return WhitenedBatch(targets, weights, rotations, raw.index, self._slopes(raw.index, count))
+
+    def _slopes(self, index: np.ndarray, count: int) -> Tensor | None:
+        """(B, F) per micrometre."""
+        if not self.with_defocus:
+            return None
+        return self.compute.tensor(self._dataset.defocus_slopes(index)[:, :count] * np.float32(ANG_PER_MICROMETRE))
 
 
 def _precision(dataset: ParticleDataset, noise: NoiseModel) -> np.ndarray:

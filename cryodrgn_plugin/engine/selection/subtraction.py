@@ -70,6 +70,8 @@ def outside_of(run: Run, options: SubtractOptions) -> LinearDecoder:
 def corrected(run: Run) -> ParticleDataset:
     """The images of a run at the poses that its maps rest on."""
     dataset, latents = images_of(run), run.latents()
+    if latents.defocus_correction is not None and not run.poses_file.exists():
+        dataset = dataset.with_defocus_moved(latents.defocus_correction)
     if latents.pose_correction is None or run.poses_file.exists():
         return dataset
     boxes_ang = dataset.box * dataset.pixel_size_ang / dataset.frequency_ratio[:, None]

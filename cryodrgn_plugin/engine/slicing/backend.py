@@ -23,6 +23,8 @@ from .sphere import HalfSphere
 
 N_PARAMETERS = 5
 """Of a pose in `expand`: rotations about the view's x, y and z axes, in radians, and shifts along x and y, in boxes."""
+N_ERRORS = N_PARAMETERS + 1
+"""Of an image in `compress_near`: those of its pose and, where its slopes are given, that of its defocus."""
 N_MOMENTS = 3
 """Of a volume: the transforms of x·V, y·V and z·V."""
 
@@ -135,9 +137,10 @@ class Backend(ABC):
 
     @abstractmethod
     def compress_near(
-        self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor
+        self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor, slopes: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """As `compress`, with five more channels: the derivatives of the first volume's image by its pose.
+        """As `compress`, with J more channels: the derivatives of the first volume's image by its pose, J = 5, and by
+        what `slopes` belong to, J = 6.
 
         To first order an image whose pose errs by θ shows u₀ + Σ_j θ_j J_j, so θ are amplitudes as others are.
 
@@ -145,11 +148,12 @@ class Backend(ABC):
         ----------
         coefs : (M, 2, C + 3). C volumes and then the moments of the first of them, as `moving` gives them. Shifts are
             undone in the targets.
+        slopes : (B, F). By how much of itself the CTF changes with the defocus: J_5 = slopes u₀.
 
         Returns
         -------
-        A (B, C + 5, C + 5) and b (B, C + 5), float64. Channel C + j is J_j, by the parameters of `expand`: the
-        derivative by a turn of the view, A ← exp([ω]×) A, or by a shift of the particle.
+        A (B, C + J, C + J) and b (B, C + J), float64. Channel C + j is J_j, by the parameters of `expand`: the
+        derivative by a turn of the view, A ← exp([ω]×) A, or by a shift of the particle; then by the defocus.
         """
 
     # --- solving for volumes --------------------------------------------------------------------------------------
@@ -178,12 +182,19 @@ class Backend(ABC):
 
     @abstractmethod
     def accumulate_near(
-        self, rhs: Tensor, moving: Tensor, weights: Tensor, corrections: Tensor, rotations: Tensor
+        self,
+        rhs: Tensor,
+        moving: Tensor,
+        weights: Tensor,
+        corrections: Tensor,
+        rotations: Tensor,
+        slopes: Tensor | None = None,
     ) -> None:
         """What errors of the poses take from the right sides of `accumulate`, in place, by the same trilinear weights:
 
-        rhs −= w · Σ_j J_j · corrections (B, 5, C)[b, j], with J_j (B, F) the derivatives of `compress_near` of the
-        volume of which `moving` (M, 2, 4) are the coefficients and moments. rhs still needs `completed`.
+        rhs −= w · Σ_j J_j · corrections (B, J, C)[b, j], with J_j (B, F) the derivatives of `compress_near` of the
+        volume of which `moving` (M, 2, 4) are the coefficients and moments; J is 5, or 6 with `slopes` (B, F). rhs
+        still needs `completed`.
         """
 
     @abstractmethod

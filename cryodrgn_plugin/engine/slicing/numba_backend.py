@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .backend import N_MOMENTS, N_PARAMETERS, Backend
+from .backend import N_ERRORS, N_MOMENTS, N_PARAMETERS, Backend
 from .fused_slice import FusedSlice
 from .kernels.gather import compress_images, project_channels
 from .kernels.local import expand_poses
@@ -96,10 +96,12 @@ class NumbaBackend(Backend):
         return value, gradient, curvature
 
     def compress_near(
-        self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor
+        self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor, slopes: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        n_channels = coefs.shape[2] - N_MOMENTS + N_PARAMETERS
-        return self._compressed(compress_near_images, n_channels, coefs, targets, weights, rotations)
+        n_errors = N_PARAMETERS if slopes is None else N_ERRORS
+        given = _given(slopes, weights)
+        n_channels = coefs.shape[2] - N_MOMENTS + n_errors
+        return self._compressed(compress_near_images, n_channels, coefs, targets, weights, rotations, given)
 
     def accumulate(
         self,
@@ -116,11 +118,17 @@ class NumbaBackend(Backend):
         scatter_equations(w, m, t, s, turned, freqs, *self._geometry, *sums, numba.get_num_threads())
 
     def accumulate_near(
-        self, rhs: Tensor, moving: Tensor, weights: Tensor, corrections: Tensor, rotations: Tensor
+        self,
+        rhs: Tensor,
+        moving: Tensor,
+        weights: Tensor,
+        corrections: Tensor,
+        rotations: Tensor,
+        slopes: Tensor | None = None,
     ) -> None:
-        volumes, w, s, turned = _arrays(moving, weights, corrections, rotations)
+        volumes, w, s, turned, given = _arrays(moving, weights, corrections, rotations, _given(slopes, weights))
         freqs, threads = self._freqs(w.shape[1]), numba.get_num_threads()
-        scatter_near(volumes, w, s, turned, freqs, *self._geometry, rhs.numpy(), threads)
+        scatter_near(volumes, w, s, turned, given, freqs, *self._geometry, rhs.numpy(), threads)
 
     def completed(self, lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
         self.sphere.symmetrize_real(lhs.numpy())
@@ -152,6 +160,11 @@ class NumbaBackend(Backend):
     def _freqs(self, count: int) -> np.ndarray:
         """(F, 2) float32."""
         return self.lattice.indices[:count].astype(np.float32)
+
+
+def _given(slopes: Tensor | None, weights: Tensor) -> Tensor:
+    """What kernels take for slopes that there are not: nothing of each image."""
+    return weights[:, :0] if slopes is None else slopes
 
 
 def _arrays(*tensors: Tensor) -> tuple[np.ndarray, ...]:

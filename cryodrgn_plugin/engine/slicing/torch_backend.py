@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from .backend import N_MOMENTS, N_PARAMETERS, Backend
+from .backend import N_ERRORS, N_MOMENTS, N_PARAMETERS, Backend
 from .device_tables import table
 from .torch_slices import Corners, Hermitian, slice_channels, slice_weighted, summed_pairs
 
@@ -65,30 +65,37 @@ class TorchBackend(Backend):
         return self._compressed(self._slices, coefs.shape[2], coefs, targets, weights, rotations)
 
     def compress_near(
-        self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor
+        self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor, slopes: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        n_channels = coefs.shape[2] - N_MOMENTS + N_PARAMETERS
-        return self._compressed(self._slices_near, n_channels, coefs, targets, weights, rotations)
+        n_channels = coefs.shape[2] - N_MOMENTS + (N_PARAMETERS if slopes is None else N_ERRORS)
+        of_each = () if slopes is None else (slopes,)
+        return self._compressed(self._slices_near, n_channels, coefs, targets, weights, rotations, *of_each)
 
-    def _compressed(self, slices, c, coefs, targets, weights, rotations) -> tuple[Tensor, Tensor]:
-        """A (B, C, C) and b (B, C) of the C channels that `slices` makes of coefs at some rotations."""
+    def _compressed(self, slices, c, coefs, targets, weights, rotations, *of_each) -> tuple[Tensor, Tensor]:
+        """A (B, C, C) and b (B, C) of the C channels that `slices` makes of coefs at some rotations, and of what else
+        there is `of_each` image."""
         n, count = targets.shape
         gram = coefs.new_empty(n, c, c, dtype=torch.float64)
         inner = coefs.new_empty(n, c, dtype=torch.float64)
         for some in _blocks(n, count * c):
-            u = slices(coefs, rotations[some], count)
+            u = slices(coefs, rotations[some], count, *(values[some] for values in of_each))
             products = torch.einsum("bfc,bf,bfd->bcd", u.conj(), weights[some].to(u.dtype), u).real.double()
             gram[some] = (products + products.mT) / 2
             inner[some] = torch.einsum("bfc,bf->bc", u.conj(), targets[some]).real.double()
         return gram, inner
 
-    def _slices_near(self, coefs: Tensor, rotations: Tensor, count: int) -> Tensor:
+    def _slices_near(
+        self, coefs: Tensor, rotations: Tensor, count: int, defocus_slopes: Tensor | None = None
+    ) -> Tensor:
         """(B, F, C + 5): slices of all volumes of coefs (M, 2, C + 3) but the last three, which are the moments of the
-        first, and the derivatives of the first by its pose."""
+        first, and the derivatives of the first by its pose; with slopes (B, F) one more, by the defocus."""
         u = self._slices(coefs, rotations, count)
         volumes, slopes = u[..., :-N_MOMENTS], -2j * math.pi * u[..., -N_MOMENTS:]
         turned = torch.einsum("bfj,bfij->bfi", slopes, self._moved_places(rotations, count).to(u.dtype))
-        return torch.cat([volumes, turned, self._shifted(u[..., 0])], -1)
+        near = [volumes, turned, self._shifted(u[..., 0])]
+        if defocus_slopes is not None:
+            near.append((defocus_slopes * u[..., 0])[..., None])
+        return torch.cat(near, -1)
 
     def match(
         self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor, centres: Tensor, pattern: Tensor
@@ -188,12 +195,19 @@ class TorchBackend(Backend):
             _spread(lhs, corners, products)
 
     def accumulate_near(
-        self, rhs: Tensor, moving: Tensor, weights: Tensor, corrections: Tensor, rotations: Tensor
+        self,
+        rhs: Tensor,
+        moving: Tensor,
+        weights: Tensor,
+        corrections: Tensor,
+        rotations: Tensor,
+        slopes: Tensor | None = None,
     ) -> None:
         count = weights.shape[1]
-        for some in _blocks(len(weights), count * (rhs.shape[2] + 8 * N_PARAMETERS)):
+        for some in _blocks(len(weights), count * (rhs.shape[2] + 8 * N_ERRORS)):
             corners = Corners.of(rotations[some], self.sphere, self._freqs(count))
-            jacobian = self._slices_near(moving, rotations[some], count)[..., 1:] * weights[some, :, None]
+            own = None if slopes is None else slopes[some]
+            jacobian = self._slices_near(moving, rotations[some], count, own)[..., 1:] * weights[some, :, None]
             values = torch.einsum("bfj,bjc->bfc", jacobian, corrections[some].to(jacobian.dtype))
             values = torch.where(corners.flipped[..., None], values.conj(), values)
             _spread(rhs.flatten(1), corners, -torch.cat([values.real, values.imag], -1))

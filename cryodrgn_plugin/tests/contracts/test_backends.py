@@ -275,12 +275,16 @@ def jacobian_of(first: np.ndarray, moments: np.ndarray, rotations: np.ndarray) -
 
 
 @pytest.mark.parametrize("channels", [1, 4, 17])
-def test_near_a_pose_derivatives_are_channels_as_others_are(backend, rng, channels):
+@pytest.mark.parametrize("errors", [5, 6])
+def test_near_a_pose_derivatives_are_channels_as_others_are(backend, rng, channels, errors):
+    """With slopes given the defocus is one of them."""
     coefs, rotations = coefficients(rng, channels + 3), rotations_of(rng, IMAGES)
     targets, weights = complex_normal(rng, IMAGES, LATTICE.size), rng.random((IMAGES, LATTICE.size))
-    gram, inner = run(backend, "compress_near", coefs, targets, weights, rotations)
+    slopes = (rng.standard_normal((IMAGES, LATTICE.size)),) if errors == 6 else ()
+    gram, inner = run(backend, "compress_near", coefs, targets, weights, rotations, *slopes)
     u = true_slices(coefs, rotations)
-    u = np.concatenate([u[..., :channels], jacobian_of(u[..., 0], u[..., channels:], rotations)], 2)
+    changes = [jacobian_of(u[..., 0], u[..., channels:], rotations), *((s * u[..., 0])[..., None] for s in slopes)]
+    u = np.concatenate([u[..., :channels], *changes], 2)
     alike = 1 / np.sqrt((np.abs(u) ** 2).mean((0, 1)))
     wanted = np.einsum("bfc,bf,bfd->bcd", u.conj(), weights, u).real
     assert_close(backend, gram * np.outer(alike, alike), wanted * np.outer(alike, alike))
@@ -328,11 +332,12 @@ def blobs(rng, box: int) -> np.ndarray:
     return sum(np.exp(-((x - a) ** 2 + (y - b) ** 2 + (z - c) ** 2) / 5) for a, b, c in places)
 
 
-@pytest.mark.parametrize("operation", ["compress", "compress_near"])
-def test_an_image_is_the_same_in_any_batch(backend, rng, operation):
+@pytest.mark.parametrize(("operation", "with_defocus"), [("compress", 0), ("compress_near", 0), ("compress_near", 1)])
+def test_an_image_is_the_same_in_any_batch(backend, rng, operation, with_defocus):
     """To the last bit by the kernels, up to rounding by torch's sums."""
     coefs, rotations = coefficients(rng, 6), rotations_of(rng, IMAGES)
     images = complex_normal(rng, IMAGES, LATTICE.size), rng.random((IMAGES, LATTICE.size)), rotations
+    images += (rng.standard_normal((IMAGES, LATTICE.size)),) * with_defocus
     together = run(backend, operation, coefs, *images)
     for some in (slice(0, 1), slice(1, 3), slice(3, IMAGES)):
         alone = run(backend, operation, coefs, *(values[some] for values in images))
@@ -344,16 +349,20 @@ def test_an_image_is_the_same_in_any_batch(backend, rng, operation):
 
 
 @pytest.mark.parametrize("channels", [1, 3, 9])
-def test_what_errors_of_poses_take_from_right_sides_is_the_sum_written_out(backend, rng, channels):
+@pytest.mark.parametrize("errors", [5, 6])
+def test_what_errors_of_poses_take_from_right_sides_is_the_sum_written_out(backend, rng, channels, errors):
+    """With slopes given the defocus errs as well."""
     moving, rotations = coefficients(rng, 4), rotations_of(rng, IMAGES)
-    weights, corrections = rng.random((IMAGES, LATTICE.size)), rng.standard_normal((IMAGES, 5, channels))
+    weights, corrections = rng.random((IMAGES, LATTICE.size)), rng.standard_normal((IMAGES, errors, channels))
+    slopes = (rng.standard_normal((IMAGES, LATTICE.size)),) if errors == 6 else ()
     before = rng.standard_normal((SPHERE.n_voxels, 2, channels))
     rhs = backend.compute.tensor(before).clone()
     for some in (slice(0, 2), slice(2, IMAGES)):
-        part = (values[some] for values in (weights, corrections, rotations))
+        part = (values[some] for values in (weights, corrections, rotations, *slopes))
         backend.accumulate_near(rhs, *map(backend.compute.tensor, (moving, *part)))
     u = true_slices(moving, rotations)
-    jacobian = jacobian_of(u[..., 0], u[..., 1:], rotations)
+    changes = [jacobian_of(u[..., 0], u[..., 1:], rotations), *((s * u[..., 0])[..., None] for s in slopes)]
+    jacobian = np.concatenate(changes, 2)
     wanted = spread(weights[..., None] * (jacobian @ corrections), rotations)
     taken = before - double(rhs)
     assert_close(backend, taken[:, 0] + 1j * taken[:, 1], wanted)

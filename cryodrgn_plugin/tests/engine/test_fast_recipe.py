@@ -140,7 +140,7 @@ def test_a_run_stopped_after_every_step_equals_an_uninterrupted_one(few, tmp_pat
             stops += 1
     assert stops == len(whole.metrics()) - 1 > 6
     assert outcome(stopped)[0] == outcome(whole)[0]
-    for name in ("z", "coordinate", "uncertainty", "states", "contrast", "pose_correction"):
+    for name in ("z", "coordinate", "uncertainty", "states", "contrast", "pose_correction", "defocus_correction"):
         np.testing.assert_array_equal(getattr(stopped.latents(), name), getattr(whole.latents(), name), name)
     notes, notes_again = (dict(run.info["notes"], loader_wait_seconds=0) for run in (whole, stopped))
     assert notes_again == notes

@@ -104,6 +104,18 @@ def test_poses_of_a_part_of_the_particles_keep_their_rows(run, poses):
     assert table.frame["rlnClassNumber"][rows].tolist() == [1, 2, 1]
 
 
+def test_a_defocus_that_was_found_is_written_and_the_others_stay(run, poses):
+    """The particles whose poses were not looked for keep the defocus that they have."""
+    before, rows = read_star(run.given_file)["particles"], np.array([9, 2, 5])
+    moved_ang = np.array([100.0, -250.0, 30.0])
+    run.save_poses(rows, poses[0][rows], poses[1][rows], defocus_moved_ang=moved_ang)
+    expected = before[["rlnDefocusU", "rlnDefocusV"]].to_numpy(float)
+    expected[rows] += moved_ang[:, None]
+    for table, kept in ((run.particles(), slice(None)), (read_particles(run.poses_file), np.sort(rows))):
+        np.testing.assert_allclose(table.frame[["rlnDefocusU", "rlnDefocusV"]].to_numpy(float), expected[kept])
+    assert ParticleDataset.open(run.poses_file).ctf_params.defocus_u_ang == pytest.approx(expected[np.sort(rows), 0])
+
+
 def test_a_part_of_a_part_keeps_the_rows_of_its_own_particles(run, poses, tmp_path):
     rows = np.array([2, 5, 9])
     run.save_poses(rows, poses[0][rows], poses[1][rows])

@@ -1,5 +1,5 @@
-"""Contrast and pose errors integrated out: against Gaussian algebra written out, integrals on a grid, and what was
-planted in images drawn from the model.
+"""Contrast, pose errors and errors of the defocus integrated out: against Gaussian algebra written out, integrals on a
+grid, and what was planted in images drawn from the model.
 """
 
 import numpy as np
@@ -8,8 +8,9 @@ import torch
 
 from cryodrgn_plugin.engine.likelihood.nuisances import NearImages, Nuisances, settle, without_pose_errors
 
-K, J = 2, 5
-TURN_SD, SHIFT_SD = 0.03, 0.01
+K, J = 2, 6
+TURN_SD, SHIFT_SD, DEFOCUS_SD = 0.03, 0.01, 0.05
+ERRORS = np.repeat([TURN_SD, SHIFT_SD, DEFOCUS_SD], [3, 2, 1])
 
 
 def drawn(
@@ -18,7 +19,7 @@ def drawn(
     """Images of mean volume, bases and derivatives by the pose, with random slices; noise of variance 1."""
     k, j = amplitudes.shape[1], errors.shape[1]
     whole = np.concatenate([np.ones((n, 1)), amplitudes, errors], axis=1)
-    scale = np.concatenate([[12.0], np.full(k, 2.0), np.repeat([3 / TURN_SD, 3 / SHIFT_SD], [3, 2])[:j]])
+    scale = np.concatenate([[12.0], np.full(k, 2.0), 3 / ERRORS[:j]])
     design = rng.standard_normal((n, 40, 1 + k + j)) * scale / np.sqrt(40)
     seen = contrast[:, None] * np.einsum("nfc,nc->nf", design, whole) + rng.standard_normal((n, 40))
     gram, inner = np.einsum("nfc,nfd->ncd", design, design), np.einsum("nfc,nf->nc", design, seen)
@@ -27,7 +28,7 @@ def drawn(
 
 def known(n: int, rng: np.random.Generator, j: int = J) -> Nuisances:
     """Contrasts that differ, poses that have been moved already."""
-    pose_sd = torch.tensor([TURN_SD] * 3 + [SHIFT_SD] * 2, dtype=torch.float64)[:j]
+    pose_sd = torch.from_numpy(ERRORS[:j])
     return Nuisances(
         contrast=torch.from_numpy(rng.normal(1, 0.2, n)),
         contrast_variance=torch.from_numpy(rng.uniform(0, 0.02, n)),
@@ -38,11 +39,11 @@ def known(n: int, rng: np.random.Generator, j: int = J) -> Nuisances:
 
 
 def random_images(n: int, rng: np.random.Generator, j: int = J) -> tuple[NearImages, Nuisances]:
-    errors = rng.standard_normal((n, j)) * np.repeat([TURN_SD, SHIFT_SD], [3, 2])[:j]
+    errors = rng.standard_normal((n, j)) * ERRORS[:j]
     return drawn(n, rng.standard_normal((n, K)), rng.normal(1, 0.2, n), errors, rng), known(n, rng, j)
 
 
-@pytest.mark.parametrize("j", [J, 0], ids=["pose errors", "poses as they are"])
+@pytest.mark.parametrize("j", [J, 5, 0], ids=["pose and defocus", "pose errors", "poses as they are"])
 def test_posteriors_and_evidence_are_those_of_one_gaussian_over_amplitudes_and_pose_errors(j):
     rng = np.random.default_rng(1)
     near, nuisances = random_images(30, rng, j)
@@ -97,15 +98,18 @@ def test_what_was_planted_in_contrast_poses_and_amplitudes_is_learned():
     rng = np.random.default_rng(3)
     n, spread = 3000, np.array([[1.5, 0.6], [0.6, 0.8]])
     amplitudes = rng.multivariate_normal([0, 0], spread, n)
-    errors = rng.standard_normal((n, J)) * np.repeat([TURN_SD, SHIFT_SD], [3, 2])
+    errors = rng.standard_normal((n, J)) * ERRORS
     contrast = rng.normal(1, 0.15, n)
     near = drawn(n, amplitudes, contrast, errors, rng)
     ones = torch.ones(n, dtype=torch.float64)
-    first = Nuisances(ones, 0 * ones, ones.new_zeros(n, J), 0.3, torch.tensor([0.01] * 3 + [0.03] * 2).double())
+    first = Nuisances(
+        ones, 0 * ones, ones.new_zeros(n, J), 0.3, torch.tensor([0.01] * 3 + [0.03] * 2 + [0.01]).double()
+    )
     found, _, learned_spread, learned = settle(near, first, rounds=25)
     np.testing.assert_allclose(learned_spread, spread, atol=0.1 * np.sqrt(1.5))
     assert learned.contrast_sd == pytest.approx(0.15, rel=0.1)
-    np.testing.assert_allclose(learned.pose_sd, np.repeat([TURN_SD, SHIFT_SD], [3, 2]), rtol=0.1)
+    np.testing.assert_allclose(learned.pose_sd, ERRORS, rtol=0.1)
+    assert (learned.doubt < 0.1).all()
     assert np.corrcoef(learned.contrast, contrast)[0, 1] > 0.8
     for channel in range(J):
         assert np.corrcoef(found.errors[:, channel], errors[:, channel])[0, 1] > 0.8

@@ -52,8 +52,9 @@ def everything(threads: int) -> list[np.ndarray]:
     out, lhs, rhs = np.empty_like(values), np.zeros((SPHERE.n_voxels, 6), np.float32), np.zeros_like(coefs)
     gram, inner, by_s, by_r = np.empty((IMAGES, 3, 3)), np.empty((IMAGES, 3)), np.empty_like(amplitudes), rotations * 0
     moving = rng.standard_normal((SPHERE.n_voxels, 2, 4), dtype=np.float32)
-    corrections, less = rng.standard_normal((IMAGES, 5, 3), dtype=np.float32), np.zeros_like(coefs)
-    near_gram, near_inner = np.empty((IMAGES, 6, 6)), np.empty((IMAGES, 6))
+    corrections, less = rng.standard_normal((IMAGES, 6, 3), dtype=np.float32), np.zeros_like(coefs)
+    slopes = rng.standard_normal((IMAGES, LATTICE.size), dtype=np.float32)
+    near_gram, near_inner = np.empty((IMAGES, 7, 7)), np.empty((IMAGES, 7))
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, before))
     try:
@@ -61,8 +62,9 @@ def everything(threads: int) -> list[np.ndarray]:
         project_weighted(coefs, amplitudes, *geometry, out)
         scatter_equations(weights, moments, values, amplitudes, *geometry, lhs, rhs, threads)
         compress_images(coefs, values, weights, *geometry, gram, inner)
-        compress_near_images(moving, values, weights, *geometry, near_gram, near_inner)
-        scatter_near(moving, weights, corrections, *geometry, less, threads)
+        near = (rotations, slopes, FREQS, *GEOMETRY)
+        compress_near_images(moving, values, weights, *near, near_gram, near_inner)
+        scatter_near(moving, weights, corrections, *near, less, threads)
         amplitude_gradients(values, coefs, *geometry, by_s)
         rotation_gradients(values, coefs, amplitudes, *geometry, by_r)
     finally:

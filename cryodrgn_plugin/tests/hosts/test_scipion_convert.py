@@ -18,11 +18,12 @@ from cryodrgn_plugin.convert import (  # noqa: E402
     scipion_matrices,
     write_particles_star,
 )
+from cryodrgn_plugin.convert.posed import posed_particles  # noqa: E402
 from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions  # noqa: E402
 from cryodrgn_plugin.engine.analysis.analysis_report import analyze  # noqa: E402
 from cryodrgn_plugin.engine.config import RunConfig  # noqa: E402
 from cryodrgn_plugin.engine.errors import DataError  # noqa: E402
-from cryodrgn_plugin.engine.io.star import read_star  # noqa: E402
+from cryodrgn_plugin.engine.io.star import read_star, write_star  # noqa: E402
 from cryodrgn_plugin.engine.run import Run  # noqa: E402
 
 PIXEL_SIZE_ANG = 1.7
@@ -132,6 +133,28 @@ def test_reading_a_star_file_restores_the_particles(particles, tmp_path):
         np.testing.assert_allclose(after.getCTF().getDefocus(), before.getCTF().getDefocus(), rtol=1e-6)
         assert after.getLocation() == before.getLocation()
     again.close()
+
+
+def test_particles_get_the_defocus_that_a_run_has_found(particles, tmp_path):
+    """Of the particles that it has poses for; astigmatism and phase shift stay, and so does what the set has."""
+    made, _, _ = particles
+    star = tmp_path / "found.star"
+    write_particles_star(made, str(star))
+    blocks = read_star(star)
+    moved_ang = np.linspace(-300, 400, N_PARTICLES)
+    found = blocks["particles"].assign(
+        **{name: blocks["particles"][name] + moved_ang for name in ("rlnDefocusU", "rlnDefocusV")}
+    )
+    write_star(star, {**blocks, "particles": found.iloc[::-2]})
+    posed = {particle.getObjId(): particle.getCTF() for particle in posed_particles(made, str(star))}
+    assert len(posed) == N_PARTICLES // 2
+    for i, particle in enumerate(made.iterItems()):
+        given = particle.getCTF()
+        assert given.getDefocusU() == 15000 + 100 * i
+        if ctf := posed.get(particle.getObjId()):
+            expected = (given.getDefocusU() + moved_ang[i], given.getDefocusV() + moved_ang[i], given.getDefocusAngle())
+            np.testing.assert_allclose(ctf.getDefocus(), expected, rtol=1e-6)
+            assert ctf.getPhaseShift() == given.getPhaseShift()
 
 
 def test_optics_groups_of_an_import_are_kept(particles, tmp_path):

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numba import njit, prange
 
-from ..backend import N_MOMENTS, N_PARAMETERS
+from ..backend import N_ERRORS, N_MOMENTS, N_PARAMETERS
 from .gather import CHUNK, _room, _slice_chunk, add_products, fill_upper
 from .runs import blend, prefetch, spread
 from .scatter import _ask_for, _keep_to
@@ -51,21 +51,23 @@ def _fill_jacobian(parts, first, moments, rotation, freqs, signs):
 
 
 @njit(parallel=True, fastmath=FAST, cache=True)
-def compress_near_images(coefs, targets, weights, rotations, freqs, row_start, step, radius, gram, inner):
-    """As `gather.compress_images`, with five channels more: the derivatives of the first one's image by its pose.
+def compress_near_images(coefs, targets, weights, rotations, slopes, freqs, row_start, step, radius, gram, inner):
+    """As `gather.compress_images`, with J channels more: the derivatives of the first one's image by its pose.
 
-    coefs (M, 2, C + 3), the last three the moments of the first; gram (B, C + 5, C + 5) and inner (B, C + 5) float64
-    are overwritten. Slices are taken apart into rows of a channel each, so that derivatives and products are sums over
-    numbers side by side.
+    coefs (M, 2, C + 3), the last three the moments of the first; gram (B, C + J, C + J) and inner (B, C + J) float64
+    are overwritten. J is 5 with slopes (B, 0), and 6 with slopes (B, F), the last channel being slopes · u₀. Slices are
+    taken apart into rows of a channel each, so that derivatives and products are sums over numbers side by side.
     """
     n_points, n_read = freqs.shape[0], coefs.shape[2]
     n_volumes = n_read - N_MOMENTS
+    n_channels = gram.shape[1]
+    with_defocus = n_channels == n_volumes + N_ERRORS
     limit2 = limit_of(radius, step)
     flat = coefs.reshape(-1)
     for b in prange(rotations.shape[0]):
         axes = axes_of(rotations[b], step)
         starts, corner, slices, signs = _room(2 * n_read)
-        parts = np.zeros((n_volumes + N_PARAMETERS, 2 * CHUNK), dtype=np.float32)
+        parts = np.zeros((n_channels, 2 * CHUNK), dtype=np.float32)
         moments = np.empty((N_MOMENTS, 2 * CHUNK), dtype=np.float32)
         weight = np.zeros(2 * CHUNK, dtype=np.float32)
         target = np.zeros(2 * CHUNK, dtype=np.float32)
@@ -87,6 +89,11 @@ def compress_near_images(coefs, targets, weights, rotations, freqs, row_start, s
                 weight[i] = weight[CHUNK + i] = weights[b, first + i]
                 target[i], target[CHUNK + i] = targets[b, first + i].real, signs[i] * targets[b, first + i].imag
             _fill_jacobian(parts, n_volumes, moments, rotations[b], freqs[first : first + count], signs)
+            if with_defocus:
+                for i in range(count):
+                    slope = slopes[b, first + i]
+                    parts[n_channels - 1, i] = slope * parts[0, i]
+                    parts[n_channels - 1, CHUNK + i] = slope * parts[0, CHUNK + i]
             add_products(parts, weight, target, weighted, gram[b], inner[b])
         fill_upper(gram[b])
 
@@ -105,16 +112,17 @@ def _weigh_corrections(image, factor, kx, ky, rotation, by_real, by_imaginary):
 
 @njit(parallel=True, fastmath=FAST, cache=True)
 def subtract_near(
-    points, bits, plane_start, planes, moving, weights, corrections, rotations, freqs, row_start, step, flat
+    points, bits, plane_start, planes, moving, weights, corrections, rotations, slopes, freqs, row_start, step, flat
 ):
     """flat[voxel] (2, C) −= interpolation weight · weights[b, f] · Σ_j corrections[b, j] · J_j, conjugated where the
     slice is.
 
-    moving (M, 2, 4), corrections (B, 5, C). Points come in the order of their places (`scatter.order_points`). The
-    derivatives are read anew at the very voxels that are added to, which are at hand then: they are kept nowhere. What
-    an image adds is a sum of five runs, made as that of eight voxels is, three of them with weight 0.
+    moving (M, 2, 4), corrections (B, J, C); slopes as of `compress_near_images`. Points come in the order of their
+    places (`scatter.order_points`). The derivatives are read anew at the very voxels that are added to, which are at
+    hand then: they are kept nowhere. What an image adds is a sum of J runs, made as that of eight voxels is, the others
+    with weight 0.
     """
-    n_channels, h = corrections.shape[2], row_start.shape[0] // 2
+    n_errors, n_channels, h = corrections.shape[1], corrections.shape[2], row_start.shape[0] // 2
     source, added, width = moving.reshape(-1), corrections.reshape(-1), 2 * (1 + N_MOMENTS)
     for t in prange(len(planes) - 1):
         low, high = planes[t], planes[t + 1]
@@ -125,6 +133,8 @@ def subtract_near(
         for first in range(plane_start[max(low - 1, 0)], stop, CHUNK):
             count = min(CHUNK, stop - first)
             _ask_for(weights, points, first + CHUNK, stop, bits)
+            if n_errors == N_ERRORS:
+                _ask_for(slopes, points, first + CHUNK, stop, bits)
             for i in range(count):
                 b, f = points[first + i] >> bits, points[first + i] & ((1 << bits) - 1)
                 kx, ky = freqs[f, 0], freqs[f, 1]
@@ -139,8 +149,12 @@ def subtract_near(
                 _keep_to(low, high, z + h, starts[i], share[i])
                 factor = -FULL_TURN * sign * weights[b, f]
                 _weigh_corrections(image, factor, kx, ky, rotations[b], by_real, by_imaginary)
+                if n_errors == N_ERRORS:
+                    changed = -weights[b, f] * slopes[b, f]
+                    by_real[N_PARAMETERS] = changed * image[0]
+                    by_imaginary[N_PARAMETERS] = changed * image[1 + N_MOMENTS]
                 for j in range(8):
-                    rows[j] = (b * N_PARAMETERS + j % N_PARAMETERS) * n_channels
+                    rows[j] = (b * n_errors + j % n_errors) * n_channels
                 blend(added, rows, by_real, runs[i], n_channels)
                 blend(added, rows, by_imaginary, runs[i, n_channels:], n_channels)
             for i in range(count):

@@ -62,6 +62,7 @@ def scatter_near(
     weights: np.ndarray,
     corrections: np.ndarray,
     rotations: np.ndarray,
+    slopes: np.ndarray,
     freqs: np.ndarray,
     row_start: np.ndarray,
     step: np.float32,
@@ -71,11 +72,12 @@ def scatter_near(
 ) -> None:
     """rhs (M, 2, C) −= interpolation weight · weights[b, f] · Σ_j corrections[b, j] · J_j.
 
-    J are the derivatives of a volume's slices by their poses. moving (M, 2, 4): the volume and its moments; weights
-    (B, F), corrections (B, 5, C). `rhs` still needs `HalfSphere.symmetrize(total=True)`.
+    J are the derivatives of a volume's slices by their poses and their defocus. moving (M, 2, 4): the volume and its
+    moments; weights (B, F), corrections (B, 5, C) with slopes (B, 0), or (B, 6, C) with (B, F). `rhs` still
+    needs `HalfSphere.symmetrize(total=True)`.
     """
     for part, order in _ordered(rotations, freqs, row_start, step, radius, threads):
-        images = weights[part], corrections[part], rotations[part]
+        images = weights[part], corrections[part], rotations[part], slopes[part]
         subtract_near(*order, moving, *images, freqs, row_start, step, rhs.reshape(-1))
 
 
