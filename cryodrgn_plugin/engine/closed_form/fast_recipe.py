@@ -53,7 +53,7 @@ from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
 from .fast_results import Outcome, leave
 from .harmonics import harmonics
-from .node_count import count_nodes
+from .node_count import told_apart
 from .node_images import (
     NodeImages,
     images_at_nodes,
@@ -191,7 +191,7 @@ class ClosedForm:
         return smallest_parts(self.images, band, mean, found.nuisances, needed, self.dataset.pixel_size_ang)
 
     def _place_nodes(self, seen: NodeImages) -> FittedNodes:
-        """As many nodes among the directions as there may be, and in a focus, where they stay, the states."""
+        """As many nodes among the directions as there may be."""
         many = max(min(self.config.closed_form.nodes, self.dataset.n // 4), 2)
         return fit_nodes(seen.gram, seen.inner, seen.start, many, NODE_ROUNDS, self.config.seed, seen.contrast_sd)
 
@@ -201,15 +201,11 @@ class ClosedForm:
         if not self.run.info["notes"]["directions"]:
             return None
         # None may be held out from another that says the same.
-        some = seen.at(torch.as_tensor(one_of_each(self.dataset, self.series), device=seen.gram.device))
-        seed = self.config.seed
-        chosen = count_nodes(some.gram, some.inner, some.start, many, some.contrast_sd, seed)
+        told = torch.as_tensor(one_of_each(self.dataset, self.series), device=seen.gram.device)
+        chosen, shares = told_apart(seen, told, many, self.config.seed)
         self.run.note(states=chosen.count if chosen.states else None, gain_by_nodes=chosen.gain)
         self.run.log(chosen.sentence)
-        if not chosen.states or chosen.count == 1:
-            return None
-        found = fit_nodes(seen.gram, seen.inner, seen.start, chosen.count, NODE_ROUNDS, seed, seen.contrast_sd)
-        return found.responsible.shares
+        return shares
 
     def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
         """Poses and places at the nodes together, then the maps of both."""
