@@ -80,6 +80,7 @@ def one(case: str, n: int, seed: int) -> dict:
         "outcome": found["verdict"]["outcome"],
         "headline": found["verdict"]["headline"],
         "sensitivity": found["sensitivity"],
+        "leaks": {leak["name"]: [leak["share"], leak["nearby"]] for leak in found["leakage"]},
         "heterogeneity": found["heterogeneity"],
         "halves": found["halves"],
         "median_confidence": round(float(np.median(confidence)), 3),
