@@ -30,9 +30,11 @@ CELLS = 50
 """Clusters of neighbours at most, where neighbours are taken together."""
 CHANCE = 0.95
 """Quantile of the shuffled values that is stated as what chance reaches."""
-WEAK, STRONG = 0.07, 0.3
+WEAK, STRONG = 0.1, 0.3
 """Shares of the variance: below the first a leak is nothing to speak of, above the second it is serious. Clean sets of
-five molecules stay below 0.04 (`benchmarks/leakage.py`); a correlation of 0.3 is 0.09."""
+five molecules stay below 0.07, of contrast below 0.01 (`benchmarks/leakage.py`)."""
+WEAK_OF = {"contrast": 0.05}
+"""Where it is another: a correlation of 0.3 is a share of 0.09, and is to be told."""
 OVERT = 0.8
 """Share that neighbours alone predict from which on it is a leak, and a serious one; honest shrinking reaches 0.56."""
 DECIMALS = 4
@@ -58,7 +60,7 @@ class Leak:
             return "strong"
         if self.p_value > significance:
             return "none"
-        return "weak" if self.share < WEAK else "clear" if self.share < STRONG else "strong"
+        return "weak" if self.share < WEAK_OF.get(self.name, WEAK) else "clear" if self.share < STRONG else "strong"
 
     @property
     def told(self) -> float:
