@@ -46,8 +46,8 @@ def continuous(folder: Path, n: int, seed: int, snr: float, states: int = 20) ->
 def real_parts(
     folder: Path, n: int, seed: int, snr: float, one_state: bool = False, molecule: str = "real_complex_parts"
 ) -> Path:
-    """Six states of a complex of eight proteins, or of the 50S, that lack parts, made as real sets are; or the most
-    frequent one alone."""
+    """Six states of a complex of eight proteins that lack one or two, or of another real_ preset, made as real sets
+    are; or the most frequent one alone."""
     preset = PRESETS[molecule]
     ensemble = preset.make(6).most_populated() if one_state else preset.make(6)
     return simulate_particles(ensemble, preset.config(REAL_BOX, n_particles=n, snr=snr), folder, seed)
