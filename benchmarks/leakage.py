@@ -6,12 +6,13 @@
 fast recipe; five more by the paper's network; and five with contrasts that vary by 20 to 30 %, by the network too,
 whose latent space follows them. Each is tested for leaks. Stated are the largest share of every quantity that states
 carry, what neighbours in the latent space predict of it (which is no alarm), and which sets `validate` has an alarm
-for. Every set is reported.
+for. Every set is reported. With --runs sets and runs are kept in a folder, and those that lie there are not made again.
 """
 
 import argparse
 import json
 import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from hardware import hardware
@@ -39,35 +40,49 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", choices=MOLECULES, default=MOLECULES)
     parser.add_argument("--recipe", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--runs", type=Path)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     report = {"particles": PARTICLES, "box": BOX, "first_seed": args.first_seed, "hardware": hardware(), "sets": []}
     for number, (recipe, name, snr, spread) in enumerate(CLEAN + FOLLOWING):
         if name not in args.only or recipe not in args.recipe:
             continue
-        report["sets"].append(one(recipe, name, snr, spread, args.first_seed + number))
+        with folder_for(args.runs, args.first_seed + number) as folder:
+            report["sets"].append(one(folder, recipe, name, snr, spread, args.first_seed + number))
         print(json.dumps(report["sets"][-1]), flush=True)
         if args.out:
             args.out.write_text(json.dumps(report | summary(report["sets"]), indent=1) + "\n")
     print(json.dumps(summary(report["sets"]), indent=1))
 
 
-def one(recipe: str, name: str, snr: float, spread: float, seed: int) -> dict:
+def folder_for(kept: Path | None, seed: int) -> AbstractContextManager[str | Path]:
+    """Where the set of a seed and its run go."""
+    return tempfile.TemporaryDirectory() if kept is None else nullcontext(kept / str(seed))
+
+
+def one(folder: str | Path, recipe: str, name: str, snr: float, spread: float, seed: int) -> dict:
     """Simulate, train and test one set."""
-    molecule = PRESETS[name]
-    config = molecule.config(BOX, n_particles=PARTICLES, snr=snr, contrast_sd=spread, shift_px=1)
-    with tempfile.TemporaryDirectory() as folder:
-        star = simulate_particles(molecule.make(STATES), config, Path(folder) / "set", seed)
-        settings = {**SETTINGS[recipe], "particles": str(star), "seed": seed}
-        run = Run.create(Path(folder) / "run", recipe_config(recipe, settings))
-        with run.working():
-            fit(run, run.config)
-        found = json.loads(validate(run, ValidateOptions(halves=False, seed=seed, bootstrap=20)).read_text())
+    run = trained(Path(folder), recipe, name, snr, spread, seed)
+    found = json.loads(validate(run, ValidateOptions(halves=False, seed=seed, bootstrap=20)).read_text())
     leaks = [Leak(**leak) for leak in found["leakage"]]
     alarms = [leak.name for leak in leaks if leak.strength(ValidateOptions().significance) in ("clear", "strong")]
     shares = {leak.name: [leak.share, leak.nearby] for leak in leaks}
     made = {"recipe": recipe, "molecule": name, "snr": snr, "contrast_sd": spread, "seed": seed}
     return {**made, "alarms": alarms, "shares": shares}
+
+
+def trained(folder: Path, recipe: str, name: str, snr: float, spread: float, seed: int) -> Run:
+    """A run of a set, which is made where there is none."""
+    if (folder / "run" / "latents.npz").exists():
+        return Run.open(folder / "run")
+    molecule = PRESETS[name]
+    config = molecule.config(BOX, n_particles=PARTICLES, snr=snr, contrast_sd=spread, shift_px=1)
+    star = simulate_particles(molecule.make(STATES), config, folder / "set", seed)
+    settings = {**SETTINGS[recipe], "particles": str(star), "seed": seed}
+    run = Run.create(folder / "run", recipe_config(recipe, settings), overwrite=True)
+    with run.working():
+        fit(run, run.config)
+    return run
 
 
 def summary(sets: list[dict]) -> dict:

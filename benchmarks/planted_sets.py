@@ -43,9 +43,12 @@ def continuous(folder: Path, n: int, seed: int, snr: float, states: int = 20) ->
     return simulate_particles(PRESETS["adk"].make(states), config, folder, seed)
 
 
-def real_parts(folder: Path, n: int, seed: int, snr: float, one_state: bool = False) -> Path:
-    """Six states of a complex of eight proteins that lack one or two, made as real sets are; or the whole alone."""
-    preset = PRESETS["real_complex_parts"]
+def real_parts(
+    folder: Path, n: int, seed: int, snr: float, one_state: bool = False, molecule: str = "real_complex_parts"
+) -> Path:
+    """Six states of a complex of eight proteins that lack one or two, or of another real_ preset, made as real sets
+    are; or the most frequent one alone."""
+    preset = PRESETS[molecule]
     ensemble = preset.make(6).most_populated() if one_state else preset.make(6)
     return simulate_particles(ensemble, preset.config(REAL_BOX, n_particles=n, snr=snr), folder, seed)
 

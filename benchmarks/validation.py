@@ -5,9 +5,10 @@
 
 Sets of adenylate kinase, 32², SNR 0.1 over the box, made anew for every seed (`planted_sets.py`): two states (open and
 closed, 70 : 30), the same at SNR 0.04, the way between them, and one state: as it is, with a contrast that varies by
-20 %, and with poses that are wrong by 5°. And a complex that lacks proteins, 48², as faint and as flawed as real images
-are (SNR 0.05, twice as many particles), beside the whole complex alone. Each is trained by the fast recipe and
-validated, one state also by the paper's network. Every seed is reported.
+20 %, and with poses that are wrong by 5°. And a complex that lacks proteins and adenylate kinase closing, 48², as
+flawed as real images are and as faint (SNR 0.05, twice as many particles) or fainter (0.02, three times), beside the
+most frequent state alone. Each is trained by the fast recipe and validated, one state also by the paper's network.
+Every seed is reported.
 """
 
 import argparse
@@ -37,6 +38,9 @@ CASES = {
     "one_state_wrong_poses": lambda *where: with_wrong_poses(two_states(*where, 0.1, ONE), 5.0, where[2]),
     "real_parts": lambda folder, n, seed: real_parts(folder, 2 * n, seed, 0.05),
     "real_one_state": lambda folder, n, seed: real_parts(folder, 2 * n, seed, 0.05, one_state=True),
+    "real_parts_faint": lambda folder, n, seed: real_parts(folder, 3 * n, seed, 0.02),
+    "real_motion": lambda folder, n, seed: real_parts(folder, 2 * n, seed, 0.05, molecule="real_adk"),
+    "real_motion_one_state": lambda folder, n, seed: real_parts(folder, 2 * n, seed, 0.05, True, "real_adk"),
 }
 """Name to a maker of the set, called with folder, particles and seed."""
 NETWORK = {"recipe": "paper", "z_dim": 4, "decoder.n_bases": 4, "training.epochs": 5}
@@ -80,6 +84,7 @@ def one(case: str, n: int, seed: int) -> dict:
         "outcome": found["verdict"]["outcome"],
         "headline": found["verdict"]["headline"],
         "sensitivity": found["sensitivity"],
+        "leaks": {leak["name"]: [leak["share"], leak["nearby"]] for leak in found["leakage"]},
         "heterogeneity": found["heterogeneity"],
         "halves": found["halves"],
         "median_confidence": round(float(np.median(confidence)), 3),

@@ -30,9 +30,14 @@ class Latents:
     epochs: tuple[int, int] | None = None
     """Epochs that were done and wanted, where these are the latents of a training that has not finished."""
 
+    steps: tuple[int, int] | None = None
+    """The same in steps of a closed form."""
+
     @property
     def unfinished(self) -> str:
         """`after epoch 3 of 20`, where the training has not finished; else empty."""
+        if self.steps:
+            return f"after step {self.steps[0]} of {self.steps[1]}"
         return f"after epoch {self.epochs[0]} of {self.epochs[1]}" if self.epochs else ""
 
 

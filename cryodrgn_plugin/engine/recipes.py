@@ -55,7 +55,7 @@ def look_in(run: Run) -> None:
     """Make the latents and the model of a run that has not finished those of its last checkpoint, so that it can be
     looked at; a run that has finished, or has no checkpoint, is left as it is.
 
-    Raises DataError for a closed form that has not finished: it has latents and maps at its end only.
+    Raises DataError for a closed form that has not finished and has no latents yet, or has them at its end only.
     """
     checkpoint = run.latest_checkpoint()
     if checkpoint is None or not _is_behind(run, checkpoint):
@@ -75,8 +75,9 @@ def _is_behind(run: Run, checkpoint: Path) -> bool:
     if not run.latents_file.exists():
         return True
     if run.status == "finished":
-        epochs = run.latents().epochs
-        return epochs is not None and epochs[0] < epochs[1]
+        latents = run.latents()
+        done, wanted = latents.epochs or latents.steps or (0, 0)
+        return done < wanted
     return checkpoint.stat().st_mtime > run.latents_file.stat().st_mtime
 
 
@@ -114,6 +115,12 @@ def _amortized(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bo
     fit_amortized(run, config, dataset.through_squared_ctf(), resume, until_epoch)
 
 
+def _look_into_fast(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
+    from .closed_form.fast_unfinished import leave_latest_fast
+
+    leave_latest_fast(run, config, dataset)
+
+
 def _look_into_network(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
     from .networks.unfinished import leave_latest
 
@@ -132,7 +139,8 @@ def _network(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool
     fit_vae(run, config, dataset.through_squared_ctf(), resume, until_epoch)
 
 
-FAST, HOMOGENEOUS, AB_INITIO = (Training(fit, closed_form=True) for fit in (_fast, _homogeneous, _ab_initio))
+FAST = Training(_fast, closed_form=True, leave_latest=_look_into_fast)
+HOMOGENEOUS, AB_INITIO = (Training(fit, closed_form=True) for fit in (_homogeneous, _ab_initio))
 AMORTIZED = Training(_amortized, closed_form=False, leave_latest=_look_into_amortized)
 NETWORK = Training(_network, closed_form=False, leave_latest=_look_into_network)
 

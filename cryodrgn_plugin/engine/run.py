@@ -160,10 +160,11 @@ class Run(RunStatus):
         *,
         rows: np.ndarray | None = None,
         epochs: tuple[int, int] | None = None,
+        steps: tuple[int, int] | None = None,
         **known: np.ndarray | None,
     ) -> None:
         """Write latents.npz; see `Latents` for what may be known of particles, names and shapes. `rows` must be given
-        when not every star row was used, and `epochs` when the training has not finished."""
+        when not every star row was used, and `epochs` or `steps` when the training has not finished."""
         arrays = {
             "z": np.asarray(z, np.float32),
             "rows": np.arange(len(z)) if rows is None else np.asarray(rows, np.int64),
@@ -171,8 +172,8 @@ class Run(RunStatus):
         arrays |= {name: np.asarray(values, OF_PARTICLES[name]) for name, values in known.items() if values is not None}
         for name, values in arrays.items():
             assert len(values) == len(z), f"{name} has {len(values)} entries for {len(z)} particles"
-        if epochs is not None:
-            arrays["epochs"] = np.asarray(epochs, np.int64)
+        done = {"epochs": epochs, "steps": steps}
+        arrays |= {name: np.asarray(count, np.int64) for name, count in done.items() if count is not None}
         with replacing(self.latents_file) as temporary:
             np.savez(temporary, **arrays)
 
@@ -183,8 +184,8 @@ class Run(RunStatus):
             raise DataError(f"{self.path} has no latents.npz: the training has not finished{reason}.")
         arrays = read_arrays(self.latents_file, "z", "rows")
         optional = {name: arrays.get(name) for name in OF_PARTICLES}
-        epochs = (int(arrays["epochs"][0]), int(arrays["epochs"][1])) if "epochs" in arrays else None
-        return Latents(arrays["z"], arrays["rows"], **optional, epochs=epochs)
+        done = {name: (int(arrays[name][0]), int(arrays[name][1])) for name in ("epochs", "steps") if name in arrays}
+        return Latents(arrays["z"], arrays["rows"], **optional, **done)
 
     # --- results --------------------------------------------------------------------------------------------------
 

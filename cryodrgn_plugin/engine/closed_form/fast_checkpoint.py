@@ -84,7 +84,6 @@ def load_state(run: Run, compute: Compute) -> State | None:
         )
     except (OSError, RuntimeError, KeyError, EOFError, TypeError, AttributeError, UnpicklingError) as error:
         raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error
-    run.log(f"Resuming after step {state.done}.")
     return state
 
 

@@ -285,6 +285,8 @@ def fit_fast(
     """
     recipe = ClosedForm(run, config, dataset)
     state = load_state(run, recipe.images.compute) if resume else None
+    if state is not None:
+        run.log(f"Resuming after step {state.done}.")
     state = state or recipe.start()
     run.log(f"Closed forms on {dataset.n:,} particles of {dataset.box}² px, {recipe.n_steps} steps.")
     with graceful_stop() as stop:

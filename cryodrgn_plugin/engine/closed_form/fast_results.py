@@ -35,6 +35,17 @@ class Outcome:
 
 def leave(run: Run, config: RunConfig, dataset: ParticleDataset, outcome: Outcome) -> None:
     """Write everything."""
+    leave_maps(run, config, dataset, outcome)
+    visibility = harmonics(outcome.state.responsibilities, config.z_dim).visibility
+    nuisances = outcome.state.nuisances
+    run.note(visibility=[round(float(v), 4) for v in on_host(visibility)], **sizes(dataset, nuisances))
+    run.log(sentence(dataset, nuisances))
+
+
+def leave_maps(
+    run: Run, config: RunConfig, dataset: ParticleDataset, outcome: Outcome, steps: tuple[int, int] | None = None
+) -> None:
+    """Write latents and decoders; `steps`, done and wanted, mark those of a training that has not finished."""
     state, responsible = outcome.state, outcome.state.responsibilities
     judged = outcome.focus.only(outcome.halves) if outcome.focus else outcome.halves
     metric = VolumeMetric.between(judged, outcome.features, responsible.population)
@@ -46,18 +57,16 @@ def leave(run: Run, config: RunConfig, dataset: ParticleDataset, outcome: Outcom
     run.save_latents(
         on_host(responsible.shares @ features[:, 1:]),
         rows=dataset.rows,
+        steps=steps,
         coordinate=on_host(coordinate),
         uncertainty=on_host(uncertainty),
         half=state.half,
         **learned,
     )
-    visibility = harmonics(responsible, config.z_dim).visibility
-    run.note(visibility=[round(float(v), 4) for v in on_host(visibility)], **sizes(dataset, state.nuisances))
-    run.log(sentence(dataset, state.nuisances))
-    _save_decoders(run, config, dataset, [metric.model(model) for model in outcome.halves])
+    save_decoders(run, config, dataset, [metric.model(model) for model in outcome.halves])
 
 
-def _save_decoders(run: Run, config: RunConfig, dataset: ParticleDataset, halves: list[LinearModel]) -> None:
+def save_decoders(run: Run, config: RunConfig, dataset: ParticleDataset, halves: list[LinearModel]) -> None:
     """Each half's, and of their maps combined by a Wiener filter."""
     settings, pixel = with_settings(config, decoder={"n_bases": config.z_dim}), dataset.pixel_size_ang
     for number, model in enumerate(halves, start=1):

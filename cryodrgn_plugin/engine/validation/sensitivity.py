@@ -24,7 +24,12 @@ class Sensitivity:
         return cls(notes["directions"], in_words(notes), in_brief(notes)) if "directions" in notes else None
 
     @property
+    def stand_out(self) -> str:
+        """`2 directions of variation stand`, which goes on `out from noise`."""
+        stand = "directions of variation stand" if self.directions != 1 else "direction of variation stands"
+        return f"{self.directions or 'No'} {stand}"
+
+    @property
     def sentence(self) -> str:
         """Both in words."""
-        stand = "directions of variation stand" if self.directions != 1 else "direction of variation stands"
-        return f"{self.directions or 'No'} {stand} out from noise in all particles. {self.smallest}".rstrip()
+        return f"{self.stand_out} out from noise in all particles. {self.smallest}".rstrip()

@@ -13,7 +13,6 @@ from ..decoders.restore import load_decoder
 from ..latents import Latents
 from ..likelihood.whitened import WhitenedImages
 from ..run import Run
-from .image_contrast import brightness, contrasts
 from .validation_options import ValidateOptions
 
 CLASSES = 10
@@ -31,8 +30,8 @@ class StatePopulations:
     """That make the images most likely, given the map of each state: overlap between states does not bias it."""
     membership: np.ndarray
     """(N, M) posterior of each particle over the states, by those populations."""
-    contrast: np.ndarray
-    """(N,) of each image, with the brightness of its state's map."""
+    mean_map: np.ndarray
+    """(D, D, D): the average of the states' maps over those populations."""
 
 
 def state_populations(
@@ -55,11 +54,7 @@ def state_populations(
     scores = known * inner - known**2 * energy / 2
     likely = most_likely(scores, **bootstrap)
     membership = softmax(scores + np.log(np.maximum(likely.share, 1e-12)), axis=1)
-    # What a training took for contrast it has taken out of its maps; here it is put back.
-    given = (membership * known).sum(axis=0) / np.maximum(membership.sum(axis=0), 1e-12)
-    bright = brightness(maps * np.where(given > 0, given, 1.0)[:, None, None, None], likely.share)
-    contrast = contrasts(inner, energy, membership, bright)
-    return StatePopulations(labels, by_label, likely, membership, contrast)
+    return StatePopulations(labels, by_label, likely, membership, np.tensordot(likely.share, maps, 1))
 
 
 def _labels(run: Run, latents: Latents, options: ValidateOptions) -> np.ndarray:

@@ -29,6 +29,7 @@ from .halves import deal, keep_halves, train_half
 from .heterogeneity import permutation_test
 from .leakage import Leak, leaks, quantities_of
 from .sensitivity import Sensitivity
+from .shared_contrast import part_amplitudes
 from .state_populations import StatePopulations, state_populations
 from .validation_findings import Findings, HalvesFound
 from .validation_options import ValidateOptions
@@ -96,7 +97,7 @@ def _measured(
     quantities = quantities_of(particles)
     states = state_populations(run, images, quantities.get("micrograph"), shown, options) if varies else None
     run.progress("populations", 1, 1)
-    leaked = _leaks(run, z, states, quantities, ~repeated(shown), options) if states else []
+    leaked = _leaks(run, images, states, quantities, ~repeated(shown), options) if states else []
     run.progress("leakage", 1, 1)
     n_states = len(states.counted.share) if states else 1
     others = [consensus(run, other, n_states, options.seed) for other in also]
@@ -109,23 +110,24 @@ def _measured(
 
 def _leaks(
     run: Run,
-    z: np.ndarray,
+    images: WhitenedImages,
     states: StatePopulations,
     quantities: dict[str, np.ndarray],
     once: np.ndarray,
     options: ValidateOptions,
 ) -> list[Leak]:
-    """Of what is known of each particle, of the contrast of its image, and of pose errors that the training found.
+    """Of what is known of each particle, of pose errors that the training found, and of the contrast of its image.
 
     `once` (N,) are true for one of each image and its copies, which alone are asked.
     """
     found = run.latents()
-    quantities = {**quantities, "contrast": states.contrast}
     if found.pose_correction is not None:
         turned, moved = found.pose_correction[:, :3], found.pose_correction[:, 3:]
-        quantities |= {"error of the rotation": turned, "error of the shift": moved}
+        quantities = {**quantities, "error of the rotation": turned, "error of the shift": moved}
     draws = {"permutations": options.permutations, "tested": options.tested, "seed": options.seed}
-    return leaks(z[once], states.membership[once], {name: q[once] for name, q in quantities.items()}, **draws)
+    parts = part_amplitudes(images, states.mean_map).of(once)
+    asked = {name: values[once] for name, values in quantities.items()}
+    return leaks(found.z[once], states.membership[once], asked, parts=parts, **draws)
 
 
 def _directions(halves: HalvesFound, dataset: ParticleDataset) -> DirectionalFsc:

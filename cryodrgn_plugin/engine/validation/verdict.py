@@ -55,8 +55,7 @@ def judge(
     nothing_seen = seen is not None and not seen.directions
     if nothing_seen or not significant:
         bright = not significant and best >= SOME_AGREEMENT and test.contrast_spread > WORTH_TELLING
-        what = "No heterogeneity found" + " beyond differences in contrast" * bool(bright)
-        return Verdict(NONE, f"{what}{seen.brief if seen and nothing_seen else ''}.", tuple(told))
+        return Verdict(NONE, _nothing_found(bool(bright), seen), tuple(told))
     doubts = []
     if best < SOME_AGREEMENT:
         doubts.append("two halves of the particles do not agree where particles lie")
@@ -66,6 +65,16 @@ def judge(
     if doubts:
         return Verdict(PARTIAL, f"Heterogeneity found, but {' and '.join(doubts)}.", tuple(told))
     return Verdict(FOUND, "Heterogeneity found, and two independent halves of the particles agree on it.", tuple(told))
+
+
+def _nothing_found(bright: bool, seen: Sensitivity | None) -> str:
+    """The headline where states explain no images of others; directions that all particles show are not hushed up."""
+    if seen is not None and seen.directions and not bright:
+        return (
+            f"Heterogeneity not confirmed: {seen.stand_out} out from noise in all particles, but not in half of them."
+        )
+    brief = seen.brief if seen is not None and not seen.directions else ""
+    return f"No heterogeneity found{' beyond differences in contrast' * bright}{brief}."
 
 
 def _chance(test: HeterogeneityTest, significance: float) -> str:

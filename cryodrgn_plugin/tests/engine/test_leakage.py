@@ -15,8 +15,8 @@ from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import simulate_particles
 from cryodrgn_plugin.engine.simulate.presets import PRESETS
-from cryodrgn_plugin.engine.validation.image_contrast import brightness, contrasts
 from cryodrgn_plugin.engine.validation.leakage import OVERT, leaks, second_moments
+from cryodrgn_plugin.engine.validation.shared_contrast import PartAmplitudes, SharedContrast, parts_of
 
 N = 3000
 
@@ -101,30 +101,60 @@ def test_what_a_latent_space_holds_and_its_maps_do_not_show_is_told_all_the_same
 # --- contrast -------------------------------------------------------------------------------------------------------
 
 
-def test_a_map_that_is_brighter_as_a_whole_is_bright_and_one_that_lacks_a_part_is_not_faint():
-    box = 24
-    z, y, x = np.indices((box,) * 3) - box // 2
-    parts = [np.exp(-(x**2 + y**2 + (z - place) ** 2) / 12.0) for place in (-5, 0, 6)]
-    whole = sum(parts)
-    population = np.array([0.5, 0.3, 0.2])
-    assert brightness(np.stack([whole, parts[0] + parts[1], parts[1] + parts[2]]), population) == pytest.approx(
-        [1, 1, 1], abs=0.03
-    )
-    found = brightness(np.stack([whole, 0.7 * (parts[0] + parts[1]), 1.4 * whole]), population)
-    assert found / found[0] == pytest.approx([1, 0.7, 1.4], abs=0.04)
-    assert np.log(found) @ population == pytest.approx(0, abs=1e-6)
+PRESENT = np.array([[1, 1, 0, 0, 0], [0, 0, 1, 1, 1], [1, 1, 1, 1, 1]], float)
+"""What states of a molecule of five parts have of each: the first two, the other three, or all."""
 
 
-def test_the_noise_of_a_map_makes_no_image_faint():
-    """Energies grow with a map's noise and amplitudes fall; images of the state are of contrast 1 all the same."""
-    rng = np.random.default_rng(0)
-    true = 1 + 0.1 * rng.normal(size=400)
-    membership = np.eye(2)[np.arange(400) % 2]
-    energy = np.tile([50.0, 120.0], (400, 1))
-    inner = true[:, None] * 50.0 + rng.normal(size=(400, 2))
-    found = contrasts(inner, energy, membership, np.ones(2))
-    assert np.corrcoef(found, true)[0, 1] > 0.95
-    assert found[::2].mean() == pytest.approx(1) and found[1::2].mean() == pytest.approx(1)
+def images_of(amplitudes, seed=0):
+    """What images of these amplitudes (N, P) say of them, parts lying over one another in projection."""
+    n, p = amplitudes.shape
+    gram = 6 * np.eye(p) + 2 + np.random.default_rng(seed).uniform(0, 1, n)[:, None, None]
+    noise = np.linalg.cholesky(gram) @ np.random.default_rng([seed, 1]).normal(size=(n, p, 1))
+    return PartAmplitudes(gram, (gram @ amplitudes[:, :, None] + noise)[:, :, 0])
+
+
+def states_and_contrasts(spread, seed=2):
+    """(N,) states, 20 : 30 : 50, and contrasts that know nothing of them."""
+    rng = np.random.default_rng(seed)
+    return rng.choice(3, N, p=[0.2, 0.3, 0.5]), 1 + spread * rng.normal(size=N)
+
+
+def test_parts_that_come_and_go_share_no_contrast_even_between_states_that_are_mixtures():
+    state, _ = states_and_contrasts(0)
+    measured = SharedContrast(images_of(PRESENT[state]))
+    mixed = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.1, 0.1, 0.8]])[state]
+    assert measured.variance < 0.002
+    assert measured.share(np.eye(3)[state]) < 0.02 and measured.share(mixed) < 0.02
+
+
+def test_the_variance_of_contrasts_is_measured_beside_a_part_that_comes_and_goes():
+    state, contrast = states_and_contrasts(0.25)
+    present = np.where(state[:, None] == 0, [1, 1, 1, 1, 0.0], 1.0)
+    measured = SharedContrast(images_of(contrast[:, None] * present))
+    assert measured.variance**0.5 == pytest.approx(0.25, abs=0.02)
+    assert measured.share(np.eye(3)[state]) < 0.02
+
+
+@pytest.mark.parametrize("correlation", [0.3, 0.6, 0.9])
+def test_states_that_follow_contrast_carry_the_square_of_the_correlation(correlation):
+    rng = np.random.default_rng(3)
+    place = rng.normal(size=N)
+    contrast = 1 + 0.2 * (correlation * place + np.sqrt(1 - correlation**2) * rng.normal(size=N))
+    present = np.where(rng.uniform(size=N)[:, None] < 0.3, [1, 1, 1, 1, 0.0], 1.0)
+    parts = images_of(contrast[:, None] * present)
+    leak = leaks(place[:, None], in_steps(place), {}, permutations=99, tested=N, seed=0, parts=parts)[0]
+    assert leak.name == "contrast" and leak.p_value == 0.01
+    assert leak.share == pytest.approx(correlation**2, rel=0.35)
+    assert leak.strength(0.01) in ("clear", "strong")
+
+
+def test_a_molecule_is_cut_into_parts_that_are_all_of_it():
+    z, y, x = np.indices((24,) * 3) - 12
+    volume = sum(np.exp(-(x**2 + y**2 + (z - place) ** 2) / 12.0) for place in (-5, 0, 6)).astype(np.float32)
+    parts = parts_of(volume)
+    assert len(parts) == 8 and ((parts > 0).sum(axis=0) <= 1).all()
+    assert parts.sum() > 0.97 * volume.sum()
+    assert parts.sum(axis=(1, 2, 3)).min() > 0.03 * volume.sum()
 
 
 def simulated(folder, preset, **settings):

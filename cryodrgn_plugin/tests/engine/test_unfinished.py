@@ -5,12 +5,17 @@ import os
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
+from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.cli.main import main
+from cryodrgn_plugin.engine.closed_form import fast_recipe
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.decoders.model_file import load_model
+from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
+from cryodrgn_plugin.engine.stopping import Stopped
 
 EPOCHS = 3
 NETWORKS = {
@@ -104,10 +109,79 @@ def test_a_run_without_a_checkpoint_says_that_it_has_not_finished(star, tmp_path
     assert "the training has not finished" in capsys.readouterr().err
 
 
-def test_a_closed_form_that_has_not_finished_says_how_far_it_is(star, tmp_path, capsys):
-    run = Run.create(tmp_path / "run", recipe_config("fast", {"particles": str(star)}))
+def test_a_closed_form_that_has_maps_at_its_end_only_says_how_far_it_is(star, tmp_path, capsys):
+    run = Run.create(tmp_path / "run", recipe_config("abinitio", {"particles": str(star)}))
     run.checkpoints_dir.mkdir()
     run.checkpoint_file(7).touch()
     assert analyze(run.path) == 2
     said = capsys.readouterr().err
     assert "after step 7" in said and "at its end only; let it finish, or resume it" in said
+
+
+# --- the fast recipe ------------------------------------------------------------------------------------------------
+
+FAST = {"z_dim": 3, "closed_form.n_components": 2, "closed_form.iterations": 3, "closed_form.nodes": 6}
+"""Three steps with all images together, three with the half-sets apart, nodes at the end of them, and some more."""
+
+
+class StopsAfter:
+    """In place of the watch for signals: stops after some steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+    def raise_if_requested(self):
+        self.steps -= 1
+        if self.steps == 0:
+            raise Stopped("now")
+
+
+@pytest.fixture(scope="module")
+def hinge(tmp_path_factory):
+    return tiny_set(tmp_path_factory.mktemp("hinge"), n=600, box=24, seed=4)
+
+
+def fit_for(run, steps, monkeypatch):
+    """Train for some steps; the whole of it with 0."""
+    with monkeypatch.context() as patched:
+        patched.setattr(fast_recipe, "graceful_stop", lambda: StopsAfter(steps))
+        try:
+            with run.working():
+                fit(run, run.config, resume=True)
+        except Stopped:
+            pass
+
+
+def test_a_fast_run_is_shown_from_where_half_sets_are_apart_and_goes_on_unmoved(hinge, tmp_path, monkeypatch, capsys):
+    config = recipe_config("fast", {**FAST, "particles": str(hinge)})
+    looked, alone = (Run.create(tmp_path / name, config) for name in ("looked", "alone"))
+    fit_for(alone, 0, monkeypatch)
+    true, steps_in_all = Truth.open(hinge.parent), len(alone.metrics())
+    fit_for(looked, 3, monkeypatch)
+    assert analyze(looked.path) == 2
+    assert f"after step 3 of {steps_in_all}, and has latents and maps from step 4 on" in capsys.readouterr().err
+    for steps, done in ((1, 4), (2, 6), (1, 7)):
+        fit_for(looked, steps, monkeypatch)
+        notes = looked.info["notes"]
+        assert analyze(looked.path) == 0
+        said = f"The training has not finished; this is how it stood after step {done} of {steps_in_all}."
+        assert looked.results("analysis").index["cautions"][0] == said
+        latents = Run.open(looked.path).latents()
+        assert latents.steps == (done, steps_in_all) and latents.z.shape == (600, 3)
+        assert abs(spearmanr(latents.z[:, 0], true.coordinate).statistic) > 0.6
+        volume = load_model(looked.path / "model.pt").decoder.volume(latents.z.mean(0))
+        assert np.corrcoef(volume.ravel(), true.maps.mean(0).ravel())[0, 1] > 0.8
+        assert looked.info["notes"] == notes
+    fit_for(looked, 0, monkeypatch)
+    finished, undisturbed = looked.latents(), alone.latents()
+    assert finished.steps is None
+    for name in ("z", "coordinate", "contrast", "pose_correction"):
+        np.testing.assert_array_equal(getattr(finished, name), getattr(undisturbed, name), name)
+    assert analyze(looked.path) == 0
+    assert not any("not finished" in caution for caution in looked.results("analysis").index["cautions"])

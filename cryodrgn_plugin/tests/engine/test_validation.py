@@ -204,7 +204,11 @@ def test_what_noise_could_have_given_is_not_found_whatever_the_halves_say():
     assert any(said.startswith("No directions of variation stand out") for said in verdict.sentences)
     assert judge((test, GOOD, GOOD.confidence()), CLEAN, [], 0.01, None, seen).outcome == "found"
     worse = HeterogeneityTest(-1.0, CHANCE, 0.0, 1000)
-    assert judge((worse, GOOD, GOOD.confidence()), CLEAN, [], 0.01, None, seen).headline == "No heterogeneity found."
+    unsure = judge((worse, GOOD, GOOD.confidence()), CLEAN, [], 0.01, None, seen)
+    assert unsure.outcome == "none" and unsure.headline == (
+        "Heterogeneity not confirmed: 2 directions of variation stand out from noise in all particles, but not in half "
+        "of them."
+    )
 
 
 def test_without_halves_nothing_is_claimed():
