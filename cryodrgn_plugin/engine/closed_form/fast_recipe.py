@@ -64,7 +64,7 @@ from .node_images import (
     with_contrast_of,
 )
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
-from .nodes import FittedNodes, at_nodes, evidence, fit_nodes, merged, responsibilities
+from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
 from .nuisance_report import defocus_worth_telling, worth_telling
 
 FINISHED_FROM, FINISHED = 0.7, 3
@@ -161,7 +161,8 @@ class ClosedForm:
         last = state.done + 1 == len(self.bands)
         if last:
             seen = node_images(near, found, self.series, in_focus=self.posed_set.focus is not None)
-            placed = self._place_nodes(seen)
+            most, seed = max(min(self.config.closed_form.nodes, self.dataset.n // 4), 2), self.config.seed
+            placed = fit_nodes(seen.gram, seen.inner, seen.start, most, NODE_ROUNDS, seed, seen.contrast_sd)
             if self.posed_set.focus:
                 state = replace(state, states=self._states(seen, len(placed.nodes)))
             found = with_contrast_of(placed, found) if not self.posed_set.focus else found
@@ -189,11 +190,6 @@ class ClosedForm:
     def _smallest_parts(self, found: Directions, step: BandStep, mean: LinearModel, noise: float) -> SmallestParts:
         needed, band = needed_information(noise, ABOVE_NOISE), self.posed_set.band(step.radius)
         return smallest_parts(self.images, band, mean, found.nuisances, needed, self.dataset.pixel_size_ang)
-
-    def _place_nodes(self, seen: NodeImages) -> FittedNodes:
-        """As many nodes among the directions as there may be."""
-        many = max(min(self.config.closed_form.nodes, self.dataset.n // 4), 2)
-        return fit_nodes(seen.gram, seen.inner, seen.start, many, NODE_ROUNDS, self.config.seed, seen.contrast_sd)
 
     def _states(self, seen: NodeImages, many: int) -> Tensor | None:
         """(N, S) how far images belong to each of a few separate states, None where there are none."""
