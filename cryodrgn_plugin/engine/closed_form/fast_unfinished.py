@@ -17,9 +17,10 @@ from ..run import Run
 from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from .fast_checkpoint import State, load_state
-from .fast_recipe import FREEDOM, ClosedForm
+from .fast_recipe import ClosedForm
 from .fast_results import Outcome, leave_maps, save_decoders
 from .harmonics import harmonics
+from .judging_maps import FREEDOM
 from .node_images import moments_at_nodes
 from .nuisance_report import learned_of_images
 from .volume_metric import VolumeMetric
