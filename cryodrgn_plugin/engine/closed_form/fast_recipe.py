@@ -4,8 +4,8 @@
    their errors seem to be, and directions that noise could give are dropped; then the frequency limit rises, half-sets
    apart (`direction_search`, `directions`).
 2. Nodes on the compressed images, and the harmonics of their confusion graph (`nodes`, `harmonics`).
-3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; four times. Then
-   as many separate states as held-out images speak for, if they do (`node_count`).
+3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew, five times
+   (`judging_maps`), and among them as many separate states as held-out images speak for (`separate_states`).
 4. With `closed_form.free_poses`, poses and places at the nodes found together (`node_poses`).
 5. The same maps, hardly smoothed, in coordinates whose distance is that between maps (`volume_metric`), their half-sets
    combined by a Wiener filter in space and frequency (`adaptive`); each half stays for half-maps at any z.
