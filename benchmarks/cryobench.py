@@ -99,8 +99,11 @@ def kept_report(path: Path, recipe: dict) -> dict:
     return {"recipe": recipe, "largest_area": round((recipe["box"] / 2 - 1) / recipe["box"], 4)}
 
 
-def yardsticks(folder: Path, known: truth.Truth, maps: int) -> dict:
-    """What maps are worth that need no latent space: of all images, of those of one state, and the ideal observer's."""
+def yardsticks(folder: Path, known: truth.Truth, count: int) -> dict:
+    """What maps are worth that need no latent space: of all images, of those of one state, and the ideal observer's.
+
+    Judged at about `count` images and states.
+    """
     config = recipe_config("fast", {"particles": str(folder / "particles.star")})
     dataset = ParticleDataset.open(config.particles, config.data)
     images = WhitenedImages(dataset, estimate_noise(dataset))
@@ -108,7 +111,8 @@ def yardsticks(folder: Path, known: truth.Truth, maps: int) -> dict:
     mean = truth.consensus(images, dataset.box, padding)
     states, row_of_state = np.unique(known.state, return_index=True)
     averages = dict(zip(states, truth.class_averages(images, dataset.box, padding, known, row_of_state), strict=True))
-    rows = {"per_image": sampled_images(known.state, maps), "per_conformation": row_of_state}
+    some_states = row_of_state[:: max(1, len(states) // count)]
+    rows = {"per_image": sampled_images(known.state, count), "per_conformation": some_states}
 
     def each(map_of: Callable[[int], np.ndarray]) -> dict:
         maps = {name: [map_of(known.state[row]) for row in sample] for name, sample in rows.items()}
