@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=PARTICLES)
     parser.add_argument("--size", type=int, default=SIZE, help="box that images are cropped to")
     parser.add_argument("--seed", type=int, default=0, help="of sets that are made")
+    parser.add_argument("--no-yardsticks", action="store_true", help="leave them to another time")
     parser.add_argument("--recipe", default="fast", help="ours; empty leaves our figures as they are")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of our runs")
     parser.add_argument("--set-value", nargs="*", default=[], metavar="NAME=VALUE", help="settings of our runs")
@@ -83,7 +84,7 @@ def judge(folder: Path, args: argparse.Namespace) -> None:
         report = kept_report(path, recipe) | {name: figures | {"hardware": hardware()}}
         path.write_text(json.dumps(report, indent=1) + "\n")
 
-    if "yardsticks" not in kept_report(path, recipe):
+    if not args.no_yardsticks and "yardsticks" not in kept_report(path, recipe):
         put("yardsticks", yardsticks(folder, known, args.maps))
     if args.recipe:
         put(args.recipe, {"settings": args.set_value, "runs": [ours(folder, args, seed, known) for seed in args.seeds]})
