@@ -32,6 +32,8 @@ class State:
     """From then on."""
     apart: Tensor | None = None
     """(M, M) distances between the blurred maps at the nodes."""
+    states: Tensor | None = None
+    """(N, S) how far images belong to each of a few separate states, once they have been told apart."""
 
 
 def save_state(run: Run, state: State) -> None:
@@ -44,6 +46,8 @@ def save_state(run: Run, state: State) -> None:
         content |= {"n_outside": state.directions.n_outside}
     if state.responsibilities is not None:
         content |= _tensors("responsibilities", state.responsibilities) | {"apart": state.apart.cpu()}
+    if state.states is not None:
+        content |= {"states": state.states.cpu()}
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     with atomic_path(run.checkpoint_file(state.done)) as temporary:
         torch.save(content, temporary)
@@ -69,7 +73,14 @@ def load_state(run: Run, compute: Compute) -> State | None:
         if "apart" in tensors:
             responsible = Responsibilities(**_named("responsibilities", tensors))
         state = State(
-            content["done"], content["seconds"], half, nuisances, directions, responsible, tensors.get("apart")
+            content["done"],
+            content["seconds"],
+            half,
+            nuisances,
+            directions,
+            responsible,
+            tensors.get("apart"),
+            tensors.get("states"),
         )
     except (OSError, RuntimeError, KeyError, EOFError, TypeError, AttributeError, UnpicklingError) as error:
         raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error

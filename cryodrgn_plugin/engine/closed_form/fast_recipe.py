@@ -3,9 +3,9 @@
 1. Linear directions of variation at low frequency, contrast and pose errors integrated out; poses are moved to where
    their errors seem to be, and directions that noise could give are dropped; then the frequency limit rises, half-sets
    apart (`direction_search`, `directions`).
-2. Nodes on the compressed images, as many as held-out images speak for, and the harmonics of their confusion graph
-   (`node_count`, `nodes`, `harmonics`).
-3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; twice.
+2. Nodes on the compressed images, and the harmonics of their confusion graph (`nodes`, `harmonics`).
+3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; four times. Then
+   as many separate states as held-out images speak for, if they do (`node_count`).
 4. With `closed_form.free_poses`, poses and places at the nodes found together (`node_poses`).
 5. The same maps, hardly smoothed, in coordinates whose distance is that between maps (`volume_metric`), their half-sets
    combined by a Wiener filter in space and frequency (`adaptive`); each half stays for half-maps at any z.
@@ -32,7 +32,7 @@ from ..data.tilt_series import TiltSeries
 from ..errors import DataError
 from ..likelihood.equations import NormalEquations, accumulate
 from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
-from ..likelihood.nuisances import NearImages, compress_near
+from ..likelihood.nuisances import compress_near
 from ..likelihood.whitened import WhitenedImages
 from ..run import Run
 from ..slicing.place import on_host
@@ -45,11 +45,24 @@ from .fast_checkpoint import State, load_state, save_state
 from .fast_results import Outcome, leave
 from .harmonics import harmonics
 from .node_count import count_nodes
-from .node_images import moments_at_nodes, node_images, one_of_each, scores_at_nodes, with_contrast_of
+from .node_images import (
+    NodeImages,
+    images_at_nodes,
+    moments_at_nodes,
+    node_images,
+    one_of_each,
+    with_contrast_at,
+    with_contrast_of,
+)
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
-from .nodes import FittedNodes, evidence, fit_nodes, merged, responsibilities
+from .nodes import FittedNodes, at_nodes, evidence, fit_nodes, merged, responsibilities
 from .nuisance_report import worth_telling
 
+FINISHED_FROM, FINISHED = 0.7, 3
+"""Images are placed anew by maps up to this share of the last limit, and then so many times by maps up to the limit."""
+JUDGING_FREEDOM = 3.0
+"""How much wider the prior is for the maps that images are placed by. Where images are shared among nodes the halves
+agree on less than there is, and maps that are shrunk in each round take images from the states that differ most."""
 NODE_ROUNDS = 40
 POPULATION_ROUNDS = 30
 FREEDOM = 100.0
@@ -75,9 +88,8 @@ class ClosedForm:
         self.posed_set = PosedSet(config, dataset, self.series)
         self.last_radius = dataset.box // 2 - 1
         self.bands = schedule(settings.iterations, settings.first_radius, self.last_radius)
-        self.finishing = [max(int(0.7 * self.last_radius), self.bands[0].radius), self.last_radius]
-        if self.posed_set.focus:
-            self.finishing = [self.last_radius]
+        first = max(int(FINISHED_FROM * self.last_radius), self.bands[0].radius)
+        self.finishing = [self.last_radius] if self.posed_set.focus else [first, *FINISHED * [self.last_radius]]
         self.n_steps = len(self.bands) + len(self.finishing) + settings.free_poses
         self._placed: NodePoses | None = None
 
@@ -104,21 +116,24 @@ class ClosedForm:
         radius = self.finishing[state.done - len(self.bands)]
         equations, sphere, features = self._equations(state, radius)
         band = self.posed_set.band(radius)
-        models = fit_volumes(equations, band.mask)
+        models = fit_volumes(equations, band.mask, JUDGING_FREEDOM)
         if state.done + 1 == self.n_steps:
             self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
         if self.posed_set.focus:
             return self._as_placed(state, features, radius)
         near = compress_near(models, self.images, band.count, band.moving, state.half)
-        population = state.responsibilities.population
-        scores = scores_at_nodes(near, state.nuisances, self.series, features, population)
-        responsible = responsibilities(scores, population, POPULATION_ROUNDS)
+        seen = images_at_nodes(near, state.nuisances, self.series, features, state.responsibilities)
+        here = at_nodes(seen.gram, seen.inner, features, seen.contrast_sd)
+        responsible = responsibilities(here.scores, state.responsibilities.population, POPULATION_ROUNDS)
+        nuisances = with_contrast_at(responsible, here, state.nuisances)
         self._features = features
         apart = map_distances(mean_model(models), features, BLUR_RADIUS)
         visible = float(harmonics(responsible, self.config.z_dim).visibility.sum())
-        figures = {"radius": radius, "directions": visible, "loss": -evidence(scores, responsible.population)}
-        return replace(state, responsibilities=responsible, apart=apart), figures
+        figures = {"radius": radius, "directions": visible, "loss": -evidence(here.scores, responsible.population)}
+        if state.done + 1 == len(self.bands) + len(self.finishing):
+            state = replace(state, states=self._states(seen, len(features)))
+        return replace(state, nuisances=nuisances, responsibilities=responsible, apart=apart), figures
 
     def _as_placed(self, state: State, features: Tensor, radius: int) -> tuple[State, dict[str, float]]:
         """Images stay at the nodes of a focus: maps at nodes know of what moves outside only its average."""
@@ -134,7 +149,10 @@ class ClosedForm:
             found = self._above_noise(found, step, models[0].mean())
         last = state.done + 1 == len(self.bands)
         if last:
-            placed = self._place_nodes(near, found)
+            seen = node_images(near, found, self.series, in_focus=self.posed_set.focus is not None)
+            placed = self._place_nodes(seen)
+            if self.posed_set.focus:
+                state = replace(state, states=self._states(seen, len(placed.nodes)))
             found = with_contrast_of(placed, found) if not self.posed_set.focus else found
             with_mean = torch.arange(found.n_inside + 1, device=placed.nodes.device)
             apart = map_distances(mean_model(models).channels(with_mean), placed.nodes, BLUR_RADIUS)
@@ -161,21 +179,26 @@ class ClosedForm:
         needed, band = needed_information(noise, ABOVE_NOISE), self.posed_set.band(step.radius)
         return smallest_parts(self.images, band, mean, found.nuisances, needed, self.dataset.pixel_size_ang)
 
-    def _place_nodes(self, near: NearImages, found: Directions) -> FittedNodes:
-        """Nodes among the directions, as many as images speak for."""
-        seen = node_images(near, found, self.series, in_focus=self.posed_set.focus is not None)
-        seed, settings = self.config.seed, self.config.closed_form
-        many = max(min(settings.nodes, self.dataset.n // 4), 2)
+    def _place_nodes(self, seen: NodeImages) -> FittedNodes:
+        """As many nodes among the directions as there may be, and in a focus, where they stay, the states."""
+        many = max(min(self.config.closed_form.nodes, self.dataset.n // 4), 2)
+        return fit_nodes(seen.gram, seen.inner, seen.start, many, NODE_ROUNDS, self.config.seed, seen.contrast_sd)
+
+    def _states(self, seen: NodeImages, many: int) -> Tensor | None:
+        """(N, S) how far images belong to each of a few separate states, None where there are none."""
+        self.run.note(states=None, gain_by_nodes={})
         if not self.run.info["notes"]["directions"]:
-            self.run.note(states=None, gain_by_nodes={})
-            return fit_nodes(seen.gram, seen.inner, seen.start, many, NODE_ROUNDS, seed, seen.contrast_sd)
+            return None
         # None may be held out from another that says the same.
         some = seen.at(torch.as_tensor(one_of_each(self.dataset, self.series), device=seen.gram.device))
+        seed = self.config.seed
         chosen = count_nodes(some.gram, some.inner, some.start, many, some.contrast_sd, seed)
-        count = chosen.count if chosen.states and chosen.count > 1 else many
         self.run.note(states=chosen.count if chosen.states else None, gain_by_nodes=chosen.gain)
         self.run.log(chosen.sentence)
-        return fit_nodes(seen.gram, seen.inner, seen.start, count, NODE_ROUNDS, seed, seen.contrast_sd)
+        if not chosen.states or chosen.count == 1:
+            return None
+        found = fit_nodes(seen.gram, seen.inner, seen.start, chosen.count, NODE_ROUNDS, seed, seen.contrast_sd)
+        return found.responsible.shares
 
     def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
         """Poses and places at the nodes together, then the maps of both."""

@@ -41,8 +41,8 @@ def leave(run: Run, config: RunConfig, dataset: ParticleDataset, outcome: Outcom
     features = metric.features(outcome.features)
     coordinate, uncertainty = positions(responsible, along_the_motion(state.apart, responsible.population))
     learned = learned_of_images(dataset, state.nuisances)
-    if run.info.get("notes", {}).get("states"):
-        learned["states"] = on_host(responsible.shares)
+    if state.states is not None:
+        learned["states"] = on_host(state.states)
     run.save_latents(
         on_host(responsible.shares @ features[:, 1:]),
         rows=dataset.rows,

@@ -18,6 +18,8 @@ from .nodes import Responsibilities
 
 EMPTY = 1e-12
 """Mass of a node without images, which no function sees."""
+LEAST_VISIBLE = 0.02
+"""Visibility below which a function is zero: what images hardly see follows their contrast and their noise."""
 REACH = 2.0
 """Nats by which nodes across the widest gap are less neighbours than nodes in one place, when they are ordered."""
 
@@ -36,11 +38,14 @@ class Harmonics:
 
 
 def harmonics(responsible: Responsibilities, count: int) -> Harmonics:
-    """The `count` slowest functions beside the constant one; functions beyond the number of nodes are zero."""
+    """The `count` slowest functions beside the constant one; functions beyond the number of nodes are zero, and so are
+    all but the first that no image sees.
+    """
     confusion = responsible.shares.T @ responsible.shares
     mass = confusion.sum(1).clamp(min=EMPTY)
     visibility, vectors = torch.linalg.eigh(confusion / (mass[:, None] * mass[None, :]).sqrt())
     slowest = visibility.argsort(descending=True)[1 : count + 1]
+    slowest = slowest[: max(int((visibility[slowest] >= LEAST_VISIBLE).sum()), 1)]
     values = vectors[:, slowest] / mass.sqrt()[:, None]
     values = values / ((values**2).T @ responsible.population).sqrt()
     # The sign of an eigenvector is arbitrary: what is largest of each is made positive.

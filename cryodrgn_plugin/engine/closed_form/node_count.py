@@ -13,13 +13,13 @@ from torch import Tensor
 from .nodes import at_nodes, fit_nodes
 
 MOST_STATES = 12
-TESTED = 6000
+TESTED = 12000
 """Images that the choice is made on, half of them held out in turn."""
 ROUNDS = 30
 SURE, WORTH = 2.0, 0.005
 """More nodes must explain held-out images better by this many standard errors, and each of them by this share of what
 all gain."""
-CONTINUUM_SURE = 4.0
+CONTINUUM_SURE = 2.5
 """Standard errors by which a continuum must explain them better than states do."""
 
 

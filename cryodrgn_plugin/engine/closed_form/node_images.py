@@ -13,7 +13,7 @@ from ..likelihood.nuisances import NearImages, Nuisances, without_pose_errors
 from ..likelihood.outside import at_known_contrast, integrated_out
 from .directions import Directions
 from .node_poses import totals
-from .nodes import FittedNodes, Responsibilities, at_nodes, contrasts
+from .nodes import AtNodes, FittedNodes, Responsibilities, at_nodes, contrast_of_images, contrasts
 
 CONTRAST_ROUNDS = 4
 
@@ -58,17 +58,21 @@ def one_of_each(dataset: ParticleDataset, series: TiltSeries) -> np.ndarray:
     return first[~dataset.copies.again[first]]
 
 
-def scores_at_nodes(
-    near: NearImages, nuisances: Nuisances, series: TiltSeries, nodes: Tensor, population: Tensor
-) -> Tensor:
-    """(N, M) log-likelihoods at nodes (M, C), every image with what all images of its particle say."""
+def images_at_nodes(
+    near: NearImages, nuisances: Nuisances, series: TiltSeries, nodes: Tensor, responsible: Responsibilities
+) -> NodeImages:
+    """The images over the volumes that nodes (M, C) are amplitudes of, each with what all of its particle say.
+
+    At high frequencies an image whose pose is wrong looks faint: there contrasts vary by more than they do, and their
+    spread is learned anew.
+    """
     gram, inner = of_particles(*without_pose_errors(near, nuisances), series)
-    population, contrast_sd = population.log(), nuisances.contrast_sd
+    population, contrast_sd = responsible.population, nuisances.contrast_sd
     for _ in range(CONTRAST_ROUNDS):
-        # At high frequencies an image whose pose is wrong looks faint: there contrasts vary by more than they do.
         here = at_nodes(gram, inner, nodes, contrast_sd)
-        _, contrast_sd = contrasts(Responsibilities((here.scores + population).log_softmax(1), population), here)
-    return at_nodes(gram, inner, nodes, contrast_sd).scores
+        shares = Responsibilities((here.scores + population.log()).log_softmax(1), population)
+        _, contrast_sd = contrasts(shares, here)
+    return NodeImages(gram, inner, responsible.shares @ nodes[:, 1:], contrast_sd)
 
 
 def moments_at_nodes(responsible: Responsibilities, features: Tensor, nuisances: Nuisances) -> Moments:
@@ -86,10 +90,13 @@ def moments_at_nodes(responsible: Responsibilities, features: Tensor, nuisances:
 
 def with_contrast_of(placed: FittedNodes, found: Directions) -> Directions:
     """What is known of the images, with the contrasts that they have at the nodes."""
-    contrast = replace(
-        found.nuisances,
-        contrast_sd=min(placed.contrast_sd, found.nuisances.contrast_sd),
-        contrast=placed.contrast,
-        contrast_variance=placed.contrast_variance,
-    )
-    return replace(found, nuisances=contrast)
+    contrast_sd = min(placed.contrast_sd, found.nuisances.contrast_sd)
+    contrast = replace(found.nuisances, contrast=placed.contrast, contrast_variance=placed.contrast_variance)
+    return replace(found, nuisances=replace(contrast, contrast_sd=contrast_sd))
+
+
+def with_contrast_at(responsible: Responsibilities, here: AtNodes, nuisances: Nuisances) -> Nuisances:
+    """What is known of the images, with the contrasts that they have at the nodes, 1 on average; their spread stays."""
+    mean, _ = contrasts(responsible, here)
+    contrast, variance = contrast_of_images(responsible, here)
+    return replace(nuisances, contrast=contrast / mean, contrast_variance=variance / mean**2)

@@ -72,6 +72,12 @@ def contrasts(responsible: Responsibilities, here: AtNodes) -> tuple[float, floa
     return mean, max(max(variance, 0.0) ** 0.5 / mean, LEAST_CONTRAST_SD)
 
 
+def contrast_of_images(responsible: Responsibilities, here: AtNodes) -> tuple[Tensor, Tensor]:
+    """(N,) posterior mean and variance of the contrast of each image."""
+    contrast = (responsible.shares * here.contrast).sum(1)
+    return contrast, ((responsible.shares * here.square).sum(1) - contrast**2).clamp(min=0)
+
+
 def responsibilities(scores: Tensor, population: Tensor, rounds: int = 1) -> Responsibilities:
     """Shares of each image from scores ℓ (N, M), with the populations brought up to date `rounds` times."""
     for _ in range(rounds):
@@ -150,6 +156,4 @@ def fit_nodes(
             nodes = nodes * mean
     here = at_nodes(gram, inner, nodes, contrast_sd)
     responsible = responsibilities(here.scores, population)
-    contrast = (responsible.shares * here.contrast).sum(1)
-    variance = (responsible.shares * here.square).sum(1) - contrast**2
-    return FittedNodes(responsible, nodes, contrast_sd, contrast, variance.clamp(min=0))
+    return FittedNodes(responsible, nodes, contrast_sd, *contrast_of_images(responsible, here))
