@@ -2,7 +2,7 @@
 
 Each is an environment of its own (`pip install cryodrgn==4.3.1`, `pip install recovar==1.0.5`); nothing of them is
 imported here. They run as processes of low priority, one thread each, on the processor alone. RECOVAR is given a mask
-of the true maps, which ours does without.
+of the true maps, which ours does without, and runs as `recovar_on_cpu.py` mends it.
 """
 
 import os
@@ -10,7 +10,7 @@ import resource
 import signal
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import mrcfile
@@ -26,11 +26,12 @@ CRYODRGN_REDUCED = ("--enc-dim", 128, "--dec-dim", 128, "--lr", 0.0005, "--batch
 times the learning rate in half the batches, so that few epochs go far."""
 RECOVAR_ZDIM = 4
 RECOVAR_MEMORY_GB = 1
-"""What it plans its batches and its number of principal components for: 115 of them at 48², of which it keeps those of
-`RECOVAR_ZDIM`. Left to itself it plans for half of the machine's memory, and takes more."""
+"""What it plans its batches and its number of principal components for: 115 of them at 48², of which `RECOVAR_ZDIM`
+make its latent space. Left to itself it plans for half of the machine's memory, and takes more."""
+MENDED_RECOVAR = Path(__file__).with_name("recovar_on_cpu.py")
 MASK_LEVEL = 0.02
 """Of the highest density of the true maps, smoothed by one voxel: what has more, and two voxels around it, is the mask
-that RECOVAR is given. One that it makes of poor half-maps holds most of the box, and takes the longer."""
+that RECOVAR is given, a soft edge its own."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Runner:
 
     program: Path
     log: Path
-    environment: dict[str, str] = field(default_factory=dict)
+    script: tuple[Path, ...] = ()
+    """What the program is to run, where it is an interpreter."""
     cpu: float = 0.0
 
     def __call__(self, *words: object, cpu_minutes: float | None = None) -> bool:
@@ -70,11 +72,11 @@ class Runner:
         before = _children_cpu()
         with open(self.log, "a", encoding="utf-8") as log:
             code = subprocess.run(
-                [str(self.program), *map(str, words)],
+                [str(word) for word in (self.program, *self.script, *words)],
                 check=False,
                 stdout=log,
                 stderr=log,
-                env=os.environ | ON_ONE_CORE | self.environment,
+                env=os.environ | ON_ONE_CORE,
                 preexec_fn=lambda: _last_in_line(limit),
             ).returncode
         self.cpu += _children_cpu() - before
@@ -126,7 +128,7 @@ def recovar(bin_folder: Path, star: Path, folder: Path, budget: Budget, *, contr
 
     Raises RuntimeError when it fails or is not done in its time.
     """
-    run, out = Runner(bin_folder / "recovar", folder / "log.txt"), folder / "run"
+    run, out = Runner(bin_folder / "python", folder / "log.txt", (MENDED_RECOVAR,)), folder / "run"
     write_mask(star.parent, folder / "mask.mrc")
     memory = ("--gpu-budget-gb", RECOVAR_MEMORY_GB)
     given = ("--zdim", RECOVAR_ZDIM, "--no-downsample", "--uninvert-data", "true", *memory)
