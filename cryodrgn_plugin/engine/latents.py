@@ -1,8 +1,11 @@
 """What a training knows of each particle: where it lies in the latent space, and what else was learned of it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from .errors import DataError
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,14 @@ OF_PARTICLES = {
     "pose_correction": np.float32,
 }
 """What a training may know of each particle beside z, and how it is stored."""
+
+
+def latents_from(arrays: dict[str, np.ndarray], file: Path) -> Latents:
+    """The latents that `file` holds as `arrays`. Raises DataError where these do not fit each other."""
+    of_particles = {name: arrays[name] for name in ("z", "rows", *OF_PARTICLES) if name in arrays}
+    count = of_particles["rows"].shape[:1]
+    epochs = arrays.get("epochs", np.zeros(2, np.int64))
+    fitting = all(values.shape[:1] == count and values.dtype.kind in "iuf" for values in of_particles.values())
+    if not fitting or of_particles["z"].ndim != 2 or of_particles["rows"].dtype.kind != "i" or epochs.shape != (2,):
+        raise DataError(f"{file} is damaged: its arrays are not of the same particles; train again.")
+    return Latents(**of_particles, epochs=(int(epochs[0]), int(epochs[1])) if "epochs" in arrays else None)

@@ -3,7 +3,6 @@
 `run.results("landscape")` has the index, the arrays per particle, the maps of each series, and the path of every file.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from .errors import DataError
 from .io.arrays import read_arrays
+from .io.reading import read_object
 from .result_kinds import KINDS, ResultKind, half_map_names
 
 
@@ -36,11 +36,11 @@ class Results:
         file = folder / about.index
         if not file.is_file():
             raise DataError(missing or f"{folder} has no {kind}; run {about.command} first.")
-        try:
-            index = json.loads(file.read_text(encoding="utf-8"))
-            schema = int(index["schema"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise DataError(f"{file} is damaged; run {about.command} again.") from None
+        damaged = f"{file} is damaged; run {about.command} again."
+        index = read_object(file, damaged)
+        schema = index.get("schema")
+        if not isinstance(schema, int):
+            raise DataError(damaged)
         if schema > about.schema:
             raise DataError(
                 f"{folder} was written by a newer version ({kind} schema {schema}, this one reads up to "
@@ -56,7 +56,8 @@ class Results:
 
     def file(self, role: str) -> Path | None:
         """The file of a role such as particles; None where the results have none."""
-        return self.folder / self.index["files"][role] if role in self.index["files"] else None
+        file = self.index["files"].get(role) if isinstance(self.index["files"], dict) else None
+        return self.folder / str(file) if file else None
 
     @property
     def figures(self) -> dict[str, Path]:

@@ -18,8 +18,9 @@ from .borrowing import borrow
 from .config import DataConfig, RunConfig, differing_settings, flat_settings
 from .errors import DataError
 from .io.arrays import read_arrays
+from .io.reading import understood
 from .io.writing import replacing, write_text
-from .latents import OF_PARTICLES, Latents
+from .latents import OF_PARTICLES, Latents, latents_from
 from .provenance import provenance
 from .report_writer import Report, report_at
 from .result_kinds import KINDS
@@ -93,16 +94,14 @@ class Run(RunStatus):
         layout = RunLayout(path)
         info = read_json(layout.info_file, path)
         schema = info.get("schema")
-        if not isinstance(schema, int):
+        if schema is None:
             raise DataError(f"{path} is not a run folder: its run.json names no schema.")
         if schema > SCHEMA:
             raise DataError(
                 f"{path} was written by a newer version (run schema {schema}, this one reads up to {SCHEMA}); update."
             )
-        try:
+        with understood(f"{path} is not a complete run folder: its config.json cannot be read."):
             config = RunConfig.from_json(layout.config_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise DataError(f"{path} is not a complete run folder: its config.json cannot be read.") from None
         if not particles_at:
             return cls(path, settled(path, config))
         from .relocation import moved, noted
@@ -150,9 +149,12 @@ class Run(RunStatus):
         """The rows of metrics.csv; a figure that an epoch does not have is absent from its row."""
         if not self.metrics_file.exists():
             return []
-        with open(self.metrics_file, newline="", encoding="utf-8") as file:
+        with (
+            understood(f"{self.metrics_file} is damaged; remove it, and the training goes on without."),
+            open(self.metrics_file, newline="", encoding="utf-8") as file,
+        ):
             rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-        return [{**row, "epoch": int(row["epoch"])} for row in rows]
+            return [{**row, "epoch": int(row["epoch"])} for row in rows]
 
     def save_latents(
         self,
@@ -181,10 +183,7 @@ class Run(RunStatus):
         if not self.latents_file.exists():
             reason = f" ({self.status}{': ' + self.message if self.message else ''})"
             raise DataError(f"{self.path} has no latents.npz: the training has not finished{reason}.")
-        arrays = read_arrays(self.latents_file, "z", "rows")
-        optional = {name: arrays.get(name) for name in OF_PARTICLES}
-        epochs = (int(arrays["epochs"][0]), int(arrays["epochs"][1])) if "epochs" in arrays else None
-        return Latents(arrays["z"], arrays["rows"], **optional, epochs=epochs)
+        return latents_from(read_arrays(self.latents_file, "z", "rows"), self.latents_file)
 
     # --- results --------------------------------------------------------------------------------------------------
 

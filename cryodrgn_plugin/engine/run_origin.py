@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .config import RunConfig
 from .errors import ConfigError, DataError
+from .io.reading import understood
 from .run_layout import RunLayout
 
 MOVED = "particles_at"
@@ -42,8 +43,9 @@ def origin_around(folder: Path) -> tuple[Path, str] | None:
         return None
     path = RunLayout(home).config_file
     try:
-        config = RunConfig.from_json(path.read_text())
-    except (OSError, ValueError, TypeError, AttributeError, ConfigError) as error:
+        with understood(f"{path} cannot be read as the settings of a run."):
+            config = RunConfig.from_json(path.read_text(encoding="utf-8"))
+    except ConfigError as error:
         raise DataError(f"{path} cannot be read as the settings of a run: {error}") from error
     config = settled(home, config)
     return given_file(home, config), config.root

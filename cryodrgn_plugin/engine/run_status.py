@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DataError, EngineError, explain
+from .io.reading import read_object, understood
 from .io.writing import write_text
 from .progress import PlainReporter, Reporter
 from .provenance import peak_memory_mb
 from .run_layout import RunLayout
 from .stopping import Stopped
+
+_KINDS = {"schema": int, "status": str, "message": str, "provenance": dict, "steps": dict, "notes": dict}
+"""What run.json holds."""
 
 
 class RunStatus(RunLayout):
@@ -108,14 +112,22 @@ def read_json(file: Path, folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise DataError(f"There is no run folder {folder}.")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        damaged = f"{folder} is not a run folder: its {file.name} cannot be read."
+        with understood(damaged, missing_ok=True):
+            return _of_known_kinds(read_object(file, damaged))
     except FileNotFoundError:
         raise DataError(f"{folder} is not a run folder: it has no {file.name}.") from None
-    except (OSError, ValueError):
-        raise DataError(f"{folder} is not a run folder: its {file.name} cannot be read.") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{folder} is not a run folder: its {file.name} cannot be read.")
-    return content
+
+
+def _of_known_kinds(info: dict[str, Any]) -> dict[str, Any]:
+    """The content of run.json. Raises ValueError for a value of another kind."""
+    for name, kind in _KINDS.items():
+        if not isinstance(info.get(name, kind()), kind):
+            raise ValueError(f"its {name} is {info[name]!r}")
+    for name, state in info.get("steps", {}).items():
+        if not isinstance(state, dict) or not isinstance(state.get("status", ""), str):
+            raise ValueError(f"its step {name!r} has no status")
+    return info
 
 
 def _timestamp(seconds: float) -> str:
