@@ -19,15 +19,16 @@ from .config import DataConfig, RunConfig, differing_settings, flat_settings
 from .errors import DataError
 from .io.arrays import read_arrays
 from .io.reading import understood
-from .io.writing import replacing, write_text
+from .io.writing import remove_leftovers, replacing, write_text
 from .latents import OF_PARTICLES, Latents, latents_from
 from .provenance import provenance
 from .report_writer import Report, report_at
 from .result_kinds import KINDS
 from .results import Results
 from .run_layout import RunLayout
+from .run_lock import is_busy, lock, refuse_busy
 from .run_origin import ADVICE, MOVED, given_file, settled
-from .run_status import RunStatus, read_json
+from .run_status import TRAIN, RunStatus, read_json
 
 if TYPE_CHECKING:
     from .io.particles import ParticleTable
@@ -65,18 +66,31 @@ class Run(RunStatus):
         `resume` continues an existing run with `config`, which may differ only in `MAY_CHANGE_ON_RESUME`; where there
         is no run yet it starts one. `overwrite` removes an existing run first. `command` is kept as provenance.
 
-        Raises DataError when a run is there and neither is given, or when it was made with other settings.
+        A run that ended before it had read its particles gives way. Raises DataError when a run is there and neither is
+        given, when it was made with other settings, or when another process is at work on it.
         """
         path = Path(path)
-        if RunLayout(path).info_file.exists() and not overwrite:
+        if path.exists() and not path.is_dir():
+            raise DataError(f"{path} is a file; give a folder for the run.")
+        with lock(path, TRAIN):
+            return cls._created(path, config, resume, overwrite, command)
+
+    @classmethod
+    def _created(cls, path: Path, config: RunConfig, resume: bool, overwrite: bool, command: str) -> "Run":
+        run = cls(path, config)
+        there = run.info_file.exists()
+        if not there and run.has_progress() and not overwrite:
+            raise DataError(
+                f"{path} holds checkpoints or a model without run.json; overwrite it, or choose another folder."
+            )
+        if there and not overwrite and (resume or not _never_began(run)):
             if not resume:
                 raise DataError(f"{path} already holds a run; resume it, overwrite it, or choose another folder.")
             return cls._take_up(path, config)
-        if path.exists() and not path.is_dir():
-            raise DataError(f"{path} is a file; give a folder for the run.")
-        run = cls(path, config)
-        if run.info_file.exists():
+        if there or run.has_progress():
+            refuse_busy(path)
             run.remove_contents()
+            remove_leftovers(path)
         write_text(run.config_file, config.to_json() + "\n")
         run._write_info(
             {"schema": SCHEMA, "status": "created", "message": "", "provenance": provenance(config, command)}
@@ -118,6 +132,8 @@ class Run(RunStatus):
     @classmethod
     def _take_up(cls, path: Path, config: RunConfig) -> "Run":
         run = cls.open(path)
+        if not is_busy(path):
+            remove_leftovers(path)
         changed = [name for name in differing_settings(run.config, config) if name not in MAY_CHANGE_ON_RESUME]
         if changed:
             name = changed[0]
@@ -262,7 +278,18 @@ class Run(RunStatus):
     def given_particles(self) -> "ParticleTable":
         """All rows of the star file the run was made from. Raises DataError when it is not there any more."""
         from .io.tables import read_table
+        from .source_check import require_source
 
         if not self.given_file.is_file():
             raise DataError(f"{self.config.particles}, which {self.path} was made from, is not there. {ADVICE}")
-        return read_table(self.given_file, self.config.root)
+        table = read_table(self.given_file, self.config.root)
+        require_source(self, table)
+        return table
+
+
+def _never_began(run: Run) -> bool:
+    """Whether a training failed before it had read its particles, as on a path that is not there."""
+    from .source_check import SOURCE
+
+    info = run.info
+    return info.get("status") == "failed" and SOURCE not in info.get("notes", {}) and not run.has_progress()

@@ -17,8 +17,11 @@ from .io.writing import write_text
 from .progress import PlainReporter, Reporter
 from .provenance import peak_memory_mb
 from .run_layout import RunLayout
+from .run_lock import lock
 from .stopping import Stopped
 
+TRAIN = "train"
+"""The step whose status is the run's own."""
 _KINDS = {"schema": int, "status": str, "message": str, "provenance": dict, "steps": dict, "notes": dict}
 """What run.json holds."""
 
@@ -46,15 +49,20 @@ class RunStatus(RunLayout):
         return self.info["message"]
 
     @contextmanager
-    def working(self, step: str = "train") -> Iterator[None]:
+    def working(self, step: str = TRAIN) -> Iterator[None]:
         """Keep run.json truthful while the block runs: running, then finished, failed or stopped, with the reason.
 
         The status of step "train" is the run's own; other steps ("analysis") keep theirs under their name, so that a
-        failed analysis does not spoil a finished run. Errors pass through.
+        failed analysis does not spoil a finished run. Errors pass through; DataError where another process is at the
+        same step.
         """
+        with lock(self.path, step):
+            yield from self._recorded(step)
+
+    def _recorded(self, step: str) -> Iterator[None]:
         began = time.time()
         # A resumed training goes on with its clock; every other step starts anew.
-        before = self.info.get("steps", {}).get(step, {}) if step == "train" else {}
+        before = self.info.get("steps", {}).get(step, {}) if step == TRAIN else {}
         started = {"started": before.get("started", _timestamp(began)), "sessions": before.get("sessions", 0) + 1}
         self._record(step, "running", "", started)
         status, message = "failed", ""
@@ -73,8 +81,8 @@ class RunStatus(RunLayout):
         finally:
             seconds = before.get("seconds", 0.0) + time.time() - began
             figures = {"seconds": round(seconds, 1), "peak_memory_mb": peak_memory_mb()}
-            # On a full disk the status cannot be kept either; the error that says so matters more.
-            with nullcontext() if status == "finished" else suppress(DataError):
+            # On a full disk there may be no room for the status either; the error that says so matters more.
+            with nullcontext() if status == "finished" else suppress(DataError, OSError):
                 self._record(step, status, message, figures)
 
     def note(self, **values: Any) -> None:
@@ -85,13 +93,22 @@ class RunStatus(RunLayout):
     def _record(self, step: str, status: str, message: str, figures: Mapping[str, Any]) -> None:
         info = self.info
         state = {"status": status, "message": message}
-        if step == "train":
+        if step == TRAIN:
             info.update(state)
         info.setdefault("steps", {}).setdefault(step, {}).update({**state, **figures})
         self._write_info(info)
 
     def _write_info(self, info: Mapping[str, Any]) -> None:
-        write_text(self.info_file, json.dumps(info, indent=2) + "\n")
+        text = json.dumps(info, indent=2) + "\n"
+        try:
+            write_text(self.info_file, text)
+        except DataError:
+            if info.get("status") not in ("failed", "stopped") or not self.info_file.exists():
+                raise
+            # No room for a second file: what became of the run takes the place of what was said before.
+            with open(self.info_file, "r+", encoding="utf-8") as file:
+                file.write(text)
+                file.truncate()
 
     def log(self, line: str) -> None:
         """Write a line to run.log and show it."""

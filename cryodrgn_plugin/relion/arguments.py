@@ -23,7 +23,7 @@ JOB_LABELS = {
     "run": f"{either(looking_tasks())}: the earlier job, e.g. External/job002/; empty takes the job that made the "
     "input particles.",
     "also": "validate only: other training jobs of the same particles to compare with, e.g. External/job004/.",
-    "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star (default auto).",
+    "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star, or from job.star where there is none (default auto).",
 }
 _LABELS_OF_ONE = {"homogeneous": "abinitio", "species": "abinitio", "also": "validate"}
 """Job labels that only one task has."""
@@ -162,6 +162,7 @@ def _task(words: list[str], label: str) -> str:
 
 
 def _whole(text: str, name: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise ConfigError(f"{name} is {text!r}; it must be a whole number of at least 1.")
+    # isdecimal, for isdigit takes ² and its like for numbers, which int does not.
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
+        raise ConfigError(f"{name} is {text[:50]!r}; it must be a whole number of at least 1.")
     return int(text)

@@ -127,6 +127,8 @@ def _run(run, args: argparse.Namespace) -> int:
         return DONE
     except EngineError as error:
         return _refuse(str(error))
+    except MemoryError as error:
+        return _refuse(explain(error))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _refuse(explain(error))

@@ -249,7 +249,7 @@ def fit_fast(
     Stopped : a signal came; the run can be resumed.
     """
     recipe = ClosedForm(run, config, dataset)
-    state = load_state(run, recipe.images.compute) if resume else None
+    state = load_state(run, recipe.images.compute, dataset.n) if resume else None
     state = state or recipe.start()
     run.log(f"Closed forms on {dataset.n:,} particles of {dataset.box}² px, {recipe.n_steps} steps.")
     with graceful_stop() as stop:
