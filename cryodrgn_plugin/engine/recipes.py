@@ -42,9 +42,7 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
     if training.closed_form:
         linear_decoder(config)
         if until_epoch is not None:
-            run.log(
-                f"The recipe {config.recipe} has no epochs to pause after: --until-epoch {until_epoch} is left aside."
-            )
+            run.log(f"The recipe {config.recipe} has no epochs to pause after; --until-epoch {until_epoch} is ignored.")
     particles = vetted(config, poses_given=not finds_poses(config.recipe))
     dataset = particles.dataset
     settle_source(run, dataset.table, dataset.source.stacks, resume, poses=not finds_poses(config.recipe))

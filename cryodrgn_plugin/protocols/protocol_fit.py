@@ -54,7 +54,7 @@ class ProtHetFit(ProtHetBase):
 
     # --------------------------- STEPS functions -----------------------------
     def convertInputStep(self, source: str):
-        """Write the particles as a star file; a run made from other particles goes, or stays aside if it has finished."""
+        """Write the particles as a star file; a run of other particles goes, or stays aside if it has finished."""
         from ..convert import write_particles_star
 
         self._keepFinished()

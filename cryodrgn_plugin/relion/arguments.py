@@ -23,7 +23,7 @@ JOB_LABELS = {
     "run": f"{either(looking_tasks())}: the earlier job, e.g. External/job002/; empty takes the job that made the "
     "input particles.",
     "also": "validate only: other training jobs of the same particles to compare with, e.g. External/job004/.",
-    "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star, or from job.star where there is none (default auto).",
+    "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star, or else from job.star (default auto).",
 }
 _LABELS_OF_ONE = {"homogeneous": "abinitio", "species": "abinitio", "also": "validate"}
 """Job labels that only one task has."""
