@@ -12,7 +12,7 @@ import numpy as np
 
 from .errors import DataError
 from .io.arrays import read_arrays
-from .io.reading import read_object
+from .io.reading import read_object, understood
 from .result_kinds import KINDS, ResultKind, half_map_names
 
 
@@ -41,6 +41,8 @@ class Results:
         schema = index.get("schema")
         if not isinstance(schema, int):
             raise DataError(damaged)
+        with understood(damaged):
+            _check_kinds(index)
         if schema > about.schema:
             raise DataError(
                 f"{folder} was written by a newer version ({kind} schema {schema}, this one reads up to "
@@ -112,3 +114,39 @@ class Results:
     def clusters(self) -> list[dict[str, Any]]:
         """Each class of an analysis or cluster of a landscape: `class` (from 1), `particles`, `share`, `star`, …"""
         return self.index["clusters"]
+
+
+_LISTS = ("series", "clusters")
+_OF_AN_ENTRY: dict[str, type | tuple[type, ...]] = {
+    "name": str, "title": str, "label": str, "file": str, "star": str, "class": int, "particles": int,
+    "share": (int, float), "level": (int, float), "position": (int, float), "resolution_ang": (dict, type(None)),
+    "half_maps": list, "maps": list, "z": list,
+}  # fmt: skip
+
+
+def _check_kinds(index: dict[str, Any]) -> None:
+    """Raises ValueError where an index holds another kind of value than results have there."""
+    for name in ("files", "figures"):
+        if not isinstance(index.get(name, {}), dict) or not all(
+            isinstance(v, str) for v in index.get(name, {}).values()
+        ):
+            raise ValueError(name)
+    for name in _LISTS:
+        entries = index.get(name, [])
+        if not isinstance(entries, list):
+            continue  # a number of clusters, say
+        for entry in entries:
+            _check_entry(entry)
+            for made_map in entry.get("maps", []):
+                _check_entry(made_map)
+
+
+def _check_entry(entry: Any) -> None:
+    if not isinstance(entry, dict):
+        raise ValueError("an entry of a list")
+    for name, kind in _OF_AN_ENTRY.items():
+        if name in entry and not isinstance(entry[name], kind):
+            raise ValueError(name)
+    limits = entry.get("resolution_ang")
+    if isinstance(limits, dict) and not all(isinstance(limit, int | float | None) for limit in limits.values()):
+        raise ValueError("resolution_ang")

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .borrowing import borrow
-from .config import DataConfig, RunConfig, differing_settings, flat_settings
+from .config import DataConfig, RunConfig, build, differing_settings, flat_settings
 from .errors import DataError
 from .io.arrays import read_arrays
-from .io.reading import understood
+from .io.reading import read_object, understood
 from .io.writing import remove_leftovers, replacing, write_text
 from .latents import OF_PARTICLES, Latents, latents_from
 from .provenance import provenance
@@ -114,8 +114,9 @@ class Run(RunStatus):
             raise DataError(
                 f"{path} was written by a newer version (run schema {schema}, this one reads up to {SCHEMA}); update."
             )
-        with understood(f"{path} is not a complete run folder: its config.json cannot be read."):
-            config = RunConfig.from_json(layout.config_file.read_text(encoding="utf-8"))
+        incomplete = f"{path} is not a complete run folder: its config.json cannot be read."
+        with understood(incomplete):
+            config = build(RunConfig, read_object(layout.config_file, incomplete))
         if not particles_at:
             return cls(path, settled(path, config))
         from .relocation import moved, noted

@@ -117,7 +117,8 @@ def _label(name: str) -> str:
     labels = [*setting_labels(), *(name for task in TASKS for name in option_labels(task)), *JOB_LABELS]
     if label in (*labels, *_INPUTS, *_UNUSED_INPUTS, "o", "j", "pipeline_control"):
         return label
-    raise ConfigError(f"There is no setting {name!r}; did you mean {either(nearest_names(label, labels))}?")
+    near = either(nearest_names(label[:100], labels))
+    raise ConfigError(f"There is no setting {name[:100]!r}; did you mean {near}?")
 
 
 def setting_labels() -> list[str]:
@@ -157,7 +158,7 @@ def _refuse_others(labels: dict[str, str], task: str) -> None:
 def _task(words: list[str], label: str) -> str:
     wanted = label or " ".join(words) or "train"
     if wanted not in TASKS or (words and label and words != [label]):
-        raise ConfigError(f"The task is {' '.join([*words, label]).strip()!r}; choose {either(list(TASKS))}.")
+        raise ConfigError(f"The task is {' '.join([*words, label]).strip()[:100]!r}; choose {either(list(TASKS))}.")
     return wanted
 
 
