@@ -127,9 +127,8 @@ _OF_AN_ENTRY: dict[str, type | tuple[type, ...]] = {
 def _check_kinds(index: dict[str, Any]) -> None:
     """Raises ValueError where an index holds another kind of value than results have there."""
     for name in ("files", "figures"):
-        if not isinstance(index.get(name, {}), dict) or not all(
-            isinstance(v, str) for v in index.get(name, {}).values()
-        ):
+        named = index.get(name, {})
+        if not isinstance(named, dict) or not all(isinstance(file, str) for file in named.values()):
             raise ValueError(name)
     for name in _LISTS:
         entries = index.get(name, [])

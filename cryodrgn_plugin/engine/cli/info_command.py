@@ -116,12 +116,15 @@ def _values(values, form: str) -> str:
 def _print(title: str, rows: list[tuple[str, str]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(
+        title=Text(title), title_justify="left", show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for what, value in rows:
-        table.add_row(what, value)
+        table.add_row(Text(what), Text(value))  # which rich would else search for its markup
     console = Console()
     # Printed as text, for rich itself would turn a pipe that closes early into exit code 1.
     with console.capture() as text:

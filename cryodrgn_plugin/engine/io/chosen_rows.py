@@ -16,7 +16,7 @@ from ..errors import DataError
 from .cs import read_records
 from .optimisation_set import is_tilt_series
 from .particles import ParticleTable
-from .star_rows import BLOCK_HEAD, comment_start, quoted
+from .star_rows import block_heads, comment_start, quoted
 from .writing import replacing
 
 _GROUP, _PER_TILT = "rlnGroupName", ("rlnMicrographName", "rlnCtfBfactor")
@@ -51,7 +51,7 @@ def read_lines(path: str | os.PathLike, block: str, n_rows: int) -> StarLines:
     Raises DataError when the file is not laid out as one line per row.
     """
     data = Path(path).read_bytes()
-    heads = list(BLOCK_HEAD.finditer(data))
+    heads = list(block_heads(data))
     number = next((k for k, head in enumerate(heads) if head[1].decode(errors="replace") == block), None)
     if number is None:
         raise DataError(f"{path}: there is no block data_{block}.")

@@ -195,7 +195,8 @@ class ParticleTable:
     def numbers(self, name: str, missing_ok: bool = False) -> np.ndarray:
         """(N,) float64 of a numeric column. Raises DataError for text, and for NaN unless `missing_ok`."""
         values = self.column(name)
-        numeric = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+        with understood(f"{self.path}: the numeric column {name} cannot be read ({WHY}). Correct it."):
+            numeric = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
         if not pd.api.types.is_numeric_dtype(values):
             text = np.flatnonzero(np.isnan(numeric) & values.notna().to_numpy())
             if len(text):

@@ -4,6 +4,7 @@ A header scan finds the blocks; pandas' C parser reads each table (a million row
 ('001' is an optics group name, not a number), `nan` is a missing number, and columns and rows keep their order.
 """
 
+import codecs
 import io
 import os
 import re
@@ -15,11 +16,13 @@ import pandas as pd
 
 from ..errors import DataError
 from .reading import WHY, understood
-from .star_rows import BLOCK_HEAD, comment_start, data_rows, quoted, quoted_alike, words
+from .star_rows import block_heads, comment_start, data_rows, quoted, quoted_alike, words
 from .writing import replacing
 
 _TEXT_COLUMN = re.compile(r"(Name|Label|File|Filename|Star|Path|Type|Comment|VisibleFrames|TomoProj[XYZW])$")
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _ROWS_AT_ONCE = 50_000
+_BYTES_AT_ONCE = 2**20
 _MISSING = ["nan", "NaN", "-nan", "NAN", "<NA>", "null"]
 _ADVICE = "Give a RELION particles star file."
 
@@ -87,21 +90,30 @@ def write_star(path: str | os.PathLike, tables: dict[str, pd.DataFrame]) -> None
 def _content(path: Path) -> bytes:
     try:
         data = path.read_bytes()
-        data.decode()
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file. Check the path of the star file.") from None
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(
-            f"{path}: line {line:,} has the byte 0x{data[error.start]:02x}, which is not text in UTF-8. Name the files "
-            "it lists without accents, or convert it (iconv -f latin1 -t utf8)."
-        ) from None
+    if not data.isascii():
+        _require_utf8(path, data)
     return data
+
+
+def _require_utf8(path: Path, data: bytes) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _BYTES_AT_ONCE):
+        part = data[start : start + _BYTES_AT_ONCE]
+        try:
+            decoder.decode(part, final=start + len(part) == len(data))
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, start + error.start) + 1
+            raise DataError(
+                f"{path}: line {line:,} has the byte 0x{error.object[error.start]:02x}, which is not text in UTF-8. "
+                "Name the files it lists without accents, or convert it (iconv -f latin1 -t utf8)."
+            ) from None
 
 
 def _blocks(data: bytes) -> list[tuple[str, int, int]]:
     """Name of each block, and where its content starts and ends."""
-    heads = [(head[1].decode(), head.start(), head.end()) for head in BLOCK_HEAD.finditer(data)]
+    heads = [(head[1].decode(), head.start(), head.end()) for head in block_heads(data)]
     stops = [head for _, head, _ in heads[1:]] + [len(data)] * bool(heads)
     return [(name, content, stop) for (name, _, content), stop in zip(heads, stops, strict=True)]
 
@@ -147,12 +159,12 @@ def _pairs(columns: list[str], values: list[str]) -> pd.DataFrame:
 
 
 def _number(token: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(token)
-        except ValueError:
-            continue
-    return token
+    try:
+        number = float(token)
+    except ValueError:
+        return token
+    # As in tables, what is beyond 64 bits is a float.
+    return int(token) if _WHOLE.fullmatch(token) and abs(number) < 2**63 else number
 
 
 def _read_rows(path: Path, name: str, columns: list[str], text: bytes) -> pd.DataFrame:

@@ -7,15 +7,28 @@ lines among the rows, STAR does not). `#` within a word is part of it.
 """
 
 import re
+from collections.abc import Iterator
 
-BLOCK_HEAD = re.compile(rb"^(?:\xef\xbb\xbf)?[ \t]*data_(\S*)[ \t\r]*$", re.MULTILINE)
-"""The line that begins a block, with the block's name; the first of a file may come after a byte order mark."""
+_HEAD = re.compile(rb"^(?:\xef\xbb\xbf)?[ \t]*data_(\S*)[ \t\r]*$", re.MULTILINE)
+_WIDEST_INDENT = 200
 _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 _IN_QUOTES = r"\"(?:[^\"\n]|\"(?=\S)){0,4096}\"(?!\S)|'(?:[^'\n]|'(?=\S)){0,4096}'(?!\S)"
 _WORD = re.compile(_IN_QUOTES + r"|\S+", re.ASCII)
 _WORD_BYTES = re.compile(_WORD.pattern.encode())
 _QUOTED = re.compile(rb"(?<!\S)(?:" + _IN_QUOTES.encode() + rb")")
 _CONTROL = [bytes([code]) for code in range(1, 9)]
+
+
+def block_heads(data: bytes) -> Iterator[re.Match[bytes]]:
+    """The lines that begin a block, with its name; the first of a file may come after a byte order mark."""
+    found = data.find(b"data_")
+    while found >= 0:
+        near = max(0, found - _WIDEST_INDENT)
+        start = data.rfind(b"\n", near, found) + 1 or near
+        head = _HEAD.match(data, start)
+        if head is not None:
+            yield head
+        found = data.find(b"data_", max(found, head.end() if head else 0) + 1)
 
 
 def data_rows(text: bytes) -> bytes:

@@ -8,8 +8,8 @@ input. `benchmarks/fuzz.py` tries many of them.
 import argparse
 import contextlib
 import io
-import json
 import pickle
+import time
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +38,9 @@ from cryodrgn_plugin.relion.arguments import parse_arguments
 from .particle_files import optics, rows, write_set
 from .planted_run import planted_run
 
+FILES = ["star", "cs", "tilt", "pickle", "map", "settings", "rule", "lasso", "points", "npy", "rows", "atoms", "mmtf"]
+OF_A_RUN = ["model", "checkpoint", "labels", "run", "run settings", "metrics", "latents"]
+"""Names of what `readers` gives."""
 ODD_BYTES = [
     b"",
     b"\0",
@@ -180,8 +183,7 @@ def _pickles(path: Path) -> None:
 
 
 def _settings(path: Path) -> None:
-    with contextlib.suppress(UnicodeDecodeError, json.JSONDecodeError):
-        RunConfig.from_json(path.read_text(encoding="utf-8"))
+    RunConfig.from_json(path.read_text(encoding="utf-8", errors="replace"))
 
 
 def _rule(path: Path) -> None:
@@ -339,6 +341,22 @@ def stored_anew(content: bytes, number: int) -> bytes:
         for part, data in parts.items():
             after.writestr(part, mutated(data, number) if part == name else data)
     return file.getvalue()
+
+
+def refuses_all(folder: Path, reader: Reader, inputs: int, slow_seconds: float = 2.0) -> list[str]:
+    """What was wrong with the reading of so many damaged inputs, a line each; valid ones must be read."""
+    wrong = [
+        f"valid: {error!r}" for error in (outcome(reader, c, folder) for c in reader.contents) if error is not None
+    ]
+    for number in range(inputs):
+        content = reader.contents[number % len(reader.contents)]
+        damage = stored_anew if content.startswith(b"PK") and number % 2 else mutated
+        damaged, began = damage(content, number), time.process_time()
+        if (error := outcome(reader, damaged, folder)) is not None:
+            wrong.append(f"{number}: {error!r}"[:300])
+        if (took := time.process_time() - began) > slow_seconds:
+            wrong.append(f"{number}: took {took:.1f} s")
+    return wrong
 
 
 def outcome(reader: Reader, content: bytes, folder: Path) -> BaseException | None:
