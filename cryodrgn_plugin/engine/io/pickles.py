@@ -21,7 +21,7 @@ MOST_LEVELS = 4
 _TYPES = {f"{kind}{size}" for kind, sizes in {"f": (2, 4, 8), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "b": (1,)}.items()
           for size in sizes}  # fmt: skip
 _CORES = ("numpy.core", "numpy._core")
-_CALLS = {("numpy", "dtype"): "dtype", ("_codecs", "encode"): "encode"} | {
+_CALLS = {("numpy", "dtype"): "dtype", ("_codecs", "encode"): "encode", ("__builtin__", "bytes"): "bytes"} | {
     (f"{core}.{module}", name): name.lstrip("_")
     for core in _CORES
     for module, name in (("multiarray", "_reconstruct"), ("multiarray", "scalar"), ("numeric", "_frombuffer"))
@@ -189,6 +189,10 @@ def _called(function: Any, arguments: Any) -> Any:
         if not isinstance(text, str) or coding not in ("latin1", "latin-1"):
             raise ValueError("it encodes what is no text")
         return text.encode("latin-1")
+    if function == "bytes":
+        if arguments:
+            raise ValueError("it makes bytes of something")
+        return b""
     if function == "reconstruct":
         if len(arguments) != 3 or arguments[0] != "ndarray" or not isinstance(arguments[0], _Name):
             raise ValueError("it makes an array of another kind")
