@@ -79,11 +79,12 @@ class Run(RunStatus):
     def _created(cls, path: Path, config: RunConfig, resume: bool, overwrite: bool, command: str) -> "Run":
         run = cls(path, config)
         there = run.info_file.exists()
+        was_being_removed = there and not run.config_file.exists() and not run.has_progress()
         if not there and run.has_progress() and not overwrite:
             raise DataError(
                 f"{path} holds checkpoints or a model without run.json; overwrite it, or choose another folder."
             )
-        if there and not overwrite and (resume or not _never_began(run)):
+        if there and not overwrite and not was_being_removed and (resume or not _never_began(run)):
             if not resume:
                 raise DataError(f"{path} already holds a run; resume it, overwrite it, or choose another folder.")
             return cls._take_up(path, config)

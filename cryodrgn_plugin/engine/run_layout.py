@@ -11,7 +11,7 @@ LEARNT = ("outliers.npz", *(kind.folder for kind in KINDS.values() if kind.folde
 """What has been found out from that since."""
 CONTENTS = (*TRAINED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating")
 """Everything a run may contain; overwriting removes these and nothing else."""
-_FIRST, _LAST = "checkpoints", "run.json"
+_FIRST, _LAST = ("checkpoints",), ("config.json", "run.json")
 """Of these: whatever interrupts a removal, no checkpoint is left without the file that says of what run it is."""
 
 
@@ -118,6 +118,6 @@ class RunLayout:
 
     def remove_contents(self) -> None:
         """Remove whatever a run has put into the folder, checkpoints first and run.json last; other files stay."""
-        between = [name for name in CONTENTS if name not in (_FIRST, _LAST)]
-        for name in (_FIRST, *between, _LAST):
+        between = [name for name in CONTENTS if name not in (*_FIRST, *_LAST)]
+        for name in (*_FIRST, *between, *_LAST):
             remove(self.path / name)

@@ -9,10 +9,13 @@ import numpy as np
 
 from ..errors import DataError
 from ..io.arrays import arrays_of
+from ..io.fingerprint import changes
 from ..io.reading import understood
 from ..io.writing import replacing
 from .refinement import KnownPoses, Refinement, RoundFigures
 
+SOURCE = "source"
+"""In what a refinement was asked for, the fingerprint of its particles."""
 POSES = tuple(field.name for field in dataclasses.fields(KnownPoses))
 
 
@@ -36,6 +39,12 @@ def load_refinement(path: Path, asked: dict[str, Any]) -> Refinement | None:
         content = json.loads(str(stored["content"]))
         poses = KnownPoses(**{name: stored[name] for name in POSES})
         before, rounds = dict(content["asked"]), tuple(RoundFigures(**figures) for figures in content["rounds"])
+    if differences := changes(dict(before.pop(SOURCE, {})), asked.get(SOURCE, {})):
+        raise DataError(
+            f"{path.parent} was begun with other particles: the file {' and '.join(differences)}. Put back what it was "
+            "to resume, or start it anew."
+        )
+    asked = {name: value for name, value in asked.items() if name != SOURCE}
     for name in (name for name in {**before, **asked} if asked.get(name) != before.get(name)):
         raise DataError(
             f"{path.parent} was begun with {name} = {before.get(name)!r}, not {asked.get(name)!r}; "

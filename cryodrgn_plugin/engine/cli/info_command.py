@@ -45,11 +45,13 @@ def about_run(path: Path) -> tuple[str, list[tuple[str, str]]]:
 def _rows_of_run(path: Path) -> list[tuple[str, str]]:
     from ..config import differing_settings, recipe_config
     from ..run import Run
+    from ..run_lock import is_busy
 
     run = Run.open(path)
     info, config = run.info, run.config
     made_by = info["provenance"]
-    rows = [("status", run.status), ("message", run.message), ("particles", config.particles)]
+    lost = ", but no process of this machine is at work on it" if run.status == "running" and not is_busy(path) else ""
+    rows = [("status", run.status + lost), ("message", run.message), ("particles", config.particles)]
     rows += [("recipe", config.recipe), ("seed", str(config.seed))]
     changed = differing_settings(recipe_config(config.recipe), config)
     rows += [(name, str(value)) for name, value in changed.items() if name not in ("particles", "seed")]
