@@ -51,9 +51,9 @@ OF_PARTICLES = {
 def latents_from(arrays: dict[str, np.ndarray], file: Path) -> Latents:
     """The latents that `file` holds as `arrays`. Raises DataError where these do not fit each other."""
     of_particles = {name: arrays[name] for name in ("z", "rows", *OF_PARTICLES) if name in arrays}
-    count = of_particles["rows"].shape[:1]
-    epochs = arrays.get("epochs", np.zeros(2, np.int64))
-    fitting = all(values.shape[:1] == count and values.dtype.kind in "iuf" for values in of_particles.values())
-    if not fitting or of_particles["z"].ndim != 2 or of_particles["rows"].dtype.kind != "i" or epochs.shape != (2,):
+    rows, epochs = of_particles["rows"], arrays.get("epochs", np.zeros(2, np.int64))
+    of_one_kind = all(values.shape[:1] == rows.shape and values.dtype.kind in "iuf" for values in of_particles.values())
+    rows_are_rows = rows.ndim == 1 and rows.dtype.kind == "i" and (rows >= 0).all()
+    if not of_one_kind or not rows_are_rows or of_particles["z"].ndim != 2 or epochs.shape != (2,):
         raise DataError(f"{file} is damaged: its arrays are not of the same particles; train again.")
     return Latents(**of_particles, epochs=(int(epochs[0]), int(epochs[1])) if "epochs" in arrays else None)

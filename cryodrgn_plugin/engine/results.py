@@ -78,9 +78,15 @@ class Results:
         if file is None:
             return {}
         try:
-            return read_arrays(file, *self.kind.always)
+            arrays = read_arrays(file, *self.kind.always)
         except FileNotFoundError:
             raise DataError(f"{file} is missing; run {self.kind.command} again.") from None
+        counted = {arrays[name].shape[:1] for name in self.kind.always if name in _OF_ONE_LENGTH}
+        if len(counted) > 1 or any(arrays[name].dtype.kind not in "iufb" for name in self.kind.always):
+            raise DataError(
+                f"{file} is damaged: its arrays are not of the same particles; run {self.kind.command} again."
+            )
+        return arrays
 
     def arrays_of(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """`arrays`, which must be of the particles at these star rows (N,). Raises DataError when they are not."""
@@ -116,6 +122,9 @@ class Results:
         return self.index["clusters"]
 
 
+_LONGEST_NAME = 250
+"""Letters that a file system takes for one name, with room for those of half-maps."""
+_OF_ONE_LENGTH = ("rows", "labels", "pca", "confidence", "selected")
 _LISTS = ("series", "clusters")
 _OF_AN_ENTRY: dict[str, type | tuple[type, ...]] = {
     "name": str, "title": str, "label": str, "file": str, "star": str, "class": int, "particles": int,
@@ -145,6 +154,8 @@ def _check_entry(entry: Any) -> None:
         raise ValueError("an entry of a list")
     for name, kind in _OF_AN_ENTRY.items():
         if name in entry and not isinstance(entry[name], kind):
+            raise ValueError(name)
+        if kind is str and max(map(len, entry.get(name, "").split("/"))) > _LONGEST_NAME:
             raise ValueError(name)
     limits = entry.get("resolution_ang")
     if isinstance(limits, dict) and not all(isinstance(limit, int | float | None) for limit in limits.values()):

@@ -27,7 +27,7 @@ def settled(folder: Path, config: RunConfig) -> RunConfig:
     try:
         note = json.loads(RunLayout(folder).info_file.read_text(encoding="utf-8"))["notes"][MOVED]
         there = replace(config, particles=str(note["particles"]), root=str(note["root"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return config
     # A note of a place that is gone as well says nothing.
     return there if Path(there.particles).is_file() and (not there.root or Path(there.root).is_dir()) else config

@@ -39,6 +39,7 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
         for member in stored.infolist():
             with stored.open(member) as file:
                 arrays[member.filename.removesuffix(".npy")] = read_npy(file, member.file_size)
+                file.read(1)  # at the end of it a checksum is compared
     return arrays
 
 
@@ -66,7 +67,7 @@ def read_npy(file: Any, size: int) -> np.ndarray:
         if not got:
             raise ValueError(f"it announces {wanted:,} bytes and holds {done:,}")
         done += got
-    values = np.ndarray(shape[::-1] if fortran_order else shape, dtype, data)
+    values: np.ndarray = np.ndarray(shape[::-1] if fortran_order else shape, dtype, data)
     return values.T if fortran_order else values
 
 

@@ -132,7 +132,7 @@ def read_pickles(path: str | os.PathLike, most: int) -> list[Any]:
     """
     with open(path, "rb") as file:
         data = io.BytesIO(file.read())
-    contents = []
+    contents: list[Any] = []
     while len(contents) < most and data.tell() < data.getbuffer().nbytes:
         contents.append(_one(data))
     if not contents:

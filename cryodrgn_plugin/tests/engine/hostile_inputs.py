@@ -8,6 +8,7 @@ input. `benchmarks/fuzz.py` tries many of them.
 import argparse
 import contextlib
 import io
+import json
 import pickle
 import time
 import zipfile
@@ -29,7 +30,9 @@ from cryodrgn_plugin.engine.io.mrc import read_map, write_map
 from cryodrgn_plugin.engine.io.particles import ParticleTable
 from cryodrgn_plugin.engine.io.tables import read_table, search_folders
 from cryodrgn_plugin.engine.networks.network_checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from cryodrgn_plugin.engine.options import AnalysisOptions, SelectOptions
 from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.selection.export import Selection
 from cryodrgn_plugin.engine.selection.lasso import read_lasso
 from cryodrgn_plugin.engine.selection.rules import names_in, obeying
 from cryodrgn_plugin.engine.simulate.structures import read_model
@@ -39,7 +42,8 @@ from .particle_files import optics, rows, write_set
 from .planted_run import planted_run
 
 FILES = ["star", "cs", "tilt", "pickle", "map", "settings", "rule", "lasso", "points", "npy", "rows", "atoms", "mmtf"]
-OF_A_RUN = ["model", "checkpoint", "labels", "run", "run settings", "metrics", "latents"]
+OF_A_RUN = ["model", "checkpoint", "labels", "run", "run settings", "metrics", "latents", "analysis", "embedding"]
+OF_A_RUN += ["selection", "selected"]
 """Names of what `readers` gives."""
 ODD_BYTES = [
     b"",
@@ -71,6 +75,7 @@ ODD_BYTES += [
     b"[" * 3000,
 ]
 ODD_BYTES += [b"%s", b"$(touch hacked)", b"../", b"data_", b"loop_", b"_rlnOpticsGroup"]
+ODD_VALUES = [None, True, -1, 0, 10**30, 1e308, float("nan"), float("inf"), "", "²", "a" * 1000, "../x", [], {}, [[]]]
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,26 @@ def _words(content: bytes, rng: np.random.Generator) -> bytes:
     return b" ".join(words)
 
 
-_DAMAGES = [_flip, _cut, _take_out, _put_in, _repeat, _lines, _words]
+def _value(content: bytes, rng: np.random.Generator) -> bytes:
+    """Another value, or none, at some place of a JSON file."""
+    try:
+        whole = json.loads(content)
+    except (ValueError, RecursionError):
+        return _flip(content, rng)
+    place = whole
+    while isinstance(place, dict | list) and place:
+        key = list(place)[rng.integers(len(place))] if isinstance(place, dict) else int(rng.integers(len(place)))
+        if not isinstance(place[key], dict | list) or not place[key] or rng.random() < 0.2:
+            if isinstance(place, dict) and rng.random() < 0.2:
+                del place[key]
+            else:
+                place[key] = ODD_VALUES[rng.integers(len(ODD_VALUES))]
+            break
+        place = place[key]
+    return json.dumps(whole).encode()
+
+
+_DAMAGES = [_value, _flip, _cut, _take_out, _put_in, _repeat, _lines, _words]
 
 
 def readers(folder: Path) -> dict[str, Reader]:
@@ -210,20 +234,34 @@ def _of_a_run(folder: Path) -> dict[str, Reader]:
             file.write_bytes(path.read_bytes())
             try:
                 opened = Run.open(run.path)
-                opened.latents()
-                opened.metrics()
-                about_run(run.path)
+                if file.parent.name == "analysis":
+                    results = opened.results("analysis")
+                    results.arrays_of(np.arange(12))
+                    for made_map in (made_map for series in results.all_series for made_map in series["maps"]):
+                        results.half_maps(made_map)
+                if file.parent.name == "a":
+                    Selection.open(opened, "a").chosen(np.arange(12))
+                else:
+                    about_run(run.path)
             finally:
                 file.write_bytes(content)
 
         return Reader(file.suffix, [content], read)
 
-    files = {
-        "run": run.info_file,
-        "run settings": run.config_file,
-        "metrics": run.metrics_file,
-        "latents": run.latents_file,
-    }
+    known = {"rows": np.arange(12), "labels": np.arange(12) % 2, "pca": np.zeros((12, 2))}
+    with run.report("analysis", AnalysisOptions()) as out:
+        made_map = {"file": "map.mrc", "label": "1", "z": [0.0], "level": 1.0, "resolution_ang": {"0.143": 8.0}}
+        out.index["series"] = [{"name": "clusters", "title": "Clusters", "level": 1.0, "maps": [made_map]}]
+        out.index["clusters"] = [{"class": 1, "particles": 6, "share": 0.5}, {"class": 2, "particles": 6, "share": 0.5}]
+        out.map("map", "map.mrc", np.zeros((4, 4, 4)), 1.0)
+        out.arrays(**known)
+    with run.report("selection", SelectOptions(where="z1 > 0"), "a") as out:
+        out.arrays(rows=known["rows"], selected=known["labels"] > 0)
+    analysis, selection = run.results("analysis"), run.results("selection", "a")
+    files = {"run": run.info_file, "run settings": run.config_file, "metrics": run.metrics_file}
+    files |= {"latents": run.latents_file, "analysis": analysis.folder / "analysis.json"}
+    files |= {"embedding": analysis.file("embedding"), "selection": selection.folder / "selection.json"}
+    files |= {"selected": selection.file("arrays")}
     return {name: reader(file) for name, file in files.items()}
 
 
