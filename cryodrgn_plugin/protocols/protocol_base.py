@@ -61,11 +61,12 @@ class ProtHetBase(EMProtocol):
         log_start = _size(self.getStderrLog())
         program = shlex.join([Plugin.getEnginePython()])
         words = shlex.join(["-m", ENGINE_MODULE, *map(str, arguments)])
-        if self.usesGpu() and self.getGpuList():
+        has_gpus = bool(self._stepsExecutor.getGpuList())
+        if has_gpus and self.usesGpu() and self.getGpuList():
             program = f"CUDA_VISIBLE_DEVICES={GPU_PLACE} {program.replace('%', '%%')}"
         # The host formats a line with the GPUs that it has to give, where it finds their place in it, and gives it to a
         # shell: so it is one text, in which each argument is quoted.
-        if GPU_PLACE in program + words and self._stepsExecutor.getGpuList():
+        if has_gpus and GPU_PLACE in program + words:
             words = words.replace("%", "%%")
         try:
             self.runJob(program, words, env=self._engineEnviron())
