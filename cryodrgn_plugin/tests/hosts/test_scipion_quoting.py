@@ -9,11 +9,11 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from pyworkflow.utils.process import buildRunCommand  # noqa: E402
+from pyworkflow.utils.process import buildRunCommand
 
-from cryodrgn_plugin.plugin import Plugin  # noqa: E402
-from cryodrgn_plugin.protocols import protocol_base  # noqa: E402
-from cryodrgn_plugin.protocols.protocol_base import GPU_PLACE, ProtHetBase  # noqa: E402
+from cryodrgn_plugin.plugin import Plugin
+from cryodrgn_plugin.protocols import protocol_base
+from cryodrgn_plugin.protocols.protocol_base import GPU_PLACE, ProtHetBase
 
 PAYLOADS = [
     "$(touch hacked)",
@@ -47,9 +47,8 @@ class Executor:
         gpus = self.gpus if GPU_PLACE in program or GPU_PLACE in words else []
         command = buildRunCommand(program, words, 1, env=None, gpuList=gpus)
         environment = {**os.environ, "PYTHONPATH": str(self.folder)}
-        done = subprocess.run(
-            command, shell=True, cwd=self.folder, env=environment, capture_output=True, text=True, check=True
-        )
+        line = ["sh", "-c", command]
+        done = subprocess.run(line, cwd=self.folder, env=environment, capture_output=True, text=True, check=True)
         self.said = done.stdout
 
 
