@@ -30,7 +30,7 @@ LAYERS = [
     {"errors", "config"},
     {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_lock", "run_origin", "relocation"}
     | {"latents", "result_kinds", "results", "report_writer", "borrowing", "collapse"}
-    | {"known_copies", "source_check", "progress", "provenance", "stopping", "threads"},
+    | {"known_copies", "source_check", "progress", "provenance", "stopping", "threads", "streams_out"},
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
     {"likelihood", "reconstruction"},
