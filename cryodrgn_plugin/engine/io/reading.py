@@ -47,21 +47,25 @@ def read_object(path: Path, sentence: str) -> dict[str, Any]:
     """
     with understood(sentence, missing_ok=True):
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text, object_hook=lambda values: _Object(path, sentence, values))
+        content = json.loads(text, object_hook=lambda values: _Object.of(path, sentence, values))
     if not isinstance(content, dict):
         raise DataError(sentence.replace(WHY, "it holds no JSON object"))
     return content
 
 
 class _Object(dict):
-    """A JSON object of a file."""
+    """A JSON object of a file; copies are made as of any dictionary."""
 
-    def __init__(self, path: Path, sentence: str, values: dict[str, Any]) -> None:
-        super().__init__(values)
-        self._path, self._sentence = path, sentence
+    file, sentence = "A file", "It is damaged."
+
+    @classmethod
+    def of(cls, path: Path, sentence: str, values: dict[str, Any]) -> "_Object":
+        made = cls(values)
+        made.file, made.sentence = path.name, sentence
+        return made
 
     def __missing__(self, key: str) -> Any:
-        raise DataError(f"{self._path.name} has no {key!r}: {self._sentence.replace(WHY, 'a part is missing')}")
+        raise DataError(f"{self.file} has no {key!r}: {self.sentence.replace(WHY, 'a part is missing')}")
 
 
 def _in_short(error: BaseException) -> str:
