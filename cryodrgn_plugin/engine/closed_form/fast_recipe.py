@@ -268,7 +268,7 @@ def fit_fast(
     Stopped : a signal came; the run can be resumed.
     """
     recipe = ClosedForm(run, config, dataset)
-    state = load_state(run, recipe.images.compute) if resume else None
+    state = load_state(run, recipe.images.compute, dataset.n) if resume else None
     if state is not None:
         run.log(f"Resuming after step {state.done}.")
     state = state or recipe.start()

@@ -33,7 +33,7 @@ def leave_latest_fast(run: Run, config: RunConfig, dataset: ParticleDataset) -> 
     where half-sets are not apart yet.
     """
     recipe = ClosedForm(run, config, dataset)
-    state = load_state(run, recipe.images.compute)
+    state = load_state(run, recipe.images.compute, dataset.n)
     apart_from = 1 + next(n for n, step in enumerate(recipe.bands) if step.crossed)
     if state.done < apart_from:
         raise DataError(
