@@ -14,6 +14,7 @@ import pytest
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
+from cryodrgn_plugin.engine.reconstruction.mask_file import region_mask
 from cryodrgn_plugin.tests.hosts.patience import finish, wait_for
 from cryodrgn_plugin.tests.hosts.relion_sandbox import RelionProject, make_two_state_particles, needs_relion
 
@@ -122,6 +123,33 @@ def test_a_selection_has_the_rows_and_columns_of_the_input_that_were_asked_for(p
     ):
         chosen = read_star(project.folder / job / name)["particles"]
         assert chosen.equals(given[wanted.to_numpy()].reset_index(drop=True))
+
+
+def test_subtracted_images_lack_what_the_maps_show_outside_and_relion_reconstructs_what_stays(project, trained):
+    """RELION's map of the new images, beside that of the old ones: whole inside of the sphere, faint outside."""
+    labels = {"mask": "0,0,-24,30"}
+    job = project.add_external("subtract", f"{trained}particles.star", **labels)
+    project.run(job)
+    assert project.text(job, "run.err") == ""
+    assert project.nodes(job) == {"particles.star": 3, "logfile.pdf": 13}
+    given = read_star(project.folder / PARTICLES)["particles"]
+    left = read_star(project.folder / job / "particles.star")["particles"]
+    assert left.drop(columns="rlnImageName").equals(given.drop(columns="rlnImageName"))
+    assert left.rlnImageName[0] == f"000001@{job}subtracted/particles.mrcs"
+    maps = []
+    for star in (PARTICLES, f"{job}particles.star"):
+        project.relion("relion_reconstruct", "--i", star, "--o", "left.mrc", "--ctf", "--maxres", "12")
+        maps.append(read_map(project.folder / "left.mrc")[0])
+    before, after = maps
+    inside = region_mask("0,0,-24,30", len(before), 3.2) > 0.99
+    outside = region_mask("0,0,-24,30", len(before), 3.2) < 0.01
+    assert fit(after[inside], before[inside]) == pytest.approx(1, abs=0.1)
+    assert abs(fit(after[outside], before[outside])) < 0.2
+
+
+def fit(values: np.ndarray, reference: np.ndarray) -> float:
+    """How much of the reference is in the values, by least squares."""
+    return float((values * reference).sum() / (reference**2).sum())
 
 
 def test_a_trajectory_leads_from_one_state_to_the_other_through_maps_and_half_maps(project, trained):
