@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cryodrgn_plugin.engine.analysis.cautions import about_focus, cautions
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.closed_form.focus import Focus
@@ -25,6 +26,7 @@ from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate
 from cryodrgn_plugin.engine.simulate.atoms import bare_model, joined
 from cryodrgn_plugin.engine.simulate.simulation import frame_centre_ang
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
+from cryodrgn_plugin.engine.validation.verdict import judge
 
 BOX, PIXEL_ANG = 24, 4.5
 PART_AT_ANG = np.array([0.0, -26.0, -14.0])
@@ -85,6 +87,13 @@ def test_without_a_focus_the_large_motion_comes_first(planted, tmp_path):
 
 def test_a_part_is_one_of_two_states_whatever_happens_elsewhere(focused):
     assert focused.info["notes"]["states"] == 2
+
+
+def test_whoever_looks_at_the_run_is_told_of_its_focus(focused, planted):
+    (sentence,) = cautions(focused.latents(), focused.config, ())
+    assert sentence.startswith(f"The run has a focus, {planted[1]}:")
+    assert judge(None, [], [], 0.05, about_focus=about_focus(focused.config)).sentences[-1] == sentence
+    assert not about_focus(recipe_config("fast"))
 
 
 def test_a_mask_from_a_file_does_as_the_sphere_does(focused, planted, tmp_path):
