@@ -19,7 +19,7 @@ from ..decoders.model_file import load_model
 from ..errors import ConfigError, DataError
 from ..imaging.formation import ImageFormation
 from ..imaging.lattice import HalfPlane
-from ..io.chosen_rows import write_renamed
+from ..io.chosen_rows import require_rows_of_images, write_renamed
 from ..io.mrc import StackWriter
 from ..io.stacks import locate_stacks
 from ..io.tables import search_folders
@@ -58,8 +58,9 @@ def subtract(run: Run, out: Path, options: SubtractOptions) -> Path:
         file, or `out` holds the files of the run's own particles.
     """
     particles, parted = particles_of(run), parted_at(run, options)
-    _require_elsewhere(run, particles, out)
+    require_rows_of_images(particles.table)
     dataset = corrected(run)
+    _require_elsewhere(run, particles, out)
     with report_into(out, "subtraction", options, {"run": str(run.path)}) as report:
         taken_off = _write_particles(run, particles, dataset, parted, options.mean, report)
         report.index |= {
