@@ -74,6 +74,7 @@ def test_every_particle_has_a_new_image_and_is_else_as_it_was(flow, subtracted):
         assert particle.getClassId() == old.getClassId()
         assert particle._cdrgCoordinate.get() == old._cdrgCoordinate.get()
         assert particle.getFileName().startswith(subtracted._getExtraPath())
+        assert not hasattr(particle, "_zFlex")
     assert not kept
 
 
