@@ -300,3 +300,23 @@ def test_particles_that_no_training_job_made_cannot_be_analyzed(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="not a training job"):
         training_job(parse("analyze --o External/job003/ --in_parts Import/job001/particles.star"))
+
+
+def test_without_a_pipeline_the_version_is_that_of_job_star(tmp_path):
+    job = tmp_path / "External" / "job002"
+    job.mkdir(parents=True)
+    assert relion_version(tmp_path, job=job) == "3.1"
+    (job / "job.star").write_text("# version 30001\n\ndata_job\n\n_rlnJobTypeLabel relion.external\n")
+    assert relion_version(tmp_path, job=job) == "4"
+    (job / "job.star").write_text("# version 50001\n\ndata_job\n\n_rlnJobTypeLabel relion.external\n")
+    assert relion_version(tmp_path, job=job) == "5"
+    (tmp_path / "default_pipeline.star").write_text("# version 30001\n")
+    assert relion_version(tmp_path, job=job) == "3.1", "the pipeline knows better"
+
+
+@pytest.mark.parametrize("label", ["a" * 3000, "--o E/ --in_parts a.star --clusters ²"])
+def test_errors_about_labels_are_short(label):
+    words = label.split() if " " in label else ["--o", "E/", "--in_parts", "a.star", f"--{label}", "1"]
+    with pytest.raises(ConfigError) as error:
+        parse_arguments(["analyze", *words])
+    assert len(str(error.value)) < 400
