@@ -32,7 +32,7 @@ class ProtHetOnRun(ProtHetBase):
     OPTIONS: Sequence[FormSetting] = ()
     """Those that the form shows."""
     MAKES = ""
-    """The kind of results that the command makes."""
+    """The kind of results that the command makes in the run; empty where it makes none there."""
 
     # --------------------------- DEFINE param functions ----------------------
     def _addTrained(self, form, more: str = "") -> None:

@@ -132,8 +132,17 @@ def _options(labels: dict[str, str], task: str) -> dict[str, Any]:
     words = {name: labels[name] for name in option_labels(task) if name in labels}
     if "where" in words:
         words["where"] = _in_symbols(words["where"])
+    if labels.get("in_mask") and takes_mask(task):
+        if "mask" in words:
+            raise ConfigError("There is a mask on the Input tab and another as the label mask; remove one of them.")
+        words["mask"] = labels["in_mask"]
     options = build(source, words)
     return {name: getattr(options, name) for name in words}
+
+
+def takes_mask(task: str) -> bool:
+    """Whether the task has a use for the mask of the Input tab: it is its option of that name."""
+    return "mask" in option_labels(task)
 
 
 def _in_symbols(rule: str) -> str:

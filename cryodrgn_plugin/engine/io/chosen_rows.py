@@ -112,14 +112,19 @@ def write_renamed(table: ParticleTable, rows: np.ndarray, names: list[str], path
 
     Raises DataError for files that are not particle star files.
     """
-    if table.path.suffix == ".cs" or is_tilt_series(table.path):
-        raise DataError(f"{table.path}: images can be put in place of others in particle star files only.")
+    require_rows_of_images(table)
     block = next(name for name, block in table.tables.items() if block is table.frame)
     lines, before = read_lines(table.path, block, table.n), table.image_names
     for row, name in zip(rows, names, strict=True):
         lines.rows[row] = lines.rows[row].replace(before[row].encode(), name.encode(), 1)
     with replacing(path) as temporary:
         temporary.write_bytes(lines.text(rows))
+
+
+def require_rows_of_images(table: ParticleTable) -> None:
+    """Raise DataError for files in which no row names an image of its own: those that are no particle star files."""
+    if table.path.suffix == ".cs" or is_tilt_series(table.path):
+        raise DataError(f"{table.path}: images can be put in place of others in particle star files only.")
 
 
 def particle_of_image(table: ParticleTable) -> np.ndarray:
