@@ -143,7 +143,6 @@ def test_subtracted_images_lack_what_the_maps_show_outside_and_relion_reconstruc
         made, _ = read_map(project.folder / "left.mrc")
         held.append([(made * true)[region].sum() / (true**2)[region].sum() for region in (mask > 0.99, mask < 0.01)])
     inside, outside = np.array(held[1]) / held[0]
-    print(held)
     assert inside == pytest.approx(1, abs=0.1) and abs(outside) < 0.2
 
 
