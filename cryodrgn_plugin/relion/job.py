@@ -27,7 +27,7 @@ def run_job(argv: list[str], markers: JobMarkers) -> int:
     Raises ConfigError or DataError for arguments and inputs that cannot be used.
     """
     arguments = parse_arguments(argv)
-    version = relion_version(Path("."), arguments.relion_version)
+    version = relion_version(Path("."), arguments.relion_version, arguments.job)
     (arguments.job / OUTPUT_NODES).unlink(missing_ok=True)
     if not Path(arguments.particles).exists():
         raise DataError(f"There is no file {arguments.particles}; choose the particles again on the Input tab.")

@@ -280,9 +280,7 @@ def fit_fast(
     Stopped : a signal came; the run can be resumed.
     """
     recipe = ClosedForm(run, config, dataset)
-    state = load_state(run, recipe.images.compute) if resume else None
-    if state is not None:
-        run.log(f"Resuming after step {state.done}.")
+    state = load_state(run, recipe.images.compute, dataset.n) if resume else None
     state = state or recipe.start()
     run.log(f"Closed forms on {dataset.n:,} particles of {dataset.box}² px, {recipe.n_steps} steps.")
     with graceful_stop() as stop:

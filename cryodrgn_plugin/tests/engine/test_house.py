@@ -28,9 +28,9 @@ ENGINE = PACKAGE / "engine"
 # the record of CTF parameters is what a particle table gives, and its module imports nothing.
 LAYERS = [
     {"errors", "config"},
-    {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_origin", "relocation", "known_copies"}
+    {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_lock", "run_origin", "relocation"}
     | {"latents", "result_kinds", "results", "report_writer", "borrowing", "collapse"}
-    | {"progress", "provenance", "stopping", "threads"},
+    | {"known_copies", "source_check", "progress", "provenance", "stopping", "threads", "streams_out"},
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
     {"likelihood", "reconstruction"},
