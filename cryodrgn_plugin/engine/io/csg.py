@@ -21,7 +21,7 @@ _LARGEST = 2**20
 
 
 def files_of_group(path: str | os.PathLike) -> list[Path]:
-    """The .cs files of a result group: first the one that holds the images, then the others.
+    """The .cs files of a result group: first the job's own, or else that of the images, then those passed through.
 
     Raises
     ------
@@ -40,7 +40,8 @@ def files_of_group(path: str | os.PathLike) -> list[Path]:
             metafiles[result] = listed[1]
     if "blob" not in metafiles:
         raise DataError(f"{path}: this result group names no particle images (blob under results). {advice}")
-    files = [_located(path, name) for name in dict.fromkeys((metafiles["blob"], *metafiles.values()))]
+    own = [name for name in metafiles.values() if "passthrough" not in Path(name).name]
+    files = [_located(path, name) for name in dict.fromkeys((*own, metafiles["blob"], *metafiles.values()))]
     for file in files:
         if not file.is_file():
             raise DataError(f"{path}: {file}, which it names, is not there. Put the files of the group beside it.")
