@@ -39,7 +39,8 @@ def read_compressed(file: Any, size: int) -> np.ndarray:
     for name, kind, *_ in header["dtype"]:
         if name in columns and kind.endswith("O"):
             columns[name] = _texts(columns[name], texts, size)
-    records = np.zeros(n, [(name, columns[name].dtype, columns[name].shape[1:]) for name in columns] or [("uid", "u8")])
+    kept = [(name, values.dtype, values.shape[1:]) for name, values in columns.items()]
+    records = np.zeros(n, kept or [("uid", np.dtype(np.uint64), ())])
     for name, values in columns.items():
         records[name] = values
     return records

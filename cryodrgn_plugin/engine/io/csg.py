@@ -29,8 +29,8 @@ def files_of_group(path: str | os.PathLike) -> list[Path]:
     """
     path = Path(path)
     advice = "Give the .csg or the .cs file of a job's particles."
-    with understood(f"{path}: cannot be read as a cryoSPARC result group ({WHY}). {advice}"), open(path, "rb") as file:
-        lines = file.read(_LARGEST).decode().splitlines()
+    with understood(f"{path}: cannot be read as a cryoSPARC result group ({WHY}). {advice}"), open(path, "rb") as group:
+        lines = group.read(_LARGEST).decode().splitlines()
     metafiles: dict[str, str] = {}
     result = ""
     for line in lines:
