@@ -48,7 +48,7 @@ def _ends(place: Path, path: Path) -> Iterator[Path]:
 
 def _stacks_around(star: Path, place: Path, config: RunConfig) -> Path:
     """The folder from which the first stack of a particle file is found, now that its stacks are below `place`."""
-    stack = read_table(star).image_names[0].rpartition("@")[2]
+    stack = read_table(star, passthrough=config.data.passthrough).image_names[0].rpartition("@")[2]
     for folder in (place, *_ends(place, Path(config.particles).parent)):
         try:
             locate_stacks([stack], [folder], str(star))

@@ -56,6 +56,7 @@ KINDS = {
         ResultKind("states", "states", "states"),
         ResultKind("validation", "validate", "validation", False, _CONFIDENCE, ("rows", "confidence")),
         ResultKind("selection", "select", "selections", True, ("arrays", "selection.npz"), ("rows", "selected")),
+        ResultKind("export", "export", "exports", True),
         ResultKind("preflight", "preflight", "", escaped=False),
         ResultKind("subtraction", "subtract", "", escaped=False),
     )

@@ -286,7 +286,7 @@ class Run(RunStatus):
 
         if not self.given_file.is_file():
             raise DataError(f"{self.config.particles}, which {self.path} was made from, is not there. {ADVICE}")
-        table = read_table(self.given_file, self.config.root)
+        table = read_table(self.given_file, self.config.root, self.config.data.passthrough)
         require_source(self, table)
         return table
 

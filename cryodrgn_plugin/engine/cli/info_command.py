@@ -12,24 +12,31 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Summarise a run folder (status, settings that differ from the defaults, figures of the last epoch, where things are) or
-a RELION particle star file (optics groups, pixel and box sizes, poses, defocus).
+a particle file of RELION or cryoSPARC (optics groups, pixel and box sizes, poses, defocus).
 
 examples
   cryodrgn-plugin info run
   cryodrgn-plugin info particles.star
+  cryodrgn-plugin info J12_particles.cs --passthrough J12_passthrough_particles.cs
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
-    parser.add_argument("path", metavar="RUN|STAR", help="folder of a run, or a particle star file")
+    parser.add_argument("path", metavar="RUN|FILE", help="folder of a run, or a particle file (.star, .cs, .csg)")
+    parser.add_argument(
+        "--passthrough",
+        default="",
+        metavar="FILE.cs",
+        help="passthrough file of cryoSPARC particles, if it is not beside them",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     path = Path(args.path)
     if not path.exists():
-        raise DataError(f"There is no run folder or star file {path}.")
-    title, rows = about_run(path) if path.is_dir() else about_particles(path)
+        raise DataError(f"There is no run folder or particle file {path}.")
+    title, rows = about_run(path) if path.is_dir() else about_particles(path, args.passthrough)
     _print(title, rows)
     return 0
 
@@ -82,13 +89,13 @@ def about_analysis(analysis: "Results") -> list[tuple[str, str]]:
     return rows
 
 
-def about_particles(path: Path) -> tuple[str, list[tuple[str, str]]]:
+def about_particles(path: Path, passthrough: str = "") -> tuple[str, list[tuple[str, str]]]:
     """Title and (what, value) rows for a particle file of any kind that is read."""
     import numpy as np
 
     from ..io.tables import read_table
 
-    table = read_table(path)
+    table = read_table(path, passthrough=passthrough)
     table.ctf()
     groups = len(np.unique(table.optics_group))
     rows = [("particles", f"{len(table.frame):,}")]

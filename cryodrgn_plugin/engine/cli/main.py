@@ -30,6 +30,7 @@ COMMANDS = {
     "volumes": "maps at chosen particles or latent coordinates",
     "validate": "whether what a run shows is real: halves, chance, leakage, populations, on one page",
     "select": "the particles that go on, by class, rule, lasso or likelihood, and the way back",
+    "export": "what a run knows of its particles, in files of cryoSPARC",
     "subtract": "particle images without what lies outside of a mask, for other programs",
     "refine-poses": "improve poses that are nearly right, each image by itself",
     "align": "how far two sets of poses, or two maps, are apart",

@@ -40,7 +40,7 @@ def add_settings(parser: argparse.ArgumentParser, names: Collection[str] | None 
         section = name.rpartition(".")[0]
         if section not in groups:
             groups[section] = parser.add_argument_group(SECTIONS.get(section, section))
-        add_option(groups[section], setting)
+        add_option(groups[section], setting, "passthrough" if name == "data.passthrough" else "")
 
 
 def given_settings(args: argparse.Namespace) -> dict[str, str]:

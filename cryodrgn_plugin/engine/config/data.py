@@ -20,6 +20,9 @@ class DataConfig(Settings, section="data"):
     ctf_applied: Annotated[str, OneOf("auto", "none", "flipped", "multiplied", "corrected")] = "auto"
     """What was done about the CTF to the images before: nothing (none), phases flipped, multiplied by it, or all of it
     corrected for, so that they have none. auto believes the file, unless the images clearly show that it is wrong."""
+    passthrough: str = ""
+    """Passthrough file of cryoSPARC particles, which has the fields that their .cs file lacks (several: with commas).
+    Empty takes those beside it. Of a .csg file all are known."""
     max_particles: Annotated[int, AtLeast(0)] = 0
     """Use only this many particles, drawn at random with the seed; 0 uses all. For a quick first look."""
     cache_mb: Annotated[int, AtLeast(0)] = 512

@@ -56,7 +56,7 @@ class ParticleDataset:
         Parameters
         ----------
         path : RELION particles star file, optimisation set of tilt series (their tilt images are the particles), or
-            cryoSPARC particles (.cs).
+            cryoSPARC particles (.cs or .csg).
         config : box, window, sign, number of particles, memory.
         root : folder that image paths start from; empty tries the working folder, the star file's and its parents.
         seed : of the random choice of `config.max_particles`, and of the samples on which sign and noise are looked at.
@@ -67,7 +67,7 @@ class ParticleDataset:
         """
         config = config or DataConfig()
         folders = search_folders(Path(path), root)
-        source = ParticleSource(read_table(path, root), config, folders, seed)
+        source = ParticleSource(read_table(path, root, config.passthrough), config, folders, seed)
         rows = np.arange(source.table.n)
         if 0 < config.max_particles < len(rows):
             rows = np.sort(np.random.default_rng(seed).choice(rows, config.max_particles, replace=False))

@@ -33,14 +33,19 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an npz by name. Raises whatever is wrong with it."""
     with ZipFile(path) as stored:
         total = sum(member.file_size for member in stored.infolist())
-        if total > _SMALL + _DENSEST * os.path.getsize(path):
-            raise ValueError(f"its arrays would take {total / 2**30:,.1f} GB")
+        refuse_bombs(total, os.path.getsize(path))
         arrays = {}
         for member in stored.infolist():
             with stored.open(member) as file:
                 arrays[member.filename.removesuffix(".npy")] = read_npy(file, member.file_size)
                 file.read(1)  # at the end of it a checksum is compared
     return arrays
+
+
+def refuse_bombs(total: int, size: int) -> None:
+    """Raise ValueError where a file of `size` bytes asks for `total` bytes, more than any honest one would."""
+    if total > _SMALL + _DENSEST * size:
+        raise ValueError(f"its arrays would take {total / 2**30:,.1f} GB")
 
 
 def read_npy(file: Any, size: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""cryoSPARC particle files (.cs, format 1: a numpy structured array) as a RELION-like particle table.
+"""cryoSPARC particle files (.cs, as a numpy structured array or compressed) as a RELION-like particle table.
 
 cryoSPARC states a pose as a rotation vector, of which RELION's rotation is the transposed matrix, shifts in pixels of
 the alignment with the sign of rlnOrigin, angles in radians and paths that may begin with '>'.
@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from ..errors import DataError
 from ..geometry.rotations import euler_from_matrices
 from .arrays import read_npy
+from .csdat import MAGIC, read_compressed
 from .particles import EULER, ParticleTable
 from .reading import understood
 
@@ -32,8 +33,12 @@ _OPTICS = {
     "rlnAmplitudeContrast": "ctf/amp_contrast",
     "rlnImagePixelSize": "blob/psize_A",
 }
-
-
+_LOCATION = {
+    "location/micrograph_path": 1,
+    "location/center_x_frac": 1,
+    "location/center_y_frac": 1,
+    "location/micrograph_shape": 2,
+}
 _ADVICE = "Give a particles file of a cryoSPARC job."
 _NOT_READ = "{path}: cannot be read as a cryoSPARC particles file ({why}). " + _ADVICE
 
@@ -44,7 +49,7 @@ def read_cs(path: str | os.PathLike, passthrough: Sequence[str | os.PathLike] = 
     Parameters
     ----------
     path : particles of a cryoSPARC job.
-    passthrough : files whose fields are added by particle (`uid`), as cryoSPARC splits them.
+    passthrough : files whose fields are added by particle (`uid`), as cryoSPARC splits them (`merged_fields`).
 
     Returns
     -------
@@ -53,7 +58,7 @@ def read_cs(path: str | os.PathLike, passthrough: Sequence[str | os.PathLike] = 
 
     Raises
     ------
-    DataError : not a .cs file of format 1, no particles, or no image locations.
+    DataError : not a .cs file, no particles, or no image locations.
     """
     path = Path(path)
     with understood(_NOT_READ.replace("{path}", str(path))):
@@ -61,13 +66,12 @@ def read_cs(path: str | os.PathLike, passthrough: Sequence[str | os.PathLike] = 
 
 
 def _table(path: Path, passthrough: Sequence[str | os.PathLike]) -> ParticleTable:
-    fields = _fields(path)
-    for other in passthrough:
-        _merge(fields, _fields(Path(other)), path, Path(other))
+    fields = merged_fields(path, passthrough)
     for name in ("blob/path", "blob/idx", "blob/psize_A", "blob/shape"):
         if name not in fields:
             raise DataError(
-                f"{path}: it has no field {name}. Give the job's particles file, or its passthrough file too."
+                f"{path}: it has no field {name}. Put the job's passthrough file beside it, or name that with "
+                "--passthrough."
             )
     n = len(fields["blob/idx"])
     if not n:
@@ -81,7 +85,7 @@ def _table(path: Path, passthrough: Sequence[str | os.PathLike]) -> ParticleTabl
     table |= {
         name: np.degrees(fields[field].astype(np.float64)) for name, field in _IN_RADIANS.items() if field in fields
     }
-    table |= _poses(fields)
+    table |= _poses(fields) | _half_sets(fields) | _places(fields)
     optics, group = _optics(fields)
     frame = pd.DataFrame(table | {"rlnOpticsGroup": group})
     return ParticleTable(path, frame, optics, {"optics": optics, "particles": frame})
@@ -91,16 +95,46 @@ def read_records(path: str | os.PathLike) -> np.ndarray:
     """(N,) records of a .cs file as they are. Raises DataError as `read_cs` does."""
     path = Path(path)
     with understood(_NOT_READ.replace("{path}", str(path))), open(path, "rb") as file:
-        if file.read(6) == b"\x95CSDAT":
-            raise DataError(
-                f"{path}: this is cryoSPARC's compressed format, which is not read. Export the particles to a star "
-                "file, or save them with cryosparc-tools in the numpy format."
-            )
+        size = os.fstat(file.fileno()).st_size
+        compressed = file.read(len(MAGIC)) == MAGIC
         file.seek(0)
-        records = read_npy(file, os.fstat(file.fileno()).st_size)
+        records = read_compressed(file, size) if compressed else read_npy(file, size)
         if records.dtype.names is None or records.ndim != 1:
             raise DataError(f"{path}: this is a plain array and not a cryoSPARC particles file.")
     return records
+
+
+def merged_fields(path: str | os.PathLike, passthrough: Sequence[str | os.PathLike] = ()) -> dict[str, np.ndarray]:
+    """(N, …) values of each field of a .cs file and, for its particles, of the `passthrough` files.
+
+    Where several files have a field the first counts. Raises DataError where one lacks particles of the first.
+    """
+    fields = _fields(Path(path))
+    for other in passthrough:
+        others = _fields(Path(other))
+        rows = _rows_of(fields, others, Path(path), Path(other))
+        if (rows < 0).any():
+            raise DataError(
+                f"{other}: {int((rows < 0).sum()):,} of the {len(rows):,} particles of {path} are not in it. "
+                "Give the passthrough file of the same job."
+            )
+        for name, values in others.items():
+            fields.setdefault(name, values[rows])
+    return fields
+
+
+def passthrough_beside(path: Path, folder: Path) -> list[Path]:
+    """The passthrough files in `folder` that have all particles of the .cs file `path`, by their names.
+
+    Raises DataError where one of the files cannot be read.
+    """
+    others = sorted(other for other in folder.glob("*passthrough*.cs") if other != path)
+    if not others:
+        return []
+    fields = _fields(path)
+    if "uid" not in fields:
+        return []
+    return [other for other in others if (_rows_of(fields, _fields(other), path, other) >= 0).all()]
 
 
 def _fields(path: Path) -> dict[str, np.ndarray]:
@@ -108,17 +142,12 @@ def _fields(path: Path) -> dict[str, np.ndarray]:
     return {name: records[name] for name in records.dtype.names or ()}
 
 
-def _merge(fields: dict[str, np.ndarray], others: dict[str, np.ndarray], path: Path, other: Path) -> None:
+def _rows_of(fields: dict[str, np.ndarray], others: dict[str, np.ndarray], path: Path, other: Path) -> np.ndarray:
+    """(N,) row of `others` that has the uid of each row of `fields`, -1 where none has."""
     if "uid" not in fields or "uid" not in others:
         raise DataError(f"{other}: it cannot be joined to {path}, because one of them has no field uid.")
-    other_rows = pd.Index(others["uid"]).get_indexer(fields["uid"])
-    if (other_rows < 0).any():
-        raise DataError(
-            f"{other}: {int((other_rows < 0).sum()):,} of the {len(other_rows):,} particles of {path} are not in it. "
-            "Give the passthrough file of the same job."
-        )
-    for name, values in others.items():
-        fields.setdefault(name, values[other_rows])
+    with understood(f"{other}: its field uid does not tell particles apart. Give the job's passthrough file."):
+        return pd.Index(others["uid"]).get_indexer(pd.Index(fields["uid"]))
 
 
 def _poses(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -139,6 +168,24 @@ def _poses(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return dict(zip(EULER, angles.T, strict=True)) | {
         "rlnOriginXAngst": origins[:, 0],
         "rlnOriginYAngst": origins[:, 1],
+    }
+
+
+def _half_sets(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Half-sets as 1 and 2, or nothing where they were not drawn."""
+    split = fields.get("alignments3D/split")
+    return {} if split is None or len(np.unique(split)) < 2 else {"rlnRandomSubset": split.astype(np.int64) + 1}
+
+
+def _places(fields: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Micrographs and coordinates in their pixels, or nothing."""
+    if not set(_LOCATION) <= set(fields):
+        return {}
+    height, width = fields["location/micrograph_shape"].T.astype(np.float64)
+    return {
+        "rlnMicrographName": [_text(name).lstrip(">") for name in fields["location/micrograph_path"]],
+        "rlnCoordinateX": fields["location/center_x_frac"] * width,
+        "rlnCoordinateY": fields["location/center_y_frac"] * height,
     }
 
 
@@ -163,10 +210,11 @@ def _optics(fields: dict[str, np.ndarray]) -> tuple[pd.DataFrame, np.ndarray]:
 
 def _check_shapes(fields: dict[str, np.ndarray], path: Path) -> None:
     """Raises DataError for a field that is there with another shape or kind than cryoSPARC gives it."""
-    numbers = {"blob/shape": 2, "blob/idx": 1, "uid": 1, "ctf/exp_group_id": 1}
+    numbers = {"blob/shape": 2, "blob/idx": 1, "uid": 1, "ctf/exp_group_id": 1, "alignments3D/split": 1, **_LOCATION}
     numbers |= dict.fromkeys((*_COLUMNS.values(), *_IN_RADIANS.values(), *_OPTICS.values()), 1)
     for name, ndim in numbers.items():
-        if name in fields and (fields[name].ndim != ndim or fields[name].dtype.kind not in "iuf"):
+        kinds = "SU" if name.endswith("_path") else "iuf"
+        if name in fields and (fields[name].ndim != ndim or fields[name].dtype.kind not in kinds):
             raise DataError(f"{path}: its field {name} holds {fields[name].dtype} {fields[name].shape[1:]}. {_ADVICE}")
     if fields["blob/path"].dtype.kind not in "SU" or fields["blob/path"].ndim != 1:
         raise DataError(f"{path}: its field blob/path holds {fields['blob/path'].dtype} and no paths. {_ADVICE}")

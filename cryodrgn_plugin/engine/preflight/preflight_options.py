@@ -17,5 +17,7 @@ class PreflightOptions(Settings):
     """Images on which poses, CTF and pixel size are tried against wrong ones. Raise it when a verdict is uncertain."""
     seed: Annotated[int, AtLeast(0)] = 0
     """Seed of every random draw. Change it to see how much of a verdict is chance."""
+    passthrough: str = ""
+    """Passthrough file of cryoSPARC particles; empty takes those beside their .cs file."""
     root: str = ""
     """Folder that image paths start from; empty tries the working folder, the star file's and its parents."""

@@ -79,7 +79,7 @@ def survey(path: Path, options: PreflightOptions, progress: Progress) -> Survey:
     """Look at the particles of `path` and judge them. What cannot even be opened is a verdict, too."""
     surveyed = Survey(path)
     try:
-        table = read_table(path, options.root)
+        table = read_table(path, options.root, options.passthrough)
         surveyed.particles = table.n
         surveyed.verdicts.append(check_duplicates(table))
         stacks = StackReader(table.image_names, search_folders(path, options.root), str(path))

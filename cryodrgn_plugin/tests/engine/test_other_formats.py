@@ -101,9 +101,13 @@ def test_the_most_probable_of_several_alignments_is_taken(tmp_path, planted):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"\x95CSDAT....", "compressed format"), (b"hello", "cannot be read as a cryoSPARC"), (b"", "cannot be read as")],
+    [
+        (b"\x95CSDAT....", "cannot be read as a cryoSPARC"),
+        (b"hello", "cannot be read as a cryoSPARC"),
+        (b"", "cannot be read as"),
+    ],
 )
-def test_files_that_are_not_format_1_are_one_sentence(tmp_path, content, message):
+def test_files_that_are_not_cryosparcs_are_one_sentence(tmp_path, content, message):
     (tmp_path / "p.cs").write_bytes(content)
     with pytest.raises(DataError, match=message):
         read_cs(tmp_path / "p.cs")

@@ -1,0 +1,15 @@
+"""The settings of `export`. Imports nothing heavy: the command line and the hosts' forms are made from them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from ..config import Settings
+from ..config.bounds import OneOf
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(Settings):
+    program: Annotated[str, OneOf("cryosparc")] = "cryosparc"
+    """Whose files are written."""
+    classes: bool = True
+    """Also write the particles of each class of RUN/analysis by themselves, where there is one."""
