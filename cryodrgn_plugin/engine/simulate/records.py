@@ -53,7 +53,8 @@ def _aberration_columns(optics: tuple[OpticsGroup, ...]) -> dict[str, list]:
     def listed(values: tuple[float, ...]) -> str:
         return f"[{','.join(f'{value:.10g}' for value in values)}]"
 
-    plain, columns = OpticsGroup(), {}
+    plain = OpticsGroup()
+    columns: dict[str, list] = {}
     if any(group.beam_tilt_mrad != plain.beam_tilt_mrad for group in optics):
         columns |= {name: [group.beam_tilt_mrad[i] for group in optics] for i, name in enumerate(BEAM_TILT)}
     if any(group.magnification != plain.magnification for group in optics):
