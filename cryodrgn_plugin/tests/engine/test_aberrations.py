@@ -1,4 +1,4 @@
-"""Beam tilt, Zernike terms and uneven magnification of optics groups, against RELION 3.1.3 and against what was planted.
+"""Beam tilt, Zernike terms and magnification of optics groups, against RELION 3.1.3 and against what was planted.
 
 `relion_golden/aberrations.mrcs` holds what RELION's `relion_particle_subtract` takes off eight images of map.mrc, which
 is its whole model of them: one of the two optics groups of aberrations.star is seen at 300 kV and the other at 200.
@@ -44,7 +44,7 @@ EXACT = DataConfig(window=1.0, sign="white")
 
 
 def modelled_images(volume, table, lattice, with_phases=True):
-    """The image model written out: each group's slices, CTF and phases at M k, one frequency k of the image at a time."""
+    """The image model written out: each group's slices, CTF and phases at M k, for the frequencies k of images."""
     spectra = np.zeros((table.n, lattice.size), np.complex128)
     freqs, rotations, ctf = lattice.indices / (BOX * PIXEL_ANG), matrices_from_euler(table.euler_deg), table.ctf()
     for group, aberrations in enumerate(table.aberrations):
@@ -175,8 +175,9 @@ def simulated(folder, optics):
     centres = rng.uniform(-5, 5, (12, 3))
     blobs = [np.exp(-((x - cx) ** 2 + (y - cy) ** 2 + (z - cz) ** 2) / 2.5) for cx, cy, cz in centres]
     ensemble = Ensemble(states=[np.sum(blobs, 0).astype(np.float32)], coordinates=[0.0], populations=[1.0])
-    config = SimulationConfig(n_particles=300, box=32, pixel_size_ang=3.0, snr=float("inf"), defocus_ang=(4e3, 8e3), optics=optics)
-    return simulate_particles(ensemble, config, folder, 0)
+    # A defocus whose rings stay in the box, where they would else come in again on the other side.
+    config = SimulationConfig(n_particles=300, box=32, pixel_size_ang=3.0, snr=float("inf"), defocus_ang=(4e3, 8e3))
+    return simulate_particles(ensemble, replace(config, optics=optics), folder, 0)
 
 
 def test_simulated_aberrations_are_told_and_taken_off(tmp_path):
@@ -223,7 +224,7 @@ def test_what_is_not_applied_is_said(tmp_path):
     write_star(tmp_path / "p.star", {**blocks, "particles": particles.assign(rlnBeamTiltX=1.0)})
     notes = ParticleDataset.open(tmp_path / "p.star", EXACT, root=GOLDEN).notes
     assert any("rlnBeamTiltX of the particle table is not applied" in note for note in notes)
-    assert any("optics group 1, 2 are not applied, because images are taken as free of the CTF" in note for note in notes)
+    assert any("optics group 1, 2 are not applied, because images are" in note for note in notes)
 
 
 def test_beam_tilt_of_old_files_makes_groups(tmp_path):
