@@ -83,10 +83,20 @@ def scored(volumes: Iterable[np.ndarray], rows: np.ndarray, truth: Truth) -> Sco
     return Score(round(float(np.mean(areas)), 4), round(float(np.std(areas)), 4), len(areas))
 
 
-def both_scores(z: np.ndarray, volumes_at: Callable[[np.ndarray], np.ndarray], truth: Truth) -> dict[str, dict]:
-    """Per-image and per-conformation scores of (N, Z) coordinates and the maps at some of them (rows → maps)."""
-    samples = {"per_image": sampled_images(truth.state), "per_conformation": images_at_means(z, truth.state)}
-    return {name: vars(scored(volumes_at(rows), rows, truth)) for name, rows in samples.items()}
+def both_scores(
+    z: np.ndarray, volumes_at: Callable[[np.ndarray], np.ndarray], truth: Truth, maps: int = IMAGES
+) -> dict[str, dict]:
+    """Per-image and per-conformation scores of (N, Z) coordinates and the maps at some of them (rows → maps).
+
+    Of about `maps` images, and of as many states where there are more.
+    """
+    images, at_means = sampled_images(truth.state, maps), images_at_means(z, truth.state)
+    at_means = at_means[:: max(1, len(at_means) // maps)]
+    volumes = volumes_at(np.concatenate([images, at_means]))
+    return {
+        "per_image": vars(scored(volumes[: len(images)], images, truth)),
+        "per_conformation": vars(scored(volumes[len(images) :], at_means, truth)),
+    }
 
 
 def told_by_neighbours(z: np.ndarray, truth: Truth) -> float:

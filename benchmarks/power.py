@@ -1,6 +1,7 @@
 """How small a part may be, and how rarely absent, to be found: beside the ideal observer, and beside what runs say.
 
     python benchmarks/power.py --out benchmarks/results/power.json --figure docs/images/power.png
+    python benchmarks/power.py --methods recovar --recovar ENV/bin --cells 0.04:0.5 --out benchmarks/results/power.json
     python benchmarks/power.py --calibrate --out benchmarks/results/power_calibration.json
 
 A complex of eight proteins, of which some particles lack a compact outer part, made as the real_ presets are (coloured
@@ -8,7 +9,8 @@ noise, uneven views, contrast, wrong poses): 4,000 x 48², SNR 0.1. A set is fou
 noise. Particles are ranked by what their latent coordinates tell of the part (logistic regression, half of the
 particles judged by the other half) and by the ideal observer's likelihoods, contrast integrated out, at the poses given
 and at the true ones: a run that corrects poses may lie between. The figure is the area under the ROC curve: 0.5 is
-chance.
+chance. RECOVAR 1.0.5, where ENV has it, is judged by the same; it says of no set whether there is anything in it. What
+`--out` holds of other cells and methods stays.
 
 `--calibrate` plants a part into noise at weights and poses of images that show one state, at several multiples of what
 the formula of `closed_form/detectable` asks for, and counts how often the search for directions sees it.
@@ -22,8 +24,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import cryobench_peers
 import numpy as np
 import torch
+from cryobench_peers import Budget
 from hardware import hardware
 from power_figure import power_figure
 
@@ -46,6 +50,7 @@ from cryodrgn_plugin.engine.simulate.assembly import AssemblyState, assembled, o
 from cryodrgn_plugin.engine.simulate.presets import PRESETS, complex_of_kinases
 
 MASSES, ABSENT = (0.02, 0.04, 0.08, 0.16), (0.1, 0.5)
+CELLS = [(0.0, 0.0), *((mass, absent) for absent in ABSENT for mass in MASSES)]
 WHERE = (-0.4, 0.1, 0.9)
 """Direction in which the part lies."""
 CALIBRATED_ON = {"real_complex_parts": 0.1, "real_ribosome": 0.05}
@@ -63,29 +68,46 @@ def with_part(mass: float, absent: float) -> Ensemble:
 
 
 def cell(mass: float, absent: float, args: argparse.Namespace) -> dict:
-    """One set: made, trained on and judged. A mass of 0 is one state."""
+    """One set: made and judged, by every method asked for. A mass of 0 is one state."""
     preset = PRESETS["real_complex_parts"]
     ensemble = with_part(mass, absent) if mass else with_part(0.08, 0.5).most_populated()
     settings = preset.config(args.box, n_particles=args.particles, snr=args.snr)
-    with tempfile.TemporaryDirectory() as folder:
-        star = simulate_particles(ensemble, settings, Path(folder) / "set", args.seed)
-        config = recipe_config("fast", {"particles": str(star), "seed": args.seed})
-        run, began = Run.create(Path(folder) / "run", config), time.process_time()
-        with run.working():
-            fit(run, config)
-        seconds, notes = time.process_time() - began, run.info["notes"]
-        report = {
-            "mass": mass,
-            "absent": absent,
-            "cpu_seconds": round(seconds, 1),
-            "found": notes["directions"] > 0,
-            "over_noise": round(notes["information"][0] / notes["information_of_noise"], 3),
-            **{name: notes[name] for name in ("directions", "states", "smallest_part", "molecule_kda")},
-        }
+    report: dict = {"mass": mass, "absent": absent}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        star = simulate_particles(ensemble, settings, folder / "set", args.seed)
+        planted = np.load(star.with_name("truth.npz"))
+        latents = {}
+        if "fast" in args.methods:
+            latents["fast"], said = of_fast(star, folder / "run", args.seed)
+            report |= said
+        if "recovar" in args.methods:
+            latents["recovar"], report["recovar"] = of_recovar(star, folder, args)
         if mass:
-            planted = np.load(star.with_name("truth.npz"))
-            report["auc"] = {"fast": from_latents(run.latents().z, planted["state"]), **ideal(star, planted)}
+            report["auc"] = {name: from_latents(z, planted["state"]) for name, z in latents.items()}
+            report["auc"] |= ideal(star, planted) if "ideal" in args.methods else {}
     return report
+
+
+def of_fast(star: Path, folder: Path, seed: int) -> tuple[np.ndarray, dict]:
+    """Latents (N, Z) of a run, and what it says."""
+    config = recipe_config("fast", {"particles": str(star), "seed": seed})
+    run, began = Run.create(folder, config), time.process_time()
+    with run.working():
+        fit(run, config)
+    seconds, notes = time.process_time() - began, run.info["notes"]
+    return run.latents().z, {
+        "cpu_seconds": round(seconds, 1),
+        "found": notes["directions"] > 0,
+        "over_noise": round(notes["information"][0] / notes["information_of_noise"], 3),
+        **{name: notes[name] for name in ("directions", "states", "smallest_part", "molecule_kda")},
+    }
+
+
+def of_recovar(star: Path, folder: Path, args: argparse.Namespace) -> tuple[np.ndarray, dict]:
+    """Latents (N, Z) of RECOVAR, which estimates contrast, and how it was run."""
+    found = cryobench_peers.recovar(args.recovar, star, folder, Budget(args.cpu_minutes, 0), contrast=True)
+    return found.z, {"cpu_seconds": round(found.training_cpu, 1), "settings": found.settings}
 
 
 def from_latents(z: np.ndarray, state: np.ndarray) -> float:
@@ -194,6 +216,10 @@ def main() -> None:
     parser.add_argument("--snr", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seeds", type=int, default=4, help="of the noise that parts are planted into")
+    parser.add_argument("--methods", nargs="+", choices=("fast", "ideal", "recovar"), default=["fast", "ideal"])
+    parser.add_argument("--cells", nargs="+", type=mass_and_share, default=CELLS, metavar="MASS:ABSENT")
+    parser.add_argument("--recovar", type=Path, metavar="BIN", help="of an environment with recovar 1.0.5")
+    parser.add_argument("--cpu-minutes", type=float, default=15.0, help="that RECOVAR may take for a cell, on one core")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--figure", type=Path)
     args = parser.parse_args()
@@ -204,13 +230,36 @@ def main() -> None:
             report["sets"][preset] = {"snr": snr, **calibrate(preset, snr, args)}
             keep(report, args.out)
         return
-    report |= {"snr": args.snr, "cells": []}
-    for mass, absent in [(0.0, 0.0), *((mass, absent) for absent in ABSENT for mass in MASSES)]:
-        report["cells"].append(cell(mass, absent, args))
-        print(json.dumps(report["cells"][-1]), flush=True)
+    report |= {"snr": args.snr, "cells": kept_cells(args, report)}
+    for mass, absent in args.cells:
+        put(report["cells"], cell(mass, absent, args))
         keep(report, args.out)
     if args.figure:
         power_figure(report, args.figure)
+
+
+def kept_cells(args: argparse.Namespace, report: dict) -> list[dict]:
+    """Cells that the file to be written has already, of sets of the same kind."""
+    if args.out is None or not args.out.exists():
+        return []
+    kept = json.loads(args.out.read_text(encoding="utf-8"))
+    same = all(kept.get(name) == value for name, value in (report | {"snr": args.snr}).items() if name != "hardware")
+    return kept["cells"] if same else []
+
+
+def put(cells: list[dict], new: dict) -> None:
+    """Add what is new of a cell to what is known of it."""
+    print(json.dumps(new), flush=True)
+    known = next((cell for cell in cells if (cell["mass"], cell["absent"]) == (new["mass"], new["absent"])), None)
+    if known is None:
+        cells.append(new)
+    else:
+        known |= new | {"auc": known.get("auc", {}) | new.get("auc", {})}
+
+
+def mass_and_share(text: str) -> tuple[float, float]:
+    mass, absent = text.split(":")
+    return float(mass), float(absent)
 
 
 def keep(report: dict, out: Path | None) -> None:

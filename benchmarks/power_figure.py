@@ -15,8 +15,11 @@ from cryodrgn_plugin.engine.analysis.figure_style import DISTINCT, FAINT, GREY, 
 CURVES = {
     "ideal_true_poses": ("ideal observer, true poses", DISTINCT[2], "--"),
     "ideal": ("ideal observer, poses given", DISTINCT[0], "-"),
+    "recovar": ("RECOVAR 1.0.5", DISTINCT[1], "-"),
     "fast": ("fast", DISTINCT[5], "-"),
 }
+MARKERS = {"recovar": "D"}
+"""It is run on some of the sets only."""
 
 
 def power_figure(report: dict, file: Path) -> None:
@@ -34,19 +37,20 @@ def power_figure(report: dict, file: Path) -> None:
 
 
 def draw(panel: Axes, cells: list[dict], smallest: float | None) -> None:
+    cells = sorted(cells, key=lambda cell: cell["mass"])
     masses = [cell["mass"] for cell in cells]
     if smallest is not None:
         panel.axvspan(smallest, 1.0, color=FAINT, alpha=0.5, lw=0)
         panel.text(smallest * 1.05, 0.7, "said to be seen", color=GREY, fontsize=8)
     panel.axhline(0.5, color=GREY, lw=0.8, ls=":")
-    measured = {name: curve for name, curve in CURVES.items() if all(name in cell["auc"] for cell in cells)}
-    for name, (label, colour, dashes) in measured.items():
-        values = [cell["auc"][name] for cell in cells]
-        panel.plot(masses, values, color=colour, ls=dashes, label=label)
+    for name, (label, colour, dashes) in CURVES.items():
+        known = [cell for cell in cells if name in cell["auc"]]
+        points = [cell["mass"] for cell in known], [cell["auc"][name] for cell in known]
+        if known:
+            panel.plot(*points, color=colour, ls=dashes, marker=MARKERS.get(name), label=label)
         if name == "fast":
-            found = [cell["found"] for cell in cells]
-            for x, y, seen in zip(masses, values, found, strict=True):
-                panel.plot(x, y, "o", color=colour, mfc=colour if seen else "white", ms=6, clip_on=False)
+            for x, y, cell in zip(*points, known, strict=True):
+                panel.plot(x, y, "o", color=colour, mfc=colour if cell["found"] else "white", ms=6, clip_on=False)
     panel.plot([], [], "o", color=GREY, mfc="white", ms=6, label="nothing found")
     panel.set_xscale("log")
     panel.set_xticks(masses, [f"{mass:.0%}" for mass in masses])

@@ -6,6 +6,7 @@ from .scipion_particles import (
     read_particles_star,
     relion_alignment,
     scipion_matrices,
+    with_images_of,
     write_particles_star,
 )
 from .scipion_results import (
@@ -38,5 +39,6 @@ __all__ = [
     "scipion_matrices",
     "selected_ids",
     "volume_object",
+    "with_images_of",
     "write_particles_star",
 ]

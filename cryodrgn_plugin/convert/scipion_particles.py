@@ -20,6 +20,8 @@ from ..engine.files import euler_from_matrices, matrices_from_euler, read_star, 
 
 MRC_ENDINGS = (".mrc", ".mrcs", ".st")
 DEFAULT_OPTICS_NAME = "opticsGroup1"
+FLEX_ATTRIBUTES = ["_flexInfo", "_zFlex", "_zRed"]
+"""What a particle with latents has more than another."""
 
 
 # -------------------------- Scipion to star ---------------------------------
@@ -208,6 +210,26 @@ def locations(names: pd.Series, folder: str) -> Iterator[tuple[int, str]]:
         if file not in resolved:
             resolved[file] = file if os.path.exists(file) else os.path.join(folder, file)
         yield int(index or NO_INDEX), resolved[file]
+
+
+def with_images_of(particles: SetOfParticles, path: str) -> Iterator[Particle]:
+    """The particles that a star file lists, as they are but with its images in place of theirs; matched by object id.
+
+    Parameters
+    ----------
+    particles : a set; latents that its particles may have are left out, for they are of the old images.
+    path : of a star file that the engine made of one of `write_particles_star`.
+    """
+    table = read_star(path)["particles"]
+    images = locations(table["rlnImageName"], os.path.dirname(path))
+    places = dict(zip(table[ID_COLUMN].astype(int), images, strict=True))
+    for particle in particles.iterItems():
+        if particle.getObjId() not in places:
+            continue
+        changed = Particle()
+        changed.copy(particle, ignoreAttrs=FLEX_ATTRIBUTES)
+        changed.setLocation(*places[particle.getObjId()])
+        yield changed
 
 
 def object_ids(path: str | os.PathLike) -> np.ndarray:

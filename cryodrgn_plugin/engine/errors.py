@@ -4,10 +4,19 @@ Every front (command line, Scipion, RELION) prints the message alone, without a 
 """
 
 import errno
+import re
+
+_ENDLESS_WORD = re.compile(r"(\S{200})\S{200,}")
 
 
 class EngineError(Exception):
-    """Base of the errors that are explained to the user instead of traced."""
+    """Base of the errors that are explained to the user instead of traced.
+
+    What a damaged file holds in place of a word may be endless, so the sentence shows its beginning.
+    """
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(_ENDLESS_WORD.sub(r"\1…", sentence))
 
 
 class ConfigError(EngineError):

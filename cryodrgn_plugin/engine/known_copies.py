@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .errors import DataError
 from .io.arrays import read_arrays
 from .io.writing import replacing
 from .run_layout import RunLayout
@@ -18,6 +19,8 @@ def known_copies(run: RunLayout, rows: np.ndarray) -> np.ndarray:
     if not run.copies_file.exists():
         return np.arange(len(rows))
     arrays = read_arrays(run.copies_file, "rows", "shown")
+    if arrays["rows"].ndim != 1 or arrays["rows"].shape != arrays["shown"].shape:
+        raise DataError(f"{run.copies_file} is damaged; remove it, and train again to have copies told apart.")
     known = dict(zip(arrays["rows"].tolist(), arrays["shown"].tolist(), strict=True))
     # A row that training did not see is nobody's copy.
     return np.array([known.get(row, -1 - row) for row in np.asarray(rows).tolist()], np.int64)

@@ -1,8 +1,11 @@
 """What a training knows of each particle: where it lies in the latent space, and what else was learned of it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from .errors import DataError
 
 
 @dataclass(frozen=True)
@@ -51,3 +54,15 @@ OF_PARTICLES = {
     "defocus_correction": np.float32,
 }
 """What a training may know of each particle beside z, and how it is stored."""
+
+
+def latents_from(arrays: dict[str, np.ndarray], file: Path) -> Latents:
+    """The latents that `file` holds as `arrays`. Raises DataError where these do not fit each other."""
+    of_particles = {name: arrays[name] for name in ("z", "rows", *OF_PARTICLES) if name in arrays}
+    rows, done = of_particles["rows"], {name: arrays[name] for name in ("epochs", "steps") if name in arrays}
+    of_one_kind = all(values.shape[:1] == rows.shape and values.dtype.kind in "iuf" for values in of_particles.values())
+    rows_are_rows = rows.ndim == 1 and rows.dtype.kind == "i" and (rows >= 0).all()
+    pairs = all(of_wanted.shape == (2,) for of_wanted in done.values())
+    if not of_one_kind or not rows_are_rows or of_particles["z"].ndim != 2 or not pairs:
+        raise DataError(f"{file} is damaged: its arrays are not of the same particles; train again.")
+    return Latents(**of_particles, **{name: (int(pair[0]), int(pair[1])) for name, pair in done.items()})

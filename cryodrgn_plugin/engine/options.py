@@ -1,11 +1,12 @@
 """What the commands can be asked for: one door for hosts that make forms and labels of it. It loads nothing heavy."""
 
 from .analysis.analysis_options import AnalysisOptions
-from .cli.option_flags import as_flags
+from .cli.option_flags import as_flags, as_words
 from .landscape.landscape_options import LandscapeOptions, TrajectoryOptions
 from .poses.refine_options import RefineOptions
 from .preflight.preflight_options import PreflightOptions
 from .selection.selection_options import SelectOptions
+from .selection.subtract_options import SubtractOptions
 from .simulate.config import SimulationConfig
 from .states.state_options import StatesOptions
 from .validation.validation_options import ValidateOptions
@@ -18,7 +19,9 @@ __all__ = [
     "SelectOptions",
     "SimulationConfig",
     "StatesOptions",
+    "SubtractOptions",
     "TrajectoryOptions",
     "ValidateOptions",
     "as_flags",
+    "as_words",
 ]

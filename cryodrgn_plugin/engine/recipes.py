@@ -15,6 +15,7 @@ from .decoders.decoder_registry import has_closed_form, linear_decoder
 from .errors import DataError
 from .known_copies import save_copies
 from .run import Run
+from .source_check import require_source, settle_source
 from .vetting.at_start import vetted
 
 
@@ -33,18 +34,21 @@ class Training:
 def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | None = None) -> None:
     """Open the particles of `config` and train by its recipe; results go to the run folder.
 
-    `until_epoch` pauses a training by epochs after that one, with `Stopped`; the fast recipe has no epochs to pause at.
+    `until_epoch` pauses a training by epochs after that one, with `Stopped`; closed forms have none, which is said.
 
     Raises ConfigError, before anything is read, for a decoder that the recipe cannot make.
     """
     training = TRAININGS[config.recipe](config)
     if training.closed_form:
         linear_decoder(config)
+        if until_epoch is not None:
+            run.log(f"The recipe {config.recipe} has no epochs to pause after; --until-epoch {until_epoch} is ignored.")
     particles = vetted(config, poses_given=not finds_poses(config.recipe))
+    dataset = particles.dataset
+    settle_source(run, dataset.table, dataset.source.stacks, resume, poses=not finds_poses(config.recipe))
     for sentence in particles.sentences:
         run.log(sentence)
     run.note(**particles.notes)
-    dataset = particles.dataset
     if dataset.copies.any:
         save_copies(run, dataset.rows, dataset.copies.shown)
     training.fit(run, config, dataset, resume, until_epoch)
@@ -67,6 +71,7 @@ def look_in(run: Run) -> None:
             f"recipe {run.config.recipe} has latents and maps at its end only; let it finish, or resume it."
         )
     dataset = ParticleDataset.open(run.given_file, run.data_settings, run.config.root, run.config.seed).usable()
+    require_source(run, dataset.table)
     leave_latest(run, run.config, dataset)
 
 

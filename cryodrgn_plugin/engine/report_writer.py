@@ -145,7 +145,7 @@ def _files_of(index: Path) -> set[str]:
     """The files that an index names; none where it is not there or not ours."""
     try:
         return set(json.loads(index.read_text(encoding="utf-8"))["files"].values())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return set()
 
 

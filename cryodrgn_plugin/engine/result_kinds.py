@@ -57,6 +57,7 @@ KINDS = {
         ResultKind("validation", "validate", "validation", False, _CONFIDENCE, ("rows", "confidence")),
         ResultKind("selection", "select", "selections", True, ("arrays", "selection.npz"), ("rows", "selected")),
         ResultKind("preflight", "preflight", "", escaped=False),
+        ResultKind("subtraction", "subtract", "", escaped=False),
     )
 }
 

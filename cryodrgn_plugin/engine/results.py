@@ -3,7 +3,6 @@
 `run.results("landscape")` has the index, the arrays per particle, the maps of each series, and the path of every file.
 """
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from .errors import DataError
 from .io.arrays import read_arrays
+from .io.reading import read_object, understood
 from .result_kinds import KINDS, OF_CLASSES, ResultKind, half_map_names
 
 
@@ -36,11 +36,13 @@ class Results:
         file = folder / about.index
         if not file.is_file():
             raise DataError(missing or f"{folder} has no {kind}; run {about.command} first.")
-        try:
-            index = json.loads(file.read_text(encoding="utf-8"))
-            schema = int(index["schema"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise DataError(f"{file} is damaged; run {about.command} again.") from None
+        damaged = f"{file} is damaged; run {about.command} again."
+        index = read_object(file, damaged)
+        schema = index.get("schema")
+        if not isinstance(schema, int):
+            raise DataError(damaged)
+        with understood(damaged):
+            _check_kinds(index)
         if schema > about.schema:
             raise DataError(
                 f"{folder} was written by a newer version ({kind} schema {schema}, this one reads up to "
@@ -56,7 +58,8 @@ class Results:
 
     def file(self, role: str) -> Path | None:
         """The file of a role such as particles; None where the results have none."""
-        return self.folder / self.index["files"][role] if role in self.index["files"] else None
+        file = self.index["files"].get(role) if isinstance(self.index["files"], dict) else None
+        return self.folder / str(file) if file else None
 
     @property
     def figures(self) -> dict[str, Path]:
@@ -75,9 +78,15 @@ class Results:
         if file is None:
             return {}
         try:
-            return read_arrays(file, *self.kind.always)
+            arrays = read_arrays(file, *self.kind.always)
         except FileNotFoundError:
             raise DataError(f"{file} is missing; run {self.kind.command} again.") from None
+        counted = {arrays[name].shape[:1] for name in self.kind.always if name in _OF_ONE_LENGTH}
+        if len(counted) > 1 or any(arrays[name].dtype.kind not in "iufb" for name in self.kind.always):
+            raise DataError(
+                f"{file} is damaged: its arrays are not of the same particles; run {self.kind.command} again."
+            )
+        return arrays
 
     def arrays_of(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """`arrays`, which must be of the particles at these star rows (N,). Raises DataError when they are not."""
@@ -117,3 +126,43 @@ class Results:
     def clusters(self) -> list[dict[str, Any]]:
         """Each class of an analysis or cluster of a landscape: `class` (from 1), `particles`, `share`, `star`, …"""
         return self.index["clusters"]
+
+
+_LONGEST_NAME = 250
+"""Letters that a file system takes for one name, with room for those of half-maps."""
+_OF_ONE_LENGTH = ("rows", "labels", "pca", "confidence", "selected")
+_LISTS = ("series", "clusters")
+_OF_AN_ENTRY: dict[str, type | tuple[type, ...]] = {
+    "name": str, "title": str, "label": str, "file": str, "star": str, "class": int, "particles": int,
+    "share": (int, float), "level": (int, float), "position": (int, float), "resolution_ang": (dict, type(None)),
+    "half_maps": list, "maps": list, "z": list,
+}  # fmt: skip
+
+
+def _check_kinds(index: dict[str, Any]) -> None:
+    """Raises ValueError where an index holds another kind of value than results have there."""
+    for name in ("files", "figures"):
+        named = index.get(name, {})
+        if not isinstance(named, dict) or not all(isinstance(file, str) for file in named.values()):
+            raise ValueError(name)
+    for name in _LISTS:
+        entries = index.get(name, [])
+        if not isinstance(entries, list):
+            continue  # a number of clusters, say
+        for entry in entries:
+            _check_entry(entry)
+            for made_map in entry.get("maps", []):
+                _check_entry(made_map)
+
+
+def _check_entry(entry: Any) -> None:
+    if not isinstance(entry, dict):
+        raise ValueError("an entry of a list")
+    for name, kind in _OF_AN_ENTRY.items():
+        if name in entry and not isinstance(entry[name], kind):
+            raise ValueError(name)
+        if kind is str and max(map(len, entry.get(name, "").split("/"))) > _LONGEST_NAME:
+            raise ValueError(name)
+    limits = entry.get("resolution_ang")
+    if isinstance(limits, dict) and not all(isinstance(limit, int | float | None) for limit in limits.values()):
+        raise ValueError("resolution_ang")

@@ -15,18 +15,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .borrowing import borrow
-from .config import DataConfig, RunConfig, differing_settings, flat_settings
+from .config import DataConfig, RunConfig, build, differing_settings, flat_settings
 from .errors import DataError
 from .io.arrays import read_arrays
-from .io.writing import replacing, write_text
-from .latents import OF_PARTICLES, Latents
+from .io.reading import read_object, understood
+from .io.writing import remove_leftovers, replacing, write_text
+from .latents import OF_PARTICLES, Latents, latents_from
 from .provenance import provenance
 from .report_writer import Report, report_at
 from .result_kinds import KINDS
 from .results import Results
 from .run_layout import RunLayout
+from .run_lock import is_busy, lock, refuse_busy
 from .run_origin import ADVICE, MOVED, given_file, settled
-from .run_status import RunStatus, read_json
+from .run_status import TRAIN, RunStatus, read_json
 
 if TYPE_CHECKING:
     from .io.particles import ParticleTable
@@ -64,18 +66,32 @@ class Run(RunStatus):
         `resume` continues an existing run with `config`, which may differ only in `MAY_CHANGE_ON_RESUME`; where there
         is no run yet it starts one. `overwrite` removes an existing run first. `command` is kept as provenance.
 
-        Raises DataError when a run is there and neither is given, or when it was made with other settings.
+        A run that ended before it had read its particles gives way. Raises DataError when a run is there and neither is
+        given, when it was made with other settings, or when another process is at work on it.
         """
         path = Path(path)
-        if RunLayout(path).info_file.exists() and not overwrite:
+        if path.exists() and not path.is_dir():
+            raise DataError(f"{path} is a file; give a folder for the run.")
+        with lock(path, TRAIN):
+            return cls._created(path, config, resume, overwrite, command)
+
+    @classmethod
+    def _created(cls, path: Path, config: RunConfig, resume: bool, overwrite: bool, command: str) -> "Run":
+        run = cls(path, config)
+        there = run.info_file.exists()
+        was_being_removed = there and not run.config_file.exists() and not run.has_progress()
+        if not there and run.has_progress() and not overwrite:
+            raise DataError(
+                f"{path} holds checkpoints or a model without run.json; overwrite it, or choose another folder."
+            )
+        if there and not overwrite and not was_being_removed and (resume or not _never_began(run)):
             if not resume:
                 raise DataError(f"{path} already holds a run; resume it, overwrite it, or choose another folder.")
             return cls._take_up(path, config)
-        if path.exists() and not path.is_dir():
-            raise DataError(f"{path} is a file; give a folder for the run.")
-        run = cls(path, config)
-        if run.info_file.exists():
+        if there or run.has_progress():
+            refuse_busy(path)
             run.remove_contents()
+            remove_leftovers(path)
         write_text(run.config_file, config.to_json() + "\n")
         run._write_info(
             {"schema": SCHEMA, "status": "created", "message": "", "provenance": provenance(config, command)}
@@ -93,16 +109,15 @@ class Run(RunStatus):
         layout = RunLayout(path)
         info = read_json(layout.info_file, path)
         schema = info.get("schema")
-        if not isinstance(schema, int):
+        if schema is None:
             raise DataError(f"{path} is not a run folder: its run.json names no schema.")
         if schema > SCHEMA:
             raise DataError(
                 f"{path} was written by a newer version (run schema {schema}, this one reads up to {SCHEMA}); update."
             )
-        try:
-            config = RunConfig.from_json(layout.config_file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise DataError(f"{path} is not a complete run folder: its config.json cannot be read.") from None
+        incomplete = f"{path} is not a complete run folder: its config.json cannot be read."
+        with understood(incomplete):
+            config = build(RunConfig, read_object(layout.config_file, incomplete))
         if not particles_at:
             return cls(path, settled(path, config))
         from .relocation import moved, noted
@@ -119,6 +134,8 @@ class Run(RunStatus):
     @classmethod
     def _take_up(cls, path: Path, config: RunConfig) -> "Run":
         run = cls.open(path)
+        if not is_busy(path):
+            remove_leftovers(path)
         changed = [name for name in differing_settings(run.config, config) if name not in MAY_CHANGE_ON_RESUME]
         if changed:
             name = changed[0]
@@ -150,9 +167,12 @@ class Run(RunStatus):
         """The rows of metrics.csv; a figure that an epoch does not have is absent from its row."""
         if not self.metrics_file.exists():
             return []
-        with open(self.metrics_file, newline="", encoding="utf-8") as file:
+        with (
+            understood(f"{self.metrics_file} is damaged; remove it, and the training goes on without."),
+            open(self.metrics_file, newline="", encoding="utf-8") as file,
+        ):
             rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-        return [{**row, "epoch": int(row["epoch"])} for row in rows]
+            return [{**row, "epoch": int(row["epoch"])} for row in rows]
 
     def save_latents(
         self,
@@ -182,10 +202,7 @@ class Run(RunStatus):
         if not self.latents_file.exists():
             reason = f" ({self.status}{': ' + self.message if self.message else ''})"
             raise DataError(f"{self.path} has no latents.npz: the training has not finished{reason}.")
-        arrays = read_arrays(self.latents_file, "z", "rows")
-        optional = {name: arrays.get(name) for name in OF_PARTICLES}
-        done = {name: (int(arrays[name][0]), int(arrays[name][1])) for name in ("epochs", "steps") if name in arrays}
-        return Latents(arrays["z"], arrays["rows"], **optional, **done)
+        return latents_from(read_arrays(self.latents_file, "z", "rows"), self.latents_file)
 
     # --- results --------------------------------------------------------------------------------------------------
 
@@ -265,7 +282,18 @@ class Run(RunStatus):
     def given_particles(self) -> "ParticleTable":
         """All rows of the star file the run was made from. Raises DataError when it is not there any more."""
         from .io.tables import read_table
+        from .source_check import require_source
 
         if not self.given_file.is_file():
             raise DataError(f"{self.config.particles}, which {self.path} was made from, is not there. {ADVICE}")
-        return read_table(self.given_file, self.config.root)
+        table = read_table(self.given_file, self.config.root)
+        require_source(self, table)
+        return table
+
+
+def _never_began(run: Run) -> bool:
+    """Whether a training failed before it had read its particles, as on a path that is not there."""
+    from .source_check import SOURCE
+
+    info = run.info
+    return info.get("status") == "failed" and SOURCE not in info.get("notes", {}) and not run.has_progress()

@@ -11,6 +11,8 @@ LEARNT = ("outliers.npz", *(kind.folder for kind in KINDS.values() if kind.folde
 """What has been found out from that since."""
 CONTENTS = (*TRAINED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating")
 """Everything a run may contain; overwriting removes these and nothing else."""
+_FIRST, _LAST = ("checkpoints",), ("config.json", "run.json")
+"""Of these: whatever interrupts a removal, no checkpoint is left without the file that says of what run it is."""
 
 
 class RunLayout:
@@ -74,7 +76,7 @@ class RunLayout:
 
     def latest_checkpoint(self) -> Path | None:
         """The checkpoint of the highest epoch, or None."""
-        checkpoints = [file for file in self.checkpoints_dir.glob("epoch_*.pt") if file.stem[6:].isdigit()]
+        checkpoints = [file for file in self.checkpoints_dir.glob("epoch_*.pt") if file.stem[6:].isdecimal()]
         return max(checkpoints, key=lambda file: int(file.stem[6:]), default=None)
 
     @property
@@ -115,6 +117,7 @@ class RunLayout:
         return self.path / "figures" / "training.png"
 
     def remove_contents(self) -> None:
-        """Remove whatever a run has put into the folder; other files stay."""
-        for name in CONTENTS:
+        """Remove whatever a run has put into the folder, checkpoints first and run.json last; other files stay."""
+        between = [name for name in CONTENTS if name not in (*_FIRST, *_LAST)]
+        for name in (*_FIRST, *between, *_LAST):
             remove(self.path / name)

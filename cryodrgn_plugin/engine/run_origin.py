@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .config import RunConfig
 from .errors import ConfigError, DataError
+from .io.reading import understood
 from .run_layout import RunLayout
 
 MOVED = "particles_at"
@@ -26,7 +27,7 @@ def settled(folder: Path, config: RunConfig) -> RunConfig:
     try:
         note = json.loads(RunLayout(folder).info_file.read_text(encoding="utf-8"))["notes"][MOVED]
         there = replace(config, particles=str(note["particles"]), root=str(note["root"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return config
     # A note of a place that is gone as well says nothing.
     return there if Path(there.particles).is_file() and (not there.root or Path(there.root).is_dir()) else config
@@ -42,8 +43,9 @@ def origin_around(folder: Path) -> tuple[Path, str] | None:
         return None
     path = RunLayout(home).config_file
     try:
-        config = RunConfig.from_json(path.read_text())
-    except (OSError, ValueError, TypeError, AttributeError, ConfigError) as error:
+        with understood(f"{path} cannot be read as the settings of a run."):
+            config = RunConfig.from_json(path.read_text(encoding="utf-8"))
+    except ConfigError as error:
         raise DataError(f"{path} cannot be read as the settings of a run: {error}") from error
     config = settled(home, config)
     return given_file(home, config), config.root

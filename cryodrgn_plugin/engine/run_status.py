@@ -12,11 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from .errors import DataError, EngineError, explain
+from .io.reading import read_object, understood
 from .io.writing import write_text
 from .progress import PlainReporter, Reporter
 from .provenance import peak_memory_mb
 from .run_layout import RunLayout
+from .run_lock import lock
 from .stopping import Stopped
+
+TRAIN = "train"
+"""The step whose status is the run's own."""
+_KINDS = {"schema": int, "status": str, "message": str, "provenance": dict, "steps": dict, "notes": dict}
+"""What run.json holds."""
 
 
 class RunStatus(RunLayout):
@@ -42,15 +49,20 @@ class RunStatus(RunLayout):
         return self.info["message"]
 
     @contextmanager
-    def working(self, step: str = "train") -> Iterator[None]:
+    def working(self, step: str = TRAIN) -> Iterator[None]:
         """Keep run.json truthful while the block runs: running, then finished, failed or stopped, with the reason.
 
         The status of step "train" is the run's own; other steps ("analysis") keep theirs under their name, so that a
-        failed analysis does not spoil a finished run. Errors pass through.
+        failed analysis does not spoil a finished run. Errors pass through; DataError where another process is at the
+        same step.
         """
+        with lock(self.path, step):
+            yield from self._recorded(step)
+
+    def _recorded(self, step: str) -> Iterator[None]:
         began = time.time()
         # A resumed training goes on with its clock; every other step starts anew.
-        before = self.info.get("steps", {}).get(step, {}) if step == "train" else {}
+        before = self.info.get("steps", {}).get(step, {}) if step == TRAIN else {}
         started = {"started": before.get("started", _timestamp(began)), "sessions": before.get("sessions", 0) + 1}
         self._record(step, "running", "", started)
         status, message = "failed", ""
@@ -69,8 +81,8 @@ class RunStatus(RunLayout):
         finally:
             seconds = before.get("seconds", 0.0) + time.time() - began
             figures = {"seconds": round(seconds, 1), "peak_memory_mb": peak_memory_mb()}
-            # On a full disk the status cannot be kept either; the error that says so matters more.
-            with nullcontext() if status == "finished" else suppress(DataError):
+            # On a full disk there may be no room for the status either; the error that says so matters more.
+            with nullcontext() if status == "finished" else suppress(DataError, OSError):
                 self._record(step, status, message, figures)
 
     def note(self, **values: Any) -> None:
@@ -81,13 +93,22 @@ class RunStatus(RunLayout):
     def _record(self, step: str, status: str, message: str, figures: Mapping[str, Any]) -> None:
         info = self.info
         state = {"status": status, "message": message}
-        if step == "train":
+        if step == TRAIN:
             info.update(state)
         info.setdefault("steps", {}).setdefault(step, {}).update({**state, **figures})
         self._write_info(info)
 
     def _write_info(self, info: Mapping[str, Any]) -> None:
-        write_text(self.info_file, json.dumps(info, indent=2) + "\n")
+        text = json.dumps(info, indent=2) + "\n"
+        try:
+            write_text(self.info_file, text)
+        except DataError:
+            if info.get("status") not in ("failed", "stopped") or not self.info_file.exists():
+                raise
+            # No room for a second file: what became of the run takes the place of what was said before.
+            with open(self.info_file, "r+", encoding="utf-8") as file:
+                file.write(text)
+                file.truncate()
 
     def log(self, line: str) -> None:
         """Write a line to run.log and show it."""
@@ -108,14 +129,22 @@ def read_json(file: Path, folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise DataError(f"There is no run folder {folder}.")
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        damaged = f"{folder} is not a run folder: its {file.name} cannot be read."
+        with understood(damaged, missing_ok=True):
+            return _of_known_kinds(read_object(file, damaged))
     except FileNotFoundError:
         raise DataError(f"{folder} is not a run folder: it has no {file.name}.") from None
-    except (OSError, ValueError):
-        raise DataError(f"{folder} is not a run folder: its {file.name} cannot be read.") from None
-    if not isinstance(content, dict):
-        raise DataError(f"{folder} is not a run folder: its {file.name} cannot be read.")
-    return content
+
+
+def _of_known_kinds(info: dict[str, Any]) -> dict[str, Any]:
+    """The content of run.json. Raises ValueError for a value of another kind."""
+    for name, kind in _KINDS.items():
+        if not isinstance(info.get(name, kind()), kind):
+            raise ValueError(f"its {name} is {info[name]!r}")
+    for name, state in info.get("steps", {}).items():
+        if not isinstance(state, dict) or not isinstance(state.get("status", ""), str):
+            raise ValueError(f"its step {name!r} has no status")
+    return info
 
 
 def _timestamp(seconds: float) -> str:

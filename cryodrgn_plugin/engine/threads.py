@@ -51,7 +51,7 @@ def sums_in_one_order() -> Iterator[None]:
 
 def available() -> int:
     """Threads that one computation may use: the least that the user's limits and the cores of this process allow."""
-    limits = [int(os.environ[pool]) for pool in POOLS if os.environ.get(pool, "").isdigit()]
+    limits = [int(os.environ[pool]) for pool in POOLS if os.environ.get(pool, "").isdecimal()]
     return max(min([*limits, cores()]), 1)
 
 

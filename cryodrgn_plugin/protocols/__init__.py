@@ -8,6 +8,7 @@ from .protocol_refine_poses import ProtHetRefinePoses
 from .protocol_select import ProtHetSelect
 from .protocol_simulate import ProtHetSimulate
 from .protocol_states import ProtHetStates
+from .protocol_subtract import ProtHetSubtract
 from .protocol_train import ProtHetTrain
 from .protocol_trajectory import ProtHetTrajectory
 from .protocol_validate import ProtHetValidate
@@ -21,6 +22,7 @@ __all__ = [
     "ProtHetSelect",
     "ProtHetSimulate",
     "ProtHetStates",
+    "ProtHetSubtract",
     "ProtHetTrain",
     "ProtHetTrajectory",
     "ProtHetValidate",

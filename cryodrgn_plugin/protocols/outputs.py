@@ -48,4 +48,5 @@ STATES_OUTPUTS = {
     REGRESSION: SetOfVolumes,
 }
 SELECT_OUTPUTS = {PARTICLES: SetOfParticlesFlex, REJECTED: SetOfParticlesFlex, ORIGINAL: SetOfParticles}
+SUBTRACT_OUTPUTS = {PARTICLES: SetOfParticles}
 VALIDATE_OUTPUTS = {PARTICLES: SetOfParticlesFlex}

@@ -1,6 +1,7 @@
 """What the protocols share: running the engine as a subprocess, explaining its failures, and matching results by id."""
 
 import os
+import shlex
 from collections.abc import Callable, Iterable
 
 import pyworkflow.protocol.constants as cons
@@ -15,6 +16,8 @@ from ..plugin import Plugin
 from .form_settings import FormSetting
 
 ENGINE_MODULE = "cryodrgn_plugin.engine.cli"
+GPU_PLACE = "%(GPU)s"
+"""Where the host puts the numbers of GPUs."""
 ENGINE_PREFIX = "cryodrgn-plugin: "
 
 
@@ -55,10 +58,18 @@ class ProtHetBase(EMProtocol):
 
         Raises EngineFailed with the engine's own sentence when it does not succeed.
         """
-        python = f'"{Plugin.getEnginePython()}"'
         log_start = _size(self.getStderrLog())
+        program = shlex.join([Plugin.getEnginePython()])
+        words = shlex.join(["-m", ENGINE_MODULE, *map(str, arguments)])
+        has_gpus = bool(self._stepsExecutor.getGpuList())
+        if has_gpus and self.usesGpu() and self.getGpuList():
+            program = f"CUDA_VISIBLE_DEVICES={GPU_PLACE} {program.replace('%', '%%')}"
+        # The host formats a line with the GPUs that it has to give, where it finds their place in it, and gives it to a
+        # shell: so it is one text, in which each argument is quoted.
+        if has_gpus and GPU_PLACE in program + words:
+            words = words.replace("%", "%%")
         try:
-            self.runJob(self._gpuPrefix() + python, self._quoted(arguments), env=self._engineEnviron())
+            self.runJob(program, words, env=self._engineEnviron())
         except Exception as error:  # noqa: BLE001 - pyworkflow raises Exception itself
             raise EngineFailed(self._explanation(log_start) or str(error)) from None
 
@@ -70,13 +81,6 @@ class ProtHetBase(EMProtocol):
         except EngineError as error:
             return [str(error)]
         return []
-
-    @staticmethod
-    def _quoted(arguments) -> list[str]:
-        return ["-m", ENGINE_MODULE, *(str(argument) for argument in arguments)]
-
-    def _gpuPrefix(self) -> str:
-        return "CUDA_VISIBLE_DEVICES=%(GPU)s " if self.usesGpu() and self.getGpuList() else ""
 
     def _engineEnviron(self):
         environ = Plugin.getEnviron()

@@ -1,6 +1,8 @@
 """What the protocols that train share: particles to a star file, settings to a run, and the map of all particles."""
 
+import os
 import shutil
+from itertools import count
 from operator import attrgetter
 from typing import Any
 
@@ -9,7 +11,7 @@ from pyworkflow.protocol import params
 
 from ..engine import config
 from ..engine.errors import EngineError
-from ..engine.run import Run
+from ..engine.run import MAY_CHANGE_ON_RESUME, Run
 from .form_settings import FormSetting, as_arguments, chosen, typed
 from .protocol_base import ProtHetBase
 
@@ -52,9 +54,10 @@ class ProtHetFit(ProtHetBase):
 
     # --------------------------- STEPS functions -----------------------------
     def convertInputStep(self, source: str):
-        """Write the particles as a star file; a run made from other particles goes."""
+        """Write the particles as a star file; a run of other particles goes, or stays aside if it has finished."""
         from ..convert import write_particles_star
 
+        self._keepFinished()
         shutil.rmtree(self.getRunFolder(), ignore_errors=True)
         write_particles_star(self.inputParticles.get(), self._starFile(), stack=self._getExtraPath("particles.mrcs"))
 
@@ -120,13 +123,23 @@ class ProtHetFit(ProtHetBase):
         return config.recipe_config(self._recipe(), self._overrides())
 
     def _again(self, recipe: str, overrides: dict[str, Any]) -> str:
-        """--resume when the run folder holds a run with exactly these settings, else --overwrite."""
-        try:
-            there = Run.open(self.getRunFolder()).config
-        except EngineError:
+        """--resume when the run folder holds a run that can go on with these settings, else --overwrite."""
+        run = self._openRun()
+        if run is None:
             return "--overwrite"
-        same = there == config.recipe_config(recipe, {**overrides, "particles": self._starFile()})
-        return "--resume" if same else "--overwrite"
+        wanted = config.recipe_config(recipe, {**overrides, "particles": self._starFile()})
+        if set(config.differing_settings(run.config, wanted)) <= set(MAY_CHANGE_ON_RESUME):
+            return "--resume"
+        self._keepFinished()
+        return "--overwrite"
+
+    def _keepFinished(self) -> None:
+        """Put a training that has finished aside, where another is about to take its place."""
+        run = self._openRun()
+        if run is not None and run.latents_file.exists():
+            aside = next(path for k in count(1) if not os.path.exists(path := f"{self.getRunFolder()}_before_{k}"))
+            os.rename(self.getRunFolder(), aside)
+            self.info(f"The training with other settings is kept in {aside}.")
 
     def _openRun(self) -> Run | None:
         try:

@@ -116,6 +116,7 @@ class ProtHetLandscape(ProtHetOnRun):
         lines += [*self._grouped(landscape), f"The clusters hold {_shares(index['clusters'])} of the particles."]
         if index["states"]:
             lines.append(f"{len(index['states'])} mixture states hold {_shares(index['states'])} (95 % intervals).")
+        lines += [f"*{sentence}*" for sentence in index.get("cautions", [])]
         lines.append(f"Figures, particle lists and a ChimeraX script are in {landscape.folder}.")
         return lines
 

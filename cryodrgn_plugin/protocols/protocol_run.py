@@ -32,7 +32,7 @@ class ProtHetOnRun(ProtHetBase):
     OPTIONS: Sequence[FormSetting] = ()
     """Those that the form shows."""
     MAKES = ""
-    """The kind of results that the command makes."""
+    """The kind of results that the command makes in the run; empty where it makes none there."""
 
     # --------------------------- DEFINE param functions ----------------------
     def _addTrained(self, form, more: str = "") -> None:
@@ -101,7 +101,7 @@ class ProtHetOnRun(ProtHetBase):
         from ..convert import object_ids
 
         row_of = {int(i): row for row, i in enumerate(object_ids(Run.open(self._trainedRun()).given_file))}
-        strangers = [word for word in words if not word.isdigit() or int(word) not in row_of]
+        strangers = [word for word in words if not word.isdecimal() or int(word) not in row_of]
         if strangers:
             raise ConfigError(
                 f"Particle {strangers[0]} is not in the training; give ids of its particles, as 12, 5000."

@@ -90,8 +90,9 @@ class ProtHetTrain(ProtHetFit):
         form.addParam(
             "focusMask", params.PointerParam, pointerClass="VolumeMask", allowsNull=True, condition="recipe==0",
             label="Focus mask",
-            help="Look at what lies inside of this mask only, and take whatever else moves for a nuisance. The mask "
-                 "has the box and pixel size of the particles. A sphere can be given instead, as an expert setting.",
+            help="Look at what lies inside of this mask only, and take whatever else moves for a nuisance: when a "
+                 "small part comes and goes, or moves, beside larger motions elsewhere. The mask has the box and pixel "
+                 "size of the particles. A sphere can be given instead, as an expert setting.",
         )  # fmt: skip
         addGroup(form, "Training", TRAINING, condition="recipe!=0")
         addGroup(form, "Decoder", DECODER)

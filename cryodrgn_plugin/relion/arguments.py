@@ -23,7 +23,7 @@ JOB_LABELS = {
     "run": f"{either(looking_tasks())}: the earlier job, e.g. External/job002/; empty takes the job that made the "
     "input particles.",
     "also": "validate only: other training jobs of the same particles to compare with, e.g. External/job004/.",
-    "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star (default auto).",
+    "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star, or else from job.star (default auto).",
 }
 _LABELS_OF_ONE = {"homogeneous": "abinitio", "species": "abinitio", "also": "validate"}
 """Job labels that only one task has."""
@@ -117,7 +117,8 @@ def _label(name: str) -> str:
     labels = [*setting_labels(), *(name for task in TASKS for name in option_labels(task)), *JOB_LABELS]
     if label in (*labels, *_INPUTS, *_UNUSED_INPUTS, "o", "j", "pipeline_control"):
         return label
-    raise ConfigError(f"There is no setting {name!r}; did you mean {either(nearest_names(label, labels))}?")
+    near = either(nearest_names(label[:100], labels))
+    raise ConfigError(f"There is no setting {name[:100]!r}; did you mean {near}?")
 
 
 def setting_labels() -> list[str]:
@@ -131,8 +132,17 @@ def _options(labels: dict[str, str], task: str) -> dict[str, Any]:
     words = {name: labels[name] for name in option_labels(task) if name in labels}
     if "where" in words:
         words["where"] = _in_symbols(words["where"])
+    if labels.get("in_mask") and takes_mask(task):
+        if "mask" in words:
+            raise ConfigError("There is a mask on the Input tab and another as the label mask; remove one of them.")
+        words["mask"] = labels["in_mask"]
     options = build(source, words)
     return {name: getattr(options, name) for name in words}
+
+
+def takes_mask(task: str) -> bool:
+    """Whether the task has a use for the mask of the Input tab: it is its option of that name."""
+    return "mask" in option_labels(task)
 
 
 def _in_symbols(rule: str) -> str:
@@ -157,11 +167,12 @@ def _refuse_others(labels: dict[str, str], task: str) -> None:
 def _task(words: list[str], label: str) -> str:
     wanted = label or " ".join(words) or "train"
     if wanted not in TASKS or (words and label and words != [label]):
-        raise ConfigError(f"The task is {' '.join([*words, label]).strip()!r}; choose {either(list(TASKS))}.")
+        raise ConfigError(f"The task is {' '.join([*words, label]).strip()[:100]!r}; choose {either(list(TASKS))}.")
     return wanted
 
 
 def _whole(text: str, name: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise ConfigError(f"{name} is {text!r}; it must be a whole number of at least 1.")
+    # isdecimal, for isdigit takes ² and its like for numbers, which int does not.
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
+        raise ConfigError(f"{name} is {text[:50]!r}; it must be a whole number of at least 1.")
     return int(text)

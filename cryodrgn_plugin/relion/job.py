@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from ..engine.errors import DataError
-from ..engine.options import as_flags
+from ..engine.options import as_flags, as_words
 from ..engine.run import Run
 from ..engine.run_layout import RunLayout
-from .arguments import JobArguments, parse_arguments
+from .arguments import JobArguments, parse_arguments, takes_mask
 from .markers import JobMarkers
 from .output_nodes import OUTPUT_NODES
 from .supervisor import STOPPED_BY_SIGNAL, Outcome, Stage, Supervisor
@@ -27,18 +27,29 @@ def run_job(argv: list[str], markers: JobMarkers) -> int:
     Raises ConfigError or DataError for arguments and inputs that cannot be used.
     """
     arguments = parse_arguments(argv)
-    version = relion_version(Path("."), arguments.relion_version)
+    version = relion_version(Path("."), arguments.relion_version, arguments.job)
     (arguments.job / OUTPUT_NODES).unlink(missing_ok=True)
     if not Path(arguments.particles).exists():
         raise DataError(f"There is no file {arguments.particles}; choose the particles again on the Input tab.")
-    for what in ("reference", "mask"):
-        if getattr(arguments, what):
-            print(f"The input {what} ({getattr(arguments, what)}) is not used by this job.", flush=True)
+    for sentence in _unused_inputs(arguments):
+        print(sentence, flush=True)
     make_stages = {"train": train_stages, "abinitio": ab_initio_stages, "preflight": preflight_stages}
     stages = make_stages.get(arguments.task, looking_stages)(arguments, version)
     threads = dict.fromkeys(_THREAD_VARIABLES, str(arguments.threads))
     outcome = Supervisor(markers.abort_requested, environment=threads).run(stages)
     return _leave_marker(outcome, markers)
+
+
+def _unused_inputs(arguments: JobArguments) -> list[str]:
+    """What to say of files on the Input tab that the task has no use for."""
+    unused = []
+    if arguments.reference:
+        unused.append(f"The input reference ({arguments.reference}) is not used by this job.")
+    if arguments.mask and not takes_mask(arguments.task):
+        unused.append(f"The input mask ({arguments.mask}) is not used by this job.")
+        if TASKS[arguments.task].trains:
+            unused.append("To look at what lies inside of it only, give it as the label closed_form.focus.")
+    return unused
 
 
 def train_stages(arguments: JobArguments, version: str) -> list[Stage]:
@@ -61,6 +72,7 @@ def looking_stages(arguments: JobArguments, version: str) -> list[Stage]:
     Run.borrow(run_folder(training_job(arguments)), run, task.makes)
     words = [arguments.task, str(run), *as_flags({**arguments.options, **task.fixed}, task.options)]
     words += ["--resume"] if task.resumes else []
+    words += ["--out", str(arguments.job / task.out)] if task.out else []
     if others := other_runs(arguments):
         words += ["--also", *map(str, others)]
     return [Stage(task.title, [*_ENGINE, *words]), _results_stage(arguments, run, version)]
@@ -86,7 +98,7 @@ def _search_stage(arguments: JobArguments, run: Path) -> Stage:
 
 def _run_words(arguments: JobArguments, run: Path) -> list[str]:
     """Particles, run folder and settings; an earlier run of the job is taken up."""
-    settings = [word for name, value in arguments.settings.items() for word in (f"--{name}", value)]
+    settings = [word for name, value in arguments.settings.items() for word in as_words(name, value)]
     again = "--resume" if RunLayout(run).has_progress() else "--overwrite"
     return [arguments.particles, "--out", str(run), *settings, again]
 

@@ -19,7 +19,7 @@ from ..engine.results import Results
 from ..engine.run import Run
 from .findings import ClassFiles, place_initial_maps, place_maps, place_particles, remove_stale
 from .output_nodes import OutputNode, write_output_nodes
-from .published import Published, publish_preflight, publish_selection
+from .published import Published, publish_preflight, publish_selection, publish_subtraction
 from .published_maps import publish_states, publish_trajectory
 from .published_validation import publish_validation
 
@@ -151,6 +151,7 @@ _PUBLISHERS: dict[str, Callable[[ResultsRequest, Path], Published]] = {
     "states": lambda request, job: publish_states(Run.open(request.run), job),
     "validate": lambda request, job: publish_validation(Run.open(request.run), job),
     "select": lambda request, job: publish_selection(Run.open(request.run), job),
+    "subtract": lambda _request, job: publish_subtraction(job),
 }
 """Tasks that leave something else than clusters and their maps."""
 

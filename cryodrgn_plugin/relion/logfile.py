@@ -17,7 +17,10 @@ _WIDTH, _HEIGHT, _MARGIN = 11.69, 8.27, 0.6
 _LINE, _GAP, _TITLE = 0.2, 0.3, 0.32
 _COLUMNS = (0.0, 0.7, 2.0, 3.4, 5.0, 6.8)
 """Left edges of the table's columns, in inches from the margin."""
-_STYLE = {"font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "text.color": "#222222", "pdf.fonttype": 42}
+_STYLE = {
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "text.color": "#222222", "pdf.fonttype": 42,
+    "text.parse_math": False,
+}  # fmt: skip
 
 
 def write_logfile(

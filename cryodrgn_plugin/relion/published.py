@@ -9,6 +9,7 @@ from ..engine.results import Results
 from ..engine.run import Run
 from .findings import place
 from .output_nodes import OutputNode
+from .tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -60,3 +61,20 @@ def publish_selection(run: Run, job: Path) -> Published:
     figures = [("", selection.folder / index["files"]["figure"])]
     details = {name: index[name] for name in ("selected", "rejected", "choices")}
     return Published(nodes, facts, figures=figures, details=details)
+
+
+def publish_subtraction(job: Path) -> Published:
+    """The particles with their new images; the stack stays where it was written, for the star file names it so."""
+    subtraction = Results.open(job / TASKS["subtract"].out, "subtraction")
+    index = subtraction.index
+    place(subtraction.folder / index["files"]["particles"], job / "particles.star")
+    nodes = [OutputNode(f"{job}/particles.star", "particles"), OutputNode(f"{job}/logfile.pdf", "log")]
+    facts = [
+        ("Particles", f"{index['particles']:,}, of the run {index['run']}"),
+        ("Mask", f"{index['mask']}; what the maps show outside of it is taken off"),
+        ("Maps", "the mean map, for every image" if index["options"]["mean"] else "at each image's latent coordinates"),
+        ("Taken off", f"{index['taken_off']:.1%} of the images' variance"),
+        ("Images", f"{subtraction.file('images')}, {index['box']} pixels"),
+    ]
+    details = {name: index[name] for name in ("particles", "mask", "taken_off")}
+    return Published(nodes, facts, figures=[("", file) for file in subtraction.figures.values()], details=details)

@@ -10,6 +10,7 @@ from ..engine.options import (
     PreflightOptions,
     SelectOptions,
     StatesOptions,
+    SubtractOptions,
     TrajectoryOptions,
     ValidateOptions,
 )
@@ -26,7 +27,9 @@ class Task:
     trains: bool = False
     """Whether the engine's settings are labels, too."""
     makes: str = ""
-    """The kind of results that it makes of an earlier job's run; empty where it works on particles alone."""
+    """The kind of results that it makes of an earlier job's run; empty where it makes none."""
+    out: str = ""
+    """Folder of the job for what it makes of an earlier job's run beside that; empty where it makes nothing there."""
     fixed: Mapping[str, str] = field(default_factory=dict)
     """Options that the job sets itself."""
     resumes: bool = False
@@ -35,7 +38,7 @@ class Task:
     @property
     def looks(self) -> bool:
         """Whether it works on the run of an earlier job."""
-        return bool(self.makes)
+        return bool(self.makes or self.out)
 
 
 TASKS = {
@@ -48,6 +51,7 @@ TASKS = {
     "states": Task("States", StatesOptions, makes="states"),
     "validate": Task("Validation", ValidateOptions, makes="validation", resumes=True),
     "select": Task("Selection", SelectOptions, makes="selection"),
+    "subtract": Task("Subtraction", SubtractOptions, out="subtracted"),
 }
 NOT_LABELS = {
     "preflight": ("root",),

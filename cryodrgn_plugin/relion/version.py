@@ -8,18 +8,18 @@ from ..engine.errors import ConfigError
 VERSIONS = ("3.1", "4", "5")
 
 
-def relion_version(project: Path, wanted: str = "auto") -> str:
+def relion_version(project: Path, wanted: str = "auto", job: Path | None = None) -> str:
     """The RELION version of a project, one of VERSIONS; `wanted` other than auto overrides what the project shows.
 
     RELION 5 marks default_pipeline.star with version 50001. RELION 4 keeps 30001 but names types by label, where 3.1
-    has whole numbers.
+    has whole numbers. Where a project has no pipeline, as under CCP-EM's, job.star in the folder `job` says the same.
 
     Raises ConfigError for an unknown `wanted`.
     """
     if wanted != "auto":
         return _asked_for(wanted)
-    pipeline = project / "default_pipeline.star"
-    text = pipeline.read_text(encoding="utf-8", errors="replace") if pipeline.exists() else ""
+    places = (project / "default_pipeline.star", *([] if job is None else [job / "job.star"]))
+    text = next((path.read_text(encoding="utf-8", errors="replace") for path in places if path.is_file()), "")
     marks = [int(mark) for mark in re.findall(r"^# version (\d+)", text, flags=re.MULTILINE)]
     if marks and max(marks) >= 50001:
         return "5"

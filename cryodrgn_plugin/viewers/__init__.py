@@ -2,6 +2,7 @@
 
 from .viewer_explorer import HetExplorerViewer
 from .viewer_preflight import HetPreflightViewer
+from .viewer_subtract import HetSubtractionViewer
 from .viewer_validate import HetValidationViewer
 
-__all__ = ["HetExplorerViewer", "HetPreflightViewer", "HetValidationViewer"]
+__all__ = ["HetExplorerViewer", "HetPreflightViewer", "HetSubtractionViewer", "HetValidationViewer"]

@@ -4,14 +4,18 @@ import dataclasses
 import json
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from ..errors import DataError
+from ..io.arrays import arrays_of
+from ..io.fingerprint import changes
+from ..io.reading import understood
 from ..io.writing import replacing
 from .refinement import KnownPoses, Refinement, RoundFigures
 
+SOURCE = "source"
+"""In what a refinement was asked for, the fingerprint of its particles."""
 POSES = tuple(field.name for field in dataclasses.fields(KnownPoses))
 
 
@@ -30,13 +34,17 @@ def load_refinement(path: Path, asked: dict[str, Any]) -> Refinement | None:
     """
     if not path.exists():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            content = json.loads(str(stored["content"]))
-            poses = KnownPoses(**{name: stored[name] for name in POSES})
-        before, rounds = content["asked"], tuple(RoundFigures(**figures) for figures in content["rounds"])
-    except (OSError, EOFError, ValueError, KeyError, TypeError, BadZipFile) as error:
-        raise DataError(f"{path} cannot be read as a checkpoint; remove it to start anew.") from error
+    with understood(f"{path} cannot be read as a checkpoint; remove it to start anew."):
+        stored = arrays_of(path)
+        content = json.loads(str(stored["content"]))
+        poses = KnownPoses(**{name: stored[name] for name in POSES})
+        before, rounds = dict(content["asked"]), tuple(RoundFigures(**figures) for figures in content["rounds"])
+    if differences := changes(dict(before.pop(SOURCE, {})), asked.get(SOURCE, {})):
+        raise DataError(
+            f"{path.parent} was begun with other particles: the file {' and '.join(differences)}. Put back what it was "
+            "to resume, or start it anew."
+        )
+    asked = {name: value for name, value in asked.items() if name != SOURCE}
     for name in (name for name in {**before, **asked} if asked.get(name) != before.get(name)):
         raise DataError(
             f"{path.parent} was begun with {name} = {before.get(name)!r}, not {asked.get(name)!r}; "

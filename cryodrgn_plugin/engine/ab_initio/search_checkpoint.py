@@ -5,15 +5,14 @@ Checkpoints are written atomically and load with weights_only=True.
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..errors import DataError
 from ..imaging.lattice import HalfPlane
-from ..io.atomic import atomic_path
+from ..io.reading import understood
+from ..io.torch_files import load_torch, save_torch
 from ..likelihood.linear_model import LinearModel
 from ..likelihood.species_maps import Maps
 from ..run import Run
@@ -53,8 +52,7 @@ def save_progress(run: Run, progress: Progress) -> None:
         "placement": {name: torch.from_numpy(getattr(progress.placement, name)) for name in PLACED},
     }
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
-    with atomic_path(run.pose_checkpoint_file) as temporary:
-        torch.save(content, temporary)
+    save_torch(run.pose_checkpoint_file, content)
 
 
 def load_progress(run: Run, compute: Compute, lattice: HalfPlane) -> dict[str, Any] | None:
@@ -62,8 +60,8 @@ def load_progress(run: Run, compute: Compute, lattice: HalfPlane) -> dict[str, A
     path: Path = run.pose_checkpoint_file
     if not path.exists():
         return None
-    try:
-        content = torch.load(path, weights_only=True)
+    with understood(f"{path} cannot be read as a checkpoint; start the run anew with --overwrite."):
+        content = load_torch(path)
         return {
             **{name: content[name] for name in FIGURES},
             "maps": _unpacked(content["maps"], compute, lattice),
@@ -71,8 +69,6 @@ def load_progress(run: Run, compute: Compute, lattice: HalfPlane) -> dict[str, A
             "best_score": on_host(content["best_score"]),
             "placement": Placement(**{name: on_host(content["placement"][name]) for name in PLACED}),
         }
-    except (OSError, RuntimeError, KeyError, EOFError, UnpicklingError) as error:
-        raise DataError(f"{path} cannot be read as a checkpoint; start the run anew with --overwrite.") from error
 
 
 def _packed(maps: Maps | None) -> dict[str, Any] | None:

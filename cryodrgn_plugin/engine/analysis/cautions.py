@@ -16,6 +16,13 @@ def cautions(latents: Latents, config: RunConfig, made_series: Sequence[MadeSeri
     said = (
         f"The training has not finished; this is how it stood {when}." if when else "",
         "" if when else advice(latents, config),
+        about_focus(config),
         "" if directions is None else directions.warning,
     )
     return [sentence for sentence in said if sentence]
+
+
+def about_focus(config: RunConfig) -> str:
+    """That a run looked at one part of the molecule, in a sentence; empty where it looked everywhere."""
+    focus = config.closed_form.focus if config.recipe in ("fast", "abinitio") else ""
+    return focus and f"The run has a focus, {focus}: what varies elsewhere was taken for a nuisance and is not shown."

@@ -48,6 +48,7 @@ STYLE = {
     "legend.fontsize": 8,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    "text.parse_math": False,  # names of runs and files may hold dollars
 }
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError, DataError
-from ..io.arrays import read_arrays
+from ..io.arrays import read_arrays, read_npy_file
+from ..io.reading import WHY, understood
 from ..latents import Latents
 
 
@@ -26,17 +27,29 @@ def particles_at(latents: Latents, words: str, where: str) -> np.ndarray:
 
 
 def parse_rows(words: str) -> list[int]:
-    """`0,17,40-42` as [0, 17, 40, 41, 42]."""
+    """`0,17,40-42` as [0, 17, 40, 41, 42].
+
+    Raises ConfigError for what is no row, and for more than a map could be asked for.
+    """
     rows: list[int] = []
     for word in words.split(","):
         first, dash, last = word.strip().partition("-")
         try:
-            rows += range(int(first), int(last) + 1) if dash else [int(first)]
+            span = range(int(first), int(last) + 1) if dash else range(int(first), int(first) + 1)
         except ValueError:
-            raise ConfigError(f"--particles has {word.strip()!r}; give rows as 0,17,42 or 0-9.") from None
+            raise ConfigError(f"--particles has {word.strip()[:50]!r}; give rows as 0,17,42 or 0-9.") from None
+        # The length of a span may be larger than what len can say.
+        if len(rows) + span.stop - span.start > MOST_ROWS:
+            raise ConfigError(f"--particles {words[:50]} names more than {MOST_ROWS:,} particles; give fewer.")
+        rows += span
     if not rows:
         raise ConfigError(f"--particles {words} names no particle; give rows as 0,17,42 or 0-9.")
     return rows
+
+
+MOST_ROWS = 100_000
+"""Particles that can be named one by one."""
+_ADVICE = "Give latent coordinates, one point a line."
 
 
 def read_points(path: str, z_dim: int) -> np.ndarray:
@@ -44,16 +57,14 @@ def read_points(path: str, z_dim: int) -> np.ndarray:
 
     Raises DataError when the file cannot be read, holds no finite numbers or points of another dimension.
     """
-    try:
+    if not Path(path).exists():
+        raise DataError(f"There is no file {path}.")
+    with understood(f"{path} cannot be read as latent coordinates ({WHY}). {_ADVICE}"), np.errstate(over="ignore"):
         if path.endswith(".npz"):
             z = read_arrays(Path(path), "z")["z"]
         else:
-            z = np.load(path, allow_pickle=False) if path.endswith(".npy") else np.loadtxt(path, ndmin=2)
+            z = read_npy_file(path, _ADVICE) if path.endswith(".npy") else np.loadtxt(path, ndmin=2)
         z = np.asarray(z, np.float32)
-    except FileNotFoundError:
-        raise DataError(f"There is no file {path}.") from None
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as latent coordinates: {error}.") from None
     if z.ndim == 1:
         z = z[:, None] if z_dim == 1 else z[None]
     if z.ndim != 2 or z.shape[1] != z_dim or len(z) == 0:

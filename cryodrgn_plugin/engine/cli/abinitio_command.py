@@ -92,6 +92,6 @@ def what_is_looked_for(args: argparse.Namespace) -> dict[str, Any]:
 def _species(word: str) -> int:
     if word == "auto":
         return 0
-    if not word.isdigit() or int(word) < 1:
+    if not word.isdecimal() or len(word) > 9 or int(word) < 1:
         raise ConfigError(f"--species is {word!r}; give a number of at least 1, or auto.")
     return int(word)

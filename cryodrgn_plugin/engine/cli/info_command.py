@@ -30,20 +30,29 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.path)
     if not path.exists():
         raise DataError(f"There is no run folder or star file {path}.")
-    title, rows = about_run(path) if path.is_dir() else about_star(path)
+    title, rows = about_run(path) if path.is_dir() else about_particles(path)
     _print(title, rows)
     return 0
 
 
 def about_run(path: Path) -> tuple[str, list[tuple[str, str]]]:
-    """Title and (what, value) rows for a run folder."""
+    """Title and (what, value) rows for a run folder. Raises DataError for whatever is wrong with its files."""
+    from ..io.reading import WHY, understood
+
+    with understood(f"{path}: what its files say cannot be shown ({WHY}); one of them is damaged, make it anew."):
+        return f"run {path}", _rows_of_run(path)
+
+
+def _rows_of_run(path: Path) -> list[tuple[str, str]]:
     from ..config import differing_settings, recipe_config
     from ..run import Run
+    from ..run_lock import is_busy
 
     run = Run.open(path)
     info, config = run.info, run.config
     made_by = info["provenance"]
-    rows = [("status", run.status), ("message", run.message), ("particles", config.particles)]
+    lost = ", but no process of this machine is at work on it" if run.status == "running" and not is_busy(path) else ""
+    rows = [("status", run.status + lost), ("message", run.message), ("particles", config.particles)]
     rows += [("recipe", config.recipe), ("seed", str(config.seed))]
     changed = differing_settings(recipe_config(config.recipe), config)
     rows += [(name, str(value)) for name, value in changed.items() if name not in ("particles", "seed")]
@@ -60,7 +69,7 @@ def about_run(path: Path) -> tuple[str, list[tuple[str, str]]]:
     hardware = made_by["hardware"]
     rows.append(("made", f"{made_by['created']} by version {made_by['version']}"))
     rows.append(("on", f"{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gb']} GB"))
-    return f"run {path}", [row for row in rows if row[1]]
+    return [row for row in rows if row[1]]
 
 
 def about_analysis(analysis: "Results") -> list[tuple[str, str]]:
@@ -74,24 +83,26 @@ def about_analysis(analysis: "Results") -> list[tuple[str, str]]:
     return rows
 
 
-def about_star(path: Path) -> tuple[str, list[tuple[str, str]]]:
-    """Title and (what, value) rows for a particle star file."""
+def about_particles(path: Path) -> tuple[str, list[tuple[str, str]]]:
+    """Title and (what, value) rows for a particle file of any kind that is read."""
     import numpy as np
 
-    from ..io.particles import read_particles
+    from ..io.tables import read_table
 
-    table = read_particles(path)
+    table = read_table(path)
+    table.ctf()
     groups = len(np.unique(table.optics_group))
-    rows = [("particles", f"{len(table.frame):,}"), ("RELION star", f"{table.version / 10:.1f}")]
+    rows = [("particles", f"{len(table.frame):,}")]
+    rows += [("RELION star", f"{table.version / 10:.1f}")] if path.suffix == ".star" else []
     rows += [("optics groups", str(groups)), ("pixel size (Å)", _values(table.pixel_size_ang, "{:.4g}"))]
     rows += [("box (pixels)", "stated by the stacks" if table.box is None else _values(table.box, "{:.0f}"))]
     rows += [("stacks", f"{len({name.rpartition('@')[2] for name in table.image_names}):,}")]
     rows += [("poses", "yes" if table.euler_deg is not None else "none: find them with `cryodrgn-plugin abinitio`")]
     if table.origins_ang is not None:
-        rows.append(("largest shift (Å)", f"{np.abs(table.origins_ang).max():.1f}"))
+        rows.append(("largest shift (Å)", f"{np.nanmax(np.abs(table.origins_ang)):.1f}"))
     defocus = [name for name in ("rlnDefocusU", "rlnDefocusV") if name in table.frame]
     if defocus:
-        values = table.frame[defocus].to_numpy(float)
+        values = np.stack([table.numbers(name) for name in defocus])
         rows.append(("defocus (µm)", f"{values.min() / 1e4:.2f} to {values.max() / 1e4:.2f}"))
     else:
         rows.append(("defocus (µm)", "none: the images are taken as free of CTF"))
@@ -119,12 +130,15 @@ def _values(values, form: str) -> str:
 def _print(title: str, rows: list[tuple[str, str]]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left", show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(
+        title=Text(title), title_justify="left", show_header=False, box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for what, value in rows:
-        table.add_row(what, value)
+        table.add_row(Text(what), Text(value))  # which rich would else search for its markup
     console = Console()
     # Printed as text, for rich itself would turn a pipe that closes early into exit code 1.
     with console.capture() as text:

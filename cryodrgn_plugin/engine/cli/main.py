@@ -11,7 +11,7 @@ import sys
 import traceback
 
 from ... import __version__
-from .. import threads
+from .. import streams_out, threads
 from ..config import nearest_names
 from ..errors import EngineError, explain
 from ..stopping import Stopped, stop_on_signals
@@ -96,6 +96,7 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line with `arguments` (default sys.argv) and return the exit code."""
     threads.settle()
+    streams_out.settle()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP.format(commands="\n".join(f"  {name:12} {summary}" for name, summary in COMMANDS.items())), end="")
@@ -127,6 +128,8 @@ def _run(run, args: argparse.Namespace) -> int:
         return DONE
     except EngineError as error:
         return _refuse(str(error))
+    except MemoryError as error:
+        return _refuse(explain(error))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             return _refuse(explain(error))

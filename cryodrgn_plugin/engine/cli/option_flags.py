@@ -81,5 +81,10 @@ def as_flags(options: dict[str, Any], source: type) -> list[str]:
         if isinstance(default, bool):
             flags.append(f"--{flag}" if value else f"--no-{flag}")
         else:
-            flags += [f"--{flag}", str(value)]
+            flags += as_words(flag, str(value))
     return flags
+
+
+def as_words(name: str, value: str) -> list[str]:
+    """An option and its value as arguments: in one word where the value, such as -20,0,14,30, might be an option."""
+    return [f"--{name}={value}"] if value.startswith("-") else [f"--{name}", value]

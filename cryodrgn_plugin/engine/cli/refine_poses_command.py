@@ -83,9 +83,10 @@ def run(args: argparse.Namespace) -> int:
     options = chosen_options(args, RefineOptions)
     path, settings = Path(args.particles), given_settings(args)
     from ..ab_initio.refinement import refine_poses
-    from ..ab_initio.refinement_checkpoint import load_refinement, save_refinement
+    from ..ab_initio.refinement_checkpoint import SOURCE, load_refinement, save_refinement
     from ..analysis.reconstruction_files import write_reconstruction
     from ..data.tilt_images import find_series
+    from ..io.fingerprint import fingerprint
     from ..reconstruction.homogeneous import reconstruct
     from ..slicing.compute import Compute
     from .progress_bar import reporter
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
     out, checkpoint = Path(args.out), Path(args.out) / CHECKPOINT
     asked = {"particles": args.particles, "number of particles": dataset.n, **settings, **asdict(options)}
     asked = {name: value for name, value in asked.items() if name not in PLACE}
+    asked[SOURCE] = fingerprint(dataset.table, dataset.source.stacks)
     done = load_refinement(checkpoint, asked) if args.resume else None
     with reporter() as shown:
         before = reconstruct(dataset, seed=seed).resolution_ang()

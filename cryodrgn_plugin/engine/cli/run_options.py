@@ -4,6 +4,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from ..config import RunConfig
 
@@ -29,15 +30,18 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 def fit_run(args: argparse.Namespace, config: RunConfig) -> int:
     """Make or take up the run that `args` name, and train it. Returns the exit code."""
     from ..run import Run
+    from ..run_lock import lock
+    from ..run_status import TRAIN
     from .progress_bar import shown
 
     command = shlex.join(["cryodrgn-plugin", *sys.argv[1:]])
-    run = Run.create(args.out, config, resume=args.resume, overwrite=args.overwrite, command=command)
-    if args.resume and run.status == "finished" and run.latents_file.exists():
-        run.log(f"{run.path} is finished; there is nothing to resume.")
-        return 0
-    with run.working("train"), shown(run):
-        from ..recipes import fit
+    with lock(Path(args.out), TRAIN):
+        run = Run.create(args.out, config, resume=args.resume, overwrite=args.overwrite, command=command)
+        if args.resume and run.status == "finished" and run.latents_file.exists():
+            run.log(f"{run.path} is finished; there is nothing to resume.")
+            return 0
+        with run.working(TRAIN), shown(run):
+            from ..recipes import fit
 
-        fit(run, config, resume=args.resume, until_epoch=args.until_epoch)
+            fit(run, config, resume=args.resume, until_epoch=args.until_epoch)
     return 0

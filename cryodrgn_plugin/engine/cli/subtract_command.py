@@ -19,7 +19,8 @@ examples
   cryodrgn-plugin subtract run --mask=-20,14,-42,30 --out subtracted     a sphere of 30 Å
   cryodrgn-plugin train subtracted/particles.star --out again --closed_form.focus part.mrc
 
-what comes out: particles.mrcs, and particles.star with every column as it was but the image name.
+what comes out (docs/run_folder.md): particles.mrcs, particles.star with every column as it was but the image name,
+subtraction.json, and figures/views.png with what stays and what is taken off.
 """
 
 

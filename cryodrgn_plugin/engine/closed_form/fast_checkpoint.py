@@ -1,15 +1,14 @@
 """How far the fast recipe is, and its checkpoint: written atomically, loaded with weights_only=True."""
 
 from dataclasses import dataclass, fields
-from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import DataError
-from ..io.atomic import atomic_path
+from ..io.reading import understood
+from ..io.torch_files import load_torch, save_torch
 from ..likelihood.nuisances import Nuisances, Posteriors
 from ..run import Run
 from ..slicing.compute import Compute
@@ -49,19 +48,19 @@ def save_state(run: Run, state: State) -> None:
     if state.states is not None:
         content |= {"states": state.states.cpu()}
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
-    with atomic_path(run.checkpoint_file(state.done)) as temporary:
-        torch.save(content, temporary)
+    save_torch(run.checkpoint_file(state.done), content)
     for old in range(state.done - 1):
         run.checkpoint_file(old).unlink(missing_ok=True)
 
 
-def load_state(run: Run, compute: Compute) -> State | None:
-    """The last state that was written, on the device; None without. Raises DataError when it cannot be read."""
+def load_state(run: Run, compute: Compute, count: int) -> State | None:
+    """The last state that was written, on the device; None without. Raises DataError when it cannot be read, or is not
+    of `count` images."""
     path = run.latest_checkpoint()
     if path is None:
         return None
-    try:
-        content = torch.load(path, weights_only=True)
+    with understood(f"{path} cannot be read as a checkpoint; remove it to resume from the one before."):
+        content = load_torch(path)
         half = on_host(content.pop("half"))
         tensors = {name: compute.double(value) for name, value in content.items() if isinstance(value, Tensor)}
         nuisances = Nuisances(contrast_sd=content["contrast_sd"], **_named("nuisances", tensors))
@@ -82,8 +81,8 @@ def load_state(run: Run, compute: Compute) -> State | None:
             tensors.get("apart"),
             tensors.get("states"),
         )
-    except (OSError, RuntimeError, KeyError, EOFError, TypeError, AttributeError, UnpicklingError) as error:
-        raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error
+        if not isinstance(state.done, int) or not isinstance(state.seconds, float) or state.half.shape != (count,):
+            raise ValueError("of other images")
     return state
 
 

@@ -4,8 +4,8 @@
    their errors seem to be, and directions that noise could give are dropped; then the frequency limit rises, half-sets
    apart (`direction_search`, `directions`).
 2. Nodes on the compressed images, and the harmonics of their confusion graph (`nodes`, `harmonics`).
-3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew; four times. Then
-   as many separate states as held-out images speak for, if they do (`node_count`).
+3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew, five times
+   (`judging_maps`), and among them as many separate states as held-out images speak for (`separate_states`).
 4. With `closed_form.free_poses`, poses and places at the nodes found together (`node_poses`).
 5. The same maps, hardly smoothed, in coordinates whose distance is that between maps (`volume_metric`), their half-sets
    combined by a Wiener filter in space and frequency (`adaptive`); each half stays for half-maps at any z.
@@ -53,30 +53,26 @@ from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
 from .fast_results import Outcome, leave
 from .harmonics import harmonics
-from .node_count import told_apart
+from .judging_maps import FREEDOM, judging_maps
 from .node_images import (
-    NodeImages,
     images_at_nodes,
     moments_at_nodes,
     node_images,
-    one_of_each,
     with_contrast_at,
     with_contrast_of,
 )
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
 from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
 from .nuisance_report import defocus_worth_telling, worth_telling
+from .separate_states import NODE_ROUNDS, note_states, shares_of_states
 
-FINISHED_FROM, FINISHED = 0.7, 3
+FINISHED_FROM, FINISHED = 0.7, 4
 """Images are placed anew by maps up to this share of the last limit, and then so many times by maps up to the limit."""
-JUDGING_FREEDOM = 3.0
-"""How much wider the prior is for the maps that images are placed by. Where images are shared among nodes the halves
-agree on less than there is, and maps that are shrunk in each round take images from the states that differ most."""
-NODE_ROUNDS = 40
+COUNTED_AFTER = 2
+"""States are counted after so many of these rounds; from then on images are placed by maps that are filtered where the
+halves do not agree. Those tell images apart best, and say less of how many states there are: noise that the halves have
+from each other by then may look like one more."""
 POPULATION_ROUNDS = 30
-FREEDOM = 100.0
-"""How much wider the prior is for the maps that stay. A prior per shell knows nothing of where things move and takes
-that for noise; filtering by where the halves agree does. A factor of 10 does half as much, 1,000 hardly more."""
 BLUR_RADIUS = 3.0
 """Nodes are compared on maps blurred to this Fourier shell, where moving further always means differing more."""
 
@@ -101,6 +97,7 @@ class ClosedForm:
         self.bands = schedule(settings.iterations, settings.first_radius, self.last_radius)
         first = max(int(FINISHED_FROM * self.last_radius), self.bands[0].radius)
         self.finishing = [self.last_radius] if self.posed_set.focus else [first, *FINISHED * [self.last_radius]]
+        self.counted_after = len(self.bands) + COUNTED_AFTER
         self.n_steps = len(self.bands) + len(self.finishing) + settings.free_poses
         self._placed: NodePoses | None = None
 
@@ -127,7 +124,7 @@ class ClosedForm:
         radius = self.finishing[state.done - len(self.bands)]
         equations, sphere, features = self._equations(state, radius)
         band = self.posed_set.band(radius)
-        models = fit_volumes(equations, band.mask, JUDGING_FREEDOM)
+        models = judging_maps(equations, band.mask, filtered=state.done >= self.counted_after)
         if state.done + 1 == self.n_steps:
             self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
@@ -142,8 +139,10 @@ class ClosedForm:
         apart = map_distances(mean_model(models), features, BLUR_RADIUS)
         visible = float(harmonics(responsible, self.config.z_dim).visibility.sum())
         figures = {"radius": radius, "directions": visible, "loss": -evidence(here.scores, responsible.population)}
+        if state.done + 1 == self.counted_after:
+            note_states(self.run, seen, self.dataset, self.series, len(features), self.config.seed)
         if state.done + 1 == len(self.bands) + len(self.finishing):
-            state = replace(state, states=self._states(seen, len(features)))
+            state = replace(state, states=shares_of_states(self.run, seen, self.config.seed))
         return replace(state, nuisances=nuisances, responsibilities=responsible, apart=apart), figures
 
     def _as_placed(self, state: State, features: Tensor, radius: int) -> tuple[State, dict[str, float]]:
@@ -164,7 +163,8 @@ class ClosedForm:
             most, seed = max(min(self.config.closed_form.nodes, self.dataset.n // 4), 2), self.config.seed
             placed = fit_nodes(seen.gram, seen.inner, seen.start, most, NODE_ROUNDS, seed, seen.contrast_sd)
             if self.posed_set.focus:
-                state = replace(state, states=self._states(seen, len(placed.nodes)))
+                note_states(self.run, seen, self.dataset, self.series, most, seed)
+                state = replace(state, states=shares_of_states(self.run, seen, seed))
             found = with_contrast_of(placed, found) if not self.posed_set.focus else found
             with_mean = torch.arange(found.n_inside + 1, device=placed.nodes.device)
             apart = map_distances(mean_model(models).channels(with_mean), placed.nodes, BLUR_RADIUS)
@@ -190,18 +190,6 @@ class ClosedForm:
     def _smallest_parts(self, found: Directions, step: BandStep, mean: LinearModel, noise: float) -> SmallestParts:
         needed, band = needed_information(noise, ABOVE_NOISE), self.posed_set.band(step.radius)
         return smallest_parts(self.images, band, mean, found.nuisances, needed, self.dataset.pixel_size_ang)
-
-    def _states(self, seen: NodeImages, many: int) -> Tensor | None:
-        """(N, S) how far images belong to each of a few separate states, None where there are none."""
-        self.run.note(states=None, gain_by_nodes={})
-        if not self.run.info["notes"]["directions"]:
-            return None
-        # None may be held out from another that says the same.
-        told = torch.as_tensor(one_of_each(self.dataset, self.series), device=seen.gram.device)
-        chosen, shares = told_apart(seen, told, many, self.config.seed)
-        self.run.note(states=chosen.count if chosen.states else None, gain_by_nodes=chosen.gain)
-        self.run.log(chosen.sentence)
-        return shares
 
     def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
         """Poses and places at the nodes together, then the maps of both."""
@@ -280,7 +268,7 @@ def fit_fast(
     Stopped : a signal came; the run can be resumed.
     """
     recipe = ClosedForm(run, config, dataset)
-    state = load_state(run, recipe.images.compute) if resume else None
+    state = load_state(run, recipe.images.compute, dataset.n) if resume else None
     if state is not None:
         run.log(f"Resuming after step {state.done}.")
     state = state or recipe.start()

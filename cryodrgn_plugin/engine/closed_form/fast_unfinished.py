@@ -17,9 +17,10 @@ from ..run import Run
 from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from .fast_checkpoint import State, load_state
-from .fast_recipe import FREEDOM, ClosedForm
+from .fast_recipe import ClosedForm
 from .fast_results import Outcome, leave_maps, save_decoders
 from .harmonics import harmonics
+from .judging_maps import FREEDOM
 from .node_images import moments_at_nodes
 from .nuisance_report import learned_of_images
 from .volume_metric import VolumeMetric
@@ -32,7 +33,7 @@ def leave_latest_fast(run: Run, config: RunConfig, dataset: ParticleDataset) -> 
     where half-sets are not apart yet.
     """
     recipe = ClosedForm(run, config, dataset)
-    state = load_state(run, recipe.images.compute)
+    state = load_state(run, recipe.images.compute, dataset.n)
     apart_from = 1 + next(n for n, step in enumerate(recipe.bands) if step.crossed)
     if state.done < apart_from:
         raise DataError(

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .node_images import NodeImages
 from .nodes import at_nodes, fit_nodes
 
 MOST_STATES = 12
 TESTED = 12000
 """Images that the choice is made on, half of them held out in turn."""
-ROUNDS, FITTED_ROUNDS = 30, 40
+ROUNDS = 30
 SURE, WORTH = 2.0, 0.005
 """More nodes must explain held-out images better by this many standard errors, and each of them by this share of what
 all gain."""
@@ -45,21 +44,6 @@ class NodeCount:
             f"{self.count} separate states explain images that were held out as well as any larger number; a continuum "
             "that noise hides would look the same."
         )
-
-
-def told_apart(seen: NodeImages, counted: Tensor, many: int, seed: int) -> tuple[NodeCount, Tensor | None]:
-    """How many states there are, and how far images belong to each, (N, S); None where there are not two.
-
-    Parameters
-    ----------
-    counted : (n,) int64, the images that the number is chosen by.
-    """
-    some = seen.at(counted)
-    chosen = count_nodes(some.gram, some.inner, some.start, many, seen.contrast_sd, seed)
-    if not chosen.states or chosen.count == 1:
-        return chosen, None
-    found = fit_nodes(seen.gram, seen.inner, seen.start, chosen.count, FITTED_ROUNDS, seed, seen.contrast_sd)
-    return chosen, found.responsible.shares
 
 
 def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_sd: float, seed: int) -> NodeCount:

@@ -26,11 +26,11 @@ from ..likelihood.species_maps import Maps
 from ..likelihood.whitened import WhitenedBatch, WhitenedImages
 from ..poses.refine import Bounds, Poses, RefinedPoses
 from ..poses.tied import Ties, refine_tied
-from ..reconstruction.adaptive import filtered_halves
 from ..slicing.backend import Backend
 from ..slicing.fine import cropped_volume
 from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
+from .judging_maps import locally_shared
 from .nodes import Responsibilities
 
 NODES, KEPT = 20, 6
@@ -109,7 +109,7 @@ def place_at_nodes(
     placed = NodePoses.empty(dataset.n, min(KEPT, len(features)), images.compute.device)
     poses, done = dataset.physical_poses(), 0
     # Images of half 0 climb against the maps of half 1, and the other way round.
-    for part, model in enumerate(_filtered(models, dataset.pixel_size_ang)[::-1]):
+    for part, model in enumerate(without_solvent(locally_shared(models), dataset.pixel_size_ang)[::-1]):
         backend, maps = _at_nodes(model, features, radius)
         for batch in images.passes(images.lattice.count(radius)):
             own = batch.at(np.flatnonzero(half[batch.index] == part))
@@ -202,14 +202,6 @@ def _frequency_limit(models: list[LinearModel], pixel_size_ang: float) -> int:
     means = without_solvent([model.mean() for model in models], pixel_size_ang)
     agreed = Maps([[mean] for mean in means], np.ones(1)).known_shells(AGREED)[0]
     return int(min(agreed + BEYOND, models[0].sphere.radius))
-
-
-def _filtered(models: list[LinearModel], pixel_size_ang: float) -> list[LinearModel]:
-    """The half-set models with what they share locally, channel by channel, inside the mask of their means."""
-    pairs = zip(*(on_host(model.volumes()) for model in models), strict=True)
-    halves = zip(*(filtered_halves(*pair) for pair in pairs), strict=True)
-    smooth = [LinearModel.of(models[0].backend, np.stack(volumes)) for volumes in halves]
-    return without_solvent(smooth, pixel_size_ang)
 
 
 def _at_nodes(model: LinearModel, features: Tensor, radius: int) -> tuple[Backend, Tensor]:

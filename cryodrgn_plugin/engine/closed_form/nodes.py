@@ -5,12 +5,14 @@ where ℓ_i(s) = b_i·s − ½ sᵀ A_i s needs no image any more, and the contr
 free: a curve, a sheet and separate states all come out.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from .. import threads
@@ -88,13 +90,20 @@ def responsibilities(scores: Tensor, population: Tensor, rounds: int = 1) -> Res
 
 def merged(responsible: Responsibilities, coordinates: Tensor, count: int, seed: int) -> Responsibilities:
     """The same with `count` nodes: those whose `coordinates` (M, Q) lie together become one."""
-    points, weight = on_host(coordinates), on_host(responsible.population)
-    count = min(count, len(np.unique(points, axis=0)))
-    with threads.sums_in_one_order():
-        labels = KMeans(count, n_init=2, random_state=seed).fit(points, sample_weight=weight).labels_
+    labels = _clusters(on_host(coordinates), count, seed, on_host(responsible.population)).labels_
+    count = int(labels.max()) + 1
     # (M, count), a 1 where a node becomes part of a new one: products with it are sums over its parts.
     becomes = torch.eye(count, dtype=coordinates.dtype, device=coordinates.device)[torch.as_tensor(labels).long()]
     return Responsibilities((responsible.shares @ becomes).log(), becomes.T @ responsible.population)
+
+
+def _clusters(points: np.ndarray, count: int, seed: int, weight: np.ndarray | None = None) -> KMeans:
+    """At most `count` clusters of points (M, Q), fewer where fewer differ."""
+    count = min(count, len(np.unique(points, axis=0)))
+    with threads.sums_in_one_order(), warnings.catch_warnings():
+        # Points that differ by rounding alone leave clusters empty, which nodes do not mind.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return KMeans(count, n_init=2, random_state=seed).fit(points, sample_weight=weight)
 
 
 def evidence(scores: Tensor, population: Tensor) -> float:
@@ -129,10 +138,8 @@ def fit_nodes(
     start : (N, K) posterior means of the amplitudes, whose k-means centres the nodes start from.
     contrast_sd : of the contrasts around 1.
     """
-    points, c = on_host(start), gram.shape[1]
-    count = min(count, len(np.unique(points, axis=0)))
-    with threads.sums_in_one_order():
-        clusters = KMeans(count, n_init=2, random_state=seed).fit(points)
+    clusters, c = _clusters(on_host(start), count, seed), gram.shape[1]
+    count = len(clusters.cluster_centers_)
     nodes = torch.nn.functional.pad(torch.as_tensor(clusters.cluster_centers_).to(start), (1, 0), value=1.0)
     free = 0 if contrast_sd else 1
     # Where nothing moves the bases are empty; then nodes stay where they are.

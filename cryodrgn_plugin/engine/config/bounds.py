@@ -143,7 +143,7 @@ class NumberOr(Bound):
     word: str
 
     def admits(self, value: Any) -> bool:
-        return value == self.word or value.isdigit()
+        return value == self.word or (value.isdecimal() and len(value) < 10)
 
     @property
     def phrase(self) -> str:

@@ -60,7 +60,8 @@ class ClosedFormConfig(Settings, section="closed_form"):
     already end as far off as the images leave open. Takes about three times as long."""
     focus: str = ""
     """Look at one part of the molecule only, and take whatever else moves for a nuisance: an MRC mask in the box and
-    pixel size of the images, or a sphere as x,y,z,radius in Å from the middle of the box. Empty looks everywhere."""
+    pixel size of the images, or a sphere as x,y,z,radius in Å from the middle of the box. Empty looks everywhere. Give
+    one when a small part comes and goes, or moves, beside larger motions elsewhere that would come first."""
     outside: Annotated[int, AtLeast(0)] = 4
     """Directions of motion outside of the focus, found beside those inside and integrated out. Raise it when large
     motions there show up inside."""

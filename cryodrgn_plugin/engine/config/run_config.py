@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
+from ..errors import ConfigError
 from .bounds import AtLeast, Means, OneOf
 from .building import build, no_such_setting
 from .checks import Settings
@@ -54,7 +55,12 @@ class RunConfig(Settings):
 
     @classmethod
     def from_json(cls, text: str) -> "RunConfig":
-        return build(cls, json.loads(text))
+        """Raises ConfigError for whatever is no set of settings."""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"These are no settings: {error}.") from None
+        return build(cls, values)
 
 
 def recipe_config(recipe: str, overrides: dict[str, Any] | None = None) -> RunConfig:

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from torch import Tensor, nn
 
 from ..config import RunConfig
 from ..errors import DataError
-from ..io.atomic import atomic_path
+from ..io.reading import understood
+from ..io.torch_files import load_torch, save_torch
 from .decoder import Decoder
 from .decoder_registry import make_decoder
 
@@ -37,21 +36,16 @@ def save_model(
         "state": {name: value.cpu() for name, value in decoder.state_dict().items()},
         "encoder": {name: value.cpu() for name, value in encoder.state_dict().items()} if encoder else {},
     }
-    # Given a path, torch names what is inside after the file; given a file, equal models are equal files.
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        torch.save(content, file)
+    save_torch(path, content)
 
 
 def load_model(path: Path) -> StoredModel:
     """Read what `save_model` wrote. Raises DataError when the file is absent or is something else."""
     if not path.exists():
         raise DataError(f"{path} does not exist: the training has not finished.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+    with understood(f"{path} is not a model of this program."):
+        content = load_torch(path)
         config = RunConfig.from_json(content["config"])
         decoder = make_decoder(config, content["box"])
         decoder.load_state_dict(content["state"])
-        encoder_state = content["encoder"]
-    except (RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
-        raise DataError(f"{path} is not a model of this program.") from error
-    return StoredModel(decoder.eval(), config, content["pixel_size_ang"], encoder_state)
+        return StoredModel(decoder.eval(), config, float(content["pixel_size_ang"]), dict(content["encoder"]))

@@ -5,7 +5,6 @@ may be lost. Here rows are lines of the file (or records of a cryoSPARC file) an
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +13,13 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
+from .cs import read_records
 from .optimisation_set import is_tilt_series
 from .particles import ParticleTable
-from .star_rows import comment_start
+from .star_rows import block_heads, comment_start, quoted
 from .writing import replacing
 
-_BLOCK = re.compile(rb"^data_(\S*)[ \t\r]*$", re.MULTILINE)
+_GROUP, _PER_TILT = "rlnGroupName", ("rlnMicrographName", "rlnCtfBfactor")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def read_lines(path: str | os.PathLike, block: str, n_rows: int) -> StarLines:
     Raises DataError when the file is not laid out as one line per row.
     """
     data = Path(path).read_bytes()
-    heads = list(_BLOCK.finditer(data))
+    heads = list(block_heads(data))
     number = next((k for k, head in enumerate(heads) if head[1].decode(errors="replace") == block), None)
     if number is None:
         raise DataError(f"{path}: there is no block data_{block}.")
@@ -112,8 +112,7 @@ def write_renamed(table: ParticleTable, rows: np.ndarray, names: list[str], path
 
     Raises DataError for files that are not particle star files.
     """
-    if table.path.suffix == ".cs" or is_tilt_series(table.path):
-        raise DataError(f"{table.path}: images can be put in place of others in particle star files only.")
+    require_rows_of_images(table)
     block = next(name for name, block in table.tables.items() if block is table.frame)
     lines, before = read_lines(table.path, block, table.n), table.image_names
     for row, name in zip(rows, names, strict=True):
@@ -122,11 +121,34 @@ def write_renamed(table: ParticleTable, rows: np.ndarray, names: list[str], path
         temporary.write_bytes(lines.text(rows))
 
 
+def require_rows_of_images(table: ParticleTable) -> None:
+    """Raise DataError for files in which no row names an image of its own: those that are no particle star files."""
+    if table.path.suffix == ".cs" or is_tilt_series(table.path):
+        raise DataError(f"{table.path}: images can be put in place of others in particle star files only.")
+
+
 def particle_of_image(table: ParticleTable) -> np.ndarray:
     """(N,) number of the particle that each row shows, from 0 in the file's order: tilts of one particle share it."""
-    if "rlnTomoParticleName" not in table.frame:
+    name = particle_name(table)
+    if name is None:
         return np.arange(table.n)
-    return pd.factorize(table.frame["rlnTomoParticleName"])[0]
+    return pd.factorize(table.frame[name], use_na_sentinel=False)[0]
+
+
+def particle_name(table: ParticleTable) -> str | None:
+    """The column that says whose image a row is, or None where every row is a particle.
+
+    M writes tilt images as a table of single particles whose rlnGroupName is that of the particle. Elsewhere a group is
+    a micrograph or several; so groups are particles only where every image of a group is from another micrograph and
+    has had another dose, which M states as the B-factor.
+    """
+    if "rlnTomoParticleName" in table.frame:
+        return "rlnTomoParticleName"
+    if not {_GROUP, *_PER_TILT} <= set(table.frame):
+        return None
+    many = table.frame[_GROUP].duplicated(keep=False)
+    repeated = any(table.frame.duplicated([_GROUP, name])[many].any() for name in _PER_TILT)
+    return _GROUP if many.any() and not repeated else None
 
 
 def _of_particles(table: ParticleTable, images: np.ndarray) -> tuple[StarLines, np.ndarray]:
@@ -135,7 +157,7 @@ def _of_particles(table: ParticleTable, images: np.ndarray) -> tuple[StarLines, 
 
 
 def _write_records(source: Path, rows: np.ndarray, target: Path) -> Path:
-    records = np.load(source, allow_pickle=False)
+    records = read_records(source)
     with replacing(target) as temporary, open(temporary, "wb") as file:
         np.save(file, records[rows], allow_pickle=False)
     return target
@@ -163,4 +185,4 @@ def _with(row: bytes, value: str) -> bytes:
 
 
 def _text(value: object) -> str:
-    return f"{value:.7g}" if isinstance(value, (float, np.floating)) else str(value)
+    return f"{value:.7g}" if isinstance(value, (float, np.floating)) else quoted(str(value))

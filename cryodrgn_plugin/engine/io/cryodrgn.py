@@ -18,26 +18,11 @@ from ..errors import DataError
 from ..geometry.rotations import euler_from_matrices
 from .header import read_header
 from .particles import EULER, ParticleTable
+from .pickles import read_pickles
+from .reading import WHY, understood
 from .writing import replacing
 
-_ALLOWED = {
-    (module, name)
-    for core in ("numpy.core", "numpy._core")
-    for module, name in (
-        (f"{core}.multiarray", "_reconstruct"),
-        (f"{core}.multiarray", "scalar"),
-        (f"{core}.numeric", "_frombuffer"),
-    )
-} | {("numpy", "ndarray"), ("numpy", "dtype"), ("_codecs", "encode")}
-
-
-class _ArrayUnpickler(pickle.Unpickler):
-    """Reads numpy arrays and plain containers; anything else in the file is refused before it can run."""
-
-    def find_class(self, module: str, name: str) -> object:
-        if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it holds {module}.{name}, which is not an array")
-        return super().find_class(module, name)
+_ADVICE = "Give a file that cryoDRGN wrote."
 
 
 def read_poses(path: str | os.PathLike, box: int) -> tuple[np.ndarray, np.ndarray]:
@@ -45,6 +30,8 @@ def read_poses(path: str | os.PathLike, box: int) -> tuple[np.ndarray, np.ndarra
     content = _load(path)[0]
     rotations, translations = content if isinstance(content, tuple) and len(content) == 2 else (content, None)
     rotations = _array(rotations, path)
+    if not np.isfinite(rotations).all():
+        raise DataError(f"{path}: its rotations hold NaN or infinite values. {_ADVICE}")
     if rotations.ndim != 3 or rotations.shape[1:] != (3, 3):
         raise DataError(f"{path}: it does not hold N × 3 × 3 rotations. Give cryoDRGN's poses file.")
     if translations is None:
@@ -125,26 +112,12 @@ def particles_from_cryodrgn(
 
 
 def _array(content: object, path: str | os.PathLike) -> np.ndarray:
-    try:
-        return np.asarray(content, np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{path}: it does not hold an array of numbers. Give a file that cryoDRGN wrote.") from None
+    if not isinstance(content, np.ndarray):
+        raise DataError(f"{path}: it does not hold an array of numbers. {_ADVICE}")
+    return content.astype(np.float64)
 
 
 def _load(path: str | os.PathLike, most: int = 1) -> list[object]:
     """Up to `most` pickles that follow each other in a file."""
-    contents: list[object] = []
-    try:
-        with open(path, "rb") as file:
-            while len(contents) < most:
-                try:
-                    contents.append(_ArrayUnpickler(file).load())
-                except EOFError:
-                    break
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from None
-    except (pickle.UnpicklingError, ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
-        raise DataError(f"{path}: is not a safe pickle of arrays ({error}). Give a file that cryoDRGN wrote.") from None
-    if not contents:
-        raise DataError(f"{path}: the file is empty. Give a file that cryoDRGN wrote.")
-    return contents
+    with understood(f"{path}: is not a safe pickle of arrays ({WHY}). {_ADVICE}"):
+        return read_pickles(path, most)

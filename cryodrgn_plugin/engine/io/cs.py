@@ -15,7 +15,9 @@ from scipy.spatial.transform import Rotation
 
 from ..errors import DataError
 from ..geometry.rotations import euler_from_matrices
+from .arrays import read_npy
 from .particles import EULER, ParticleTable
+from .reading import understood
 
 _COLUMNS = {
     "rlnDefocusU": "ctf/df1_A",
@@ -32,6 +34,10 @@ _OPTICS = {
 }
 
 
+_ADVICE = "Give a particles file of a cryoSPARC job."
+_NOT_READ = "{path}: cannot be read as a cryoSPARC particles file ({why}). " + _ADVICE
+
+
 def read_cs(path: str | os.PathLike, passthrough: Sequence[str | os.PathLike] = ()) -> ParticleTable:
     """Particles of a .cs file, with the columns RELION 3.1 would give them.
 
@@ -42,13 +48,19 @@ def read_cs(path: str | os.PathLike, passthrough: Sequence[str | os.PathLike] = 
 
     Returns
     -------
-    One row per particle in the file's order; `cryosparcUid` leads back to it. Optics groups are exposure groups.
+    One row per particle in the file's order; `cryosparcUid` leads back to it. Optics groups are exposure groups, cut
+    up where particles of one have different optics.
 
     Raises
     ------
     DataError : not a .cs file of format 1, no particles, or no image locations.
     """
     path = Path(path)
+    with understood(_NOT_READ.replace("{path}", str(path))):
+        return _table(path, passthrough)
+
+
+def _table(path: Path, passthrough: Sequence[str | os.PathLike]) -> ParticleTable:
     fields = _fields(path)
     for other in passthrough:
         _merge(fields, _fields(Path(other)), path, Path(other))
@@ -60,7 +72,8 @@ def read_cs(path: str | os.PathLike, passthrough: Sequence[str | os.PathLike] = 
     n = len(fields["blob/idx"])
     if not n:
         raise DataError(f"{path}: it lists no particles. Select some and export again.")
-    stacks = [text.decode().lstrip(">") for text in fields["blob/path"]]
+    _check_shapes(fields, path)
+    stacks = [_text(name).lstrip(">") for name in fields["blob/path"]]
     table = {"rlnImageName": [f"{i + 1}@{stack}" for i, stack in zip(fields["blob/idx"], stacks, strict=True)]}
     if "uid" in fields:
         table["cryosparcUid"] = fields["uid"]
@@ -74,21 +87,25 @@ def read_cs(path: str | os.PathLike, passthrough: Sequence[str | os.PathLike] = 
     return ParticleTable(path, frame, optics, {"optics": optics, "particles": frame})
 
 
+def read_records(path: str | os.PathLike) -> np.ndarray:
+    """(N,) records of a .cs file as they are. Raises DataError as `read_cs` does."""
+    path = Path(path)
+    with understood(_NOT_READ.replace("{path}", str(path))), open(path, "rb") as file:
+        if file.read(6) == b"\x95CSDAT":
+            raise DataError(
+                f"{path}: this is cryoSPARC's compressed format, which is not read. Export the particles to a star "
+                "file, or save them with cryosparc-tools in the numpy format."
+            )
+        file.seek(0)
+        records = read_npy(file, os.fstat(file.fileno()).st_size)
+        if records.dtype.names is None or records.ndim != 1:
+            raise DataError(f"{path}: this is a plain array and not a cryoSPARC particles file.")
+    return records
+
+
 def _fields(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with open(path, "rb") as file:
-            if file.read(6) == b"\x95CSDAT":
-                raise DataError(
-                    f"{path}: this is cryoSPARC's compressed format, which is not read. Export the particles to a star "
-                    "file, or save them with cryosparc-tools in the numpy format."
-                )
-            file.seek(0)
-            rows = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read as a cryoSPARC particles file ({error}).") from None
-    if rows.dtype.names is None:
-        raise DataError(f"{path}: this is a plain array and not a cryoSPARC particles file.")
-    return {name: rows[name] for name in rows.dtype.names}
+    records = read_records(path)
+    return {name: records[name] for name in records.dtype.names or ()}
 
 
 def _merge(fields: dict[str, np.ndarray], others: dict[str, np.ndarray], path: Path, other: Path) -> None:
@@ -126,13 +143,34 @@ def _poses(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _optics(fields: dict[str, np.ndarray]) -> tuple[pd.DataFrame, np.ndarray]:
-    """The optics table, one row per exposure group and image size, and the group of each particle."""
-    box = fields["blob/shape"][:, 0]
-    exposure = fields.get("ctf/exp_group_id", np.zeros(len(box), np.int64))
-    keys = np.stack([exposure, box], axis=1).astype(np.int64)
+    """The optics table and the group of each particle: one for every exposure group, image size and set of optics.
+
+    cryoSPARC states optics per particle, and exposure groups of jobs that were joined share their numbers.
+    """
+    box = fields["blob/shape"][:, 0].astype(np.int64)
+    exposure = fields.get("ctf/exp_group_id", np.zeros(len(box), np.int64)).astype(np.int64)
+    values = {name: fields[field].astype(np.float64) for name, field in _OPTICS.items() if field in fields}
+    keys = np.column_stack([exposure, box, *values.values()])
     _, first, group = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    named = pd.Series([f"opticsGroup{exposure[row]}" for row in first])
+    again = named.groupby(named).cumcount()
     table: dict[str, Any] = {"rlnOpticsGroup": np.arange(1, len(first) + 1)}
-    table["rlnOpticsGroupName"] = [f"opticsGroup{exposure[row]}" for row in first]
-    table |= {name: fields[field][first].astype(np.float64) for name, field in _OPTICS.items() if field in fields}
-    table |= {"rlnImageSize": box[first].astype(np.int64), "rlnImageDimensionality": 2}
+    table["rlnOpticsGroupName"] = [f"{name}_{n + 1}" if n else name for name, n in zip(named, again, strict=True)]
+    table |= {name: column[first] for name, column in values.items()}
+    table |= {"rlnImageSize": box[first], "rlnImageDimensionality": 2}
     return pd.DataFrame(table), group.reshape(-1) + 1
+
+
+def _check_shapes(fields: dict[str, np.ndarray], path: Path) -> None:
+    """Raises DataError for a field that is there with another shape or kind than cryoSPARC gives it."""
+    numbers = {"blob/shape": 2, "blob/idx": 1, "uid": 1, "ctf/exp_group_id": 1}
+    numbers |= dict.fromkeys((*_COLUMNS.values(), *_IN_RADIANS.values(), *_OPTICS.values()), 1)
+    for name, ndim in numbers.items():
+        if name in fields and (fields[name].ndim != ndim or fields[name].dtype.kind not in "iuf"):
+            raise DataError(f"{path}: its field {name} holds {fields[name].dtype} {fields[name].shape[1:]}. {_ADVICE}")
+    if fields["blob/path"].dtype.kind not in "SU" or fields["blob/path"].ndim != 1:
+        raise DataError(f"{path}: its field blob/path holds {fields['blob/path'].dtype} and no paths. {_ADVICE}")
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)

@@ -19,7 +19,8 @@ import pandas as pd
 from ..errors import DataError
 from ..geometry.rotations import euler_from_matrices, matrices_from_euler
 from .header import read_header
-from .particles import EULER, ParticleTable
+from .particles import EULER, ParticleTable, refuse_volumes
+from .reading import WHY, understood
 from .stacks import locate_stacks
 from .star import read_star
 
@@ -57,6 +58,11 @@ def read_tilt_series(path: str | os.PathLike, folders: list[Path]) -> ParticleTa
     DataError : a file or column is missing, or a stack does not have one image per tilt or per visible tilt.
     """
     path = Path(path)
+    with understood(f"{path}: cannot be read ({WHY}). Give an optimisation set of RELION 5."):
+        return _read(path, folders)
+
+
+def _read(path: Path, folders: list[Path]) -> ParticleTable:
     files = next(iter(read_star(path).values()))
     if not {"rlnTomoParticlesFile", "rlnTomoTomogramsFile"} <= set(files):
         raise DataError(
@@ -64,7 +70,7 @@ def read_tilt_series(path: str | os.PathLike, folders: list[Path]) -> ParticleTa
             "rlnTomoParticlesFile and rlnTomoTomogramsFile name both."
         )
     particle_file, tomogram_file = (
-        _find(files[name][0], folders, path) for name in ("rlnTomoParticlesFile", "rlnTomoTomogramsFile")
+        _find(str(files[name].iloc[0]), folders, path) for name in ("rlnTomoParticlesFile", "rlnTomoTomogramsFile")
     )
     tables = read_star(particle_file)
     if "particles" not in tables or "optics" not in tables:
@@ -72,6 +78,7 @@ def read_tilt_series(path: str | os.PathLike, folders: list[Path]) -> ParticleTa
             f"{particle_file}: it lacks data_optics or data_particles. Give RELION 5 tilt-series particles."
         )
     particles = ParticleTable(particle_file, tables["particles"], tables["optics"], tables)
+    refuse_volumes(particles)
     frame = _expand(particles, read_star(tomogram_file), tomogram_file, folders)
     return ParticleTable(particle_file, frame, tables["optics"], tables)
 
@@ -79,6 +86,8 @@ def read_tilt_series(path: str | os.PathLike, folders: list[Path]) -> ParticleTa
 def _expand(
     particles: ParticleTable, tomograms: dict[str, pd.DataFrame], tomogram_file: Path, folders: list[Path]
 ) -> pd.DataFrame:
+    if not particles.n:
+        raise DataError(f"{particles.path}: it lists no particles. Select some and export again.")
     if particles.euler_deg is None:
         raise DataError(f"{particles.path}: the particles have no poses (columns {', '.join(EULER)}).")
     _refuse_turned_subtomograms(particles)
@@ -144,13 +153,24 @@ class _Tilts:
         for column in (*projections, *_OPTICS[:3]):
             if column not in table:
                 raise DataError(f"{path}: data_{name} has no column {column}. Give RELION 5 tomograms.")
-        self.projections = np.stack([[_numbers(t)[:3] for t in table[column]] for column in projections], axis=1)
+        rows = [[_numbers(text)[:3] for text in table[column]] for column in projections]
+        if any(len(row) != 3 or not np.isfinite(row).all() for column in rows for row in column):
+            raise DataError(f"{path}: data_{name} has a projection that is not four numbers, as in [1,0,0,0].")
+        self.projections = np.stack(rows, axis=1).reshape(-1, 3, 3)
         """(T, 3, 3): tomogram to view."""
         scale = table["rlnCtfScalefactor"] if "rlnCtfScalefactor" in table else np.ones(len(table))
         dose = table["rlnMicrographPreExposure"] if "rlnMicrographPreExposure" in table else np.zeros(len(table))
-        columns = [*(table[name] for name in _OPTICS[:3]), B_FACTOR_PER_DOSE * dose, scale]
-        self.optics = np.stack(columns, axis=1).astype(np.float64)
+        b_factor = B_FACTOR_PER_DOSE * _column(dose, name, path)
+        columns = [*(table[column] for column in _OPTICS[:3]), b_factor, scale]
+        self.optics = np.stack([_column(values, name, path) for values in columns], axis=1)
         """(T, 5): the columns `_OPTICS`."""
+
+
+def _column(values: pd.Series | np.ndarray, name: str, path: Path) -> np.ndarray:
+    numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(np.float64)
+    if not np.isfinite(numbers).all():
+        raise DataError(f"{path}: data_{name} has a row without numbers for the CTF. Give RELION 5 tomograms.")
+    return numbers
 
 
 def _refuse_turned_subtomograms(particles: ParticleTable) -> None:
@@ -182,5 +202,5 @@ def _find(name: str, folders: list[Path], source: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise DataError(
-        f"{source}: {name}, which it names, is absent. Set root to the project folder that paths start from."
+        f"{source}: {name[:200]}, which it names, is absent. Set root to the project folder that paths start from."
     )

@@ -17,9 +17,11 @@ from ..errors import DataError
 from ..imaging.aberrations import Aberrations, even_zernike, moved_in_groups
 from ..imaging.ctf import CtfParams
 from .optics_terms import BEAM_TILT, read_aberrations
+from .reading import WHY, understood
 from .star import read_star
 
 EULER = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
+LARGEST_BOX = 2**16
 _CTF_NEEDED = (
     "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"
 )  # fmt: skip
@@ -67,6 +69,12 @@ class ParticleTable:
                     "Export the particles again from RELION."
                 )
         listed = self.optics["rlnOpticsGroup"].to_numpy()
+        again = self.optics["rlnOpticsGroup"].duplicated().to_numpy()
+        if again.any():
+            raise DataError(
+                f"{self.path}: optics group {listed[again][0]} is listed {(listed == listed[again][0]).sum()} times in "
+                "the optics table. Keep one row of each, or number them apart."
+            )
         named = self.frame["rlnOpticsGroup"].to_numpy()
         groups = pd.Index(listed).get_indexer(named)
         if (groups < 0).any():
@@ -105,7 +113,13 @@ class ParticleTable:
     @cached_property
     def box(self) -> np.ndarray | None:
         """(N,) int. Box in pixels if the optics table states it (the stacks decide), else None."""
-        return self.numbers("rlnImageSize").astype(np.int64) if self._has("rlnImageSize") else None
+        if not self._has("rlnImageSize"):
+            return None
+        sizes = self.numbers("rlnImageSize")
+        bad = np.flatnonzero((sizes < 1) | (sizes > LARGEST_BOX) | (sizes % 1 != 0))
+        if len(bad):
+            raise DataError(f"{self.path}: rlnImageSize of row {bad[0] + 1:,} is {sizes[bad[0]]:g}, which is no box.")
+        return sizes.astype(np.int64)
 
     @cached_property
     def euler_deg(self) -> np.ndarray | None:
@@ -147,6 +161,8 @@ class ParticleTable:
         if not any(self._has(name) for name in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")):
             return None
         u, v, angle, voltage, aberration, contrast = (self.numbers(name) for name in _CTF_NEEDED)
+        self._check_range("rlnVoltage", voltage, (voltage > 0) & (voltage < 1e5), "a voltage in kV")
+        self._check_range("rlnAmplitudeContrast", contrast, (contrast >= 0) & (contrast <= 1), "a share from 0 to 1")
         return CtfParams(
             defocus_u_ang=u,
             defocus_v_ang=v,
@@ -164,6 +180,14 @@ class ParticleTable:
         """(N,) B-factors, positive where the envelope falls with frequency; Warp and M write those as negative."""
         values = self._optional("rlnCtfBfactor", 0.0)
         return -values if (values <= 0).all() else values
+
+    def _check_range(self, name: str, values: np.ndarray, good: np.ndarray, what: str) -> None:
+        bad = np.flatnonzero(~good)
+        if len(bad):
+            raise DataError(
+                f"{self.path}: {name} of row {bad[0] + 1:,} is {values[bad[0]]:g} ({len(bad):,} such rows); it must be "
+                f"{what}. Correct it."
+            )
 
     def flag(self, name: str) -> np.ndarray:
         """(N,) bool. A yes/no column that may be absent (then all no)."""
@@ -190,7 +214,8 @@ class ParticleTable:
     def numbers(self, name: str, missing_ok: bool = False) -> np.ndarray:
         """(N,) float64 of a numeric column. Raises DataError for text, and for NaN unless `missing_ok`."""
         values = self.column(name)
-        numeric = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
+        with understood(f"{self.path}: the numeric column {name} cannot be read ({WHY}). Correct it."):
+            numeric = pd.to_numeric(values, errors="coerce").to_numpy(np.float64)
         if not pd.api.types.is_numeric_dtype(values):
             text = np.flatnonzero(np.isnan(numeric) & values.notna().to_numpy())
             if len(text):
@@ -222,6 +247,11 @@ def read_particles(path: str | os.PathLike) -> ParticleTable:
     """
     path = Path(path)
     tables = read_star(path)
+    with understood(f"{path}: cannot be read ({WHY}). Give a star file of extracted particles."):
+        return _particles(path, tables)
+
+
+def _particles(path: Path, tables: dict[str, pd.DataFrame]) -> ParticleTable:
     optics = tables.get("optics")
     if "particles" in tables:
         frame = tables["particles"]
@@ -235,4 +265,17 @@ def read_particles(path: str | os.PathLike) -> ParticleTable:
         raise DataError(f"{path}: it lists no particles. Select some and export again.")
     if optics is not None and not len(optics):
         raise DataError(f"{path}: its optics table is empty. Export the particles again from RELION.")
-    return ParticleTable(path, frame, optics, tables)
+    table = ParticleTable(path, frame, optics, tables)
+    refuse_volumes(table)
+    return table
+
+
+def refuse_volumes(table: ParticleTable) -> None:
+    """Raise DataError for subtomograms, whose images are volumes."""
+    name = "rlnImageDimensionality"
+    dimensions = next((each[name] for each in (table.frame, table.optics) if each is not None and name in each), None)
+    if dimensions is not None and (pd.to_numeric(dimensions, errors="coerce") == 3).any():
+        raise DataError(
+            f"{table.path}: rlnImageDimensionality is 3: these are subtomograms, volumes and not images, which are not "
+            "read. Extract the particles as 2D stacks of their tilts (RELION 5) and give the optimisation set."
+        )

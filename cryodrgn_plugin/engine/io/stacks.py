@@ -36,7 +36,7 @@ class StackReader:
         self, image_names: Sequence[str], folders: Sequence[str | os.PathLike] = (".",), source: str = ""
     ) -> None:
         self.source = source
-        self._slices, self._stacks, names = _parse(image_names, source)
+        self._slices, self._stacks, names, self._numbered = _parse(image_names, source)
         self.paths = locate_stacks(names, [Path(folder) for folder in folders], source)
         self.headers = [read_header(path) for path in self.paths]
         self._check_sizes()
@@ -126,6 +126,14 @@ class StackReader:
                 f"{self.source}: row {row + 1:,} names image {self._slices[row] + 1:,} of {self.paths[stack]}, which "
                 f"holds {sizes[stack]:,} ({len(beyond):,} such rows). Star file and stack do not belong together."
             )
+        several = np.flatnonzero(~self._numbered & (sizes[self._stacks] > 1))
+        if len(several):
+            row = several[0]
+            raise DataError(
+                f"{self.source}: row {row + 1:,} names {self.paths[self._stacks[row]]} without a number, but it holds "
+                f"{sizes[self._stacks[row]]:,} sections ({len(several):,} such rows). Images of a stack are named "
+                "number@stack; volumes, as subtomograms are, are not read."
+            )
         for path, header in zip(self.paths, self.headers, strict=True):
             if header.shape[1] != header.shape[2]:
                 raise DataError(
@@ -133,22 +141,25 @@ class StackReader:
                 )
 
 
-def _parse(image_names: Sequence[str], source: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Slice numbers from 0, stack numbers, and the names of the stacks."""
+def _parse(image_names: Sequence[str], source: str) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
+    """Slice numbers from 0, stack numbers, the names of the stacks, and which images are named with a number."""
     slices = np.empty(len(image_names), np.int64)
     stacks = np.empty(len(image_names), np.int64)
+    numbered = np.ones(len(image_names), bool)
     stack_numbers: dict[str, int] = {}
     for row, name in enumerate(image_names):
         number, at, stack = str(name).partition("@")
         if not at:
-            number, stack = "1", str(name)
-        if not number.isdigit() or int(number) < 1 or not stack:
+            number, stack, numbered[row] = "1", str(name), False
+        # Digits of other scripts and numbers beyond any file are no numbers.
+        if not (number.isascii() and number.isdigit()) or len(number) > 15 or int(number) < 1 or not stack:
             raise DataError(
-                f"{source}: row {row + 1:,} has rlnImageName {name!r}; it must be number@stack, counted from 1."
+                f"{source}: row {row + 1:,} has rlnImageName {str(name)[:100]!r}; it must be number@stack, counted "
+                "from 1."
             )
         slices[row] = int(number) - 1
         stacks[row] = stack_numbers.setdefault(stack, len(stack_numbers))
-    return slices, stacks, list(stack_numbers)
+    return slices, stacks, list(stack_numbers), numbered
 
 
 def locate_stacks(names: list[str], folders: list[Path], source: str) -> list[Path]:

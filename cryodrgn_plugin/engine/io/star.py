@@ -4,22 +4,27 @@ A header scan finds the blocks; pandas' C parser reads each table (a million row
 ('001' is an optics group name, not a number), `nan` is a missing number, and columns and rows keep their order.
 """
 
+import codecs
 import io
 import os
 import re
-import shlex
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ..errors import DataError
-from .star_rows import data_rows
+from .reading import WHY, understood
+from .star_rows import block_heads, comment_start, data_rows, quoted, quoted_alike, words
 from .writing import replacing
 
 _TEXT_COLUMN = re.compile(r"(Name|Label|File|Filename|Star|Path|Type|Comment|VisibleFrames|TomoProj[XYZW])$")
+_WHOLE = re.compile(r"[+-]?\d+", re.ASCII)
 _ROWS_AT_ONCE = 50_000
+_BYTES_AT_ONCE = 2**20
 _MISSING = ["nan", "NaN", "-nan", "NAN", "<NA>", "null"]
+_ADVICE = "Give a RELION particles star file."
 
 
 def read_star(path: str | os.PathLike) -> dict[str, pd.DataFrame]:
@@ -36,14 +41,20 @@ def read_star(path: str | os.PathLike) -> dict[str, pd.DataFrame]:
 
     Raises
     ------
-    DataError : the file is absent, empty, not a STAR file, names a column twice, or has a row of the wrong length.
+    DataError : the file is absent, empty, not a STAR file or not in UTF-8, names a column twice, or has a row of the
+        wrong length.
     """
     path = Path(path)
+    with understood(f"{path}: cannot be read ({WHY}). {_ADVICE}"):
+        return _read(path)
+
+
+def _read(path: Path) -> dict[str, pd.DataFrame]:
     data = _content(path)
     blocks = _blocks(data)
     if not blocks:
         what = "is empty" if not data.strip() else "has no data_ block, so it is not a STAR file"
-        raise DataError(f"{path}: the file {what}. Give a RELION particles star file.")
+        raise DataError(f"{path}: the file {what}. {_ADVICE}")
     tables: dict[str, pd.DataFrame] = {}
     for name, start, end in blocks:
         if name in tables:
@@ -78,24 +89,31 @@ def write_star(path: str | os.PathLike, tables: dict[str, pd.DataFrame]) -> None
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        data = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file. Check the path of the star file.") from None
-    except (IsADirectoryError, PermissionError) as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}). Give a RELION particles star file.") from None
+    if not data.isascii():
+        _require_utf8(path, data)
+    return data
+
+
+def _require_utf8(path: Path, data: bytes) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for start in range(0, len(data), _BYTES_AT_ONCE):
+        part = data[start : start + _BYTES_AT_ONCE]
+        try:
+            decoder.decode(part, final=start + len(part) == len(data))
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, start + error.start) + 1
+            raise DataError(
+                f"{path}: line {line:,} has the byte 0x{error.object[error.start]:02x}, which is not text in UTF-8. "
+                "Name the files it lists without accents, or convert it (iconv -f latin1 -t utf8)."
+            ) from None
 
 
 def _blocks(data: bytes) -> list[tuple[str, int, int]]:
     """Name of each block, and where its content starts and ends."""
-    heads: list[tuple[str, int, int]] = []
-    start = data.find(b"data_")
-    while start >= 0:
-        end = data.find(b"\n", start)
-        end = len(data) if end < 0 else end
-        words = data[start:end].split()
-        if (start == 0 or data[start - 1 : start] == b"\n") and len(words) == 1:
-            heads.append((words[0][5:].decode(errors="replace"), start, end))
-        start = data.find(b"data_", start + 5)
+    heads = [(head[1].decode(), head.start(), head.end()) for head in block_heads(data)]
     stops = [head for _, head, _ in heads[1:]] + [len(data)] * bool(heads)
     return [(name, content, stop) for (name, _, content), stop in zip(heads, stops, strict=True)]
 
@@ -108,13 +126,13 @@ def _read_block(path: Path, name: str, text: bytes) -> pd.DataFrame:
     while position < len(text):
         end = text.find(b"\n", position)
         end = len(text) if end < 0 else end
-        line = text[position:end].decode(errors="replace").strip()
+        line = text[position:end].decode().strip()
         if line == "loop_":
             is_loop = True
         elif line.startswith("_"):
-            column, _, rest = line.partition(" ") if " " in line else line.partition("\t")
+            column, *rest = line.split(None, 1)
             columns.append(column[1:])
-            values.append(rest.strip())
+            values.append("".join(rest))
         elif line and not line.startswith("#"):
             break
         position = end + 1
@@ -133,7 +151,7 @@ def _check_columns(path: Path, name: str, columns: list[str]) -> None:
 def _pairs(columns: list[str], values: list[str]) -> pd.DataFrame:
     row = {}
     for column, value in zip(columns, values, strict=True):
-        token = (shlex.split(value, comments=True) or [""])[0]
+        token = (words(value[: comment_start(value.encode())]) or [""])[0]
         row[column] = [token if _TEXT_COLUMN.search(column) else _number(token)]
     table = pd.DataFrame(row)
     table.attrs["pairs"] = True
@@ -141,63 +159,57 @@ def _pairs(columns: list[str], values: list[str]) -> pd.DataFrame:
 
 
 def _number(token: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(token)
-        except ValueError:
-            continue
-    return token
+    try:
+        number = float(token)
+    except ValueError:
+        return token
+    # As in tables, what is beyond 64 bits is a float.
+    return int(token) if _WHOLE.fullmatch(token) and abs(number) < 2**63 else number
 
 
 def _read_rows(path: Path, name: str, columns: list[str], text: bytes) -> pd.DataFrame:
-    text = data_rows(text)
+    text, quote = quoted_alike(data_rows(text))
     if not text or not columns:
         return pd.DataFrame({column: [] for column in columns})
-    _check_width(path, name, columns, text)
-    quote = '"' if b'"' in text else "'"
+    _check_width(path, name, len(columns), text, quote)
     try:
-        table = pd.read_csv(
-            io.BytesIO(text), sep=r"\s+", header=None, names=range(len(columns)), index_col=False, quotechar=quote,
-            dtype={i: str for i, column in enumerate(columns) if _TEXT_COLUMN.search(column)},
-            keep_default_na=False, na_values={i: _MISSING for i, c in enumerate(columns) if not _TEXT_COLUMN.search(c)},
-            low_memory=False,
-        )  # fmt: skip
-    except pd.errors.ParserError as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            table = pd.read_csv(
+                io.BytesIO(text), sep=r"\s+", header=None, names=range(len(columns)), index_col=False,
+                quotechar=quote.decode(), doublequote=False, keep_default_na=False, low_memory=False,
+                dtype={i: str for i, column in enumerate(columns) if _TEXT_COLUMN.search(column)},
+                na_values={i: _MISSING for i, c in enumerate(columns) if not _TEXT_COLUMN.search(c)},
+            )  # fmt: skip
+    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise DataError(f"{path}: a row of data_{name} does not have {len(columns)} values ({error}).") from None
     table.columns = columns
-    _check_complete(path, name, table, text)
+    _check_complete(path, name, table, text, quote)
     return table
 
 
-def _check_width(path: Path, name: str, columns: list[str], text: bytes) -> None:
-    """Compare the first row with the columns; pandas alone would shift them silently."""
-    first = text[: text.find(b"\n") if b"\n" in text else len(text)].decode(errors="replace")
-    width = len(_tokens(first))
-    if width != len(columns):
+def _check_width(path: Path, name: str, n_columns: int, text: bytes, quote: bytes, row: int = 0) -> None:
+    """Compare a row, that at the start of `text`, with the columns; pandas alone would shift them silently."""
+    first = text[: text.find(b"\n") if b"\n" in text else len(text)]
+    width = len(re.findall(quote + rb"[^" + quote + rb"]*" + quote + rb"|\S+", first))
+    if width != n_columns:
         raise DataError(
-            f"{path}: row 1 of data_{name} has {width} values for {len(columns)} columns. "
+            f"{path}: row {row + 1:,} of data_{name} has {width} values for {n_columns} columns. "
             "The file is damaged or cut off."
         )
 
 
-def _check_complete(path: Path, name: str, table: pd.DataFrame, text: bytes) -> None:
+def _check_complete(path: Path, name: str, table: pd.DataFrame, text: bytes, quote: bytes) -> None:
     """The parser fills up rows that are too short: look at those whose last value is missing."""
     last = table.iloc[:, -1]
     suspects = np.flatnonzero((last.isna() | (last == "")).to_numpy())
     if not len(suspects):
         return
-    lines = [line for line in text.decode(errors="replace").splitlines() if line.strip()]
+    lines = [line for line in text.split(b"\n") if line.strip()]
+    if len(lines) != len(table):
+        raise DataError(f"{path}: data_{name} has {len(lines):,} lines for {len(table):,} rows. The file is damaged.")
     for row in suspects:
-        width = len(_tokens(lines[row]))
-        if width != len(table.columns):
-            raise DataError(
-                f"{path}: row {row + 1:,} of data_{name} has {width} values for {len(table.columns)} columns. "
-                "The file is damaged or cut off."
-            )
-
-
-def _tokens(line: str) -> list[str]:
-    return re.findall(r"\"[^\"]*\"|'[^']*'|\S+", line)
+        _check_width(path, name, len(table.columns), lines[row], quote, row)
 
 
 def _texts(column: pd.Series) -> list[str]:
@@ -213,5 +225,4 @@ def _plain(value: object) -> str:
         return "nan" if np.isnan(value) else f"{value:.10g}"
     if isinstance(value, (bool, np.bool_)):
         return str(int(value))
-    text = str(value)
-    return f'"{text}"' if not text or re.search(r"\s", text) else text
+    return quoted(str(value))

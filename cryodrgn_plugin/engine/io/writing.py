@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import DataError
-from .atomic import atomic_path
+from .atomic import atomic_path, is_leftover
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
@@ -64,6 +64,14 @@ def _exchange(folder: Path, fresh: Path, former: Path) -> None:
         if os.path.lexists(former) and not os.path.lexists(folder):
             former.rename(folder)
         raise
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes had begun to write anywhere below `folder`."""
+    for path in folder.rglob(".*.part*"):
+        if is_leftover(path.name, mine=True):
+            with suppress(OSError):
+                remove(path)
 
 
 def remove(path: Path) -> None:

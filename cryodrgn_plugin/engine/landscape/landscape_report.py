@@ -9,6 +9,7 @@ import numpy as np
 
 from ..analysis.analysis_options import USUAL_CLASSES
 from ..analysis.analysis_parts import MadeSeries
+from ..analysis.cautions import cautions
 from ..analysis.classes import separate_states
 from ..analysis.entries import make_series, series_entry, write_chimerax
 from ..analysis.populations import Populations, counted, expected, most_likely
@@ -52,6 +53,7 @@ def landscape(run: Run, options: LandscapeOptions | None = None, decoder: Landsc
         space = _space(decoder, latents.z, options, out.folder, run)
         explored = explore(run, latents, space, table, options)
         out.index |= landscape_entries(explored, decoder, options)
+        out.index["cautions"] = cautions(latents, run.config, ())
         out.map("mask", "mask.mrc", space.mask, decoder.pixel_size_ang)
         write_particles(table, explored, out)
         made_series = make_all(run, explored, out, options) if options.volumes else []
@@ -60,7 +62,7 @@ def landscape(run: Run, options: LandscapeOptions | None = None, decoder: Landsc
             from .landscape_figures import draw_all
 
             draw_all(explored, made_series, out)
-        for sentence in _findings(explored):
+        for sentence in (*_findings(explored), *out.index["cautions"]):
             out.say(sentence)
     return out.index_file
 

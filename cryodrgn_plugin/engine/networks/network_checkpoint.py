@@ -4,13 +4,12 @@ weights_only=True.
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from ..errors import DataError
-from ..io.atomic import atomic_path
+from ..io.reading import understood
+from ..io.torch_files import load_torch, save_torch
 from ..run import Run
 
 SCHEMA = 1
@@ -36,6 +35,13 @@ class TrainingState:
     best_loss: float = float("inf")
     """The lowest held-out loss and the epoch that had it."""
 
+    def require_plausible(self) -> None:
+        """Raises ValueError for figures that no training has."""
+        counts = (self.epoch, self.batch, self.best_epoch)
+        figures = (self.seconds, self.epoch_seconds, self.best_loss, *self.sums.values())
+        if not all(isinstance(n, int) and n >= 0 for n in counts) or not all(isinstance(x, float) for x in figures):
+            raise ValueError("figures of another kind")
+
 
 def save_checkpoint(run: Run, state: TrainingState, model: dict[str, Any], optimizers: list[dict[str, Any]]) -> None:
     """Write the checkpoint of `state.epoch` and drop those that are neither recent nor the best."""
@@ -47,8 +53,7 @@ def save_checkpoint(run: Run, state: TrainingState, model: dict[str, Any], optim
         "optimizers": optimizers,
         "rng": torch.get_rng_state(),
     }
-    with atomic_path(run.checkpoint_file(state.epoch)) as temporary:
-        torch.save(content, temporary)
+    save_torch(run.checkpoint_file(state.epoch), content)
     _prune(run, state)
 
 
@@ -57,13 +62,12 @@ def load_checkpoint(path: Path, device: torch.device) -> tuple[TrainingState, di
 
     Raises DataError when the file is not a checkpoint of this program.
     """
-    try:
-        content = torch.load(path, map_location=device, weights_only=True)
+    with understood(f"{path} cannot be read as a checkpoint; remove it to resume from the one before."):
+        content = load_torch(path, device)
         state = TrainingState(**content["training"])
-        model, optimizers, rng = content["model"], content["optimizers"], content["rng"]
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, UnpicklingError) as error:
-        raise DataError(f"{path} cannot be read as a checkpoint; remove it to resume from the one before.") from error
-    torch.set_rng_state(rng.cpu())
+        state.require_plausible()
+        model, optimizers, rng = dict(content["model"]), list(content["optimizers"]), content["rng"]
+        torch.set_rng_state(rng.cpu())
     return state, model, optimizers
 
 

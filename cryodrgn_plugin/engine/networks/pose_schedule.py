@@ -54,7 +54,7 @@ class PoseSchedule:
             kind, _, epochs = part.strip().partition(":")
             if kind == RESET and not epochs and stages and not reset:
                 reset = True
-            elif kind in TIMED and epochs.isdigit() and int(epochs) > 0:
+            elif kind in TIMED and epochs.isdecimal() and len(epochs) < 10 and int(epochs) > 0:
                 stages.append(Stage(kind, int(epochs), reset))
                 reset = False
             else:

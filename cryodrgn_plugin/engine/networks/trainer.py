@@ -18,6 +18,7 @@ from ..config import TrainingConfig
 from ..data.batch import ImageBatch
 from ..data.loader import BatchLoader
 from ..errors import DataError
+from ..io.reading import understood
 from ..run import Run
 from ..stopping import Stopped, StopRequest, graceful_stop
 from .network_checkpoint import TrainingState, load_checkpoint, save_checkpoint
@@ -115,9 +116,10 @@ class Trainer:
 
     def _load(self, path) -> None:
         self.state, model, optimizers = load_checkpoint(path, self.device)
-        self.objective.load_state_dict(model)
-        for optimizer, saved in zip(self.optimizers, optimizers, strict=True):
-            optimizer.load_state_dict(saved)
+        with understood(f"{path} is of another model; remove it to resume from the one before."):
+            self.objective.load_state_dict(model)
+            for optimizer, saved in zip(self.optimizers, optimizers, strict=True):
+                optimizer.load_state_dict(saved)
 
     def _load_best(self) -> None:
         self.run.log(f"Taking epoch {self.state.best_epoch}, which had the lowest held-out loss.")

@@ -7,6 +7,7 @@ import torch
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..imaging.noise import estimate_noise
+from ..io.reading import understood
 from ..run import Run
 from ..slicing.place import pick_device
 from . import amortized_recipe, vae_recipe
@@ -43,6 +44,8 @@ def leave_latest_amortized(run: Run, config: RunConfig, dataset: ParticleDataset
 
 def _restored(run: Run, objective: torch.nn.Module, device: torch.device) -> int:
     """Put the parameters of the last checkpoint into `objective`; the epochs done."""
-    state, model, _ = load_checkpoint(run.latest_checkpoint(), device)
-    objective.load_state_dict(model)
+    checkpoint = run.latest_checkpoint()
+    state, model, _ = load_checkpoint(checkpoint, device)
+    with understood(f"{checkpoint} is of another model; remove it to look at the one before."):
+        objective.load_state_dict(model)
     return state.epoch

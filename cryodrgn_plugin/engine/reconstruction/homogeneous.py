@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from ..data.dataset import ParticleDataset
-from ..data.half_sets import drawn_halves, united
+from ..data.half_sets import drawn_halves, tied_images, united
 from ..errors import ConfigError, DataError
 from ..imaging.noise import estimate_noise
 from ..io.mrc import read_map
@@ -94,7 +94,8 @@ def reconstruct(
 
 
 def given_halves(dataset: ParticleDataset, halves: str) -> np.ndarray | None:
-    """0 or 1 per particle from rlnRandomSubset, or None for random halves. Copies of an image follow the first."""
+    """0 or 1 per particle from rlnRandomSubset, or None for random halves. Tilts of a particle and copies of
+    an image follow the first."""
     if halves not in ("auto", "star", "random"):
         raise ConfigError(f"The halves are {halves!r}; choose auto, star or random.")
     table = dataset.table
@@ -102,7 +103,7 @@ def given_halves(dataset: ParticleDataset, halves: str) -> np.ndarray | None:
         return None
     subset = table.column("rlnRandomSubset").to_numpy()[dataset.rows]
     if set(np.unique(subset)) == {1, 2}:
-        return united((subset == 2).astype(np.int8), dataset.copies.shown)
+        return united((subset == 2).astype(np.int8), tied_images(dataset))
     if halves == "auto":
         return None
     values = ", ".join(map(str, np.unique(subset)[:5]))

@@ -1,12 +1,12 @@
 """Particles inside a polygon that was drawn around them."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
+from ..io.reading import read_object, understood
 
 SPACES = ("umap", "pca")
 
@@ -36,16 +36,16 @@ def read_lasso(path: str | Path) -> Lasso:
     Raises DataError in one sentence for whatever is wrong with it.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-        space = content.get("space", "umap")
-        polygon = np.array(content["polygon"], dtype=np.float64)
-        first, second = (int(number) for number in content.get("components", (1, 2)))
+        no_lasso = f'{path} is no lasso; it should hold {{"space": "umap", "polygon": [[x, y], …]}}.'
+        with understood(no_lasso, missing_ok=True):
+            content = read_object(Path(path), no_lasso)
+            space = content.get("space", "umap")
+            polygon = np.array(content["polygon"], dtype=np.float64)
+            first, second = (int(number) for number in content.get("components", (1, 2)))
     except FileNotFoundError:
         raise DataError(f"There is no lasso file {path}.") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(f'{path} is no lasso; it should hold {{"space": "umap", "polygon": [[x, y], …]}}.') from None
     if space not in SPACES:
-        raise DataError(f"{path}: the space of a lasso is umap or pca, not {space!r}.")
+        raise DataError(f"{path}: the space of a lasso is umap or pca, not {str(space)[:50]!r}.")
     if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3 or not np.isfinite(polygon).all():
         raise DataError(f"{path}: a lasso needs at least three corners [x, y].")
     prefix = "umap" if space == "umap" else "pc"

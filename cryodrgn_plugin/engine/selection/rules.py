@@ -8,13 +8,16 @@ each.
 import ast
 import difflib
 import operator
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ..errors import ConfigError
 
+LONGEST_SHOWN = 200
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {"abs": np.abs, "sqrt": np.sqrt, "log": np.log, "exp": np.exp}
 _ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -52,19 +55,37 @@ def obeying(rule: str, columns: Mapping[str, np.ndarray], n: int) -> np.ndarray:
     ------
     ConfigError : the rule cannot be read, uses what is not allowed or a name that is no column, or is no yes or no.
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        answer = _Rule(rule, columns).value(_parsed(rule).body)
-    if not _is_truth(answer):
-        raise ConfigError(f"The rule {rule!r} is not a yes or no; compare with something, as in z1 > 0.")
-    return np.broadcast_to(answer, n).copy()
+    tree = _parsed(rule)
+    with _readable(rule), np.errstate(all="ignore"):
+        answer = _Rule(rule, columns).value(tree.body)
+        if not _is_truth(answer):
+            raise ConfigError(f"The rule {_shown(rule)} is not a yes or no; compare with something, as in z1 > 0.")
+        return np.broadcast_to(answer, n).copy()
 
 
 def _parsed(rule: str) -> ast.Expression:
-    try:
+    with _readable(rule), warnings.catch_warnings():
+        warnings.simplefilter("ignore", SyntaxWarning)
         return ast.parse(rule.strip(), mode="eval")
-    except (SyntaxError, ValueError, RecursionError) as error:
+
+
+@contextmanager
+def _readable(rule: str) -> Iterator[None]:
+    """Whatever else goes wrong with a rule, too many brackets for one, is that it cannot be read."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except Exception as error:
         where = f" at character {error.offset}" if isinstance(error, SyntaxError) and error.offset else ""
-        raise ConfigError(f"The rule {rule!r} cannot be read{where}; write it as in z1 > 0 and cluster == 3.") from None
+        raise ConfigError(
+            f"The rule {_shown(rule)} cannot be read{where}; write it as in z1 > 0 and cluster == 3."
+        ) from error
+
+
+def _shown(text: str) -> str:
+    """A rule, or a part of one, as messages repeat it."""
+    return repr(text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + "…")
 
 
 def _is_truth(value: Any) -> bool:
@@ -75,17 +96,18 @@ class _Rule:
     """Values of the parts of one rule."""
 
     def __init__(self, rule: str, columns: Mapping[str, np.ndarray]) -> None:
-        self._rule, self._columns = rule, columns
+        self._shown, self._columns = _shown(rule), columns
 
     def value(self, node: ast.expr) -> Any:
         match node:
             case ast.Constant(value=bool() | int() | float() | str() as value):
-                # Whole numbers become floats: a power of large ones would take for ever.
-                return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+                # Numbers become those of numpy: a power of whole ones would take for ever, and of Python's floats may
+                # be an error or complex.
+                return value if isinstance(value, bool | str) else np.float64(value)
             case ast.Name(id=name):
                 return self._column(name)
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
-                return [self.value(part) for part in parts]
+                return self._listed([self.value(part) for part in parts])
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
                 return _ARITHMETIC[type(op)](self._number(left), self._number(right))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -100,8 +122,8 @@ class _Rule:
             case ast.Call(func=ast.Name(id=name), args=[argument], keywords=[]) if name in FUNCTIONS:
                 return FUNCTIONS[name](self._number(argument))
         raise ConfigError(
-            f"The rule {self._rule!r} has {ast.unparse(node)!r}, which is not allowed; use columns, numbers, "
-            f"comparisons, and, or, not, in (…), arithmetic and {', '.join(FUNCTIONS)}."
+            f"The rule {self._shown} has {_shown(ast.unparse(node))}, which is not allowed; use columns, "
+            f"numbers, comparisons, and, or, not, in (…), arithmetic and {', '.join(FUNCTIONS)}."
         )
 
     def _compared(self, node: ast.Compare) -> Any:
@@ -109,27 +131,42 @@ class _Rule:
         answers = []
         for left, op, right in zip(values, node.ops, values[1:], strict=False):
             if type(op) not in _COMPARISONS or _is_text(left) != _is_text(right):
-                raise ConfigError(f"The rule {self._rule!r} compares what cannot be compared, text with numbers.")
+                raise ConfigError(f"The rule {self._shown} compares what cannot be compared, text with numbers.")
+            if isinstance(left, list) or isinstance(right, list) != isinstance(op, ast.In | ast.NotIn):
+                raise ConfigError(f"The rule {self._shown} compares with a list; use in (…) or not in (…).")
             answers.append(_COMPARISONS[type(op)](left, right))
         return np.logical_and.reduce(np.broadcast_arrays(*answers))
+
+    def _listed(self, values: list) -> list:
+        if (
+            not values
+            or any(isinstance(value, list | np.ndarray) for value in values)
+            or len({_is_text(v) for v in values}) > 1
+        ):
+            raise ConfigError(f"The rule {self._shown} has a list of other than numbers or texts.")
+        return values
 
     def _number(self, node: ast.expr) -> Any:
         value = self.value(node)
         if _is_truth(value) or _is_text(value) or isinstance(value, list):
-            raise ConfigError(f"The rule {self._rule!r} calculates with {ast.unparse(node)!r}, which is no number.")
+            raise ConfigError(
+                f"The rule {self._shown} calculates with {_shown(ast.unparse(node))}, which is no number."
+            )
         return value
 
     def _truth(self, node: ast.expr) -> Any:
         value = self.value(node)
         if not _is_truth(value):
-            raise ConfigError(f"In the rule {self._rule!r}, {ast.unparse(node)!r} is neither true nor false.")
+            raise ConfigError(f"In the rule {self._shown}, {_shown(ast.unparse(node))} is neither true nor false.")
         return value
 
     def _column(self, name: str) -> np.ndarray:
         if name not in self._columns:
-            near = difflib.get_close_matches(name, self._columns, n=1)
+            near = difflib.get_close_matches(name[:LONGEST_SHOWN], self._columns, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(self._columns)}."
-            raise ConfigError(f"The rule {self._rule!r} names {name!r}, which is no column of these particles; {hint}")
+            raise ConfigError(
+                f"The rule {self._shown} names {_shown(name)}, which is no column of these particles; {hint}"
+            )
         return self._columns[name]
 
 

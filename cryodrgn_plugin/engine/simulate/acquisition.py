@@ -9,6 +9,7 @@ from ..errors import DataError
 from ..geometry.rotations import random_matrices, tilt_about_x
 from ..imaging.aberrations import Aberrations, even_zernike
 from ..imaging.ctf import CtfParams
+from ..io.arrays import read_npy_file
 from .config import OpticsGroup, SimulationConfig
 from .ensemble import assign_states
 from .streams import Streams
@@ -165,11 +166,9 @@ def read_ctf_rows(path: str) -> np.ndarray:
     """(R, 9) float64 table of cryoDRGN's CTF columns. Raises DataError when the file is absent or is something else."""
     if not Path(path).is_file():
         raise DataError(f"There is no CTF table {path}; give a .npy file with nine columns per particle.")
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError):
-        raise DataError(f"{path} is not a .npy table of numbers; give one with cryoDRGN's nine CTF columns.") from None
-    if rows.ndim != 2 or rows.shape[1] != 9 or len(rows) == 0 or not np.isfinite(rows).all():
+    rows = read_npy_file(path, "Give a .npy table of cryoDRGN's nine CTF columns.")
+    is_table = rows.dtype.kind in "iuf" and rows.ndim == 2 and rows.shape[1] == 9 and len(rows) > 0
+    if not is_table or not np.isfinite(rows).all():
         raise DataError(
             f"{path} has the shape {rows.shape}; a CTF table has nine finite columns: "
             "box, pixel size, defocus U, V, angle, kV, Cs, amplitude contrast, phase shift."

@@ -12,9 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..io.reading import WHY, understood
 from .atoms import AtomicModel
 
+MOST_BYTES = 2**28
+MOST_VALUES = 20_000_000
+"""Atoms of the largest structures are some millions."""
+MOST_LEVELS = 20
 _WATER = {"HOH", "WAT", "DOD"}
 
 
@@ -24,12 +28,18 @@ def read_mmtf(path: str | Path) -> AtomicModel:
     Raises DataError when the file is not MMTF.
     """
     path = Path(path)
-    raw = path.read_bytes()
-    try:
-        fields = MessagePack(gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).value()
-        return _first_model(fields)
-    except (struct.error, IndexError, KeyError, TypeError, ValueError, OSError):
-        raise DataError(f"{path} cannot be read as an MMTF file; it may be cut off. Fetch it again.") from None
+    with understood(f"{path} cannot be read as an MMTF file ({WHY}); it may be cut off. Fetch it again."):
+        return _first_model(MessagePack(_unpacked(path)).value())
+
+
+def _unpacked(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        data = (gzip.GzipFile(fileobj=file) if packed else file).read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES >> 20:,} MB")
+    return data
 
 
 def _first_model(fields: dict) -> AtomicModel:
@@ -41,6 +51,8 @@ def _first_model(fields: dict) -> AtomicModel:
     kinds = fields["groupList"]
     types = decode(fields["groupTypeList"])[:n_groups]
     sizes = np.array([len(kind["atomNameList"]) for kind in kinds])[types]
+    if not 0 < sizes.sum() <= MOST_VALUES or len(types) != n_groups:
+        raise ValueError(f"{sizes.sum():,} atoms in {n_groups:,} groups")
 
     names = np.concatenate([kinds[t]["atomNameList"] for t in types])
     elements = np.concatenate([kinds[t]["elementList"] for t in types])
@@ -75,10 +87,15 @@ def decode(packed: bytes) -> np.ndarray:
     if codec == 4:
         return np.frombuffer(data, ">i4").astype(np.int32)
     if codec == 5:
+        if not 0 < parameter <= 100:
+            raise ValueError(f"texts of {parameter} letters")
         return np.char.rstrip(np.frombuffer(data, f"S{parameter}").astype(str), "\0")
     if codec in (6, 7, 8, 9):
         # Run lengths: pairs of a value and how often it stands.
-        values = np.repeat(*np.frombuffer(data, ">i4").reshape(-1, 2).T)
+        runs = np.frombuffer(data, ">i4").reshape(-1, 2).astype(np.int64)
+        if not 0 <= runs[:, 1].sum() <= MOST_VALUES:
+            raise ValueError(f"{runs[:, 1].sum():,} values")
+        values = np.repeat(*runs.T)
         if codec == 6:
             return np.array([chr(value) for value in values])
         if codec == 8:
@@ -111,7 +128,7 @@ class MessagePack:
     }  # fmt: skip
 
     def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+        self._data, self._at, self._levels = data, 0, 0
 
     def value(self) -> Any:
         """The next value."""
@@ -131,10 +148,16 @@ class MessagePack:
         return self._sized(kind, self._number(size_format))
 
     def _sized(self, kind: str, count: int) -> Any:
-        if kind == "map":
-            return {self.value(): self.value() for _ in range(count)}
-        if kind == "array":
-            return [self.value() for _ in range(count)]
+        if kind in ("map", "array"):
+            self._levels += 1
+            if self._levels > MOST_LEVELS:
+                raise ValueError(f"more than {MOST_LEVELS} levels")
+            if kind == "map":
+                content: Any = {self.value(): self.value() for _ in range(count)}
+            else:
+                content = [self.value() for _ in range(count)]
+            self._levels -= 1
+            return content
         data = self._take(count)
         return data.decode() if kind == "text" else data
 

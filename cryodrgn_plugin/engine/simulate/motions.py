@@ -29,6 +29,8 @@ def superposed(coords: np.ndarray, fixed: np.ndarray, core: np.ndarray) -> np.nd
 
 def trajectory(model: AtomicModel, frames: np.ndarray, core: np.ndarray | None = None) -> list[AtomicModel]:
     """States from (S, n, 3) coordinates of the model's atoms, each superposed on the first by `core` where given."""
+    if frames.dtype.kind not in "iuf":
+        raise ConfigError(f"The frames hold {frames.dtype} and no coordinates.")
     frames = np.asarray(frames, dtype=np.float64)
     if frames.ndim != 3 or frames.shape[1:] != (len(model), 3):
         raise ConfigError(f"The frames have the shape {frames.shape}; the model needs (frames, {len(model)}, 3).")

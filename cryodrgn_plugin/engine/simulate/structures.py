@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
+from ..io.reading import WHY, understood
 from .atoms import AtomicModel
 
 
@@ -22,14 +23,14 @@ def read_model(path: str | Path) -> AtomicModel:
         from .mmtf import read_mmtf
 
         return read_mmtf(path)
+    with understood(f"{path} cannot be read as an atomic model ({WHY}); give a PDB, mmCIF or MMTF file."):
+        return _read(path)
+
+
+def _read(path: Path) -> AtomicModel:
     import gemmi
 
-    try:
-        structure = gemmi.read_structure(str(path))
-    except (RuntimeError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read as an atomic model ({error}); give a PDB, mmCIF or MMTF file."
-        ) from None
+    structure = gemmi.read_structure(str(path))
     if len(structure) == 0:
         raise DataError(f"{path} holds no atomic model; give a PDB, mmCIF or MMTF file.")
     structure.remove_waters()

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError, DataError
+from ..io.arrays import read_npy_file
 from ..io.mrc import read_map
 from .atoms import AtomicModel, matched
 from .ensemble import Ensemble, equal_parts
@@ -76,10 +77,7 @@ def _core(model: AtomicModel, domains: list[np.ndarray], request: MotionRequest)
 
 
 def _frames(model: AtomicModel, request: MotionRequest) -> Ensemble:
-    try:
-        frames = np.load(request.frames, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        raise DataError(f"{request.frames} is not a .npy file of coordinates, (frames, atoms, 3).") from None
+    frames = read_npy_file(request.frames, "Give a .npy file of coordinates, (frames, atoms, 3).")
     domains = [selected(model, text) for text in request.domains]
     states = trajectory(model, frames, _core(model, domains, request) if request.core or domains else None)
     return Ensemble(states, np.linspace(0, 1, len(states)), np.ones(len(states)))

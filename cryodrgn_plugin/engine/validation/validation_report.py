@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..analysis.cautions import about_focus
 from ..analysis.run_particles import RunParticles, images_of, particles_of, shown_by
 from ..collapse import has_collapsed
 from ..data.copies import repeated
@@ -104,7 +105,7 @@ def _measured(
     trained = (halves.test, halves.agreement, halves.confidence) if halves else None
     directions = _directions(halves, images_of(run)) if halves else None
     seen = Sensitivity.of(run)
-    verdict = judge(trained, leaked, others, options.significance, directions, seen)
+    verdict = judge(trained, leaked, others, options.significance, directions, seen, about_focus(run.config))
     return Findings(halves, leaked, others, states, verdict, directions, seen)
 
 

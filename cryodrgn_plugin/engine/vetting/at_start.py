@@ -4,8 +4,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
+from ..io.chosen_rows import particle_name, particle_of_image
 from ..io.tables import search_folders
 from .applied_ctf import SETTINGS, AppliedCtf, applied_ctf
 from .case import FLIPPED, MULTIPLIED, SIGNED
@@ -52,7 +56,13 @@ def vetted(config: RunConfig, poses_given: bool = True) -> Vetted:
             dataset = _opened(config, found.setting)
     look = dataset.first_look
     dataset = dataset.usable()
-    sentences = [*dataset.notes, *_about_ctf(found, dataset), *look.sentences(), *dataset.copies.sentences()]
+    sentences = [
+        *dataset.notes,
+        *_about_columns(dataset),
+        *_about_ctf(found, dataset),
+        *look.sentences(),
+        *dataset.copies.sentences(),
+    ]
     notes: dict[str, Any] = {}
     if found is not None and found.contradicts:
         notes["ctf_applied"] = found.setting
@@ -62,6 +72,28 @@ def vetted(config: RunConfig, poses_given: bool = True) -> Vetted:
     if dataset.copies.any:
         notes["copies"] = {"images": int(dataset.copies.again.sum()), **dataset.copies.by}
     return Vetted(dataset, sentences, notes)
+
+
+def _about_columns(dataset: ParticleDataset) -> list[str]:
+    """What columns of the file mean here, where they are not what they usually are."""
+    table, said = dataset.table, []
+    if particle_name(table) == "rlnGroupName":
+        count = len(np.unique(particle_of_image(table)))
+        said.append(
+            f"{table.path}: images of one rlnGroupName are from different micrographs and doses, so they are taken for "
+            f"the tilts of a particle: {count:,} particles with {table.n:,} images, which stay together in half-sets "
+            "and selections. Rename the column if they are single particles."
+        )
+    if "rlnRandomSubset" in table.frame:
+        values = pd.to_numeric(table.frame["rlnRandomSubset"], errors="coerce")
+        strange = int((~values.isin((1, 2))).sum())
+        if strange or values.nunique() < 2:
+            what = f"{strange:,} of {table.n:,} particles" if strange else "all particles"
+            which = "neither 1 nor 2" if strange else f"{values.iloc[0]:g}"
+            said.append(
+                f"{table.path}: rlnRandomSubset of {what} is {which}, which names no half-sets; they are drawn anew."
+            )
+    return said
 
 
 def _opened(config: RunConfig, ctf_applied: str) -> ParticleDataset:

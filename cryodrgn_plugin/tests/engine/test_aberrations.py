@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryodrgn_plugin.engine.cli.info_command import about_star
+from cryodrgn_plugin.engine.cli.info_command import about_particles
 from cryodrgn_plugin.engine.config import DataConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.errors import DataError
@@ -240,7 +240,7 @@ def test_beam_tilt_of_old_files_makes_groups(tmp_path):
 
 
 def test_info_and_preflight_say_what_is_applied(tmp_path):
-    rows = dict(about_star(STAR)[1])
+    rows = dict(about_particles(STAR)[1])
     assert rows["aberrations"].startswith("group 1: beam tilt, antisymmetric terms, symmetric terms, magnification")
     verdict = check_aberrations(ParticleDataset.open(STAR, EXACT))
     assert verdict.level == "ok" and "Optics group 1 has beam tilt" in verdict.sentence

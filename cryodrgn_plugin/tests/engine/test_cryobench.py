@@ -1,13 +1,16 @@
 """The sets and the scores of benchmarks/cryobench.py: small cases written out by hand, and cropping as it is done."""
 
+import importlib
 import sys
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
+from cryodrgn_plugin.engine.io.mrc import read_map, write_map
 from cryodrgn_plugin.engine.simulate.atoms import AtomicModel, bare_model
 from cryodrgn_plugin.engine.simulate.ensemble import Ensemble
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector, images_from_spectra
@@ -198,3 +201,34 @@ def test_a_peer_is_stopped_at_its_limit_and_its_failure_is_told(tmp_path, monkey
     assert run.cpu > 0.9
     with pytest.raises(RuntimeError, match="sh -c ended with 3: no such model"):
         run("-c", "echo no such model; exit 3")
+
+
+def test_slices_of_a_peer_lie_where_they_belong_in_a_volume_twice_as_fine(monkeypatch):
+    def turned_plane(values, rotations, image_shape, volume_shape, order=1):
+        return values @ rotations
+
+    core = ModuleType("recovar.core")
+    core.relion_interp = SimpleNamespace(project=turned_plane, backproject=turned_plane)
+    monkeypatch.setitem(sys.modules, "recovar", ModuleType("recovar"))
+    monkeypatch.setitem(sys.modules, "recovar.core", core)
+    importlib.import_module("recovar_on_cpu").put_right()
+    turn, frequency = random_matrices(1, np.random.default_rng(0)), np.array([3.0, 1.0, 0.0])
+    for operation in (core.relion_interp.project, core.relion_interp.backproject):
+        same = operation(frequency, turn, (16, 16), (16, 16, 16), order=1)
+        np.testing.assert_allclose(same, frequency @ turn)
+        np.testing.assert_allclose(operation(frequency, turn, (16, 16), (32, 32, 32), order=1), 2 * same)
+
+
+def test_mask_of_a_set_holds_what_any_state_has_and_little_more(tmp_path):
+    (tmp_path / "maps").mkdir()
+    for state, x in enumerate((12, 20)):
+        volume = np.zeros((32, 32, 32), np.float32)
+        volume[14:18, 14:18, x : x + 4] = 1
+        write_map(tmp_path / "maps" / f"state_{state:03d}.mrc", volume, 3.0)
+    peers.write_mask(tmp_path, tmp_path / "mask.mrc")
+    mask, pixel_ang = read_map(tmp_path / "mask.mrc")
+    assert pixel_ang == 3.0
+    assert set(np.unique(mask)) == {0, 1}
+    assert mask[14:18, 14:18, 12:24].all()
+    assert not mask[:, :, :6].any()
+    assert mask.mean() < 0.15

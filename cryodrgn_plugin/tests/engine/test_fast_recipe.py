@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from cryodrgn_plugin.engine.analysis.truth import Truth, map_quality
-from cryodrgn_plugin.engine.closed_form import fast_recipe, node_count
+from cryodrgn_plugin.engine.closed_form import fast_recipe, separate_states
 from cryodrgn_plugin.engine.closed_form.node_count import NodeCount
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
@@ -163,7 +163,7 @@ def test_a_finished_run_says_what_it_learned_of_images_and_how_it_chose(trained)
 
 @pytest.mark.parametrize(("count", "kept"), [(1, None), (2, 2)])
 def test_posteriors_of_states_are_kept_where_there_are_two_or_more(count, kept, few, tmp_path, monkeypatch):
-    monkeypatch.setattr(node_count, "count_nodes", lambda *_: NodeCount(count, True, {1: 0.0}))
+    monkeypatch.setattr(separate_states, "count_nodes", lambda *_: NodeCount(count, True, {1: 0.0}))
     states = train(tmp_path / "run", config_for(few, **FEWER)).latents().states
     assert (None if states is None else states.shape[1]) == kept
 

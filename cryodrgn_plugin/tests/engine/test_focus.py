@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cryodrgn_plugin.engine.analysis.cautions import about_focus, cautions
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.closed_form.focus import Focus
@@ -19,11 +20,13 @@ from cryodrgn_plugin.engine.likelihood.outside import as_nuisances, integrated_o
 from cryodrgn_plugin.engine.likelihood.spread_solve import solved_spread
 from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.reconstruction.mask_file import region_mask, resampled
+from cryodrgn_plugin.engine.results import Results
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles, tiny_ensemble
 from cryodrgn_plugin.engine.simulate.atoms import bare_model, joined
 from cryodrgn_plugin.engine.simulate.simulation import frame_centre_ang
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
+from cryodrgn_plugin.engine.validation.verdict import judge
 
 BOX, PIXEL_ANG = 24, 4.5
 PART_AT_ANG = np.array([0.0, -26.0, -14.0])
@@ -84,6 +87,13 @@ def test_without_a_focus_the_large_motion_comes_first(planted, tmp_path):
 
 def test_a_part_is_one_of_two_states_whatever_happens_elsewhere(focused):
     assert focused.info["notes"]["states"] == 2
+
+
+def test_whoever_looks_at_the_run_is_told_of_its_focus(focused, planted):
+    (sentence,) = cautions(focused.latents(), focused.config, ())
+    assert sentence.startswith(f"The run has a focus, {planted[1]}:")
+    assert judge(None, [], [], 0.05, about_focus=about_focus(focused.config)).sentences[-1] == sentence
+    assert not about_focus(recipe_config("fast"))
 
 
 def test_a_mask_from_a_file_does_as_the_sphere_does(focused, planted, tmp_path):
@@ -243,3 +253,23 @@ def test_rows_of_subtracted_particles_keep_every_byte_but_the_name_of_the_image(
 def test_subtracting_without_a_mask_is_refused(subtracted, capsys):
     assert main(["subtract", str(subtracted[0].path), "--out", "nowhere"]) == 2
     assert "mask is empty, and the run has no focus" in capsys.readouterr().err
+
+
+def test_what_was_taken_off_is_told_and_drawn(subtracted, planted):
+    told = Results.open(subtracted[1].parent, "subtraction")
+    stacks = [
+        ParticleDataset.open(str(star)).source.raw(np.arange(1000)).astype(np.float64)
+        for star in (planted[0], subtracted[1])
+    ]
+    share = (stacks[0] - stacks[1]).var(axis=(1, 2)).sum() / stacks[0].var(axis=(1, 2)).sum()
+    assert told.index["taken_off"] == pytest.approx(share, abs=1e-4) and 0.01 < share < 0.2
+    assert (told.index["particles"], told.index["mask"]) == (1000, planted[1])
+    assert told.figures["views"].is_file() and told.file("images").is_file()
+
+
+def test_subtracting_into_the_folder_of_the_particles_themselves_is_refused(subtracted, planted, capsys):
+    star, sphere = planted
+    before = star.read_bytes()
+    assert main(["subtract", str(subtracted[0].path), f"--mask={sphere}", "--out", str(star.parent)]) == 2
+    assert "holds the particles of the run themselves" in capsys.readouterr().err
+    assert star.read_bytes() == before

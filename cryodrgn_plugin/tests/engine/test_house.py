@@ -29,9 +29,9 @@ ENGINE = PACKAGE / "engine"
 LAYERS = [
     {"errors", "config"},
     {"io", "geometry", "imaging.ctf", "imaging.aberrations", "imaging.zernike"}
-    | {"run", "run_status", "run_layout", "run_origin", "relocation", "known_copies"}
+    | {"run", "run_status", "run_layout", "run_lock", "run_origin", "relocation"}
     | {"latents", "result_kinds", "results", "report_writer", "borrowing", "collapse"}
-    | {"progress", "provenance", "stopping", "threads"},
+    | {"known_copies", "source_check", "progress", "provenance", "stopping", "threads", "streams_out"},
     {"imaging", "slicing", "data"},
     {"decoders", "encoders", "poses"},
     {"likelihood", "reconstruction"},

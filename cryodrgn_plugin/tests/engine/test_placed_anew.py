@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cryodrgn_plugin.engine.analysis.truth import Truth
-from cryodrgn_plugin.engine.closed_form import fast_recipe
+from cryodrgn_plugin.engine.closed_form import fast_recipe, judging_maps
 from cryodrgn_plugin.engine.closed_form.harmonics import LEAST_VISIBLE, harmonics
 from cryodrgn_plugin.engine.closed_form.nodes import Responsibilities
 from cryodrgn_plugin.engine.config import recipe_config
@@ -49,7 +49,7 @@ def test_a_state_keeps_its_images(weak, tmp_path):
 
 
 def test_maps_that_are_shrunk_would_lose_it(weak, tmp_path, monkeypatch):
-    monkeypatch.setattr(fast_recipe, "JUDGING_FREEDOM", 1.0)
+    monkeypatch.setattr(judging_maps, "UNFILTERED_FREEDOM", 1.0)
     true, found = placed_twice(weak, tmp_path / "run")
     assert found[COMPLETE] < true[COMPLETE] / 2
 

@@ -1,5 +1,6 @@
 """Results on disk: one writer that leaves the old ones until the new are whole, one reader, runs that borrow a run."""
 
+import copy
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from cryodrgn_plugin.engine.analysis.analysis_report import analyze
 from cryodrgn_plugin.engine.config import RunConfig
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.io.reading import read_object
 from cryodrgn_plugin.engine.report_writer import report_into
 from cryodrgn_plugin.engine.result_kinds import KINDS, ResultKind, half_map_names
 from cryodrgn_plugin.engine.results import Results
@@ -297,3 +299,12 @@ def test_a_training_is_never_replaced_by_links(lender, tmp_path):
     assert unfinished.config_file.is_symlink() and unfinished.status == "finished"
     with pytest.raises(DataError, match=r"There is no run in .*nowhere"):
         Run.borrow(tmp_path / "nowhere", tmp_path / "mine", "analysis")
+
+
+def test_a_key_that_is_not_there_is_a_sentence_and_copies_are_dictionaries(tmp_path):
+    (tmp_path / "a.json").write_text('{"files": {"map": "a.mrc"}}')
+    content = read_object(tmp_path / "a.json", "a.json is damaged; make it anew.")
+    assert copy.deepcopy(content) == type(content["files"])([("files", {"map": "a.mrc"})])
+    for part in (content, content["files"], copy.copy(content)):
+        with pytest.raises(DataError, match=r"has no 'series': .*damaged"):
+            _ = part["series"]

@@ -73,7 +73,7 @@ def test_the_task_comes_from_the_executable_field_or_a_label():
         (f"{COMMAND} --umap perhaps", "give yes or no"),
         (
             f"retrain {COMMAND}",
-            "choose train, abinitio, analyze, .*, validate or select",
+            "choose train, abinitio, analyze, .*, select or subtract",
         ),
         (f"{COMMAND} --species 2", "species is a label of the task abinitio"),
         (f"abinitio {COMMAND} --homogeneous perhaps", "give yes or no"),
@@ -86,6 +86,7 @@ def test_the_task_comes_from_the_executable_field_or_a_label():
         (f"validate {COMMAND} --permutations 20", "cannot show a significance"),
         (f"{COMMAND} --where z1", "where is a label of the task select"),
         (f"landscape {COMMAND} --clusters -1", "clusters is -1"),
+        (f"subtract {COMMAND} --in_mask a.mrc --mask b.mrc", "a mask on the Input tab and another as the label mask"),
         (f"select {COMMAND}", "Say which particles to select"),
         (f"select {COMMAND} --junk yes --junk_cut high", "junk_cut is 'high'; it must be a number"),
         (f"preflight {COMMAND} --box 33", "box is 33"),
@@ -156,6 +157,21 @@ def test_a_selection_follows_a_rule_whose_comparisons_are_words():
     assert arguments.options == {"where": "z1 > 0 and cluster != 3", "random": 100, "junk": True}
 
 
+@pytest.mark.parametrize("task", ["subtract", "landscape", "states"])
+def test_the_mask_of_the_input_tab_is_that_of_a_task_which_has_one(task):
+    assert parse(f"{task} {COMMAND} --in_mask MaskCreate/job007/mask.mrc").options == {
+        "mask": "MaskCreate/job007/mask.mrc"
+    }
+
+
+def test_a_focus_that_begins_with_a_minus_reaches_the_engine():
+    training = train_stages(parse(f"{COMMAND} --closed_form.focus -20,0,14,30"), "5")[0]
+    parser = argparse.ArgumentParser()
+    train_command.add_arguments(parser)
+    given = parser.parse_args(words_of(training)[2:])
+    assert recipe_config("fast", given_settings(given)).closed_form.focus == "-20,0,14,30"
+
+
 LOOKS = {
     "analyze": ("analysis", "--clusters 4", "--clusters 4"),
     "landscape": ("landscape", "--clusters 4", "--clusters 4"),
@@ -163,6 +179,7 @@ LOOKS = {
     "states": ("states", "--b_factor_ang2 60 --bias no", "--no-bias --b-factor-ang2 60.0"),
     "validate": ("validation", "--halves no", "--no-halves --resume"),
     "select": ("selections", "--random 5", "--random 5"),
+    "subtract": ("", "--mask -20,0,14,30", "--mask=-20,0,14,30 --out External/job003/subtracted"),
 }
 """Task to the folder it makes, labels, and what the engine is told."""
 
@@ -172,7 +189,7 @@ def test_a_look_at_an_earlier_job_borrows_its_run_and_keeps_what_was_found(task,
     monkeypatch.chdir(tmp_path)
     source = Path("External/job002/run")
     for folder, _, _ in LOOKS.values():
-        (source / folder).mkdir(parents=True)
+        (source / folder).mkdir(parents=True, exist_ok=True)
     (source / "run.json").write_text("{}")
     makes, labels, told = LOOKS[task]
     command = f"{task} --o External/job003/ --in_parts External/job002/particles.star {labels}"
@@ -283,3 +300,23 @@ def test_particles_that_no_training_job_made_cannot_be_analyzed(tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="not a training job"):
         training_job(parse("analyze --o External/job003/ --in_parts Import/job001/particles.star"))
+
+
+def test_without_a_pipeline_the_version_is_that_of_job_star(tmp_path):
+    job = tmp_path / "External" / "job002"
+    job.mkdir(parents=True)
+    assert relion_version(tmp_path, job=job) == "3.1"
+    (job / "job.star").write_text("# version 30001\n\ndata_job\n\n_rlnJobTypeLabel relion.external\n")
+    assert relion_version(tmp_path, job=job) == "4"
+    (job / "job.star").write_text("# version 50001\n\ndata_job\n\n_rlnJobTypeLabel relion.external\n")
+    assert relion_version(tmp_path, job=job) == "5"
+    (tmp_path / "default_pipeline.star").write_text("# version 30001\n")
+    assert relion_version(tmp_path, job=job) == "3.1", "the pipeline knows better"
+
+
+@pytest.mark.parametrize("label", ["a" * 3000, "--o E/ --in_parts a.star --clusters ²"])
+def test_errors_about_labels_are_short(label):
+    words = label.split() if " " in label else ["--o", "E/", "--in_parts", "a.star", f"--{label}", "1"]
+    with pytest.raises(ConfigError) as error:
+        parse_arguments(["analyze", *words])
+    assert len(str(error.value)) < 400

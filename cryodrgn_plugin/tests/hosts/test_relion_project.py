@@ -14,6 +14,7 @@ import pytest
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
+from cryodrgn_plugin.engine.reconstruction.mask_file import region_mask
 from cryodrgn_plugin.tests.hosts.patience import finish, wait_for
 from cryodrgn_plugin.tests.hosts.relion_sandbox import RelionProject, make_two_state_particles, needs_relion
 
@@ -122,6 +123,28 @@ def test_a_selection_has_the_rows_and_columns_of_the_input_that_were_asked_for(p
     ):
         chosen = read_star(project.folder / job / name)["particles"]
         assert chosen.equals(given[wanted.to_numpy()].reset_index(drop=True))
+
+
+def test_subtracted_images_lack_what_the_maps_show_outside_and_relion_reconstructs_what_stays(project, trained):
+    """How much of the true map is in RELION's of the new images, as a share of what is in that of the old ones."""
+    job = project.add_external("subtract", f"{trained}particles.star", mask="0,0,-24,30")
+    project.run(job)
+    assert project.text(job, "run.err") == ""
+    assert project.nodes(job) == {"particles.star": 3, "logfile.pdf": 13}
+    given = read_star(project.folder / PARTICLES)["particles"]
+    left = read_star(project.folder / job / "particles.star")["particles"]
+    assert left.drop(columns="rlnImageName").equals(given.drop(columns="rlnImageName"))
+    assert left.rlnImageName[0] == f"000001@{job}subtracted/particles.mrcs"
+    true = sum(read_map(project.folder / f"Sim/state{state}.mrc")[0] for state in (0, 1)) / 2
+    mask = region_mask("0,0,-24,30", len(true), 3.2)
+    held = []
+    for star in (PARTICLES, f"{job}particles.star"):
+        project.relion("relion_reconstruct", "--i", star, "--o", "left.mrc", "--ctf", "--maxres", "12")
+        made, _ = read_map(project.folder / "left.mrc")
+        held.append([(made * true)[region].sum() / (true**2)[region].sum() for region in (mask > 0.99, mask < 0.01)])
+    inside, outside = np.array(held[1]) / held[0]
+    print(held)
+    assert inside == pytest.approx(1, abs=0.1) and abs(outside) < 0.2
 
 
 def test_a_trajectory_leads_from_one_state_to_the_other_through_maps_and_half_maps(project, trained):

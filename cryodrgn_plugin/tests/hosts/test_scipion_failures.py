@@ -56,14 +56,31 @@ def test_training_goes_by_blocks_and_resumes_with_a_changed_setting(project, sim
     assert protocol.stepsDone == protocol.numberOfSteps == 5  # convert, two blocks, consensus, outputs
     assert [row["epoch"] for row in Run.open(protocol.getRunFolder()).metrics()] == [1, 2]
     before = _latents(protocol)
+    began = Run.open(protocol.getRunFolder()).metrics()
 
     protocol.seed.set(7)
     protocol = run(project, protocol)
     assert protocol.isFinished(), logs(protocol)
     assert Run.open(protocol.getRunFolder()).config.seed == 7
+    kept = Run.open(f"{protocol.getRunFolder()}_before_1")
+    assert kept.metrics() == began and np.allclose(kept.latents().z, before, rtol=1e-5, atol=1e-6)
     after = _latents(protocol)
     assert after.shape == before.shape and not np.allclose(after, before)
     np.testing.assert_allclose(after, Run.open(protocol.getRunFolder()).latents().z, rtol=1e-5, atol=1e-6)
+
+
+def test_more_epochs_extend_a_finished_training(project, simulated):
+    protocol = run(project, train(project, simulated, recipe=2, zDim=1, epochs=1, otherSettings=TINY_NETWORK))
+    assert protocol.isFinished(), logs(protocol)
+    (first,) = Run.open(protocol.getRunFolder()).metrics()
+
+    protocol.epochs.set(3)
+    protocol = run(project, protocol)
+    assert protocol.isFinished(), logs(protocol)
+    extended = Run.open(protocol.getRunFolder())
+    assert extended.metrics()[0] == first and [row["epoch"] for row in extended.metrics()] == [1, 2, 3]
+    np.testing.assert_allclose(_latents(protocol), extended.latents().z, rtol=1e-5, atol=1e-6)
+    assert not os.path.exists(f"{protocol.getRunFolder()}_before_1")
 
 
 def _latents(protocol) -> np.ndarray:

@@ -18,6 +18,7 @@ from cryodrgn_plugin.engine.errors import ConfigError
 from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions
 from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
 from cryodrgn_plugin.engine.selection.selection_options import SelectOptions
+from cryodrgn_plugin.engine.selection.subtract_options import SubtractOptions
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.states.state_options import StatesOptions
 from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions
@@ -30,6 +31,7 @@ from cryodrgn_plugin.protocols import (
     protocol_select,
     protocol_simulate,
     protocol_states,
+    protocol_subtract,
     protocol_train,
     protocol_trajectory,
     protocol_validate,
@@ -41,7 +43,7 @@ from .scipion_project import new_protocol, project_named
 DEMO = ("ProtHetSimulate", "ProtHetTrain", "ProtHetAnalyze")
 NAMES = (
     *(*DEMO, "ProtHetAbInitio", "ProtHetRefinePoses", "ProtHetPreflight"),
-    *("ProtHetLandscape", "ProtHetTrajectory", "ProtHetStates", "ProtHetValidate", "ProtHetSelect"),
+    *("ProtHetLandscape", "ProtHetTrajectory", "ProtHetStates", "ProtHetValidate", "ProtHetSelect", "ProtHetSubtract"),
 )
 
 
@@ -60,7 +62,8 @@ def test_the_host_finds_each_protocol_under_the_plugins_name(name, scipion):
 
 
 def test_the_host_finds_the_viewer_and_the_wizard(scipion):
-    assert {"HetExplorerViewer", "HetPreflightViewer", "HetValidationViewer"} <= set(Domain.getViewers())
+    viewers = {"HetExplorerViewer", "HetPreflightViewer", "HetSubtractionViewer", "HetValidationViewer"}
+    assert viewers <= set(Domain.getViewers())
     assert {"HetBoxWizard", "HetCentresWizard", "HetLassoWizard"} <= set(Domain.getWizards())
 
 
@@ -111,6 +114,7 @@ OPTIONS = [
         ("ProtHetStates", protocol_states.OPTIONS),
         ("ProtHetValidate", protocol_validate.OPTIONS),
         ("ProtHetSelect", protocol_select.OPTIONS),
+        ("ProtHetSubtract", protocol_subtract.OPTIONS),
     )
     for item in options
 ]
@@ -152,6 +156,7 @@ LEFT_TO_THE_FORM = {
     StatesOptions: {"particles", "points", "mask"},
     ValidateOptions: set(),
     SelectOptions: {"name", "lasso", "original", "same_order", "annotate"},
+    SubtractOptions: set(),
 }
 """Options that a form sets by other means, or that mean nothing in Scipion."""
 

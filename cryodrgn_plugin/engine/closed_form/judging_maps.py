@@ -1,0 +1,30 @@
+"""The half-sets' maps that images are placed by, each image by those of the half that it is not in."""
+
+import numpy as np
+
+from ..likelihood.equations import NormalEquations
+from ..likelihood.linear_model import LinearModel, fit_volumes
+from ..reconstruction.adaptive import filtered_halves
+from ..slicing.place import on_host
+
+FREEDOM = 100.0
+"""How much wider the prior is for maps whose noise is filtered afterwards. A prior per shell knows nothing of where
+things move and takes that for noise; filtering by where the halves agree does. A factor of 10 does half as much, 1,000
+hardly more."""
+UNFILTERED_FREEDOM = 3.0
+"""The same for maps that are not. Where images are shared among nodes the halves agree on less than there is, and maps
+that are shrunk in each round take images from the states that differ most."""
+
+
+def judging_maps(equations: list[NormalEquations], mask: np.ndarray, filtered: bool) -> list[LinearModel]:
+    """Solved inside `mask` (D, D, D), and filtered by what the halves share locally if `filtered`."""
+    if not filtered:
+        return fit_volumes(equations, mask, UNFILTERED_FREEDOM)
+    return locally_shared(fit_volumes(equations, mask, FREEDOM), unchanged=1)
+
+
+def locally_shared(models: list[LinearModel], unchanged: int = 0) -> list[LinearModel]:
+    """Two half-set models with what they share locally, channel by channel, but for the first `unchanged`."""
+    pairs = list(zip(*(on_host(model.volumes()) for model in models), strict=True))
+    halves = zip(*pairs[:unchanged], *(filtered_halves(*pair) for pair in pairs[unchanged:]), strict=True)
+    return [LinearModel.of(models[0].backend, np.stack(volumes)) for volumes in halves]

@@ -1,0 +1,195 @@
+"""Particle files as people have them: read for what they say or refused in a sentence, and never misread in silence."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cryodrgn_plugin.engine.cli import main as cli
+from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.data.half_sets import drawn_halves
+from cryodrgn_plugin.engine.errors import DataError
+from cryodrgn_plugin.engine.io.chosen_rows import particle_of_image
+from cryodrgn_plugin.engine.io.cs import read_cs
+from cryodrgn_plugin.engine.io.mrc import write_map
+from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.io.star import read_star, write_star
+
+from .particle_files import optics, rows, small_set, write_set
+
+
+def star(folder, *lines, labels=("rlnMicrographName", "rlnGroupName", "rlnDefocusU"), head="data_particles\n\nloop_\n"):
+    path = folder / "table.star"
+    path.write_bytes((head + "".join(f"_{label}\n" for label in labels) + "\n".join(lines) + "\n").encode())
+    return path
+
+
+# --- quotes and words -------------------------------------------------------------------------------------------------
+
+
+def test_each_value_has_quotes_of_its_own_kind(tmp_path):
+    path = star(tmp_path, "\"a mic\" 'the group' 1.5", "'b mic' \"its group\" 2.5", "c it's 3.5", "'d \"x\" e' g 4.5")
+    (table,) = read_star(path).values()
+    assert table["rlnMicrographName"].tolist() == ["a mic", "b mic", "c", 'd "x" e']
+    assert table["rlnGroupName"].tolist() == ["the group", "its group", "it's", "g"]
+    np.testing.assert_array_equal(table["rlnDefocusU"], [1.5, 2.5, 3.5, 4.5])
+
+
+def test_a_quote_within_a_quoted_value_does_not_end_it(tmp_path):
+    (table,) = read_star(star(tmp_path, "'it's here' \"a\"b\" 7")).values()
+    assert table.iloc[0].tolist() == ["it's here", 'a"b', 7]
+
+
+def test_a_row_that_quotes_make_too_long_is_counted(tmp_path):
+    with pytest.raises(DataError, match=r"row 2 of data_particles|does not have 3 values"):
+        read_star(star(tmp_path, "a b 1", "'open mic b 2", "c d 3"))
+
+
+@pytest.mark.parametrize("text", ["a b", 'say "a b"', "it's a b", "'quoted'", '"', "#5", "", 'a "b" c', "it's", "x#y"])
+def test_text_that_is_written_is_read_again(tmp_path, text):
+    frame = pd.DataFrame({"rlnImageName": ["1@s"], "rlnGroupName": [text], "rlnDefocusU": [1.5]})
+    write_star(tmp_path / "t.star", {"particles": frame})
+    (table,) = read_star(tmp_path / "t.star").values()
+    assert table["rlnGroupName"].tolist() == [text] and table["rlnDefocusU"].tolist() == [1.5]
+
+
+def test_pairs_take_apostrophes_tabs_and_quotes(tmp_path):
+    path = star(tmp_path, head="data_\n\n", labels=("rlnA\tit's", "rlnB \t 'two words'", "rlnC 5 # a comment", "rlnD"))
+    (table,) = read_star(path).values()
+    assert table.iloc[0].tolist() == ["it's", "two words", 5, ""]
+
+
+@pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b"  ", b"\t", b"\n\n"])
+def test_a_first_block_is_found_behind_marks_and_blanks(tmp_path, start):
+    path = star(tmp_path, "a b 1", head="data_particles\n\nloop_\n")
+    path.write_bytes(start + path.read_bytes().replace(b"_rlnGroupName\n", b"_rlnGroupName\t #2 \n"))
+    assert list(read_star(path)["particles"]) == ["rlnMicrographName", "rlnGroupName", "rlnDefocusU"]
+
+
+def test_bytes_that_are_no_utf8_are_named_by_line(tmp_path):
+    path = star(tmp_path, "a b 1")
+    path.write_bytes(path.read_bytes() + "mücke b 2\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"line 8 has the byte 0xfc, which is not text in UTF-8.*iconv"):
+        read_star(path)
+    path.write_bytes(path.read_bytes().decode("latin-1").encode())
+    assert read_star(path)["particles"]["rlnMicrographName"].tolist() == ["a", "mücke"]
+
+
+# --- what is no image -------------------------------------------------------------------------------------------------
+
+
+def test_subtomograms_are_no_images(tmp_path):
+    for number in range(2):
+        write_map(tmp_path / f"sub{number}.mrc", np.zeros((32, 32, 32)), 4.0)
+    table = rows(2).assign(rlnImageName=["sub0.mrc", "sub1.mrc"])
+    path = tmp_path / "p.star"
+    write_star(path, {"optics": pd.DataFrame([optics() | {"rlnImageDimensionality": 3}]), "particles": table})
+    with pytest.raises(DataError, match="rlnImageDimensionality is 3: these are subtomograms"):
+        read_particles(path)
+    write_star(path, {"optics": pd.DataFrame([optics()]), "particles": table})
+    with pytest.raises(
+        DataError, match=r"row 1 names .*sub0.mrc without a number, but it holds 32 sections \(2 such rows"
+    ):
+        ParticleDataset.open(path)
+
+
+def test_a_single_image_needs_no_number(tmp_path):
+    image = np.random.default_rng(0).normal(size=(1, 32, 32))
+    path = write_set(tmp_path, image, rows(1).assign(rlnImageName="stack.mrcs"))
+    assert ParticleDataset.open(path).n == 1
+    path = write_set(tmp_path, np.repeat(image, 3, 0), rows(3).assign(rlnImageName="stack.mrcs"))
+    with pytest.raises(DataError, match=r"holds 3 sections \(3 such rows\)"):
+        ParticleDataset.open(path)
+
+
+@pytest.mark.parametrize("number", ["²", "٣", "0", "-1", "9" * 30, ""])
+def test_a_number_that_is_none_is_named(tmp_path, number):
+    table = rows(2).assign(rlnImageName=["1@stack.mrcs", f"{number}@stack.mrcs"])
+    with pytest.raises(DataError, match="row 2 has rlnImageName"):
+        ParticleDataset.open(write_set(tmp_path, np.zeros((2, 32, 32)), table))
+
+
+# --- optics -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_group_listed_twice_is_refused(tmp_path):
+    path = write_set(tmp_path, np.zeros((2, 32, 32)), rows(2), [optics(), optics(kilovolts=200)])
+    with pytest.raises(DataError, match="optics group 1 is listed 2 times"):
+        _ = read_particles(path).optics_group
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("rlnAmplitudeContrast", 10.0, "a share from 0 to 1"),
+        ("rlnVoltage", 0.0, "a voltage"),
+        ("rlnImageSize", -4, "no box"),
+    ],
+)
+def test_optics_that_cannot_be_are_refused(tmp_path, column, value, message):
+    path = write_set(tmp_path, np.zeros((2, 32, 32)), rows(2), [optics() | {column: value}])
+    with pytest.raises(DataError, match=f"{column} of row 1 is {value:g}.*{message}"):
+        ParticleDataset.open(path)
+
+
+def test_an_exposure_group_of_several_optics_is_several_groups(tmp_path):
+    kinds = [("uid", "u8"), ("blob/path", "U20"), ("blob/idx", "u4"), ("blob/shape", "u4", 2), ("blob/psize_A", "f4")]
+    kinds += [(f"ctf/{name}", "f4") for name in ("accel_kv", "cs_mm", "amp_contrast", "df1_A", "df2_A", "df_angle_rad")]
+    records = np.ones(6, [*kinds, ("ctf/exp_group_id", "u4")])
+    records["blob/path"], records["blob/shape"], records["ctf/amp_contrast"] = ">s.mrcs", 16, 0.1
+    records["ctf/accel_kv"] = [300, 200, 300, 200, 300, 300]
+    records["blob/psize_A"] = [2, 2, 2, 2, 3, 2]
+    with open(tmp_path / "p.cs", "wb") as file:
+        np.save(file, records)
+    table = read_cs(tmp_path / "p.cs")
+    np.testing.assert_array_equal(table.ctf().voltage_kv, records["ctf/accel_kv"])
+    np.testing.assert_allclose(table.pixel_size_ang, records["blob/psize_A"])
+    assert table.n_optics_groups == 3 and table.optics["rlnOpticsGroupName"].is_unique
+    assert table.image_names[0] == "2@s.mrcs"
+
+
+# --- ties and half-sets -----------------------------------------------------------------------------------------------
+
+
+def m_style(folder, particles=6, tilts=4, same_micrograph=False, same_dose=False):
+    """Tilt images as M writes them: one table of single images, tied by rlnGroupName."""
+    count = particles * tilts
+    tilt = np.arange(count) % tilts
+    table = rows(count).assign(
+        rlnGroupName=[f"ts_{k // tilts:07d}" for k in range(count)],
+        rlnMicrographName=["ts.mrc" if same_micrograph else f"ts_{k}.mrc" for k in tilt],
+        rlnCtfBfactor=-13.0 * (1 if same_dose else 1 + tilt),
+        rlnRandomSubset=0,
+    )
+    return write_set(folder, np.random.default_rng(0).normal(size=(count, 32, 32)), table)
+
+
+def test_tilts_that_share_a_group_name_are_one_particle(tmp_path):
+    dataset = ParticleDataset.open(m_style(tmp_path))
+    particle = particle_of_image(dataset.table)
+    np.testing.assert_array_equal(particle, np.arange(24) // 4)
+    half = drawn_halves(dataset, 0)
+    assert all(len(set(half[particle == k])) == 1 for k in range(6)) and set(half) == {0, 1}
+
+
+@pytest.mark.parametrize("groups", [{"same_micrograph": True}, {"same_dose": True}])
+def test_groups_of_a_micrograph_are_not_particles(tmp_path, groups):
+    table = read_particles(m_style(tmp_path, **groups))
+    np.testing.assert_array_equal(particle_of_image(table), np.arange(24))
+
+
+def test_ties_and_half_sets_without_a_name_are_said(tmp_path, capsys):
+    path = m_style(tmp_path)
+    assert cli.main(["reconstruct", str(path), "--out", str(tmp_path / "map")]) == 0
+    said = capsys.readouterr().out
+    assert "6 particles with 24 images" in said
+    assert "rlnRandomSubset of 24 of 24 particles is neither 1 nor 2" in said
+
+
+def test_info_reads_what_training_reads(tmp_path, capsys):
+    path = small_set(tmp_path)
+    table = read_particles(path)
+    frame = table.frame.astype({"rlnDefocusU": object})
+    frame.loc[3, "rlnDefocusU"] = "12000A"
+    write_star(path, {"optics": table.optics, "particles": frame})
+    assert cli.main(["info", str(path)]) == cli.USER_ERROR
+    assert "row 4 has '12000A' in the numeric column rlnDefocusU" in capsys.readouterr().err
