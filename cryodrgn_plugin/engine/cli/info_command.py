@@ -8,6 +8,7 @@ from ..errors import DataError
 from ..progress import duration
 
 if TYPE_CHECKING:
+    from ..io.particles import ParticleTable
     from ..results import Results
 
 DESCRIPTION = """\
@@ -112,8 +113,19 @@ def about_particles(path: Path, passthrough: str = "") -> tuple[str, list[tuple[
         rows.append(("defocus (µm)", f"{values.min() / 1e4:.2f} to {values.max() / 1e4:.2f}"))
     else:
         rows.append(("defocus (µm)", "none: the images are taken as free of CTF"))
+    rows += _aberrations(table, with_ctf=bool(defocus))
     rows.append(("columns", ", ".join(table.frame.columns)))
     return f"particles {path}", rows
+
+
+def _aberrations(table: "ParticleTable", with_ctf: bool) -> list[tuple[str, str]]:
+    """What the optics groups have of them, and what of it is left in the images."""
+    from ..io.optics_terms import not_applied, what_applies
+
+    listed = [(number, what_applies(each)) for number, each in enumerate(table.aberrations, start=1)]
+    words = [f"group {number}: {', '.join(terms)}" for number, terms in listed if terms]
+    rows = [("aberrations", "; ".join(words))] if words else []
+    return rows + [("not applied", sentence) for sentence in not_applied(table, with_ctf)]
 
 
 def _values(values, form: str) -> str:

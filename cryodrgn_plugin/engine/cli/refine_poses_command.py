@@ -156,9 +156,9 @@ def run_subject(path: Path, settings: dict[str, str]) -> Subject:
     index = np.array([latent_of_row[int(row)] for row in dataset.rows], np.int64)
     species = None
     if run.poses_file.exists():
-        angles, origins = table.euler_deg, table.origins_ang
-        assert angles is not None and origins is not None, "poses.star always has angles and origins"
-        dataset = dataset.with_poses(matrices_from_euler(angles[dataset.rows]), -origins[dataset.rows])
+        angles, shifts_ang = table.euler_deg, table.shifts_ang
+        assert angles is not None and shifts_ang is not None, "poses.star always has angles and origins"
+        dataset = dataset.with_poses(matrices_from_euler(angles[dataset.rows]), shifts_ang[dataset.rows])
         if config.ab_initio.species != 1 and CLASS in table.frame:
             species = table.frame[CLASS].to_numpy()[dataset.rows]
     return Subject(dataset, table, latents.z[index] if latents.z.shape[1] else None, species)

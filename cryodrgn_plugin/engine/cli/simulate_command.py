@@ -53,6 +53,13 @@ contrast of each row, and by how much the star file is wrong) and maps/state_000
 
 EARLIER_NAMES = {"n_particles": "particles", "pixel_size_ang": "pixel-size"}
 """Earlier names of options, which are understood as well."""
+ABERRATIONS = {
+    "tilt": ("beam_tilt_mrad", 2),
+    "magnification": ("magnification", 4),
+    "odd": ("odd_zernike", 0),
+    "even": ("even_zernike", 0),
+}
+"""Names on the command line, of which field of an optics group, and how many numbers they have (0 for any)."""
 DEFAULTS = {
     "pixel_size_ang": "such that the molecule fills four fifths of the box",
     "b_factor_ang2": "0, or the preset's: 100 of those of the thesis, 60 of real_ ones",
@@ -110,8 +117,10 @@ def _add_images(group) -> None:
         action="append",
         default=[],
         type=_optics,
-        metavar="KV,CS,W[,NOISE]",
-        help="an optics group: kV, Cs in mm, amplitude contrast, noise relative to the others; repeat (300,2.7,0.1)",
+        metavar="KV,CS,W[,NOISE][,NAME=…]",
+        help="an optics group: kV, Cs in mm, amplitude contrast, noise relative to the others; repeat (300,2.7,0.1). "
+        "Aberrations by name, their numbers parted by /: tilt=1.5/-2 (mrad), magnification=1.03/0/0/0.97, and RELION's "
+        "Zernike terms odd=0/0/300/0/0/0 and even=0/0/0/0/900",
     )
 
 
@@ -123,11 +132,25 @@ def _triple(text: str) -> tuple[float, ...]:
 
 
 def _optics(text: str) -> OpticsGroup:
-    numbers = [float(part) for part in text.split(",")]
+    parts = text.split(",")
+    numbers = [float(part) for part in parts if "=" not in part]
     if len(numbers) not in (3, 4):
         raise argparse.ArgumentTypeError(f"{text!r} is not KV,CS,W or KV,CS,W,NOISE")
     names = ("voltage_kv", "spherical_aberration_mm", "amplitude_contrast", "noise_scale")
-    return OpticsGroup(**dict(zip(names, numbers, strict=False)))
+    return OpticsGroup(**dict(zip(names, numbers, strict=False)), **_aberrations(parts))
+
+
+def _aberrations(parts: list[str]) -> dict[str, Any]:
+    """The fields of an optics group that are given by name."""
+    given: dict[str, Any] = {}
+    for name, _, text in (part.partition("=") for part in parts if "=" in part):
+        values = tuple(float(number) for number in text.split("/"))
+        if name not in ABERRATIONS or len(values) != (ABERRATIONS[name][1] or len(values)):
+            raise argparse.ArgumentTypeError(
+                f"{name}={text} is none of tilt=X/Y, magnification=M00/M01/M10/M11, odd=A/B/… and even=A/B/…"
+            )
+        given[ABERRATIONS[name][0]] = values
+    return given
 
 
 def run(args: argparse.Namespace) -> int:

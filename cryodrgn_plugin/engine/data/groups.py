@@ -28,10 +28,13 @@ class OpticsGeometry:
     """(G,) float64. Reference extent over the group's extent: coefficient k of the group lies at k times this."""
     reference: int
     """Index of the reference group."""
+    stretch: np.ndarray
+    """(G,) float64. How much further out a coefficient may lie in the stored image, which may be distorted."""
 
     def reach(self, lattice: HalfPlane) -> np.ndarray:
-        """(G,) int. How many leading coefficients of each group lie inside the reference's frequency limit."""
-        return np.array([lattice.count(lattice.radius / max(ratio, 1.0)) for ratio in self.frequency_ratio])
+        """(G,) int. How many leading coefficients of each group lie inside its own limit and the reference's."""
+        furthest = np.maximum(np.maximum(self.frequency_ratio, self.stretch), 1.0)
+        return np.array([lattice.count(lattice.radius / factor) for factor in furthest])
 
     def amplitude(self, has_noise: np.ndarray) -> np.ndarray:
         """(G,) float64. What brings each group's prepared images to the grey scale of the reference.
@@ -78,6 +81,7 @@ def optics_geometry(table: ParticleTable, stacks: StackReader, box: int) -> Opti
         pixel_sizes_ang=pixels,
         frequency_ratio=extents[reference] / extents,
         reference=reference,
+        stretch=np.array([aberrations.stretch for aberrations in table.aberrations]),
     )
 
 

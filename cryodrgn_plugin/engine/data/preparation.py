@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 
+from ..imaging.correction import Correction
 from ..imaging.lattice import HalfPlane
 from ..imaging.outliers import Mended, mended
 from ..imaging.preprocess import background, background_statistics, fourier_crop, soft_window
@@ -23,6 +24,8 @@ class Preparation:
     reach: float = 0.0
     """How far grey values may lie from the middle of their image; 0 asks the scatter of noisy images, and allows all of
     noise-free ones."""
+    correction: Correction | None = None
+    """What spectra are freed of; images are left as they are."""
 
     def mended(self, raw: np.ndarray) -> Mended:
         """(B, D', D') raw images without grey values that are far out, and what was wrong with them."""
@@ -41,14 +44,17 @@ class Preparation:
         """
         cropped = fourier_crop(self.mended(raw).images, self.box)
         mean, scale = self._statistics(cropped)
-        positions, signs = transform_places(lattice)
         window = soft_window(self.box, self.window)
+        if self.correction is not None and self.correction.resamples:
+            windowed = (cropped - mean[:, None, None]) * (scale[:, None, None] * window)
+            return self.correction.turned_back(self.correction.resampled(windowed))
+        positions, signs = transform_places(lattice)
         full = scipy.fft.rfft2(cropped if self.window >= 1 else cropped * window)
         picked = full.reshape(len(raw), -1)[:, positions]
         if mean.any():
             picked -= mean[:, None] * scipy.fft.rfft2(window).reshape(-1)[positions]
         picked *= scale[:, None] * signs
-        return picked
+        return picked if self.correction is None else self.correction.turned_back(picked)
 
     def scale(self, raw: np.ndarray) -> np.ndarray:
         """(B,) float32 what the grey values of (B, D', D') raw images are multiplied with, the sign included."""

@@ -13,10 +13,12 @@ from ..config import DataConfig
 from ..errors import DataError
 from ..geometry.rotations import matrices_from_euler
 from ..geometry.shifts import shift_phases
+from ..imaging.correction import Correction
 from ..imaging.ctf import CtfParams, defocus_slopes, evaluate_ctf
 from ..imaging.lattice import HalfPlane
 from ..imaging.outliers import mended, typical_reach
 from ..imaging.preprocess import background, fourier_crop, has_noise
+from ..io.optics_terms import not_applied
 from ..io.particles import ParticleTable
 from ..io.stacks import StackReader
 from .groups import optics_geometry
@@ -41,6 +43,7 @@ class ParticleSource:
         self.geometry = optics_geometry(table, self.stacks, config.box)
         self.lattice = HalfPlane(self.geometry.box, self.geometry.box // 2 - 1)
         self.reach = self.geometry.reach(self.lattice)
+        self.notes += not_applied(table, with_ctf=self.ctf_params is not None)
         if self.multiplied.any():
             self.notes.append(
                 f"{table.path}: images were multiplied by their CTF before. Closed forms allow for it; the network "
@@ -78,13 +81,13 @@ class ParticleSource:
 
     @cached_property
     def shifts_ang(self) -> np.ndarray | None:
-        """(n, 2) float32, minus the origin, scaled by `frequency_ratio`; None without angles, 0 without origins."""
+        """(n, 2) float32, `table.shifts_ang` scaled by `frequency_ratio`; None without angles, 0 without origins."""
         if self.table.euler_deg is None:
             return None
-        origins = self.table.origins_ang
-        if origins is None:
+        shifts_ang = self.table.shifts_ang
+        if shifts_ang is None:
             return np.zeros((self.table.n, 2), np.float32)
-        return (-np.nan_to_num(origins) * self.frequency_ratio[:, None]).astype(np.float32)
+        return (np.nan_to_num(shifts_ang) * self.frequency_ratio[:, None]).astype(np.float32)
 
     def raw(self, rows: np.ndarray) -> np.ndarray:
         """Images as stored, (B, D, D) float32. Raises DataError naming the first row whose image is not finite."""
@@ -153,6 +156,14 @@ class ParticleSource:
             result[members, :reach] = defocus_slopes(self._moved(rows[members], moved_ang[members]), freqs[:reach])
         return result
 
+    def as_stored(self, rows: np.ndarray, spectra: np.ndarray) -> np.ndarray:
+        """(B, F) complex64. What stored images would show of (B, F) modelled spectra, aberrations included."""
+        shown = np.array(spectra, np.complex64)
+        for group, members in self._by_group(rows):
+            correction = self.preparations[group].correction
+            shown[members] = shown[members] if correction is None else correction.put_on(shown[members])
+        return shown
+
     def _moved(self, rows: np.ndarray, by_ang: np.ndarray) -> CtfParams:
         """CTF parameters with the defocus moved."""
         assert self.ctf_params is not None
@@ -176,9 +187,24 @@ class ParticleSource:
                 reaches[group] = np.inf  # so few electrons that most grey values are equal
         gains = self.geometry.amplitude(noisy)
         return [
-            Preparation(self.geometry.box, self.config.window, bool(noise), float(gain), float(reach))
-            for noise, gain, reach in zip(noisy, gains, reaches, strict=True)
+            Preparation(
+                self.geometry.box, self.config.window, bool(noise), float(gain), float(reach), self._correction(group)
+            )
+            for group, (noise, gain, reach) in enumerate(zip(noisy, gains, reaches, strict=True))
         ]
+
+    def _correction(self, group: int) -> Correction | None:
+        """What the spectra of a group are freed of. Phases are those of the CTF's microscope, and go with it."""
+        aberrations = self.table.aberrations[group]
+        members = np.flatnonzero(self.group == group)
+        turns = aberrations.turns_phases and self.ctf_params is not None
+        if not len(members) or not (turns or aberrations.distorts):
+            return None
+        phases = None
+        if turns:
+            freqs, ctf = self.freqs_per_ang * self.geometry.frequency_ratio[group], self.ctf_params[members[0]]
+            phases = aberrations.phase_factor(freqs, ctf.voltage_kv, ctf.spherical_aberration_mm)
+        return Correction(aberrations, self.lattice, phases)
 
     def _settle_sign(self, rng: np.random.Generator) -> int:
         rows = np.sort(rng.choice(self.table.n, min(self.table.n, SAMPLE), replace=False))

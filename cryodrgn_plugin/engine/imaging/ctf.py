@@ -2,11 +2,16 @@
 
 CTF(k) = scale · exp(−B k²/4) · sin(π λ df(θ) k² − (π/2) Cs λ³ k⁴ + phase shift + atan(w / √(1 − w²)))
 df(θ) = ½ (dU + dV + (dU − dV) cos 2(θ − dA)),      λ = 12.2643247 / √(V (1 + 0.978466e-6 V)) Å
+
+Symmetric aberrations that a file lists (rlnEvenZernike, `imaging.zernike`) are taken off what the sine is of.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
+
+from .zernike import even_terms, zernike_values
 
 NEAREST_ZERO = 1e-6
 """Tangent of the phase below which a CTF counts as this far from its zero."""
@@ -14,7 +19,7 @@ NEAREST_ZERO = 1e-6
 
 @dataclass(frozen=True)
 class CtfParams:
-    """CTF parameters of N particles; every field is (N,) float64."""
+    """CTF parameters of N particles; every field but the last is (N,) float64."""
 
     defocus_u_ang: np.ndarray
     defocus_v_ang: np.ndarray
@@ -25,9 +30,19 @@ class CtfParams:
     phase_shift_deg: np.ndarray
     b_factor_ang2: np.ndarray
     scale: np.ndarray
+    even_zernike: np.ndarray | None = None
+    """(N, E) float64, radians per unit of each symmetric term; None for none."""
 
     def __getitem__(self, index) -> "CtfParams":
-        return CtfParams(*(np.atleast_1d(getattr(self, f.name)[index]) for f in fields(self)))
+        return self.each(lambda values: values[np.atleast_1d(index) if np.ndim(index) == 0 else index])
+
+    def each(self, change: Callable[..., np.ndarray], *others: "CtfParams") -> "CtfParams":
+        """`change` of every field, those of `others` beside it. Fields that are None stay so."""
+        changed = {}
+        for name in (field.name for field in fields(self)):
+            values = [getattr(params, name) for params in (self, *others)]
+            changed[name] = None if values[0] is None else change(*values)
+        return CtfParams(**changed)
 
     def __len__(self) -> int:
         return len(self.defocus_u_ang)
@@ -98,4 +113,7 @@ def _phase(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
         axis=1,
     )
     terms = np.stack([k2, kx**2 - ky**2, 2 * kx * ky, k2**2, np.ones_like(k2)], axis=-2)
+    if params.even_zernike is not None:
+        weights = np.concatenate([weights, -params.even_zernike], axis=1)
+        terms = np.concatenate([terms, zernike_values(even_terms(params.even_zernike.shape[1]), freqs)], axis=-2)
     return weights @ terms if freqs.ndim == 2 else (weights[:, None] @ terms)[:, 0]

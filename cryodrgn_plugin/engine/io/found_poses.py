@@ -36,7 +36,7 @@ def posed_frame(
     ----------
     rows : (N,) int. Star rows, in any order.
     rotations : (N, 3, 3). Volume to view.
-    shifts_ang : (N, 2). Displacement of the feature: minus rlnOriginX/YAngst.
+    shifts_ang : (N, 2). Displacement of the feature, as `table.shifts_ang`.
     species : (N,) int from 0, written as rlnClassNumber from 1; an earlier class number moves to
         `cryodrgnFormerClassNumber`.
     score : (N,). Log-likelihood of each pose, written as rlnLogLikeliContribution.
@@ -45,7 +45,9 @@ def posed_frame(
     order = np.argsort(rows, kind="stable")
     frame = _without(table.frame.iloc[rows[order]].reset_index(drop=True), *_ORIGINS_PX, STAR_ROW)
     angles = euler_from_matrices(rotations[order])
-    columns = dict(zip((*EULER, *ORIGINS), (*angles.T, *(-shifts_ang[order]).T), strict=True))
+    columns = dict(
+        zip((*EULER, *ORIGINS), (*angles.T, *table.origins_of(rows[order], shifts_ang[order]).T), strict=True)
+    )
     if species is not None:
         if CLASS in frame and FORMER_CLASS not in frame:
             columns[FORMER_CLASS] = frame[CLASS].to_numpy()

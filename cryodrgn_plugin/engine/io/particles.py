@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import DataError
+from ..imaging.aberrations import Aberrations, even_zernike, moved_in_groups
 from ..imaging.ctf import CtfParams
+from .optics_terms import BEAM_TILT, read_aberrations
 from .reading import WHY, understood
 from .star import read_star
 
@@ -55,10 +57,11 @@ class ParticleTable:
     def optics_group(self) -> np.ndarray:
         """(N,) int. Optics group of each particle, counted from 0 in the order of the optics table.
 
-        Without an optics table, particles of one pixel size are a group.
+        Without an optics table, particles of one pixel size and beam tilt are a group.
         """
         if self.optics is None:
-            return np.unique(self.pixel_size_ang, return_inverse=True)[1].reshape(-1)
+            kinds = [self.pixel_size_ang, *(self.numbers(name) for name in BEAM_TILT if name in self.frame)]
+            return np.unique(np.stack(kinds, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
         for table, name in ((self.optics, "optics"), (self.frame, "particle")):
             if "rlnOpticsGroup" not in table:
                 raise DataError(
@@ -138,6 +141,21 @@ class ParticleTable:
             return pixels * self.pixel_size_ang[:, None]
         return None
 
+    @cached_property
+    def aberrations(self) -> tuple[Aberrations, ...]:
+        """Of each optics group, counted as in `optics_group`: beam tilt, Zernike terms, magnification."""
+        return read_aberrations(self)
+
+    @cached_property
+    def shifts_ang(self) -> np.ndarray | None:
+        """(N, 2) float64. Where the feature is, minus `origins_ang`, in the image freed of uneven magnification."""
+        origins = self.origins_ang
+        return None if origins is None else moved_in_groups(-origins, self.aberrations, self.optics_group)
+
+    def origins_of(self, rows: np.ndarray, shifts_ang: np.ndarray) -> np.ndarray:
+        """(R, 2) float64. rlnOriginX/YAngst of the particles at `rows` (R,) for `shifts_ang` (R, 2) as above."""
+        return -moved_in_groups(shifts_ang, self.aberrations, self.optics_group[rows], back=True)
+
     def ctf(self) -> CtfParams | None:
         """CTF of each particle; None when the file has no defocus column at all."""
         if not any(self._has(name) for name in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")):
@@ -155,6 +173,7 @@ class ParticleTable:
             phase_shift_deg=self._optional("rlnPhaseShift", 0.0),
             b_factor_ang2=self._b_factor_ang2(),
             scale=self._optional("rlnCtfScalefactor", 1.0),
+            even_zernike=even_zernike(self.aberrations, self.optics_group),
         )
 
     def _b_factor_ang2(self) -> np.ndarray:

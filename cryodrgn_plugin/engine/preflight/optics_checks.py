@@ -5,6 +5,7 @@ import numpy as np
 from ..data.dataset import ParticleDataset
 from ..data.sign import SAMPLE, Contrast, measure_contrast
 from ..geometry.shifts import shift_phases
+from ..io.optics_terms import not_applied, what_applies
 from ..io.particles import ParticleTable
 from ..io.stacks import StackReader
 from ..vetting.verdicts import OK, STOP, WARN, Verdict
@@ -36,6 +37,20 @@ def check_optics(table: ParticleTable, stacks: StackReader) -> Verdict:
     more = f" and {len(described) - 6} more" if len(described) > 6 else ""
     count = "One optics group" if len(groups) == 1 else f"{len(groups)} optics groups"
     return Verdict("pixel size in files", OK, f"{count}: {words}{more}.", figures)
+
+
+def check_aberrations(dataset: ParticleDataset) -> Verdict | None:
+    """Which aberrations of the optics groups images are freed of; None where the file lists none."""
+    table, with_ctf = dataset.table, dataset.ctf_params is not None
+    listed = {group + 1: what_applies(each) for group, each in enumerate(table.aberrations)}
+    left = not_applied(table, with_ctf)
+    if not left and not any(listed.values()):
+        return None
+    words = "; ".join(f"optics group {group} has {', '.join(terms)}" for group, terms in listed.items() if terms)
+    figures = {"groups": {str(group): terms for group, terms in listed.items()}}
+    if left:
+        return Verdict("aberrations", WARN, " ".join(left), figures)
+    return Verdict("aberrations", OK, f"O{words[1:]}, of which images are freed as they are read.", figures)
 
 
 def check_sign(dataset: ParticleDataset) -> Verdict:

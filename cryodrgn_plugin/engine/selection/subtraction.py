@@ -136,6 +136,7 @@ def shown_outside(
     formation = ImageFormation(lattice, dataset.pixel_size_ang)
     spectra = formation.observe(slices, ctf, batch.pose.shifts_ang)[:, 0].numpy()
     raw = source.raw(rows)
+    spectra = source.as_stored(rows, spectra)
     scale = np.empty(len(rows), np.float32)
     for group in np.unique(dataset.optics_group[index]):
         members = np.flatnonzero(dataset.optics_group[index] == group)

@@ -1,12 +1,13 @@
 """What is drawn at random for each particle: its state, orientation, shift, optics, CTF, contrast and micrograph."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
 from ..geometry.rotations import random_matrices, tilt_about_x
+from ..imaging.aberrations import Aberrations, even_zernike
 from ..imaging.ctf import CtfParams
 from ..io.arrays import read_npy_file
 from .config import OpticsGroup, SimulationConfig
@@ -46,9 +47,22 @@ class Acquisition:
         return len(self.state)
 
     @property
+    def aberrations(self) -> tuple[Aberrations, ...]:
+        """Of each optics group."""
+        return aberrations_of(self.optics)
+
+    @property
     def noise_scale(self) -> np.ndarray:
         """(N,) float32."""
         return np.array([group.noise_scale for group in self.optics], dtype=np.float32)[self.group]
+
+
+def aberrations_of(optics: tuple[OpticsGroup, ...]) -> tuple[Aberrations, ...]:
+    """Of each optics group."""
+    return tuple(
+        Aberrations(o.beam_tilt_mrad, o.odd_zernike, o.even_zernike, (o.magnification[:2], o.magnification[2:]))
+        for o in optics
+    )
 
 
 def draw_acquisition(populations: np.ndarray, config: SimulationConfig, streams: Streams) -> Acquisition:
@@ -71,12 +85,11 @@ def _with_partners(first: Acquisition, second: Acquisition, tilt_deg: float) -> 
         # One after the other in turn: ours 0, partner 0, ours 1, partner 1, …
         return np.stack([ours, partners], axis=1).reshape(-1, *ours.shape[1:])
 
-    taken = (first.ctf, second.ctf)
     return Acquisition(
         state=both(first.state, first.state),
         rotations=both(first.rotations, tilt_about_x(tilt_deg) @ first.rotations),
         shifts_ang=both(first.shifts_ang, first.shifts_ang),
-        ctf=CtfParams(*(both(*(getattr(ctf, field.name) for ctf in taken)) for field in fields(CtfParams))),
+        ctf=first.ctf.each(both, second.ctf),
         contrast=both(first.contrast, second.contrast),
         group=both(first.group, second.group),
         micrograph=both(2 * first.micrograph, 2 * second.micrograph + 1),
@@ -186,4 +199,5 @@ def _ctf(
         phase_shift_deg=phase_shift_deg,
         b_factor_ang2=np.full(n, config.b_factor_ang2),
         scale=np.ones(n),
+        even_zernike=even_zernike(aberrations_of(optics), group),
     )

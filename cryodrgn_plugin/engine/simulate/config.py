@@ -20,6 +20,14 @@ class OpticsGroup(Settings):
     """Share of amplitude contrast, between 0 and 1."""
     noise_scale: Annotated[float, MoreThan(0)] = 1.0
     """Standard deviation of this group's noise relative to the one that gives the stated SNR."""
+    beam_tilt_mrad: tuple[float, float] = (0.0, 0.0)
+    """rlnBeamTiltX and Y: coma, which images have and the star file tells."""
+    odd_zernike: tuple[float, ...] = ()
+    """rlnOddZernike: antisymmetric terms in RELION's order, such as trefoil."""
+    even_zernike: tuple[float, ...] = ()
+    """rlnEvenZernike: symmetric terms, such as tetrafoil."""
+    magnification: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 1.0)
+    """rlnMagMat00, 01, 10 and 11: an image's frequency k shows the molecule's at M k."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,10 @@ class Projector(Protocol):
     """One state of the molecule."""
 
     def spectra(self, rotations: np.ndarray) -> np.ndarray:
-        """Views under (B, 3, 3) rotations (volume to view): (B, box, box // 2 + 1) complex64."""
+        """Views under (B, 3, 3) rotations (volume to view): (B, box, box // 2 + 1) complex64.
+
+        Their upper two rows may be no rotation: a view is the slice V(Aᵀ (kx, ky, 0)) for any A.
+        """
 
     def volume(self) -> np.ndarray:
         """(box, box, box) float32 `vol[z, y, x]` whose central slices are `spectra`."""
@@ -45,18 +48,30 @@ class AtomProjector:
     def spectra(self, rotations: np.ndarray) -> np.ndarray:
         step = max(1, _WAVE_BUDGET // (self.box * len(self.positions)))
         parts = [self._planes(rotations[i : i + step]) for i in range(0, len(rotations), step)]
-        return np.concatenate(parts) * self._envelope(2)
+        return np.concatenate(parts) * self._envelope_of_views(rotations)
 
     def volume(self) -> np.ndarray:
-        return volume_from_spectrum(space_transform(self.positions, self.weights, self.box) * self._envelope(3))
+        return volume_from_spectrum(
+            space_transform(self.positions, self.weights, self.box) * self._envelope(squared_radius(self.box, 3))
+        )
 
     def _planes(self, rotations: np.ndarray) -> np.ndarray:
         projected = rotations[:, :2] @ self.positions.T
         half = self.box // 2
         return plane_transform(waves(projected[:, 1], half), waves(projected[:, 0], half), self.weights[None], self.box)
 
-    def _envelope(self, dimensions: int) -> np.ndarray:
-        radius2 = squared_radius(self.box, dimensions)
+    def _envelope_of_views(self, rotations: np.ndarray) -> np.ndarray:
+        """Where slices are read in the transform of the map, which is not at |k| of the image if it is magnified."""
+        rows = rotations[:, :2]
+        metric = rows @ np.swapaxes(rows, 1, 2)
+        if np.allclose(metric, np.eye(2), atol=1e-6):
+            return self._envelope(squared_radius(self.box, 2))
+        kx, ky = np.arange(self.box // 2 + 1), np.fft.fftfreq(self.box, 1 / self.box)[:, None]
+        terms = np.stack(np.broadcast_arrays(kx**2, 2 * kx * ky, ky**2))
+        return self._envelope(np.einsum("bt,tyx->byx", metric[:, (0, 0, 1), (0, 1, 1)], terms))
+
+    def _envelope(self, radius2: np.ndarray) -> np.ndarray:
+        """At squared frequencies in units of (1/box)²."""
         inside = radius2 < (self.box // 2) ** 2
         return inside * resolution_envelope(radius2 * self._per_ang2, self._resolution_ang)
 

@@ -7,10 +7,11 @@ import pandas as pd
 
 from ..data.tilt_pairs import PARTICLE, TILT_ANGLE
 from ..geometry.rotations import euler_from_matrices
+from ..io.optics_terms import BEAM_TILT, EVEN, MAGNIFICATION, ODD
 from ..io.star import write_star
 from ..io.writing import replacing
 from .acquisition import Acquisition
-from .config import SimulationConfig
+from .config import OpticsGroup, SimulationConfig
 from .ensemble import Ensemble
 from .star_errors import StarErrors
 from .surroundings import KINDS, Surroundings
@@ -43,7 +44,26 @@ def _optics_table(acquisition: Acquisition, config: SimulationConfig) -> pd.Data
         }
         for number, group in enumerate(acquisition.optics, start=1)
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows).assign(**_aberration_columns(acquisition.optics))
+
+
+def _aberration_columns(optics: tuple[OpticsGroup, ...]) -> dict[str, list]:
+    """The columns that some group needs; all groups have those."""
+
+    def listed(values: tuple[float, ...]) -> str:
+        return f"[{','.join(f'{value:.10g}' for value in values)}]"
+
+    plain = OpticsGroup()
+    columns: dict[str, list] = {}
+    if any(group.beam_tilt_mrad != plain.beam_tilt_mrad for group in optics):
+        columns |= {name: [group.beam_tilt_mrad[i] for group in optics] for i, name in enumerate(BEAM_TILT)}
+    if any(group.magnification != plain.magnification for group in optics):
+        columns |= {name: [group.magnification[i] for group in optics] for i, name in enumerate(MAGNIFICATION)}
+    if any(group.odd_zernike for group in optics):
+        columns[ODD] = [listed(group.odd_zernike or (0.0,)) for group in optics]
+    if any(group.even_zernike for group in optics):
+        columns[EVEN] = [listed(group.even_zernike or (0.0,)) for group in optics]
+    return columns
 
 
 def _particle_table(acquisition: Acquisition, config: SimulationConfig) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import numpy as np
 from .acquisition import Acquisition
 from .config import SimulationConfig
 from .foreign import ice_crystals, something_else
-from .optics import ObservationModel
+from .optics import ObservationModel, magnified
 from .projectors import Projector, images_from_spectra, spectra_from_images
 from .scratch import ScratchImages
 from .surroundings import ICE, NOISE_ONLY, OFF_CENTRE, PARTICLE, SOMETHING_ELSE, Surroundings
@@ -98,13 +98,13 @@ class Rendering:
 
     def _seen(self, projector: Projector, acquisition: Acquisition, rows: np.ndarray) -> np.ndarray:
         """(B, box, box) images of particles inside the box."""
-        return images_from_spectra(self._observe(projector.spectra(acquisition.rotations[rows]), acquisition, rows))
+        return images_from_spectra(self._observe(projector.spectra(magnified(acquisition, rows)), acquisition, rows))
 
     def _cut_out(self, projector: Projector, acquisition: Acquisition, rows: np.ndarray) -> np.ndarray:
         """(B, box, box) images of particles that lie anywhere, moved in a box of twice the edge."""
         margin = self.config.box // 2
         inner = slice(margin, margin + self.config.box)
         observe = ObservationModel(replace(self.config, box=2 * self.config.box))
-        projections = images_from_spectra(projector.spectra(acquisition.rotations[rows]))
+        projections = images_from_spectra(projector.spectra(magnified(acquisition, rows)))
         wide = np.pad(projections, ((0, 0), (margin, margin), (margin, margin)))
         return images_from_spectra(observe(spectra_from_images(wide), acquisition, rows))[:, inner, inner]

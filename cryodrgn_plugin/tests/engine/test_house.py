@@ -25,10 +25,11 @@ CHECKOUT = PACKAGE.parent
 ENGINE = PACKAGE / "engine"
 
 # A module may import its own layer and the layers above it in this list. A file may stand elsewhere than its folder:
-# the record of CTF parameters is what a particle table gives, and its module imports nothing.
+# the records of CTF and aberrations are what a particle table gives, and their modules import nothing but each other.
 LAYERS = [
     {"errors", "config"},
-    {"io", "geometry", "imaging.ctf", "run", "run_status", "run_layout", "run_lock", "run_origin", "relocation"}
+    {"io", "geometry", "imaging.ctf", "imaging.aberrations", "imaging.zernike"}
+    | {"run", "run_status", "run_layout", "run_lock", "run_origin", "relocation"}
     | {"latents", "result_kinds", "results", "report_writer", "borrowing", "collapse"}
     | {"known_copies", "source_check", "progress", "provenance", "stopping", "threads", "streams_out"},
     {"imaging", "slicing", "data"},
