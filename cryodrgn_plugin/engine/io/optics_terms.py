@@ -3,16 +3,14 @@
 RELION 3.1 and later keep them in the optics table, one row per group; RELION 3.0 has the beam tilt of each particle.
 """
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
 from ..errors import DataError
 from ..imaging.aberrations import Aberrations
-
-if TYPE_CHECKING:
-    from .particles import ParticleTable
 
 BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
 MAGNIFICATION = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
@@ -24,7 +22,22 @@ _LEAST, _MOST = 0.5, 2.0
 """By how much any lens could magnify one direction otherwise than stated."""
 
 
-def read_aberrations(table: "ParticleTable") -> tuple[Aberrations, ...]:
+class Listed(Protocol):
+    """What is asked of a particle file: its tables, and the optics group of each row from 0."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def frame(self) -> pd.DataFrame: ...
+    @property
+    def optics(self) -> pd.DataFrame | None: ...
+    @property
+    def optics_group(self) -> np.ndarray: ...
+    @property
+    def aberrations(self) -> tuple[Aberrations, ...]: ...
+
+
+def read_aberrations(table: Listed) -> tuple[Aberrations, ...]:
     """One record per optics group, in the order of `table.optics_group`.
 
     Raises DataError for what is no number, no list of numbers, or a matrix that no lens has.
@@ -45,7 +58,7 @@ def what_applies(aberrations: Aberrations) -> list[str]:
     ]
 
 
-def not_applied(table: "ParticleTable", with_ctf: bool) -> list[str]:
+def not_applied(table: Listed, with_ctf: bool) -> list[str]:
     """A sentence for each kind of aberration that the file lists and that images are not freed of."""
     sentences = []
     names = [name for name in (*BEAM_TILT, ODD, EVEN, *MAGNIFICATION) if name in table.frame]
@@ -63,7 +76,7 @@ def not_applied(table: "ParticleTable", with_ctf: bool) -> list[str]:
     return sentences
 
 
-def _row_of_each_group(table: "ParticleTable") -> pd.DataFrame:
+def _row_of_each_group(table: Listed) -> pd.DataFrame:
     if table.optics is not None:
         return table.optics
     first = np.unique(table.optics_group, return_index=True)[1]
