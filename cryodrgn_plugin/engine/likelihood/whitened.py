@@ -152,7 +152,7 @@ class WhitenedImages:
         self._noise_seed: int | None = None
 
     def of_noise(self, seed: int) -> "WhitenedImages":
-        """Images of nothing: as many, with the same poses and weights, and noise of the same variance for targets."""
+        """Images of nothing: poses and weights are the same, targets noise of the same variance, in copies the same."""
         if self._keeps and not self._kept:
             self._kept = self._all()
         images = copy(self)
@@ -189,8 +189,11 @@ class WhitenedImages:
     def _nothing(self, batch: WhitenedBatch) -> WhitenedBatch:
         """The batch with noise for targets, E|t|² = m w; the same whenever it is asked for."""
         multiplicity = table(self.lattice, "multiplicity", batch.weights.device, batch.weights.dtype)
-        generator = torch.Generator().manual_seed(self._noise_seed * self.n + int(batch.index[0]))
-        noise = torch.randn(*batch.targets.shape, 2, generator=generator, dtype=batch.weights.dtype)
+        copies, seed, shape = self._dataset.copies, self._noise_seed * self.n, (*batch.targets.shape, 2)
+        parts = [(shape, batch.index[0])]
+        if copies.any:
+            parts = [((1, *shape[1:]), image) for image in copies.shown[batch.index]]
+        noise = torch.cat([_normal(part, seed + int(first), batch.weights.dtype) for part, first in parts])
         sd = (multiplicity[: batch.targets.shape[1]] * batch.weights / 2).sqrt()
         return replace(batch, targets=torch.view_as_complex(noise.to(sd.device)) * sd)
 
@@ -291,3 +294,7 @@ def _mean_ctf2(dataset: ParticleDataset, members: np.ndarray) -> np.ndarray:
     sample = members[np.linspace(0, len(members) - 1, min(len(members), SAMPLE)).astype(int)]
     mean = np.square(dataset.batch(sample).ctf, dtype=np.float64).mean(0)
     return dataset.lattice.shell_mean(mean)[dataset.lattice.shells]
+
+
+def _normal(shape: tuple[int, ...], seed: int, dtype: torch.dtype) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)

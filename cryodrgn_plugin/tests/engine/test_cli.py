@@ -224,7 +224,7 @@ def test_options_reach_the_run_on_top_of_the_recipe(tmp_path, monkeypatch):
         (["analyze", "RUN"], "There is no run folder"),
         (["analyze", "RUN", "--clusters", "0"], "There is no run folder"),
         (["volumes", "RUN", "--out", "o"], "one of the arguments --particles --z is required"),
-        (["info", "RUN"], "There is no run folder or star file"),
+        (["info", "RUN"], "There is no run folder or particle file"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, words, sentence, capsys):

@@ -35,6 +35,7 @@ def placed_twice(folder, scratch) -> tuple[np.ndarray, np.ndarray]:
     dataset, state = ParticleDataset.open(config.particles, config.data), Truth.open(folder).state
     populations = np.bincount(state) / len(state)
     recipe = fast_recipe.ClosedForm(Run.create(scratch, config), config, dataset)
+    recipe.run.note(directions=0)
     shares = np.eye(len(populations))[state] * 0.999 + 0.001 / len(populations)
     known = Responsibilities(torch.from_numpy(shares).log(), torch.from_numpy(populations))
     now = replace(recipe.start(), done=len(recipe.bands), directions=None, responsibilities=known)

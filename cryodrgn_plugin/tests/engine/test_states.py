@@ -93,7 +93,7 @@ def test_an_analysis_expects_the_fsc_that_its_maps_have_with_the_truth(trained, 
             wrong[name].append(np.mean((np.array(curve) - fsc(volume, true, where))[1:-1]))
     error = {name: float(np.mean(values)) for name, values in wrong.items()}
     assert abs(error["whole"]) < 0.06
-    assert abs(error["moving"]) < 0.7 * error["halves where it moves"]
+    assert abs(error["moving"]) < 0.8 * error["halves where it moves"]
 
 
 def test_an_analysis_names_half_map_and_expected_figures_apart(trained, analysed):
