@@ -90,8 +90,9 @@ def responsibilities(scores: Tensor, population: Tensor, rounds: int = 1) -> Res
 
 def merged(responsible: Responsibilities, coordinates: Tensor, count: int, seed: int) -> Responsibilities:
     """The same with `count` nodes: those whose `coordinates` (M, Q) lie together become one."""
-    labels = _clusters(on_host(coordinates), count, seed, on_host(responsible.population)).labels_
-    count = int(labels.max()) + 1
+    clusters = _clusters(on_host(coordinates), count, seed, on_host(responsible.population))
+    present, labels = np.unique(clusters.labels_, return_inverse=True)
+    count = len(present)
     # (M, count), a 1 where a node becomes part of a new one: products with it are sums over its parts.
     becomes = torch.eye(count, dtype=coordinates.dtype, device=coordinates.device)[torch.as_tensor(labels).long()]
     return Responsibilities((responsible.shares @ becomes).log(), becomes.T @ responsible.population)

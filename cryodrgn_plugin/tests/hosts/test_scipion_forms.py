@@ -150,7 +150,7 @@ LEFT_TO_THE_FORM = {
     }
     | {"tilt_deg", "particles_per_micrograph", "float16", "keep_clean", "image_prefix"},
     AnalysisOptions: set(),
-    PreflightOptions: {"root"},
+    PreflightOptions: {"root", "passthrough"},
     LandscapeOptions: {"mask", "match"},
     TrajectoryOptions: {"anchors", "points", "name", "volumes"},
     StatesOptions: {"particles", "points", "mask"},
