@@ -26,5 +26,7 @@ def judging_maps(equations: list[NormalEquations], mask: np.ndarray, filtered: b
 def locally_shared(models: list[LinearModel], unchanged: int = 0) -> list[LinearModel]:
     """Two half-set models with what they share locally, channel by channel, but for the first `unchanged`."""
     pairs = list(zip(*(on_host(model.volumes()) for model in models), strict=True))
-    halves = zip(*pairs[:unchanged], *(filtered_halves(*pair) for pair in pairs[unchanged:]), strict=True)
+    # Functions that no image sees have empty volumes, and these are left alone too.
+    filtered = (filtered_halves(*pair) if pair[0].any() else pair for pair in pairs[unchanged:])
+    halves = zip(*pairs[:unchanged], *filtered, strict=True)
     return [LinearModel.of(models[0].backend, np.stack(volumes)) for volumes in halves]
