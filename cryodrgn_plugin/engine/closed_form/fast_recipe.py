@@ -91,8 +91,6 @@ class ClosedForm:
         dataset.require_poses()
         self.run, self.config, self.dataset = run, config, dataset
         self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
-        if settings.pose_errors and settings.defocus_errors and (reason := defocus_is_settled(dataset)):
-            run.log(reason)
         self.posed_set = PosedSet(config, dataset, self.series)
         self.last_radius = dataset.box // 2 - 1
         self.bands = schedule(settings.iterations, settings.first_radius, self.last_radius)
@@ -110,6 +108,8 @@ class ClosedForm:
         """Random amplitudes and random half-sets."""
         half = drawn_halves(self.dataset, self.config.seed)
         settings = self.config.closed_form
+        if settings.pose_errors and settings.defocus_errors and (reason := defocus_is_settled(self.dataset)):
+            self.run.log(reason)
         found = Directions.random(
             self.images, settings.n_components, self.config.seed, settings.pose_errors, self.posed_set.n_outside
         )

@@ -61,8 +61,8 @@ def state_populations(
 
 
 def _classes(run: Run, latents: Latents, options: ValidateOptions) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) class of each particle, from 0, and the place (M, Z) of each: of a separate state its own, of others the mean
-    of their particles'."""
+    """(N,) class of each particle, from 0, and the place (M, Z) of each class: that of a separate state, or the mean of
+    its particles'."""
     analysed = {} if options.states else run.per_particle("analysis", latents.rows)
     labels = analysed["labels"].astype(np.int64) if analysed else None
     found = separate_states(latents, options.states, STATES)
