@@ -20,7 +20,7 @@ from .embed import MIN_DIST, principal_components, umap_embedding
 from .entries import directions_of, make_series, numbers, series_entry, write_chimerax
 from .found_states import posterior_arrays
 from .latent_clusters import Clusters, fewer_than_asked
-from .lists import particle_list, write_lists
+from .lists import listed, particle_list, write_lists
 from .nearby import NearbyParticles, can_be_measured
 from .populations import effective_counts, label_counts
 from .run_particles import particles_of, require_images, shown_by, views_of
@@ -176,7 +176,7 @@ def _write_particles(run: Run, view: LatentView, out: Report) -> list[dict[str, 
     return [
         {
             "class": c + 1,
-            "particles": int(clusters.sizes[c]),
+            "particles": listed(table, latents.rows[clusters.labels == c]),
             "count": round(float(view.counts[c]), 1),
             "share": round(float(view.counts[c] / view.counts.sum()), 5),
             "centre_row": int(latents.rows[centre]),

@@ -64,9 +64,20 @@ def write_optimisation_set(tilts: TiltFiles, particle_file: Path, path: Path) ->
 
     Paths below the working folder are written as from there, as in a RELION project, and others whole.
     """
-    names = {PARTICLES_FILE: _from_here(particle_file), TOMOGRAMS_FILE: _from_here(tilts.tomograms), **tilts.more}
-    rows = "".join(f"_{label}   {quoted(value)}\n" for label, value in names.items())
-    write_text(path, f"\n# version 50001\n\ndata_\n\n{rows}\n")
+    _write(path, {PARTICLES_FILE: _from_here(particle_file), TOMOGRAMS_FILE: _from_here(tilts.tomograms), **tilts.more})
+
+
+def write_set_of(source: Path, particle_file: Path) -> Path | None:
+    """Write beside `particle_file`, a copy of the particle file `source`, a set like that beside `source`.
+
+    Returns where it is, or None where `source` has none.
+    """
+    if not set_file(source).is_file():
+        return None
+    _write(
+        set_file(particle_file), {**_names_in(read_star(set_file(source))), PARTICLES_FILE: _from_here(particle_file)}
+    )
+    return set_file(particle_file)
 
 
 def set_file(particle_file: Path) -> Path:
@@ -94,6 +105,11 @@ def _read(path: Path, folders: list[Path], of_run: Path | None) -> ParticleTable
     images = tilt_images(particles, tomograms, _sections(particles, folders))
     files = TiltFiles(particles, images.particle, images.stages, tomogram_file, more)
     return ParticleTable(particles.path, images.frame, particles.optics, particles.tables, files)
+
+
+def _write(path: Path, names: dict[str, str]) -> None:
+    rows = "".join(f"_{label}   {quoted(value)}\n" for label, value in names.items())
+    write_text(path, f"\n# version 50001\n\ndata_\n\n{rows}\n")
 
 
 def _names_in(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
@@ -137,7 +153,9 @@ def _tomograms_of(
     needed = set(particles.column(TOMOGRAM).astype(str))
     beside = [file for file in _star_files_beside(particles.path) if _MARKS[0] in _beginning(file)]
     sets = [file for file in beside if _names_particles(file, particles.path)]
-    if of_run is not None and not sets and _MARKS[0] in _beginning(of_run):
+    if of_run is not None and not sets and is_tilt_series(of_run):
+        if _MARKS[0] not in _beginning(of_run):
+            return _tomograms_of(_particles(of_run, read_star(of_run)), find, None)
         sets = [of_run]
     found: dict[Path, dict[str, str]] = {}
     for file in sets:

@@ -13,6 +13,7 @@ from ..analysis.run_particles import RunParticles, images_of, particles_of, show
 from ..data.copies import repeated
 from ..errors import ConfigError, DataError
 from ..io.chosen_rows import particle_of_image, write_chosen
+from ..io.particle_lists import write_set_beside
 from ..io.tables import read_table
 from ..report_writer import Report
 from ..run import Run
@@ -185,6 +186,10 @@ def _write(
     added = annotations(columns, lines, target.n) if options.annotate else {}
     for name, chosen in (("selected", taken), ("rejected", ~taken)):
         if chosen.any():
-            out.files[name] = out.relative(write_chosen(target, lines[chosen], out.folder / name, added))
+            written = write_chosen(target, lines[chosen], out.folder / name, added)
+            out.files[name] = out.relative(written)
+            beside = write_set_beside(target, written, out.destination / out.files[name])
+            if beside is not None:
+                out.files[beside.stem] = out.relative(beside)
     out.arrays(rows=columns.latents.rows, selected=taken, **columns.judged())
     draw_selection(out.file("figure", "selection.png"), columns, [choice.words for choice in choices], taken, cut)
