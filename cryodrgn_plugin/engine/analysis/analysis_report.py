@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..data.copies import joined
 from ..errors import DataError
+from ..io.chosen_rows import particle_of_image
 from ..latents import Latents
 from ..reconstruction.expectation import Halves
 from ..report_writer import Report
@@ -99,8 +101,9 @@ def look_at_latents(run: Run, latents: Latents, options: AnalysisOptions) -> Lat
 
 
 def class_counts(run: Run, clusters: Clusters) -> np.ndarray:
-    """(k,) particles of each class, copies of an image counted once."""
-    shown = shown_by(run, particles_of(run))
+    """(k,) particles of each class; copies of an image are counted once, and so are the tilt images of a particle."""
+    particles = particles_of(run)
+    shown = joined(shown_by(run, particles), particle_of_image(particles.table)[particles.lines])
     if clusters.posterior is not None:
         return effective_counts(clusters.posterior, shown)
     return label_counts(clusters.labels, len(clusters.centres), shown)

@@ -69,6 +69,7 @@ def test_classes_are_particles_of_their_file_with_a_set_that_is_read(tmp_path):
         and (after.groupby("rlnClassNumber")["cryodrgnLatent1"].std() < 0.2).all()
     )
     assert len(np.unique(np.stack([side, after["rlnClassNumber"]]), axis=1).T) == 2
+    assert results.index["counted"] == 6  # particles, not images
     for cluster in results.clusters:
         path = results.folder / cluster["star"]
         again = read_table(path.with_name(f"{path.stem}_optimisation_set.star"))
@@ -90,6 +91,17 @@ def test_a_selection_is_particles_with_a_set_and_trains_again(tmp_path):
     np.testing.assert_allclose(selected.rotations, whole.rotations[8:20], atol=1e-6)
     np.testing.assert_allclose(alone.rotations, selected.rotations)
     assert selected.table.frame["rlnRandomSubset"].tolist() == np.repeat([1, 2, 1], 4).tolist()
+
+
+def test_lists_inside_a_run_belong_to_the_tomograms_it_was_made_from(tmp_path):
+    run = finished_run(tmp_path)
+    (run.path / "validating").mkdir()
+    half = write_chosen(read_table(tmp_path / "set.star"), np.arange(8), run.path / "validating" / "half1")
+    assert read_table(half).tilts.tomograms.resolve() == (tmp_path / "tomograms.star").resolve()
+    (tmp_path / "set.star").rename(tmp_path / "elsewhere.star")
+    given = Run.create(tmp_path / "other", RunConfig(particles=str(tmp_path / "p.star"), z_dim=1))
+    alone = write_chosen(read_table(tmp_path / "p.star"), np.arange(8), given.path / "half1")
+    assert read_table(alone).n == 8
 
 
 def test_a_relion_job_offers_particles_and_sets(tmp_path, monkeypatch):
