@@ -50,13 +50,6 @@ def write_particles(path: Path, table: ParticleTable, frame: pd.DataFrame, final
     values = _found(table, frame, places) | _poses(table.tilts, frame, places)
     with replacing(path) as temporary:
         temporary.write_bytes(lines.text(rows, {name: _spread(column[first], rows) for name, column in values.items()}))
-    return write_set_beside(table, path, final)
-
-
-def write_set_beside(table: ParticleTable, path: Path, final: Path | None = None) -> Path | None:
-    """Write the optimisation set of a particle file written at `path`; None where `table` is no tilt series."""
-    if table.tilts is None:
-        return None
     write_optimisation_set(table.tilts, final or path, set_file(path))
     return set_file(path)
 

@@ -144,6 +144,14 @@ def test_found_poses_go_back_as_the_angles_and_origins_of_particles(tmp_path, sc
     assert not np.allclose(planted.offsets_ang, offsets)
 
 
+def test_a_draw_at_random_takes_whole_particles(tmp_path):
+    run = finished_run(tmp_path)
+    select(run, SelectOptions(random=2))
+    results = run.results("selection", SelectOptions.name)
+    assert results.index["selected"] == len(lines_of(results.folder / "selected.star")) == 2
+    assert results.arrays["selected"].reshape(6, 4).all(1).sum() == 2 and results.arrays["selected"].sum() == 8
+
+
 def test_columns_are_added_to_particles_and_not_to_images(tmp_path):
     plant(tmp_path, FORM)
     table = read_table(tmp_path / "set.star")
@@ -172,3 +180,18 @@ def test_tilts_that_m_ties_by_groups_have_one_place_and_one_half(tmp_path):
         np.testing.assert_allclose(dataset.rotations[images], tilts @ dataset.rotations[images[reference]], atol=1e-5)
     halves = pd.Series(drawn_halves(dataset, 0)).groupby(names).nunique()
     assert (halves == 1).all()
+
+
+def test_a_selection_of_a_search_for_poses_has_the_poses_found(tmp_path):
+    run = finished_run(tmp_path)
+    table = read_table(tmp_path / "set.star")
+    found = np.stack([relion_euler(*row) for row in np.random.default_rng(8).uniform(10, 170, (6, 3))])
+    with run.working():
+        run.save_poses(np.arange(24), table.tilts.stages @ found[table.tilts.particle], np.zeros((24, 2)))
+    select(run, SelectOptions(where="z1 > 0"))
+    results = run.results("selection", SelectOptions.name)
+    assert (results.index["selected"], results.index["rejected"]) == (3, 3)
+    selected = read_star(results.folder / "selected.star")["particles"]
+    angles = selected[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy()
+    np.testing.assert_allclose(matrices_from_euler(angles), found[2:5], atol=1e-6)
+    assert (selected["rlnOriginZAngst"].abs() < 1e-6).all()
