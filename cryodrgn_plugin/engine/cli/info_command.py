@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError
 from ..progress import duration
@@ -60,7 +60,9 @@ def _rows_of_run(path: Path) -> list[tuple[str, str]]:
     made_by = info["provenance"]
     lost = ", but no process of this machine is at work on it" if run.status == "running" and not is_busy(path) else ""
     rows = [("status", run.status + lost), ("message", run.message), ("particles", config.particles)]
-    rows += [("recipe", config.recipe), ("seed", str(config.seed))]
+    imported = info.get("notes", {}).get("imported", {})
+    rows += [("imported", _about_import(imported) if imported else "")]
+    rows += [("recipe, of halves" if imported else "recipe", config.recipe), ("seed", str(config.seed))]
     changed = differing_settings(recipe_config(config.recipe), config)
     rows += [(name, str(value)) for name, value in changed.items() if name not in ("particles", "seed")]
     rows.append(("poses", "found by the run, in poses.star" if run.poses_file.exists() else ""))
@@ -77,6 +79,13 @@ def _rows_of_run(path: Path) -> list[tuple[str, str]]:
     rows.append(("made", f"{made_by['created']} by version {made_by['version']}"))
     rows.append(("on", f"{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gb']} GB"))
     return [row for row in rows if row[1]]
+
+
+def _about_import(imported: dict[str, Any]) -> str:
+    """What a run was made from that was not trained here."""
+    if "latents" in imported:
+        return f"latents {imported['latents']}, maps solved here"
+    return f"{imported['from']}, epoch {imported['epoch']}, {imported['folder']}"
 
 
 def about_analysis(analysis: "Results") -> list[tuple[str, str]]:

@@ -30,8 +30,8 @@ def export(run: Run, options: ExportOptions) -> Path:
     shown = particle_of_image(particles.table)[particles.lines]
     if len(np.unique(shown)) < len(shown):
         raise DataError(
-            f"{particles.table.path}: several images show one particle, which {PROGRAMS[options.program]}'s files cannot "
-            "say. Take the star files of `select`."
+            f"{particles.table.path}: several images show one particle, which the files of "
+            f"{PROGRAMS[options.program]} cannot say. Take the star files of `select`."
         )
     if options.program == "cryodrgn":
         return export_for_cryodrgn(run, options, particles)

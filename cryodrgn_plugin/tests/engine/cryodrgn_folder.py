@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,7 @@ def parameters(layout: Layout, seed: int = 0) -> dict[str, torch.Tensor]:
     sizes = [layout.features + layout.z_dim, *[layout.width] * (layout.layers + 1)]
     sizes.append(1 if layout.domain == "hartley" else 2)
     state = {}
-    for number, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for number, (inputs, outputs) in enumerate(pairwise(sizes)):
         name = f"{layout.prefix}main.{2 * number}.{'linear.' if inputs == outputs else ''}"
         state[f"{name}weight"] = torch.randn(outputs, inputs, generator=generator) * inputs**-0.5
         state[f"{name}bias"] = torch.randn(outputs, generator=generator) * 0.3

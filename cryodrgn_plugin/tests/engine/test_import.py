@@ -4,11 +4,14 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
 from cryodrgn_plugin.engine.analysis.analysis_report import analyze
+from cryodrgn_plugin.engine.analysis.run_particles import images_of
+from cryodrgn_plugin.engine.cli.info_command import about_run
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.errors import DataError
@@ -30,7 +33,7 @@ from cryodrgn_plugin.engine.selection.exported import export
 from cryodrgn_plugin.tests.engine.cryodrgn_folder import Layout, write_training
 from cryodrgn_plugin.tests.engine.particle_files import Blobs, ctf_params, molecule, optics, project, rows
 
-BOX, PIXEL_ANG, N = 16, 4.0, 300
+BOX, PIXEL_ANG, N, M = 16, 4.0, 300, 500
 EULER = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]
 
 
@@ -69,7 +72,7 @@ def trained(tmp_path_factory) -> dict:
     images = lattice.images(spectra) / -3.0
     images += np.random.default_rng(3).normal(size=images.shape) * images.std() * 0.7
     write_stack(paths["particles"], images.astype(np.float32), PIXEL_ANG)
-    return {"folder": folder / "training", "z": z, "table": table, "layout": layout, "noise": images.std()}
+    return {"folder": folder / "training", "z": z, "table": table, "layout": layout, "spread": images.std()}
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +93,16 @@ def test_a_training_becomes_a_finished_run_with_its_latents(trained, run):
     np.testing.assert_allclose(table.origins_ang, origins, atol=1e-4)
     np.testing.assert_allclose(table.ctf().defocus_u_ang, trained["table"]["rlnDefocusU"], rtol=1e-6)
     assert table.pixel_size_ang[0] == PIXEL_ANG
+    assert ("imported", f"cryoDRGN 4.3.1, epoch 9, {trained['folder']}") in about_run(run.path)[1]
 
 
 def test_its_maps_are_white_on_the_grey_scale_of_the_images(trained, run):
     notes = run.info["notes"]["imported"]
-    # Images are divided by the noise of their background, which is 0.7 of their spread before it was added.
-    expected = -1 / 3 / (trained["noise"] * 0.7 / np.hypot(1, 0.7))
-    sign = 1 if "black" in run.log_file.read_text() else -1
-    assert abs(notes["grey_scale"]) == pytest.approx(abs(expected), rel=0.15) and sign
+    # Images are divided by the spread of their background, which the maps of random numbers fill like the rest.
+    expected = -images_of(run).sign / 3 / trained["spread"]
+    assert notes["grey_scale"] == pytest.approx(expected, rel=0.1)
     assert abs(notes["grey_scale"]) > 20 * notes["grey_scale_error"]
+    assert ("black maps white" in run.log_file.read_text()) == (expected < 0)
     network = read_training(trained["folder"]).network
     volume = load_decoder(run).volume(trained["z"][5])
     np.testing.assert_allclose(volume, network.volume(trained["z"][5]) * notes["grey_scale"], rtol=1e-3, atol=1e-5)
@@ -142,8 +146,6 @@ def test_tilts_of_a_particle_share_its_latent(trained, tmp_path):
     table["rlnImageName"] = [f"{k}@{trained['layout'].paths['particles']}" for k in range(1, N + 1)]
     table["rlnMicrographName"] = [f"t{k % 3}.mrc" for k in range(N)]
     group = {name: [value] for name, value in optics(box=BOX, pixel_ang=PIXEL_ANG).items()}
-    import pandas as pd
-
     write_star(tmp_path / "tilts.star", {"optics": pd.DataFrame(group), "particles": table})
     kept = np.arange(0, 100, 2)
     cryodrgn.write_indices(tmp_path / "ind.pkl", kept)
@@ -163,16 +165,14 @@ def test_tilts_of_a_particle_share_its_latent(trained, tmp_path):
 def two_parts(tmp_path_factory) -> dict:
     """Particles in which a second part is there to the degree that a latent says, beside a latent of nothing."""
     folder = tmp_path_factory.mktemp("latents")
-    group, table = optics(box=BOX, pixel_ang=PIXEL_ANG), rows(600, stack="stack.mrcs")
+    group, table = optics(box=BOX, pixel_ang=PIXEL_ANG), rows(M, stack="stack.mrcs")
     whole, part = molecule(radius_ang=14.0, width_ang=5.0), Blobs(np.array([[8.0, 4, -6]]), np.array([6e3]), 5.0)
     rng = np.random.default_rng(5)
-    z = rng.normal(size=(600, 2)).astype(np.float32)
+    z = rng.normal(size=(M, 2)).astype(np.float32)
     fixed = project(whole, table, group)
     images = fixed + (z[:, 0] + 1)[:, None, None] * project(part, table, group)
     images = images + rng.normal(size=images.shape) * fixed.std()
     write_stack(folder / "stack.mrcs", images.astype(np.float32), PIXEL_ANG)
-    import pandas as pd
-
     write_star(folder / "p.star", {"optics": pd.DataFrame([group]), "particles": table})
     return {"folder": folder, "z": z, "part": part}
 
@@ -220,7 +220,8 @@ def test_latents_are_read_from_any_table(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(b"a b\n", "rows|shape|cannot"), (b"1 2\n3 nan\n", "row 2 holds no finite"), (b"\x00\xff", "")]
+    ("content", "said"),
+    [(b"a b\n", "rows|shape|cannot"), (b"1 2\n3 nan\n", "row 2 holds no finite"), (b"\x00\xff", "z.txt")],
 )
 def test_tables_that_hold_no_latents_are_one_sentence(tmp_path, content, said):
     (tmp_path / "z.txt").write_bytes(content)
@@ -268,5 +269,5 @@ def test_a_stack_without_ctf_needs_a_pixel_size(tmp_path, capsys):
 @pytest.mark.parametrize("index", [[0, 5], [1, 1], np.array([0.5]), "text"])
 def test_indices_that_are_none_are_refused(tmp_path, index):
     (tmp_path / "ind.pkl").write_bytes(pickle.dumps(index))
-    with pytest.raises(DataError, match="ind.pkl"):
+    with pytest.raises(DataError, match=r"ind\.pkl"):
         cryodrgn.read_indices(tmp_path / "ind.pkl", 5)

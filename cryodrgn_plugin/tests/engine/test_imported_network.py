@@ -7,11 +7,12 @@ import torch
 from cryodrgn_plugin.engine.config import RunConfig
 from cryodrgn_plugin.engine.decoders.imported_network import ImportedNetwork, NetworkShape
 from cryodrgn_plugin.engine.decoders.model_file import load_model, save_model
-from cryodrgn_plugin.engine.errors import ConfigError, DataError
+from cryodrgn_plugin.engine.errors import ConfigError, DataError, EngineError
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.importing.cryodrgn_training import read_training
 from cryodrgn_plugin.engine.io.plain_yaml import read_plain_yaml
 from cryodrgn_plugin.tests.engine.cryodrgn_folder import Layout, parameters, slow_volume, write_training
+from cryodrgn_plugin.tests.engine.hostile_inputs import mutated
 
 Z = np.array([[0.4, -1.1], [1.0, 0.2], [-0.3, 0.8]])
 LAYOUTS = {
@@ -105,7 +106,7 @@ def test_plain_yaml_is_text_numbers_and_nothing_else(tmp_path):
 @pytest.mark.parametrize("text", ["just words\n", "a: 1\n  b: 2\n", "- 1\n- 2\n"])
 def test_what_is_no_mapping_of_settings_is_refused(tmp_path, text):
     (tmp_path / "c.yaml").write_text(text)
-    with pytest.raises(ValueError, match="line|entries"):
+    with pytest.raises(ValueError, match=r"line|entries"):
         read_plain_yaml(tmp_path / "c.yaml")
 
 
@@ -168,11 +169,28 @@ def test_what_is_not_supported_is_one_sentence(tmp_path, monkeypatch, what, said
     assert not (tmp_path / "harmed").exists()
 
 
+@pytest.mark.parametrize("name", ["config.yaml", "weights.pkl", "z.pkl"])
+def test_damaged_files_of_a_training_are_read_or_refused_in_a_sentence(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    folder = write_training(tmp_path / "run", Layout(domain="fourier"), Z, None)
+    whole = (folder / name).read_bytes()
+    refused = 0
+    for number in range(60):
+        (folder / name).write_bytes(mutated(whole, number))
+        try:
+            read_training(folder)
+        except EngineError as error:
+            refused += "\n" not in str(error)
+    assert refused > 20
+
+
 def test_an_epoch_is_taken_by_its_number(tmp_path):
     folder = write_training(tmp_path, Layout(), Z, np.zeros_like(Z))
     for number in (2, 10):
         (folder / f"z.{number}.pkl").write_bytes((folder / "z.pkl").read_bytes())
-        torch.save({"epoch": number, "model_state_dict": parameters(Layout(), number)}, folder / f"weights.{number}.pkl")
+        torch.save(
+            {"epoch": number, "model_state_dict": parameters(Layout(), number)}, folder / f"weights.{number}.pkl"
+        )
     assert read_training(folder).epoch == 9
     assert read_training(folder, 2).epoch == 2
     for name in ("z.pkl", "weights.pkl"):
