@@ -1,7 +1,7 @@
 """Imported trainings of cryoDRGN against its own `eval_vol`: the same volumes, of every kind of network it trains.
 
     pip install cryodrgn==4.3.1            in an environment of its own
-    python benchmarks/cryodrgn_import.py --cryodrgn ENV/bin/cryodrgn --out benchmarks/results/cryodrgn_import.json
+    python benchmarks/cryodrgn_import.py --environment ENV --out benchmarks/results/cryodrgn_import.json
 
 1,000 simulated images of 32² are given to it as its own `parse_pose_star` and `parse_ctf_star` read them; each kind is
 trained for a few epochs, then its volumes at three particles are compared voxel by voxel with those of the imported
@@ -42,24 +42,42 @@ KINDS = {
 }
 """What cryoDRGN can be asked for; each makes another network, latents of another kind, or poses of its own."""
 
+EVALUATOR = """
+import argparse, json, sys
+from cryodrgn.commands import eval_vol
+for words in json.load(open(sys.argv[1])):
+    parser = argparse.ArgumentParser()
+    eval_vol.add_args(parser)
+    eval_vol.main(parser.parse_args(words))
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cryodrgn", required=True, help="its executable")
+    parser.add_argument("--environment", type=Path, required=True, help="where cryoDRGN is installed")
     parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
     parser.add_argument("--folder", type=Path, help="where trainings are, and stay")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    program = str(args.environment / "bin/cryodrgn")
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.folder or Path(scratch)
-        given = prepared(folder, args.cryodrgn)
+        given = prepared(folder, program)
         report = {"box": BOX, "particles": PARTICLES, "kinds": {}, "hardware": hardware()}
+        runs = {}
         for kind in args.kinds:
-            trained(args.cryodrgn, kind, folder, given)
-            report["kinds"][kind] = figures = compared(args.cryodrgn, kind, folder / kind, Path(scratch))
+            trained(program, kind, folder, given)
+            began = time.perf_counter()
+            if command(["import", str(folder / kind), "--out", str(Path(scratch) / kind)]):
+                raise SystemExit(f"{kind} could not be imported")
+            runs[kind] = Run.open(Path(scratch) / kind), time.perf_counter() - began
+        evaluate(args.environment, folder, {kind: run for kind, (run, _) in runs.items()}, Path(scratch))
+        for kind, (run, seconds) in runs.items():
+            report["kinds"][kind] = figures = compared(kind, folder / kind, run, Path(scratch))
+            figures["seconds_to_import"] = round(seconds, 1)
             print(kind, json.dumps(figures))
-            if args.out:
-                args.out.write_text(json.dumps(report, indent=1) + "\n")
+    if args.out:
+        args.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 def prepared(folder: Path, program: str) -> list[str]:
@@ -89,39 +107,43 @@ def called(words: list[str]) -> None:
         raise SystemExit(f"{' '.join(words)}\n{done.stderr[-2000:]}")
 
 
-def compared(program: str, kind: str, folder: Path, scratch: Path) -> dict:
-    """The imported run's volumes beside eval_vol's."""
-    began = time.perf_counter()
-    if command(["import", str(folder), "--out", str(scratch / kind)]):
-        raise SystemExit(f"{kind} could not be imported")
-    run = Run.open(scratch / kind)
+def evaluate(environment: Path, folder: Path, runs: dict[str, Run], scratch: Path) -> None:
+    """cryoDRGN's volumes at the particles `AT`, into a folder of each kind; one process starts its program once."""
+    jobs = []
+    for kind, run in runs.items():
+        z = run.latents().z
+        if z.shape[1]:
+            np.savetxt(scratch / f"{kind}.txt", z[list(AT)], fmt="%.9g")
+            weights = weights_of(folder / kind, run.info["notes"]["imported"]["epoch"])
+            words = [str(weights), "-c", str(folder / kind / "config.yaml"), "-o", str(scratch / f"of_{kind}")]
+            jobs.append([*words, "--zfile", str(scratch / f"{kind}.txt")])
+    (scratch / "jobs.json").write_text(json.dumps(jobs))
+    called([str(environment / "bin/python"), "-c", EVALUATOR, str(scratch / "jobs.json")])
+
+
+def weights_of(folder: Path, epoch: int) -> Path:
+    return next(path for path in (folder / "weights.pkl", folder / f"weights.{epoch}.pkl") if path.exists())
+
+
+def compared(kind: str, folder: Path, run: Run, scratch: Path) -> dict:
+    """The imported run's volumes beside cryoDRGN's."""
     training, decoder, z = read_training(folder), load_decoder(run), run.latents().z
-    seconds = time.perf_counter() - began
-    ends = [folder / "weights.pkl", folder / f"weights.{training.epoch}.pkl"]
-    weights = next(path for path in ends if path.exists())
+    written = sorted((scratch / f"of_{kind}").glob("vol_*.mrc"))
+    if not z.shape[1]:
+        written = [next(path for path in (folder / "reconstruct.mrc", folder / f"reconstruct.{training.epoch}.mrc"))]
     correlation, difference = [], []
-    for row in AT if z.shape[1] else AT[:1]:
-        theirs = evaluated(program, weights, z[row], scratch / "theirs.mrc")
-        ours = training.network.volume(z[row])
+    for path, row in zip(written, AT, strict=False):
+        theirs, ours = read_map(path)[0], training.network.volume(z[row])
         correlation.append(abs(np.corrcoef(decoder.volume(z[row]).ravel(), theirs.ravel())[0, 1]))
         difference.append(np.sqrt(((ours - theirs) ** 2).mean() / (theirs**2).mean()))
     notes = run.info["notes"]["imported"]
     return {
         "asked": KINDS[kind],
+        "volumes": len(correlation),
         "least_correlation": round(float(min(correlation)), 9),
         "largest_relative_rms_difference": float(f"{max(difference):.2e}"),
         "grey_scale": [notes["grey_scale"], notes["grey_scale_error"]],
-        "seconds_to_import": round(seconds, 1),
     }
-
-
-def evaluated(program: str, weights: Path, z: np.ndarray, out: Path) -> np.ndarray:
-    """cryoDRGN's volume (D, D, D) at z (Z,)."""
-    config = ["-c", str(weights.parent / "config.yaml"), "-o", str(out)]
-    if len(z):
-        called([program, "eval_vol", str(weights), *config, "-z", *(repr(float(value)) for value in z)])
-        return read_map(out)[0]
-    return read_map(weights.parent / "reconstruct.mrc")[0]
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from .run_layout import RunLayout
 
 MOVED = "particles_at"
 """The note in run.json that says where the particles have been moved to."""
+IMPORTED = "imported"
+"""The note in run.json that says what a run was imported from, where nothing here has trained it."""
 ADVICE = "If it was moved, say where it is now with --particles-at, a star file or a folder."
 
 

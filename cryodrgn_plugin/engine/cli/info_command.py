@@ -54,13 +54,14 @@ def _rows_of_run(path: Path) -> list[tuple[str, str]]:
     from ..config import differing_settings, recipe_config
     from ..run import Run
     from ..run_lock import is_busy
+    from ..run_origin import IMPORTED
 
     run = Run.open(path)
     info, config = run.info, run.config
     made_by = info["provenance"]
     lost = ", but no process of this machine is at work on it" if run.status == "running" and not is_busy(path) else ""
     rows = [("status", run.status + lost), ("message", run.message), ("particles", config.particles)]
-    imported = info.get("notes", {}).get("imported", {})
+    imported = info.get("notes", {}).get(IMPORTED, {})
     rows += [("imported", _about_import(imported) if imported else "")]
     rows += [("recipe, of halves" if imported else "recipe", config.recipe), ("seed", str(config.seed))]
     changed = differing_settings(recipe_config(config.recipe), config)

@@ -10,11 +10,12 @@ from ..io.particles import ParticleTable
 from ..io.star import write_star
 from ..io.tables import read_table
 from ..run import Run
+from ..run_origin import IMPORTED
 from ..run_status import TRAIN
 from .given_latents import GivenLatents, read_given_latents
 from .import_options import ImportOptions
 from .import_particles import STACKS, particles_of
-from .imported_run import IMPORTED, opened, settings_of_run
+from .imported_run import opened, settings_of_run
 from .linear_maps import leave_linear_maps
 
 

@@ -14,12 +14,13 @@ from ..io.cryodrgn import read_indices
 from ..io.particles import ParticleTable
 from ..io.star import write_star
 from ..run import Run
+from ..run_origin import IMPORTED
 from ..run_status import TRAIN
 from .cryodrgn_training import CryodrgnTraining, read_training
 from .grey_scale import GreyScale, grey_scale
 from .import_options import ImportOptions
 from .import_particles import particles_of
-from .imported_run import IMPORTED, Opened, opened, settings_of_run
+from .imported_run import Opened, opened, settings_of_run
 
 
 def import_training(source: Path, out: Path, options: ImportOptions, *, overwrite: bool, command: str) -> Run:

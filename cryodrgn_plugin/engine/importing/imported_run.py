@@ -14,9 +14,6 @@ from ..source_check import settle_source
 from ..vetting.at_start import vetted
 from .import_options import ImportOptions
 
-IMPORTED = "imported"
-"""The note in run.json that says what a run was imported from."""
-
 
 @dataclass(frozen=True)
 class Opened:

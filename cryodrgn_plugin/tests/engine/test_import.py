@@ -177,12 +177,17 @@ def two_parts(tmp_path_factory) -> dict:
     return {"folder": folder, "z": z, "part": part}
 
 
-def test_latents_of_any_program_become_maps_and_half_maps(two_parts, tmp_path):
-    z = np.column_stack([two_parts["z"] * [3.0, 1.0] + [5.0, 0.0]])
-    np.save(tmp_path / "z.npy", z)
-    source = two_parts["folder"] / "p.star"
-    options = ImportOptions(latents=str(tmp_path / "z.npy"))
-    run = import_latents(source, tmp_path / "run", options, overwrite=False, command="import")
+@pytest.fixture(scope="module")
+def of_table(two_parts) -> Run:
+    """The run of a table of latents: how much of the part there is, times 3 and beside 5."""
+    folder = two_parts["folder"]
+    np.save(folder / "z.npy", two_parts["z"] * [3.0, 1.0] + [5.0, 0.0])
+    options = ImportOptions(latents=str(folder / "z.npy"))
+    return import_latents(folder / "p.star", folder / "run", options, overwrite=False, command="import")
+
+
+def test_latents_of_any_program_become_maps_and_half_maps(two_parts, of_table):
+    run, z = of_table, np.load(two_parts["folder"] / "z.npy")
     np.testing.assert_allclose(run.latents().z, z.astype(np.float32))
     assert set(np.unique(run.latents().half)) == {0, 1}
     decoder = load_decoder(run)
@@ -195,7 +200,17 @@ def test_latents_of_any_program_become_maps_and_half_maps(two_parts, tmp_path):
     assert np.linalg.norm(nothing) < 0.35 * np.linalg.norm(found)
     halves = [np.subtract(*(decoder.half_volumes(np.array([at, 0.0]))[k] for at in (8.0, 5.0))) for k in (0, 1)]
     assert 0.6 < np.corrcoef(halves[0].ravel(), halves[1].ravel())[0, 1] < 0.9999
-    assert run.given_file == source
+    assert run.given_file == two_parts["folder"] / "p.star"
+
+
+def test_components_of_a_cs_file_become_a_run_as_they_are(of_table, tmp_path):
+    cs = export(of_table, ExportOptions()).parent / "particles.cs"
+    assert main(["import", str(cs), "--out", str(tmp_path / "run")]) == 0
+    run = Run.open(tmp_path / "run")
+    np.testing.assert_allclose(run.latents().z, of_table.latents().z)
+    at = np.array([7.0, 0.5])
+    ours, theirs = (load_decoder(each).volume(at) for each in (of_table, run))
+    assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.999
 
 
 @pytest.mark.parametrize("name", ["z.txt", "z.csv", "z.npz", "z.pkl", "J1.cs"])
