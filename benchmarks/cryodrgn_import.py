@@ -34,13 +34,13 @@ KINDS = {
     "nohighf": f"{VAE} --domain fourier --pe-type geom_nohighf --dec-dim 128 --dec-layers 3 -n 2",
     "linear": f"{VAE} --domain hartley --pe-type linear_lowf -n 2",
     "gauss_fourier": f"{VAE} --domain fourier --zdim 4 -n 3",
-    "slice": f"{VAE} --domain fourier --pe-type none -n 2",
     "nn": "train_nn --domain hartley --dim 64 --layers 2 -n 3",
     "dec": "train_dec --zdim 2 --dim 64 --layers 2 --no-analysis -n 3",
     "sgd": f"{VAE} --domain hartley --do-pose-sgd -n 3",
     "abinit": "abinit --zdim 2 -n 2",
 }
-"""What cryoDRGN can be asked for; each makes another network, latents of another kind, or poses of its own."""
+"""What cryoDRGN can be asked for; each makes another network, latents of another kind, or poses of its own. Without an
+encoding (--pe-type none) its version 4.3.1 trains nothing: it stops at the first batch."""
 
 EVALUATOR = """
 import argparse, json, sys
