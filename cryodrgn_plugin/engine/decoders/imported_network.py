@@ -46,6 +46,8 @@ class NetworkShape:
     """Of the lattice along each axis, both ways."""
     radius: float = 0.0
     """Coefficients beyond this many 1/(D · pixel) are 0; 0 keeps all, those in the corners too."""
+    whole_plane: bool = False
+    """Whether a network that gives pairs is asked for all of the plane k_z = 0, and not for half of it."""
     shrinking: bool = False
     """Whether the limit falls in whole pixels from section to section, as those of cryoDRGN's searches for poses do."""
 
@@ -111,7 +113,7 @@ class ImportedNetwork(Decoder):
 
     def _parts(self, z: Tensor | None, k: Tensor) -> tuple[Tensor, Tensor]:
         """Real and imaginary part at k (B, N, 3), for a network that knows one half of the space."""
-        mirrored = _beyond(k)
+        mirrored = k[..., 2] > 0 if self.shape.whole_plane else _beyond(k)
         real, imaginary = self._network(z, torch.where(mirrored[..., None], -k, k)).unbind(-1)
         imaginary = torch.where(mirrored, -imaginary, imaginary)
         return self._limited(k, real) * self.deviation + self.mean, self._limited(k, imaginary) * self.deviation
@@ -135,8 +137,11 @@ class ImportedNetwork(Decoder):
             return values
         if not self.shape.shrinking:
             return torch.where((k**2).sum(-1) <= self.shape.radius**2, values, 0)
-        # Sections are cut off at whole pixels of a lattice whose side is one more than D, without the origin.
-        across = (self.shape.radius**2 - (k[..., 2] * (self.box + 1) / self.box) ** 2).clamp(min=0).sqrt().floor()
+        # Sections are cut off at whole pixels of a lattice whose side is one more than D, without the origin. In which
+        # order this is computed, in single precision, decides where a limit falls on a pixel.
+        side = self.box + 1
+        squared = (2 * self.shape.extent * self.shape.radius / side) ** 2 - (k[..., 2] / self.box) ** 2
+        across = (squared.clamp(min=0).double().sqrt().float() * side).floor()
         inside = ((k[..., :2] ** 2).sum(-1) <= across**2) & (k[..., :2] != 0).any(-1)
         return torch.where(inside, values, 0)
 

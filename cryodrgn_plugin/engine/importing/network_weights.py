@@ -85,8 +85,8 @@ def _shape(
     if radius is None:
         radius = 0.0 if outputs == 1 else settings.box / 2
     names: dict[str, Any] = {"activation": settings.activation, "extent": settings.extent, "radius": radius}
-    sizes = (settings.box, settings.z_dim, waves, len(first), layers, outputs)
-    return NetworkShape(*sizes, **names, shrinking=settings.radius is not None)
+    names |= {"whole_plane": settings.encoding == "none", "shrinking": settings.radius is not None}
+    return NetworkShape(settings.box, settings.z_dim, waves, len(first), layers, outputs, **names)
 
 
 def _layers(state: Mapping[str, Tensor], source: str) -> list[tuple[Tensor, Tensor]]:

@@ -116,7 +116,9 @@ def hartley_value(layout: Layout, state: dict[str, torch.Tensor], k: np.ndarray,
     if (k**2).sum() > (layout.box / 2) ** 2:
         return layout.norm[0]
     x, y, depth = k
-    mirrored = depth > 0 or (depth == 0 and (y > 0 or (y == 0 and x > 0)))
+    # Without an encoding the plane in the middle is evaluated as it is.
+    in_plane = layout.encoding != "none" and depth == 0
+    mirrored = depth > 0 or (in_plane and (y > 0 or (y == 0 and x > 0)))
     real, imaginary = network_value(layout, state, -q if mirrored else q, z)
     return float(real + imaginary if mirrored else real - imaginary) * layout.norm[1] + layout.norm[0]
 
