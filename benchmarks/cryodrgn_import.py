@@ -25,7 +25,8 @@ from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.run import Run
 
 BOX, PIXEL_ANG, PARTICLES, AT = 32, 3.6, 1000, (7, 300, 555)
-VAE = "train_vae --zdim 2 --enc-dim 64 --enc-layers 2 --dec-dim 64 --dec-layers 2 --lr 1e-3 -b 16 --no-analysis"
+SIZES = "--zdim 2 --enc-dim 64 --enc-layers 2 --dec-dim 64 --dec-layers 2 --lr 1e-3 -b 16"
+VAE = f"train_vae --no-amp --no-analysis {SIZES}"
 KINDS = {
     "gaussian": f"{VAE} --domain hartley -n 8",
     "fourier": f"{VAE} --domain fourier --pe-type geom_lowf -n 3",
