@@ -7,9 +7,11 @@ from .result_kinds import KINDS
 
 TRAINED = ("config.json", "metrics.csv", "latents.npz", "copies.npz", "poses.star", "model.pt", "half1.pt", "half2.pt")
 """What training leaves."""
+IMPORTED = ("imported.star",)
+"""What importing leaves beside that."""
 LEARNT = ("outliers.npz", *(kind.folder for kind in KINDS.values() if kind.folder))
 """What has been found out from that since."""
-CONTENTS = (*TRAINED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating")
+CONTENTS = (*TRAINED, *IMPORTED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating")
 """Everything a run may contain; overwriting removes these and nothing else."""
 _FIRST, _LAST = ("checkpoints",), ("config.json", "run.json")
 """Of these: whatever interrupts a removal, no checkpoint is left without the file that says of what run it is."""
@@ -49,6 +51,16 @@ class RunLayout:
     @property
     def poses_file(self) -> Path:
         return self.path / "poses.star"
+
+    @property
+    def imported_file(self) -> Path:
+        """The particles of a run that was imported, where no file of theirs says all of them."""
+        return self.imported_in(self.path)
+
+    @staticmethod
+    def imported_in(path: Path) -> Path:
+        """The same, of the run that is to be in the folder `path`."""
+        return path / IMPORTED[0]
 
     @property
     def model_file(self) -> Path:

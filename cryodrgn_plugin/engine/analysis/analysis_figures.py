@@ -10,6 +10,7 @@ import numpy as np
 from ..report_writer import Report
 from ..result_kinds import CURVE_SERIES, STATE_SERIES
 from ..run import Run
+from ..run_origin import made_by
 from .analysis_parts import LatentView, MadeSeries
 from .direction_plots import direction_figure
 from .entries import directions_of
@@ -68,12 +69,12 @@ def _summary(
     # UMAP tears apart what rounding alone tells apart, and particles of one state may lie at one point.
     whole = view.umap is None or view.clusters.posterior is not None
     scatter = pca_scatter(view) if whole else Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False)
-    config, made_by = run.config, run.info["provenance"]
-    made_at = made_by["created"].replace("T", " ")
+    config, version = run.config, run.info["provenance"]
+    made_at = version["created"].replace("T", " ")
     size = f", box {shown.maps[0].projection.shape[0]}, {pixel_size_ang:.3g} Å per pixel" if shown else ""
     lines = [
         f"{config.particles}: {len(view.latents.z):,} particles, {view.latents.z.shape[1]} latent dimensions{size}",
-        f"recipe {config.recipe}, seed {config.seed}, version {made_by['version']}, {made_at}",
+        f"{made_by(config, run.info)}, seed {config.seed}, version {version['version']}, {made_at}",
     ]
     summary_figure(
         file,

@@ -41,7 +41,7 @@ LAYERS = [
     {"networks"},
     {"recipes"},
     {"analysis", "simulate"},
-    {"landscape", "states", "validation", "selection", "preflight"},
+    {"landscape", "states", "validation", "selection", "preflight", "importing"},
     {"cli"},
     {"options", "files"},
 ]
@@ -72,7 +72,6 @@ ENTRANCES = {
     "demo": "`make demo`",
     "relion.job_results": "a process of the External job",
     "engine.networks.amortized_placing": "for users in Python",
-    "engine.io.cryodrgn": "for users in Python",
 }
 """Modules that nothing of ours imports by name, and who does."""
 MADE_IN = {
