@@ -5,6 +5,7 @@ from .cli.option_flags import as_flags, as_words
 from .landscape.landscape_options import LandscapeOptions, TrajectoryOptions
 from .poses.refine_options import RefineOptions
 from .preflight.preflight_options import PreflightOptions
+from .reconstruction.reconstruct_options import RECONSTRUCT_SETTINGS, ReconstructOptions
 from .selection.selection_options import SelectOptions
 from .selection.subtract_options import SubtractOptions
 from .simulate.config import SimulationConfig
@@ -12,9 +13,11 @@ from .states.state_options import StatesOptions
 from .validation.validation_options import ValidateOptions
 
 __all__ = [
+    "RECONSTRUCT_SETTINGS",
     "AnalysisOptions",
     "LandscapeOptions",
     "PreflightOptions",
+    "ReconstructOptions",
     "RefineOptions",
     "SelectOptions",
     "SimulationConfig",

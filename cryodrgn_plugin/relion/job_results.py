@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..engine import streams_out
 from ..engine.errors import EngineError
 from ..engine.files import write_text
 from ..engine.results import Results
@@ -20,7 +21,7 @@ from ..engine.run import Run
 from .findings import ClassFiles, place_initial_maps, place_maps, place_particles, remove_stale
 from .output_nodes import OutputNode, write_output_nodes
 from .published import Published, publish_preflight, publish_selection, publish_subtraction
-from .published_maps import publish_states, publish_trajectory
+from .published_maps import publish_reconstruction, publish_states, publish_trajectory
 from .published_validation import publish_validation
 
 _TITLES = {"training": "Training", "fsc": "Resolution: half-maps compared"}
@@ -47,6 +48,7 @@ class ResultsRequest:
 
 
 def main(argv: list[str] | None = None) -> int:
+    streams_out.settle()
     (text,) = sys.argv[1:] if argv is None else argv
     try:
         publish(ResultsRequest(**json.loads(text)))
@@ -84,13 +86,14 @@ def publish_run(request: ResultsRequest, job: Path) -> Published:
     return Published(output_nodes(job, classes, initial_maps), facts, _table(classes), _figures(run, results), details)
 
 
-def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[str]) -> list[OutputNode]:
+def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[tuple[str, str]]) -> list[OutputNode]:
     """Everything that later jobs can use, in the order of RELION's Display menu: first what is looked at first."""
     nodes = [OutputNode(f"{job}/particles.star", "particles"), OutputNode(f"{job}/logfile.pdf", "log")]
     nodes += [OutputNode(f"{job}/{files.star}", "particles") for files in classes if files.star]
-    nodes += [OutputNode(f"{job}/{files.map}", "map") for files in classes if files.map]
-    nodes += [OutputNode(f"{job}/{name}", "map") for name in initial_maps]
-    return nodes + [OutputNode(f"{job}/{half}", "half-map") for files in classes for half in files.half_maps]
+    maps = [(files.map, "map") for files in classes if files.map] + initial_maps
+    maps += [(half, "half-map") for files in classes for half in files.half_maps]
+    maps.sort(key=lambda named: named[1] == "half-map")
+    return nodes + [OutputNode(f"{job}/{name}", kind) for name, kind in maps]
 
 
 def _facts(
@@ -147,6 +150,7 @@ def _training_curves(run: Run) -> list[tuple[str, Path]]:
 
 _PUBLISHERS: dict[str, Callable[[ResultsRequest, Path], Published]] = {
     "preflight": lambda request, job: publish_preflight(Path(request.run), job),
+    "reconstruct": lambda request, job: publish_reconstruction(Path(request.run), job),
     "trajectory": lambda request, job: publish_trajectory(Run.open(request.run), job),
     "states": lambda request, job: publish_states(Run.open(request.run), job),
     "validate": lambda request, job: publish_validation(Run.open(request.run), job),

@@ -9,12 +9,13 @@ from pathlib import Path
 
 OUTPUT_NODES = "RELION_OUTPUT_NODES.star"
 
-_TYPE_NUMBERS = {"particles": 3, "map": 6, "mask": 7, "half-map": 10, "log": 13}
+_TYPE_NUMBERS = {"particles": 3, "map": 6, "mask": 7, "half-map": 10, "local resolution": 12, "log": 13}
 _TYPE_LABELS = {
     "particles": "ParticleGroupMetadata.star.relion",
     "map": "DensityMap.mrc",
     "mask": "Mask3D.mrc",
     "half-map": "DensityMap.mrc.halfmap",
+    "local resolution": "Image3D.mrc.relion.localresmap",
     "log": "LogFile.pdf.relion",
 }
 _PARTICLES_LABEL_IN_4 = "ParticlesData.star.relion"
@@ -27,7 +28,7 @@ class OutputNode:
     path: str
     """Relative to the project."""
     kind: str
-    """particles, map, mask, half-map or log."""
+    """particles, map, mask, half-map, local resolution or log."""
 
 
 def output_nodes_text(nodes: list[OutputNode], version: str) -> str:

@@ -11,6 +11,7 @@ from ..io.mrc import write_map
 from ..io.writing import replacing
 from ..reconstruction.fsc import fsc_area, shell_frequencies
 from ..reconstruction.homogeneous import Reconstruction
+from ..result_kinds import KINDS
 from .direction_plots import direction_figure
 
 HALF_NAMES = ("run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc")
@@ -47,11 +48,14 @@ def write_reconstruction(result: Reconstruction, folder: Path) -> dict[str, str]
         "fsc_area": round(fsc_area(result.curves.corrected), 4),
         "halves": result.halves_from,
         "directions": result.directions.entry(),
+        "by_direction": result.directions.sentence,
+        "cautions": [result.directions.warning] if result.directions.warning else [],
         "files": files,
     }
-    with replacing(folder / "reconstruction.json") as temporary:
+    index = KINDS["reconstruction"].index
+    with replacing(folder / index) as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n")
-    return {**files, "summary": "reconstruction.json"}
+    return {**files, "summary": index}
 
 
 def _write_curves(result: Reconstruction, path: Path) -> None:

@@ -61,6 +61,7 @@ DOORS = {
     "analysis.lists": "the columns that a list of particles has more than its star file",
     "selection.export": "the particles that a selection left",
     "selection.lasso": "a line drawn around particles",
+    "streams_out": "what is printed where nobody can read it",
     "simulate.presets": "the molecules that a form offers",
     "analysis.latent_plots": "the curves of a training that nothing has looked at yet",
     "analysis.figure_style": "the size of figures on a page",
@@ -83,7 +84,7 @@ MADE_IN = {
 }
 """Modules of members, which are loaded by what a setting says."""
 LONGEST_FILE, LONGEST_FUNCTION = 300, 59
-HOSTS = ("pwem", "pyworkflow", "relion", "emtable", "tkinter", "PyQt5", "pyvista", "vtk")
+HOSTS = ("pipeliner", "pwem", "pyworkflow", "relion", "emtable", "tkinter", "PyQt5", "pyvista", "vtk")
 
 
 def engine_files() -> list[Path]:
