@@ -2,6 +2,7 @@
 
 from .analysis.analysis_options import AnalysisOptions
 from .cli.option_flags import as_flags, as_words
+from .cli.setting_flags import SECTIONS
 from .landscape.landscape_options import LandscapeOptions, TrajectoryOptions
 from .poses.refine_options import RefineOptions
 from .preflight.preflight_options import PreflightOptions
@@ -14,6 +15,7 @@ from .validation.validation_options import ValidateOptions
 
 __all__ = [
     "RECONSTRUCT_SETTINGS",
+    "SECTIONS",
     "AnalysisOptions",
     "LandscapeOptions",
     "PreflightOptions",

@@ -41,10 +41,11 @@ class ResultsRequest:
     clusters: bool
     """Whether the job made clusters and maps, or training was all that was asked for."""
 
-    def summary(self, nodes: list[OutputNode], **more: Any) -> str:
+    def summary(self, published: Published) -> str:
         """The text of job.json."""
-        told = {"schema": 1, "version": __version__, **dataclasses.asdict(self), **more}
-        return json.dumps({**told, "nodes": [dataclasses.asdict(node) for node in nodes]}, indent=2) + "\n"
+        told = {"schema": 1, "version": __version__, **dataclasses.asdict(self), **published.details}
+        told |= {"facts": published.facts, "table": published.table}
+        return json.dumps({**told, "nodes": [dataclasses.asdict(node) for node in published.nodes]}, indent=2) + "\n"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -66,7 +67,7 @@ def publish(request: ResultsRequest) -> None:
     remove_stale(job)
     published = _PUBLISHERS.get(request.task, publish_run)(request, job)
     write_logfile(job / "logfile.pdf", f"RELION job {request.job}", published.facts, published.table, published.figures)
-    write_text(job / "job.json", request.summary(published.nodes, **published.details))
+    write_text(job / "job.json", request.summary(published))
     write_output_nodes(job, published.nodes, request.relion_version)
     print(f"{len(published.nodes)} files for RELION are in {request.job}.", flush=True)
 

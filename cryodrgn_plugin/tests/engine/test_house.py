@@ -71,6 +71,7 @@ DOORS = {
 ENTRANCES = {
     "bibtex": "pyworkflow looks for it",
     "demo": "`make demo`",
+    "ccpem.pipeliner_jobs": "CCP-EM's pipeliner, by entry points",
     "relion.job_results": "a process of the External job",
     "engine.networks.amortized_placing": "for users in Python",
     "engine.io.cryodrgn": "for users in Python",
