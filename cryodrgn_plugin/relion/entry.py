@@ -24,6 +24,10 @@ def main(argv: list[str] | None = None) -> int:
         streams_out.settle()
         print(help_text())
         return 0
+    if argv[0] == "scheme":
+        from . import scheme
+
+        return scheme.main(argv[1:])
     markers = JobMarkers(job_folder_in(argv) or Path("."))
     markers.clear()
     try:
