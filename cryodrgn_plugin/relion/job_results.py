@@ -66,7 +66,7 @@ def publish(request: ResultsRequest) -> None:
     job = Path(request.job)
     remove_stale(job)
     published = _PUBLISHERS.get(request.task, publish_run)(request, job)
-    write_logfile(job / "logfile.pdf", f"RELION job {request.job}", published.facts, published.table, published.figures)
+    write_logfile(job / "logfile.pdf", f"Job {request.job}", published.facts, published.table, published.figures)
     write_text(job / "job.json", request.summary(published))
     write_output_nodes(job, published.nodes, request.relion_version)
     print(f"{len(published.nodes)} files for RELION are in {request.job}.", flush=True)
@@ -117,6 +117,9 @@ def _facts(
 
 
 def _table(classes: list[ClassFiles]) -> list[list[str]]:
+    """The classes that have files of their own; nothing after training alone."""
+    if not any(files.map or files.star for files in classes):
+        return []
     total = max(sum(files.particles for files in classes), 1)
     rows = [
         [

@@ -21,7 +21,8 @@ def write(folder, monkeypatch, *words: str) -> int:
 def test_relion_4_and_5_find_jobs_variables_and_their_order_in_schemes(tmp_path, monkeypatch, version):
     assert write(tmp_path, monkeypatch, "--relion_version", version, "--name", "het", "--program", "prog") == 0
     tables = read_star(tmp_path / "Schemes/het/scheme.star")
-    assert tables["scheme_general"] == {"rlnSchemeName": "Schemes/het/", "rlnSchemeCurrentNodeName": "train"}
+    general = tables["scheme_general"].iloc[0]
+    assert (general.rlnSchemeName, general.rlnSchemeCurrentNodeName) == ("Schemes/het/", "train")
     numbers = tables["scheme_floats"].set_index("rlnSchemeFloatVariableName").rlnSchemeFloatVariableValue
     texts = tables["scheme_strings"].set_index("rlnSchemeStringVariableName").rlnSchemeStringVariableResetValue
     assert numbers.astype(float).to_dict() == {"z_dim": 4, "clusters": 0, "threads": 1}
@@ -38,7 +39,7 @@ def test_a_job_takes_what_the_one_before_it_makes(tmp_path, monkeypatch):
     given = {}
     for name in ("train", "analyze", "select"):
         tables = read_star(tmp_path / f"Schemes/heterogeneity/{name}/job.star")
-        assert tables["job"]["rlnJobTypeLabel"] == "relion.external"
+        assert tables["job"].rlnJobTypeLabel[0] == "relion.external"
         options = tables["joboptions_values"].set_index("rlnJobOptionVariable").rlnJobOptionValue
         assert (options["param1_label"], options["param1_value"], options["fn_exe"]) == (
             "task",
