@@ -2,8 +2,8 @@
 
     python tools/check_environment.py scipion viewer test
 
-Exit status 0: every requirement of the package and of the extras named is met, and the package as it is installed has the
-entry points that pyproject.toml gives it. 1: the first few unmet ones are printed.
+Exit status 0: every requirement of the package and of the extras named is met, and the package has been installed with
+the entry points that pyproject.toml gives it. 1: the first few unmet ones are printed.
 """
 
 import sys
