@@ -20,7 +20,7 @@ _LINE, _GAP, _TITLE = 0.2, 0.3, 0.32
 _TOP = _HEIGHT - _MARGIN
 _TITLE_LETTERS = 105
 """Letters of a title that fit a line."""
-_SMALLEST = 0.7
+_SMALLEST = 0.65
 """Pictures are made smaller, down to this, where more of them then share a page."""
 _COLUMNS = (0.0, 0.7, 2.0, 3.4, 5.0, 6.8)
 """Left edges of the table's columns, in inches from the margin."""
