@@ -17,6 +17,8 @@ from ..engine.files import replacing
 _WIDTH, _HEIGHT, _MARGIN = 11.69, 8.27, 0.6
 """A4 on its side, in inches: figures of a series of maps are wide."""
 _LINE, _GAP, _TITLE = 0.2, 0.3, 0.32
+_LEADING = 1.6
+"""From one baseline to the next, in sizes of the letters."""
 _TOP = _HEIGHT - _MARGIN
 _TITLE_LETTERS = 105
 """Letters of a title that fit a line."""
@@ -99,11 +101,12 @@ class _Pages:
     ) -> None:
         """A line of text; each cell begins at its column."""
         self._make_room(height)
+        # Line by line, on one baseline for all cells, whichever letters they have.
         for x, cell in zip(columns, cells, strict=True):
-            corner = ((_MARGIN + x) / _WIDTH, (self._top - size / 72) / _HEIGHT)
-            text = {"fontsize": size, "fontweight": weight, "linespacing": 1.4}
-            # One baseline for all cells of a line, whichever letters they have.
-            self.all[-1].text(*corner, cell, va="baseline", **text)
+            for number, line in enumerate(cell.split("\n")):
+                baseline = self._top - (1 + _LEADING * number) * size / 72
+                corner = ((_MARGIN + x) / _WIDTH, baseline / _HEIGHT)
+                self.all[-1].text(*corner, line, fontsize=size, fontweight=weight, va="baseline")
         self.skip(height)
 
     def draw(self, pictures: Sequence[_Picture]) -> None:

@@ -46,7 +46,20 @@ def test_pictures_share_pages_as_long_as_they_stay_readable(tmp_path, height, co
 
 def test_long_titles_and_sentences_are_there_to_their_last_word(tmp_path):
     figures = [(LONG, picture(tmp_path, "one", 4, 2))]
-    write_logfile(tmp_path / "log.pdf", "Job", [("Caution", LONG)], [["class"], ["1"]], figures)
+    facts = [("Particles", "all"), ("Caution", LONG), ("Maps", "none")]
+    write_logfile(tmp_path / "log.pdf", "Job", facts, [["class"], ["1"]], figures)
     (page,) = pages(tmp_path / "log.pdf")
     assert len(re.findall(r"ends\s+here", page)) == 2
     assert max(len(line.strip()) for line in page.splitlines()) < 150
+
+
+def test_lines_stand_below_each_other(tmp_path):
+    """The words of a line have one height, and no two lines come nearer than a line is high."""
+    facts = [("Particles", "all"), ("Caution", LONG), ("Maps", LONG), ("pqy", "none")]
+    write_logfile(tmp_path / "log.pdf", "Job", facts, [], [])
+    listing = subprocess.run(
+        ["pdftotext", "-bbox", tmp_path / "log.pdf", "-"], capture_output=True, text=True, check=True
+    )
+    bottoms = sorted({round(float(y)) for y in re.findall(r'yMax="([\d.]+)"', listing.stdout)})
+    assert len(bottoms) == 1 + 1 + 2 + 2 + 1
+    assert min(np.diff(bottoms)) >= 14
