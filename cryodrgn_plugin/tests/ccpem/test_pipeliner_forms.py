@@ -1,6 +1,8 @@
 """The forms of CCP-EM's pipeliner: every label of RELION's External job is a field, and says the same."""
 
 import dataclasses
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -31,6 +33,18 @@ def test_the_pipeliner_finds_a_job_for_each_task():
     assert named == {f"{PREFIX}.{task}": f"cryodrgn_plugin.ccpem.pipeliner_jobs:JOBS.{task}" for task in TASKS}
     found = {job.PROCESS_NAME: type(job) for job in get_job_types(f"{PREFIX}.")}
     assert found == {f"{PREFIX}.{task}": getattr(JOBS, task) for task in TASKS}
+
+
+def test_listing_the_jobs_imports_no_engine_mathematics():
+    code = """
+import sys
+from pipeliner.job_factory import get_job_types
+assert get_job_types("cryodrgn_plugin.")
+heavy = {"torch", "numba", "sklearn", "umap"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=CHECKOUT)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("task", TASKS)
