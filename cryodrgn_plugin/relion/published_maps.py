@@ -66,7 +66,7 @@ def publish_reconstruction(folder: Path, job: Path) -> Published:
     if index["reaches_nyquist"]:
         facts.append(("Limit", "the resolution is that of the box (two pixels); a larger box may show more"))
     facts += [("Caution", sentence) for sentence in index["cautions"]]
-    roles = {"figure": "Resolution: half-maps compared", "directions_figure": "Resolution by direction"}
+    roles = {"figure": "Resolution: half-maps compared", "directions_figure": ""}
     figures = [(title, results.folder / index["files"][role]) for role, title in roles.items()]
     details = {name: index[name] for name in ("resolution_ang", "directions")}
     return Published(nodes, facts, figures=figures, details=details)

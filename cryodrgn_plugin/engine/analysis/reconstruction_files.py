@@ -99,6 +99,7 @@ def _plot_curves(result: Reconstruction, path: Path) -> None:
             xytext=(-6, 5),
             textcoords="offset points",
             ha="right",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
     axes.set(xlim=(0, freqs[-1]), ylim=(min(-0.05, curves.corrected.min()), 1.03), ylabel="Fourier shell correlation")
     ticks = [t for t in axes.get_xticks() if 0 <= t <= freqs[-1]]
