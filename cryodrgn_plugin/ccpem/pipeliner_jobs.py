@@ -15,6 +15,7 @@ from pipeliner.data_structure import (
     NODE_LOGFILE,
     NODE_MASK3D,
     NODE_PARTICLEGROUPMETADATA,
+    NODE_TOMOOPTIMISATIONSET,
 )
 from pipeliner.external_program_utils import ExternalProgram
 from pipeliner.job_options import FileDescription, InputNodeJobOption, JobOption, JobOptionValidationResult
@@ -35,6 +36,7 @@ PREFIX = "cryodrgn_plugin"
 """Of the names of the jobs."""
 _NODES = {
     "particles": (NODE_PARTICLEGROUPMETADATA, ["relion"]),
+    "optimisation set": (NODE_TOMOOPTIMISATIONSET, ["relion"]),
     "map": (NODE_DENSITYMAP, [PREFIX]),
     "half-map": (NODE_DENSITYMAP, [PREFIX, "halfmap"]),
     "mask": (NODE_MASK3D, [PREFIX]),

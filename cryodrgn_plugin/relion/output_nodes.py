@@ -9,7 +9,7 @@ from pathlib import Path
 
 OUTPUT_NODES = "RELION_OUTPUT_NODES.star"
 
-TYPE_NUMBERS = {"particles": 3, "map": 6, "mask": 7, "half-map": 10, "local resolution": 12, "log": 13}
+_TYPE_NUMBERS = {"particles": 3, "map": 6, "mask": 7, "half-map": 10, "local resolution": 12, "log": 13}
 _TYPE_LABELS = {
     "particles": "ParticleGroupMetadata.star.relion",
     "map": "DensityMap.mrc",
@@ -55,7 +55,7 @@ _TYPE_COLUMNS = {
 
 def _type_values(kind: str, version: str) -> list[str]:
     if version == "3.1":
-        return [str(TYPE_NUMBERS[kind])]
+        return [str(_TYPE_NUMBERS[kind])]
     if version == "4":
         return [_PARTICLES_LABEL_IN_4 if kind == "particles" else _TYPE_LABELS[kind]]
     return [_TYPE_LABELS[kind], "1"]

@@ -16,7 +16,7 @@ from cryodrgn_plugin.ccpem.pipeliner_results import MOST_MAPS, MOST_POINTS, disp
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.io.mrc import write_map
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.relion.output_nodes import TYPE_NUMBERS
+from cryodrgn_plugin.relion.output_nodes import _TYPE_LABELS
 
 JOB = "Heterogeneity/job003/"
 
@@ -78,7 +78,7 @@ def test_the_first_maps_are_shown_and_all_are_nodes(project, monkeypatch):
 
 
 def test_every_kind_of_file_becomes_a_node(project):
-    leave([(f"{kind.replace(' ', '_')}.mrc", kind) for kind in TYPE_NUMBERS if kind != "log"], task="states")
+    leave([(f"{kind.replace(' ', '_')}.mrc", kind) for kind in _TYPE_LABELS if kind != "log"], task="states")
     job = new_job_of_type(f"{PREFIX}.states")
     job.output_dir = JOB
     types = {Path(node.name).stem: node.type for node in job.get_current_output_nodes()}
