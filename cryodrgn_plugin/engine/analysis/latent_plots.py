@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import matplotlib.patheffects as effects
@@ -14,6 +15,9 @@ from .latent_clusters import Clusters
 
 MOST_POINTS = 40_000
 """More points than this in a scatter only cover each other; that many are drawn at random."""
+
+LIMIT = "radius"
+"""The figure of metrics.csv that a training in closed form has at each step: the frequency limit, a Fourier shell."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def _draw_values(
 
 
 def training_figure(file: Path, metrics: Sequence[dict[str, float]]) -> None:
-    """One panel per figure of metrics.csv over the epochs."""
+    """One panel per figure of metrics.csv over the epochs, or over the steps of a training in closed form."""
     names = [name for name in dict.fromkeys(key for row in metrics for key in row) if name not in ("epoch", "seconds")]
     columns = min(len(names), 3)
     rows = -(-len(names) // columns)
@@ -101,11 +105,15 @@ def training_figure(file: Path, metrics: Sequence[dict[str, float]]) -> None:
 
 
 def draw_metric(ax: Axes, metrics: Sequence[dict[str, float]], name: str) -> None:
-    """One figure of metrics.csv over the epochs."""
+    """One figure of metrics.csv over the epochs or steps; losses are joined where they are of one frequency limit."""
     rows = [row for row in metrics if name in row]
     values = [row[name] for row in rows]
-    ax.plot([row["epoch"] for row in rows], values, color="#0072B2", lw=1.6, marker="o", ms=3)
-    ax.set(title=name.replace("_", " "), xlabel="epoch")
+    limit = (lambda row: row.get(LIMIT)) if name == "loss" else (lambda row: None)
+    for _, alike in groupby(rows, limit):
+        points = [(row["epoch"], row[name]) for row in alike]
+        ax.plot(*zip(*points, strict=True), color="#0072B2", lw=1.6, marker="o", ms=3)
+    title = "frequency limit (shell)" if name == LIMIT else name.replace("_", " ")
+    ax.set(title=title, xlabel="step" if any(LIMIT in row for row in metrics) else "epoch")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.ticklabel_format(axis="y", useOffset=False)
     ax.grid(axis="y", color=FAINT, lw=0.6)

@@ -5,7 +5,8 @@
    apart (`direction_search`, `directions`).
 2. Nodes on the compressed images, and the harmonics of their confusion graph (`nodes`, `harmonics`).
 3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew, five times
-   (`judging_maps`), and among them as many separate states as held-out images speak for (`separate_states`).
+   (`judging_maps`), and among them as many separate states as held-out images speak for (`separate_states`), which may
+   move (`gaps`).
 4. With `closed_form.free_poses`, poses and places at the nodes found together (`node_poses`).
 5. The same maps, hardly smoothed, in coordinates whose distance is that between maps (`volume_metric`), their half-sets
    combined by a Wiener filter in space and frequency (`adaptive`); each half stays for half-maps at any z.
@@ -90,8 +91,6 @@ class ClosedForm:
         dataset.require_poses()
         self.run, self.config, self.dataset = run, config, dataset
         self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
-        if settings.pose_errors and settings.defocus_errors and (reason := defocus_is_settled(dataset)):
-            run.log(reason)
         self.posed_set = PosedSet(config, dataset, self.series)
         self.last_radius = dataset.box // 2 - 1
         self.bands = schedule(settings.iterations, settings.first_radius, self.last_radius)
@@ -109,6 +108,8 @@ class ClosedForm:
         """Random amplitudes and random half-sets."""
         half = drawn_halves(self.dataset, self.config.seed)
         settings = self.config.closed_form
+        if settings.pose_errors and settings.defocus_errors and (reason := defocus_is_settled(self.dataset)):
+            self.run.log(reason)
         found = Directions.random(
             self.images, settings.n_components, self.config.seed, settings.pose_errors, self.posed_set.n_outside
         )
@@ -142,7 +143,7 @@ class ClosedForm:
         if state.done + 1 == self.counted_after:
             note_states(self.run, seen, self.dataset, self.series, len(features), self.config.seed)
         if state.done + 1 == len(self.bands) + len(self.finishing):
-            state = replace(state, states=shares_of_states(self.run, seen, self.config.seed))
+            state = replace(state, states=shares_of_states(self.run, seen, len(features), self.config.seed))
         return replace(state, nuisances=nuisances, responsibilities=responsible, apart=apart), figures
 
     def _as_placed(self, state: State, features: Tensor, radius: int) -> tuple[State, dict[str, float]]:
@@ -164,7 +165,7 @@ class ClosedForm:
             placed = fit_nodes(seen.gram, seen.inner, seen.start, most, NODE_ROUNDS, seed, seen.contrast_sd)
             if self.posed_set.focus:
                 note_states(self.run, seen, self.dataset, self.series, most, seed)
-                state = replace(state, states=shares_of_states(self.run, seen, seed))
+                state = replace(state, states=shares_of_states(self.run, seen, most, seed))
             found = with_contrast_of(placed, found) if not self.posed_set.focus else found
             with_mean = torch.arange(found.n_inside + 1, device=placed.nodes.device)
             apart = map_distances(mean_model(models).channels(with_mean), placed.nodes, BLUR_RADIUS)

@@ -1,7 +1,8 @@
 """Separate states or a continuum: as many nodes as images that were held out speak for.
 
-A handful of nodes that explains held-out images as well as many is a handful of states. Where many explain them better
-the states are one shape, a curve or a sheet, and nodes only sample it.
+A handful of nodes that explains held-out images as well as many is a handful of states, unless one smooth motion of as
+many free amplitudes explains them as well. Where many explain them better the states are one shape, a curve or a sheet,
+or several with gaps between (`gaps`), and nodes only sample it.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .nodes import at_nodes, fit_nodes
+from .one_motion import fit_curves
 
 MOST_STATES = 12
 TESTED = 12000
@@ -19,8 +21,12 @@ ROUNDS = 30
 SURE, WORTH = 2.0, 0.005
 """More nodes must explain held-out images better by this many standard errors, and each of them by this share of what
 all gain."""
-CONTINUUM_SURE = 2.5
-"""Standard errors by which a continuum must explain them better than states do."""
+CONTINUUM_SURE, CONTINUUM_WORTH = 2.5, 0.01
+"""Standard errors by which a continuum must explain them better than states do, and by what share of what all gain."""
+LEAST_CURVED = 3
+"""Two states are not held against a line, which faint images cannot tell from them."""
+NOT_WORSE = 1.0
+"""Standard errors by which a curve of fewer amplitudes than the states, or an arc, may fall short of them."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +38,17 @@ class NodeCount:
     count: int
     states: bool
     gain: dict[int, float]
+    degree: int = 0
+    """Of the one motion that explains images as well as separate states, where that is why there are none."""
 
     @property
     def sentence(self) -> str:
         """What was chosen, and why."""
+        if self.degree:
+            return (
+                f"One motion, a smooth curve of degree {self.degree}, explains images that were held out as well as "
+                "any number of separate states."
+            )
         if not self.states:
             return f"The images are explained better by one continuous shape, {self.count} nodes, than by a few states."
         if self.count == 1:
@@ -58,10 +71,31 @@ def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_
     for m in candidates[1:]:
         if m <= MOST_STATES and _better(held_out[m], held_out[best], (m - best) * worth):
             best = m
-    crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], 0.0, CONTINUUM_SURE)
+    least = CONTINUUM_WORTH * max(gain.values())
+    crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], least, CONTINUUM_SURE)
     if many > best and crowded:
         return NodeCount(many, False, gain)
-    return NodeCount(best, True, gain)
+    degree = _degree_of_one_motion(gram, inner, start, halves, held_out[best], best, contrast_sd)
+    return NodeCount(many if degree else best, not degree, gain, degree)
+
+
+def _degree_of_one_motion(gram, inner, start, halves, states: Tensor, count: int, contrast_sd: float) -> int:
+    """Lowest degree of a curve that explains images that were held out as well as `count` states; 0 where none does.
+
+    A curve of as many free amplitudes as the states have must explain them better, but for an arc: three states on one
+    are rarer than a motion along it.
+    """
+    if count < LEAST_CURVED:
+        return 0
+    fitted = (fit_curves(gram[half], inner[half], start[half], count - 1, contrast_sd) for half in halves)
+    for degree, curves in enumerate(zip(*fitted, strict=True), 1):
+        tested = zip(curves, halves[::-1], strict=True)
+        difference = torch.cat([curve.log_likelihoods(gram[rows], inner[rows]) for curve, rows in tested]) - states
+        error = float(difference.std()) / len(difference) ** 0.5
+        easily = degree + 1 < count or degree < LEAST_CURVED
+        if float(difference.mean()) > (-NOT_WORSE if easily else SURE) * error:
+            return degree
+    return 0
 
 
 def _better(more: Tensor, fewer: Tensor, worth: float, sure: float = SURE) -> bool:

@@ -125,6 +125,24 @@ class FittedNodes:
     contrast_variance: Tensor
 
 
+def sums_at_nodes(
+    gram: Tensor, inner: Tensor, responsible: Responsibilities, here: AtNodes, given: int
+) -> tuple[Tensor, Tensor]:
+    """What the images of each node say of its amplitudes but the first `given`: matrices (M, C', C') and right-hand
+    sides (M, C')."""
+    weight, squared = responsible.shares * here.contrast, responsible.shares * here.square
+    kept = gram.shape[1] - given
+    left = (squared.T @ gram[:, given:, given:].flatten(1)).reshape(-1, kept, kept)
+    right = weight.T @ inner[:, given:]
+    return left, right - squared.T @ gram[:, 1:, 0] if given else right
+
+
+def ridge_of(gram: Tensor, size: int) -> Tensor:
+    """(size, size) how much a node resists moving: a little where bases are empty, so that it stays."""
+    information = gram[:, 1:, 1:].mean(0).trace() / (gram.shape[1] - 1)
+    return max(RIDGE * float(information), 1e-9) * torch.eye(size, dtype=gram.dtype, device=gram.device)
+
+
 def fit_nodes(
     gram: Tensor, inner: Tensor, start: Tensor, count: int, rounds: int, seed: int, contrast_sd: float = 0.0
 ) -> FittedNodes:
@@ -143,21 +161,15 @@ def fit_nodes(
     count = len(clusters.cluster_centers_)
     nodes = torch.nn.functional.pad(torch.as_tensor(clusters.cluster_centers_).to(start), (1, 0), value=1.0)
     free = 0 if contrast_sd else 1
-    # Where nothing moves the bases are empty; then nodes stay where they are.
-    information = gram[:, 1:, 1:].mean(0).trace() / (c - 1)
-    ridge = max(RIDGE * float(information), 1e-9) * torch.eye(c - free, dtype=start.dtype, device=start.device)
-    flat_gram = gram[:, free:, free:].flatten(1)
+    ridge = ridge_of(gram, c - free)
     population = torch.full((count,), 1 / count, dtype=start.dtype, device=start.device)
     for _ in range(rounds):
         here = at_nodes(gram, inner, nodes, contrast_sd)
         responsible = responsibilities(here.scores, population)
         population = responsible.population
-        weight, squared = responsible.shares * here.contrast, responsible.shares * here.square
-        left = (squared.T @ flat_gram).reshape(count, c - free, c - free) + ridge
-        right = weight.T @ inner[:, free:] + nodes[:, free:] @ ridge
-        if free:
-            right = right - squared.T @ gram[:, 1:, 0]
-        nodes = torch.cat([nodes[:, :free], torch.linalg.solve(left, right)], 1)
+        left, right = sums_at_nodes(gram, inner, responsible, here, free)
+        nodes_free = torch.linalg.solve(left + ridge, right + nodes[:, free:] @ ridge)
+        nodes = torch.cat([nodes[:, :free], nodes_free], 1)
         if contrast_sd:
             # The scale of nodes and that of contrasts are one; contrasts are 1 on average.
             mean, contrast_sd = contrasts(responsible, here)

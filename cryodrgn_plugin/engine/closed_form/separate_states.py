@@ -6,6 +6,7 @@ from torch import Tensor
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..run import Run
+from .gaps import groups_of_nodes
 from .node_count import count_nodes
 from .node_images import NodeImages, one_of_each
 from .nodes import fit_nodes
@@ -15,7 +16,7 @@ NODE_ROUNDS = 40
 
 def note_states(run: Run, seen: NodeImages, dataset: ParticleDataset, series: TiltSeries, many: int, seed: int) -> None:
     """Note how many separate states images speak for, beside `many` nodes of a continuum, and say so."""
-    run.note(states=None, gain_by_nodes={})
+    run.note(states=None, gain_by_nodes={}, states_move=False)
     if not run.info["notes"]["directions"]:
         return
     # None may be held out from another that says the same.
@@ -25,10 +26,24 @@ def note_states(run: Run, seen: NodeImages, dataset: ParticleDataset, series: Ti
     run.log(chosen.sentence)
 
 
-def shares_of_states(run: Run, seen: NodeImages, seed: int) -> Tensor | None:
-    """(N, S) how far images belong to each of the states that were noted, None where there are not two."""
-    count = run.info["notes"]["states"] or 0
-    if count < 2:
+def shares_of_states(run: Run, seen: NodeImages, many: int, seed: int) -> Tensor | None:
+    """(N, S) how far images belong to each of the states that were noted, or, where these are one shape of `many`
+    nodes, to each of its parts with gaps between; None where there are not two."""
+    notes = run.info["notes"]
+    if not notes["directions"] or notes["states"] == 1:
         return None
+    count = notes["states"] or many
     found = fit_nodes(seen.gram, seen.inner, seen.start, count, NODE_ROUNDS, seed, seen.contrast_sd)
-    return found.responsible.shares
+    shares = found.responsible.shares
+    if notes["states"]:
+        return shares
+    groups = groups_of_nodes(seen.gram, found.nodes, found.responsible.population, found.contrast_sd)
+    if groups.max() == 0:
+        return None
+    shares = shares @ torch.nn.functional.one_hot(torch.as_tensor(groups).long()).to(shares)
+    run.note(states=shares.shape[1], states_move=True)
+    run.log(
+        f"The shape has {shares.shape[1]} parts with nothing between them: separate states, each with a motion of its "
+        f"own, of {', '.join(f'{share:.0%}' for share in shares.mean(0).tolist())} of the particles."
+    )
+    return shares

@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 from scipy.special import softmax
 
+from ..analysis.analysis_options import STATES
+from ..analysis.classes import separate_states
+from ..analysis.found_states import at_states
 from ..analysis.latent_clusters import fewer_than_asked, kmeans
 from ..analysis.oracle import state_products
 from ..analysis.populations import Populations, counted, most_likely
@@ -37,15 +40,15 @@ class StatePopulations:
 def state_populations(
     run: Run, images: WhitenedImages, micrographs: np.ndarray | None, shown: np.ndarray, options: ValidateOptions
 ) -> StatePopulations:
-    """Populations of the classes of RUN/analysis, or of as many k-means classes as the options say.
+    """Populations of the classes of RUN/analysis, of the separate states that training found, or of as many k-means
+    classes as the options say.
 
     Each image is judged by maps of the half-set it was not in, where the run has them: in a map it went into, it would
     find itself. Copies of an image, which `shown` (N,) gives one number, count once.
     """
     latents = run.latents()
-    labels = _labels(run, latents, options)
-    m = int(labels.max()) + 1
-    centres = np.stack([latents.z[labels == k].mean(axis=0) for k in range(m)]).astype(np.float32)
+    labels, centres = _classes(run, latents, options)
+    m = len(centres)
     bootstrap: dict[str, Any] = {"level": options.level, "replicates": options.bootstrap, "seed": options.seed}
     bootstrap |= {"shown": shown}
     by_label = counted(labels, m, groups=micrographs, **bootstrap)
@@ -57,14 +60,22 @@ def state_populations(
     return StatePopulations(labels, by_label, likely, membership, np.tensordot(likely.share, maps, 1))
 
 
-def _labels(run: Run, latents: Latents, options: ValidateOptions) -> np.ndarray:
-    if not options.states and (analysed := run.per_particle("analysis", latents.rows)):
-        return analysed["labels"].astype(np.int64)
-    asked = options.states or CLASSES
-    clusters = kmeans(latents.z, asked, seed=options.seed)
-    if fewer := fewer_than_asked(len(clusters.centres), asked):
-        run.log(f"Populations are of {fewer}")
-    return clusters.labels.astype(np.int64)
+def _classes(run: Run, latents: Latents, options: ValidateOptions) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) class of each particle, from 0, and the place (M, Z) of each class: that of a separate state, or the mean of
+    its particles'."""
+    analysed = {} if options.states else run.per_particle("analysis", latents.rows)
+    labels = analysed["labels"].astype(np.int64) if analysed else None
+    found = separate_states(latents, options.states, STATES)
+    if found is not None and (labels is None or np.array_equal(labels, found.labels)):
+        return found.labels.astype(np.int64), at_states(found.posterior, latents.z).astype(np.float32)
+    if labels is None:
+        asked = options.states or CLASSES
+        clusters = kmeans(latents.z, asked, seed=options.seed)
+        if fewer := fewer_than_asked(len(clusters.centres), asked):
+            run.log(f"Populations are of {fewer}")
+        labels = clusters.labels.astype(np.int64)
+    means = [latents.z[labels == k].mean(axis=0) for k in range(int(labels.max()) + 1)]
+    return labels, np.stack(means).astype(np.float32)
 
 
 def _products(

@@ -24,8 +24,8 @@ class ValidateOptions(Settings):
     significance: Annotated[float, MoreThan(0), LessThan(1)] = 0.01
     """Chance of finding heterogeneity, or a leak, where there is none."""
     states: Annotated[int, AtLeast(0)] = 0
-    """Number of states whose populations are stated; 0 takes the classes of RUN/analysis, or as many k-means classes as
-    `analyze` makes by itself."""
+    """Number of states whose populations are stated; 0 takes the classes of RUN/analysis, or the separate states that
+    training found, or as many k-means classes as `analyze` makes by itself."""
     level: Annotated[float, MoreThan(0), LessThan(1)] = 0.95
     """Confidence level of the intervals of populations."""
     bootstrap: Annotated[int, AtLeast(20)] = 1000
