@@ -2,12 +2,13 @@
 
     python tools/check_environment.py scipion viewer test
 
-Exit status 0: every requirement of the package and of the extras named is met. 1: the first few unmet ones are printed.
+Exit status 0: every requirement of the package and of the extras named is met, and the package has been installed with
+the entry points that pyproject.toml gives it. 1: the first few unmet ones are printed.
 """
 
 import sys
 import tomllib
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -23,7 +24,18 @@ def unmet(extras: list[str]) -> list[str]:
     wanted = [project["name"], *project["dependencies"]]
     for extra in extras:
         wanted += project["optional-dependencies"][extra]
-    return [text for text in wanted if not _is_met(Requirement(text))]
+    missing = [text for text in wanted if not _is_met(Requirement(text))]
+    return missing or ([] if _entry_points(project) <= _installed_entry_points(project["name"]) else [project["name"]])
+
+
+def _entry_points(project: dict) -> set[tuple[str, str, str]]:
+    """Group, name and target of every entry point that the project asks for."""
+    groups = {"console_scripts": project["scripts"], **project["entry-points"]}
+    return {(group, name, target) for group, points in groups.items() for name, target in points.items()}
+
+
+def _installed_entry_points(name: str) -> set[tuple[str, str, str]]:
+    return {(point.group, point.name, point.value) for point in distribution(name).entry_points}
 
 
 def _is_met(requirement) -> bool:

@@ -2,9 +2,11 @@
 
 from .analysis.analysis_options import AnalysisOptions
 from .cli.option_flags import as_flags, as_words
+from .cli.setting_flags import SECTIONS
 from .landscape.landscape_options import LandscapeOptions, TrajectoryOptions
 from .poses.refine_options import RefineOptions
 from .preflight.preflight_options import PreflightOptions
+from .reconstruction.reconstruct_options import RECONSTRUCT_SETTINGS, ReconstructOptions
 from .selection.selection_options import SelectOptions
 from .selection.subtract_options import SubtractOptions
 from .simulate.config import SimulationConfig
@@ -12,9 +14,12 @@ from .states.state_options import StatesOptions
 from .validation.validation_options import ValidateOptions
 
 __all__ = [
+    "RECONSTRUCT_SETTINGS",
+    "SECTIONS",
     "AnalysisOptions",
     "LandscapeOptions",
     "PreflightOptions",
+    "ReconstructOptions",
     "RefineOptions",
     "SelectOptions",
     "SimulationConfig",

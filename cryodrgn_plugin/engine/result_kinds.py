@@ -59,6 +59,7 @@ KINDS = {
         ResultKind("export", "export", "exports", True),
         ResultKind("preflight", "preflight", "", escaped=False),
         ResultKind("subtraction", "subtract", "", escaped=False),
+        ResultKind("reconstruction", "reconstruct", ""),
     )
 }
 

@@ -88,8 +88,7 @@ class FormSetting:
         return config.setting(self.setting, self.source)
 
     def _recipe_values(self) -> list[Any]:
-        default = self._explained.default
-        return [config.RECIPES[recipe].get(self.setting, default) for recipe in self.recipes]
+        return list(config.recipe_values(self._explained, self.recipes).values())
 
     def _default(self) -> Any:
         return self._recipe_values()[0] if self.source is config.RunConfig else self._explained.default

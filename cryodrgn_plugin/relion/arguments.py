@@ -3,17 +3,17 @@
 RELION 3.1, 4 and 5 call `<executable> --o External/job002/ [--in_parts F] [--in_3dref F] [--in_mask F]
 [--<label> <value>]... --j <threads> <other arguments>` from the project folder. A parameter whose value was left empty
 arrives as a bare flag and means "the default". RELION quotes nothing, so a value with spaces arrives in pieces and is
-joined again. Labels are the engine's setting names (recipe, z_dim, training.epochs), the option names of the task
-(clusters, umap) or one of `JOB_LABELS`.
+joined again; capitals count as small letters, for CCP-EM's pipeliner writes --in_3Dref. Labels are the engine's setting
+names (recipe, z_dim, training.epochs), the option names of the task (clusters, umap) or one of `JOB_LABELS`.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..engine.config import build, converted, nearest_names, recipe_config, same_name, setting_names
+from ..engine.config import build, converted, nearest_names, recipe_config, same_name
 from ..engine.errors import ConfigError
-from .tasks import TASKS, either, looking_tasks, option_labels, tasks_with
+from .tasks import TASKS, either, looking_tasks, option_labels, takes_mask, tasks_with
 
 JOB_LABELS = {
     "task": f"{either(list(TASKS))}; the same as the word after the executable.",
@@ -25,11 +25,17 @@ JOB_LABELS = {
     "also": "validate only: other training jobs of the same particles to compare with, e.g. External/job004/.",
     "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star, or else from job.star (default auto).",
 }
-_LABELS_OF_ONE = {"homogeneous": "abinitio", "species": "abinitio", "also": "validate"}
-"""Job labels that only one task has."""
+_TRAINING = tuple(name for name, task in TASKS.items() if task.trains)
+_LABELS_OF = {
+    "homogeneous": ("abinitio",),
+    "species": ("abinitio",),
+    "analysis": _TRAINING,
+    "run": tuple(looking_tasks()),
+    "also": ("validate",),
+}
+"""Job labels that only some tasks have."""
 _INPUTS = {"in_parts": "particles", "in_3dref": "reference", "in_mask": "mask"}
 _UNUSED_INPUTS = {"in_movies": "movies", "in_mics": "micrographs", "in_coords": "coordinates"}
-_NOT_LABELS = ("particles",)
 _COMPARISONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
 """Comparisons in words."""
 
@@ -75,9 +81,8 @@ def parse_arguments(argv: list[str]) -> JobArguments:
         raise ConfigError("No particles were given; fill in 'Input particles' on the Input tab.")
     task = _task(words, labels.get("task", ""))
     _refuse_others(labels, task)
-    settings = {name: labels[name] for name in labels if name in setting_labels()} if TASKS[task].trains else {}
-    usual = "abinitio" if task == "abinitio" else "fast"
-    recipe_config(settings.get("recipe", usual), {k: v for k, v in settings.items() if k != "recipe"})
+    settings = {name: labels[name] for name in labels if name in TASKS[task].settings}
+    check_settings(task, settings)
     return JobArguments(
         task=task,
         job=Path(labels["o"]),
@@ -92,6 +97,17 @@ def parse_arguments(argv: list[str]) -> JobArguments:
         options=_options(labels, task),
         settings=settings,
     )
+
+
+def check_settings(task: str, settings: dict[str, str]) -> None:
+    """Raise ConfigError, in one sentence, for settings of the engine that the task cannot do with."""
+    usual = "abinitio" if task == "abinitio" else "fast"
+    recipe_config(settings.get("recipe", usual), {name: word for name, word in settings.items() if name != "recipe"})
+
+
+def job_labels(task: str) -> dict[str, str]:
+    """The job labels that mean something to a task, with their explanations."""
+    return {name: text for name, text in JOB_LABELS.items() if task in _LABELS_OF.get(name, TASKS)}
 
 
 def _split(argv: list[str]) -> tuple[list[str], dict[str, str]]:
@@ -109,11 +125,11 @@ def _split(argv: list[str]) -> tuple[list[str], dict[str, str]]:
 
 
 def _label(name: str) -> str:
-    """A label as we know it: hyphens count as underscores.
+    """A label as we know it: in small letters, hyphens being underscores.
 
     Raises ConfigError with the nearest few labels for an unknown one.
     """
-    label = same_name(name)
+    label = same_name(name).lower()
     labels = [*setting_labels(), *(name for task in TASKS for name in option_labels(task)), *JOB_LABELS]
     if label in (*labels, *_INPUTS, *_UNUSED_INPUTS, "o", "j", "pipeline_control"):
         return label
@@ -122,8 +138,8 @@ def _label(name: str) -> str:
 
 
 def setting_labels() -> list[str]:
-    """Engine settings that may be given as labels; the particles come from RELION."""
-    return [name for name in setting_names() if name not in _NOT_LABELS]
+    """Engine settings that may be given as labels."""
+    return list(TASKS["train"].settings)
 
 
 def _options(labels: dict[str, str], task: str) -> dict[str, Any]:
@@ -140,11 +156,6 @@ def _options(labels: dict[str, str], task: str) -> dict[str, Any]:
     return {name: getattr(options, name) for name in words}
 
 
-def takes_mask(task: str) -> bool:
-    """Whether the task has a use for the mask of the Input tab: it is its option of that name."""
-    return "mask" in option_labels(task)
-
-
 def _in_symbols(rule: str) -> str:
     """A rule with its comparisons as symbols: RELION's command goes through a shell, where > would name a file."""
     return " ".join(_COMPARISONS.get(word, word) for word in rule.split())
@@ -152,15 +163,12 @@ def _in_symbols(rule: str) -> str:
 
 def _refuse_others(labels: dict[str, str], task: str) -> None:
     """Raise ConfigError for a label that means something to another task only."""
-    own = {*option_labels(task), *(setting_labels() if TASKS[task].trains else ())}
+    own = {*option_labels(task), *TASKS[task].settings, *job_labels(task)}
     for name in [label for label in labels if label not in own]:
-        if name in _LABELS_OF_ONE and _LABELS_OF_ONE[name] != task:
-            own_task = _LABELS_OF_ONE[name]
-            raise ConfigError(f"{name} is a label of the task {own_task}, but the task is {task}; remove that label.")
-        if name in setting_labels():
+        if name in setting_labels() and name not in JOB_LABELS:
             raise ConfigError(f"{name} is a setting of training; the task {task} cannot change it: remove that label.")
-        if tasks_with(name):
-            others = either(tasks_with(name))
+        if others := _LABELS_OF.get(name) or tasks_with(name):
+            others = either(list(others))
             raise ConfigError(f"{name} is a label of the task {others}, but the task is {task}; remove that label.")
 
 

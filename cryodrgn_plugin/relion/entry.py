@@ -18,13 +18,22 @@ def main(argv: list[str] | None = None) -> int:
     """Run one External job with RELION's arguments; the exit code is for people, RELION looks at the markers."""
     argv = sys.argv[1:] if argv is None else argv
     if not argv or argv[0] in ("-h", "--help", "help"):
+        from ..engine import streams_out
         from .help import help_text
 
+        streams_out.settle()
         print(help_text())
         return 0
+    if argv[0] == "scheme":
+        from . import scheme
+
+        return scheme.main(argv[1:])
     markers = JobMarkers(job_folder_in(argv) or Path("."))
     markers.clear()
     try:
+        from ..engine import streams_out
+
+        streams_out.settle()
         from .job import run_job
 
         return run_job(argv, markers)

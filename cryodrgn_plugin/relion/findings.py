@@ -17,6 +17,14 @@ from ..engine.results import Results
 from ..engine.run import Run
 from .output_nodes import OutputNode
 
+_INITIAL_MAPS = {
+    "": ("run_initial{:03d}.mrc", "map"),
+    "other_hand": ("run_initial{:03d}_other_hand.mrc", "map"),
+    "half1": ("run_half1_initial{:03d}_unfil.mrc", "half-map"),
+    "half2": ("run_half2_initial{:03d}_unfil.mrc", "half-map"),
+}
+"""Which map of a species to its name in the job folder and its kind."""
+
 
 @dataclass
 class ClassFiles:
@@ -86,15 +94,16 @@ def remove_stale(job: Path) -> None:
             file.unlink()
 
 
-def place_initial_maps(run: Run, job: Path) -> list[str]:
-    """The maps that poses were found with, as run_initial001.mrc and so on, each followed by its other hand."""
-    names = []
+def place_initial_maps(run: Run, job: Path) -> list[tuple[str, str]]:
+    """The maps that poses were found with, each followed by its other hand and its half-maps; (name, kind) of all."""
+    placed = []
     for number in itertools.count(1):
         if not run.found_map_file(number).exists():
-            return names
-        for which, ending in (("", ""), ("other_hand", "_other_hand")):
-            names.append(f"run_initial{number:03d}{ending}.mrc")
-            place(run.found_map_file(number, which), job / names[-1])
+            return placed
+        for which, (name, kind) in _INITIAL_MAPS.items():
+            if run.found_map_file(number, which).exists():
+                placed.append((name.format(number), kind))
+                place(run.found_map_file(number, which), job / placed[-1][0])
 
 
 def _place_without_clusters(run: Run, job: Path) -> list[ClassFiles]:

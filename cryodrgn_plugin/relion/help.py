@@ -17,6 +17,7 @@ On the Input tab:   External executable   cryodrgn-plugin-relion train
                     take the particles that an earlier job of this plugin made.
 On the Params tab:  a label and a value per line, any of those below; an empty value keeps the default.
 On the Running tab: the number of threads.
+By itself:          cryodrgn-plugin-relion scheme --help writes training, analysis and selection as one scheme.
 
 Job labels
 """

@@ -8,11 +8,11 @@ from ..engine.errors import DataError
 from ..engine.options import as_flags, as_words
 from ..engine.run import Run
 from ..engine.run_layout import RunLayout
-from .arguments import JobArguments, parse_arguments, takes_mask
+from .arguments import JobArguments, parse_arguments
 from .markers import JobMarkers
 from .output_nodes import OUTPUT_NODES
-from .supervisor import STOPPED_BY_SIGNAL, Outcome, Stage, Supervisor
-from .tasks import TASKS
+from .supervisor import STOPPED_BY_SIGNAL, Outcome, Stage, Supervisor, tell
+from .tasks import TASKS, takes_mask
 from .training_run import other_runs, run_folder, training_job
 from .version import relion_version
 
@@ -32,9 +32,8 @@ def run_job(argv: list[str], markers: JobMarkers) -> int:
     if not Path(arguments.particles).exists():
         raise DataError(f"There is no file {arguments.particles}; choose the particles again on the Input tab.")
     for sentence in _unused_inputs(arguments):
-        print(sentence, flush=True)
-    make_stages = {"train": train_stages, "abinitio": ab_initio_stages, "preflight": preflight_stages}
-    stages = make_stages.get(arguments.task, looking_stages)(arguments, version)
+        tell(f"{sentence}\n")
+    stages = _STAGES.get(arguments.task, looking_stages)(arguments, version)
     threads = dict.fromkeys(_THREAD_VARIABLES, str(arguments.threads))
     outcome = Supervisor(markers.abort_requested, environment=threads).run(stages)
     return _leave_marker(outcome, markers)
@@ -86,6 +85,23 @@ def preflight_stages(arguments: JobArguments, version: str) -> list[Stage]:
     return [Stage("Preflight", command), _results_stage(arguments, out, version)]
 
 
+def reconstruct_stages(arguments: JobArguments, version: str) -> list[Stage]:
+    """The map, then the files for RELION."""
+    out = run_folder(arguments.job)
+    flags = as_flags(arguments.options, TASKS["reconstruct"].options) + _setting_words(arguments)
+    command = [*_ENGINE, "reconstruct", arguments.particles, "--out", str(out), *flags]
+    return [Stage("Reconstruction", command), _results_stage(arguments, out, version)]
+
+
+_STAGES = {
+    "train": train_stages,
+    "abinitio": ab_initio_stages,
+    "preflight": preflight_stages,
+    "reconstruct": reconstruct_stages,
+}
+"""Tasks that need no earlier job."""
+
+
 def _training_stage(arguments: JobArguments, run: Path) -> Stage:
     return Stage("Training", [*_ENGINE, "train", *_run_words(arguments, run)])
 
@@ -98,9 +114,13 @@ def _search_stage(arguments: JobArguments, run: Path) -> Stage:
 
 def _run_words(arguments: JobArguments, run: Path) -> list[str]:
     """Particles, run folder and settings; an earlier run of the job is taken up."""
-    settings = [word for name, value in arguments.settings.items() for word in as_words(name, value)]
     again = "--resume" if RunLayout(run).has_progress() else "--overwrite"
-    return [arguments.particles, "--out", str(run), *settings, again]
+    return [arguments.particles, "--out", str(run), *_setting_words(arguments), again]
+
+
+def _setting_words(arguments: JobArguments) -> list[str]:
+    """The engine's settings that were given, as arguments."""
+    return [word for name, value in arguments.settings.items() for word in as_words(name, value)]
 
 
 def _has_clusters(arguments: JobArguments) -> bool:
@@ -130,7 +150,7 @@ def _leave_marker(outcome: Outcome, markers: JobMarkers) -> int:
         markers.succeed()
         return 0
     if not outcome.already_said:
-        print(outcome.sentence, file=sys.stderr, flush=True)
+        tell(f"{outcome.sentence}\n", "stderr")
     if outcome.kind == "stopped":
         markers.abort(outcome.sentence)
         return STOPPED_BY_SIGNAL

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..engine import streams_out
 from ..engine.errors import EngineError
 from ..engine.files import write_text
 from ..engine.results import Results
@@ -20,7 +21,7 @@ from ..engine.run import Run
 from .findings import ClassFiles, particle_nodes, place_initial_maps, place_maps, place_particles, remove_stale
 from .output_nodes import OutputNode, write_output_nodes
 from .published import Published, publish_preflight, publish_selection, publish_subtraction
-from .published_maps import publish_states, publish_trajectory
+from .published_maps import publish_reconstruction, publish_states, publish_trajectory
 from .published_validation import publish_validation
 
 _TITLES = {"training": "Training", "fsc": "Resolution: half-maps compared"}
@@ -40,13 +41,15 @@ class ResultsRequest:
     clusters: bool
     """Whether the job made clusters and maps, or training was all that was asked for."""
 
-    def summary(self, nodes: list[OutputNode], **more: Any) -> str:
+    def summary(self, published: Published) -> str:
         """The text of job.json."""
-        told = {"schema": 1, "version": __version__, **dataclasses.asdict(self), **more}
-        return json.dumps({**told, "nodes": [dataclasses.asdict(node) for node in nodes]}, indent=2) + "\n"
+        told = {"schema": 1, "version": __version__, **dataclasses.asdict(self), **published.details}
+        told |= {"facts": published.facts, "table": published.table}
+        return json.dumps({**told, "nodes": [dataclasses.asdict(node) for node in published.nodes]}, indent=2) + "\n"
 
 
 def main(argv: list[str] | None = None) -> int:
+    streams_out.settle()
     (text,) = sys.argv[1:] if argv is None else argv
     try:
         publish(ResultsRequest(**json.loads(text)))
@@ -63,8 +66,8 @@ def publish(request: ResultsRequest) -> None:
     job = Path(request.job)
     remove_stale(job)
     published = _PUBLISHERS.get(request.task, publish_run)(request, job)
-    write_logfile(job / "logfile.pdf", f"RELION job {request.job}", published.facts, published.table, published.figures)
-    write_text(job / "job.json", request.summary(published.nodes, **published.details))
+    write_logfile(job / "logfile.pdf", f"Job {request.job}", published.facts, published.table, published.figures)
+    write_text(job / "job.json", request.summary(published))
     write_output_nodes(job, published.nodes, request.relion_version)
     print(f"{len(published.nodes)} files for RELION are in {request.job}.", flush=True)
 
@@ -84,13 +87,14 @@ def publish_run(request: ResultsRequest, job: Path) -> Published:
     return Published(output_nodes(job, classes, initial_maps), facts, _table(classes), _figures(run, results), details)
 
 
-def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[str]) -> list[OutputNode]:
+def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[tuple[str, str]]) -> list[OutputNode]:
     """Everything that later jobs can use, in the order of RELION's Display menu: first what is looked at first."""
     nodes = [*particle_nodes(job, "particles.star"), OutputNode(f"{job}/logfile.pdf", "log")]
     nodes += [node for files in classes if files.star for node in particle_nodes(job, files.star)]
-    nodes += [OutputNode(f"{job}/{files.map}", "map") for files in classes if files.map]
-    nodes += [OutputNode(f"{job}/{name}", "map") for name in initial_maps]
-    return nodes + [OutputNode(f"{job}/{half}", "half-map") for files in classes for half in files.half_maps]
+    maps = [(files.map, "map") for files in classes if files.map] + initial_maps
+    maps += [(half, "half-map") for files in classes for half in files.half_maps]
+    maps.sort(key=lambda named: named[1] == "half-map")
+    return nodes + [OutputNode(f"{job}/{name}", kind) for name, kind in maps]
 
 
 def _facts(
@@ -113,6 +117,9 @@ def _facts(
 
 
 def _table(classes: list[ClassFiles]) -> list[list[str]]:
+    """The classes that have files of their own; nothing after training alone."""
+    if not any(files.map or files.star for files in classes):
+        return []
     total = max(sum(files.particles for files in classes), 1)
     rows = [
         [
@@ -147,6 +154,7 @@ def _training_curves(run: Run) -> list[tuple[str, Path]]:
 
 _PUBLISHERS: dict[str, Callable[[ResultsRequest, Path], Published]] = {
     "preflight": lambda request, job: publish_preflight(Path(request.run), job),
+    "reconstruct": lambda request, job: publish_reconstruction(Path(request.run), job),
     "trajectory": lambda request, job: publish_trajectory(Run.open(request.run), job),
     "states": lambda request, job: publish_states(Run.open(request.run), job),
     "validate": lambda request, job: publish_validation(Run.open(request.run), job),

@@ -10,12 +10,13 @@ from pathlib import Path
 
 OUTPUT_NODES = "RELION_OUTPUT_NODES.star"
 
-_TYPE_NUMBERS = {"particles": 3, "map": 6, "mask": 7, "half-map": 10, "log": 13}
+_TYPE_NUMBERS = {"particles": 3, "map": 6, "mask": 7, "half-map": 10, "local resolution": 12, "log": 13}
 _TYPE_LABELS = {
     "particles": "ParticleGroupMetadata.star.relion",
     "map": "DensityMap.mrc",
     "mask": "Mask3D.mrc",
     "half-map": "DensityMap.mrc.halfmap",
+    "local resolution": "Image3D.mrc.relion.localresmap",
     "log": "LogFile.pdf.relion",
     "optimisation set": "TomoOptimisationSet.star.relion",
 }
@@ -32,7 +33,7 @@ class OutputNode:
     path: str
     """Relative to the project."""
     kind: str
-    """particles, map, mask, half-map, log or optimisation set."""
+    """particles, map, mask, half-map, local resolution, log or optimisation set."""
 
 
 def output_nodes_text(nodes: list[OutputNode], version: str) -> str:

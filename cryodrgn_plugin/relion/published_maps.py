@@ -13,6 +13,13 @@ from .tasks import TASKS
 
 _STATE_FILES = {STATE_SERIES: "state", REGRESSION_SERIES: "regression"}
 """What the maps of each series are called."""
+_RECONSTRUCTION_FILES = {
+    "map": ("run_class001.mrc", "map"),
+    "half1": ("run_half1_class001_unfil.mrc", "half-map"),
+    "half2": ("run_half2_class001_unfil.mrc", "half-map"),
+    "mask": ("run_mask.mrc", "mask"),
+}
+"""Role of a reconstruction's file to its name in the job folder and its kind."""
 
 
 def publish_states(run: Run, job: Path) -> Published:
@@ -39,6 +46,30 @@ def publish_states(run: Run, job: Path) -> Published:
     details = {"states": [series["maps"] for series in results.all_series]}
     facts += [("Caution", sentence) for sentence in results.index.get("cautions", [])]
     return Published(nodes, facts, [heads, *table], _figures(results), details)
+
+
+def publish_reconstruction(folder: Path, job: Path) -> Published:
+    """The map with its half-maps and the mask of its FSC, and how well it is known."""
+    results = Results.open(folder, "reconstruction")
+    index = results.index
+    nodes = [OutputNode(f"{job}/logfile.pdf", "log")]
+    for role, (name, kind) in _RECONSTRUCTION_FILES.items():
+        place(results.folder / index["files"][role], job / name)
+        nodes.append(OutputNode(f"{job}/{name}", kind))
+    limits = index["resolution_ang"]
+    facts = [
+        ("Particles", f"{index['particles']:,}, halves: {index['halves']}"),
+        ("Map", f"box {index['box']}, {index['pixel_size_ang']:.4g} Å per pixel, protein white"),
+        ("Resolution", f"{_angstrom(limits['0.143'])} at FSC 0.143, {_angstrom(limits['0.5'])} at 0.5"),
+        ("By direction", index["by_direction"]),
+    ]
+    if index["reaches_nyquist"]:
+        facts.append(("Limit", "the resolution is that of the box (two pixels); a larger box may show more"))
+    facts += [("Caution", sentence) for sentence in index["cautions"]]
+    roles = {"figure": "Resolution: half-maps compared", "directions_figure": ""}
+    figures = [(title, results.folder / index["files"][role]) for role, title in roles.items()]
+    details = {name: index[name] for name in ("resolution_ang", "directions")}
+    return Published(nodes, facts, figures=figures, details=details)
 
 
 def publish_trajectory(run: Run, job: Path) -> Published:
@@ -71,6 +102,7 @@ def _place_state(results: Results, entry: dict[str, Any], name: str, job: Path) 
             nodes.append(OutputNode(f"{job}/run_{name}_{role}.mrc", kind))
     if entry["local_resolution"]:
         place(results.folder / entry["local_resolution"], job / f"run_{name}_locres.mrc")
+        nodes.append(OutputNode(f"{job}/run_{name}_locres.mrc", "local resolution"))
     return nodes
 
 

@@ -72,7 +72,7 @@ class Supervisor:
             for stage in stages:
                 if self._told_to_stop():
                     return Outcome("stopped", f"Stopped before: {stage.title.lower()}.")
-                print(f"--- {stage.title}", flush=True)
+                tell(f"--- {stage.title}\n")
                 outcome = self._run_stage(stage)
                 if outcome.kind != "finished":
                     return outcome
@@ -108,7 +108,7 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 pass
             if deadline is None and self._told_to_stop():
-                print("Asked to stop; waiting for the checkpoint.", flush=True)
+                tell("Asked to stop; waiting for the checkpoint.\n")
                 child.terminate()
                 deadline = time.monotonic() + self._grace_seconds
             if deadline is not None and time.monotonic() > deadline:
@@ -151,14 +151,22 @@ def _judge(stage: Stage, code: int, asked_to_stop: bool, errors: list[str]) -> O
     return Outcome("failed", f"{stage.title} failed: {words[-1]} (a fault of the program; the details are in run.err)")
 
 
+def tell(text: str, stream: str = "stdout") -> None:
+    """Write to stdout or stderr, RELION's run.out and run.err; a job whose output nobody reads any more goes on."""
+    try:
+        getattr(sys, stream).write(text)
+        getattr(sys, stream).flush()
+    except BrokenPipeError:
+        setattr(sys, stream, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
+
+
 def _copy_lines(source, kept: deque[str]) -> None:
     """Pass the child's messages on to our own stderr (RELION's run.err) and keep the last ones."""
     with source:
         for line in iter(source.readline, b""):
             text = line.decode(errors="replace")
             kept.append(text)
-            sys.stderr.write(text)
-            sys.stderr.flush()
+            tell(text, "stderr")
 
 
 def _kill_group(group: int) -> None:

@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..engine.config import Setting, settings_of
+from ..engine.config import Setting, setting_names, settings_of
 from ..engine.options import (
+    RECONSTRUCT_SETTINGS,
     AnalysisOptions,
     LandscapeOptions,
     PreflightOptions,
+    ReconstructOptions,
     SelectOptions,
     StatesOptions,
     SubtractOptions,
@@ -22,10 +24,15 @@ class Task:
 
     title: str
     """What the log calls it."""
+    does: str
+    """What it does, in a sentence."""
     options: type
     """The dataclass whose fields are labels."""
     trains: bool = False
-    """Whether the engine's settings are labels, too."""
+    settings: tuple[str, ...] = ()
+    """The engine's settings that are labels, too."""
+    gives_particles: bool = True
+    """Whether there is a particles.star in the end."""
     makes: str = ""
     """The kind of results that it makes of an earlier job's run; empty where it makes none."""
     out: str = ""
@@ -41,17 +48,82 @@ class Task:
         return bool(self.makes or self.out)
 
 
+_OF_TRAINING = tuple(name for name in setting_names() if name != "particles")
+"""The particles come from the host."""
 TASKS = {
-    "train": Task("Training", AnalysisOptions, trains=True),
-    "abinitio": Task("Search for poses", AnalysisOptions, trains=True),
-    "analyze": Task("Analysis", AnalysisOptions, makes="analysis"),
-    "preflight": Task("Preflight", PreflightOptions),
-    "landscape": Task("Landscape", LandscapeOptions, makes="landscape"),
-    "trajectory": Task("Trajectory", TrajectoryOptions, makes="trajectory", fixed={"name": "path"}),
-    "states": Task("States", StatesOptions, makes="states"),
-    "validate": Task("Validation", ValidateOptions, makes="validation", resumes=True),
-    "select": Task("Selection", SelectOptions, makes="selection"),
-    "subtract": Task("Subtraction", SubtractOptions, out="subtracted"),
+    "train": Task(
+        "Training",
+        "Find how particles with poses differ: latent coordinates, clusters or states, and a map of each.",
+        AnalysisOptions,
+        trains=True,
+        settings=_OF_TRAINING,
+    ),
+    "abinitio": Task(
+        "Search for poses",
+        "Find poses and maps of particles without any, of several kinds of molecule too, and then how they differ.",
+        AnalysisOptions,
+        trains=True,
+        settings=_OF_TRAINING,
+    ),
+    "analyze": Task(
+        "Analysis",
+        "Cluster the particles of a training again and make maps, without training again.",
+        AnalysisOptions,
+        makes="analysis",
+    ),
+    "preflight": Task(
+        "Preflight",
+        "Say in a minute whether images, contrast, CTF, poses and pixel size are what the star file says.",
+        PreflightOptions,
+        gives_particles=False,
+    ),
+    "reconstruct": Task(
+        "Reconstruction",
+        "Make one map of particles with poses, its half-maps, and its resolution over all and by direction.",
+        ReconstructOptions,
+        settings=tuple(name for name in RECONSTRUCT_SETTINGS if name in _OF_TRAINING),
+        gives_particles=False,
+    ),
+    "landscape": Task(
+        "Landscape",
+        "Cluster the particles of a training by their volumes instead of their latent coordinates.",
+        LandscapeOptions,
+        makes="landscape",
+    ),
+    "trajectory": Task(
+        "Trajectory",
+        "Make maps along a path through the latent space of a training.",
+        TrajectoryOptions,
+        makes="trajectory",
+        fixed={"name": "path"},
+        gives_particles=False,
+    ),
+    "states": Task(
+        "States",
+        "Make maps of states of a training and say how far each can be trusted.",
+        StatesOptions,
+        makes="states",
+        gives_particles=False,
+    ),
+    "validate": Task(
+        "Validation",
+        "Train twice more, on halves of the particles, and say whether what a training shows is real.",
+        ValidateOptions,
+        makes="validation",
+        resumes=True,
+    ),
+    "select": Task(
+        "Selection",
+        "Choose particles of a training by cluster, rule, likelihood or chance, with the columns that they came with.",
+        SelectOptions,
+        makes="selection",
+    ),
+    "subtract": Task(
+        "Subtraction",
+        "Take off each image what the map at its own latent coordinates shows outside of a mask.",
+        SubtractOptions,
+        out="subtracted",
+    ),
 }
 NOT_LABELS = {
     "preflight": ("root",),
@@ -66,6 +138,11 @@ def option_labels(task: str) -> dict[str, Setting]:
     """Label to setting of the options of a task, in order."""
     left_out = NOT_LABELS.get(task, ())
     return {name: setting for name, setting in settings_of(TASKS[task].options).items() if name not in left_out}
+
+
+def takes_mask(task: str) -> bool:
+    """Whether the task has a use for a mask among its inputs: it is its option of that name."""
+    return "mask" in option_labels(task)
 
 
 def tasks_with(label: str) -> list[str]:

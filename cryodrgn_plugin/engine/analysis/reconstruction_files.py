@@ -11,6 +11,7 @@ from ..io.mrc import write_map
 from ..io.writing import replacing
 from ..reconstruction.fsc import fsc_area, shell_frequencies
 from ..reconstruction.homogeneous import Reconstruction
+from ..result_kinds import KINDS
 from .direction_plots import direction_figure
 
 HALF_NAMES = ("run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc")
@@ -47,11 +48,14 @@ def write_reconstruction(result: Reconstruction, folder: Path) -> dict[str, str]
         "fsc_area": round(fsc_area(result.curves.corrected), 4),
         "halves": result.halves_from,
         "directions": result.directions.entry(),
+        "by_direction": result.directions.sentence,
+        "cautions": [result.directions.warning] if result.directions.warning else [],
         "files": files,
     }
-    with replacing(folder / "reconstruction.json") as temporary:
+    index = KINDS["reconstruction"].index
+    with replacing(folder / index) as temporary:
         temporary.write_text(json.dumps(summary, indent=2) + "\n")
-    return {**files, "summary": "reconstruction.json"}
+    return {**files, "summary": index}
 
 
 def _write_curves(result: Reconstruction, path: Path) -> None:
@@ -95,6 +99,7 @@ def _plot_curves(result: Reconstruction, path: Path) -> None:
             xytext=(-6, 5),
             textcoords="offset points",
             ha="right",
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
     axes.set(xlim=(0, freqs[-1]), ylim=(min(-0.05, curves.corrected.min()), 1.03), ylabel="Fourier shell correlation")
     ticks = [t for t in axes.get_xticks() if 0 <= t <= freqs[-1]]

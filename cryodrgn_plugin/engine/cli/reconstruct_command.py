@@ -6,6 +6,8 @@ from pathlib import Path
 
 from ..config import recipe_config
 from ..progress import Reporter
+from ..reconstruction.reconstruct_options import RECONSTRUCT_SETTINGS, ReconstructOptions
+from .option_flags import add_options, chosen_options
 from .setting_flags import add_settings, given_settings
 
 DESCRIPTION = """\
@@ -25,30 +27,17 @@ what comes out
   reconstruction.json            resolution at 0.143 and 0.5, and the names of these files
 """
 
-SETTINGS = ("root", "seed", "data.box", "data.window", "data.sign", "data.ctf_applied", "data.max_particles")
-"""The settings of a run that mean something here."""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("particles", metavar="PARTICLES.star", help="particles with poses and CTF")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made if absent")
-    parser.add_argument(
-        "--mask",
-        default="auto",
-        metavar="auto|sphere|FILE",
-        help="mask for the FSC: from the map (auto), a sphere, or a map file (auto)",
-    )
-    parser.add_argument(
-        "--halves",
-        default="auto",
-        choices=("auto", "star", "random"),
-        help="halves by rlnRandomSubset (star), by chance, or auto: star where the file has them (auto)",
-    )
-    add_settings(parser, SETTINGS)
+    add_options(parser, ReconstructOptions)
+    add_settings(parser, RECONSTRUCT_SETTINGS)
 
 
 def run(args: argparse.Namespace) -> int:
+    options = chosen_options(args, ReconstructOptions)
     config = recipe_config("homogeneous", {**given_settings(args), "particles": args.particles})
     from ..analysis.reconstruction_files import write_reconstruction
     from ..reconstruction.homogeneous import reconstruct
@@ -60,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         print(sentence)
     dataset = particles.dataset
     with reporter() as shown:
-        result = reconstruct(dataset, args.mask, args.halves, config.seed, in_tenths(shown, "reconstruct"))
+        result = reconstruct(dataset, options.mask, options.halves, config.seed, in_tenths(shown, "reconstruct"))
     write_reconstruction(result, Path(args.out))
     pixel = f"{result.box}³ voxels of {result.pixel_size_ang:.4g} Å"
     print(f"{result.n_particles:,} particles, {pixel}, halves: {result.halves_from}")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
@@ -98,8 +99,13 @@ def explained(item: Setting) -> str:
     """Explanation, default and range, and what recipes make of a setting of a run, as "… (default 32; paper 128)"."""
     if settings_of(RunConfig).get(item.name) != item:
         return item.explained()
-    values = {recipe: defaults.get(item.name, item.default) for recipe, defaults in RECIPES.items()}
+    values = recipe_values(item)
     return item.explained(*(f"{recipe} {word(value)}" for recipe, value in values.items() if value != item.default))
+
+
+def recipe_values(item: Setting, recipes: Iterable[str] = tuple(RECIPES)) -> dict[str, Any]:
+    """What each recipe makes of a setting of a run, unless it is given."""
+    return {recipe: RECIPES[recipe].get(item.name, item.default) for recipe in recipes}
 
 
 def with_settings(config: RunConfig, **sections: Any) -> RunConfig:

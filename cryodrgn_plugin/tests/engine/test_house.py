@@ -61,6 +61,7 @@ DOORS = {
     "analysis.lists": "the columns that a list of particles has more than its star file",
     "selection.export": "the particles that a selection left",
     "selection.lasso": "a line drawn around particles",
+    "streams_out": "what is printed where nobody can read it",
     "simulate.presets": "the molecules that a form offers",
     "analysis.latent_plots": "the curves of a training that nothing has looked at yet",
     "analysis.figure_style": "the size of figures on a page",
@@ -70,6 +71,7 @@ DOORS = {
 ENTRANCES = {
     "bibtex": "pyworkflow looks for it",
     "demo": "`make demo`",
+    "ccpem.pipeliner_jobs": "CCP-EM's pipeliner, by entry points",
     "relion.job_results": "a process of the External job",
     "engine.networks.amortized_placing": "for users in Python",
 }
@@ -82,7 +84,7 @@ MADE_IN = {
 }
 """Modules of members, which are loaded by what a setting says."""
 LONGEST_FILE, LONGEST_FUNCTION = 300, 59
-HOSTS = ("pwem", "pyworkflow", "relion", "emtable", "tkinter", "PyQt5", "pyvista", "vtk")
+HOSTS = ("pipeliner", "pwem", "pyworkflow", "relion", "emtable", "tkinter", "PyQt5", "pyvista", "vtk")
 
 
 def engine_files() -> list[Path]:

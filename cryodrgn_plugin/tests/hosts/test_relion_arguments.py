@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from cryodrgn_plugin.engine.cli import abinitio_command, train_command
-from cryodrgn_plugin.engine.cli.option_flags import chosen_options
+from cryodrgn_plugin.engine.cli import abinitio_command, select_command, train_command
+from cryodrgn_plugin.engine.cli.option_flags import as_flags, chosen_options
 from cryodrgn_plugin.engine.cli.setting_flags import given_settings
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.relion.arguments import parse_arguments
-from cryodrgn_plugin.relion.job import ab_initio_stages, looking_stages, train_stages
+from cryodrgn_plugin.relion.job import ab_initio_stages, looking_stages, reconstruct_stages, train_stages
 from cryodrgn_plugin.relion.output_nodes import OutputNode, output_nodes_text
 from cryodrgn_plugin.relion.tasks import TASKS, looking_tasks
 from cryodrgn_plugin.relion.training_run import training_job
@@ -43,6 +43,12 @@ def test_the_command_that_relion_builds_is_understood():
     assert arguments.options == {"clusters": 3}
 
 
+def test_labels_of_inputs_come_in_capitals_too():
+    """CCP-EM's pipeliner writes --in_3Dref."""
+    arguments = parse(f"{COMMAND} --in_3Dref ref.mrc --In_Mask mask.mrc --Z_dim 4")
+    assert (arguments.reference, arguments.mask, arguments.settings) == ("ref.mrc", "mask.mrc", {"z_dim": "4"})
+
+
 def test_a_bare_flag_keeps_the_default():
     arguments = parse(f"{COMMAND} --recipe --clusters --in_mask --pipeline-control --j 1")
     assert (arguments.settings, arguments.options, arguments.mask) == ({}, {}, "")
@@ -55,6 +61,7 @@ def test_a_path_with_a_space_survives_relions_lack_of_quotes():
 def test_the_task_comes_from_the_executable_field_or_a_label():
     assert parse(f"analyze {COMMAND}").task == "analyze"
     assert parse(f"{COMMAND} --task analyze").task == "analyze"
+    assert parse(f"analyze {COMMAND} --task analyze").task == "analyze"
     assert parse(COMMAND).task == "train"
 
 
@@ -80,6 +87,10 @@ def test_the_task_comes_from_the_executable_field_or_a_label():
         (f"analyze {COMMAND} --z_dim 3", "z_dim is a setting of training"),
         (f"analyze {COMMAND} --linkage ward", "linkage is a label of the task landscape"),
         (f"states {COMMAND} --also External/job004/", "also is a label of the task validate"),
+        (f"states {COMMAND} --analysis no", "analysis is a label of the task train or abinitio"),
+        (f"reconstruct {COMMAND} --closed_form.nodes 40", "closed_form.nodes is a setting of training"),
+        (f"reconstruct {COMMAND} --run External/job002/", "run is a label of the task analyze, .* or subtract"),
+        (f"reconstruct {COMMAND} --halves odd", "halves is 'odd'"),
         (f"states {COMMAND} --method guess", "method is 'guess'"),
         (f"trajectory {COMMAND} --kind points", "needs a file of latent coordinates"),
         (f"trajectory {COMMAND} --name mine", "There is no setting 'name'"),
@@ -157,7 +168,26 @@ def test_a_selection_follows_a_rule_whose_comparisons_are_words():
     assert arguments.options == {"where": "z1 > 0 and cluster != 3", "random": 100, "junk": True}
 
 
-@pytest.mark.parametrize("task", ["subtract", "landscape", "states"])
+def test_a_rule_that_begins_with_a_minus_arrives_whole():
+    arguments = parse(f"select {COMMAND} --where -z1 gt 0 and -2 lt z2 --j 1")
+    assert arguments.options == {"where": "-z1 > 0 and -2 < z2"}
+    parser = argparse.ArgumentParser()
+    select_command.add_arguments(parser)
+    words = as_flags(arguments.options, TASKS["select"].options)
+    assert chosen_options(parser.parse_args(["run", *words]), TASKS["select"].options).where == "-z1 > 0 and -2 < z2"
+
+
+def test_a_reconstruction_is_told_its_options_and_its_settings():
+    arguments = parse(f"reconstruct {COMMAND} --in_mask mask.mrc --halves star --data.box 64 --seed 3")
+    stage, results = reconstruct_stages(arguments, "5")
+    assert words_of(stage)[1:] == [
+        *("reconstruct", "Import/job001/particles.star", "--out", "External/job002/run"),
+        *("--halves", "star", "--mask", "mask.mrc", "--data.box", "64", "--seed", "3"),
+    ]
+    assert json.loads(words_of(results)[1])["task"] == "reconstruct"
+
+
+@pytest.mark.parametrize("task", ["subtract", "landscape", "states", "reconstruct"])
 def test_the_mask_of_the_input_tab_is_that_of_a_task_which_has_one(task):
     assert parse(f"{task} {COMMAND} --in_mask MaskCreate/job007/mask.mrc").options == {
         "mask": "MaskCreate/job007/mask.mrc"
@@ -246,7 +276,7 @@ def test_the_project_tells_which_relion_wrote_it(tmp_path, pipeline, version):
 @pytest.mark.parametrize(
     ("version", "columns", "rows"),
     [
-        ("3.1", ["_rlnPipeLineNodeType #2"], ["p.star 3", "a.mrc 6", "m.mrc 7", "h.mrc 10", "l.pdf 13"]),
+        ("3.1", ["_rlnPipeLineNodeType #2"], ["p.star 3", "a.mrc 6", "m.mrc 7", "h.mrc 10", "r.mrc 12", "l.pdf 13"]),
         (
             "4",
             ["_rlnPipeLineNodeTypeLabel #2"],
@@ -255,6 +285,7 @@ def test_the_project_tells_which_relion_wrote_it(tmp_path, pipeline, version):
                 "a.mrc DensityMap.mrc",
                 "m.mrc Mask3D.mrc",
                 "h.mrc DensityMap.mrc.halfmap",
+                "r.mrc Image3D.mrc.relion.localresmap",
                 "l.pdf LogFile.pdf.relion",
             ],
         ),
@@ -266,13 +297,15 @@ def test_the_project_tells_which_relion_wrote_it(tmp_path, pipeline, version):
                 "a.mrc DensityMap.mrc 1",
                 "m.mrc Mask3D.mrc 1",
                 "h.mrc DensityMap.mrc.halfmap 1",
+                "r.mrc Image3D.mrc.relion.localresmap 1",
                 "l.pdf LogFile.pdf.relion 1",
             ],
         ),
     ],
 )
 def test_each_relion_reads_its_own_node_types(version, columns, rows):
-    files = {"p.star": "particles", "a.mrc": "map", "m.mrc": "mask", "h.mrc": "half-map", "l.pdf": "log"}
+    files = {"p.star": "particles", "a.mrc": "map", "m.mrc": "mask", "h.mrc": "half-map"}
+    files |= {"r.mrc": "local resolution", "l.pdf": "log"}
     lines = output_nodes_text([OutputNode(path, kind) for path, kind in files.items()], version).splitlines()
     head = ["", "# version 30001", "", "data_output_nodes", "", "loop_", "_rlnPipeLineNodeName #1", *columns]
     assert lines == [*head, *rows, ""]

@@ -151,7 +151,7 @@ def test_poses_and_species_that_were_found_become_particle_files_and_maps_in_bot
         run.save_latents(np.zeros((ROWS, 0)))
         run.save_poses(np.arange(ROWS), rotations, np.zeros((ROWS, 2)), species=species)
     run.found_map_file(1).parent.mkdir(parents=True)
-    for number, which in itertools.product((1, 2), ("", "half1", "other_hand")):
+    for number, which in itertools.product((1, 2), ("", "half1", "half2", "other_hand")):
         write_map(run.found_map_file(number, which), np.full((8, 8, 8), number, np.float32), 3.2)
     publish_job(run, tmp_path, task="abinitio", clusters=False, relion_version="3.1")
     written = read_particles(tmp_path / "particles.star")
@@ -160,7 +160,8 @@ def test_poses_and_species_that_were_found_become_particle_files_and_maps_in_bot
     assert sizes == [ROWS * 3 // 4, ROWS // 4]
     assert read_map(tmp_path / "run_initial002_other_hand.mrc")[0].mean() == 2
     nodes = read_star(tmp_path / "RELION_OUTPUT_NODES.star")["output_nodes"]
-    assert nodes.rlnPipeLineNodeType.astype(int).tolist() == [3, 13, 3, 3, 6, 6, 6, 6]
+    assert nodes.rlnPipeLineNodeType.astype(int).tolist() == [3, 13, 3, 3, *[6] * 4, *[10] * 4]
+    assert nodes.rlnPipeLineNodeName.iloc[-1].endswith("run_half2_initial002_unfil.mrc")
     assert all((tmp_path / name).exists() for name in nodes.rlnPipeLineNodeName)
 
 

@@ -99,6 +99,19 @@ def test_preflight_judges_the_particles_in_the_log_and_gives_their_map(project):
     assert checks["poses"] == checks["images"] == checks["duplicates"] == "ok"
 
 
+def test_a_reconstruction_gives_relion_a_map_its_half_maps_and_their_mask(project):
+    job = project.add_external("reconstruct", PARTICLES, data__box=32)
+    project.run(job)
+    assert project.text(job, "run.err") == ""
+    halves = {f"run_half{half}_class001_unfil.mrc": 10 for half in (1, 2)}
+    assert project.nodes(job) == {"logfile.pdf": 13, "run_class001.mrc": 6, "run_mask.mrc": 7, **halves}
+    made, _ = read_map(project.folder / job / "run_class001.mrc")
+    assert fsc(made, sum(true_states(project)))[1:8].min() > 0.9
+    words = f"relion_postprocess --i {job}run_half1_class001_unfil.mrc --mask {job}run_mask.mrc --o {job}sharp"
+    project.relion(*words.split())
+    assert (project.folder / job / "sharp.mrc").exists()
+
+
 def test_the_clusters_of_a_landscape_are_nodes_and_the_two_states(project, trained):
     job = project.add_external("landscape", f"{trained}particles.star", clusters=2, walks=0, states=0, bootstrap=20)
     project.run(job)
@@ -166,8 +179,8 @@ def test_states_have_maps_halves_masks_and_what_resolution_to_expect(project, tr
     maps = {f"run_state{number:03d}{ending}.mrc": 6 for number in (1, 2) for ending in ("", "_sharpened")}
     halves = {f"run_half{half}_state{number:03d}_unfil.mrc": 10 for number in (1, 2) for half in (1, 2)}
     masks = {f"run_state{number:03d}_mask.mrc": 7 for number in (1, 2)}
-    assert project.nodes(job) == {"logfile.pdf": 13, **maps, **halves, **masks}
-    assert (project.folder / job / "run_state001_locres.mrc").exists()
+    local = {f"run_state{number:03d}_locres.mrc": 12 for number in (1, 2)}
+    assert project.nodes(job) == {"logfile.pdf": 13, **maps, **halves, **masks, **local}
     (told,) = json.loads(project.text(job, "job.json"))["states"]
     assert [one["expected_measured"] for one in told] == [True, True]
 
@@ -277,7 +290,8 @@ def test_a_search_for_poses_finishes_with_particles_and_maps_as_nodes(project, s
     assert project.text(searched, "run.err") == ""
     assert (project.status(searched), project.markers(searched)) == ("finished", {"EXIT_SUCCESS"})
     maps = {"run_initial001.mrc": 6, "run_initial001_other_hand.mrc": 6}
-    assert project.nodes(searched) == {"particles.star": 3, "logfile.pdf": 13, **maps}
+    halves = {f"run_half{half}_initial001_unfil.mrc": 10 for half in (1, 2)}
+    assert project.nodes(searched) == {"particles.star": 3, "logfile.pdf": 13, **maps, **halves}
 
 
 def test_relion_reconstructs_the_map_from_the_poses_that_were_found(project, searched):

@@ -91,6 +91,22 @@ def test_a_killed_child_is_a_failure():
     assert outcome.kind == "failed" and "SIGKILL" in outcome.sentence
 
 
+def test_a_job_whose_output_nobody_reads_goes_on(tmp_path):
+    """The readers of both streams are gone before the child speaks, and it says more than a pipe holds."""
+    work = "import sys; sys.stderr.write('x' * 200_000 + chr(10)); sys.stderr.flush(); open(sys.argv[1], 'w')"
+    code = (
+        "import sys; from cryodrgn_plugin.relion.supervisor import Stage, Supervisor; sys.stdin.read(); "
+        "stages = [Stage('Work', [sys.executable, '-c', sys.argv[1], name]) for name in sys.argv[2:]]; "
+        "sys.exit(Supervisor(lambda: False, poll_seconds=0.05).run(stages).kind != 'finished')"
+    )
+    command = [sys.executable, "-c", code, work, str(tmp_path / "a"), str(tmp_path / "b")]
+    parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for stream in (parent.stdout, parent.stderr, parent.stdin):
+        stream.close()
+    patience.wait_for((tmp_path / "b").exists, 20)
+    assert parent.wait(20) == 0
+
+
 def test_a_child_that_cannot_start_is_a_failure():
     outcome = Supervisor(lambda: False).run([Stage("Training", ["/nowhere/python"])])
     assert outcome.kind == "failed" and "/nowhere/python" in outcome.sentence
@@ -149,6 +165,19 @@ def test_absent_particles_fail_the_job(tmp_path):
     result = start_job(tmp_path, ["--in_parts", "Import/job001/particles.star", "--j", "1"])
     assert exit_markers(tmp_path / "External/job002") == {FAILURE}
     assert "There is no file Import/job001/particles.star" in result.stderr
+
+
+@pytest.mark.parametrize("closed", ["", ">&-", "2>&-", ">&- 2>&-"])
+def test_letters_beyond_latin_1_and_closed_streams_fail_no_job_but_for_its_reason(tmp_path, closed):
+    (tmp_path / "External/job002").mkdir(parents=True)
+    words = "-m cryodrgn_plugin.relion train --o External/job002/ --in_parts Ω/p.star --in_3dref Ω.mrc --j 1"
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3]), "PYTHONIOENCODING": "latin-1"}
+    (tmp_path / "Ω").mkdir()
+    (tmp_path / "Ω/p.star").write_text("")
+    patience.run(["bash", "-c", f"{sys.executable} {words} {closed}"], 60, cwd=tmp_path, env=env)
+    assert exit_markers(tmp_path / "External/job002") == {FAILURE}
+    note = (tmp_path / "External/job002/note.txt").read_text(encoding="utf-8")
+    assert "p.star" in note and "fault of the program" not in note
 
 
 @pytest.mark.parametrize("fault", ["raise ImportError('no module named torch')", "raise SystemExit(4)"])
