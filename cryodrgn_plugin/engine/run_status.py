@@ -120,7 +120,7 @@ class RunStatus(RunLayout):
         self.reporter.step(stage, done, total, values)
 
     def _append_to_log(self, text: str) -> None:
-        with open(self.log_file, "a", encoding="utf-8") as log:
+        with open(self.log_file, "a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(text)
 
 

@@ -16,6 +16,7 @@ from ..errors import DataError
 from .cs import read_records
 from .optimisation_set import is_tilt_series
 from .particles import ParticleTable
+from .star import UTF8
 from .star_rows import block_heads, comment_start, quoted
 from .writing import replacing
 
@@ -115,8 +116,9 @@ def write_renamed(table: ParticleTable, rows: np.ndarray, names: list[str], path
     require_rows_of_images(table)
     block = next(name for name, block in table.tables.items() if block is table.frame)
     lines, before = read_lines(table.path, block, table.n), table.image_names
+    encoding = table.frame.attrs.get("encoding", UTF8)
     for row, name in zip(rows, names, strict=True):
-        lines.rows[row] = lines.rows[row].replace(before[row].encode(), name.encode(), 1)
+        lines.rows[row] = lines.rows[row].replace(before[row].encode(encoding), os.fsencode(name), 1)
     with replacing(path) as temporary:
         temporary.write_bytes(lines.text(rows))
 

@@ -38,6 +38,8 @@ class ParticleTable:
     """The optics table, one row per group; None in files of RELION 3.0 and before."""
     tables: dict[str, pd.DataFrame]
     """Every block of the file, by name."""
+    unapplied: tuple[str, ...] = ()
+    """A sentence for what else the file says of how images were formed, which has no column here."""
 
     @property
     def n(self) -> int:

@@ -26,9 +26,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write `text` (UTF-8) in place of `path`. Raises DataError as `replacing` does."""
+    """Write `text` (UTF-8; bytes of names that are none in hexadecimal) in place of `path`.
+
+    Raises DataError as `replacing` does.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager

@@ -125,6 +125,20 @@ def test_groups_are_followed_and_passthrough_files_found_beside(job, name):
     np.testing.assert_allclose(frame["rlnCoordinateY"], 1500)
 
 
+def test_aberrations_of_cryosparc_are_said(job):
+    folder = job[0]
+    records = read_records(folder / "J7_passthrough_particles.cs")
+    fields = {name: records[name] for name in records.dtype.names}
+    tilt = np.zeros((N, 2), np.float32)
+    save(folder / "J7_passthrough_particles.cs", **fields, **{"ctf/tilt_A": tilt, "ctf/anisomag": np.zeros((N, 4))})
+    assert read_table(folder / "J7_particles.cs").unapplied == ()
+    tilt[3:8, 1] = 250.0
+    save(folder / "J7_passthrough_particles.cs", **fields, **{"ctf/tilt_A": tilt, "ctf/anisomag": np.zeros((N, 4))})
+    (said,) = read_table(folder / "J7_particles.cs").unapplied
+    assert "ctf/tilt_A of 5 particles is not applied" in said
+    assert said in dict(about_particles(folder / "J7_particles.cs")[1]).values()
+
+
 def test_info_reads_a_cs_file_with_the_passthrough_file_it_is_given(job, tmp_path):
     folder = job[0]
     elsewhere = tmp_path / "other.cs"

@@ -1,5 +1,7 @@
 """Particle files as people have them: read for what they say or refused in a sentence, and never misread in silence."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,8 +10,9 @@ from cryodrgn_plugin.engine.cli import main as cli
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.half_sets import drawn_halves
 from cryodrgn_plugin.engine.errors import DataError
-from cryodrgn_plugin.engine.io.chosen_rows import particle_of_image
+from cryodrgn_plugin.engine.io.chosen_rows import particle_of_image, write_chosen
 from cryodrgn_plugin.engine.io.cs import read_cs
+from cryodrgn_plugin.engine.io.found_poses import tables_with
 from cryodrgn_plugin.engine.io.mrc import write_map
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
@@ -65,13 +68,36 @@ def test_a_first_block_is_found_behind_marks_and_blanks(tmp_path, start):
     assert list(read_star(path)["particles"]) == ["rlnMicrographName", "rlnGroupName", "rlnDefocusU"]
 
 
-def test_bytes_that_are_no_utf8_are_named_by_line(tmp_path):
-    path = star(tmp_path, "a b 1")
-    path.write_bytes(path.read_bytes() + "mücke b 2\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"line 8 has the byte 0xfc, which is not text in UTF-8.*iconv"):
-        read_star(path)
+def test_names_in_latin1_are_read_and_written_with_their_bytes(tmp_path):
+    path = star(tmp_path, "m\u00fccke/a b 1.5", "a b 2.5")
+    path.write_bytes(path.read_bytes().decode().encode("latin-1"))
+    tables = read_star(path)
+    (table,) = tables.values()
+    assert table["rlnMicrographName"].tolist() == ["m\u00fccke/a", "a"] and table["rlnDefocusU"].tolist() == [1.5, 2.5]
+    write_star(tmp_path / "again.star", tables)
+    assert b"m\xfccke/a b 1.5" in (tmp_path / "again.star").read_bytes()
     path.write_bytes(path.read_bytes().decode("latin-1").encode())
-    assert read_star(path)["particles"]["rlnMicrographName"].tolist() == ["a", "mücke"]
+    assert read_star(path)["particles"]["rlnMicrographName"].tolist() == ["m\u00fccke/a", "a"]
+
+
+@pytest.mark.parametrize("on_disk", [b"M\xfcller", "M\u00fcller".encode()])
+def test_stacks_are_found_by_the_bytes_of_their_names_and_rows_chosen_byte_for_byte(tmp_path, on_disk):
+    """Whether a folder has the bytes of the star file or has been renamed to UTF-8."""
+    folder = tmp_path / os.fsdecode(on_disk)
+    folder.mkdir()
+    written = write_set(folder, np.random.default_rng(0).normal(size=(4, 32, 32)), rows(4))
+    content = written.read_bytes().replace(b"@stack", b"@M\xfcller/stack")
+    path = tmp_path / "particles.star"
+    path.write_bytes(content)
+    dataset = ParticleDataset.open(path)
+    assert dataset.n == 4
+    chosen = write_chosen(dataset.table, np.array([1, 3]), tmp_path / "chosen").read_bytes()
+    lines = content.splitlines()
+    kept = [line for line in lines if b"@" not in line or line.startswith((b"000002", b"000004"))]
+    assert chosen.splitlines() == kept
+    frame = dataset.table.frame.assign(rlnAngleRot=1.0)
+    write_star(tmp_path / "posed.star", tables_with(dataset.table, frame))
+    assert (tmp_path / "posed.star").read_bytes().count(b"@M\xfcller/stack.mrcs") == 4
 
 
 # --- what is no image -------------------------------------------------------------------------------------------------
