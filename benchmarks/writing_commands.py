@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from cryodrgn_plugin.engine.io.torch_files import load_torch
+
 FAST = "--z_dim 2 --closed_form.iterations 3 --closed_form.n_components 2 --closed_form.nodes 6".split()
 SMALL = "--encoder.width 16 --encoder.layers 1 --training.epochs 2".split()
 SEARCH = "--ab_initio.rounds 2 --ab_initio.images_per_round 20 --ab_initio.refinements 1 --ab_initio.starts 1 --poses.levels 0".split()
@@ -101,9 +105,24 @@ def _lasting(file: Path) -> bytes:
     if file.name == "metrics.csv":
         rows = list(csv.DictReader(content.decode().splitlines()))
         return json.dumps([_without_times(row) for row in rows]).encode()
+    if file.parent.name == "checkpoints":
+        return repr(list(_flat(load_torch(file)))).encode()
     if file.suffix == ".csg":
         return b"\n".join(line for line in content.splitlines() if not line.startswith(b"created"))
     return content
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a checkpoint by their names, a digest of each tensor; the time that it took is left out."""
+    if isinstance(value, dict | list | tuple):
+        parts = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in parts:
+            if key not in TIMES:
+                yield from _flat(part, f"{name}/{key}")
+    elif isinstance(value, torch.Tensor):
+        yield name, (tuple(value.shape), hashlib.sha256(value.numpy().tobytes()).hexdigest())
+    else:
+        yield name, value
 
 
 def _without_times(value: Any) -> Any:

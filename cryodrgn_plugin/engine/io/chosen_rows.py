@@ -20,6 +20,7 @@ from .star import UTF8
 from .star_rows import block_heads, comment_start, quoted
 from .writing import replacing
 
+_OURS, _LATENT = "cryodrgn", "Latent"
 _GROUP, _PER_TILT = "rlnGroupName", ("rlnMicrographName", "rlnCtfBfactor")
 
 
@@ -82,7 +83,8 @@ def write_chosen(
     ----------
     rows : (n,) rows from 0; they are written in the file's order, whatever their own.
     path : where to, without ending.
-    added : columns for all rows of the table, to come after the file's own. A name the file has already is refused.
+    added : columns for all rows of the table, to come after the file's own; in files of cryoSPARC they are fields, see
+        `_field`. A name the file has already is refused.
 
     Raises
     ------
@@ -93,10 +95,10 @@ def write_chosen(
     if taken:
         raise DataError(f"{table.path}: it has a column {taken[0]} already; remove it, or select without annotate.")
     in_records, in_tilts = table.path.suffix == ".cs", is_tilt_series(table.path)
-    if added and (in_records or in_tilts):
+    if added and in_tilts:
         raise DataError(f"{table.path}: files of this kind cannot be given columns; select without annotate.")
     if in_records:
-        return _write_records(table.path, rows, path.with_name(path.name + ".cs"))
+        return _write_records(table.path, rows, path.with_name(path.name + ".cs"), added)
     if in_tilts:
         lines, rows = _of_particles(table, rows)
     else:
@@ -158,11 +160,32 @@ def _of_particles(table: ParticleTable, images: np.ndarray) -> tuple[StarLines, 
     return read_lines(table.path, "particles", int(particle.max()) + 1), np.unique(particle[images])
 
 
-def _write_records(source: Path, rows: np.ndarray, target: Path) -> Path:
+def _write_records(source: Path, rows: np.ndarray, target: Path, added: Mapping[str, np.ndarray]) -> Path:
     records = read_records(source)
+    fields = {_field(name): np.asarray(column) for name, column in added.items()}
+    taken = [name for name in fields if name in (records.dtype.names or ())]
+    if taken:
+        raise DataError(f"{source}: it has a field {taken[0]} already; select without annotate, or use export.")
+    chosen = records[rows]
+    if fields:
+        kinds = [(name, np.float32 if column.dtype.kind == "f" else np.int32) for name, column in fields.items()]
+        wider = np.zeros(len(rows), [*chosen.dtype.descr, *kinds])
+        for name in chosen.dtype.names or ():
+            wider[name] = chosen[name]
+        for name, column in fields.items():
+            wider[name] = column[rows]
+        chosen = wider
     with replacing(target) as temporary, open(temporary, "wb") as file:
-        np.save(file, records[rows], allow_pickle=False)
+        np.save(file, chosen, allow_pickle=False)
     return target
+
+
+def _field(column: str) -> str:
+    """What a column is called in a file of cryoSPARC: latents as its components, counted from 0."""
+    name = column.removeprefix(_OURS)
+    if name.startswith(_LATENT) and name.removeprefix(_LATENT).isdecimal():
+        return f"components_mode_{int(name.removeprefix(_LATENT)) - 1}/value"
+    return f"{_OURS}/{name.lower()}"
 
 
 def _kind(line: bytes) -> str:
