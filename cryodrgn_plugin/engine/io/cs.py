@@ -165,8 +165,10 @@ def _poses(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         best = (np.arange(len(poses)), posterior.argmax(1))
         poses, shifts = poses[best], shifts[best]
         pixel = pixel[best] if pixel.ndim == 2 else pixel
-    matrices = np.swapaxes(Rotation.from_rotvec(poses.astype(np.float64)).as_matrix(), 1, 2)
-    angles = euler_from_matrices(matrices)
+    known = np.isfinite(poses).all(1)
+    angles = np.full((len(poses), 3), np.nan)
+    matrices = np.swapaxes(Rotation.from_rotvec(poses[known].astype(np.float64)).as_matrix(), 1, 2)
+    angles[known] = euler_from_matrices(matrices)
     origins = shifts * pixel[:, None]
     return dict(zip(EULER, angles.T, strict=True)) | {
         "rlnOriginXAngst": origins[:, 0],

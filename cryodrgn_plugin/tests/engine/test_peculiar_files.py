@@ -7,15 +7,18 @@ import pandas as pd
 import pytest
 
 from cryodrgn_plugin.engine.cli import main as cli
+from cryodrgn_plugin.engine.config import RunConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.data.given_poses import require_poses
 from cryodrgn_plugin.engine.data.half_sets import drawn_halves
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.io.chosen_rows import particle_of_image, write_chosen
 from cryodrgn_plugin.engine.io.cs import read_cs
 from cryodrgn_plugin.engine.io.found_poses import tables_with
 from cryodrgn_plugin.engine.io.mrc import write_map
-from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.io.particles import EULER, read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
+from cryodrgn_plugin.engine.vetting.at_start import vetted
 
 from .particle_files import optics, rows, small_set, write_set
 
@@ -137,6 +140,49 @@ def test_a_number_that_is_none_is_named(tmp_path, number):
 # --- optics -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"rlnAngleRot": 0.0, "rlnAngleTilt": 0.0}, "rot and tilt are the same in all particles, as after alignment in"),
+        ({"rlnOriginXAngst": 300.0}, "12 of 12 particles are shifted by more than half their box, 64 Å"),
+        ({"rlnDefocusU": 1.8, "rlnDefocusV": 1.7}, "no defocus is larger than 1.8 Å, as if they were in micrometres"),
+        ({"rlnDefocusU": -9000.0}, "rlnDefocusU of 12 of 12 particles is negative, which means overfocus"),
+    ],
+)
+def test_numbers_that_are_hardly_meant_are_told(tmp_path, changed, said):
+    images = np.random.default_rng(0).normal(size=(12, 32, 32))
+    path = write_set(tmp_path, images, rows(12).assign(**changed))
+    assert any(said in sentence for sentence in vetted(RunConfig(particles=str(path))).sentences)
+
+
+def test_particles_that_were_never_aligned_are_refused(tmp_path):
+    path = write_set(tmp_path, np.zeros((12, 32, 32)), rows(12).assign(**dict.fromkeys(EULER, 0.0)))
+    table = read_particles(path)
+    with pytest.raises(DataError, match=r"all 12 particles have one orientation \(rot 0, tilt 0, psi 0\), so they have"):
+        require_poses(table, np.arange(12))
+    require_poses(table, np.arange(3))
+
+
+@pytest.mark.parametrize(
+    ("start", "what"), [(b"\x1f\x8b", "compressed by gzip"), (b"II*\0", "a TIFF file"), (b"\x89HDF", "an HDF5 file")]
+)
+def test_what_is_no_stack_is_named(tmp_path, start, what):
+    path = small_set(tmp_path)
+    (tmp_path / "stack.mrcs").write_bytes(start + bytes(2000))
+    with pytest.raises(DataError, match=f"is not an MRC file .it is {what}"):
+        ParticleDataset.open(path)
+
+
+def test_a_pose_of_cryosparc_that_is_no_number_is_a_particle_without_one(tmp_path):
+    records = np.zeros(3, [("uid", "u8"), ("blob/path", "U9"), ("blob/idx", "u4"), ("blob/shape", "u4", 2),
+                           ("blob/psize_A", "f4"), ("alignments3D/pose", "f4", 3), ("alignments3D/shift", "f4", 2)])  # fmt: skip
+    records["blob/psize_A"], records["blob/shape"], records["alignments3D/pose"][1] = 1, 16, np.nan
+    with open(tmp_path / "p.cs", "wb") as file:
+        np.save(file, records)
+    with pytest.raises(DataError, match="1 of 3 particles have no pose; the first is row 2"):
+        require_poses(read_cs(tmp_path / "p.cs"), np.arange(3))
+
+
 def test_a_group_listed_twice_is_refused(tmp_path):
     path = write_set(tmp_path, np.zeros((2, 32, 32)), rows(2), [optics(), optics(kilovolts=200)])
     with pytest.raises(DataError, match="optics group 1 is listed 2 times"):
@@ -149,6 +195,8 @@ def test_a_group_listed_twice_is_refused(tmp_path):
         ("rlnAmplitudeContrast", 10.0, "a share from 0 to 1"),
         ("rlnVoltage", 0.0, "a voltage"),
         ("rlnImageSize", -4, "no box"),
+        ("rlnSphericalAberration", 2700.0, "in mm"),
+        ("rlnCtfScalefactor", 0.0, "other than 0 in some of them"),
     ],
 )
 def test_optics_that_cannot_be_are_refused(tmp_path, column, value, message):
