@@ -20,9 +20,9 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
-from forked_commands import run_forked  # noqa: E402
-from hardware import hardware  # noqa: E402
-from writing_commands import COMMANDS, PREPARED, Written, contents, differences, leftovers  # noqa: E402
+from forked_commands import run_forked
+from hardware import hardware
+from writing_commands import COMMANDS, PREPARED, Written, contents, differences, leftovers
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 LARGE_BYTES = 2**28

@@ -4,9 +4,9 @@
 
 Each command is run once undisturbed. Then it is killed (SIGKILL) and given again, with --resume where it has that, one
 to three times in a row, until so many kills are done over all commands. Every other kill comes at a random moment of
-its processor time, the others at a random one of the things that it does to files, where half-written ones would be left. After
-each, `info` must be able to say what is there; after the last, all files must be what they are undisturbed, and no
-unfinished one or lock may be left.
+its processor time, the others at a random one of the things that it does to files, where half-written ones would be
+left. After each, `info` must be able to say what is there; after the last, all files must be what they are undisturbed,
+and no unfinished one or lock may be left.
 """
 
 import argparse
@@ -21,10 +21,10 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
-import numpy as np  # noqa: E402
-from forked_commands import Ended, run_forked  # noqa: E402
-from hardware import hardware  # noqa: E402
-from writing_commands import COMMANDS, PREPARED, Written, contents, differences, leftovers  # noqa: E402
+import numpy as np
+from forked_commands import Ended, run_forked
+from hardware import hardware
+from writing_commands import COMMANDS, PREPARED, Written, contents, differences, leftovers
 
 IN_A_ROW = 3
 

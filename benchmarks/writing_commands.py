@@ -14,9 +14,11 @@ from cryodrgn_plugin.engine.io.torch_files import load_torch
 
 FAST = "--z_dim 2 --closed_form.iterations 3 --closed_form.n_components 2 --closed_form.nodes 6".split()
 SMALL = "--encoder.width 16 --encoder.layers 1 --training.epochs 2".split()
-SEARCH = "--ab_initio.rounds 2 --ab_initio.images_per_round 20 --ab_initio.refinements 1 --ab_initio.starts 1 --poses.levels 0".split()
+SEARCH = "--ab_initio.rounds 2 --ab_initio.images_per_round 20 --ab_initio.refinements 1 --ab_initio.starts 1".split()
+SEARCH += ["--poses.levels", "0"]
 MLP = "--decoder.width 16 --decoder.layers 1 --z_dim 2".split()
-BY_EPOCH = "--poses.levels 0 --poses.volumes 1 --poses.kept 1 --poses.spacing_deg 30 --poses.shift_steps 3 --training.epochs 2 --encoder.width 16 --encoder.layers 1".split()
+BY_EPOCH = "--poses.levels 0 --poses.volumes 1 --poses.kept 1 --poses.spacing_deg 30 --poses.shift_steps 3".split()
+BY_EPOCH += SMALL
 ACE = "--decoder.kind basis --decoder.n_bases 1 --z_dim 1 --amortized.trunk_width 8 --training.batch_size 32".split()
 LOOK = "--clusters 3 --components 1 --steps 2".split()
 PREPARED = (
@@ -46,9 +48,7 @@ COMMANDS: dict[str, Written] = {
     "train fast, poses too": Written(
         ["train", "sim/particles.star", "--out", "new", *FAST, "--closed_form.free_poses", "yes"], RESUME
     ),
-    "train over another": Written(
-        ["train", "sim/particles.star", "--out", "run", *FAST, "--seed", "3", *OVERWRITE]
-    ),
+    "train over another": Written(["train", "sim/particles.star", "--out", "run", *FAST, "--seed", "3", *OVERWRITE]),
     "train homogeneous": Written(["train", "sim/particles.star", "--out", "new", "--recipe", "homogeneous"], RESUME),
     "train paper": Written(
         ["train", "sim/particles.star", "--out", "new", "--recipe", "paper", "--decoder.n_bases", "2", *SMALL], RESUME

@@ -29,6 +29,6 @@ def require_poses(table: ParticleTable, rows: np.ndarray) -> None:
     if len(rows) >= FEWEST_APART and (angles[rows] == angles[rows[0]]).all():
         rot, tilt, psi = angles[rows[0]]
         raise DataError(
-            f"{path}: all {len(rows):,} particles have one orientation (rot {rot:g}, tilt {tilt:g}, psi {psi:g}), so they "
-            "have not been aligned. Run a 3D refinement first, or find poses with `cryodrgn-plugin abinitio`."
+            f"{path}: all {len(rows):,} particles have one orientation (rot {rot:g}, tilt {tilt:g}, psi {psi:g}), so "
+            "they have not been aligned. Run a 3D refinement first, or find poses with `cryodrgn-plugin abinitio`."
         )

@@ -40,8 +40,8 @@ _LOCATION = {
     "location/micrograph_shape": 2,
 }
 _ABERRATIONS = ("ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag", "ctf/shift_A")
-"""What cryoSPARC fits beyond defocus and Cs. Their units are documented, their signs and axes are not: of those who have
-tried to convert them, none has found what RELION finds."""
+"""What cryoSPARC fits beyond defocus and Cs. Their units are documented, their signs and axes are not, and those who
+convert them report values that are not RELION's."""
 _ADVICE = "Give a particles file of a cryoSPARC job."
 _NOT_READ = "{path}: cannot be read as a cryoSPARC particles file ({why}). " + _ADVICE
 
@@ -220,11 +220,12 @@ def _unapplied(path: Path, fields: dict[str, np.ndarray]) -> tuple[str, ...]:
     if not listed:
         return ()
     touched = np.any([np.reshape(numbers[name], (len(numbers[name]), -1)).any(1) for name in listed], axis=0)
-    return (
+    sentence = (
         f"{path}: {', '.join(listed)} of {int(touched.sum()):,} particles {'are' if listed[1:] else 'is'} not applied, "
         "because cryoSPARC does not document the signs. Where resolutions beyond 4 Å matter, refine the aberrations in "
-        "RELION and give its star file.",
+        "RELION and give its star file."
     )
+    return (sentence,)
 
 
 def _check_shapes(fields: dict[str, np.ndarray], path: Path) -> None:

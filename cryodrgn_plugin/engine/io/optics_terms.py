@@ -87,10 +87,11 @@ def about_detector(table: Listed) -> list[str]:
     if not files:
         return []
     named = files[0] if len(files) == 1 else f"{len(files)} curves"
-    return [
+    sentence = (
         f"{table.path}: the detector's response ({MTF}: {named}) is not divided out, so maps fall off towards Nyquist; "
         "sharpening, or relion_postprocess with the curve, makes up for it."
-    ]
+    )
+    return [sentence]
 
 
 def _row_of_each_group(table: Listed) -> pd.DataFrame:

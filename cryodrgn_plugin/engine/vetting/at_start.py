@@ -111,21 +111,21 @@ def _about_numbers(dataset: ParticleDataset, poses_given: bool) -> list[str]:
     far = 0 if table.origins_ang is None else int((np.abs(table.origins_ang) > half_ang).any(1).sum())
     if far:
         said.append(
-            f"{table.path}: {far:,} of {table.n:,} particles are shifted by more than half their box, {half_ang:.0f} Å, so "
-            "that they are not in their images. Check the pixel size, and whether shifts are in pixels or in Å."
+            f"{table.path}: {far:,} of {table.n:,} particles are shifted by more than half their box, "
+            f"{half_ang:.0f} Å, and so out of their images. Check the pixel size, and whether shifts are in pixels or in Å."
         )
     ctf = dataset.ctf_params
     defocus = np.zeros(1) if ctf is None else ctf.defocus_u_ang
     if 0 < np.abs(defocus).max() < SMALLEST_DEFOCUS_ANG:
         said.append(
-            f"{table.path}: no defocus is larger than {np.abs(defocus).max():.3g} Å, as if they were in micrometres. Give "
-            "rlnDefocusU and rlnDefocusV in Å."
+            f"{table.path}: no defocus is larger than {np.abs(defocus).max():.3g} Å, as if they were in micrometres. "
+            "Give rlnDefocusU and rlnDefocusV in Å."
         )
     over = int((defocus < 0).sum())
     if over:
         said.append(
-            f"{table.path}: rlnDefocusU of {over:,} of {table.n:,} particles is negative, which means overfocus. Change "
-            "the sign if it was written by a program that counts underfocus as negative."
+            f"{table.path}: rlnDefocusU of {over:,} of {table.n:,} particles is negative, which means overfocus. "
+            "Change the sign if it was written by a program that counts underfocus as negative."
         )
     return said
 

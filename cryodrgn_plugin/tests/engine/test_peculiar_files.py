@@ -143,7 +143,10 @@ def test_a_number_that_is_none_is_named(tmp_path, number):
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"rlnAngleRot": 0.0, "rlnAngleTilt": 0.0}, "rot and tilt are the same in all particles, as after alignment in"),
+        (
+            {"rlnAngleRot": 0.0, "rlnAngleTilt": 0.0},
+            "rot and tilt are the same in all particles, as after alignment in",
+        ),
         ({"rlnOriginXAngst": 300.0}, "12 of 12 particles are shifted by more than half their box, 64 Å"),
         ({"rlnDefocusU": 1.8, "rlnDefocusV": 1.7}, "no defocus is larger than 1.8 Å, as if they were in micrometres"),
         ({"rlnDefocusU": -9000.0}, "rlnDefocusU of 12 of 12 particles is negative, which means overfocus"),
@@ -158,7 +161,9 @@ def test_numbers_that_are_hardly_meant_are_told(tmp_path, changed, said):
 def test_particles_that_were_never_aligned_are_refused(tmp_path):
     path = write_set(tmp_path, np.zeros((12, 32, 32)), rows(12).assign(**dict.fromkeys(EULER, 0.0)))
     table = read_particles(path)
-    with pytest.raises(DataError, match=r"all 12 particles have one orientation \(rot 0, tilt 0, psi 0\), so they have"):
+    with pytest.raises(
+        DataError, match=r"all 12 particles have one orientation \(rot 0, tilt 0, psi 0\), so they have"
+    ):
         require_poses(table, np.arange(12))
     require_poses(table, np.arange(3))
 
@@ -174,8 +179,8 @@ def test_what_is_no_stack_is_named(tmp_path, start, what):
 
 
 def test_a_pose_of_cryosparc_that_is_no_number_is_a_particle_without_one(tmp_path):
-    records = np.zeros(3, [("uid", "u8"), ("blob/path", "U9"), ("blob/idx", "u4"), ("blob/shape", "u4", 2),
-                           ("blob/psize_A", "f4"), ("alignments3D/pose", "f4", 3), ("alignments3D/shift", "f4", 2)])  # fmt: skip
+    kinds = [("uid", "u8"), ("blob/path", "U9"), ("blob/idx", "u4"), ("blob/shape", "u4", 2), ("blob/psize_A", "f4")]
+    records = np.zeros(3, [*kinds, ("alignments3D/pose", "f4", 3), ("alignments3D/shift", "f4", 2)])
     records["blob/psize_A"], records["blob/shape"], records["alignments3D/pose"][1] = 1, 16, np.nan
     with open(tmp_path / "p.cs", "wb") as file:
         np.save(file, records)
