@@ -124,12 +124,13 @@ def about_particles(path: Path, passthrough: str = "") -> tuple[str, list[tuple[
 
 def _aberrations(table: "ParticleTable", with_ctf: bool) -> list[tuple[str, str]]:
     """What the optics groups have of them, and what of it is left in the images."""
-    from ..io.optics_terms import not_applied, what_applies
+    from ..io.optics_terms import about_detector, not_applied, what_applies
 
     listed = [(number, what_applies(each)) for number, each in enumerate(table.aberrations, start=1)]
     words = [f"group {number}: {', '.join(terms)}" for number, terms in listed if terms]
     rows = [("aberrations", "; ".join(words))] if words else []
-    return rows + [("not applied", sentence) for sentence in not_applied(table, with_ctf)]
+    left = [*not_applied(table, with_ctf), *about_detector(table)]
+    return rows + [("not applied", sentence) for sentence in left]
 
 
 def _values(values, form: str) -> str:

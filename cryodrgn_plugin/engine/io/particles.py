@@ -23,6 +23,7 @@ from .star import read_star
 EULER = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 LARGEST_BOX = 2**16
 _DOSE, _TILT = "rlnMicrographPreExposure", "rlnTomoFrame"
+LARGEST_CS_MM = 100.0
 _CTF_NEEDED = (
     "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"
 )  # fmt: skip
@@ -41,6 +42,8 @@ class ParticleTable:
     """Every block of the file, by name."""
     tilts: "TiltFiles | None" = None
     """What the rows were made of, where they are tilt images of tomograms."""
+    unapplied: tuple[str, ...] = ()
+    """A sentence for what else the file says of how images were formed, which has no column here."""
 
     @property
     def n(self) -> int:
@@ -166,6 +169,9 @@ class ParticleTable:
         u, v, angle, voltage, aberration, contrast = (self.numbers(name) for name in _CTF_NEEDED)
         self._check_range("rlnVoltage", voltage, (voltage > 0) & (voltage < 1e5), "a voltage in kV")
         self._check_range("rlnAmplitudeContrast", contrast, (contrast >= 0) & (contrast <= 1), "a share from 0 to 1")
+        self._check_range("rlnSphericalAberration", aberration, np.abs(aberration) < LARGEST_CS_MM, "in mm")
+        scale = self._optional("rlnCtfScalefactor", 1.0)
+        self._check_range("rlnCtfScalefactor", scale, scale.any() | (scale != 0), "other than 0 in some of them")
         return CtfParams(
             defocus_u_ang=u,
             defocus_v_ang=v,
@@ -175,7 +181,7 @@ class ParticleTable:
             amplitude_contrast=contrast,
             phase_shift_deg=self._optional("rlnPhaseShift", 0.0),
             b_factor_ang2=self._b_factor_ang2(),
-            scale=self._optional("rlnCtfScalefactor", 1.0),
+            scale=scale,
             even_zernike=even_zernike(self.aberrations, self.optics_group),
             dose_per_ang2=self.numbers(_DOSE) if {_DOSE, _TILT} <= set(self.frame) else None,
         )
