@@ -68,4 +68,6 @@ def latents_from(arrays: dict[str, np.ndarray], file: Path) -> Latents:
     if not of_one_kind or not rows_are_rows or of_particles["z"].ndim != 2 or not pairs:
         raise DataError(f"{file} is damaged: its arrays are not of the same particles; train again.")
     columns = tuple(map(str, arrays["columns"])) if "columns" in arrays else None
-    return Latents(columns=columns, **of_particles, **{name: (int(pair[0]), int(pair[1])) for name, pair in done.items()})
+    return Latents(
+        columns=columns, **of_particles, **{name: (int(pair[0]), int(pair[1])) for name, pair in done.items()}
+    )

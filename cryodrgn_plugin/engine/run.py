@@ -185,8 +185,8 @@ class Run(RunStatus):
         **known: np.ndarray | None,
     ) -> None:
         """Write latents.npz; see `Latents` for what may be known of particles, names and shapes. `rows` must be given
-        when not every star row was used, and `epochs` or `steps` when the training has not finished. `columns` names those
-        of z where they are of several regions."""
+        when not every star row was used, and `epochs` or `steps` when the training has not finished. `columns` names
+        those of z where they are of several regions."""
         arrays = {
             "z": np.asarray(z, np.float32),
             "rows": np.arange(len(z)) if rows is None else np.asarray(rows, np.int64),

@@ -21,7 +21,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..config import RunConfig
@@ -35,21 +34,9 @@ from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, m
 from ..likelihood.nuisances import NearImages, compress_near
 from ..likelihood.whitened import WhitenedImages
 from ..run import Run
-from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from ..stopping import graceful_stop
-from .detectable import SmallestParts, in_words, needed_information, smallest_parts
-from .direction_search import (
-    ABOVE_NOISE,
-    LEAST_INFORMATION,
-    BandStep,
-    PosedSet,
-    above_noise,
-    advance,
-    defocus_is_settled,
-    noise_information,
-    schedule,
-)
+from .direction_search import PosedSet, advance, defocus_is_settled, schedule
 from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
 from .fast_results import Outcome, leave
@@ -65,6 +52,7 @@ from .node_images import (
 )
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
 from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
+from .noise_cut import kept_above_noise
 from .nuisance_report import defocus_worth_telling, worth_telling
 from .separate_states import NODE_ROUNDS, note_states, shares_of_states
 
@@ -161,7 +149,8 @@ class ClosedForm:
         models, near, found = advance(self.posed_set, state.directions, step, state.half)
         figures = {"radius": step.radius, "directions": float(reliability(found).sum()), "loss": found.loss}
         if step.cuts:
-            found = self._above_noise(found, step, models[0].mean())
+            runs = self.in_focus.runs if self.in_focus else (self.run,)
+            found = kept_above_noise(runs, self.posed_set, found, step, models[0].mean())
         last = state.done + 1 == len(self.bands)
         if last:
             if self.in_focus:
@@ -184,27 +173,6 @@ class ClosedForm:
     @property
     def most_nodes(self) -> int:
         return max(min(self.config.closed_form.nodes, self.dataset.n // 4), 2)
-
-    def _above_noise(self, found: Directions, step: BandStep, mean: LinearModel) -> Directions:
-        """The directions that noise could not have given; the best of them where there are none."""
-        noise = noise_information(self.posed_set, step, self.config.closed_form.iterations, self.config.seed)
-        counts = above_noise(found, noise)
-        runs = self.in_focus.runs if self.in_focus else (self.run,)
-        for run, count, of_noise, group in zip(runs, counts, noise, found.members(), strict=False):
-            run.note(
-                directions=count,
-                information=[round(float(value), 4) for value in on_host(found.information[group])],
-                information_of_noise=round(of_noise, 4),
-                **(smallest := self._smallest_parts(found, step, mean, of_noise).notes()),
-            )
-            run.log(f"Directions of variation that stand out from noise: {count} of {len(group)}.")
-            run.log(in_words(smallest))
-        return found.leading(*(max(count, 1) for count in counts))
-
-    def _smallest_parts(self, found: Directions, step: BandStep, mean: LinearModel, noise: float) -> SmallestParts:
-        needed = needed_information(max(noise, LEAST_INFORMATION / ABOVE_NOISE), ABOVE_NOISE)
-        band = self.posed_set.band(step.radius)
-        return smallest_parts(self.images, band, mean, found.nuisances, needed, self.dataset.pixel_size_ang)
 
     def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
         """Poses and places at the nodes together, then the maps of both."""

@@ -34,7 +34,7 @@ class AtRegion:
 
 @dataclass(frozen=True)
 class FocusPlaces:
-    """N images in all regions, and the moments of all channels C: `first` (N, C) E[s] and `second` (N, C, C) E[s sᵀ]."""
+    """N images in all regions, and the moments of all C channels: `first` (N, C) E[s], `second` (N, C, C) E[s sᵀ]."""
 
     regions: tuple[AtRegion, ...]
     first: Tensor
@@ -118,8 +118,6 @@ def _covariance(shares: Sequence[Tensor], ours: Sequence[Tensor], theirs: Sequen
     ]
     rows, columns = (tuple(block.shape[axis] for block in blocks) for axis in (1, 2))
     whole = blocks[0].new_zeros(len(blocks[0]), sum(rows), sum(columns))
-    for block, row, column in zip(
-        blocks, members(rows, whole.device), members(columns, whole.device), strict=True
-    ):
+    for block, row, column in zip(blocks, members(rows, whole.device), members(columns, whole.device), strict=True):
         whole[:, row[:, None], column[None, :]] = block
     return whole

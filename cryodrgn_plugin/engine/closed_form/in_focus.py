@@ -9,7 +9,6 @@ alone, and free to be anywhere.
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..config import RunConfig
@@ -20,6 +19,7 @@ from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, m
 from ..likelihood.nuisances import NearImages, Nuisances, compress_near, without_pose_errors
 from ..likelihood.outside import at_known_contrast, members
 from ..reconstruction.mask_file import resampled
+from ..run import Run
 from .direction_search import PosedSet
 from .directions import Directions
 from .fast_checkpoint import State
@@ -31,7 +31,6 @@ from .nodes import at_nodes, evidence, fit_nodes, responsibilities
 from .region_runs import FocusMaps, leave_regions, region_runs
 from .separate_states import NODE_ROUNDS, note_states, shares_of_states
 from .together import note_together
-from ..run import Run
 
 POPULATION_ROUNDS = 30
 BLUR_RADIUS = 3.0
@@ -63,15 +62,14 @@ class InFocus:
     def place(self, state: State, models: list[LinearModel], near: NearImages, found: Directions, most: int) -> State:
         """Nodes of each region that are fitted to the images along its directions."""
         gram, inner = self._of_particles(near, found.nuisances)
-        groups, seed, fitted, regions = found.members()[:-1], self.config.seed, [], []
-        for run, own in zip(self.runs, groups, strict=True):
+        fitted, regions, seed = [], [], self.config.seed
+        for own in found.members()[:-1]:
             seen = seen_in(gram, inner, own, found.posteriors.mean[:, own])
             fitted.append(fit_nodes(*seen.compressed, most, NODE_ROUNDS, seed))
             apart = map_distances(mean_model(models).channels(with_mean(own)), fitted[-1].nodes, BLUR_RADIUS)
             regions.append(AtRegion(fitted[-1].responsible, apart))
         note_together(self.run, self.focus, near, found)
-        places = self._joint(tuple(regions), [each.nodes for each in fitted], gram, inner)
-        return replace(state, places=places)
+        return replace(state, places=self._joint(regions, [each.nodes for each in fitted], gram, inner))
 
     def place_anew(self, state: State, step: FocusRound) -> tuple[State, dict[str, float]]:
         """Maps at the nodes, and images at the nodes that their maps explain best."""
@@ -97,7 +95,7 @@ class InFocus:
             regions.append(AtRegion(responsible, apart, states))
             loss -= evidence(here.scores, responsible.population)
             visible += float(harmonics(responsible, self.config.z_dim).visibility.sum())
-        places = self._joint(tuple(regions), features, gram, inner)
+        places = self._joint(regions, features, gram, inner)
         return replace(state, places=places), {"radius": step.radius, "directions": visible, "loss": loss}
 
     def leave(self, state: State, steps: tuple[int, int] | None = None) -> None:
@@ -105,7 +103,7 @@ class InFocus:
         if steps:
             equations = self._equations(state, self.dataset.box // 2 - 1)
             self._maps = self._kept(equations, self._features(state.places))
-        leave_regions(self.run, self.runs, self.dataset, state, self._maps, self.focus, steps)
+        leave_regions(self.run, self.runs, self.dataset, state, self._maps, steps)
 
     def _of_particles(self, near: NearImages, nuisances: Nuisances) -> tuple[Tensor, Tensor]:
         known = at_known_contrast(*without_pose_errors(near, nuisances), nuisances)
@@ -114,11 +112,11 @@ class InFocus:
     def _features(self, places: FocusPlaces) -> list[Tensor]:
         return [harmonics(each.responsible, self.config.z_dim).features for each in places.regions]
 
-    def _joint(self, regions: tuple[AtRegion, ...], at: list[Tensor], gram: Tensor, inner: Tensor) -> FocusPlaces:
+    def _joint(self, regions: list[AtRegion], at: list[Tensor], gram: Tensor, inner: Tensor) -> FocusPlaces:
         """Images at the nodes of regions, which lie `at` (M, 1 + K) among the volumes of `gram`."""
         features = [harmonics(each.responsible, self.config.z_dim).features for each in regions]
         shares = [each.responsible.shares for each in regions]
-        return FocusPlaces(regions, *joint_moments(shares, at, features, gram, inner))
+        return FocusPlaces(tuple(regions), *joint_moments(shares, at, features, gram, inner))
 
     def _equations(self, state: State, radius: int) -> list[NormalEquations]:
         images = self.posed_set.images
@@ -130,7 +128,7 @@ class InFocus:
         """The half-sets' maps as functions of the harmonics, what moves outside left to be what it is on average."""
         channels = 1 + sum(each.shape[1] - 1 for each in features)
         alone = [each.leading(channels) for each in equations]
-        return FocusMaps(fit_volumes(alone, soft_ball(alone[0].sphere.box), FREEDOM), features)
+        return FocusMaps(self.focus, fit_volumes(alone, soft_ball(alone[0].sphere.box), FREEDOM), features)
 
     def _confined(self, models: list[LinearModel], own: list[Tensor]) -> list[LinearModel]:
         """Maps of each region inside of it, those of the directions outside elsewhere, the mean everywhere."""

@@ -17,20 +17,19 @@ from ..data.dataset import ParticleDataset
 from ..likelihood.linear_model import LinearModel
 from ..likelihood.outside import members
 from ..run import Run
-from ..slicing.place import on_host
 from .fast_checkpoint import State
 from .fast_results import Outcome, leave, save_decoders
 from .focus import Focus
-from .focus_places import with_mean
 from .nuisance_report import learned_of_images, worth_telling
 
 
 @dataclass(frozen=True)
 class FocusMaps:
-    """The half-sets' maps as functions of the harmonics of all regions, one after the other, and these: `features`,
-    (M, 1 + Q) for each region.
+    """The half-sets' maps as functions of the harmonics of all regions of `focus`, one after the other, and these:
+    `features`, (M, 1 + Q) for each region.
     """
 
+    focus: Focus
     halves: list[LinearModel]
     features: list[Tensor]
 
@@ -39,16 +38,16 @@ class FocusMaps:
         """(Q,) numbers of the bases of each region."""
         return members(tuple(each.shape[1] - 1 for each in self.features), self.features[0].device)
 
-    def of_region(self, number: int, state: State) -> list[LinearModel]:
-        """As functions of one region's harmonics alone, the others what they are on average over the particles."""
-        channels = 1 + self.halves[0].n_bases
-        mixed = torch.zeros(channels, self.features[number].shape[1], dtype=torch.float64, device=self.features[0].device)
+    def of_region(self, number: int, averages: list[Tensor]) -> list[LinearModel]:
+        """As functions of one region's harmonics alone, those of the others (Q,) as they are on average."""
+        at = self.features[number]
+        mixed = torch.zeros(1 + self.halves[0].n_bases, at.shape[1], dtype=at.dtype, device=at.device)
         mixed[0, 0] = 1
-        for other, (own, at) in enumerate(zip(self.own, self.features, strict=True)):
+        for other, own in enumerate(self.own):
             if other == number:
-                mixed[own + 1, torch.arange(1, len(own) + 1, device=own.device)] = 1
+                mixed[1 + own, 1:] = torch.eye(len(own), dtype=at.dtype, device=at.device)
             else:
-                mixed[own + 1, 0] = (state.places.regions[other].responsible.shares @ at[:, 1:]).mean(0)
+                mixed[1 + own, 0] = averages[other]
         return [model.mixed(mixed) for model in self.halves]
 
 
@@ -68,41 +67,53 @@ def leave_regions(
     dataset: ParticleDataset,
     state: State,
     maps: FocusMaps,
-    focus: Focus,
-    steps: tuple[int, int] | None,
+    steps: tuple[int, int] | None = None,
 ) -> None:
     """Latents and maps of every region, and of all together where there are several; `steps`, done and wanted, mark
     those of a training that has not finished."""
-    coordinates, bases = [], []
-    for number, of_region in enumerate(runs):
-        at = state.places.regions[number]
+    places = zip(state.places.regions, maps.features, strict=True)
+    averages = [(each.responsible.shares @ at[:, 1:]).mean(0) for each, at in places]
+    made = []
+    for number, (of_region, at) in enumerate(zip(runs, state.places.regions, strict=True)):
         own = replace(state, responsibilities=at.responsible, apart=at.apart, states=at.states)
-        models = maps.of_region(number, state)
-        outcome = Outcome(own, models, maps.features[number], focus.only(models, number))
+        models = maps.of_region(number, averages)
+        outcome = Outcome(own, models, maps.features[number], maps.focus.only(models, number))
         if len(runs) == 1:
             leave(run, run.config, dataset, outcome, steps)
             return
         with of_region.working():
             _share(run, of_region, worth_telling(dataset, state.nuisances))
-            z, halves = leave(of_region, of_region.config, dataset, outcome, steps)
-        coordinates.append(z)
-        bases.append([model.channels(torch.arange(1, model.n_bases + 1, device=model.coefs.device)) for model in halves])
-    _leave_together(run, dataset, state, maps, (focus, coordinates, bases), steps)
+            made.append(leave(of_region, of_region.config, dataset, outcome, steps))
+    _leave_together(run, dataset, state, maps, made, steps)
 
 
-def _leave_together(run, dataset, state, maps, made, steps) -> None:
-    focus, coordinates, bases = made
-    columns = [f"{each.name}_{k + 1}" for each, z in zip(focus.regions, coordinates, strict=True) for k in range(z.shape[1])]
-    known = learned_of_images(dataset, state.nuisances)
+def _leave_together(
+    run: Run,
+    dataset: ParticleDataset,
+    state: State,
+    maps: FocusMaps,
+    made: list[tuple[np.ndarray, list[LinearModel]]],
+    steps: tuple[int, int] | None,
+) -> None:
+    """The latents of regions side by side, and maps that are the mean and what each region adds to it."""
+    names = [region.name for region in maps.focus.regions]
+    columns = [f"{name}_{k + 1}" for name, (z, _) in zip(names, made, strict=True) for k in range(z.shape[1])]
     run.save_latents(
-        np.concatenate(coordinates, 1), rows=dataset.rows, steps=steps, columns=columns, half=state.half, **known
+        np.concatenate([z for z, _ in made], 1),
+        rows=dataset.rows,
+        steps=steps,
+        columns=columns,
+        half=state.half,
+        **learned_of_images(dataset, state.nuisances),
     )
+    added = [[models[half].coefs[:, :, 1:] for _, models in made] for half in range(len(maps.halves))]
     halves = [
-        LinearModel(mean.backend, torch.cat([mean.coefs[:, :, :1], *(of_region[half].coefs for of_region in bases)], 2))
-        for half, mean in enumerate(maps.halves)
+        LinearModel(whole.backend, torch.cat([whole.coefs[:, :, :1], *bases], 2))
+        for whole, bases in zip(maps.halves, added, strict=True)
     ]
     save_decoders(run, with_settings(run.config, z_dim=len(columns)), dataset, halves)
-    run.note(regions=[each.name for each in focus.regions])
+    run.note(regions=names)
+    run.log(f"Each of {', '.join(names)} has a run of its own to be looked at: {run.region_dir(names[0])} and so on.")
 
 
 def _share(run: Run, of_region: Run, with_poses: bool) -> None:

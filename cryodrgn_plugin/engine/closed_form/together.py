@@ -28,7 +28,7 @@ SURE, WORTH = 1e-3, 0.1
 
 @dataclass(frozen=True)
 class Together:
-    """`correlation`, from 0 to 1, of what moves in two regions, and how often chance alone would speak as much for one."""
+    """`correlation`, from 0 to 1, of what moves in two regions, and how often `chance` would speak as much for one."""
 
     regions: tuple[str, str]
     correlation: float
@@ -63,10 +63,11 @@ def moving_together(near: NearImages, nuisances: Nuisances, names: list[str]) ->
     equations = scoring(near, nuisances, centre, alone)
     for _ in range(ROUNDS):
         spread = solved_spread(*scoring(near, nuisances, centre, spread), (k - near.groups[-1], near.groups[-1]))
-    return [
-        Together((names[a], names[b]), _canonical(spread, groups[a], groups[b]), _chance(*equations, groups[a], groups[b]))
-        for a, b in combinations(range(len(names)), 2)
-    ]
+    told = []
+    for a, b in combinations(range(len(names)), 2):
+        chance = _chance(*equations, groups[a], groups[b])
+        told.append(Together((names[a], names[b]), _canonical(spread, groups[a], groups[b]), chance))
+    return told
 
 
 def _canonical(spread: Tensor, ours: Tensor, theirs: Tensor) -> float:
