@@ -5,7 +5,9 @@ from tkinter import ttk
 
 import numpy as np
 from PIL import Image, ImageTk
+from pyworkflow.gui.dialog import showError
 
+from ..engine.errors import EngineError
 from ..engine.files import read_map
 from . import palette
 from .content import Content, MapEntry
@@ -54,6 +56,21 @@ class MapPanel(ttk.Frame):
         self._place.set(place)
         self._show_place()
 
+    def draw_region(self) -> None:
+        """Let a region be drawn on the map that is shown, and keep it as a mask; the heading says where it went."""
+        if self._entry is None:
+            return
+        from .region_dialog import RegionDialog
+
+        volume, pixel_size_ang = read_map(self._entry.path)
+        dialog = RegionDialog(self.winfo_toplevel(), volume, pixel_size_ang)
+        if not (dialog.resultYes() and dialog.regions):
+            return
+        try:
+            self._heading.set(self._content.keep_mask(dialog.regions, pixel_size_ang))
+        except EngineError as error:
+            showError("Draw a region", str(error), self.winfo_toplevel())
+
     # ---- building ----------------------------------------------------------
     def _build(self) -> None:
         bar = ttk.Frame(self, style="Het.TFrame", padding=(4, 8, 10, 4))
@@ -85,6 +102,11 @@ class MapPanel(ttk.Frame):
                           command=lambda _value: self._redraw_surface(), style="Het.Horizontal.TScale")  # fmt: skip
         scale.pack(side=tk.LEFT, fill=tk.X, expand=True)
         ttk.Label(levels, text="Drag to turn, wheel to zoom.", style="HetMuted.TLabel").pack(side=tk.RIGHT, padx=(8, 0))
+        if self._content.keep_mask is not None:
+            self._draw_button = ttk.Button(
+                levels, text="Draw a region …", command=self.draw_region, style="Het.TButton"
+            )
+            self._draw_button.pack(side=tk.RIGHT)
 
         row = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 8))
         row.pack()

@@ -8,6 +8,7 @@ import torch
 
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.analysis.volumes import decoder_of
+from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.closed_form.focus_places import joint_moments
 from cryodrgn_plugin.engine.closed_form.together import moving_together
 from cryodrgn_plugin.engine.config import recipe_config
@@ -108,6 +109,17 @@ def test_a_region_is_a_run_that_knows_what_all_regions_share(run):
     assert region.status == "finished" and region.config.closed_form.focus.count(",") == 3
     assert len(region.particles().frame) == N and region.metrics() == run.metrics()
     assert region.info["notes"]["states"] == 2 and region.info["notes"]["source"] == run.info["notes"]["source"]
+
+
+def test_analyze_looks_at_all_regions_and_at_each(run):
+    assert main(["analyze", str(run.path), "--volumes", "no", "--umap", "no"]) == 0
+    whole = run.results("analysis")
+    assert whole.figures["regions"].is_file() and whole.index["z_dim"] == 4
+    assert "These are the latents of foot and head together" in " ".join(whole.index["cautions"])
+    for name in PLACES_ANG:
+        each = Run.open(run.region_dir(name)).results("analysis").index
+        assert each["z_dim"] == 2 and "states" in each["grouped_because"]
+        assert [entry["particles"] for entry in each["clusters"]] == pytest.approx([N / 2, N / 2], rel=0.1)
 
 
 @pytest.mark.parametrize("planted", [0.0, 0.6])

@@ -61,6 +61,7 @@ DOORS = {
     "analysis.lists": "the columns that a list of particles has more than its star file",
     "selection.export": "the particles that a selection left",
     "selection.lasso": "a line drawn around particles",
+    "selection.drawn_region": "lines drawn around parts of a molecule",
     "simulate.presets": "the molecules that a form offers",
     "analysis.latent_plots": "the curves of a training that nothing has looked at yet",
     "analysis.figure_style": "the size of figures on a page",
