@@ -48,7 +48,7 @@ def note_together(run: Run, focus: Focus, near: NearImages, found: Directions) -
     names = [region.name for region in focus.regions]
     told = moving_together(near, found.nuisances, names)
     if told:
-        run.note(together=[asdict(pair) for pair in told])
+        run.note(together=[asdict(pair) for pair in told], said_of_regions=[pair.sentence for pair in told])
     for pair in told:
         run.log(pair.sentence)
 

@@ -60,8 +60,8 @@ def regions_of(text: str, box: int, pixel_size_ang: float) -> list[Region]:
 
 
 def parts_of(text: str) -> list[str]:
-    """The regions that a text names, as it names them."""
-    return [part.strip() for part in text.split(";") if part.strip()]
+    """The regions that a text names, as it names them; where a shell stands between, ++ parts them as ; does."""
+    return [part.strip() for part in re.split(r";|\+\+", text) if part.strip()]
 
 
 def _name_of(part: str) -> tuple[str, str]:

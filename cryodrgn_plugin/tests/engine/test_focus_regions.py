@@ -185,6 +185,7 @@ def test_a_mask_of_numbers_is_a_region_for_each(tmp_path):
 
 
 def test_regions_without_a_name_get_one_and_two_of_one_name_are_refused():
-    assert [each.name for each in regions_of("0,0,0,20; foot=9,0,0,20", 24, 4.5)] == ["sphere_1", "foot"]
+    for text in ("0,0,0,20; foot=9,0,0,20", "0,0,0,20++foot=9,0,0,20"):
+        assert [each.name for each in regions_of(text, 24, 4.5)] == ["sphere_1", "foot"]
     with pytest.raises(DataError, match="names two regions foot; give each a name of its own"):
         regions_of("foot=0,0,0,20;foot=9,0,0,20", 24, 4.5)
