@@ -184,9 +184,8 @@ class Run(RunStatus):
         columns: Sequence[str] | None = None,
         **known: np.ndarray | None,
     ) -> None:
-        """Write latents.npz; see `Latents` for what may be known of particles, names and shapes. `rows` must be given
-        when not every star row was used, and `epochs` or `steps` when the training has not finished. `columns` names
-        those of z where they are of several regions."""
+        """Write latents.npz; see `Latents` for what may be known, names and shapes. `rows` must be given when not every
+        star row was used, `epochs` or `steps` when the training has not finished, `columns` of several regions."""
         arrays = {
             "z": np.asarray(z, np.float32),
             "rows": np.arange(len(z)) if rows is None else np.asarray(rows, np.int64),
@@ -194,9 +193,8 @@ class Run(RunStatus):
         arrays |= {name: np.asarray(values, OF_PARTICLES[name]) for name, values in known.items() if values is not None}
         for name, values in arrays.items():
             assert len(values) == len(z), f"{name} has {len(values)} entries for {len(z)} particles"
-        done = {"epochs": epochs, "steps": steps}
-        arrays |= {name: np.asarray(count, np.int64) for name, count in done.items() if count is not None}
-        arrays |= {} if columns is None else {"columns": np.array(columns)}
+        whole = {"epochs": epochs, "steps": steps, "columns": columns}
+        arrays |= {name: np.asarray(value) for name, value in whole.items() if value is not None}
         with replacing(self.latents_file) as temporary:
             np.savez(temporary, **arrays)
 

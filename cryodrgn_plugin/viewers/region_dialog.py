@@ -68,8 +68,9 @@ class RegionDialog(Dialog):
         density = np.maximum(self._volume, 0)
         share = float(density[region].sum() / max(density.sum(), 1e-12))
         across = (6 * region.sum() / np.pi) ** (1 / 3) * self._pixel_size_ang
+        number = len(self._drawn)
         self._told.set(
-            f"Region {len(self._drawn)} holds {share:.1%} of the density and is as large as a ball of {across:.0f} Å."
+            f"Region {number} holds {share:.1%} of the density and is as large as a ball {across:.0f} Å across."
         )
 
     # ---- drawing --------------------------------------------------------------
@@ -79,7 +80,8 @@ class RegionDialog(Dialog):
         regions = self.regions
         self._lassos = []
         for panel, (along, (right, up)) in zip(self._figure.subplots(1, 3), VIEWS.items(), strict=True):
-            panel.imshow(projection(self._volume, along), origin="lower", cmap="gray_r")
+            panel.imshow(projection(self._volume, along), origin="lower", cmap="gray_r", interpolation="bicubic")
+            panel.autoscale(False)
             for outlines, colour in zip(self._drawn, colours, strict=True):
                 if along in outlines:
                     corners = np.vstack([outlines[along], outlines[along][:1]])

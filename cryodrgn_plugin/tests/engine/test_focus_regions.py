@@ -1,5 +1,6 @@
 """Several regions of a focus: each has a latent space of its own, and it is told whether they move together."""
 
+import shutil
 from itertools import product
 
 import numpy as np
@@ -15,7 +16,7 @@ from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.io.mrc import write_map
 from cryodrgn_plugin.engine.likelihood.nuisances import NearImages, Nuisances
-from cryodrgn_plugin.engine.recipes import fit
+from cryodrgn_plugin.engine.recipes import fit, look_in
 from cryodrgn_plugin.engine.reconstruction.mask_file import region_mask, regions_of
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles, tiny_ensemble
@@ -109,6 +110,24 @@ def test_a_region_is_a_run_that_knows_what_all_regions_share(run):
     assert region.status == "finished" and region.config.closed_form.focus.count(",") == 3
     assert len(region.particles().frame) == N and region.metrics() == run.metrics()
     assert region.info["notes"]["states"] == 2 and region.info["notes"]["source"] == run.info["notes"]["source"]
+
+
+def test_a_run_of_several_regions_is_looked_at_and_resumed_at_its_last_checkpoint(run, tmp_path):
+    """One step before its end: particles lie nearly where they end, and the last step ends as it did."""
+    copy = tmp_path / "run"
+    shutil.copytree(run.path, copy, symlinks=True)
+    for name in ("latents.npz", "regions/foot/latents.npz", "regions/head/latents.npz"):
+        (copy / name).unlink()
+    stopped = Run.open(copy)
+    look_in(stopped)
+    seen = stopped.latents()
+    assert seen.steps == (13, 14) and seen.columns == run.latents().columns
+    apart = [Run.open(stopped.region_dir(name)).latents().z for name in PLACES_ANG]
+    np.testing.assert_array_equal(seen.z, np.concatenate(apart, axis=1))
+    resumed = Run.create(copy, run.config, resume=True)
+    fit(resumed, run.config, resume=True)
+    np.testing.assert_array_equal(resumed.latents().z, run.latents().z)
+    assert resumed.latents().steps is None
 
 
 def test_analyze_looks_at_all_regions_and_at_each(run):

@@ -15,7 +15,6 @@ from PIL import ImageGrab
 from pwem import Domain
 from pyworkflow.gui.dialog import RESULT_YES
 
-from cryodrgn_plugin.engine.files import read_map
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.wizards.centres import class_centres
 from cryodrgn_plugin.wizards.lasso_dialog import pictures_of
@@ -211,46 +210,3 @@ def test_a_training_without_analysis_shows_its_consensus(window, workflow):
     assert made.maps._heading.get().startswith("consensus")
     assert isinstance(made.root, tk.Toplevel)
     made.close()
-
-
-def test_a_region_drawn_on_the_map_becomes_a_mask_of_the_project(explorer, window):
-    """A line drawn with the mouse around the right half of the projection along z, and one around the upper half along
-    y: the mask is the quarter of the box where both are, and an object that a focus can point at."""
-    explorer.maps.show_in_series("kmeans", 0)
-
-    def draw():
-        dialog = _open_dialog(explorer, "RegionDialog")
-        pump(explorer, 0.5)
-        _drag(dialog, 0, [(0.5, 0.0), (1.0, 0.0), (1.0, 1.0), (0.5, 1.0)])
-        pump(explorer, 0.3)
-        dialog.drawn("y", [(-1, 16), (40, 16), (40, 40), (-1, 40)])
-        assert "Region 1 holds" in dialog._told.get()
-        pump(explorer, 0.5)
-        dialog._handleResult(RESULT_YES)
-
-    before = {each.getObjId() for each in window.project.getRuns()}
-    explorer.root.after(800, draw)
-    explorer.maps.draw_region()
-    (made,) = (each for each in window.project.getRuns(refresh=True) if each.getObjId() not in before)
-    assert made.isFinished(), logs(made)
-    assert made.getRunName() in explorer.maps._heading.get()
-    mask, pixel_size_ang = read_map(made.outputMask.getFileName())
-    assert pixel_size_ang == pytest.approx(made.outputMask.getSamplingRate())
-    z, _, x = np.indices(mask.shape)
-    quarter = (x >= 16) & (z >= 16)
-    assert np.corrcoef(mask.ravel(), quarter.ravel())[0, 1] > 0.9
-
-
-def _drag(dialog, panel: int, places: list[tuple[float, float]]) -> None:
-    """Draw a line with the mouse on a projection, at places that are shares of its width and height."""
-    axes, paper = dialog._figure.axes[panel], dialog._canvas.get_tk_widget()
-    frame, height = axes.get_window_extent(), dialog._figure.bbox.height
-    points = [
-        (int(frame.x0 + 2 + x * (frame.width - 4)), int(height - frame.y0 - 2 - y * (frame.height - 4)))
-        for x, y in places
-    ]
-    for kind, (x, y) in zip(("<ButtonPress-1>", *["<B1-Motion>"] * len(points)), (points[0], *points), strict=True):
-        paper.event_generate(kind, x=x, y=y)
-        paper.update()
-    paper.event_generate("<ButtonRelease-1>", x=points[-1][0], y=points[-1][1])
-    paper.update()
