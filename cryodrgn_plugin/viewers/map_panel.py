@@ -1,6 +1,7 @@
 """One map at a time: its surface, turned with the mouse, three sections through it, and a walk along its series."""
 
 import tkinter as tk
+from collections.abc import Callable
 from tkinter import ttk
 
 import numpy as np
@@ -22,8 +23,10 @@ LEVEL_RANGE = (0.3, 2.5)
 class MapPanel(ttk.Frame):
     """Surface and sections of the chosen map; a menu of series, a slider along the series and one for the level."""
 
-    def __init__(self, master: tk.Misc, content: Content):
+    def __init__(self, master: tk.Misc, content: Content, say: Callable[[str], None]):
+        """`say` shows a sentence to the user."""
         super().__init__(master, style="Het.TFrame")
+        self._say = say
         self._content = content
         self._series = tk.StringVar(value=next(iter(content.series()), ""))
         self._place = tk.IntVar(value=0)
@@ -57,7 +60,7 @@ class MapPanel(ttk.Frame):
         self._show_place()
 
     def draw_region(self) -> None:
-        """Let a region be drawn on the map that is shown, and keep it as a mask; the heading says where it went."""
+        """Let a region be drawn on the map that is shown, and keep it as a mask; the window says where it went."""
         if self._entry is None:
             return
         from .region_dialog import RegionDialog
@@ -67,7 +70,7 @@ class MapPanel(ttk.Frame):
         if not (dialog.resultYes() and dialog.regions):
             return
         try:
-            self._heading.set(self._content.keep_mask(dialog.regions, pixel_size_ang))
+            self._say(self._content.keep_mask(dialog.regions, pixel_size_ang))
         except EngineError as error:
             showError("Draw a region", str(error), self.winfo_toplevel())
 

@@ -75,7 +75,7 @@ def test_a_region_drawn_on_projections_becomes_a_mask_of_the_project(explorer, p
     explorer.maps.draw_region()
     (made,) = project.getRuns(refresh=True)
     assert made.isFinished(), logs(made)
-    assert made.getRunName() in explorer.maps._heading.get()
+    assert made.getRunName() in explorer._status.get()
     mask, pixel_size_ang = read_map(made.outputMask.getFileName())
     assert pixel_size_ang == pytest.approx(PIXEL_ANG) == made.outputMask.getSamplingRate()
     z, _, x = np.indices(mask.shape)
