@@ -11,7 +11,9 @@ IMPORTED = ("imported.star",)
 """What importing leaves beside that."""
 LEARNT = ("outliers.npz", *(kind.folder for kind in KINDS.values() if kind.folder))
 """What has been found out from that since."""
-CONTENTS = (*TRAINED, *IMPORTED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating")
+CONTENTS = (
+    *TRAINED, *IMPORTED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating", "regions"
+)  # fmt: skip
 """Everything a run may contain; overwriting removes these and nothing else."""
 _FIRST, _LAST = ("checkpoints",), ("config.json", "run.json")
 """Of these: whatever interrupts a removal, no checkpoint is left without the file that says of what run it is."""
@@ -127,6 +129,15 @@ class RunLayout:
     def training_figure_file(self) -> Path:
         """The training curves, drawn for who looks at the run."""
         return self.path / "figures" / "training.png"
+
+    def region_dir(self, name: str) -> Path:
+        """The run of one of several regions of a focus."""
+        return self.path / "regions" / name
+
+    @property
+    def region_dirs(self) -> list[Path]:
+        """Those that are there, by name."""
+        return sorted(each.parent for each in self.path.glob("regions/*/run.json"))
 
     def remove_contents(self) -> None:
         """Remove whatever a run has put into the folder, checkpoints first and run.json last; other files stay."""

@@ -16,6 +16,7 @@ from .direction_plots import direction_figure
 from .entries import directions_of
 from .latent_plots import Scatter, latent_figure, population_figure, training_figure
 from .map_plots import EXPECTED, HALF_MAPS, fsc_figure, montage_figure
+from .region_plots import regions_figure
 from .summary import summary_figure
 
 
@@ -31,6 +32,9 @@ def draw_all(run: Run, view: LatentView | None, made_series: Sequence[MadeSeries
             umap = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False)
             latent_figure(out.figure("umap"), umap, view.clusters, coordinate, "latents, UMAP")
         population_figure(out.figure("populations"), view.counts)
+        if view.latents.columns:
+            together = run.info["notes"].get("together", [])
+            regions_figure(out.figure("regions"), view.latents.z, view.latents.columns, together)
     for name, curves in (("expected_fsc", EXPECTED), ("fsc", HALF_MAPS)):
         judged = [(m.series.title, m.series.labels, m.maps) for m in made_series if curves.of(m.maps)]
         if judged:

@@ -62,6 +62,7 @@ DOORS = {
     "selection.export": "the particles that a selection left",
     "selection.lasso": "a line drawn around particles",
     "streams_out": "what is printed where nobody can read it",
+    "selection.drawn_region": "lines drawn around parts of a molecule",
     "simulate.presets": "the molecules that a form offers",
     "analysis.latent_plots": "the curves of a training that nothing has looked at yet",
     "analysis.figure_style": "the size of figures on a page",
