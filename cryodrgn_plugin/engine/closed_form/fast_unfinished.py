@@ -46,7 +46,7 @@ def leave_latest_fast(run: Run, config: RunConfig, dataset: ParticleDataset) -> 
     steps = state.done, recipe.n_steps
     if state.places is not None:
         recipe.in_focus.leave(state, steps)
-        return
+        return None
     if state.directions is not None:
         return _leave_directions(recipe, state, steps)
     features = harmonics(state.responsibilities, config.z_dim).features
