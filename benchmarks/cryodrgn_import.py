@@ -41,7 +41,8 @@ KINDS = {
     "abinit": "abinit --zdim 2 -n 2",
 }
 """What cryoDRGN can be asked for; each makes another network, latents of another kind, or poses of its own. Without an
-encoding (--pe-type none) its version 4.3.1 trains nothing: it stops at the first batch."""
+encoding (--pe-type none) its version 4.3.1 trains nothing: it stops at the first batch. On a processor it divides the
+translations that it moves (sgd) by D + 1 whenever it saves them, so that those maps suit the images less."""
 
 EVALUATOR = """
 import argparse, json, sys

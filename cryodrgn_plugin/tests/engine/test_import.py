@@ -2,6 +2,7 @@
 
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ from cryodrgn_plugin.engine.io.star import write_star
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.selection.export_options import ExportOptions
 from cryodrgn_plugin.engine.selection.exported import export
+from cryodrgn_plugin.engine.validation.validation_report import _about_import
 from cryodrgn_plugin.tests.engine.cryodrgn_folder import Layout, write_training
 from cryodrgn_plugin.tests.engine.particle_files import Blobs, ctf_params, molecule, optics, project, rows
 
@@ -114,6 +116,14 @@ def test_an_imported_run_is_analysed_like_any_other(run):
     results = run.results("analysis")
     assert [len(series["maps"]) for series in results.all_series] == [2, 2]
     assert sum(cluster["particles"] for cluster in results.clusters) == N
+
+
+def test_a_validation_says_who_trained_the_halves_and_whether_they_find_the_same(trained, run):
+    turned = trained["z"] @ np.array([[0.6, -0.8], [0.8, 0.6]]) * 3 + 1
+    others = np.random.default_rng(8).normal(size=(N, 2))
+    (said,) = _about_import(run, SimpleNamespace(latents=(turned, others)), seed=0)
+    assert "trained by the recipe fast" in said and "1.00 and 0." in said and said.endswith("no more than chance.")
+    assert _about_import(run, None, seed=0) == []
 
 
 def test_images_that_do_not_show_the_maps_are_named(trained, tmp_path):
