@@ -7,6 +7,8 @@ from .geometry.rotations import euler_from_matrices, matrices_from_euler
 from .io.arrays import read_arrays
 from .io.found_poses import CLASS, DEFOCUS, ORIGINS, SCORE, tables_with
 from .io.mrc import read_map, write_map
+from .io.optimisation_set import set_file, write_set_of
+from .io.particle_lists import write_particles
 from .io.particles import EULER, ParticleTable, read_particles
 from .io.star import read_star, write_star
 from .io.writing import replacing, write_text
@@ -25,8 +27,11 @@ __all__ = [
     "read_particles",
     "read_star",
     "replacing",
+    "set_file",
     "tables_with",
     "write_map",
+    "write_particles",
+    "write_set_of",
     "write_star",
     "write_text",
 ]

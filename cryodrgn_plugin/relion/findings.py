@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..engine.analysis.lists import COORDINATE, latent_column
-from ..engine.files import CLASS, ParticleTable, tables_with, write_map, write_star
+from ..engine.analysis.lists import COORDINATE, latent_column, listed
+from ..engine.files import CLASS, ParticleTable, set_file, write_map, write_particles, write_set_of
 from ..engine.result_kinds import CLUSTER_SERIES
 from ..engine.results import Results
 from ..engine.run import Run
+from .output_nodes import OutputNode
 
 _INITIAL_MAPS = {
     "": ("run_initial{:03d}.mrc", "map"),
@@ -47,11 +48,11 @@ def place_particles(run: Run, results: Results | None, job: Path) -> list[ClassF
     """particles.star with everything that is known of each particle, and one star file per cluster."""
     if results is None or not results.clusters:
         return _place_without_clusters(run, job)
-    place(results.folder / results.index["files"]["particles"], job / "particles.star")
+    place_list(results.folder / results.index["files"]["particles"], job / "particles.star")
     classes = []
     for cluster in results.clusters:
         star = f"particles_class{cluster['class']:03d}.star"
-        place(results.folder / cluster["star"], job / star)
+        place_list(results.folder / cluster["star"], job / star)
         classes.append(ClassFiles(cluster["class"], cluster["particles"], cluster["share"], star))
     return classes
 
@@ -79,6 +80,13 @@ def place_maps(run: Run, results: Results | None, job: Path, classes: list[Class
             files.half_maps.append(name)
 
 
+def particle_nodes(job: Path, name: str) -> list[OutputNode]:
+    """The nodes of a particle file in the job folder: itself and, of tilt series, the optimisation set beside it."""
+    beside = set_file(job / name)
+    sets = [OutputNode(f"{job}/{beside.name}", "optimisation set")] if beside.is_file() else []
+    return [OutputNode(f"{job}/{name}", "particles"), *sets]
+
+
 def remove_stale(job: Path) -> None:
     """Remove what an earlier run of this job has made; it may have had more clusters."""
     for pattern in ("particles*.star", "run_*.mrc", "logfile.pdf", "job.json", "movie.gif", "validation.html"):
@@ -102,11 +110,11 @@ def _place_without_clusters(run: Run, job: Path) -> list[ClassFiles]:
     """particles.star with the latents alone, rlnClassNumber as it was; one more file per species, if there are any."""
     table, frame = place_latents(run, job)
     if not run.poses_file.exists() or run.config.ab_initio.species == 1:
-        return [ClassFiles(1, len(frame))]
+        return [ClassFiles(1, listed(table, np.asarray(run.latents().rows)))]
     classes = []
     for number, members in frame.groupby(CLASS, sort=True):
         star = f"particles_class{int(number):03d}.star"
-        write_star(job / star, tables_with(table, members.reset_index(drop=True)))
+        write_particles(job / star, table, members.reset_index(drop=True))
         classes.append(ClassFiles(int(number), len(members), star=star))
     return classes
 
@@ -121,8 +129,14 @@ def place_latents(
     columns |= {latent_column(axis + 1): latents.z[order, axis] for axis in range(latents.z.shape[1])}
     columns |= {name: values[order] for name, values in (more or {}).items()}
     frame = table.frame.iloc[latents.rows[order]].reset_index(drop=True).assign(**columns)
-    write_star(job / "particles.star", tables_with(table, frame))
+    write_particles(job / "particles.star", table, frame)
     return table, frame
+
+
+def place_list(source: Path, target: Path) -> None:
+    """As `place`, a particle file; of tilt series with an optimisation set of its own."""
+    place(source, target)
+    write_set_of(source, target)
 
 
 def _decoder(run: Run):

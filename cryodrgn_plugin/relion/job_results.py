@@ -18,7 +18,7 @@ from ..engine.errors import EngineError
 from ..engine.files import write_text
 from ..engine.results import Results
 from ..engine.run import Run
-from .findings import ClassFiles, place_initial_maps, place_maps, place_particles, remove_stale
+from .findings import ClassFiles, particle_nodes, place_initial_maps, place_maps, place_particles, remove_stale
 from .output_nodes import OutputNode, write_output_nodes
 from .published import Published, publish_preflight, publish_selection, publish_subtraction
 from .published_maps import publish_reconstruction, publish_states, publish_trajectory
@@ -89,8 +89,8 @@ def publish_run(request: ResultsRequest, job: Path) -> Published:
 
 def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[tuple[str, str]]) -> list[OutputNode]:
     """Everything that later jobs can use, in the order of RELION's Display menu: first what is looked at first."""
-    nodes = [OutputNode(f"{job}/particles.star", "particles"), OutputNode(f"{job}/logfile.pdf", "log")]
-    nodes += [OutputNode(f"{job}/{files.star}", "particles") for files in classes if files.star]
+    nodes = [*particle_nodes(job, "particles.star"), OutputNode(f"{job}/logfile.pdf", "log")]
+    nodes += [node for files in classes if files.star for node in particle_nodes(job, files.star)]
     maps = [(files.map, "map") for files in classes if files.map] + initial_maps
     maps += [(half, "half-map") for files in classes for half in files.half_maps]
     maps.sort(key=lambda named: named[1] == "half-map")

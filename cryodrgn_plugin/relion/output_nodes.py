@@ -1,7 +1,8 @@
 """RELION_OUTPUT_NODES.star: what an External job tells RELION it has made.
 
 RELION reads this file when it finds the success marker, so it must be complete before that. RELION 3.1 knows a node by
-a whole number, 4 by a label, 5 by a label and a display depth; only the particle label differs between 4 and 5.
+a whole number, 4 by a label, 5 by a label and a display depth; between 4 and 5 the labels of particles and of
+optimisation sets of tilt series differ. 3.1 knows no such sets, which are left out there.
 """
 
 from dataclasses import dataclass
@@ -17,8 +18,12 @@ _TYPE_LABELS = {
     "half-map": "DensityMap.mrc.halfmap",
     "local resolution": "Image3D.mrc.relion.localresmap",
     "log": "LogFile.pdf.relion",
+    "optimisation set": "TomoOptimisationSet.star.relion",
 }
-_PARTICLES_LABEL_IN_4 = "ParticlesData.star.relion"
+_LABELS_IN_4 = {
+    "particles": "ParticlesData.star.relion",
+    "optimisation set": "ProcessData.star.relion.tomo.optimisation_set",
+}
 
 
 @dataclass(frozen=True)
@@ -28,14 +33,15 @@ class OutputNode:
     path: str
     """Relative to the project."""
     kind: str
-    """particles, map, mask, half-map, local resolution or log."""
+    """particles, map, mask, half-map, local resolution, log or optimisation set."""
 
 
 def output_nodes_text(nodes: list[OutputNode], version: str) -> str:
     """The text of RELION_OUTPUT_NODES.star for RELION 3.1, 4 or 5."""
     names = ["_rlnPipeLineNodeName", *_TYPE_COLUMNS[version]]
     columns = [f"{name} #{number}" for number, name in enumerate(names, start=1)]
-    rows = [" ".join([node.path, *_type_values(node.kind, version)]) for node in nodes]
+    known = [node for node in nodes if version != "3.1" or node.kind in _TYPE_NUMBERS]
+    rows = [" ".join([node.path, *_type_values(node.kind, version)]) for node in known]
     return "\n".join(["", "# version 30001", "", "data_output_nodes", "", "loop_", *columns, *rows, "", ""])
 
 
@@ -57,5 +63,5 @@ def _type_values(kind: str, version: str) -> list[str]:
     if version == "3.1":
         return [str(_TYPE_NUMBERS[kind])]
     if version == "4":
-        return [_PARTICLES_LABEL_IN_4 if kind == "particles" else _TYPE_LABELS[kind]]
+        return [_LABELS_IN_4.get(kind, _TYPE_LABELS[kind])]
     return [_TYPE_LABELS[kind], "1"]

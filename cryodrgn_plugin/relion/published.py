@@ -7,7 +7,7 @@ from typing import Any
 from ..engine.options import SelectOptions
 from ..engine.results import Results
 from ..engine.run import Run
-from .findings import place
+from .findings import particle_nodes, place, place_list
 from .output_nodes import OutputNode
 from .tasks import TASKS
 
@@ -49,8 +49,8 @@ def publish_selection(run: Run, job: Path) -> Published:
     nodes = []
     for role, name in (("selected", "particles.star"), ("rejected", "particles_rejected.star")):
         if file := selection.file(role):
-            place(file, job / name)
-            nodes.append(OutputNode(f"{job}/{name}", "particles"))
+            place_list(file, job / name)
+            nodes += particle_nodes(job, name)
     nodes.append(OutputNode(f"{job}/logfile.pdf", "log"))
     facts = [
         ("Particles", f"{index['source']}, {index['particles']:,} of them in the run"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..engine.run import Run
-from .findings import place, place_latents
+from .findings import particle_nodes, place, place_latents
 from .output_nodes import OutputNode
 from .published import Published
 
@@ -18,7 +18,7 @@ def publish_validation(run: Run, job: Path) -> Published:
     place(validation.folder / validation.index["files"]["page"], job / "validation.html")
     more = {CONFIDENCE: validation.arrays["confidence"]} if validation.arrays else {}
     place_latents(run, job, more)
-    nodes = [OutputNode(f"{job}/logfile.pdf", "log"), OutputNode(f"{job}/particles.star", "particles")]
+    nodes = [OutputNode(f"{job}/logfile.pdf", "log"), *particle_nodes(job, "particles.star")]
     verdict = validation.index["verdict"]
     facts = [("Verdict", verdict["headline"])] + [("", sentence) for sentence in verdict["sentences"]]
     figures = [(TITLES[name], file) for name, file in validation.figures.items()]

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..data.copies import joined
 from ..errors import DataError
+from ..io.chosen_rows import particle_of_image
 from ..latents import Latents
 from ..reconstruction.expectation import Halves
 from ..report_writer import Report
@@ -20,7 +22,7 @@ from .embed import MIN_DIST, principal_components, umap_embedding
 from .entries import directions_of, make_series, numbers, series_entry, write_chimerax
 from .found_states import posterior_arrays
 from .latent_clusters import Clusters, fewer_than_asked
-from .lists import particle_list, write_lists
+from .lists import listed, particle_list, write_lists
 from .nearby import NearbyParticles, can_be_measured
 from .populations import effective_counts, label_counts
 from .run_particles import particles_of, require_images, shown_by, views_of
@@ -99,8 +101,9 @@ def look_at_latents(run: Run, latents: Latents, options: AnalysisOptions) -> Lat
 
 
 def class_counts(run: Run, clusters: Clusters) -> np.ndarray:
-    """(k,) particles of each class, copies of an image counted once."""
-    shown = shown_by(run, particles_of(run))
+    """(k,) particles of each class; copies of an image are counted once, and so are the tilt images of a particle."""
+    particles = particles_of(run)
+    shown = joined(shown_by(run, particles), particle_of_image(particles.table)[particles.lines])
     if clusters.posterior is not None:
         return effective_counts(clusters.posterior, shown)
     return label_counts(clusters.labels, len(clusters.centres), shown)
@@ -176,7 +179,7 @@ def _write_particles(run: Run, view: LatentView, out: Report) -> list[dict[str, 
     return [
         {
             "class": c + 1,
-            "particles": int(clusters.sizes[c]),
+            "particles": listed(table, latents.rows[clusters.labels == c]),
             "count": round(float(view.counts[c]), 1),
             "share": round(float(view.counts[c] / view.counts.sum()), 5),
             "centre_row": int(latents.rows[centre]),

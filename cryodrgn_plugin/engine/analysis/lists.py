@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from ..io.found_poses import CLASS, FORMER_CLASS, tables_with
+from ..io.found_poses import CLASS, FORMER_CLASS
+from ..io.particle_lists import write_particles
 from ..io.particles import ParticleTable
-from ..io.star import write_star
 from ..report_writer import Report
 
 COORDINATE = "cryodrgnCoordinate"
@@ -55,10 +55,18 @@ def particle_list(
 def write_lists(out: Report, table: ParticleTable, frame: pd.DataFrame, n_clusters: int) -> list[str]:
     """Write particles.star and, for each cluster, clusters/cluster_001.star, …, whose names are returned.
 
-    Their other tables are the original's.
+    Their other tables are the original's. Of tilt series each has an optimisation set beside it.
     """
-    write_star(out.file("particles", "particles.star"), tables_with(table, frame))
     names = [f"clusters/cluster_{number:03d}.star" for number in range(1, n_clusters + 1)]
-    for number, name in enumerate(names, start=1):
-        write_star(out.folder / name, tables_with(table, frame[frame[CLASS] == number].reset_index(drop=True)))
+    lists = {out.relative(out.file("particles", "particles.star")): frame}
+    lists |= {name: frame[frame[CLASS] == number] for number, name in enumerate(names, start=1)}
+    for name, members in lists.items():
+        beside = write_particles(out.folder / name, table, members.reset_index(drop=True), final=out.destination / name)
+        if beside is not None:
+            out.files[beside.stem] = out.relative(beside)
     return names
+
+
+def listed(table: ParticleTable, rows: np.ndarray) -> int:
+    """How many rows a list of the particles at star rows (n,) has: of tilt series one for all images of a particle."""
+    return len(rows) if table.tilts is None else len(np.unique(table.tilts.particle[rows]))

@@ -35,6 +35,12 @@ class RunParticles:
         """The particle rows of the latents, every column."""
         return self.table.frame.iloc[self.lines].reset_index(drop=True)
 
+    def count(self, chosen: np.ndarray | None = None) -> int:
+        """How many particles the latents are of, or those where `chosen` (N,) is true: of tilt series not their images,
+        each of which has a latent."""
+        lines = self.lines if chosen is None else self.lines[chosen]
+        return len(lines) if self.table.tilts is None else len(np.unique(self.table.tilts.particle[lines]))
+
 
 def particles_of(run: Run) -> RunParticles:
     """The particles of a run that has latents. Raises DataError when the file does not have them any more."""

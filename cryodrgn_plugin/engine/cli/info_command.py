@@ -99,7 +99,8 @@ def about_particles(path: Path, passthrough: str = "") -> tuple[str, list[tuple[
     table = read_table(path, passthrough=passthrough)
     table.ctf()
     groups = len(np.unique(table.optics_group))
-    rows = [("particles", f"{len(table.frame):,}")]
+    images = "" if table.tilts is None else f", {table.n:,} tilt images"
+    rows = [("particles", f"{table.n if table.tilts is None else table.tilts.particles.n:,}{images}")]
     rows += [("RELION star", f"{table.version / 10:.1f}")] if path.suffix == ".star" else []
     rows += [("optics groups", str(groups)), ("pixel size (Å)", _values(table.pixel_size_ang, "{:.4g}"))]
     rows += [("box (pixels)", "stated by the stacks" if table.box is None else _values(table.box, "{:.0f}"))]

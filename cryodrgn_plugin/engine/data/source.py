@@ -27,6 +27,7 @@ from .sign import SAMPLE, measure_contrast
 
 _NOISE_SAMPLE = 100
 _PIXELS_AT_ONCE = 2**17
+_COEFFICIENTS_ASKED, _IMAGES_AT_ONCE = 400, 1000
 
 
 class ParticleSource:
@@ -110,7 +111,7 @@ class ParticleSource:
         result = np.empty((len(rows), self.geometry.box, self.geometry.box), np.float32)
         for group, members in self._by_group(rows):
             result[members] = self.preparations[group].unwindowed(self.raw(rows[members]))
-        return result
+        return result * self.strength[rows, None, None] if self.multiplied.any() else result
 
     def spectra(self, rows: np.ndarray) -> np.ndarray:
         """(B, F) complex64 prepared spectra."""
@@ -123,7 +124,27 @@ class ParticleSource:
                 result[some] = self.preparations[group].spectra(self.raw(rows[some]), self.lattice)
             if self.reach[group] < self.lattice.size:
                 result[members, self.reach[group] :] = 0
+        if self.multiplied.any():
+            result *= self.strength[rows, None]
         return result
+
+    @cached_property
+    def strength(self) -> np.ndarray:
+        """(n,) float32 what prepared images are multiplied by: 1 but for noisy ones that were multiplied by their CTF.
+
+        Those have noise of unit variance before that, as others have it, and in the mean of their optics group after
+        it: where a tilt, or the dose before it, left less of an image, it stays fainter than others.
+        """
+        strength = np.ones(self.table.n, np.float32)
+        some = np.arange(0, self.lattice.size, max(1, self.lattice.size // _COEFFICIENTS_ASKED))
+        for group, members in self._by_group(np.flatnonzero(self.multiplied)) if self.ctf_params is not None else ():
+            freqs = self.freqs_per_ang[some] * self.geometry.frequency_ratio[group]
+            rows = np.flatnonzero(self.multiplied)[members]
+            lots = [rows[start : start + _IMAGES_AT_ONCE] for start in range(0, len(rows), _IMAGES_AT_ONCE)]
+            square = np.concatenate([np.square(evaluate_ctf(self.ctf_params[lot], freqs)).mean(1) for lot in lots])
+            if self.preparations[group].has_noise and square.any():
+                strength[rows] = np.sqrt(square / square.mean())
+        return strength
 
     def ctf(self, rows: np.ndarray, moved_ang: np.ndarray | None = None) -> np.ndarray:
         """(B, F) float32. CTF at each group's own frequencies; 1 without CTF, 0 beyond the frequency limit.

@@ -1,13 +1,18 @@
-"""Tilt images of tomograms: what a table of them (`io.tilt_series`) says of how each particle was tilted.
+"""Tilt images of tomograms: what a table of them (`io.tilt_rows`) says of how each particle was tilted.
 
-With projection P_v of the tomogram a particle of pose A is seen under P_v Aᵀ, so that image v is seen under
-T = P_v P_rᵀ after the reference r. A particle that lies off the centre at the depth of the reference's focus is shifted
-by s there and by the upper left of T times s in image v. Depth is not searched for.
+With projection P_v of the tomogram a particle of pose A is seen under P_v A, so that image v is seen under
+T = P_v P_rᵀ after the reference r, which is what the poses of its images say as well. A particle that lies off the
+centre at the depth of the reference's focus is shifted by s there and by the upper left of T times s in image v. Depth
+is not searched for.
+
+M writes tilt images as single particles tied by rlnGroupName, with poses refined one by one; there each particle has
+been tilted in a way of its own.
 """
 
 import numpy as np
 
 from ..geometry.rotations import matrices_from_euler
+from ..io.chosen_rows import particle_name
 from .dataset import ParticleDataset
 from .tilt_pairs import PARTICLE, find_tilt_pairs, has_tilt_pairs
 from .tilt_series import NONE, TiltSeries
@@ -17,7 +22,9 @@ FRAME, TOMOGRAM = "rlnTomoFrame", "rlnTomoName"
 
 def has_tilt_images(dataset: ParticleDataset) -> bool:
     """Whether the particles are tilt images of tomograms."""
-    return {PARTICLE, FRAME, TOMOGRAM} <= set(dataset.table.frame.columns) and dataset.table.euler_deg is not None
+    table = dataset.table
+    tied = {PARTICLE, FRAME, TOMOGRAM} <= set(table.frame.columns) or _by_group(dataset)
+    return tied and table.euler_deg is not None
 
 
 def find_tilt_images(dataset: ParticleDataset) -> TiltSeries:
@@ -26,9 +33,12 @@ def find_tilt_images(dataset: ParticleDataset) -> TiltSeries:
     The reference is the tilt that lies amid the others.
     """
     table, rows = dataset.table, dataset.rows
-    which = np.unique(table.column(PARTICLE).to_numpy()[rows], return_inverse=True)[1]
-    tomogram = np.unique(table.column(TOMOGRAM).to_numpy()[rows], return_inverse=True)[1]
-    frame = table.numbers(FRAME)[rows].astype(np.int64)
+    which = np.unique(table.column(particle_name(table) or PARTICLE).to_numpy()[rows], return_inverse=True)[1]
+    if _by_group(dataset):
+        tomogram, frame = which, np.arange(len(rows))
+    else:
+        tomogram = np.unique(table.column(TOMOGRAM).to_numpy()[rows], return_inverse=True)[1]
+        frame = table.numbers(FRAME)[rows].astype(np.int64)
     order, counts = np.lexsort((frame, which)), np.bincount(which)
     images = np.full((len(counts), counts.max()), NONE)
     # `order` runs through particle after particle by rising frame, and so fills the first entries of row after row.
@@ -50,6 +60,11 @@ def find_series(dataset: ParticleDataset) -> TiltSeries | None:
     if has_tilt_pairs(dataset):
         return find_tilt_pairs(dataset)
     return find_tilt_images(dataset) if has_tilt_images(dataset) else None
+
+
+def _by_group(dataset: ParticleDataset) -> bool:
+    """Whether groups tie the images of a particle, as M has them."""
+    return particle_name(dataset.table) not in (None, PARTICLE)
 
 
 def _middle(views: np.ndarray) -> int:

@@ -3,6 +3,8 @@
 Matrices act on column vectors (x, y, z). A central slice is I(kx, ky) = V(Aᵀ [kx, ky, 0]).
 """
 
+import warnings
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -24,10 +26,13 @@ def matrices_from_euler(angles_deg: np.ndarray) -> np.ndarray:
 
 
 def euler_from_matrices(matrices: np.ndarray) -> np.ndarray:
-    """(rot, tilt, psi) in degrees, the inverse of `matrices_from_euler`; shape (..., 3)."""
+    """(rot, tilt, psi) in degrees, the inverse of `matrices_from_euler`; shape (..., 3). Without a tilt psi is 0."""
     matrices = np.asarray(matrices, dtype=np.float64)
     transposed = np.swapaxes(matrices, -1, -2).reshape(-1, 3, 3)
-    return Rotation.from_matrix(transposed).as_euler("ZYZ", degrees=True).reshape(*matrices.shape[:-2], 3)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Gimbal lock")
+        angles = Rotation.from_matrix(transposed).as_euler("ZYZ", degrees=True)
+    return angles.reshape(*matrices.shape[:-2], 3)
 
 
 def random_matrices(count: int, rng: np.random.Generator) -> np.ndarray:

@@ -3,6 +3,8 @@
 CTF(k) = scale · exp(−B k²/4) · sin(π λ df(θ) k² − (π/2) Cs λ³ k⁴ + phase shift + atan(w / √(1 − w²)))
 df(θ) = ½ (dU + dV + (dU − dV) cos 2(θ − dA)),      λ = 12.2643247 / √(V (1 + 0.978466e-6 V)) Å
 
+What the dose N e⁻/Å² before an image has destroyed multiplies it by exp(−½ N/(0.245 k^−1.665 + 2.81)) (Grant and
+Grigorieff, eLife 2015), as in RELION's and WarpTools' tilt series; M has B-factors in its place.
 Symmetric aberrations that a file lists (rlnEvenZernike, `imaging.zernike`) are taken off what the sine is of.
 """
 
@@ -13,13 +15,14 @@ import numpy as np
 
 from .zernike import even_terms, zernike_values
 
+DOSE_AMPLITUDE, DOSE_POWER, DOSE_FLOOR = 0.245, -1.665, 2.81
 NEAREST_ZERO = 1e-6
 """Tangent of the phase below which a CTF counts as this far from its zero."""
 
 
 @dataclass(frozen=True)
 class CtfParams:
-    """CTF parameters of N particles; every field but the last is (N,) float64."""
+    """CTF parameters of N particles; every field but `even_zernike` is (N,) float64."""
 
     defocus_u_ang: np.ndarray
     defocus_v_ang: np.ndarray
@@ -32,6 +35,8 @@ class CtfParams:
     scale: np.ndarray
     even_zernike: np.ndarray | None = None
     """(N, E) float64, radians per unit of each symmetric term; None for none."""
+    dose_per_ang2: np.ndarray | None = None
+    """e⁻/Å² before each image; None where none counts."""
 
     def __getitem__(self, index) -> "CtfParams":
         return self.each(lambda values: values[np.atleast_1d(index) if np.ndim(index) == 0 else index])
@@ -74,7 +79,17 @@ def evaluate_ctf(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
     if params.b_factor_ang2.any():
         k2 = np.square(freqs_per_ang, dtype=np.float64).sum(-1)
         ctf *= np.exp(params.b_factor_ang2[:, None] * (-k2 / 4))
+    if params.dose_per_ang2 is not None:
+        ctf *= dose_weights(params.dose_per_ang2, freqs_per_ang)
     return (ctf * params.scale[:, None]).astype(np.float32)
+
+
+def dose_weights(dose_per_ang2: np.ndarray, freqs_per_ang: np.ndarray) -> np.ndarray:
+    """(N, F) share of a signal that is left after doses (N,), in e⁻/Å², at frequencies (F, 2) or (N, F, 2) in 1/Å."""
+    k2 = np.square(freqs_per_ang, dtype=np.float64).sum(-1)
+    with np.errstate(divide="ignore"):
+        critical = DOSE_AMPLITUDE * k2 ** (DOSE_POWER / 2) + DOSE_FLOOR
+    return np.exp(-0.5 * dose_per_ang2[:, None] / critical)
 
 
 def defocus_slopes(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..errors import DataError
 from .cs import read_records
 from .optimisation_set import is_tilt_series
 from .particles import ParticleTable
-from .star_rows import block_heads, comment_start, quoted
+from .star_rows import block_heads, comment_start, quoted, word_spans
 from .writing import replacing
 
 _GROUP, _PER_TILT = "rlnGroupName", ("rlnMicrographName", "rlnCtfBfactor")
@@ -32,16 +32,22 @@ class StarLines:
     """The rows of the table, ends of lines included, each after the comment lines that stand right before it."""
     after: bytes
     """All that follows the last row."""
-    n_columns: int
+    columns: tuple[str, ...]
 
-    def text(self, rows: np.ndarray, added: Mapping[str, np.ndarray] | None = None) -> bytes:
-        """The file with the rows at `rows` only, and with columns `added` (name to (N,) values of all rows) last."""
-        added = added or {}
-        if not added:
-            return b"".join([self.before, *(self.rows[row] for row in rows), self.after])
-        labels = [f"_{name} #{self.n_columns + k}\n".encode() for k, name in enumerate(added, start=1)]
-        values = [" ".join(_text(column[row]) for column in added.values()) for row in rows]
-        lines = [_with(self.rows[row], value) for row, value in zip(rows, values, strict=True)]
+    def text(self, rows: np.ndarray, values: Mapping[str, np.ndarray] | None = None) -> bytes:
+        """The file with the rows at `rows` only, and with the columns `values` (name to (N,) values of all rows): in
+        the place of those of the file, or last."""
+        values = values or {}
+        placed = {self.columns.index(name): column for name, column in values.items() if name in self.columns}
+        added = {name: column for name, column in values.items() if name not in self.columns}
+        labels = [f"_{name} #{len(self.columns) + k}\n".encode() for k, name in enumerate(added, start=1)]
+        lines = [self.rows[row] for row in rows]
+        if placed:
+            changes = ({place: _text(column[row]) for place, column in placed.items()} for row in rows)
+            lines = [_changed(line, change) for line, change in zip(lines, changes, strict=True)]
+        if added:
+            texts = (" ".join(_text(column[row]) for column in added.values()) for row in rows)
+            lines = [_with(line, text) for line, text in zip(lines, texts, strict=True)]
         return b"".join([self.before, *labels, *lines, self.after])
 
 
@@ -61,13 +67,17 @@ def read_lines(path: str | os.PathLike, block: str, n_rows: int) -> StarLines:
     first = kinds.index("row") if "row" in kinds else len(kinds)
     stop = kinds.index("blank", first) if "blank" in kinds[first:] else len(kinds)
     rows = [k for k in range(first, stop) if kinds[k] == "row"]
-    n_columns = kinds[:first].count("label")
-    if len(rows) != n_rows or not n_columns or "label" in kinds[first:stop]:
+    columns = tuple(
+        line.split()[0][1:].decode(errors="replace")
+        for line, kind in zip(lines[:first], kinds, strict=False)
+        if kind == "label"
+    )
+    if len(rows) != n_rows or not columns or "label" in kinds[first:stop]:
         raise DataError(f"{path}: data_{block} is not a table with one line for each of its {n_rows:,} particles.")
     before = data[: heads[number].end()] + b"".join(lines[:first])
     starts = [first, *(row + 1 for row in rows[:-1])]
     cut = [b"".join(lines[start : row + 1]) for start, row in zip(starts, rows, strict=True)]
-    return StarLines(before, cut, b"".join(lines[rows[-1] + 1 :]) + data[end:], n_columns)
+    return StarLines(before, cut, b"".join(lines[rows[-1] + 1 :]) + data[end:], columns)
 
 
 def write_chosen(
@@ -91,16 +101,16 @@ def write_chosen(
     taken = [name for name in added if name in table.frame]
     if taken:
         raise DataError(f"{table.path}: it has a column {taken[0]} already; remove it, or select without annotate.")
-    in_records, in_tilts = table.path.suffix == ".cs", is_tilt_series(table.path)
-    if added and (in_records or in_tilts):
+    in_records = table.path.suffix == ".cs"
+    if added and in_records:
         raise DataError(f"{table.path}: files of this kind cannot be given columns; select without annotate.")
     if in_records:
         return _write_records(table.path, rows, path.with_name(path.name + ".cs"))
-    if in_tilts:
-        lines, rows = _of_particles(table, rows)
+    if table.tilts is not None:
+        lines, first = particle_lines(table.tilts.particles), np.unique(table.tilts.particle, return_index=True)[1]
+        rows, added = np.unique(table.tilts.particle[rows]), {name: column[first] for name, column in added.items()}
     else:
-        block = next(name for name, block in table.tables.items() if block is table.frame)
-        lines = read_lines(table.path, block, table.n)
+        lines = particle_lines(table)
     target = path.with_name(path.name + ".star")
     with replacing(target) as temporary:
         temporary.write_bytes(lines.text(rows, added))
@@ -113,8 +123,7 @@ def write_renamed(table: ParticleTable, rows: np.ndarray, names: list[str], path
     Raises DataError for files that are not particle star files.
     """
     require_rows_of_images(table)
-    block = next(name for name, block in table.tables.items() if block is table.frame)
-    lines, before = read_lines(table.path, block, table.n), table.image_names
+    lines, before = particle_lines(table), table.image_names
     for row, name in zip(rows, names, strict=True):
         lines.rows[row] = lines.rows[row].replace(before[row].encode(), name.encode(), 1)
     with replacing(path) as temporary:
@@ -151,9 +160,10 @@ def particle_name(table: ParticleTable) -> str | None:
     return _GROUP if many.any() and not repeated else None
 
 
-def _of_particles(table: ParticleTable, images: np.ndarray) -> tuple[StarLines, np.ndarray]:
-    particle = particle_of_image(table)
-    return read_lines(table.path, "particles", int(particle.max()) + 1), np.unique(particle[images])
+def particle_lines(table: ParticleTable) -> StarLines:
+    """The lines of the particles of a star file."""
+    block = next(name for name, block in table.tables.items() if block is table.frame)
+    return read_lines(table.path, block, table.n)
 
 
 def _write_records(source: Path, rows: np.ndarray, target: Path) -> Path:
@@ -182,6 +192,17 @@ def _with(row: bytes, value: str) -> bytes:
     comment = comment_start(line)
     end = b" " + line[comment:] if comment < len(line) else line[len(line.rstrip(b"\r\n")) :] or b"\n"
     return lines_before + line[:comment].rstrip() + b" " + value.encode() + end
+
+
+def _changed(row: bytes, values: Mapping[int, str]) -> bytes:
+    """A row with other values at some places, counted from 0; all else in it stays."""
+    start = row.rstrip(b"\r\n").rfind(b"\n") + 1
+    line, parts, done = row[start:], [row[:start]], 0
+    for place, (first, last) in enumerate(word_spans(line)):
+        if place in values:
+            parts += [line[done:first], values[place].encode()]
+            done = last
+    return b"".join([*parts, line[done:]])
 
 
 def _text(value: object) -> str:

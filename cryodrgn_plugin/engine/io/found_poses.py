@@ -75,7 +75,7 @@ def tables_with(table: ParticleTable, frame: pd.DataFrame) -> dict[str, pd.DataF
 def put_back(original: ParticleTable, posed: ParticleTable) -> ParticleTable:
     """All rows of `original` with the poses of `found`; rows that it leaves out have no angles."""
     if STAR_ROW not in posed.frame:
-        return posed
+        return replace(posed, tilts=original.tilts)
     columns = [name for name in (*EULER, *ORIGINS, CLASS, FORMER_CLASS, SCORE, *DEFOCUS) if name in posed.frame]
     placed = posed.frame.set_index(STAR_ROW)[columns].reindex(np.arange(original.n))
     for name in (name for name in DEFOCUS if name in original.frame):

@@ -1,52 +1,49 @@
-"""Tilt series of RELION 5 as a table of tilt images: each visible image of a particle is a row with its pose and CTF.
+"""Optimisation sets: which particles and which tomograms of RELION 5 or WarpTools belong together, read and written.
 
-A pseudo-subtomogram stored as a 2D stack holds one image per tilt. Seen from tilt t, a particle with rotation A (its
-Euler angles, docs/conventions.md) in a tomogram with projection P_t has the view
-
-    R = P_t Aᵀ,
-
-and its 2D origin is that of the 3D origin projected by P_t. Dose appears as a B-factor of 4 Å² per e⁻/Å², as in M
-(Tegunov et al., Nature Methods 2021). Images that were multiplied by their CTF on extraction say so in the optics
-table.
+A set is a star file of two names, rlnTomoParticlesFile and rlnTomoTomogramsFile, and maybe more (trajectories,
+references), which are kept. Particles may be given without it: sets lie beside them, and lists of a run belong to the
+tomograms of the run's own set.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ..errors import DataError
-from ..geometry.rotations import euler_from_matrices, matrices_from_euler
 from .header import read_header
-from .particles import EULER, ParticleTable, refuse_volumes
+from .particles import ParticleTable, TiltFiles, refuse_volumes
 from .reading import WHY, understood
 from .stacks import locate_stacks
 from .star import read_star
+from .star_rows import quoted
+from .tilt_rows import TOMOGRAM, tilt_images
+from .tomogram_set import read_tomograms, tomogram_names
+from .writing import write_text
 
-B_FACTOR_PER_DOSE = 4.0
+PARTICLES_FILE, TOMOGRAMS_FILE = "rlnTomoParticlesFile", "rlnTomoTomogramsFile"
+STACKS_2D = "rlnTomoSubTomosAre2DStacks"
+SET_ENDING = "_optimisation_set"
 _MARKS = (b"_rlnTomoParticlesFile", b"_rlnTomoSubTomosAre2DStacks")
-_OPTICS = ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnCtfBfactor", "rlnCtfScalefactor")
-_SUBTOMOGRAM_ANGLES = ("rlnTomoSubtomogramRot", "rlnTomoSubtomogramTilt", "rlnTomoSubtomogramPsi")
+_BEGINNING = 2**14
+_MOST_BESIDE = 500
+"""Star files in a folder that are looked into for an optimisation set."""
 
 
 def is_tilt_series(path: str | os.PathLike) -> bool:
     """Whether a star file is an optimisation set or a particle set of 2D tilt stacks, from its beginning."""
-    try:
-        with open(path, "rb") as file:
-            start = file.read(2**14)
-    except OSError:
-        return False
-    return any(mark in start for mark in _MARKS)
+    return any(mark in _beginning(Path(path)) for mark in _MARKS)
 
 
-def read_tilt_series(path: str | os.PathLike, folders: list[Path]) -> ParticleTable:
+def read_tilt_series(path: str | os.PathLike, folders: list[Path], of_run: Path | None = None) -> ParticleTable:
     """All visible tilt images of an optimisation set.
 
     Parameters
     ----------
-    path : star file with rlnTomoParticlesFile and rlnTomoTomogramsFile.
-    folders : where the paths in it and in the particle table may start.
+    path : optimisation set, or a particle file whose set is found.
+    folders : where the paths in these files may start.
+    of_run : what the run was made from that `path` lies in.
 
     Returns
     -------
@@ -59,142 +56,142 @@ def read_tilt_series(path: str | os.PathLike, folders: list[Path]) -> ParticleTa
     """
     path = Path(path)
     with understood(f"{path}: cannot be read ({WHY}). Give an optimisation set of RELION 5."):
-        return _read(path, folders)
+        return _read(path, folders, of_run)
 
 
-def _read(path: Path, folders: list[Path]) -> ParticleTable:
-    files = next(iter(read_star(path).values()))
-    if not {"rlnTomoParticlesFile", "rlnTomoTomogramsFile"} <= set(files):
-        raise DataError(
-            f"{path}: these are tilt-series particles without their tomograms. Give the optimisation set, whose "
-            "rlnTomoParticlesFile and rlnTomoTomogramsFile name both."
-        )
-    particle_file, tomogram_file = (
-        _find(str(files[name].iloc[0]), folders, path) for name in ("rlnTomoParticlesFile", "rlnTomoTomogramsFile")
+def write_optimisation_set(tilts: TiltFiles, particle_file: Path, path: Path) -> None:
+    """Write an optimisation set of a particle file with the tomograms of `tilts`.
+
+    Paths below the working folder are written as from there, as in a RELION project, and others whole.
+    """
+    _write(path, {PARTICLES_FILE: _from_here(particle_file), TOMOGRAMS_FILE: _from_here(tilts.tomograms), **tilts.more})
+
+
+def write_set_of(source: Path, particle_file: Path) -> Path | None:
+    """Write beside `particle_file`, a copy of the particle file `source`, a set like that beside `source`.
+
+    Returns where it is, or None where `source` has none.
+    """
+    if not set_file(source).is_file():
+        return None
+    _write(
+        set_file(particle_file), {**_names_in(read_star(set_file(source))), PARTICLES_FILE: _from_here(particle_file)}
     )
-    tables = read_star(particle_file)
+    return set_file(particle_file)
+
+
+def set_file(particle_file: Path) -> Path:
+    """Where the optimisation set of a particle file that we write lies."""
+    return particle_file.with_name(f"{particle_file.stem}{SET_ENDING}.star")
+
+
+def _read(path: Path, folders: list[Path], of_run: Path | None) -> ParticleTable:
+    def find(name: str, source: Path) -> Path:
+        return _find(name, [*folders, source.absolute().parent, *source.absolute().parent.parents], source)
+
+    tables = read_star(path)
+    if not any(PARTICLES_FILE in table for table in tables.values()):
+        particles = _particles(path, tables)
+        tomogram_file, more = _tomograms_of(particles, find, of_run)
+    else:
+        named = _names_in(tables)
+        for label in (PARTICLES_FILE, TOMOGRAMS_FILE):
+            if label not in named:
+                raise DataError(f"{path}: an optimisation set names particles and tomograms; {label} is missing.")
+        particle_file, tomogram_file = (find(named.pop(label), path) for label in (PARTICLES_FILE, TOMOGRAMS_FILE))
+        particles, more = _particles(particle_file, read_star(particle_file)), named
+    names = list(dict.fromkeys(particles.column(TOMOGRAM).astype(str)))
+    tomograms = read_tomograms(tomogram_file, names, find)
+    images = tilt_images(particles, tomograms, _sections(particles, folders))
+    files = TiltFiles(particles, images.particle, images.stages, tomogram_file, more)
+    return ParticleTable(particles.path, images.frame, particles.optics, particles.tables, files)
+
+
+def _write(path: Path, names: dict[str, str]) -> None:
+    rows = "".join(f"_{label}   {quoted(value)}\n" for label, value in names.items())
+    write_text(path, f"\n# version 50001\n\ndata_\n\n{rows}\n")
+
+
+def _names_in(tables: dict[str, pd.DataFrame]) -> dict[str, str]:
+    """What an optimisation set names, by label."""
+    table = next((table for table in tables.values() if PARTICLES_FILE in table), pd.DataFrame())
+    return {label: str(table[label].iloc[0]) for label in table}
+
+
+def _particles(path: Path, tables: dict[str, pd.DataFrame]) -> ParticleTable:
     if "particles" not in tables or "optics" not in tables:
-        raise DataError(
-            f"{particle_file}: it lacks data_optics or data_particles. Give RELION 5 tilt-series particles."
-        )
-    particles = ParticleTable(particle_file, tables["particles"], tables["optics"], tables)
+        raise DataError(f"{path}: it lacks data_optics or data_particles. Give RELION 5 tilt-series particles.")
+    particles = ParticleTable(path, tables["particles"], tables["optics"], tables)
     refuse_volumes(particles)
-    frame = _expand(particles, read_star(tomogram_file), tomogram_file, folders)
-    return ParticleTable(particle_file, frame, tables["optics"], tables)
-
-
-def _expand(
-    particles: ParticleTable, tomograms: dict[str, pd.DataFrame], tomogram_file: Path, folders: list[Path]
-) -> pd.DataFrame:
+    if STACKS_2D in (general := tables.get("general", pd.DataFrame())) and str(general[STACKS_2D].iloc[0]) == "0":
+        raise DataError(
+            f"{path}: {STACKS_2D} is 0: these are subtomograms, not 2D stacks. Extract the particles as 2D stacks."
+        )
     if not particles.n:
-        raise DataError(f"{particles.path}: it lists no particles. Select some and export again.")
-    if particles.euler_deg is None:
-        raise DataError(f"{particles.path}: the particles have no poses (columns {', '.join(EULER)}).")
-    _refuse_turned_subtomograms(particles)
-    stacks = particles.image_names
-    named = list(dict.fromkeys(stacks))
+        raise DataError(f"{path}: it lists no particles. Select some and export again.")
+    return particles
+
+
+def _sections(particles: ParticleTable, folders: list[Path]) -> dict[str, int]:
+    """How many images each stack has, by its name in the particle table."""
+    named = list(dict.fromkeys(particles.image_names))
     paths = locate_stacks(named, folders, str(particles.path))
-    sections = {name: read_header(path).shape[0] for name, path in zip(named, paths, strict=True)}
-    names = particles.column("rlnTomoName").to_numpy()
-    tilts = {name: _Tilts(name, tomograms, tomogram_file) for name in dict.fromkeys(names)}
-    particle, frame, images = [], [], []
-    for row, text in enumerate(particles.column("rlnTomoVisibleFrames")):
-        visible = _visible_frames(text, row, particles)
-        frames = np.flatnonzero(visible)
-        counts = (len(frames), len(visible))
-        stack, n_tilts = stacks[row], len(tilts[names[row]].projections)
-        if len(visible) != n_tilts or sections[stack] not in counts:
-            raise DataError(
-                f"{particles.path}: particle {row + 1:,} has {counts[0]} visible of {counts[1]} frames, but its stack "
-                f"{stack} holds {sections[stack]} images and its tomogram {n_tilts} tilts. Extract it again."
-            )
-        # A stack holds either all tilts (Warp) or the visible ones only (RELION 5).
-        section = frames if sections[stack] == len(visible) else np.arange(len(frames))
-        images += [f"{i + 1}@{stack}" for i in section]
-        particle.append(np.full(len(frames), row))
-        frame.append(frames)
-    return _rows(particles, tilts, images, np.concatenate(particle), np.concatenate(frame))
+    return {name: read_header(path).shape[0] for name, path in zip(named, paths, strict=True)}
 
 
-def _rows(
-    particles: ParticleTable, tilts: dict[str, "_Tilts"], images: list[str], particle: np.ndarray, frame: np.ndarray
-) -> pd.DataFrame:
-    """The table of tilt images: `particle` and `frame` number the row and the tilt of each, from 0."""
-    names = particles.column("rlnTomoName").to_numpy()[particle]
-    origins = np.stack([particles.numbers(f"rlnOrigin{axis}Angst") for axis in "XYZ"], axis=1)[particle]
-    rotations = matrices_from_euler(particles.euler_deg)[particle]
-    projections = np.stack([tilts[name].projections[i] for name, i in zip(names, frame, strict=True)])
-    optics = np.stack([tilts[name].optics[i] for name, i in zip(names, frame, strict=True)])
-    angles = euler_from_matrices(projections @ np.swapaxes(rotations, 1, 2))
-    shifted = np.einsum("nij,nj->ni", projections[:, :2], origins)
-    return pd.DataFrame(
-        {
-            "rlnImageName": images,
-            **dict(zip(EULER, angles.T, strict=True)),
-            "rlnOriginXAngst": shifted[:, 0],
-            "rlnOriginYAngst": shifted[:, 1],
-            **dict(zip(_OPTICS, optics.T, strict=True)),
-            "rlnOpticsGroup": particles.column("rlnOpticsGroup").to_numpy()[particle],
-            "rlnTomoName": names,
-            "rlnTomoParticleName": particles.column("rlnTomoParticleName").to_numpy()[particle],
-            "rlnTomoFrame": frame + 1,
-        }
-    )
+# --- particles without their set ------------------------------------------------------------------------------------
 
 
-class _Tilts:
-    """Projections and optics of one tomogram's T tilts."""
+def _tomograms_of(
+    particles: ParticleTable, find: Callable[[str, Path], Path], of_run: Path | None
+) -> tuple[Path, dict[str, str]]:
+    """The tomogram set of particles that were given alone, and what else their optimisation set names.
 
-    def __init__(self, name: str, tomograms: dict[str, pd.DataFrame], path: Path) -> None:
-        if name not in tomograms:
-            raise DataError(f"{path}: it has no data_{name}, which the particles name; the two do not belong together.")
-        table = tomograms[name]
-        projections = [f"rlnTomoProj{axis}" for axis in "XYZ"]
-        for column in (*projections, *_OPTICS[:3]):
-            if column not in table:
-                raise DataError(f"{path}: data_{name} has no column {column}. Give RELION 5 tomograms.")
-        rows = [[_numbers(text)[:3] for text in table[column]] for column in projections]
-        if any(len(row) != 3 or not np.isfinite(row).all() for column in rows for row in column):
-            raise DataError(f"{path}: data_{name} has a projection that is not four numbers, as in [1,0,0,0].")
-        self.projections = np.stack(rows, axis=1).reshape(-1, 3, 3)
-        """(T, 3, 3): tomogram to view."""
-        scale = table["rlnCtfScalefactor"] if "rlnCtfScalefactor" in table else np.ones(len(table))
-        dose = table["rlnMicrographPreExposure"] if "rlnMicrographPreExposure" in table else np.zeros(len(table))
-        b_factor = B_FACTOR_PER_DOSE * _column(dose, name, path)
-        columns = [*(table[column] for column in _OPTICS[:3]), b_factor, scale]
-        self.optics = np.stack([_column(values, name, path) for values in columns], axis=1)
-        """(T, 5): the columns `_OPTICS`."""
-
-
-def _column(values: pd.Series | np.ndarray, name: str, path: Path) -> np.ndarray:
-    numbers = pd.to_numeric(pd.Series(values), errors="coerce").to_numpy(np.float64)
-    if not np.isfinite(numbers).all():
-        raise DataError(f"{path}: data_{name} has a row without numbers for the CTF. Give RELION 5 tomograms.")
-    return numbers
-
-
-def _refuse_turned_subtomograms(particles: ParticleTable) -> None:
-    for name in _SUBTOMOGRAM_ANGLES:
-        if name in particles.frame and particles.numbers(name).any():
-            raise DataError(
-                f"{particles.path}: {name} is not zero. Subtomograms that were extracted turned are not supported; "
-                "extract them again with these angles at zero."
-            )
+    Sets beside the particles that name them come first, then that of their run, then tomograms beside them. Where
+    there are several they must name one tomogram set.
+    """
+    needed = set(particles.column(TOMOGRAM).astype(str))
+    beside = [file for file in _star_files_beside(particles.path) if _MARKS[0] in _beginning(file)]
+    sets = [file for file in beside if _names_particles(file, particles.path)]
+    if of_run is not None and not sets and is_tilt_series(of_run):
+        if _MARKS[0] not in _beginning(of_run):
+            return _tomograms_of(_particles(of_run, read_star(of_run)), find, None)
+        sets = [of_run]
+    found: dict[Path, dict[str, str]] = {}
+    for file in sets:
+        named = _names_in(read_star(file))
+        if TOMOGRAMS_FILE in named:
+            place = find(named[TOMOGRAMS_FILE], file).resolve()
+            others = {label: name for label, name in named.items() if label not in (PARTICLES_FILE, TOMOGRAMS_FILE)}
+            found.setdefault(place, others)
+    if not found:
+        likely = (file for file in _star_files_beside(particles.path) if "tomogram" in file.name)
+        found = {file: {} for file in likely if needed <= tomogram_names(file)}
+    if len(found) != 1:
+        many = ", ".join(str(file) for file in found)
+        which = f"several could be theirs ({many})" if found else "none lies beside them"
+        raise DataError(
+            f"{particles.path}: these are tilt-series particles without their tomograms, and {which}. Give the "
+            f"optimisation set, whose {PARTICLES_FILE} and {TOMOGRAMS_FILE} name both."
+        )
+    return next(iter(found.items()))
 
 
-def _visible_frames(text: str, row: int, particles: ParticleTable) -> np.ndarray:
-    flags = _numbers(text)
-    if not len(flags) or not np.isin(flags, (0, 1)).all() or not flags.any():
-        raise DataError(f"{particles.path}: rlnTomoVisibleFrames of row {row + 1:,} is {text!r}; it must list 0 and 1.")
-    return flags.astype(bool)
+def _star_files_beside(path: Path) -> list[Path]:
+    return sorted(path.absolute().parent.glob("*.star"))[:_MOST_BESIDE]
 
 
-def _numbers(text: str) -> np.ndarray:
-    """Numbers of a bracketed list, as in [1,0,0,0]; empty where it is not one."""
+def _names_particles(file: Path, particles: Path) -> bool:
+    """Whether an optimisation set that lies beside a particle file is of that file."""
+    return Path(_names_in(read_star(file)).get(PARTICLES_FILE, "")).name == particles.name
+
+
+def _beginning(path: Path) -> bytes:
     try:
-        return np.array([float(word) for word in str(text).strip("[] ").split(",")])
-    except ValueError:
-        return np.zeros(0)
+        with open(path, "rb") as file:
+            return file.read(_BEGINNING)
+    except OSError:
+        return b""
 
 
 def _find(name: str, folders: list[Path], source: Path) -> Path:
@@ -204,3 +201,9 @@ def _find(name: str, folders: list[Path], source: Path) -> Path:
     raise DataError(
         f"{source}: {name[:200]}, which it names, is absent. Set root to the project folder that paths start from."
     )
+
+
+def _from_here(path: Path) -> str:
+    """A path as from the working folder, if it lies below it."""
+    whole = Path(os.path.abspath(path))
+    return whole.relative_to(Path.cwd()).as_posix() if whole.is_relative_to(Path.cwd()) else str(whole)

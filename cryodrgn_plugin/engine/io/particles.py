@@ -22,6 +22,7 @@ from .star import read_star
 
 EULER = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 LARGEST_BOX = 2**16
+_DOSE, _TILT = "rlnMicrographPreExposure", "rlnTomoFrame"
 _CTF_NEEDED = (
     "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"
 )  # fmt: skip
@@ -38,6 +39,8 @@ class ParticleTable:
     """The optics table, one row per group; None in files of RELION 3.0 and before."""
     tables: dict[str, pd.DataFrame]
     """Every block of the file, by name."""
+    tilts: "TiltFiles | None" = None
+    """What the rows were made of, where they are tilt images of tomograms."""
 
     @property
     def n(self) -> int:
@@ -174,6 +177,7 @@ class ParticleTable:
             b_factor_ang2=self._b_factor_ang2(),
             scale=self._optional("rlnCtfScalefactor", 1.0),
             even_zernike=even_zernike(self.aberrations, self.optics_group),
+            dose_per_ang2=self.numbers(_DOSE) if {_DOSE, _TILT} <= set(self.frame) else None,
         )
 
     def _b_factor_ang2(self) -> np.ndarray:
@@ -236,6 +240,21 @@ class ParticleTable:
 
     def _has(self, name: str) -> bool:
         return name in self.frame or (self.optics is not None and name in self.optics)
+
+
+@dataclass(frozen=True)
+class TiltFiles:
+    """The files that a table of M tilt images was made of, and how its images relate to their particles."""
+
+    particles: ParticleTable
+    """N particles, as they are in their file."""
+    particle: np.ndarray
+    """(M,) int64. Particle row of each image."""
+    stages: np.ndarray
+    """(M, 3, 3). From a particle as it was cut out to the view of the image."""
+    tomograms: Path
+    more: dict[str, str]
+    """What else the optimisation set names, by label."""
 
 
 def read_particles(path: str | os.PathLike) -> ParticleTable:

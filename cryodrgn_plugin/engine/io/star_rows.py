@@ -52,6 +52,11 @@ def words(line: str) -> list[str]:
     return [_bare(word) for word in _WORD.findall(line)]
 
 
+def word_spans(line: bytes) -> list[tuple[int, int]]:
+    """Where each value of a row begins and ends, quotes included."""
+    return [word.span() for word in _WORD_BYTES.finditer(line[: comment_start(line)])]
+
+
 def quoted_alike(text: bytes) -> tuple[bytes, bytes]:
     """The same rows with one character around every quoted value, which occurs nowhere else in them, and that
     character.

@@ -15,7 +15,7 @@ CRYOSPARC = (".cs", GROUP)
 
 
 def read_table(path: str | os.PathLike, root: str | os.PathLike = "", passthrough: str = "") -> ParticleTable:
-    """The particles of a star file, of an optimisation set (their tilt images are the particles) or of cryoSPARC.
+    """The particles of a star file, of tilt series (their tilt images are the particles) or of cryoSPARC.
 
     `root` is the folder that paths in the file start from; see `search_folders`. `passthrough` says more of
     cryoSPARC's files, see `cryosparc_files`, and nothing of others. Raises DataError.
@@ -25,7 +25,8 @@ def read_table(path: str | os.PathLike, root: str | os.PathLike = "", passthroug
         first, *others = cryosparc_files(path, passthrough)
         return read_cs(first, others)
     if is_tilt_series(path):
-        return read_tilt_series(path, search_folders(path, root))
+        origin = origin_around(path.absolute().parent)
+        return read_tilt_series(path, search_folders(path, root), origin[0] if origin else None)
     return read_particles(path)
 
 

@@ -17,6 +17,7 @@ from ..analysis.series import PERCENTILES, Series
 from ..analysis.volumes import decoder_of
 from ..data.copies import joined, listed_copies
 from ..errors import DataError
+from ..io.chosen_rows import particle_of_image
 from ..io.particles import ParticleTable
 from ..known_copies import known_copies
 from ..latents import Latents
@@ -80,7 +81,8 @@ def explore(
     run.progress("landscape", 3, 3)
     if options.match:
         clusters, states = as_numbered_in(options.match, latents.rows, clusters, states)
-    shown = joined(known_copies(run, latents.rows), listed_copies(table, latents.rows).shown)
+    by_name = listed_copies(table, latents.rows).shown
+    shown = joined(known_copies(run, latents.rows), by_name, particle_of_image(table)[latents.rows])
     resampled = {"replicates": options.bootstrap, "seed": options.seed, "shown": shown}
     shares = _shares(clusters, _micrographs(table, latents.rows), resampled)
     return Landscape(

@@ -13,7 +13,9 @@ from ..analysis.run_particles import RunParticles, images_of, particles_of, show
 from ..data.copies import repeated
 from ..errors import ConfigError, DataError
 from ..io.chosen_rows import particle_of_image, write_chosen
+from ..io.particle_lists import write_particles
 from ..io.tables import read_table
+from ..io.tilt_rows import FRAME
 from ..report_writer import Report
 from ..run import Run
 from .columns import ParticleColumns, annotations, n_clusters
@@ -46,18 +48,19 @@ def select(run: Run, options: SelectOptions) -> Path:
     columns = ParticleColumns(run, particles.frame, lambda: _judged(run, options))
     choices = _choices(run, columns, options)
     shown = shown_by(run, particles) if options.once else None
-    taken = _combined(choices, columns, shown, options)
-    taken = _whole_particles(particles, taken)
+    particle = particle_of_image(particles.table)[particles.lines]
+    taken = _whole_particles(particle, _combined(choices, particle, shown, options))
     if not taken.any():
         told = "; ".join(f"{choice.words}: {int(choice.taken.sum()):,}" for choice in choices)
         raise DataError(f"No particle of {columns.n:,} is left ({told}).")
     with run.report("selection", options, options.name) as out:
-        _write(particles, columns, choices, taken, options, out)
+        there = _as_listed(run, particles)
+        _write(there, columns, choices, taken, options, out)
         for choice in choices:
-            out.say(f"{choice.words}: {int(choice.taken.sum()):,} of {columns.n:,} particles.")
+            out.say(f"{choice.words}: {there.count(choice.taken):,} of {there.count():,} particles.")
         if shown is not None:
             out.say(f"One of each image: {int((~repeated(shown)).sum()):,} of {columns.n:,} are no copies of another.")
-        counts = f"{int(taken.sum()):,} particles are selected, {int((~taken).sum()):,} are not"
+        counts = f"{there.count(taken):,} particles are selected, {there.count(~taken):,} are not"
         out.conclusion = f"{counts}; the lists are in {out.destination}."
     return out.index_file
 
@@ -86,21 +89,22 @@ def _choices(run: Run, columns: ParticleColumns, options: SelectOptions) -> list
 
 
 def _combined(
-    choices: list[Choice], columns: ParticleColumns, shown: np.ndarray | None, options: SelectOptions
+    choices: list[Choice], particle: np.ndarray, shown: np.ndarray | None, options: SelectOptions
 ) -> np.ndarray:
     """(N,) bool: what all choices take, turned round if asked for, then one of those that show the same in `shown`
-    (N,), if asked for, and thinned out at random if asked for."""
-    taken = np.ones(columns.n, bool)
+    (N,), if asked for, and thinned out at random if asked for, `particle` (N,) by particle."""
+    taken = np.ones(len(particle), bool)
     for choice in choices:
         taken &= choice.taken
     taken = ~taken if options.invert and choices else taken
     left = np.flatnonzero(taken)
     if shown is not None:
         left = left[~repeated(shown[left])]
-        taken = np.isin(np.arange(columns.n), left)
-    if 0 < options.random < len(left):
-        taken = np.zeros(columns.n, bool)
-        taken[np.random.default_rng(options.seed).choice(left, options.random, replace=False)] = True
+        taken = np.isin(np.arange(len(particle)), left)
+    first = left[np.sort(np.unique(particle[left], return_index=True)[1])]
+    if 0 < options.random < len(first):
+        drawn = np.random.default_rng(options.seed).choice(first, options.random, replace=False)
+        taken &= np.isin(particle, particle[drawn])
         taken = ~taken if options.invert and not choices else taken
     return taken
 
@@ -149,11 +153,18 @@ def _judge_images(run: Run, options: SelectOptions) -> tuple[Judgement, list[int
     return judgement, counts
 
 
-def _whole_particles(particles: RunParticles, taken: np.ndarray) -> np.ndarray:
+def _whole_particles(particle: np.ndarray, taken: np.ndarray) -> np.ndarray:
     """Tilt images of one particle go together: with the majority of them, and if they are even, they stay."""
-    particle = particle_of_image(particles.table)[particles.lines]
     share = np.bincount(particle, taken) / np.maximum(np.bincount(particle), 1)
     return share[particle] >= 0.5
+
+
+def _as_listed(run: Run, particles: RunParticles) -> RunParticles:
+    """The particles as lists have them: where poses of tilt images were found, those of the run's particle file."""
+    if particles.table.tilts is None and run.poses_file.exists() and FRAME in particles.table.frame:
+        whole = run.particles()
+        return particles if whole.tilts is None else RunParticles(whole, run.latents().rows)
+    return particles
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -174,17 +185,24 @@ def _write(
         lines = original_rows[lines]
     cut = columns.judgement.cut if options.junk else None
     out.index |= {
-        "particles": columns.n,
-        "selected": int(taken.sum()),
-        "rejected": int((~taken).sum()),
+        "particles": particles.count(),
+        "selected": particles.count(taken),
+        "rejected": particles.count(~taken),
         "junk_cut": cut,
-        "choices": [{"what": choice.words, "takes": int(choice.taken.sum())} for choice in choices],
+        "choices": [{"what": choice.words, "takes": particles.count(choice.taken)} for choice in choices],
         "source": str(target.path),
         "matched_by": matched,
     }
     added = annotations(columns, lines, target.n) if options.annotate else {}
     for name, chosen in (("selected", taken), ("rejected", ~taken)):
         if chosen.any():
-            out.files[name] = out.relative(write_chosen(target, lines[chosen], out.folder / name, added))
+            if target.tilts is None:
+                out.files[name] = out.relative(write_chosen(target, lines[chosen], out.folder / name, added))
+                continue
+            frame = target.frame.iloc[np.sort(lines[chosen])]
+            frame = frame.assign(**{column: values[frame.index] for column, values in added.items()})
+            listed = out.file(name, f"{name}.star")
+            beside = write_particles(listed, target, frame.reset_index(drop=True), out.destination / listed.name)
+            out.file(f"{name}_optimisation_set", beside.name)
     out.arrays(rows=columns.latents.rows, selected=taken, **columns.judged())
     draw_selection(out.file("figure", "selection.png"), columns, [choice.words for choice in choices], taken, cut)

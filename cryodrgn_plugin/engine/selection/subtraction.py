@@ -140,7 +140,7 @@ def shown_outside(
     scale = np.empty(len(rows), np.float32)
     for group in np.unique(dataset.optics_group[index]):
         members = np.flatnonzero(dataset.optics_group[index] == group)
-        scale[members] = source.preparations[group].scale(raw[members])
+        scale[members] = source.preparations[group].scale(raw[members]) * source.strength[rows[members]]
     contrast = 1.0 if latents.contrast is None else latents.contrast[index]
     # Cropped images keep their grey values, so that their spectra are smaller by the number of pixels.
     factor = contrast / scale * (raw.shape[-1] / dataset.box) ** 2

@@ -117,7 +117,8 @@ def _leaks(
     once: np.ndarray,
     options: ValidateOptions,
 ) -> list[Leak]:
-    """Of what is known of each particle, of pose errors that the training found, and of the contrast of its image.
+    """Of what is known of each particle, of errors of pose and defocus that the training found, and of the contrast of
+    its image.
 
     `once` (N,) are true for one of each image and its copies, which alone are asked.
     """
@@ -125,6 +126,8 @@ def _leaks(
     if found.pose_correction is not None:
         turned, moved = found.pose_correction[:, :3], found.pose_correction[:, 3:]
         quantities = {**quantities, "error of the rotation": turned, "error of the shift": moved}
+    if found.defocus_correction is not None and np.ptp(found.defocus_correction):
+        quantities = {**quantities, "error of the defocus": found.defocus_correction}
     draws = {"permutations": options.permutations, "tested": options.tested, "seed": options.seed}
     parts = part_amplitudes(images, states.mean_map).of(once)
     asked = {name: values[once] for name, values in quantities.items()}

@@ -41,7 +41,8 @@ from cryodrgn_plugin.relion.arguments import parse_arguments
 from .particle_files import optics, rows, write_set
 from .planted_run import planted_run
 
-FILES = ["star", "cs", "tilt", "pickle", "map", "settings", "rule", "lasso", "points", "npy", "rows", "atoms", "mmtf"]
+FILES = ["star", "cs", "tilt", "tomograms", "pickle", "map", "settings", "rule", "lasso", "points", "npy", "rows"]
+FILES += ["atoms", "mmtf"]
 OF_A_RUN = ["model", "checkpoint", "labels", "run", "run settings", "metrics", "latents", "analysis", "embedding"]
 OF_A_RUN += ["selection", "selected"]
 """Names of what `readers` gives."""
@@ -167,6 +168,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         "star": Reader(".star", [star.read_bytes(), _old_star()], _tables),
         "cs": Reader(".cs", [_cs()], _tables),
         "tilt": Reader(".star", _tilt_series(folder), _tables),
+        "tomograms": Reader(".star", [_tomogram_set(), _tomogram_set(angles=True)], _tomograms),
         "pickle": Reader(".pkl", [_pickled(protocol) for protocol in (2, 4, 5)], _pickles),
         "map": Reader(
             ".mrc", [_written(folder / "m.mrc", lambda path: write_map(path, np.zeros((4,) * 3), 1.0))], read_map
@@ -198,6 +200,12 @@ def _tables(path: Path) -> None:
     table.ctf()
     table.flag("rlnCtfDataArePhaseFlipped")
     search_folders(path, "")
+
+
+def _tomograms(path: Path) -> None:
+    files = f"data_\n\n_rlnTomoParticlesFile tilts.star\n_rlnTomoTomogramsFile {path.absolute()}\n"
+    Path("of_tomograms.star").write_text(files)
+    read_table("of_tomograms.star").ctf()
 
 
 def _pickles(path: Path) -> None:
@@ -309,13 +317,18 @@ def _cs() -> bytes:
     return _npy(records)
 
 
+def _tomogram_set(angles: bool = False) -> bytes:
+    names, values = [f"TomoProj{axis}" for axis in "XYZ"], "[1,0,0,0] [0,1,0,0] [0,0,1,0]"
+    if angles:
+        names, values = ["TomoXTilt", "TomoYTilt", "TomoZRot", "MicrographPreExposure"], "0 20 85 3"
+    names += ["DefocusU", "DefocusV", "DefocusAngle"]
+    text = "data_global\n\nloop_\n_rlnTomoName #1\n_rlnTomoHand #2\nt1 -1\n\ndata_t1\n\nloop_\n"
+    text += "".join(f"_rln{name} #{k}\n" for k, name in enumerate(names, 1)) + f"{values} 12000 11000 0\n" * 4
+    return text.encode()
+
+
 def _tilt_series(folder: Path) -> list[bytes]:
-    (folder / "tomograms.star").write_text(
-        "data_global\n\nloop_\n_rlnTomoName #1\nt1\n\ndata_t1\n\nloop_\n"
-        + "".join(f"_rlnTomoProj{axis} #{k}\n" for k, axis in enumerate("XYZ", 1))
-        + "_rlnDefocusU #4\n_rlnDefocusV #5\n_rlnDefocusAngle #6\n"
-        + "[1,0,0,0] [0,1,0,0] [0,0,1,0] 12000 11000 0\n" * 4
-    )
+    (folder / "tomograms.star").write_bytes(_tomogram_set())
     particles = (
         "data_general\n\n_rlnTomoSubTomosAre2DStacks 1\n\n"
         "data_optics\n\nloop_\n_rlnOpticsGroup #1\n_rlnImagePixelSize #2\n_rlnVoltage #3\n_rlnSphericalAberration #4\n"

@@ -13,7 +13,7 @@ from cryodrgn_plugin.engine.io.tables import read_table
 from cryodrgn_plugin.engine.run import Run
 
 from .particle_files import small_set
-from .test_tilt_series import tilt_series
+from .tilt_sets import tilt_series
 
 
 def test_all_rows_together_are_the_file(tmp_path):

@@ -226,14 +226,16 @@ def test_a_clean_set_gives_no_alarm(clean):
     assert max(leak["share"] for leak in found.values()) < 0.1
 
 
-def test_pose_errors_that_a_training_has_found_are_tested(clean, tmp_path):
+def test_errors_that_a_training_has_found_are_tested(clean, tmp_path):
     run = Run.open(shutil.copytree(clean.path, tmp_path / "run"))
     with np.load(run.latents_file) as stored:
         arrays = dict(stored)
     rng = np.random.default_rng(0)
     turned = arrays["coordinate"][:, None] * [2.0, 0, 0] + 0.2 * rng.normal(size=(800, 3))
     arrays["pose_correction"] = np.concatenate([turned, rng.normal(size=(800, 2))], axis=1)
+    arrays["defocus_correction"] = 300 * arrays["coordinate"] + 30 * rng.normal(size=800)
     np.savez(run.latents_file, **arrays)
     found, sentence = validated(run)
     assert "error of the rotation (" in sentence and "contrast" not in sentence.split("Look")[0]
+    assert found["error of the defocus"]["share"] > 0.3
     assert found["error of the rotation"]["share"] > 0.3 > 0.05 > abs(found["error of the shift"]["share"])

@@ -26,7 +26,7 @@ from cryodrgn_plugin.engine.poses.refine import Expansion
 from cryodrgn_plugin.engine.poses.series_score import TiltSeriesExpansion, TiltSeriesScore
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
-from .test_tilt_series import BOX, EXACT, PIXEL, tilt_series
+from .tilt_sets import BOX, EXACT, PIXEL, tilt_series
 
 SEARCH = {
     **{"poses.spacing_deg": 30.0, "poses.levels": 3, "poses.first_radius": 6, "poses.last_radius": 14},
