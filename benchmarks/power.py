@@ -202,7 +202,7 @@ def seen_by_multiple(posed: PosedSet, band: Band, part: np.ndarray, iterations: 
 
 def strongest(images: WhitenedImages | Planted, band: Band, iterations: int) -> float:
     """Information of the best seen direction after a search."""
-    found = Directions.random(images, NULL_DIRECTIONS, 0, pose_errors=False)
+    found = Directions.random(images, (NULL_DIRECTIONS, 0), 0, pose_errors=False)
     for _ in range(iterations):
         _, _, found = improved(images, band, found)
     return float(found.information[0])

@@ -6,6 +6,8 @@ Every front (command line, Scipion, RELION) prints the message alone, without a 
 import errno
 import re
 
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says of a full disk, a quota that is used up, or a file that may not grow."""
 _ENDLESS_WORD = re.compile(r"(\S{200})\S{200,}")
 
 
@@ -31,7 +33,7 @@ def explain(error: BaseException) -> str:
     """One sentence for a person: the message of our own errors and of a full disk, else what kind of bug it was."""
     if isinstance(error, EngineError):
         return str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
         where = f" while writing {error.filename}" if error.filename else ""
         return f"The disk is full{where}; free some space and resume the run."
     if isinstance(error, MemoryError):

@@ -35,6 +35,8 @@ class Latents:
 
     steps: tuple[int, int] | None = None
     """The same in steps of a closed form."""
+    columns: tuple[str, ...] | None = None
+    """What each column of z is called, where these are of several regions of a focus: `arm_1`, …"""
 
     @property
     def unfinished(self) -> str:
@@ -65,4 +67,7 @@ def latents_from(arrays: dict[str, np.ndarray], file: Path) -> Latents:
     pairs = all(of_wanted.shape == (2,) for of_wanted in done.values())
     if not of_one_kind or not rows_are_rows or of_particles["z"].ndim != 2 or not pairs:
         raise DataError(f"{file} is damaged: its arrays are not of the same particles; train again.")
-    return Latents(**of_particles, **{name: (int(pair[0]), int(pair[1])) for name, pair in done.items()})
+    columns = tuple(map(str, arrays["columns"])) if "columns" in arrays else None
+    return Latents(
+        columns=columns, **of_particles, **{name: (int(pair[0]), int(pair[1])) for name, pair in done.items()}
+    )

@@ -6,7 +6,7 @@ is written atomically, and `run.json` always says what became of the run and why
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -181,10 +181,11 @@ class Run(RunStatus):
         rows: np.ndarray | None = None,
         epochs: tuple[int, int] | None = None,
         steps: tuple[int, int] | None = None,
+        columns: Sequence[str] | None = None,
         **known: np.ndarray | None,
     ) -> None:
-        """Write latents.npz; see `Latents` for what may be known of particles, names and shapes. `rows` must be given
-        when not every star row was used, and `epochs` or `steps` when the training has not finished."""
+        """Write latents.npz; see `Latents` for what may be known, names and shapes. `rows` must be given when not every
+        star row was used, `epochs` or `steps` when the training has not finished, `columns` of several regions."""
         arrays = {
             "z": np.asarray(z, np.float32),
             "rows": np.arange(len(z)) if rows is None else np.asarray(rows, np.int64),
@@ -192,8 +193,8 @@ class Run(RunStatus):
         arrays |= {name: np.asarray(values, OF_PARTICLES[name]) for name, values in known.items() if values is not None}
         for name, values in arrays.items():
             assert len(values) == len(z), f"{name} has {len(values)} entries for {len(z)} particles"
-        done = {"epochs": epochs, "steps": steps}
-        arrays |= {name: np.asarray(count, np.int64) for name, count in done.items() if count is not None}
+        whole = {"epochs": epochs, "steps": steps, "columns": columns}
+        arrays |= {name: np.asarray(value) for name, value in whole.items() if value is not None}
         with replacing(self.latents_file) as temporary:
             np.savez(temporary, **arrays)
 

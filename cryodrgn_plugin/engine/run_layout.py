@@ -7,9 +7,13 @@ from .result_kinds import KINDS
 
 TRAINED = ("config.json", "metrics.csv", "latents.npz", "copies.npz", "poses.star", "model.pt", "half1.pt", "half2.pt")
 """What training leaves."""
+IMPORTED = ("imported.star",)
+"""What importing leaves beside that."""
 LEARNT = ("outliers.npz", *(kind.folder for kind in KINDS.values() if kind.folder))
 """What has been found out from that since."""
-CONTENTS = (*TRAINED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating")
+CONTENTS = (
+    *TRAINED, *IMPORTED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating", "regions"
+)  # fmt: skip
 """Everything a run may contain; overwriting removes these and nothing else."""
 _FIRST, _LAST = ("checkpoints",), ("config.json", "run.json")
 """Of these: whatever interrupts a removal, no checkpoint is left without the file that says of what run it is."""
@@ -49,6 +53,16 @@ class RunLayout:
     @property
     def poses_file(self) -> Path:
         return self.path / "poses.star"
+
+    @property
+    def imported_file(self) -> Path:
+        """The particles of a run that was imported, where no file of theirs says all of them."""
+        return self.imported_in(self.path)
+
+    @staticmethod
+    def imported_in(path: Path) -> Path:
+        """The same, of the run that is to be in the folder `path`."""
+        return path / IMPORTED[0]
 
     @property
     def model_file(self) -> Path:
@@ -115,6 +129,15 @@ class RunLayout:
     def training_figure_file(self) -> Path:
         """The training curves, drawn for who looks at the run."""
         return self.path / "figures" / "training.png"
+
+    def region_dir(self, name: str) -> Path:
+        """The run of one of several regions of a focus."""
+        return self.path / "regions" / name
+
+    @property
+    def region_dirs(self) -> list[Path]:
+        """Those that are there, by name."""
+        return sorted(each.parent for each in self.path.glob("regions/*/run.json"))
 
     def remove_contents(self) -> None:
         """Remove whatever a run has put into the folder, checkpoints first and run.json last; other files stay."""

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from .config import RunConfig
 from .errors import ConfigError, DataError
@@ -11,7 +12,19 @@ from .run_layout import RunLayout
 
 MOVED = "particles_at"
 """The note in run.json that says where the particles have been moved to."""
+IMPORTED = "imported"
+"""The note in run.json that says what a run was imported from, where nothing here has trained it."""
 ADVICE = "If it was moved, say where it is now with --particles-at, a star file or a folder."
+
+
+def made_by(config: RunConfig, info: dict[str, Any]) -> str:
+    """What has trained a run, in words: its recipe, or what it was imported from as run.json, `info`, says."""
+    imported = info.get("notes", {}).get(IMPORTED)
+    if not isinstance(imported, dict):
+        return f"recipe {config.recipe}"
+    if "latents" in imported:
+        return f"latents of {Path(str(imported['latents'])).name}, maps solved here"
+    return f"imported from {imported.get('from', 'another program')}, epoch {imported.get('epoch', '?')}"
 
 
 def given_file(folder: Path, config: RunConfig) -> Path:

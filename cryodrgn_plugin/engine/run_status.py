@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import DataError, EngineError, explain
 from .io.reading import read_object, understood
-from .io.writing import write_text
+from .io.writing import explained, write_text
 from .progress import PlainReporter, Reporter
 from .provenance import peak_memory_mb
 from .run_layout import RunLayout
@@ -75,7 +75,7 @@ class RunStatus(RunLayout):
         except BaseException as error:
             message = explain(error)
             if not isinstance(error, EngineError):
-                with suppress(OSError):
+                with suppress(DataError, OSError):
                     self._append_to_log(traceback.format_exc())
             raise
         finally:
@@ -120,7 +120,7 @@ class RunStatus(RunLayout):
         self.reporter.step(stage, done, total, values)
 
     def _append_to_log(self, text: str) -> None:
-        with open(self.log_file, "a", encoding="utf-8") as log:
+        with explained(self.log_file), open(self.log_file, "a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(text)
 
 

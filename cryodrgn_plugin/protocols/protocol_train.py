@@ -1,6 +1,7 @@
 """Training: particles with poses in, a latent coordinate per particle and a consensus map out."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from pyworkflow import BETA
@@ -92,7 +93,14 @@ class ProtHetTrain(ProtHetFit):
             label="Focus mask",
             help="Look at what lies inside of this mask only, and take whatever else moves for a nuisance: when a "
                  "small part comes and goes, or moves, beside larger motions elsewhere. The mask has the box and pixel "
-                 "size of the particles. A sphere can be given instead, as an expert setting.",
+                 "size of the particles. A sphere can be given instead, as an expert setting. A mask that numbers its "
+                 "parts 1, 2, … gives each of them a latent space, as more masks do; the explorer lets masks be drawn.",
+        )  # fmt: skip
+        form.addParam(
+            "moreMasks", params.MultiPointerParam, pointerClass="VolumeMask", allowsNull=True, condition="recipe==0",
+            label="More focus masks",
+            help="Other parts to look at, each with a latent space and an output of its own. What moves in one is "
+                 "a nuisance to the others, and it is told whether they move together.",
         )  # fmt: skip
         addGroup(form, "Training", TRAINING, condition="recipe!=0")
         addGroup(form, "Decoder", DECODER)
@@ -140,6 +148,11 @@ class ProtHetTrain(ProtHetFit):
         posed = posed_particles(particles, self._posesFile()) if self._posesFile() else particles
         fill_flex_particles(flexible, posed, latents_by_id(run))
         self._give(outputs.PARTICLES, flexible, self.inputParticles)
+        for folder in run.region_dirs:
+            of_region = Run.open(folder)
+            flexible = new_flex_particles(self._getPath(), particles, of_region, suffix=f"_{folder.name}")
+            fill_flex_particles(flexible, posed, latents_by_id(of_region))
+            self._give(f"{outputs.PARTICLES}_{folder.name.replace('-', '_')}", flexible, self.inputParticles)
 
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
@@ -164,7 +177,8 @@ class ProtHetTrain(ProtHetFit):
         if run.config.z_dim:
             latents = run.latents()
             curve = ", with a position along the curve that was found" if latents.coordinate is not None else ""
-            lines.append(f"{len(latents.z):,} particles have {run.config.z_dim} latent coordinates{curve}.")
+            lines.append(f"{len(latents.z):,} particles have {latents.z.shape[1]} latent coordinates{curve}.")
+            lines += run.info.get("notes", {}).get("said_of_regions", [])
         if run.info.get("notes", {}).get("collapsed"):
             lines.append(f"*All of them lie at about one point; the end of {run.log_file} says what to try.*")
         lines.append(f"Everything the engine wrote is in {self.getRunFolder()}.")
@@ -188,9 +202,17 @@ class ProtHetTrain(ProtHetFit):
 
     # --------------------------- UTILS functions -----------------------------
     def _formSettings(self) -> dict[str, Any]:
-        """The settings that the form determines; a mask beats a sphere."""
-        mask = self.focusMask.get() if self._recipe() == "fast" else None
-        return {**super()._formSettings(), **({} if mask is None else {"closed_form.focus": mask.getFileName()})}
+        """The settings that the form determines; masks beat spheres."""
+        masks = self._masks() if self._recipe() == "fast" else []
+        return {**super()._formSettings(), **({"closed_form.focus": ";".join(masks)} if masks else {})}
+
+    def _masks(self) -> list[str]:
+        """The masks of the focus: files of one name are told apart by number."""
+        chosen = [self.focusMask.get(), *(pointer.get() for pointer in self.moreMasks)]
+        files = [mask.getFileName() for mask in chosen if mask is not None]
+        if len({Path(file).stem for file in files}) < len(files):
+            return [f"part_{number}={file}" for number, file in enumerate(files, start=1)]
+        return files
 
     def _posesFile(self) -> str:
         """The star file of the poses that the training has found, or nothing where it took them as they were."""

@@ -79,6 +79,9 @@ class Content:
     """Of the maps."""
     decode: Callable[[int], str] | None = None
     """Makes the map of a particle, by its index, and gives its file; None where no run can be asked."""
+    keep_mask: Callable[[list[np.ndarray], float], str] | None = None
+    """Keeps regions (D, D, D) bool that were drawn, with their pixel size in Å, and says where; None where they have no
+    place."""
 
     def series(self) -> list[str]:
         """Names of the map series, in order."""

@@ -45,7 +45,7 @@ class ExplorerWindow(Window):
         split = ttk.PanedWindow(self.root, orient=tk.HORIZONTAL)
         split.pack(fill=tk.BOTH, expand=True)
         self.tabs = ttk.Notebook(split, style="Het.TNotebook")
-        self.maps = MapPanel(split, self._content)
+        self.maps = MapPanel(split, self._content, self._status.set)
         split.add(self.tabs, weight=3)
         split.add(self.maps, weight=2)
         self.latents = LatentPanel(self.tabs, self._content, self.show_particle)

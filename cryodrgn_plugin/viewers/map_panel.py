@@ -1,11 +1,14 @@
 """One map at a time: its surface, turned with the mouse, three sections through it, and a walk along its series."""
 
 import tkinter as tk
+from collections.abc import Callable
 from tkinter import ttk
 
 import numpy as np
 from PIL import Image, ImageTk
+from pyworkflow.gui.dialog import showError
 
+from ..engine.errors import EngineError
 from ..engine.files import read_map
 from . import palette
 from .content import Content, MapEntry
@@ -20,8 +23,10 @@ LEVEL_RANGE = (0.3, 2.5)
 class MapPanel(ttk.Frame):
     """Surface and sections of the chosen map; a menu of series, a slider along the series and one for the level."""
 
-    def __init__(self, master: tk.Misc, content: Content):
+    def __init__(self, master: tk.Misc, content: Content, say: Callable[[str], None]):
+        """`say` shows a sentence to the user."""
         super().__init__(master, style="Het.TFrame")
+        self._say = say
         self._content = content
         self._series = tk.StringVar(value=next(iter(content.series()), ""))
         self._place = tk.IntVar(value=0)
@@ -54,6 +59,21 @@ class MapPanel(ttk.Frame):
         self._place.set(place)
         self._show_place()
 
+    def draw_region(self) -> None:
+        """Let a region be drawn on the map that is shown, and keep it as a mask; the window says where it went."""
+        if self._entry is None:
+            return
+        from .region_dialog import RegionDialog
+
+        volume, pixel_size_ang = read_map(self._entry.path)
+        dialog = RegionDialog(self.winfo_toplevel(), volume, pixel_size_ang)
+        if not (dialog.resultYes() and dialog.regions):
+            return
+        try:
+            self._say(self._content.keep_mask(dialog.regions, pixel_size_ang))
+        except EngineError as error:
+            showError("Draw a region", str(error), self.winfo_toplevel())
+
     # ---- building ----------------------------------------------------------
     def _build(self) -> None:
         bar = ttk.Frame(self, style="Het.TFrame", padding=(4, 8, 10, 4))
@@ -85,6 +105,11 @@ class MapPanel(ttk.Frame):
                           command=lambda _value: self._redraw_surface(), style="Het.Horizontal.TScale")  # fmt: skip
         scale.pack(side=tk.LEFT, fill=tk.X, expand=True)
         ttk.Label(levels, text="Drag to turn, wheel to zoom.", style="HetMuted.TLabel").pack(side=tk.RIGHT, padx=(8, 0))
+        if self._content.keep_mask is not None:
+            self._draw_button = ttk.Button(
+                levels, text="Draw a region …", command=self.draw_region, style="Het.TButton"
+            )
+            self._draw_button.pack(side=tk.RIGHT)
 
         row = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 8))
         row.pack()

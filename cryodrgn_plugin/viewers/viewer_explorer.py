@@ -1,6 +1,7 @@
 """The viewer of trainings, searches and all that looks at a run: the explorer."""
 
 import os
+from functools import partial
 
 from pyworkflow.viewer import Viewer
 
@@ -36,10 +37,12 @@ class HetExplorerViewer(Viewer):
 
     def open_window(self, protocol):
         """The explorer's window over a protocol's run, not yet shown; what the protocol itself has made comes first."""
+        from .drawn_mask import keep_mask
         from .explorer import ExplorerWindow
         from .load import content_of, entries_of
 
         run = Run.open(protocol.getRunFolder())
         title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
         content = content_of(run, title, entries_of(protocol.getMaps()), first=getattr(protocol, "MAKES", ""))
+        content.keep_mask = partial(keep_mask, self.getProject())
         return ExplorerWindow(content, masterWindow=self.formWindow)

@@ -10,11 +10,13 @@ import numpy as np
 from ..report_writer import Report
 from ..result_kinds import CURVE_SERIES, STATE_SERIES
 from ..run import Run
+from ..run_origin import made_by
 from .analysis_parts import LatentView, MadeSeries
 from .direction_plots import direction_figure
 from .entries import directions_of
 from .latent_plots import Scatter, latent_figure, population_figure, training_figure
 from .map_plots import EXPECTED, HALF_MAPS, fsc_figure, montage_figure
+from .region_plots import regions_figure
 from .summary import summary_figure
 
 
@@ -30,6 +32,9 @@ def draw_all(run: Run, view: LatentView | None, made_series: Sequence[MadeSeries
             umap = Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False)
             latent_figure(out.figure("umap"), umap, view.clusters, coordinate, "latents, UMAP")
         population_figure(out.figure("populations"), view.counts)
+        if view.latents.columns:
+            together = run.info["notes"].get("together", [])
+            regions_figure(out.figure("regions"), view.latents.z, view.latents.columns, together)
     for name, curves in (("expected_fsc", EXPECTED), ("fsc", HALF_MAPS)):
         judged = [(m.series.title, m.series.labels, m.maps) for m in made_series if curves.of(m.maps)]
         if judged:
@@ -68,12 +73,12 @@ def _summary(
     # UMAP tears apart what rounding alone tells apart, and particles of one state may lie at one point.
     whole = view.umap is None or view.clusters.posterior is not None
     scatter = pca_scatter(view) if whole else Scatter(view.umap.positions, ("UMAP 1", "UMAP 2"), metric=False)
-    config, made_by = run.config, run.info["provenance"]
-    made_at = made_by["created"].replace("T", " ")
+    config, version = run.config, run.info["provenance"]
+    made_at = version["created"].replace("T", " ")
     size = f", box {shown.maps[0].projection.shape[0]}, {pixel_size_ang:.3g} Å per pixel" if shown else ""
     lines = [
         f"{config.particles}: {len(view.latents.z):,} particles, {view.latents.z.shape[1]} latent dimensions{size}",
-        f"recipe {config.recipe}, seed {config.seed}, version {made_by['version']}, {made_at}",
+        f"{made_by(config, run.info)}, seed {config.seed}, version {version['version']}, {made_at}",
     ]
     summary_figure(
         file,

@@ -7,6 +7,7 @@ from ..config import RunConfig
 from ..latents import Latents
 from .analysis_parts import MadeSeries
 from .entries import directions_of
+from .region_plots import columns_by_region
 
 
 def cautions(latents: Latents, config: RunConfig, made_series: Sequence[MadeSeries]) -> list[str]:
@@ -17,6 +18,7 @@ def cautions(latents: Latents, config: RunConfig, made_series: Sequence[MadeSeri
         f"The training has not finished; this is how it stood {when}." if when else "",
         "" if when else advice(latents, config),
         about_focus(config),
+        about_regions(latents),
         "" if directions is None else directions.warning,
     )
     return [sentence for sentence in said if sentence]
@@ -26,3 +28,11 @@ def about_focus(config: RunConfig) -> str:
     """That a run looked at one part of the molecule, in a sentence; empty where it looked everywhere."""
     focus = config.closed_form.focus if config.recipe in ("fast", "abinitio") else ""
     return focus and f"The run has a focus, {focus}: what varies elsewhere was taken for a nuisance and is not shown."
+
+
+def about_regions(latents: Latents) -> str:
+    """That latents are of several regions, each with a run of its own; empty for others."""
+    if not latents.columns:
+        return ""
+    *names, last = columns_by_region(latents.columns)
+    return f"These are the latents of {', '.join(names)} and {last} together; each has a run of its own in regions."

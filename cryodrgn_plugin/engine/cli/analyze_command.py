@@ -18,6 +18,8 @@ examples
   cryodrgn-plugin analyze run --group_by clusters           k-means even where training found separate states
   cryodrgn-plugin analyze run --volumes no --umap no        latents and figures only, in seconds
 
+A run whose focus has several regions is looked at as a whole, and then each region, which is the run RUN/regions/NAME.
+
 what comes out (docs/run_folder.md): RUN/analysis/analysis.json names everything: volumes/ (states or kmeans, pc1, …,
 curve), particles.star with rlnClassNumber and the latents, clusters/*.star, figures/*.png, volumes.cxc for ChimeraX.
 """
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from ..run import Run
     from .progress_bar import shown
     from .run_to_look_at import run_to_look_at
 
@@ -39,4 +42,8 @@ def run(args: argparse.Namespace) -> int:
         from ..analysis.analysis_report import analyze
 
         analyze(the_run, options)
+    for folder in the_run.region_dirs:
+        region = Run.open(folder, particles_at=args.particles_at)
+        with region.working("analysis"), shown(region):
+            analyze(region, options)
     return 0

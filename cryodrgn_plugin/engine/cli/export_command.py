@@ -11,12 +11,17 @@ Write the particles of a finished run for cryoSPARC: a .cs file with the latent 
 Variability Analysis leaves them, and the result group (.csg) with which *Import Result Group* takes it. With an
 analysis, each class is a file and a group too.
 
+For cryoDRGN: poses.pkl and ctf.pkl of all images of the particle file, as the run has them, which cryoDRGN takes beside
+that file; ind.pkl with the particles of the run, z.pkl with their latents, and class_001.pkl, … with those of a class.
+
 examples
   cryodrgn-plugin export run
   cryodrgn-plugin export run --classes no
+  cryodrgn-plugin export run --program cryodrgn
 
-what comes out (docs/run_folder.md): RUN/exports/cryosparc/particles.cs and .csg, class_001.cs and .csg, …, export.json.
-Particles that came from cryoSPARC keep their uid and every field; those of star files are given both.
+what comes out (docs/run_folder.md): RUN/exports/cryosparc/particles.cs and .csg, class_001.cs and .csg, …, export.json;
+RUN/exports/cryodrgn/poses.pkl, ctf.pkl, ind.pkl, z.pkl, class_001.pkl, …, export.json. Particles that came from
+cryoSPARC keep their uid and every field; those of star files are given both.
 """
 
 

@@ -54,13 +54,16 @@ def _rows_of_run(path: Path) -> list[tuple[str, str]]:
     from ..config import differing_settings, recipe_config
     from ..run import Run
     from ..run_lock import is_busy
+    from ..run_origin import IMPORTED, made_by
 
     run = Run.open(path)
     info, config = run.info, run.config
-    made_by = info["provenance"]
+    provenance = info["provenance"]
     lost = ", but no process of this machine is at work on it" if run.status == "running" and not is_busy(path) else ""
     rows = [("status", run.status + lost), ("message", run.message), ("particles", config.particles)]
-    rows += [("recipe", config.recipe), ("seed", str(config.seed))]
+    imported = IMPORTED in info.get("notes", {})
+    rows += [("made of", made_by(config, info) if imported else "")]
+    rows += [("recipe of halves" if imported else "recipe", config.recipe), ("seed", str(config.seed))]
     changed = differing_settings(recipe_config(config.recipe), config)
     rows += [(name, str(value)) for name, value in changed.items() if name not in ("particles", "seed")]
     rows.append(("poses", "found by the run, in poses.star" if run.poses_file.exists() else ""))
@@ -73,8 +76,8 @@ def _rows_of_run(path: Path) -> list[tuple[str, str]]:
         took = f" in {duration(state['seconds'])}, up to {state['peak_memory_mb']:,} MB" if "seconds" in state else ""
         rows.append((step, f"{state['status']}{took}{': ' + state['message'] if state['message'] else ''}"))
     rows += about_analysis(run.results("analysis")) if run.has_results("analysis") else []
-    hardware = made_by["hardware"]
-    rows.append(("made", f"{made_by['created']} by version {made_by['version']}"))
+    hardware = provenance["hardware"]
+    rows.append(("made", f"{provenance['created']} by version {provenance['version']}"))
     rows.append(("on", f"{hardware['processor']}, {hardware['cores']} cores, {hardware['memory_gb']} GB"))
     return [row for row in rows if row[1]]
 
@@ -121,12 +124,13 @@ def about_particles(path: Path, passthrough: str = "") -> tuple[str, list[tuple[
 
 def _aberrations(table: "ParticleTable", with_ctf: bool) -> list[tuple[str, str]]:
     """What the optics groups have of them, and what of it is left in the images."""
-    from ..io.optics_terms import not_applied, what_applies
+    from ..io.optics_terms import about_detector, not_applied, what_applies
 
     listed = [(number, what_applies(each)) for number, each in enumerate(table.aberrations, start=1)]
     words = [f"group {number}: {', '.join(terms)}" for number, terms in listed if terms]
     rows = [("aberrations", "; ".join(words))] if words else []
-    return rows + [("not applied", sentence) for sentence in not_applied(table, with_ctf)]
+    left = [*not_applied(table, with_ctf), *about_detector(table)]
+    return rows + [("not applied", sentence) for sentence in left]
 
 
 def _values(values, form: str) -> str:

@@ -4,7 +4,6 @@ Exit codes: 0 done, 2 a mistake of the user (one sentence on stderr), 3 stopped 
 """
 
 import argparse
-import errno
 import importlib
 import os
 import sys
@@ -13,7 +12,7 @@ import traceback
 from ... import __version__
 from .. import streams_out, threads
 from ..config import nearest_names
-from ..errors import EngineError, explain
+from ..errors import NO_SPACE, EngineError, explain
 from ..stopping import Stopped, stop_on_signals
 from .option_flags import Switch, bare_switches_said
 
@@ -30,7 +29,8 @@ COMMANDS = {
     "volumes": "maps at chosen particles or latent coordinates",
     "validate": "whether what a run shows is real: halves, chance, leakage, populations, on one page",
     "select": "the particles that go on, by class, rule, lasso or likelihood, and the way back",
-    "export": "what a run knows of its particles, in files of cryoSPARC",
+    "export": "what a run knows of its particles, in files of cryoSPARC or cryoDRGN",
+    "import": "a training of cryoDRGN, or latents of any program, as a run; cryoDRGN's particles as a star file",
     "subtract": "particle images without what lies outside of a mask, for other programs",
     "refine-poses": "improve poses that are nearly right, each image by itself",
     "align": "how far two sets of poses, or two maps, are apart",
@@ -132,7 +132,7 @@ def _run(run, args: argparse.Namespace) -> int:
     except MemoryError as error:
         return _refuse(explain(error))
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in NO_SPACE:
             return _refuse(explain(error))
         traceback.print_exc()
         return BUG

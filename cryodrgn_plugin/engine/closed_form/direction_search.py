@@ -83,10 +83,11 @@ class PosedSet:
         self._moved = moved
         self._at(moved_images(self.given, moved))
 
-    @property
-    def n_outside(self) -> int:
-        """Directions outside of the focus, 0 without one."""
-        return self.config.closed_form.outside if self.focus else 0
+    def groups(self, inside: int) -> tuple[int, ...]:
+        """Sizes of the groups of directions, `inside` in each region of a focus; (inside, 0) without one."""
+        if self.focus is None:
+            return inside, 0
+        return (*[inside] * len(self.focus), self.config.closed_form.outside)
 
     def band(self, radius: int) -> Band:
         """The molecule up to a frequency limit, at the poses as they are."""
@@ -139,16 +140,17 @@ def advance(
     return improved(posed.images, posed.band(step.radius), found, half if step.crossed else None)
 
 
-def noise_information(posed: PosedSet, step: BandStep, iterations: int, seed: int) -> float:
-    """How well the strongest direction is seen that the same search finds in noise."""
+def noise_information(posed: PosedSet, step: BandStep, iterations: int, seed: int) -> tuple[float, ...]:
+    """How well the strongest direction is seen that the same search finds in noise, in each region of a focus."""
     images, band = posed.images.of_noise(seed + 1), replace(posed.band(step.radius), moving=None)
-    found = Directions.random(images, NULL_DIRECTIONS, seed, pose_errors=False, n_outside=posed.n_outside)
+    found = Directions.random(images, posed.groups(NULL_DIRECTIONS), seed, pose_errors=False)
     for _ in range(iterations):
         _, _, found = improved(images, band, found)
-    return float(found.information[0])
+    return tuple(float(found.information[group[0]]) for group in found.members()[:-1])
 
 
-def above_noise(found: Directions, noise: float) -> int:
-    """How many directions stand out."""
-    least = max(ABOVE_NOISE * noise, LEAST_INFORMATION)
-    return int((found.information[: found.n_inside] > least).sum())
+def above_noise(found: Directions, noise: tuple[float, ...]) -> tuple[int, ...]:
+    """How many directions stand out, in each region of a focus."""
+    least = [max(ABOVE_NOISE * of_noise, LEAST_INFORMATION) for of_noise in noise]
+    groups = zip(found.members()[:-1], least, strict=True)
+    return tuple(int((found.information[group] > above).sum()) for group, above in groups)

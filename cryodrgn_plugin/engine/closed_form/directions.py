@@ -18,7 +18,7 @@ from torch import Tensor
 from ..likelihood.equations import EquationSums, NormalEquations, accumulate
 from ..likelihood.linear_model import LinearModel, confined, fit_volumes, soft_ball
 from ..likelihood.nuisances import NearImages, Nuisances, Posteriors, compress_near, mean_information, settle
-from ..likelihood.outside import as_nuisances, inside, outside
+from ..likelihood.outside import as_nuisances, members
 from ..likelihood.voxel_solve import solve
 from ..likelihood.whitened import WhitenedImages
 from ..slicing.sphere import HalfSphere
@@ -45,25 +45,25 @@ class Band:
     """(S,) power of the mean per shell, a real or imaginary part's."""
     moving: Tensor | None
     """(M, 2, 4) the consensus and its moments (`Backend.moving`), None where poses are taken as they are."""
-    regions: tuple[np.ndarray, np.ndarray] | None = None
-    """(D, D, D) each, the parts of the molecule inside and outside of a focus; None without one."""
+    regions: list[np.ndarray] | None = None
+    """(D, D, D) each, the parts of the molecule inside the regions of a focus and, last, outside; None without one."""
 
     @property
     def support(self) -> float:
         return float((self.mask**2).sum() / self.sphere.grid**3)
 
-    def masks(self, n_bases: int, n_outside: int) -> np.ndarray:
+    def masks(self, groups: tuple[int, ...]) -> np.ndarray:
         """(C, D, D, D) where the mean and each base may be, or (D, D, D) without a focus."""
         if self.regions is None:
             return self.mask
-        inside, outside = self.regions
-        return np.stack([self.mask, *[inside] * (n_bases - n_outside), *[outside] * n_outside])
+        of_bases = [region for region, size in zip(self.regions, groups, strict=True) for _ in range(size)]
+        return np.stack([self.mask, *of_bases])
 
-    def solved(self, equations: list[NormalEquations], n_outside: int = 0) -> list[LinearModel]:
-        """The volumes of each half-set; the last `n_outside` bases are those outside of the focus."""
+    def solved(self, equations: list[NormalEquations], groups: tuple[int, ...]) -> list[LinearModel]:
+        """The volumes of each half-set; `groups` as those of `Directions`."""
         k = equations[0].rhs.shape[2] - 1
         prior = torch.cat([MEAN_SHARE * self.prior[:, None], PRIOR_SHARE * self.prior[:, None].expand(-1, k)], 1)
-        masks = self.masks(k, n_outside)
+        masks = self.masks(groups)
         return [confined(each.backend, solve(each, self.support, prior), masks) for each in equations]
 
 
@@ -84,7 +84,7 @@ def band_of(images: WhitenedImages, sphere: HalfSphere, pose_errors: bool, focus
     number = torch.bincount(shells, minlength=sphere.n_shells).clamp(min=1)
     power = consensus.backend.by_shell((inside.coefs**2).mean(1))[:, 0] / number
     moving = consensus.backend.moving(inside.coefs) if pose_errors else None
-    return Band(sphere, count, mask, power, moving, None if focus is None else focus.regions(mask))
+    return Band(sphere, count, mask, power, moving, None if focus is None else focus.parted(mask))
 
 
 def molecule(volume: np.ndarray) -> np.ndarray:
@@ -98,42 +98,50 @@ def molecule(volume: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Directions:
-    """Amplitudes of N(0, 1) along each of K directions, the best seen first, and what else was learned of images."""
+    """Amplitudes of N(0, 1) along each of K directions, the best seen of each group first, and what else was learned of
+    images.
+    """
 
     posteriors: Posteriors
     nuisances: Nuisances
     information: Tensor
     """(K,) how much an image tells of each amplitude, on average: variance of the signal over that of the noise."""
+    groups: tuple[int, ...]
+    """Sizes of the groups: inside each region of a focus, and last outside; (K, 0) without one. Directions are not
+    ranked among those of another group, nor mixed with them."""
     loss: float = 0.0
     """Minus the mean log-likelihood of an image over that of an image of nothing, at the posterior means."""
-    n_outside: int = 0
-    """The last so many directions lie outside of a focus; they are not ranked among the others, nor mixed with them."""
 
     @classmethod
     def random(
-        cls, images: WhitenedImages, k: int, seed: int, pose_errors: bool = True, n_outside: int = 0
+        cls, images: WhitenedImages, groups: tuple[int, ...], seed: int, pose_errors: bool = True
     ) -> "Directions":
-        """K amplitudes of each image drawn from N(0, 1), as if they were known, and `n_outside` more."""
-        k = k + n_outside
+        """Amplitudes of each image drawn from N(0, 1), as if they were known."""
+        k = sum(groups)
         nuisances = Nuisances.unknown(images, pose_errors)
         mean = images.compute.double(np.random.default_rng(seed).standard_normal((images.n, k)))
         nothing = mean.new_zeros(*nuisances.moved.shape, k + 1)
         posteriors = Posteriors(mean, mean.new_zeros(images.n, k, k), nothing[:, :, 0], nothing)
-        return cls(posteriors, nuisances, mean.new_zeros(k), n_outside=n_outside)
+        return cls(posteriors, nuisances, mean.new_zeros(k), groups)
+
+    def members(self) -> list[Tensor]:
+        """(n,) numbers of the directions of each group."""
+        return members(self.groups, self.information.device)
 
     @property
     def n_inside(self) -> int:
-        return len(self.information) - self.n_outside
+        return sum(self.groups[:-1])
 
-    def leading(self, count: int) -> "Directions":
-        """The best seen ones alone, and all that lie outside of a focus."""
-        own = self.posteriors
-        kept = torch.arange(len(self.information), device=own.mean.device)
-        kept = kept[(kept < count) | (kept >= self.n_inside)]
+    def leading(self, *counts: int) -> "Directions":
+        """The best seen ones alone, so many inside each region, and all that lie outside of a focus."""
+        own, (*within, beyond) = self.posteriors, self.members()
+        best = [group[:count] for group, count in zip(within, counts, strict=True)]
+        kept = torch.cat([*best, beyond])
         with_mean = torch.nn.functional.pad(kept + 1, (1, 0))
         covariance = own.covariance[:, kept[:, None], kept[None, :]]
         posteriors = Posteriors(own.mean[:, kept], covariance, own.errors, own.tied[:, :, with_mean])
-        return replace(self, posteriors=posteriors, information=self.information[kept])
+        groups = (*(len(group) for group in best), len(beyond))
+        return replace(self, posteriors=posteriors, information=self.information[kept], groups=groups)
 
     def moved(self) -> "Directions":
         """As `leading`, for images whose poses have been moved by what was left of their errors."""
@@ -157,12 +165,12 @@ def improved(
     -------
     The volumes (one model, or one per half-set) and the compressed images over them, in the frame of the directions.
     """
-    models = band.solved(equations(images, band, found, half), found.n_outside)
-    near = replace(compress_near(models, images, band.count, band.moving, half), n_outside=found.n_outside)
+    models = band.solved(equations(images, band, found, half), found.groups)
+    near = replace(compress_near(models, images, band.count, band.moving, half), groups=found.groups)
     posteriors, centre, spread, nuisances = settle(near, found.nuisances, INNER_ROUNDS, contrast_known=half is not None)
     matrix, back, information = _frame(near, nuisances, centre, spread)
     posteriors = posteriors.turned(centre, back)
-    turned = Directions(posteriors, nuisances, information, -posteriors.evidence, found.n_outside)
+    turned = Directions(posteriors, nuisances, information, found.groups, -posteriors.evidence)
     return [model.mixed(matrix) for model in models], _in_frame(near, matrix), turned
 
 
@@ -192,7 +200,7 @@ def _frame(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tenso
     white = torch.eye(len(centre) + 1, dtype=lower.dtype, device=lower.device)
     white[1:, 0], white[1:, 1:] = centre, lower
     seen = _in_frame(near, white)
-    groups = [_axes(seen, nuisances, kept) for kept in (inside(near), outside(near)) if len(kept)]
+    groups = [_axes(seen, nuisances, kept) for kept in members(near.groups, white.device) if len(kept)]
     information = torch.cat([group[0] for group in groups])
     vectors = torch.block_diag(*(group[1] for group in groups))
     matrix = white.clone()

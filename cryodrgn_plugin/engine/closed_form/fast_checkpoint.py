@@ -14,6 +14,7 @@ from ..run import Run
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
 from .directions import Directions
+from .focus_places import AtRegion, FocusPlaces
 from .nodes import Responsibilities
 
 
@@ -33,6 +34,8 @@ class State:
     """(M, M) distances between the blurred maps at the nodes."""
     states: Tensor | None = None
     """(N, S) how far images belong to each of a few separate states, once they have been told apart."""
+    places: FocusPlaces | None = None
+    """In a focus all of these, of each of its regions."""
 
 
 def save_state(run: Run, state: State) -> None:
@@ -42,11 +45,13 @@ def save_state(run: Run, state: State) -> None:
     if state.directions is not None:
         content |= _tensors("posteriors", state.directions.posteriors)
         content |= {"information": state.directions.information.cpu(), "loss": state.directions.loss}
-        content |= {"n_outside": state.directions.n_outside}
+        content |= {"groups": list(state.directions.groups)}
     if state.responsibilities is not None:
         content |= _tensors("responsibilities", state.responsibilities) | {"apart": state.apart.cpu()}
     if state.states is not None:
         content |= {"states": state.states.cpu()}
+    if state.places is not None:
+        content |= _places_content(state.places)
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     save_torch(run.checkpoint_file(state.done), content)
     for old in range(state.done - 1):
@@ -67,8 +72,8 @@ def load_state(run: Run, compute: Compute, count: int) -> State | None:
         directions = responsible = None
         if "information" in tensors:
             posteriors = Posteriors(**_named("posteriors", tensors))
-            information, n_outside = tensors["information"], content["n_outside"]
-            directions = Directions(posteriors, nuisances, information, content["loss"], n_outside)
+            information, groups = tensors["information"], tuple(content["groups"])
+            directions = Directions(posteriors, nuisances, information, groups, content["loss"])
         if "apart" in tensors:
             responsible = Responsibilities(**_named("responsibilities", tensors))
         state = State(
@@ -80,10 +85,25 @@ def load_state(run: Run, compute: Compute, count: int) -> State | None:
             responsible,
             tensors.get("apart"),
             tensors.get("states"),
+            _places(tensors) if "places.first" in tensors else None,
         )
         if not isinstance(state.done, int) or not isinstance(state.seconds, float) or state.half.shape != (count,):
             raise ValueError("of other images")
     return state
+
+
+def _places_content(places: FocusPlaces) -> dict[str, Tensor]:
+    content = _tensors("places", places)
+    for number, region in enumerate(places.regions):
+        content |= _tensors(f"region{number}", region) | _tensors(f"responsible{number}", region.responsible)
+    return content
+
+
+def _places(tensors: dict[str, Tensor]) -> FocusPlaces:
+    regions: list[AtRegion] = []
+    while at := _named(f"responsible{len(regions)}", tensors):
+        regions.append(AtRegion(Responsibilities(**at), **_named(f"region{len(regions)}", tensors)))
+    return FocusPlaces(tuple(regions), **_named("places", tensors))
 
 
 def _tensors(record: str, values: Any) -> dict[str, Tensor]:

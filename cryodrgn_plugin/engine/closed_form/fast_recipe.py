@@ -22,7 +22,6 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ..config import RunConfig
@@ -33,27 +32,17 @@ from ..data.tilt_series import TiltSeries
 from ..errors import DataError
 from ..likelihood.equations import NormalEquations, accumulate
 from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
-from ..likelihood.nuisances import compress_near
+from ..likelihood.nuisances import NearImages, compress_near
 from ..likelihood.whitened import WhitenedImages
 from ..run import Run
-from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from ..stopping import graceful_stop
-from .detectable import SmallestParts, in_words, needed_information, smallest_parts
-from .direction_search import (
-    ABOVE_NOISE,
-    BandStep,
-    PosedSet,
-    above_noise,
-    advance,
-    defocus_is_settled,
-    noise_information,
-    schedule,
-)
+from .direction_search import PosedSet, advance, defocus_is_settled, schedule
 from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
 from .fast_results import Outcome, leave
 from .harmonics import harmonics
+from .in_focus import FocusRound, InFocus
 from .judging_maps import FREEDOM, judging_maps
 from .node_images import (
     images_at_nodes,
@@ -64,6 +53,7 @@ from .node_images import (
 )
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
 from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
+from .noise_cut import kept_above_noise
 from .nuisance_report import defocus_worth_telling, worth_telling
 from .separate_states import NODE_ROUNDS, note_states, shares_of_states
 
@@ -95,10 +85,11 @@ class ClosedForm:
         self.last_radius = dataset.box // 2 - 1
         self.bands = schedule(settings.iterations, settings.first_radius, self.last_radius)
         first = max(int(FINISHED_FROM * self.last_radius), self.bands[0].radius)
-        self.finishing = [self.last_radius] if self.posed_set.focus else [first, *FINISHED * [self.last_radius]]
+        self.finishing = [first, *FINISHED * [self.last_radius]]
         self.counted_after = len(self.bands) + COUNTED_AFTER
         self.n_steps = len(self.bands) + len(self.finishing) + settings.free_poses
         self._placed: NodePoses | None = None
+        self.in_focus = InFocus(run, config, dataset, self.posed_set, self.series) if self.posed_set.focus else None
 
     @property
     def images(self) -> WhitenedImages:
@@ -110,9 +101,8 @@ class ClosedForm:
         settings = self.config.closed_form
         if settings.pose_errors and settings.defocus_errors and (reason := defocus_is_settled(self.dataset)):
             self.run.log(reason)
-        found = Directions.random(
-            self.images, settings.n_components, self.config.seed, settings.pose_errors, self.posed_set.n_outside
-        )
+        groups = self.posed_set.groups(settings.n_components)
+        found = Directions.random(self.images, groups, self.config.seed, settings.pose_errors)
         return State(0, 0.0, half, found.nuisances, found)
 
     def advance(self, state: State) -> tuple[State, dict[str, float]]:
@@ -123,14 +113,23 @@ class ClosedForm:
         if state.done == len(self.bands) + len(self.finishing):
             return self._free_poses(state)
         radius = self.finishing[state.done - len(self.bands)]
+        if self.in_focus:
+            return self.in_focus.place_anew(state, self._round(state, radius))
+        return self._place_anew(state, radius)
+
+    def _round(self, state: State, radius: int) -> FocusRound:
+        """Of images in a focus."""
+        filtered, counts = state.done >= self.counted_after, state.done + 1 == self.counted_after
+        return FocusRound(radius, filtered, counts, last=state.done + 1 == self.n_steps)
+
+    def _place_anew(self, state: State, radius: int) -> tuple[State, dict[str, float]]:
+        """Maps at the nodes, and images at the nodes that their maps explain best."""
         equations, sphere, features = self._equations(state, radius)
         band = self.posed_set.band(radius)
         models = judging_maps(equations, band.mask, filtered=state.done >= self.counted_after)
         if state.done + 1 == self.n_steps:
             self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
-        if self.posed_set.focus:
-            return self._as_placed(state, features, radius)
         near = compress_near(models, self.images, band.count, band.moving, state.half)
         seen = images_at_nodes(near, state.nuisances, self.series, features, state.responsibilities)
         here = at_nodes(seen.gram, seen.inner, features, seen.contrast_sd)
@@ -146,51 +145,35 @@ class ClosedForm:
             state = replace(state, states=shares_of_states(self.run, seen, len(features), self.config.seed))
         return replace(state, nuisances=nuisances, responsibilities=responsible, apart=apart), figures
 
-    def _as_placed(self, state: State, features: Tensor, radius: int) -> tuple[State, dict[str, float]]:
-        """Images stay at the nodes of a focus: maps at nodes know of what moves outside only its average."""
-        self._features = features
-        visible = harmonics(state.responsibilities, self.config.z_dim).visibility.sum()
-        return state, {"radius": radius, "directions": float(visible), "loss": self.run.metrics()[-1]["loss"]}
-
     def _find_directions(self, state: State) -> tuple[State, dict[str, float]]:
         step = self.bands[state.done]
         models, near, found = advance(self.posed_set, state.directions, step, state.half)
         figures = {"radius": step.radius, "directions": float(reliability(found).sum()), "loss": found.loss}
         if step.cuts:
-            found = self._above_noise(found, step, models[0].mean())
+            runs = self.in_focus.runs if self.in_focus else (self.run,)
+            found = kept_above_noise(runs, self.posed_set, found, step, models[0].mean())
         last = state.done + 1 == len(self.bands)
         if last:
-            seen = node_images(near, found, self.series, in_focus=self.posed_set.focus is not None)
-            most, seed = max(min(self.config.closed_form.nodes, self.dataset.n // 4), 2), self.config.seed
-            placed = fit_nodes(seen.gram, seen.inner, seen.start, most, NODE_ROUNDS, seed, seen.contrast_sd)
-            if self.posed_set.focus:
-                note_states(self.run, seen, self.dataset, self.series, most, seed)
-                state = replace(state, states=shares_of_states(self.run, seen, most, seed))
-            found = with_contrast_of(placed, found) if not self.posed_set.focus else found
-            with_mean = torch.arange(found.n_inside + 1, device=placed.nodes.device)
-            apart = map_distances(mean_model(models).channels(with_mean), placed.nodes, BLUR_RADIUS)
-            state = replace(state, responsibilities=placed.responsible, apart=apart)
+            if self.in_focus:
+                state = self.in_focus.place(state, models, near, found, self.most_nodes)
+            else:
+                state, found = self._place(state, models, near, found)
         if step.moves:
             found = found.moved()
         return replace(state, nuisances=found.nuisances, directions=None if last else found), figures
 
-    def _above_noise(self, found: Directions, step: BandStep, mean: LinearModel) -> Directions:
-        """The directions that noise could not have given; the best of them where there are none."""
-        noise = noise_information(self.posed_set, step, self.config.closed_form.iterations, self.config.seed)
-        count = above_noise(found, noise)
-        self.run.note(
-            directions=count,
-            information=[round(float(value), 4) for value in on_host(found.information[: found.n_inside])],
-            information_of_noise=round(noise, 4),
-            **(smallest := self._smallest_parts(found, step, mean, noise).notes()),
-        )
-        self.run.log(f"Directions of variation that stand out from noise: {count} of {found.n_inside}.")
-        self.run.log(in_words(smallest))
-        return found.leading(max(count, 1))
+    def _place(
+        self, state: State, models: list[LinearModel], near: NearImages, found: Directions
+    ) -> tuple[State, Directions]:
+        """Nodes that are fitted to the images along the directions, and the contrasts there."""
+        seen = node_images(near, found, self.series)
+        placed = fit_nodes(*seen.compressed, self.most_nodes, NODE_ROUNDS, self.config.seed, seen.contrast_sd)
+        apart = map_distances(mean_model(models), placed.nodes, BLUR_RADIUS)
+        return replace(state, responsibilities=placed.responsible, apart=apart), with_contrast_of(placed, found)
 
-    def _smallest_parts(self, found: Directions, step: BandStep, mean: LinearModel, noise: float) -> SmallestParts:
-        needed, band = needed_information(noise, ABOVE_NOISE), self.posed_set.band(step.radius)
-        return smallest_parts(self.images, band, mean, found.nuisances, needed, self.dataset.pixel_size_ang)
+    @property
+    def most_nodes(self) -> int:
+        return max(min(self.config.closed_form.nodes, self.dataset.n // 4), 2)
 
     def _free_poses(self, state: State) -> tuple[State, dict[str, float]]:
         """Poses and places at the nodes together, then the maps of both."""
@@ -224,7 +207,10 @@ class ClosedForm:
 
     def finish(self, state: State) -> None:
         """Everything into the run folder."""
-        leave(self.run, self.config, self.dataset, Outcome(state, self._left, self._features, self.posed_set.focus))
+        if self.in_focus:
+            self.in_focus.leave(state)
+        else:
+            leave(self.run, self.config, self.dataset, Outcome(state, self._left, self._features))
         self.run.note(loader_wait_seconds=round(self.images.wait_seconds, 3))
 
     def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:

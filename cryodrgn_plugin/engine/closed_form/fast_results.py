@@ -16,7 +16,6 @@ from ..reconstruction.adaptive import local_wiener
 from ..run import Run
 from ..slicing.place import on_host
 from .fast_checkpoint import State
-from .focus import Focus
 from .harmonics import along_the_motion, harmonics, positions
 from .nuisance_report import learned_of_images, sentence, sizes
 from .volume_metric import VolumeMetric
@@ -29,33 +28,41 @@ class Outcome:
     state: State
     halves: list[LinearModel]
     features: Tensor
-    focus: Focus | None
-    """Where distances between maps are taken, if not everywhere."""
+    judged: list[LinearModel] | None = None
+    """The parts of these maps that distances are taken between, if not all of them."""
 
 
-def leave(run: Run, config: RunConfig, dataset: ParticleDataset, outcome: Outcome) -> None:
-    """Write everything."""
-    leave_maps(run, config, dataset, outcome)
+def leave(
+    run: Run, config: RunConfig, dataset: ParticleDataset, outcome: Outcome, steps: tuple[int, int] | None = None
+) -> tuple[np.ndarray, list[LinearModel]]:
+    """Write everything; arguments and results are those of `leave_maps`."""
+    made = leave_maps(run, config, dataset, outcome, steps)
     visibility = harmonics(outcome.state.responsibilities, config.z_dim).visibility
     nuisances = outcome.state.nuisances
     run.note(visibility=[round(float(v), 4) for v in on_host(visibility)], **sizes(dataset, nuisances))
     run.log(sentence(dataset, nuisances))
+    return made
 
 
 def leave_maps(
     run: Run, config: RunConfig, dataset: ParticleDataset, outcome: Outcome, steps: tuple[int, int] | None = None
-) -> None:
-    """Write latents and decoders; `steps`, done and wanted, mark those of a training that has not finished."""
+) -> tuple[np.ndarray, list[LinearModel]]:
+    """Write latents and decoders; `steps`, done and wanted, mark those of a training that has not finished.
+
+    Returns
+    -------
+    z (N, Z) as written, and the half-sets' maps as functions of it.
+    """
     state, responsible = outcome.state, outcome.state.responsibilities
-    judged = outcome.focus.only(outcome.halves) if outcome.focus else outcome.halves
-    metric = VolumeMetric.between(judged, outcome.features, responsible.population)
+    metric = VolumeMetric.between(outcome.judged or outcome.halves, outcome.features, responsible.population)
     features = metric.features(outcome.features)
     coordinate, uncertainty = positions(responsible, along_the_motion(state.apart, responsible.population))
     learned = learned_of_images(dataset, state.nuisances)
     if state.states is not None:
         learned["states"] = on_host(state.states)
+    z = on_host(responsible.shares @ features[:, 1:])
     run.save_latents(
-        on_host(responsible.shares @ features[:, 1:]),
+        z,
         rows=dataset.rows,
         steps=steps,
         coordinate=on_host(coordinate),
@@ -63,7 +70,9 @@ def leave_maps(
         half=state.half,
         **learned,
     )
-    save_decoders(run, config, dataset, [metric.model(model) for model in outcome.halves])
+    halves = [metric.model(model) for model in outcome.halves]
+    save_decoders(run, config, dataset, halves)
+    return z, halves
 
 
 def save_decoders(run: Run, config: RunConfig, dataset: ParticleDataset, halves: list[LinearModel]) -> None:

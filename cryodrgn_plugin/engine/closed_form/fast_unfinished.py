@@ -35,6 +35,8 @@ def leave_latest_fast(run: Run, config: RunConfig, dataset: ParticleDataset) -> 
     recipe = ClosedForm(run, config, dataset)
     state = load_state(run, recipe.images.compute, dataset.n)
     apart_from = 1 + next(n for n, step in enumerate(recipe.bands) if step.crossed)
+    if recipe.in_focus and len(recipe.in_focus.runs) > 1:
+        apart_from = len(recipe.bands)  # before, particles lie along directions of several regions
     if state.done < apart_from:
         raise DataError(
             f"{run.path} has not finished: it is {run.status} after step {state.done} of {recipe.n_steps}, and has "
@@ -42,12 +44,15 @@ def leave_latest_fast(run: Run, config: RunConfig, dataset: ParticleDataset) -> 
         )
     recipe.posed_set.follow(state.nuisances)
     steps = state.done, recipe.n_steps
+    if state.places is not None:
+        recipe.in_focus.leave(state, steps)
+        return None
     if state.directions is not None:
         return _leave_directions(recipe, state, steps)
     features = harmonics(state.responsibilities, config.z_dim).features
     moments = moments_at_nodes(state.responsibilities, features, state.nuisances)
     halves = _maps(recipe, state, moments, recipe.last_radius)
-    leave_maps(run, config, dataset, Outcome(state, halves, features, recipe.posed_set.focus), steps)
+    leave_maps(run, config, dataset, Outcome(state, halves, features), steps)
 
 
 def _leave_directions(recipe: ClosedForm, state: State, steps: tuple[int, int]) -> None:
@@ -61,7 +66,7 @@ def _leave_directions(recipe: ClosedForm, state: State, steps: tuple[int, int]) 
     places[:, 0] = 1
     focus = recipe.posed_set.focus
     uniform = torch.full_like(places[:, 0], 1 / len(places))
-    metric = VolumeMetric.between(focus.only(halves) if focus else halves, places, uniform)
+    metric = VolumeMetric.between(focus.only(halves, 0) if focus else halves, places, uniform)
     recipe.run.save_latents(
         on_host(metric.features(places)[:, 1:]),
         rows=recipe.dataset.rows,

@@ -1,7 +1,7 @@
-"""The part of the molecule that a run looks at: bases inside it are told apart from bases of whatever else moves.
+"""The parts of the molecule that a run looks at: bases inside each are told apart from bases of whatever else moves.
 
-Bases inside are confined to the focus and those outside to the rest of the molecule. The amplitudes of both are
-inferred together; those outside are integrated out wherever images are compared.
+Bases inside are confined to their region and those outside to the rest of the molecule. The amplitudes of all are
+inferred together; those of other regions and those outside are integrated out wherever images are compared in one.
 """
 
 from dataclasses import dataclass
@@ -12,40 +12,49 @@ from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..errors import DataError
 from ..likelihood.linear_model import LinearModel
-from ..reconstruction.mask_file import region_mask, resampled
+from ..reconstruction.mask_file import Region, regions_of, resampled
 
 LEAST_VOXELS = 8.0
-"""What a focus must have in common with the molecule at the frequency limit."""
+"""What a region must have in common with the molecule at the frequency limit."""
 
 
 @dataclass(frozen=True)
 class Focus:
-    """`mask` (D, D, D) in [0, 1] in the box of the images, and what the user called it."""
+    """`regions`, masks (D, D, D) in [0, 1] in the box of the images that nowhere add up to more than 1."""
 
-    name: str
-    mask: np.ndarray
+    regions: tuple[Region, ...]
 
     @classmethod
     def chosen(cls, config: RunConfig, dataset: ParticleDataset) -> "Focus | None":
         """What `closed_form.focus` names, None where it is empty. Raises DataError for a bad mask or sphere."""
-        name = config.closed_form.focus
-        return cls(name, region_mask(name, dataset.box, dataset.pixel_size_ang)) if name else None
+        text = config.closed_form.focus
+        return cls.of(regions_of(text, dataset.box, dataset.pixel_size_ang)) if text else None
 
-    def regions(self, molecule: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(D', D', D') each: a molecule's mask inside and outside of the focus.
+    @classmethod
+    def of(cls, regions: list[Region]) -> "Focus":
+        """Regions that share what they overlap in."""
+        everywhere = np.maximum(np.sum([region.mask for region in regions], axis=0), 1)
+        return cls(tuple(Region(each.name, each.text, each.mask / everywhere) for each in regions))
 
-        Raises DataError where nothing of the molecule lies inside.
+    def __len__(self) -> int:
+        return len(self.regions)
+
+    def parted(self, molecule: np.ndarray) -> list[np.ndarray]:
+        """(D', D', D') each: a molecule's mask inside of every region, and last outside of all.
+
+        Raises DataError for a region in which nothing of the molecule lies.
         """
-        focus = resampled(self.mask, len(molecule))
-        inside = focus * molecule
-        if inside.sum() < LEAST_VOXELS:
-            raise DataError(
-                f"closed_form.focus is {self.name}, where the particles' mean map has no density; choose a region of "
-                "the molecule, in the frame of the poses given."
-            )
-        return inside, (1 - focus) * molecule
+        masks = [resampled(region.mask, len(molecule)) for region in self.regions]
+        inside = [mask * molecule for mask in masks]
+        for region, there in zip(self.regions, inside, strict=True):
+            if there.sum() < LEAST_VOXELS:
+                raise DataError(
+                    f"closed_form.focus is {region.text}, where the particles' mean map has no density; choose a "
+                    "region of the molecule, in the frame of the poses given."
+                )
+        return [*inside, (1 - np.sum(masks, axis=0)) * molecule]
 
-    def only(self, models: list[LinearModel]) -> list[LinearModel]:
-        """Models whose volumes end at the focus."""
-        mask = resampled(self.mask, models[0].sphere.box)
+    def only(self, models: list[LinearModel], number: int) -> list[LinearModel]:
+        """Models whose volumes end at a region."""
+        mask = resampled(self.regions[number].mask, models[0].sphere.box)
         return [LinearModel.of(each.backend, each.volumes() * each.backend.compute.tensor(mask)) for each in models]

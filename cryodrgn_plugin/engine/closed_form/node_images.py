@@ -1,4 +1,4 @@
-"""Compressed images as nodes meet them: of whole particles, poses and what lies outside of a focus integrated out."""
+"""Compressed images as nodes meet them: of whole particles, pose errors integrated out."""
 
 from dataclasses import dataclass, replace
 
@@ -10,7 +10,6 @@ from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..likelihood.equations import Moments
 from ..likelihood.nuisances import NearImages, Nuisances, without_pose_errors
-from ..likelihood.outside import at_known_contrast, integrated_out
 from .directions import Directions
 from .node_poses import totals
 from .nodes import AtNodes, FittedNodes, Responsibilities, at_nodes, contrast_of_images, contrasts
@@ -28,22 +27,20 @@ class NodeImages:
     contrast_sd: float
     """Of the contrasts that are still unknown; 0 where they are taken as they seem."""
 
+    @property
+    def compressed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """`gram`, `inner`, `start`."""
+        return self.gram, self.inner, self.start
+
     def at(self, rows: Tensor) -> "NodeImages":
         """Some of the images."""
         return replace(self, gram=self.gram[rows], inner=self.inner[rows], start=self.start[rows])
 
 
-def node_images(near: NearImages, found: Directions, series: TiltSeries, in_focus: bool) -> NodeImages:
-    """The images that nodes are fitted to, each with what all images of its particle say.
-
-    A part of the molecule cannot tell the contrast of an image, nor may a node of a focus have more or less of the rest
-    than others: there contrasts are what the whole molecule says.
-    """
-    (gram, inner), contrast_sd = without_pose_errors(near, found.nuisances), found.nuisances.contrast_sd
-    if in_focus:
-        (gram, inner), contrast_sd = at_known_contrast(gram, inner, found.nuisances), 0.0
-    gram, inner = integrated_out(*of_particles(gram, inner, series), found.n_outside)
-    return NodeImages(gram, inner, found.posteriors.mean[:, : found.n_inside], contrast_sd)
+def node_images(near: NearImages, found: Directions, series: TiltSeries) -> NodeImages:
+    """The images that nodes are fitted to, each with what all images of its particle say."""
+    gram, inner = of_particles(*without_pose_errors(near, found.nuisances), series)
+    return NodeImages(gram, inner, found.posteriors.mean, found.nuisances.contrast_sd)
 
 
 def of_particles(gram: Tensor, inner: Tensor, series: TiltSeries) -> tuple[Tensor, Tensor]:

@@ -61,7 +61,9 @@ class ClosedFormConfig(Settings, section="closed_form"):
     focus: str = ""
     """Look at one part of the molecule only, and take whatever else moves for a nuisance: an MRC mask in the box and
     pixel size of the images, or a sphere as x,y,z,radius in Å from the middle of the box. Empty looks everywhere. Give
-    one when a small part comes and goes, or moves, beside larger motions elsewhere that would come first."""
+    one when a small part comes and goes, or moves, beside larger motions elsewhere that would come first. Several parts
+    get a latent space each, and it is told whether they move together: name them as arm=arm.mrc;foot=0,0,40,20, or give
+    a mask that numbers its parts 1, 2, …"""
     outside: Annotated[int, AtLeast(0)] = 4
     """Directions of motion outside of the focus, found beside those inside and integrated out. Raise it when large
     motions there show up inside."""
@@ -71,8 +73,4 @@ class ClosedFormConfig(Settings, section="closed_form"):
             not (self.focus and self.free_poses),
             "closed_form.free_poses finds poses by the whole molecule, and closed_form.focus looks at a part of it; "
             "use one of them.",
-        )
-        require(
-            ";" not in self.focus,
-            "closed_form.focus names several regions; a run has one, so train one run for each of them.",
         )

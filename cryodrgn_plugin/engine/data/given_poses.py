@@ -5,6 +5,9 @@ import numpy as np
 from ..errors import DataError
 from ..io.particles import EULER, ParticleTable
 
+FEWEST_APART = 10
+"""Particles of which no alignment gives all the same angles."""
+
 
 def require_poses(table: ParticleTable, rows: np.ndarray) -> None:
     """Raise DataError unless the particles at `rows` (N,) all have angles and, if there are any, origins."""
@@ -22,4 +25,10 @@ def require_poses(table: ParticleTable, rows: np.ndarray) -> None:
         raise DataError(
             f"{path}: {int(bad.any(1).sum()):,} of {len(rows):,} particles have no pose; the first is row "
             f"{rows[particle] + 1:,}, where {name} is not a number. Remove them, or run a 3D refinement first."
+        )
+    if len(rows) >= FEWEST_APART and (angles[rows] == angles[rows[0]]).all():
+        rot, tilt, psi = angles[rows[0]]
+        raise DataError(
+            f"{path}: all {len(rows):,} particles have one orientation (rot {rot:g}, tilt {tilt:g}, psi {psi:g}), so "
+            "they have not been aligned. Run a 3D refinement first, or find poses with `cryodrgn-plugin abinitio`."
         )

@@ -18,7 +18,7 @@ from ..imaging.ctf import CtfParams, defocus_slopes, evaluate_ctf
 from ..imaging.lattice import HalfPlane
 from ..imaging.outliers import mended, typical_reach
 from ..imaging.preprocess import background, fourier_crop, has_noise
-from ..io.optics_terms import not_applied
+from ..io.optics_terms import about_detector, not_applied
 from ..io.particles import ParticleTable
 from ..io.stacks import StackReader
 from .groups import optics_geometry
@@ -44,7 +44,7 @@ class ParticleSource:
         self.geometry = optics_geometry(table, self.stacks, config.box)
         self.lattice = HalfPlane(self.geometry.box, self.geometry.box // 2 - 1)
         self.reach = self.geometry.reach(self.lattice)
-        self.notes += not_applied(table, with_ctf=self.ctf_params is not None)
+        self.notes += [*not_applied(table, with_ctf=self.ctf_params is not None), *about_detector(table)]
         if self.multiplied.any():
             self.notes.append(
                 f"{table.path}: images were multiplied by their CTF before. Closed forms allow for it; the network "

@@ -11,6 +11,7 @@ from ..io.reading import understood
 from ..io.torch_files import load_torch, save_torch
 from .decoder import Decoder
 from .decoder_registry import make_decoder
+from .imported_network import ImportedNetwork, NetworkShape
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class StoredModel:
 def save_model(
     path: Path, config: RunConfig, decoder: Decoder, encoder: nn.Module | None, pixel_size_ang: float
 ) -> None:
-    """Write a decoder made by `make_decoder(config, …)`, in the data's grey scale, and what reads the images."""
+    """Write a decoder made by `make_decoder(config, …)` or imported, in the data's grey scale, and what reads the
+    images."""
     content = {
         "kind": config.decoder.kind,
         "config": config.to_json(),
@@ -36,6 +38,8 @@ def save_model(
         "state": {name: value.cpu() for name, value in decoder.state_dict().items()},
         "encoder": {name: value.cpu() for name, value in encoder.state_dict().items()} if encoder else {},
     }
+    if isinstance(decoder, ImportedNetwork):
+        content["network"] = decoder.shape.to_json()
     save_torch(path, content)
 
 
@@ -46,6 +50,7 @@ def load_model(path: Path) -> StoredModel:
     with understood(f"{path} is not a model of this program."):
         content = load_torch(path)
         config = RunConfig.from_json(content["config"])
-        decoder = make_decoder(config, content["box"])
+        network = content.get("network")
+        decoder = ImportedNetwork(NetworkShape(**network)) if network else make_decoder(config, content["box"])
         decoder.load_state_dict(content["state"])
         return StoredModel(decoder.eval(), config, float(content["pixel_size_ang"]), dict(content["encoder"]))

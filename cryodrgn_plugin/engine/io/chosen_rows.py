@@ -16,9 +16,11 @@ from ..errors import DataError
 from .cs import read_records
 from .optimisation_set import is_tilt_series
 from .particles import ParticleTable
+from .star import UTF8
 from .star_rows import block_heads, comment_start, quoted, word_spans
 from .writing import replacing
 
+_OURS, _LATENT = "cryodrgn", "Latent"
 _GROUP, _PER_TILT = "rlnGroupName", ("rlnMicrographName", "rlnCtfBfactor")
 
 
@@ -91,7 +93,8 @@ def write_chosen(
     ----------
     rows : (n,) rows from 0; they are written in the file's order, whatever their own.
     path : where to, without ending.
-    added : columns for all rows of the table, to come after the file's own. A name the file has already is refused.
+    added : columns for all rows of the table, to come after the file's own; in files of cryoSPARC they are fields, see
+        `_field`. A name the file has already is refused.
 
     Raises
     ------
@@ -101,11 +104,8 @@ def write_chosen(
     taken = [name for name in added if name in table.frame]
     if taken:
         raise DataError(f"{table.path}: it has a column {taken[0]} already; remove it, or select without annotate.")
-    in_records = table.path.suffix == ".cs"
-    if added and in_records:
-        raise DataError(f"{table.path}: files of this kind cannot be given columns; select without annotate.")
-    if in_records:
-        return _write_records(table.path, rows, path.with_name(path.name + ".cs"))
+    if table.path.suffix == ".cs":
+        return _write_records(table.path, rows, path.with_name(path.name + ".cs"), added)
     if table.tilts is not None:
         lines, first = particle_lines(table.tilts.particles), np.unique(table.tilts.particle, return_index=True)[1]
         rows, added = np.unique(table.tilts.particle[rows]), {name: column[first] for name, column in added.items()}
@@ -124,8 +124,9 @@ def write_renamed(table: ParticleTable, rows: np.ndarray, names: list[str], path
     """
     require_rows_of_images(table)
     lines, before = particle_lines(table), table.image_names
+    encoding = table.frame.attrs.get("encoding", UTF8)
     for row, name in zip(rows, names, strict=True):
-        lines.rows[row] = lines.rows[row].replace(before[row].encode(), name.encode(), 1)
+        lines.rows[row] = lines.rows[row].replace(before[row].encode(encoding), os.fsencode(name), 1)
     with replacing(path) as temporary:
         temporary.write_bytes(lines.text(rows))
 
@@ -166,11 +167,32 @@ def particle_lines(table: ParticleTable) -> StarLines:
     return read_lines(table.path, block, table.n)
 
 
-def _write_records(source: Path, rows: np.ndarray, target: Path) -> Path:
+def _write_records(source: Path, rows: np.ndarray, target: Path, added: Mapping[str, np.ndarray]) -> Path:
     records = read_records(source)
+    fields = {_field(name): np.asarray(column) for name, column in added.items()}
+    taken = [name for name in fields if name in (records.dtype.names or ())]
+    if taken:
+        raise DataError(f"{source}: it has a field {taken[0]} already; select without annotate, or use export.")
+    chosen = records[rows]
+    if fields:
+        kinds = [(name, np.float32 if column.dtype.kind == "f" else np.int32) for name, column in fields.items()]
+        wider = np.zeros(len(rows), [*chosen.dtype.descr, *kinds])
+        for name in chosen.dtype.names or ():
+            wider[name] = chosen[name]
+        for name, column in fields.items():
+            wider[name] = column[rows]
+        chosen = wider
     with replacing(target) as temporary, open(temporary, "wb") as file:
-        np.save(file, records[rows], allow_pickle=False)
+        np.save(file, chosen, allow_pickle=False)
     return target
+
+
+def _field(column: str) -> str:
+    """What a column is called in a file of cryoSPARC: latents as its components, counted from 0."""
+    name = column.removeprefix(_OURS)
+    if name.startswith(_LATENT) and name.removeprefix(_LATENT).isdecimal():
+        return f"components_mode_{int(name.removeprefix(_LATENT)) - 1}/value"
+    return f"{_OURS}/{name.lower()}"
 
 
 def _kind(line: bytes) -> str:

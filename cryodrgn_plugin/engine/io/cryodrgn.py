@@ -4,20 +4,16 @@ them.
 poses.pkl is (rotations N × 3 × 3, translations N × 2) or rotations alone; rotations are RELION's, translations are
 rlnOrigin as a fraction of the box (ab initio runs write pixels: anything beyond one box is taken as such). ctf.pkl is
 N × 9: box, pixel size, defocus U, V and angle, voltage, Cs, amplitude contrast, phase shift; box and pixel size may be
-those before downsampling. z.N.pkl is two pickles in a row, mean and log variance, or one (docs/conventions.md).
+those before downsampling. z.N.pkl is two pickles in a row, mean and log variance, or one. ind.pkl is the numbers of
+the particles that are used, from 0 (docs/conventions.md).
 """
 
 import os
 import pickle
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from ..errors import DataError
-from ..geometry.rotations import euler_from_matrices
-from .header import read_header
-from .particles import EULER, ParticleTable
 from .pickles import read_pickles
 from .reading import WHY, understood
 from .writing import replacing
@@ -25,8 +21,11 @@ from .writing import replacing
 _ADVICE = "Give a file that cryoDRGN wrote."
 
 
-def read_poses(path: str | os.PathLike, box: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (N, 3, 3), and origins (N, 2) in pixels of `box` (rlnOriginX/Y; 0 in files of rotations alone)."""
+def read_poses(path: str | os.PathLike, box: int, unit_px: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (N, 3, 3), and origins (N, 2) in pixels of `box` (rlnOriginX/Y; 0 in files of rotations alone).
+
+    `unit_px`: how many pixels a translation of 1 is, where that is known.
+    """
     content = _load(path)[0]
     rotations, translations = content if isinstance(content, tuple) and len(content) == 2 else (content, None)
     rotations = _array(rotations, path)
@@ -41,7 +40,9 @@ def read_poses(path: str | os.PathLike, box: int) -> tuple[np.ndarray, np.ndarra
         raise DataError(
             f"{path}: its translations have the shape {translations.shape}; {(len(rotations), 2)} is needed."
         )
-    return rotations, translations if np.abs(translations).max(initial=0) > 1 else translations * box
+    if unit_px is None:
+        unit_px = 1.0 if np.abs(translations).max(initial=0) > 1 else box
+    return rotations, translations * unit_px
 
 
 def write_poses(path: str | os.PathLike, rotations: np.ndarray, origins_px: np.ndarray, box: int) -> None:
@@ -71,44 +72,35 @@ def read_latents(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray | None
     return arrays[0], arrays[1] if len(arrays) == 2 else None
 
 
-def particles_from_cryodrgn(
-    stack: str | os.PathLike, ctf: str | os.PathLike, poses: str | os.PathLike | None = None
-) -> ParticleTable:
-    """The particle table of a stack with cryoDRGN's ctf.pkl and poses.pkl.
+def write_latents(path: str | os.PathLike, mean: np.ndarray) -> None:
+    """Write z.pkl from latents (N, Z). Raises DataError when it cannot be written."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        pickle.dump(np.asarray(mean, np.float32), file)
 
-    Raises
-    ------
-    DataError : the files hold different numbers of particles, or are not what they should be.
+
+def read_indices(path: str | os.PathLike, n: int) -> np.ndarray:
+    """(M,) int64 of ind.pkl, which particles of N are used, in its order.
+
+    Raises DataError for indices that are none, repeat themselves or lie beyond the particles.
     """
-    header = read_header(stack)
-    n, box = header.shape[0], header.shape[2]
-    values = read_ctf(ctf)
-    rotations, origins = (None, None) if poses is None else read_poses(poses, box)
-    for path, count in ((ctf, len(values)), (poses, n if rotations is None else len(rotations))):
-        if count != n:
-            raise DataError(f"{path}: it has {count:,} particles, but {stack} has {n:,}. They do not belong together.")
-    # The pixel size in ctf.pkl belongs to the box in ctf.pkl: after downsampling the stack's pixels are larger.
-    pixel = values[:, 1] * values[:, 0] / box
-    keys = np.column_stack([pixel, values[:, 5:8]])
-    groups, group = np.unique(keys, axis=0, return_inverse=True)
-    frame = {
-        "rlnImageName": [f"{i}@{Path(stack).absolute()}" for i in range(1, n + 1)],
-        "rlnDefocusU": values[:, 2],
-        "rlnDefocusV": values[:, 3],
-        "rlnDefocusAngle": values[:, 4],
-        "rlnPhaseShift": values[:, 8],
-        "rlnOpticsGroup": group.reshape(-1) + 1,
-    }
-    if rotations is not None:
-        frame |= dict(zip(EULER, euler_from_matrices(rotations).T, strict=True))
-        frame |= {"rlnOriginXAngst": origins[:, 0] * pixel, "rlnOriginYAngst": origins[:, 1] * pixel}
-    columns = ["rlnImagePixelSize", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"]
-    optics = pd.DataFrame(groups, columns=columns)
-    optics.insert(0, "rlnOpticsGroup", np.arange(1, len(groups) + 1))
-    optics.insert(1, "rlnOpticsGroupName", [f"opticsGroup{i}" for i in optics["rlnOpticsGroup"]])
-    optics["rlnImageSize"], optics["rlnImageDimensionality"] = box, 2
-    table = pd.DataFrame(frame)
-    return ParticleTable(Path(ctf), table, optics, {"optics": optics, "particles": table})
+    index = _load(path)[0]
+    index = np.asarray(index) if isinstance(index, list) else index
+    if not isinstance(index, np.ndarray) or index.ndim != 1 or index.dtype.kind not in "iu" or not len(index):
+        raise DataError(f"{path}: it does not hold a list of particle numbers. Give cryoDRGN's ind.pkl.")
+    if index.min() < 0 or index.max() >= n:
+        raise DataError(
+            f"{path}: it names particle {index.max() if index.min() >= 0 else index.min():,}, counted from 0, of "
+            f"{n:,}. Give the indices that belong to these particles."
+        )
+    if len(np.unique(index)) < len(index):
+        raise DataError(f"{path}: it names particles twice. Give each index once.")
+    return index.astype(np.int64)
+
+
+def write_indices(path: str | os.PathLike, index: np.ndarray) -> None:
+    """Write ind.pkl from (M,) particle numbers, counted from 0. Raises DataError when it cannot be written."""
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        pickle.dump(np.asarray(index, np.int64), file)
 
 
 def _array(content: object, path: str | os.PathLike) -> np.ndarray:

@@ -39,6 +39,9 @@ _LOCATION = {
     "location/center_y_frac": 1,
     "location/micrograph_shape": 2,
 }
+_ABERRATIONS = ("ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag", "ctf/shift_A")
+"""What cryoSPARC fits beyond defocus and Cs. Their units are documented, their signs and axes are not, and those who
+convert them report values that are not RELION's."""
 _ADVICE = "Give a particles file of a cryoSPARC job."
 _NOT_READ = "{path}: cannot be read as a cryoSPARC particles file ({why}). " + _ADVICE
 
@@ -88,7 +91,7 @@ def _table(path: Path, passthrough: Sequence[str | os.PathLike]) -> ParticleTabl
     table |= _poses(fields) | _half_sets(fields) | _places(fields)
     optics, group = _optics(fields)
     frame = pd.DataFrame(table | {"rlnOpticsGroup": group})
-    return ParticleTable(path, frame, optics, {"optics": optics, "particles": frame})
+    return ParticleTable(path, frame, optics, {"optics": optics, "particles": frame}, _unapplied(path, fields))
 
 
 def read_records(path: str | os.PathLike) -> np.ndarray:
@@ -162,8 +165,10 @@ def _poses(fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         best = (np.arange(len(poses)), posterior.argmax(1))
         poses, shifts = poses[best], shifts[best]
         pixel = pixel[best] if pixel.ndim == 2 else pixel
-    matrices = np.swapaxes(Rotation.from_rotvec(poses.astype(np.float64)).as_matrix(), 1, 2)
-    angles = euler_from_matrices(matrices)
+    known = np.isfinite(poses).all(1)
+    angles = np.full((len(poses), 3), np.nan)
+    matrices = np.swapaxes(Rotation.from_rotvec(poses[known].astype(np.float64)).as_matrix(), 1, 2)
+    angles[known] = euler_from_matrices(matrices)
     origins = shifts * pixel[:, None]
     return dict(zip(EULER, angles.T, strict=True)) | {
         "rlnOriginXAngst": origins[:, 0],
@@ -208,6 +213,21 @@ def _optics(fields: dict[str, np.ndarray]) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame(table), group.reshape(-1) + 1
 
 
+def _unapplied(path: Path, fields: dict[str, np.ndarray]) -> tuple[str, ...]:
+    """A sentence about the aberrations that are listed and not 0."""
+    numbers = {name: fields[name] for name in _ABERRATIONS if name in fields and fields[name].dtype.kind in "iuf"}
+    listed = [name for name, values in numbers.items() if np.any(values)]
+    if not listed:
+        return ()
+    touched = np.any([np.reshape(numbers[name], (len(numbers[name]), -1)).any(1) for name in listed], axis=0)
+    sentence = (
+        f"{path}: {', '.join(listed)} of {int(touched.sum()):,} particles {'are' if listed[1:] else 'is'} not applied, "
+        "because cryoSPARC does not document the signs. Where resolutions beyond 4 Å matter, refine the aberrations in "
+        "RELION and give its star file."
+    )
+    return (sentence,)
+
+
 def _check_shapes(fields: dict[str, np.ndarray], path: Path) -> None:
     """Raises DataError for a field that is there with another shape or kind than cryoSPARC gives it."""
     numbers = {"blob/shape": 2, "blob/idx": 1, "uid": 1, "ctf/exp_group_id": 1, "alignments3D/split": 1, **_LOCATION}
@@ -221,4 +241,10 @@ def _check_shapes(fields: dict[str, np.ndarray], path: Path) -> None:
 
 
 def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else str(name)
+    """A path; bytes that are not UTF-8 are letters of Latin-1."""
+    if isinstance(name, str):
+        return name
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        return name.decode("latin-1")

@@ -1,6 +1,7 @@
 """cryoSPARC particle files made from RELION-like tables: the way back of `cs.py`, whose conventions it has."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def fields_of(table: ParticleTable, stacks: StackReader, sign: int, rows: np.nda
     sign : 1 where protein is white in the images, else -1.
     """
     names = [table.image_names[row] for row in rows]
-    paths = np.array([str(path.resolve()).encode() for path in stacks.paths], "S")
+    paths = np.array([os.fsencode(path.resolve()) for path in stacks.paths], "S")
     fields = {
         "uid": _uids(table, names, rows),
         "blob/path": paths[stacks.stack[rows]],

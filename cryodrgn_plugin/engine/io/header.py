@@ -20,6 +20,16 @@ _HEADER = np.dtype(
 )  # fmt: skip
 assert _HEADER.itemsize == HEADER_BYTES
 
+_OTHER_FORMATS = {
+    b"\x1f\x8b": "compressed by gzip",
+    b"BZh": "compressed by bzip2",
+    b"II*\0": "a TIFF file",
+    b"MM\0*": "a TIFF file",
+    b"\x89HDF": "an HDF5 file",
+    b"version https://git-lfs": "a pointer of Git LFS",
+}
+"""How files begin that are given in place of stacks."""
+
 
 @dataclass(frozen=True)
 class MrcHeader:
@@ -55,7 +65,9 @@ def read_header(path: str | os.PathLike) -> MrcHeader:
     shape = tuple(int(n) for n in header["size"][::-1])
     mode = int(header["mode"])
     if min(shape) < 1 or max(shape) > 10**8 or not 0 <= mode <= 101:
-        raise DataError(f"{path}: is not an MRC file (its header gives a size of {' × '.join(map(str, shape[::-1]))}).")
+        other = next((name for start, name in _OTHER_FORMATS.items() if raw.startswith(start)), "")
+        why = f"it is {other}" if other else f"its header gives a size of {' × '.join(map(str, shape[::-1]))}"
+        raise DataError(f"{path}: is not an MRC file ({why}). Convert it to MRC.")
     if mode not in _DTYPES:
         raise DataError(
             f"{path}: has MRC mode {mode}; modes 0, 1, 2, 6 and 12 are read. Convert it to mode 2 (float32)."

@@ -15,6 +15,7 @@ from ..imaging.aberrations import Aberrations
 BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
 MAGNIFICATION = ("rlnMagMat00", "rlnMagMat01", "rlnMagMat10", "rlnMagMat11")
 ODD, EVEN = "rlnOddZernike", "rlnEvenZernike"
+MTF = "rlnMtfFileName"
 MOST_TERMS = 81
 """Of one list: polynomials up to the order 16. RELION fits up to 8."""
 _EVEN_LENS = dict(zip(MAGNIFICATION, (1.0, 0.0, 0.0, 1.0), strict=True))
@@ -35,6 +36,8 @@ class Listed(Protocol):
     def optics_group(self) -> np.ndarray: ...
     @property
     def aberrations(self) -> tuple[Aberrations, ...]: ...
+    @property
+    def unapplied(self) -> tuple[str, ...]: ...
 
 
 def read_aberrations(table: Listed) -> tuple[Aberrations, ...]:
@@ -60,7 +63,7 @@ def what_applies(aberrations: Aberrations) -> list[str]:
 
 def not_applied(table: Listed, with_ctf: bool) -> list[str]:
     """A sentence for each kind of aberration that the file lists and that images are not freed of."""
-    sentences = []
+    sentences = list(table.unapplied)
     names = [name for name in (*BEAM_TILT, ODD, EVEN, *MAGNIFICATION) if name in table.frame]
     if table.optics is not None and names:
         sentences.append(
@@ -74,6 +77,21 @@ def not_applied(table: Listed, with_ctf: bool) -> list[str]:
             "because images are taken as free of the CTF."
         )
     return sentences
+
+
+def about_detector(table: Listed) -> list[str]:
+    """A sentence about the detector's response where the file names its curve: RELION leaves it to postprocessing."""
+    optics = table.frame if table.optics is None else table.optics
+    curves = optics[MTF].astype(str).str.strip() if MTF in optics else pd.Series([], dtype=object)
+    files = sorted({name for name in curves if name and name.lower() not in ("none", "nan", "null")})
+    if not files:
+        return []
+    named = files[0] if len(files) == 1 else f"{len(files)} curves"
+    sentence = (
+        f"{table.path}: the detector's response ({MTF}: {named}) is not divided out, so maps fall off towards Nyquist; "
+        "sharpening, or relion_postprocess with the curve, makes up for it."
+    )
+    return [sentence]
 
 
 def _row_of_each_group(table: Listed) -> pd.DataFrame:

@@ -17,12 +17,13 @@ from ..errors import DataError
 from ..imaging.aberrations import Aberrations, even_zernike, moved_in_groups
 from ..imaging.ctf import CtfParams
 from .optics_terms import BEAM_TILT, read_aberrations
-from .reading import WHY, understood
+from .reading import WHY, require_rows, understood
 from .star import read_star
 
 EULER = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 LARGEST_BOX = 2**16
 _DOSE, _TILT = "rlnMicrographPreExposure", "rlnTomoFrame"
+LARGEST_CS_MM = 100.0
 _CTF_NEEDED = (
     "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"
 )  # fmt: skip
@@ -41,6 +42,8 @@ class ParticleTable:
     """Every block of the file, by name."""
     tilts: "TiltFiles | None" = None
     """What the rows were made of, where they are tilt images of tomograms."""
+    unapplied: tuple[str, ...] = ()
+    """A sentence for what else the file says of how images were formed, which has no column here."""
 
     @property
     def n(self) -> int:
@@ -58,10 +61,8 @@ class ParticleTable:
 
     @cached_property
     def optics_group(self) -> np.ndarray:
-        """(N,) int. Optics group of each particle, counted from 0 in the order of the optics table.
-
-        Without an optics table, particles of one pixel size and beam tilt are a group.
-        """
+        """(N,) int. Optics group of each particle, from 0 in the order of the optics table; without one, particles
+        of one pixel size and beam tilt are a group."""
         if self.optics is None:
             kinds = [self.pixel_size_ang, *(self.numbers(name) for name in BEAM_TILT if name in self.frame)]
             return np.unique(np.stack(kinds, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
@@ -164,8 +165,13 @@ class ParticleTable:
         if not any(self._has(name) for name in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")):
             return None
         u, v, angle, voltage, aberration, contrast = (self.numbers(name) for name in _CTF_NEEDED)
-        self._check_range("rlnVoltage", voltage, (voltage > 0) & (voltage < 1e5), "a voltage in kV")
-        self._check_range("rlnAmplitudeContrast", contrast, (contrast >= 0) & (contrast <= 1), "a share from 0 to 1")
+        require_rows(self.path, "rlnVoltage", voltage, (voltage > 0) & (voltage < 1e5), "a voltage in kV")
+        require_rows(
+            self.path, "rlnAmplitudeContrast", contrast, (contrast >= 0) & (contrast <= 1), "a share from 0 to 1"
+        )
+        require_rows(self.path, "rlnSphericalAberration", aberration, np.abs(aberration) < LARGEST_CS_MM, "in mm")
+        scale = self._optional("rlnCtfScalefactor", 1.0)
+        require_rows(self.path, "rlnCtfScalefactor", scale, scale.any() | (scale != 0), "other than 0 in some of them")
         return CtfParams(
             defocus_u_ang=u,
             defocus_v_ang=v,
@@ -175,7 +181,7 @@ class ParticleTable:
             amplitude_contrast=contrast,
             phase_shift_deg=self._optional("rlnPhaseShift", 0.0),
             b_factor_ang2=self._b_factor_ang2(),
-            scale=self._optional("rlnCtfScalefactor", 1.0),
+            scale=scale,
             even_zernike=even_zernike(self.aberrations, self.optics_group),
             dose_per_ang2=self.numbers(_DOSE) if {_DOSE, _TILT} <= set(self.frame) else None,
         )
@@ -184,14 +190,6 @@ class ParticleTable:
         """(N,) B-factors, positive where the envelope falls with frequency; Warp and M write those as negative."""
         values = self._optional("rlnCtfBfactor", 0.0)
         return -values if (values <= 0).all() else values
-
-    def _check_range(self, name: str, values: np.ndarray, good: np.ndarray, what: str) -> None:
-        bad = np.flatnonzero(~good)
-        if len(bad):
-            raise DataError(
-                f"{self.path}: {name} of row {bad[0] + 1:,} is {values[bad[0]]:g} ({len(bad):,} such rows); it must be "
-                f"{what}. Correct it."
-            )
 
     def flag(self, name: str) -> np.ndarray:
         """(N,) bool. A yes/no column that may be absent (then all no)."""

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..errors import DataError, EngineError
 
 WHY = "{why}"
@@ -73,3 +75,13 @@ def _in_short(error: BaseException) -> str:
     text = " ".join(str(error).split()).rstrip(".")
     text = text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def require_rows(path: Path, name: str, values: np.ndarray, good: np.ndarray, what: str) -> None:
+    """Raise DataError unless all (N,) values of a column are `good` (N,), which is `what` they must be in words."""
+    bad = np.flatnonzero(~good)
+    if len(bad):
+        raise DataError(
+            f"{path}: {name} of row {bad[0] + 1:,} is {values[bad[0]]:g} ({len(bad):,} such rows); it must be {what}. "
+            "Correct it."
+        )

@@ -166,7 +166,8 @@ def locate_stacks(names: list[str], folders: list[Path], source: str) -> list[Pa
     """Where each of these stacks lies; `source` is the file that names them.
 
     In one folder alone, which somebody has named, stacks are also looked for without the folders at the start of their
-    paths, those of absolute paths as well: they may have been moved there.
+    paths, those of absolute paths as well: they may have been moved there. Names of a file in Latin-1 are those of the
+    same bytes on disk, or of the same letters.
 
     Raises DataError saying how many are absent, which is the first, and where they were looked for.
     """
@@ -176,10 +177,9 @@ def locate_stacks(names: list[str], folders: list[Path], source: str) -> list[Pa
     folders = list(folders)
     for name in names:
         path = Path(name)
-        candidates = [path] if path.is_absolute() else [folder / path for folder in folders]
-        if len(folders) == 1:
-            parts = [part for part in path.parts if part != path.anchor]
-            candidates += [folders[0].joinpath(*parts[start:]) for start in range(len(parts))]
+        candidates = _candidates(path, folders)
+        if not name.isascii():
+            candidates += _candidates(_of_latin1_bytes(name), folders)
         hit = next((i for i, candidate in enumerate(candidates) if candidate.is_file()), None)
         if hit is None:
             absent.append(name)
@@ -194,6 +194,23 @@ def locate_stacks(names: list[str], folders: list[Path], source: str) -> list[Pa
             f"(looked in {looked}). Set root to the project folder that the paths are relative to."
         )
     return located
+
+
+def _candidates(path: Path, folders: list[Path]) -> list[Path]:
+    """Where a stack may lie: in each folder first, and then, in one folder alone, without the folders of its path."""
+    candidates = [path] if path.is_absolute() else [folder / path for folder in folders]
+    if len(folders) == 1:
+        parts = [part for part in path.parts if part != path.anchor]
+        candidates += [folders[0].joinpath(*parts[start:]) for start in range(len(parts))]
+    return candidates
+
+
+def _of_latin1_bytes(name: str) -> Path:
+    """The path whose bytes on disk are those of `name` in Latin-1, in which it was read."""
+    try:
+        return Path(os.fsdecode(name.encode("latin-1")))
+    except UnicodeEncodeError:
+        return Path(name)
 
 
 def _runs(stacks: np.ndarray, slices: np.ndarray) -> list[slice]:

@@ -2,6 +2,9 @@
 
 A header scan finds the blocks; pandas' C parser reads each table (a million rows in seconds). Names stay strings
 ('001' is an optics group name, not a number), `nan` is a missing number, and columns and rows keep their order.
+
+RELION takes names for bytes. A file whose bytes are not UTF-8 is read as Latin-1, in which every byte is a letter, and
+its tables are marked (`attrs["encoding"]`), so that they are written with the bytes that they had.
 """
 
 import codecs
@@ -25,6 +28,7 @@ _ROWS_AT_ONCE = 50_000
 _BYTES_AT_ONCE = 2**20
 _MISSING = ["nan", "NaN", "-nan", "NAN", "<NA>", "null"]
 _ADVICE = "Give a RELION particles star file."
+UTF8, LATIN1 = "utf-8", "latin-1"
 
 
 def read_star(path: str | os.PathLike) -> dict[str, pd.DataFrame]:
@@ -41,8 +45,7 @@ def read_star(path: str | os.PathLike) -> dict[str, pd.DataFrame]:
 
     Raises
     ------
-    DataError : the file is absent, empty, not a STAR file or not in UTF-8, names a column twice, or has a row of the
-        wrong length.
+    DataError : the file is absent, empty or not a STAR file, names a column twice, or has a row of the wrong length.
     """
     path = Path(path)
     with understood(f"{path}: cannot be read ({WHY}). {_ADVICE}"):
@@ -50,7 +53,7 @@ def read_star(path: str | os.PathLike) -> dict[str, pd.DataFrame]:
 
 
 def _read(path: Path) -> dict[str, pd.DataFrame]:
-    data = _content(path)
+    data, encoding = _content(path)
     blocks = _blocks(data)
     if not blocks:
         what = "is empty" if not data.strip() else "has no data_ block, so it is not a STAR file"
@@ -60,6 +63,8 @@ def _read(path: Path) -> dict[str, pd.DataFrame]:
         if name in tables:
             raise DataError(f"{path}: the block data_{name} occurs twice. Keep one of them.")
         tables[name] = _read_block(path, name, data[start:end])
+        if encoding != UTF8:
+            tables[name].attrs["encoding"] = encoding
     return tables
 
 
@@ -72,7 +77,8 @@ def write_star(path: str | os.PathLike, tables: dict[str, pd.DataFrame]) -> None
     ------
     DataError : the disk is full or the folder cannot be written.
     """
-    with replacing(path) as temporary, open(temporary, "w", newline="") as out:
+    encoding = next((table.attrs["encoding"] for table in tables.values() if "encoding" in table.attrs), UTF8)
+    with replacing(path) as temporary, open(temporary, "w", newline="", encoding=encoding) as out:
         for name, table in tables.items():
             out.write(f"\n# version 30001\n\ndata_{name}\n\n")
             if table.attrs.get("pairs") and len(table) == 1:
@@ -87,28 +93,26 @@ def write_star(path: str | os.PathLike, tables: dict[str, pd.DataFrame]) -> None
         out.write("\n")
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path) -> tuple[bytes, str]:
+    """The file in UTF-8, and the encoding that it has on disk."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file. Check the path of the star file.") from None
-    if not data.isascii():
-        _require_utf8(path, data)
-    return data
+    if data.isascii() or _is_utf8(data):
+        return data, UTF8
+    return data.decode(LATIN1).encode(UTF8), LATIN1
 
 
-def _require_utf8(path: Path, data: bytes) -> None:
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    for start in range(0, len(data), _BYTES_AT_ONCE):
-        part = data[start : start + _BYTES_AT_ONCE]
-        try:
-            decoder.decode(part, final=start + len(part) == len(data))
-        except UnicodeDecodeError as error:
-            line = data.count(b"\n", 0, start + error.start) + 1
-            raise DataError(
-                f"{path}: line {line:,} has the byte 0x{error.object[error.start]:02x}, which is not text in UTF-8. "
-                "Name the files it lists without accents, or convert it (iconv -f latin1 -t utf8)."
-            ) from None
+def _is_utf8(data: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder(UTF8)()
+    try:
+        for start in range(0, len(data), _BYTES_AT_ONCE):
+            decoder.decode(data[start : start + _BYTES_AT_ONCE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _blocks(data: bytes) -> list[tuple[str, int, int]]:

@@ -78,4 +78,5 @@ def search_folders(star: Path, root: str | os.PathLike) -> list[Path]:
 
 def _folders_of_the_run(folder: Path) -> list[Path]:
     origin = origin_around(folder)
-    return search_folders(*origin) if origin else []
+    # The particles of an imported run lie in it.
+    return search_folders(*origin) if origin and origin[0].absolute().parent != folder else []

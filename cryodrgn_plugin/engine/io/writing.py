@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import NO_SPACE, DataError
 from .atomic import atomic_path, is_leftover
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 
 
@@ -26,9 +25,12 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Write `text` (UTF-8) in place of `path`. Raises DataError as `replacing` does."""
+    """Write `text` (UTF-8; bytes of names that are none in hexadecimal) in place of `path`.
+
+    Raises DataError as `replacing` does.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextmanager
@@ -102,7 +104,7 @@ def explained(path: str | os.PathLike) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE:
             raise DataError(
                 f"{path}: there is no space to write it ({_free_mb(path):,.0f} MB free on its disk, or a quota "
                 "or size limit). Free some space or choose another disk; files that were there before are untouched."

@@ -32,6 +32,13 @@ class NormalEquations:
     def sphere(self) -> HalfSphere:
         return self.backend.sphere
 
+    def leading(self, channels: int) -> "NormalEquations":
+        """The equations of the first channels alone, as if the others had never been there."""
+        triangle = channels * (channels + 1) // 2
+        return NormalEquations(
+            self.backend, self.lhs[:, :triangle].contiguous(), self.rhs[:, :, :channels].contiguous()
+        )
+
 
 def accumulate(
     images: WhitenedImages, sphere: HalfSphere, count: int, moments: Moments, half: np.ndarray | None = None

@@ -40,8 +40,9 @@ class NearImages:
     gram: Tensor
     inner: Tensor
     n_bases: int
-    n_outside: int = 0
-    """The last so many bases lie outside a focus: their amplitudes vary by themselves (`likelihood/outside`)."""
+    groups: tuple[int, ...] = ()
+    """Sizes of groups of bases whose amplitudes vary independently of those of others, as those inside the regions of a
+    focus do and those outside (`likelihood/outside`); one group if empty."""
 
     def __len__(self) -> int:
         return len(self.gram)
@@ -179,7 +180,7 @@ def settle(
     centre = spread.new_zeros(k)
     for _ in range(rounds):
         for _ in range(SCORINGS):
-            spread = _scored(near, nuisances, centre, spread)
+            spread = solved_spread(*scoring(near, nuisances, centre, spread), near.groups)
         found = _posterior(near, nuisances, centre, spread)
         learned = _learned(near, nuisances, found)
         of_errors = replace(nuisances, pose_sd=learned.pose_sd, doubt=learned.doubt)
@@ -230,8 +231,10 @@ class _Conditional:
         return self.inner[:, 1:] - self.gram[:, 1:, 0] - self.gram[:, 1:, 1:] @ centre
 
 
-def _scored(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tensor) -> Tensor:
-    """One step of Fisher scoring for S: with B = (A⁻¹ + S)⁻¹, Σ B S' B = Σ u uᵀ − B + B S B, u = (1 + A S)⁻¹ r."""
+def scoring(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+    """Equations of one step of Fisher scoring for S: with B = (A⁻¹ + S)⁻¹, Σ B S' B = Σ u uᵀ − B + B S B, where
+    u = (1 + A S)⁻¹ r; the left side (K², K²) for S' as a vector by rows, the right one (K, K).
+    """
     k = len(centre)
     identity = torch.eye(k, dtype=spread.dtype, device=spread.device)
     left, right = spread.new_zeros(k * k, k * k), spread.new_zeros(k, k)
@@ -244,7 +247,7 @@ def _scored(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tens
         # Σ B_ij B_kl, then to the order (i k), (j l) in which S' is a vector.
         left += (flat.T @ flat).view(k, k, k, k).permute(0, 2, 1, 3).reshape(k * k, k * k)
         right += u.T @ u + (b @ spread @ b - b).sum(0)
-    return solved_spread(left, right, near.n_outside)
+    return left, right
 
 
 def _posterior(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tensor) -> Posteriors:

@@ -36,14 +36,10 @@ def as_nuisances(near: NearImages, nuisances: Nuisances, kept: Tensor) -> tuple[
     return NearImages(gram, inner, len(kept)), replace(nuisances, moved=moved, pose_sd=variances)
 
 
-def inside(near: NearImages) -> Tensor:
-    """(n,) numbers of the bases that do not lie outside."""
-    return torch.arange(near.n_bases - near.n_outside, device=near.gram.device)
-
-
-def outside(near: NearImages) -> Tensor:
-    """(n,) numbers of the bases that do."""
-    return torch.arange(near.n_bases - near.n_outside, near.n_bases, device=near.gram.device)
+def members(groups: tuple[int, ...], device: torch.device) -> list[Tensor]:
+    """(n,) each: the numbers from 0 of what belongs to each of some groups of these sizes, one after the other."""
+    ends = torch.tensor(groups).cumsum(0).tolist()
+    return [torch.arange(end - size, end, device=device) for size, end in zip(groups, ends, strict=True)]
 
 
 def integrated_out(gram: Tensor, inner: Tensor, n_outside: int) -> tuple[Tensor, Tensor]:

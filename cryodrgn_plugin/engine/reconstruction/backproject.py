@@ -134,7 +134,9 @@ def half_maps(
     halves = np.asarray(halves, dtype=np.int8)
     sums = accumulate(dataset, index, weights, noise, halves, padding, progress)
     if len(sums) < 2 or len(halves) < 2:
-        raise DataError("Half-maps need particles in both halves; one half is empty.")
+        raise DataError(
+            "Half-maps need particles in both halves; one half is empty. Give more particles (copies count as one)."
+        )
     combined, maps, curve = wiener_volume(sums)
     return HalfMaps(maps[0], maps[1], combined, curve, halves)
 

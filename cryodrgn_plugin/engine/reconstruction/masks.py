@@ -54,7 +54,10 @@ def mask_from_map(
     level = auto_threshold(smooth) if threshold is None else threshold
     inside = _without_specks(smooth > level)
     if not inside.any():
-        raise DataError(f"No voxel of the map is above {level:.4g}; its maximum, low-passed, is {smooth.max():.4g}.")
+        raise DataError(
+            f"No voxel of the map is above {level:.4g}; its maximum, low-passed, is {smooth.max():.4g}, so there is "
+            "nothing to put a mask around. Ask `cryodrgn-plugin preflight` about poses, CTF and sign, or give a mask."
+        )
     return cosine_edge(ndimage.distance_transform_edt(~inside) - extend_px, edge_px)
 
 

@@ -9,7 +9,7 @@ from ..config.bounds import OneOf
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(Settings):
-    program: Annotated[str, OneOf("cryosparc")] = "cryosparc"
-    """Whose files are written."""
+    program: Annotated[str, OneOf("cryosparc", "cryodrgn")] = "cryosparc"
+    """Whose files are written: a .cs file with its result group, or poses.pkl, ctf.pkl, z.pkl and ind.pkl."""
     classes: bool = True
     """Also write the particles of each class of RUN/analysis by themselves, where there is one."""

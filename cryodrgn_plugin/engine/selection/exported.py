@@ -14,10 +14,13 @@ from ..io.tables import CRYOSPARC, cryosparc_files
 from ..report_writer import Report
 from ..run import Run
 from .export_options import ExportOptions
+from .exported_cryodrgn import export_for_cryodrgn
+
+PROGRAMS = {"cryosparc": "cryoSPARC", "cryodrgn": "cryoDRGN"}
 
 
 def export(run: Run, options: ExportOptions) -> Path:
-    """Write the particles of a finished run as cryoSPARC reads them; returns the path of the index.
+    """Write the particles of a finished run as another program reads them; returns the path of the index.
 
     Raises
     ------
@@ -27,9 +30,11 @@ def export(run: Run, options: ExportOptions) -> Path:
     shown = particle_of_image(particles.table)[particles.lines]
     if len(np.unique(shown)) < len(shown):
         raise DataError(
-            f"{particles.table.path}: several images show one particle, which cryoSPARC's particle files cannot say. "
-            "Take the star files of `select`."
+            f"{particles.table.path}: several images show one particle, which the files of "
+            f"{PROGRAMS[options.program]} cannot say. Take the star files of `select`."
         )
+    if options.program == "cryodrgn":
+        return export_for_cryodrgn(run, options, particles)
     fields = with_components(_fields(run, particles, latents.rows), latents.z)
     with run.report("export", options, options.program) as out:
         out.index |= {"particles": len(latents.rows), "components": int(latents.z.shape[1])}

@@ -12,6 +12,7 @@ from ..analysis.figure_style import DPI
 from ..io.writing import write_text
 from ..report_writer import Report
 from ..run import Run
+from ..run_origin import made_by
 from . import validation_figures
 from .state_populations import StatePopulations
 from .validation_findings import Findings
@@ -67,7 +68,7 @@ def write_page(page_file: Path, run: Run, findings: Findings, options: ValidateO
         headline=escape(findings.verdict.headline),
         sentences=_items(findings.verdict),
         run=escape(run.path.resolve().name),
-        what=escape(f"{run.config.particles}: {particles:,} particles, recipe {run.config.recipe}"),
+        what=escape(f"{run.config.particles}: {particles:,} particles, {made_by(run.config, run.info)}"),
         version=escape(str(created["version"])),
         sections=sections,
         options=_options(options),

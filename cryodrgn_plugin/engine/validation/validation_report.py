@@ -24,6 +24,7 @@ from ..reconstruction.masks import mask_from_map
 from ..reconstruction.view_gaps import view_gaps
 from ..report_writer import Report
 from ..run import Run
+from ..run_origin import IMPORTED
 from .agreement import agreement
 from .consensus import consensus
 from .halves import deal, keep_halves, train_half
@@ -68,11 +69,22 @@ def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = (), *, re
         _write(run, findings, options, out)
         if options.halves and options.keep_halves:
             keep_halves(run, out)
-        for sentence in (findings.verdict.headline, *findings.verdict.sentences, *_about_copies(shown)):
+        of_import = _about_import(run, halves, options.seed)
+        for sentence in (findings.verdict.headline, *findings.verdict.sentences, *of_import, *_about_copies(shown)):
             out.say(sentence)
         out.conclusion = f"The page is {out.destination / PAGE}."
     shutil.rmtree(run.validating_dir, ignore_errors=True)
     return out.index_file
+
+
+def _about_import(run: Run, halves: HalvesFound | None, seed: int) -> list[str]:
+    """That the halves were trained by another program than the run, and whether they find what it has found."""
+    if halves is None or IMPORTED not in run.info.get("notes", {}):
+        return []
+    agreed = [agreement(run.latents().z, placed, seed) for placed in halves.latents]
+    best, other = (f"{one.correlation[:1].sum():.2f}{'' if one.shared else ', no more than chance'}" for one in agreed)
+    trained = f"The run was imported; its halves were trained by the recipe {run.config.recipe}."
+    return [f"{trained} Its latents agree with where these place all particles at correlations of {best} and {other}."]
 
 
 def _about_copies(shown: np.ndarray) -> list[str]:

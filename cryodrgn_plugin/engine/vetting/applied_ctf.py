@@ -27,7 +27,7 @@ TRIED = 600, 2400
 LARGEST_BOX = 64
 """Box in pixels that images are cropped to for this: which rings are turned round shows at low frequency."""
 FEWEST = 100
-"""Images below which a fit better by so many standard errors may be chance."""
+"""Images below which the file is believed: noise that follows CTF² and a better fit may be chance."""
 SETTINGS = {SIGNED: "none", FLIPPED: "flipped", MULTIPLIED: "multiplied", NONE: "corrected"}
 """`data.ctf_applied` for what was found."""
 
@@ -39,7 +39,7 @@ class AppliedCtf:
     stated: str
     found: str
     noise_share: float | None
-    """Share of the noise that follows CTF²; None where there is no noise to ask."""
+    """Share of the noise that follows CTF²; None where there is no noise to ask, or of too few images."""
     over_stated: dict[str, float]
     """Standard errors by which each other transfer function explains the images better; empty without poses."""
 
@@ -62,7 +62,7 @@ def applied_ctf(dataset: ParticleDataset, folders: list[Path], seed: int) -> App
         return None
     stated = stated_transfer(dataset)
     some = _sample(dataset, folders, seed)
-    share = _noise_share(some) if some.has_noise else None
+    share = _noise_share(some) if some.has_noise and some.n >= FEWEST else None
     over_stated: dict[str, float] = {}
     for count in TRIED if some.is_posed and some.n >= FEWEST else ():
         over_stated = _over_stated(some.subset(np.arange(min(some.n, count))), seed)

@@ -16,6 +16,8 @@ from .case import FLIPPED, MULTIPLIED, SIGNED
 from .transfer import NONE
 
 ROWS_NOTED = 1000
+SMALLEST_DEFOCUS_ANG = 100.0
+"""The largest of a set is never less, unless it is in other units, or 0."""
 _WORDS = {
     SIGNED: "as the microscope left them",
     FLIPPED: "with their phases flipped",
@@ -59,6 +61,7 @@ def vetted(config: RunConfig, poses_given: bool = True) -> Vetted:
     sentences = [
         *dataset.notes,
         *_about_columns(dataset),
+        *_about_numbers(dataset, poses_given),
         *_about_ctf(found, dataset),
         *look.sentences(),
         *dataset.copies.sentences(),
@@ -93,6 +96,38 @@ def _about_columns(dataset: ParticleDataset) -> list[str]:
             said.append(
                 f"{table.path}: rlnRandomSubset of {what} is {which}, which names no half-sets; they are drawn anew."
             )
+    return said
+
+
+def _about_numbers(dataset: ParticleDataset, poses_given: bool) -> list[str]:
+    """Poses and defocus that are possible and hardly what is meant."""
+    table, said = dataset.table, []
+    if poses_given and table.euler_deg is not None and table.n > 1 and not np.ptp(table.euler_deg[:, :2], axis=0).any():
+        said.append(
+            f"{table.path}: rot and tilt are the same in all particles, as after alignment in 2D, so all show one side "
+            "of the molecule. Refine them in 3D first, or find poses with `cryodrgn-plugin abinitio`."
+        )
+    half_ang = dataset.box * dataset.pixel_size_ang / 2
+    far = 0 if table.origins_ang is None else int((np.abs(table.origins_ang) > half_ang).any(1).sum())
+    if far:
+        said.append(
+            f"{table.path}: {far:,} of {table.n:,} particles are shifted by more than half their box, "
+            f"{half_ang:.0f} Å, and so out of their images. Check the pixel size, and that shifts are in the unit that "
+            "their column says."
+        )
+    ctf = dataset.ctf_params
+    defocus = np.zeros(1) if ctf is None else ctf.defocus_u_ang
+    if 0 < np.abs(defocus).max() < SMALLEST_DEFOCUS_ANG:
+        said.append(
+            f"{table.path}: no defocus is larger than {np.abs(defocus).max():.3g} Å, as if they were in micrometres. "
+            "Give rlnDefocusU and rlnDefocusV in Å."
+        )
+    over = int((defocus < 0).sum())
+    if over:
+        said.append(
+            f"{table.path}: rlnDefocusU of {over:,} of {table.n:,} particles is negative, which means overfocus. "
+            "Change the sign if it was written by a program that counts underfocus as negative."
+        )
     return said
 
 

@@ -227,6 +227,16 @@ def test_what_is_not_applied_is_said(tmp_path):
     assert any("optics group 1, 2 are not applied, because images are" in note for note in notes)
 
 
+def test_a_detectors_curve_is_said_and_no_warning(tmp_path):
+    blocks = read_star(without(STAR, tmp_path))
+    write_star(tmp_path / "p.star", {**blocks, "optics": blocks["optics"].assign(rlnMtfFileName="mtf_k3.star")})
+    dataset = ParticleDataset.open(tmp_path / "p.star", EXACT, root=GOLDEN)
+    assert any("(rlnMtfFileName: mtf_k3.star) is not divided out" in note for note in dataset.notes)
+    assert check_aberrations(dataset) is None
+    write_star(tmp_path / "q.star", {**blocks, "optics": blocks["optics"].assign(rlnMtfFileName="None")})
+    assert not any("Mtf" in note for note in ParticleDataset.open(tmp_path / "q.star", EXACT, root=GOLDEN).notes)
+
+
 def test_beam_tilt_of_old_files_makes_groups(tmp_path):
     blocks = read_star(STAR)
     tilts = np.repeat([0.5, -1.0], 4)

@@ -12,6 +12,7 @@ from cryodrgn_plugin.engine.cli.info_command import about_particles
 from cryodrgn_plugin.engine.config import RunConfig
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler, random_matrices
+from cryodrgn_plugin.engine.io.chosen_rows import write_chosen
 from cryodrgn_plugin.engine.io.cs import read_cs, read_records
 from cryodrgn_plugin.engine.io.csdat import lz4_block
 from cryodrgn_plugin.engine.io.mrc import write_stack
@@ -125,6 +126,20 @@ def test_groups_are_followed_and_passthrough_files_found_beside(job, name):
     np.testing.assert_allclose(frame["rlnCoordinateY"], 1500)
 
 
+def test_aberrations_of_cryosparc_are_said(job):
+    folder = job[0]
+    records = read_records(folder / "J7_passthrough_particles.cs")
+    fields = {name: records[name] for name in records.dtype.names}
+    tilt = np.zeros((N, 2), np.float32)
+    save(folder / "J7_passthrough_particles.cs", **fields, **{"ctf/tilt_A": tilt, "ctf/anisomag": np.zeros((N, 4))})
+    assert read_table(folder / "J7_particles.cs").unapplied == ()
+    tilt[3:8, 1] = 250.0
+    save(folder / "J7_passthrough_particles.cs", **fields, **{"ctf/tilt_A": tilt, "ctf/anisomag": np.zeros((N, 4))})
+    (said,) = read_table(folder / "J7_particles.cs").unapplied
+    assert "ctf/tilt_A of 5 particles is not applied" in said
+    assert said in dict(about_particles(folder / "J7_particles.cs")[1]).values()
+
+
 def test_info_reads_a_cs_file_with_the_passthrough_file_it_is_given(job, tmp_path):
     folder = job[0]
     elsewhere = tmp_path / "other.cs"
@@ -193,6 +208,19 @@ def test_chosen_particles_are_read_again_with_the_passthrough_file_of_their_run(
     index = select(run_of_job, SelectOptions(where="z1 > 8"))
     chosen = read_table(index.parent / "selected.cs")
     assert chosen.frame["rlnImageName"].tolist() == run_of_job.given_particles().frame["rlnImageName"].tolist()[9:]
+
+
+def test_chosen_particles_are_annotated_after_the_fields_of_their_file(run_of_job):
+    table = run_of_job.given_particles()
+    index = select(run_of_job, SelectOptions(where="z1 > 8", annotate=True))
+    chosen, before = read_records(index.parent / "selected.cs"), read_records(table.path)
+    assert chosen.dtype.names[: len(before.dtype.names)] == before.dtype.names
+    for name in before.dtype.names:
+        np.testing.assert_array_equal(chosen[name], before[name][9:])
+    np.testing.assert_array_equal(chosen["components_mode_0/value"], run_of_job.latents().z[9:, 0])
+    again = read_table(index.parent / "selected.cs")
+    with pytest.raises(DataError, match="has a field components_mode_0/value already"):
+        write_chosen(again, np.arange(2), index.parent / "x", {"cryodrgnLatent1": np.ones(3)})
 
 
 def test_particles_of_a_star_file_go_to_cryosparc_with_classes(tmp_path, monkeypatch):

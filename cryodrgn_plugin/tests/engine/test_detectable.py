@@ -122,7 +122,7 @@ class Planted:
 
 
 def strongest(images, band) -> float:
-    found = Directions.random(images, 3, 0, pose_errors=False)
+    found = Directions.random(images, (3, 0), 0, pose_errors=False)
     for _ in range(12):
         _, _, found = improved(images, band, found)
     return float(found.information[0])

@@ -65,12 +65,12 @@ def searched(folder: Path, states: int) -> Searched:
     config = recipe_config("fast", {"particles": str(star), "seed": 1})
     dataset = ParticleDataset.open(str(star), config.data)
     posed = PosedSet(config, dataset, TiltSeries.singles(N))
-    found, half = [Directions.random(posed.images, 2, config.seed)], np.arange(N) % 2
+    found, half = [Directions.random(posed.images, (2, 0), config.seed)], np.arange(N) % 2
     for step in schedule(ITERATIONS, FIRST_RADIUS, BOX // 2 - 1):
         _, _, directions = advance(posed, found[-1], step, half)
         if step.cuts:
-            seen, noise = directions.information.numpy(), noise_information(posed, step, ITERATIONS, config.seed)
-            count = above_noise(directions, noise)
+            seen, (noise,) = directions.information.numpy(), noise_information(posed, step, ITERATIONS, config.seed)
+            (count,) = above_noise(directions, (noise,))
             directions = directions.leading(max(count, 1))
         found.append(directions.moved() if step.moves else directions)
     posed.follow(found[-1].nuisances)

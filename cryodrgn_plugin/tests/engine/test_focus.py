@@ -19,7 +19,7 @@ from cryodrgn_plugin.engine.likelihood.nuisances import NearImages, Nuisances, w
 from cryodrgn_plugin.engine.likelihood.outside import as_nuisances, integrated_out
 from cryodrgn_plugin.engine.likelihood.spread_solve import solved_spread
 from cryodrgn_plugin.engine.recipes import fit
-from cryodrgn_plugin.engine.reconstruction.mask_file import region_mask, resampled
+from cryodrgn_plugin.engine.reconstruction.mask_file import region_mask, regions_of, resampled
 from cryodrgn_plugin.engine.results import Results
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles, tiny_ensemble
@@ -120,10 +120,11 @@ def test_a_mask_keeps_place_and_share_on_another_grid():
 
 def test_inside_and_outside_are_the_molecule():
     molecule = region_mask("0,0,0,40", 24, 4.5)
-    inside, outside = Focus("a sphere", region_mask("20,0,0,20", 24, 4.5)).regions(molecule)
-    np.testing.assert_allclose(inside + outside, molecule, atol=1e-6)
-    with pytest.raises(DataError, match="no density"):
-        Focus("a sphere", region_mask("-48,0,0,6", 24, 4.5)).regions(region_mask("20,0,0,20", 24, 4.5))
+    parts = Focus.of(regions_of("20,0,0,20;foot=10,0,0,20", 24, 4.5)).parted(molecule)
+    assert len(parts) == 3
+    np.testing.assert_allclose(sum(parts), molecule, atol=1e-6)
+    with pytest.raises(DataError, match="is -48,0,0,6, where the particles' mean map has no density"):
+        Focus.of(regions_of("20,0,0,20;-48,0,0,6", 24, 4.5)).parted(region_mask("20,0,0,20", 24, 4.5))
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def compressed() -> tuple[NearImages, Nuisances]:
     contrast = torch.from_numpy(rng.uniform(0.8, 1.2, 5))
     pose_sd = torch.tensor([0.1] * 3 + [0.3] * 2, dtype=torch.float64)
     moved = torch.zeros(5, 5, dtype=torch.float64)
-    return NearImages(gram, inner, 3, n_outside=2), Nuisances(contrast, 0 * contrast, moved, 0.1, pose_sd)
+    return NearImages(gram, inner, 3), Nuisances(contrast, 0 * contrast, moved, 0.1, pose_sd)
 
 
 def test_amplitudes_outside_are_integrated_out_as_on_a_grid():
@@ -165,7 +166,7 @@ def test_bases_counted_as_errors_are_bases_integrated_out(compressed):
     near, nuisances = compressed
     contrast = nuisances.contrast
     gram, inner = without_pose_errors(near, nuisances)
-    by_turns = integrated_out(gram * contrast[:, None, None] ** 2, inner * contrast[:, None], near.n_outside)
+    by_turns = integrated_out(gram * contrast[:, None, None] ** 2, inner * contrast[:, None], 2)
     at_once = without_pose_errors(*as_nuisances(near, nuisances, torch.arange(1)))
     torch.testing.assert_close(at_once[0] * contrast[:, None, None] ** 2, by_turns[0])
     torch.testing.assert_close(at_once[1] * contrast[:, None], by_turns[1])
@@ -179,8 +180,8 @@ def test_spreads_inside_and_outside_stay_independent():
     left = (flat.T @ flat).view(3, 3, 3, 3).permute(0, 2, 1, 3).reshape(9, 9)
     planted = torch.tensor([[2.0, 0.5, 0], [0.5, 1.0, 0], [0, 0, 3.0]], dtype=torch.float64)
     right = sum(each @ planted @ each for each in b)
-    torch.testing.assert_close(solved_spread(left, right, 1), planted, rtol=1e-4, atol=1e-4)
-    assert solved_spread(left, right + 5.0, 1)[:2, 2].abs().max() < 1e-9
+    torch.testing.assert_close(solved_spread(left, right, (2, 1)), planted, rtol=1e-4, atol=1e-4)
+    assert solved_spread(left, right + 5.0, (2, 1))[:2, 2].abs().max() < 1e-9
 
 
 @pytest.mark.parametrize(
@@ -206,9 +207,7 @@ def test_a_mask_that_does_not_fit_is_refused_in_a_sentence(tmp_path):
             region_mask(str(tmp_path / f"{name}.mrc"), 24, 4.5)
 
 
-def test_several_regions_and_free_poses_are_refused():
-    with pytest.raises(ConfigError, match="one run for each"):
-        recipe_config("fast", {"closed_form.focus": "0,0,0,9;20,0,0,9"})
+def test_a_focus_and_free_poses_are_refused():
     with pytest.raises(ConfigError, match="use one of them"):
         recipe_config("fast", {"closed_form.focus": "0,0,0,9", "closed_form.free_poses": True})
 

@@ -41,7 +41,7 @@ LAYERS = [
     {"networks"},
     {"recipes"},
     {"analysis", "simulate"},
-    {"landscape", "states", "validation", "selection", "preflight"},
+    {"landscape", "states", "validation", "selection", "preflight", "importing"},
     {"cli"},
     {"options", "files"},
 ]
@@ -62,6 +62,7 @@ DOORS = {
     "selection.export": "the particles that a selection left",
     "selection.lasso": "a line drawn around particles",
     "streams_out": "what is printed where nobody can read it",
+    "selection.drawn_region": "lines drawn around parts of a molecule",
     "simulate.presets": "the molecules that a form offers",
     "analysis.latent_plots": "the curves of a training that nothing has looked at yet",
     "analysis.figure_style": "the size of figures on a page",
@@ -74,7 +75,6 @@ ENTRANCES = {
     "ccpem.pipeliner_jobs": "CCP-EM's pipeliner, by entry points",
     "relion.job_results": "a process of the External job",
     "engine.networks.amortized_placing": "for users in Python",
-    "engine.io.cryodrgn": "for users in Python",
 }
 """Modules that nothing of ours imports by name, and who does."""
 MADE_IN = {

@@ -12,6 +12,7 @@ from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler, random_matrices
 from cryodrgn_plugin.engine.io import cryodrgn
+from cryodrgn_plugin.engine.io.cryodrgn_particles import particles_from_cryodrgn
 from cryodrgn_plugin.engine.io.cs import read_cs
 from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
@@ -133,12 +134,12 @@ def test_a_downsampled_stack_has_larger_pixels_than_its_ctf_file_says(tmp_path, 
     values = np.tile([64.0, 1.5, 15000, 14000, 30, 300, 2.7, 0.1, 0], (6, 1))
     cryodrgn.write_ctf(tmp_path / "ctf.pkl", values)
     cryodrgn.write_poses(tmp_path / "poses.pkl", *planted, box=16)
-    table = cryodrgn.particles_from_cryodrgn(tmp_path / "s.mrcs", tmp_path / "ctf.pkl", tmp_path / "poses.pkl")
+    table = particles_from_cryodrgn(tmp_path / "s.mrcs", tmp_path / "ctf.pkl", tmp_path / "poses.pkl")
     np.testing.assert_allclose(table.pixel_size_ang, 6.0)
     np.testing.assert_allclose(table.origins_ang, planted[1] * 6.0, rtol=1e-5)
     cryodrgn.write_ctf(tmp_path / "ctf.pkl", values[:5])
     with pytest.raises(DataError, match=r"5 particles, but .* has 6"):
-        cryodrgn.particles_from_cryodrgn(tmp_path / "s.mrcs", tmp_path / "ctf.pkl")
+        particles_from_cryodrgn(tmp_path / "s.mrcs", tmp_path / "ctf.pkl")
 
 
 def test_latents_are_two_pickles_in_a_row_or_one(tmp_path):

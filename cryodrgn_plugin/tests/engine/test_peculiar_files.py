@@ -1,18 +1,24 @@
 """Particle files as people have them: read for what they say or refused in a sentence, and never misread in silence."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from cryodrgn_plugin.engine.cli import main as cli
+from cryodrgn_plugin.engine.config import RunConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.data.given_poses import require_poses
 from cryodrgn_plugin.engine.data.half_sets import drawn_halves
 from cryodrgn_plugin.engine.errors import DataError
-from cryodrgn_plugin.engine.io.chosen_rows import particle_of_image
+from cryodrgn_plugin.engine.io.chosen_rows import particle_of_image, write_chosen
 from cryodrgn_plugin.engine.io.cs import read_cs
+from cryodrgn_plugin.engine.io.found_poses import tables_with
 from cryodrgn_plugin.engine.io.mrc import write_map
-from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.io.particles import EULER, read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
+from cryodrgn_plugin.engine.vetting.at_start import vetted
 
 from .particle_files import optics, rows, small_set, write_set
 
@@ -65,13 +71,36 @@ def test_a_first_block_is_found_behind_marks_and_blanks(tmp_path, start):
     assert list(read_star(path)["particles"]) == ["rlnMicrographName", "rlnGroupName", "rlnDefocusU"]
 
 
-def test_bytes_that_are_no_utf8_are_named_by_line(tmp_path):
-    path = star(tmp_path, "a b 1")
-    path.write_bytes(path.read_bytes() + "mücke b 2\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"line 8 has the byte 0xfc, which is not text in UTF-8.*iconv"):
-        read_star(path)
+def test_names_in_latin1_are_read_and_written_with_their_bytes(tmp_path):
+    path = star(tmp_path, "m\u00fccke/a b 1.5", "a b 2.5")
+    path.write_bytes(path.read_bytes().decode().encode("latin-1"))
+    tables = read_star(path)
+    (table,) = tables.values()
+    assert table["rlnMicrographName"].tolist() == ["m\u00fccke/a", "a"] and table["rlnDefocusU"].tolist() == [1.5, 2.5]
+    write_star(tmp_path / "again.star", tables)
+    assert b"m\xfccke/a b 1.5" in (tmp_path / "again.star").read_bytes()
     path.write_bytes(path.read_bytes().decode("latin-1").encode())
-    assert read_star(path)["particles"]["rlnMicrographName"].tolist() == ["a", "mücke"]
+    assert read_star(path)["particles"]["rlnMicrographName"].tolist() == ["m\u00fccke/a", "a"]
+
+
+@pytest.mark.parametrize("on_disk", [b"M\xfcller", "M\u00fcller".encode()])
+def test_stacks_are_found_by_the_bytes_of_their_names_and_rows_chosen_byte_for_byte(tmp_path, on_disk):
+    """Whether a folder has the bytes of the star file or has been renamed to UTF-8."""
+    folder = tmp_path / os.fsdecode(on_disk)
+    folder.mkdir()
+    written = write_set(folder, np.random.default_rng(0).normal(size=(4, 32, 32)), rows(4))
+    content = written.read_bytes().replace(b"@stack", b"@M\xfcller/stack")
+    path = tmp_path / "particles.star"
+    path.write_bytes(content)
+    dataset = ParticleDataset.open(path)
+    assert dataset.n == 4
+    chosen = write_chosen(dataset.table, np.array([1, 3]), tmp_path / "chosen").read_bytes()
+    lines = content.splitlines()
+    kept = [line for line in lines if b"@" not in line or line.startswith((b"000002", b"000004"))]
+    assert chosen.splitlines() == kept
+    frame = dataset.table.frame.assign(rlnAngleRot=1.0)
+    write_star(tmp_path / "posed.star", tables_with(dataset.table, frame))
+    assert (tmp_path / "posed.star").read_bytes().count(b"@M\xfcller/stack.mrcs") == 4
 
 
 # --- what is no image -------------------------------------------------------------------------------------------------
@@ -111,6 +140,54 @@ def test_a_number_that_is_none_is_named(tmp_path, number):
 # --- optics -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (
+            {"rlnAngleRot": 0.0, "rlnAngleTilt": 0.0},
+            "rot and tilt are the same in all particles, as after alignment in",
+        ),
+        ({"rlnOriginXAngst": 300.0}, "12 of 12 particles are shifted by more than half their box, 64 Å"),
+        ({"rlnDefocusU": 1.8, "rlnDefocusV": 1.7}, "no defocus is larger than 1.8 Å, as if they were in micrometres"),
+        ({"rlnDefocusU": -9000.0}, "rlnDefocusU of 12 of 12 particles is negative, which means overfocus"),
+    ],
+)
+def test_numbers_that_are_hardly_meant_are_told(tmp_path, changed, said):
+    images = np.random.default_rng(0).normal(size=(12, 32, 32))
+    path = write_set(tmp_path, images, rows(12).assign(**changed))
+    assert any(said in sentence for sentence in vetted(RunConfig(particles=str(path))).sentences)
+
+
+def test_particles_that_were_never_aligned_are_refused(tmp_path):
+    path = write_set(tmp_path, np.zeros((12, 32, 32)), rows(12).assign(**dict.fromkeys(EULER, 0.0)))
+    table = read_particles(path)
+    with pytest.raises(
+        DataError, match=r"all 12 particles have one orientation \(rot 0, tilt 0, psi 0\), so they have"
+    ):
+        require_poses(table, np.arange(12))
+    require_poses(table, np.arange(3))
+
+
+@pytest.mark.parametrize(
+    ("start", "what"), [(b"\x1f\x8b", "compressed by gzip"), (b"II*\0", "a TIFF file"), (b"\x89HDF", "an HDF5 file")]
+)
+def test_what_is_no_stack_is_named(tmp_path, start, what):
+    path = small_set(tmp_path)
+    (tmp_path / "stack.mrcs").write_bytes(start + bytes(2000))
+    with pytest.raises(DataError, match=f"is not an MRC file .it is {what}"):
+        ParticleDataset.open(path)
+
+
+def test_a_pose_of_cryosparc_that_is_no_number_is_a_particle_without_one(tmp_path):
+    kinds = [("uid", "u8"), ("blob/path", "U9"), ("blob/idx", "u4"), ("blob/shape", "u4", 2), ("blob/psize_A", "f4")]
+    records = np.zeros(3, [*kinds, ("alignments3D/pose", "f4", 3), ("alignments3D/shift", "f4", 2)])
+    records["blob/psize_A"], records["blob/shape"], records["alignments3D/pose"][1] = 1, 16, np.nan
+    with open(tmp_path / "p.cs", "wb") as file:
+        np.save(file, records)
+    with pytest.raises(DataError, match="1 of 3 particles have no pose; the first is row 2"):
+        require_poses(read_cs(tmp_path / "p.cs"), np.arange(3))
+
+
 def test_a_group_listed_twice_is_refused(tmp_path):
     path = write_set(tmp_path, np.zeros((2, 32, 32)), rows(2), [optics(), optics(kilovolts=200)])
     with pytest.raises(DataError, match="optics group 1 is listed 2 times"):
@@ -123,6 +200,8 @@ def test_a_group_listed_twice_is_refused(tmp_path):
         ("rlnAmplitudeContrast", 10.0, "a share from 0 to 1"),
         ("rlnVoltage", 0.0, "a voltage"),
         ("rlnImageSize", -4, "no box"),
+        ("rlnSphericalAberration", 2700.0, "in mm"),
+        ("rlnCtfScalefactor", 0.0, "other than 0 in some of them"),
     ],
 )
 def test_optics_that_cannot_be_are_refused(tmp_path, column, value, message):

@@ -264,6 +264,30 @@ def test_a_full_disk_is_explained_and_the_checkpoint_before_stays(run, small_dis
     assert run.status == "failed" and "no space" in run.message
 
 
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.8])
+def test_a_training_on_a_disk_that_fills_up_says_so_and_goes_on(tmp_path, capsys, share):
+    """Files may have a share of the bytes of the largest that an undisturbed training leaves."""
+    star = small_set(tmp_path, count=40, box=16)
+    words = ["--recipe", "paper", "--decoder.n_bases", "1", "--z_dim", "1", "--encoder.width", "16"]
+    words += ["--training.epochs", "2"]
+    whole, full = tmp_path / "whole", tmp_path / "full"
+    assert cli.main(["train", str(star), "--out", str(whole), *words]) == cli.DONE
+    largest = max(file.stat().st_size for file in whole.rglob("*") if file.is_file())
+    capsys.readouterr()
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * largest), before[1]))
+    try:
+        code = cli.main(["train", str(star), "--out", str(full), *words])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert code == cli.USER_ERROR and capsys.readouterr().err.count("there is no space to write it") == 1
+    assert not list(full.rglob(".*"))
+    assert cli.main(["train", str(star), "--out", str(full), *words, "--resume"]) == cli.DONE
+    for name in ("latents.npz", "model.pt"):
+        assert (full / name).read_bytes() == (whole / name).read_bytes()
+
+
 def test_the_status_is_kept_where_there_is_no_room_for_a_second_file(run, monkeypatch):
     def no_room(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

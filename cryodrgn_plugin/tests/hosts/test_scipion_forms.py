@@ -207,6 +207,24 @@ def test_a_mask_beats_a_sphere_as_the_focus(project):
     assert protocol._config().closed_form.focus == "part.mrc"
 
 
+def test_several_masks_are_several_regions_and_those_of_one_name_are_numbered(project):
+    from pwem.objects import VolumeMask
+    from pyworkflow.object import Pointer
+
+    def pointer(file):
+        mask = VolumeMask()
+        mask.setFileName(file)
+        return Pointer(mask)
+
+    protocol = new_protocol(project, "ProtHetTrain")
+    protocol.focusMask.set(pointer("Runs/1/arm.mrc").get())
+    protocol.moreMasks.append(pointer("Runs/2/foot.mrc"))
+    assert protocol._config().closed_form.focus == "Runs/1/arm.mrc;Runs/2/foot.mrc"
+    protocol.moreMasks.append(pointer("Runs/3/arm.mrc"))
+    expected = "part_1=Runs/1/arm.mrc;part_2=Runs/2/foot.mrc;part_3=Runs/3/arm.mrc"
+    assert protocol._config().closed_form.focus == expected
+
+
 def test_a_word_without_an_equals_sign_is_refused():
     with pytest.raises(ConfigError, match=r"section\.name=value"):
         typed("training.epochs 5")
