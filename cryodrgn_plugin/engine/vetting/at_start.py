@@ -112,8 +112,7 @@ def _about_numbers(dataset: ParticleDataset, poses_given: bool) -> list[str]:
     if far:
         said.append(
             f"{table.path}: {far:,} of {table.n:,} particles are shifted by more than half their box, "
-            f"{half_ang:.0f} Å, and so out of their images. Check the pixel size, and that shifts are in the unit that "
-            "their column says."
+            f"{half_ang:.0f} Å, and so out of their images. Check the pixel size, and the unit of shifts."
         )
     ctf = dataset.ctf_params
     defocus = np.zeros(1) if ctf is None else ctf.defocus_u_ang

@@ -13,16 +13,16 @@ PERFECT, TOLD, IGNORED = "perfect lens", "aberrations told", "aberrations ignore
 def aberrated_sets(folder: Path, count: int, box: int, seed: int = 2) -> dict[str, Path]:
     """The star file of each of three sets of `count` images of a hinge motion; that of the last has no aberrations.
 
-    Pixels are coarse, so terms are large: phases turn by up to 3 radians at the highest frequency, and the lens
-    magnifies one way by a seventh more than the other.
+    Pixels are coarse, so terms are large: phases turn by some radians at the highest frequency, and the lens
+    magnifies one way by a fourth more than the other.
     """
     pixel_ang = 3.5 * 32 / box
     unit = (2 * pixel_ang) ** 3
     lens = OpticsGroup(
-        beam_tilt_mrad=(0.025 * unit, -0.015 * unit),
-        odd_zernike=(0, 0, 0.9 * unit, 0, 0, 0.6 * unit),
-        even_zernike=(0, 0, 0, 0, 1.2 * unit * 2 * pixel_ang),
-        magnification=(1.07, 0.02, -0.02, 0.94),
+        beam_tilt_mrad=(0.06 * unit, -0.04 * unit),
+        odd_zernike=(0, 0, 2.0 * unit, 0, 0, 1.5 * unit),
+        even_zernike=(0, 0, 0, 0, 2.0 * unit * 2 * pixel_ang),
+        magnification=(1.12, 0.03, -0.03, 0.9),
     )
     stars = {}
     for name, optics in ((PERFECT, OpticsGroup()), (TOLD, lens)):

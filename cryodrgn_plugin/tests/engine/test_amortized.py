@@ -16,6 +16,7 @@ from cryodrgn_plugin.engine.encoders.encoder import LatentPosterior
 from cryodrgn_plugin.engine.encoders.pose_baselines import divergence_from_uniform
 from cryodrgn_plugin.engine.encoders.pose_estimate import PoseEncoder, PoseEstimate
 from cryodrgn_plugin.engine.encoders.pose_network import PoseNetwork
+from cryodrgn_plugin.engine.encoders.resnet import BasicBlock
 from cryodrgn_plugin.engine.errors import ConfigError
 from cryodrgn_plugin.engine.geometry.continuous import random_rotations, rotations_from_six, turns
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg
@@ -308,3 +309,19 @@ def test_a_start_that_does_not_fit_is_named(views, tmp_path):
     settings = {"decoder.kind": "basis", "decoder.n_bases": 2, "z_dim": 2, "amortized.start_from": str(start.path)}
     with pytest.raises(ConfigError, match=r"start_from is .* other settings or another box"):
         train(tmp_path / "run", config_for(views, **settings))
+
+
+def test_weights_that_meet_padding_alone_have_no_gradient():
+    """Of images of 16 pixels one is left at the last stage; in bfloat16 torch put there what it found in memory."""
+    torch.manual_seed(0)
+    block, images = BasicBlock(32, 64, 2), torch.randn(60, 32, 1, 1)
+    for value in (1e-3, 1e30):
+        for size in (1, 2, 3, 4):
+            torch.full((size * 64 * 32 * 9,), value)  # what is left of it is taken for what comes next
+        block.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            block(images).float().square().sum().backward()
+        gradient = block.convolutions[0].weight.grad.clone()
+        assert gradient[..., 1, 1].abs().max() > 0
+        gradient[..., 1, 1] = 0
+        assert not gradient.any()
