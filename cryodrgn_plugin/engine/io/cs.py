@@ -91,7 +91,8 @@ def _table(path: Path, passthrough: Sequence[str | os.PathLike]) -> ParticleTabl
     table |= _poses(fields) | _half_sets(fields) | _places(fields)
     optics, group = _optics(fields)
     frame = pd.DataFrame(table | {"rlnOpticsGroup": group})
-    return ParticleTable(path, frame, optics, {"optics": optics, "particles": frame}, _unapplied(path, fields))
+    tables = {"optics": optics, "particles": frame}
+    return ParticleTable(path, frame, optics, tables, unapplied=_unapplied(path, fields))
 
 
 def read_records(path: str | os.PathLike) -> np.ndarray:

@@ -104,7 +104,7 @@ def _read(path: Path, folders: list[Path], of_run: Path | None) -> ParticleTable
     tomograms = read_tomograms(tomogram_file, names, find)
     images = tilt_images(particles, tomograms, _sections(particles, folders))
     files = TiltFiles(particles, images.particle, images.stages, tomogram_file, more)
-    return ParticleTable(particles.path, images.frame, particles.optics, particles.tables, files)
+    return ParticleTable(particles.path, images.frame, particles.optics, particles.tables, tilts=files)
 
 
 def _write(path: Path, names: dict[str, str]) -> None:
