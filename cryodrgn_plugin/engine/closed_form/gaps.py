@@ -42,9 +42,9 @@ def groups_of_nodes(gram: Tensor, nodes: Tensor, population: Tensor, contrast_sd
 def _apart(gram: Tensor, nodes: Tensor, population: Tensor, contrast_sd: float) -> Tensor:
     """(M, M) how far nodes look apart in one image whose contrast is unknown, in standard deviations of its noise."""
     if contrast_sd:
-        mean = gram @ (population @ nodes)
-        power = (population @ nodes) @ mean
-        gram = gram - torch.outer(mean, mean) / (power + contrast_sd**-2)
+        place = (population[:, None] * nodes).sum(0, keepdim=True)
+        mean = place @ gram
+        gram = gram - mean.T @ mean / (place @ mean.T + contrast_sd**-2)
     away = nodes[:, None] - nodes
     return torch.einsum("mnc,cd,mnd->mn", away, gram, away).clamp(min=0).sqrt()
 

@@ -21,6 +21,8 @@ ROUNDS = 30
 SURE, WORTH = 2.0, 0.005
 """More nodes must explain held-out images better by this many standard errors, and each of them by this share of what
 all gain."""
+ANYTHING_SURE = 4.0
+"""Standard errors by which any number of nodes must explain them better than one, or there is but one state."""
 CONTINUUM_SURE, CONTINUUM_WORTH = 2.5, 0.01
 """Standard errors by which a continuum must explain them better than states do, and by what share of what all gain."""
 LEAST_CURVED = 3
@@ -67,6 +69,8 @@ def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_
     candidates = [m for m in (*range(1, MOST_STATES + 1), many) if m <= len(halves[0]) // 4]
     held_out = {m: _held_out(gram, inner, start, halves, m, contrast_sd, seed) for m in candidates}
     gain = {m: float((each - held_out[1]).mean()) for m, each in held_out.items()}
+    if not any(_better(held_out[m], held_out[1], 0.0, ANYTHING_SURE) for m in candidates[1:]):
+        return NodeCount(1, True, gain)
     worth, best = WORTH * max(gain.values()), 1
     for m in candidates[1:]:
         if m <= MOST_STATES and _better(held_out[m], held_out[best], (m - best) * worth):

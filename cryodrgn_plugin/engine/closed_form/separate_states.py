@@ -6,6 +6,7 @@ from torch import Tensor
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..run import Run
+from ..slicing.place import on_host
 from .gaps import groups_of_nodes
 from .node_count import count_nodes
 from .node_images import NodeImages, one_of_each
@@ -40,10 +41,11 @@ def shares_of_states(run: Run, seen: NodeImages, many: int, seed: int) -> Tensor
     groups = groups_of_nodes(seen.gram, found.nodes, found.responsible.population, found.contrast_sd)
     if groups.max() == 0:
         return None
-    shares = shares @ torch.nn.functional.one_hot(torch.as_tensor(groups).long()).to(shares)
+    parts = torch.as_tensor(groups, device=shares.device).long()
+    shares = shares @ torch.nn.functional.one_hot(parts, int(groups.max()) + 1).to(shares)
     run.note(states=shares.shape[1], states_move=True)
     run.log(
         f"The shape has {shares.shape[1]} parts with nothing between them: separate states, each with a motion of its "
-        f"own, of {', '.join(f'{share:.0%}' for share in shares.mean(0).tolist())} of the particles."
+        f"own, of {', '.join(f'{share:.0%}' for share in on_host(shares.mean(0)))} of the particles."
     )
     return shares

@@ -5,6 +5,7 @@ amplitudes and errors, every base whose amplitude is N(0, 1) may be counted as a
 """
 
 from dataclasses import replace
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -38,7 +39,7 @@ def as_nuisances(near: NearImages, nuisances: Nuisances, kept: Tensor) -> tuple[
 
 def members(groups: tuple[int, ...], device: torch.device) -> list[Tensor]:
     """(n,) each: the numbers from 0 of what belongs to each of some groups of these sizes, one after the other."""
-    ends = torch.tensor(groups).cumsum(0).tolist()
+    ends = accumulate(groups)
     return [torch.arange(end - size, end, device=device) for size, end in zip(groups, ends, strict=True)]
 
 
