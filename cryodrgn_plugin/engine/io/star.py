@@ -12,6 +12,7 @@ import io
 import os
 import re
 import warnings
+from collections import deque
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +59,14 @@ def _read(path: Path) -> dict[str, pd.DataFrame]:
     if not blocks:
         what = "is empty" if not data.strip() else "has no data_ block, so it is not a STAR file"
         raise DataError(f"{path}: the file {what}. {_ADVICE}")
+    # Of a large file no more than one copy is kept while its rows become numbers.
+    contents = deque(data[start:end] for _, start, end in blocks)
+    del data
     tables: dict[str, pd.DataFrame] = {}
-    for name, start, end in blocks:
+    for name, _, _ in blocks:
         if name in tables:
             raise DataError(f"{path}: the block data_{name} occurs twice. Keep one of them.")
-        tables[name] = _read_block(path, name, data[start:end])
+        tables[name] = _read_block(path, name, contents.popleft())
         if encoding != UTF8:
             tables[name].attrs["encoding"] = encoding
     return tables
@@ -143,7 +147,8 @@ def _read_block(path: Path, name: str, text: bytes) -> pd.DataFrame:
     _check_columns(path, name, columns)
     if not is_loop:
         return _pairs(columns, values)
-    return _read_rows(path, name, columns, text[position:])
+    text = data_rows(text[position:])
+    return _read_rows(path, name, columns, text)
 
 
 def _check_columns(path: Path, name: str, columns: list[str]) -> None:
@@ -172,7 +177,7 @@ def _number(token: str) -> int | float | str:
 
 
 def _read_rows(path: Path, name: str, columns: list[str], text: bytes) -> pd.DataFrame:
-    text, quote = quoted_alike(data_rows(text))
+    text, quote = quoted_alike(text)
     if not text or not columns:
         return pd.DataFrame({column: [] for column in columns})
     _check_width(path, name, len(columns), text, quote)
