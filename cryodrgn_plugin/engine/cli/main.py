@@ -5,7 +5,6 @@ Exit codes: 0 done, 2 a mistake of the user (one sentence on stderr), 3 stopped 
 
 import argparse
 import importlib
-import os
 import sys
 import traceback
 
@@ -123,10 +122,6 @@ def _run(run, args: argparse.Namespace) -> int:
     except Stopped as stop:
         print(stop, file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:
-        # The reader of our output went away (as `| head` does): nothing is wrong and nobody is there to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except EngineError as error:
         return _refuse(str(error))
     except MemoryError as error:

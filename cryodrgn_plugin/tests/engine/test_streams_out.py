@@ -42,6 +42,19 @@ def test_closed_streams_end_nothing(end):
     assert said(end).returncode == 0
 
 
+def test_work_goes_on_when_its_reader_has_gone(tmp_path):
+    works = (
+        "import sys\nfrom pathlib import Path\nfrom cryodrgn_plugin.engine import streams_out\nstreams_out.settle()\n"
+        "for step in range(20000):\n    print('step', step, flush=step % 10 == 0)\n"
+        f"Path({str(tmp_path / 'done')!r}).write_text(str(step))\n"
+    )
+    done = subprocess.run(
+        ["sh", "-c", '("$0" -c "$1"; echo $? >&2) | head -n 1', sys.executable, works], capture_output=True, check=False
+    )
+    assert (done.stdout, done.stderr) == (b"step 0\n", b"0\n")
+    assert (tmp_path / "done").read_text() == "19999"
+
+
 def test_dollars_in_a_title_are_dollars(tmp_path):
     for name, title in (("plain", "run x"), ("dollars", "run $x_{$")):
         with figure(tmp_path / f"{name}.png", 2, 1) as page:
