@@ -34,6 +34,9 @@ def graph_way(points: np.ndarray, anchors: np.ndarray, neighbors: int, by_densit
     """The way over points (N, P) through `anchors` (A,), in order, ends included."""
     from scipy.sparse.csgraph import connected_components
 
+    # What differs by rounding alone, as where the latent space has collapsed, is as good a distance as any.
+    points = points.astype(np.float64) - points.mean(axis=0)
+    points = points / (np.abs(points).max() or 1.0)
     graph, typical, power = neighbour_graph(points, neighbors, by_density)
     parts, group = connected_components(graph, directed=False)
     if parts > 1:
@@ -75,7 +78,9 @@ def _bridges(
     n = len(points)
     some = np.random.default_rng(seed).permutation(n)[:LANDMARKS]
     landmarks = np.unique(np.concatenate([anchors, some]))
-    tree: coo_array = minimum_spanning_tree(cdist(points[landmarks], points[landmarks])).tocoo()
+    apart = cdist(points[landmarks], points[landmarks])
+    # Particles in one place may be in two groups, and a distance of 0 is no edge of a tree.
+    tree: coo_array = minimum_spanning_tree(np.maximum(apart, 1e-9 * max(apart.max(), 1e-30))).tocoo()
     a, b = landmarks[tree.row], landmarks[tree.col]
     across = group[a] != group[b]
     length = tree.data[across]

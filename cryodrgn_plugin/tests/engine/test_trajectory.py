@@ -67,6 +67,16 @@ def test_the_way_goes_through_all_anchors_in_order():
     assert way[0] == 100 and way[-1] == 600 and way.index(1200) < len(way) - 1
 
 
+@pytest.mark.parametrize("places", [1, 5])
+def test_a_latent_space_that_has_collapsed_has_ways_between_its_particles(places):
+    points = np.full((60, 2), -2.8e-14, np.float32)
+    points[:, 0] += np.random.default_rng(1).integers(0, places, 60) * np.spacing(points[0, 0])
+    for by_density in (False, True):
+        for end in range(1, 60, 7):
+            way = graph_way(points, np.array([0, end]), 10, by_density, 0).particles
+            assert (way[0], way[-1]) == (0, end)
+
+
 def test_the_density_way_takes_the_populated_valley_and_the_graph_the_short_cut():
     rng = np.random.default_rng(0)
     angle = rng.uniform(0, np.pi, 3000)
