@@ -22,7 +22,7 @@ BY_EPOCH += SMALL
 ACE = "--decoder.kind basis --decoder.n_bases 1 --z_dim 1 --amortized.trunk_width 8 --training.batch_size 32".split()
 LOOK = "--clusters 3 --components 1 --steps 2".split()
 PREPARED = (
-    ["simulate", "--out", "sim", "--preset", "adk", "--n_particles", "60", "--box", "16", "--seed", "1"],
+    ["simulate", "--out", "sim", "--preset", "adk", *"--n_particles 240 --box 16 --snr 1 --seed 1".split()],
     ["train", "sim/particles.star", "--out", "run", *FAST],
     ["analyze", "run", "--clusters", "2", "--components", "1", "--steps", "2"],
 )
@@ -70,7 +70,7 @@ COMMANDS: dict[str, Written] = {
     "trajectory": Written("trajectory run --steps 4".split()),
     "states": Written("states run --states 2 --particles 0".split()),
     "volumes": Written("volumes run --particles 0,1,2 --out new --half-maps".split()),
-    "validate": Written("validate run --permutations 99 --bootstrap 20 --tested 100".split(), RESUME),
+    "validate": Written("validate run --permutations 99 --bootstrap 20 --tested 100 --nodes 8".split(), RESUME),
     "select": Written("select run --clusters 1 --annotate yes --name some".split()),
     "select junk": Written("select run --junk yes --name clean".split()),
     "export": Written("export run".split()),
