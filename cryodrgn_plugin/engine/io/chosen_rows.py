@@ -18,7 +18,7 @@ from .optimisation_set import is_tilt_series
 from .particles import ParticleTable
 from .star import UTF8
 from .star_rows import block_heads, comment_start, quoted, word_spans
-from .writing import replacing
+from .writing import replacing, write_array
 
 _OURS, _LATENT = "cryodrgn", "Latent"
 _GROUP, _PER_TILT = "rlnGroupName", ("rlnMicrographName", "rlnCtfBfactor")
@@ -182,8 +182,7 @@ def _write_records(source: Path, rows: np.ndarray, target: Path, added: Mapping[
         for name, column in fields.items():
             wider[name] = column[rows]
         chosen = wider
-    with replacing(target) as temporary, open(temporary, "wb") as file:
-        np.save(file, chosen, allow_pickle=False)
+    write_array(target, chosen)
     return target
 
 

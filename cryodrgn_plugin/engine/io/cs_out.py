@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from ..geometry.rotations import matrices_from_euler
 from .particles import ParticleTable
 from .stacks import StackReader
-from .writing import replacing
+from .writing import write_array
 
 
 def write_cs(path: Path, fields: Mapping[str, np.ndarray]) -> None:
@@ -20,8 +20,7 @@ def write_cs(path: Path, fields: Mapping[str, np.ndarray]) -> None:
     records = np.zeros(len(fields["uid"]), [(name, fields[name].dtype, fields[name].shape[1:]) for name in names])
     for name in names:
         records[name] = fields[name]
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, records, allow_pickle=False)
+    write_array(path, records)
 
 
 def with_components(fields: Mapping[str, np.ndarray], z: np.ndarray) -> dict[str, np.ndarray]:

@@ -2,11 +2,14 @@
 
 import errno
 import glob
+import io
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import numpy as np
 
 from ..errors import NO_SPACE, DataError
 from .atomic import atomic_path, is_leftover
@@ -31,6 +34,17 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def write_array(path: str | os.PathLike, array: np.ndarray) -> None:
+    """Write an array as .npy in place of `path`. Raises DataError as `replacing` does.
+
+    Not by `np.save` into the file itself, which does not say of a full disk that it is one.
+    """
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=False)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
 
 
 @contextmanager

@@ -153,6 +153,7 @@ from pathlib import Path
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.io.mrc import StackWriter, write_map
 from cryodrgn_plugin.engine.io.star import write_star
+from cryodrgn_plugin.engine.io.writing import write_array
 
 folder = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -165,6 +166,7 @@ writers = {
     "old.mrcs": stack,
     "old.mrc": lambda: write_map(folder / "old.mrc", np.zeros((64, 64, 64)), 1.0),
     "old.star": lambda: write_star(folder / "old.star", {"particles": table}),
+    "old.cs": lambda: write_array(folder / "old.cs", np.zeros(5_000, [("uid", "u8"), ("pose", "f4", 3)])),
 }
 for name, write in writers.items():
     try:
@@ -176,11 +178,11 @@ for name, write in writers.items():
 
 
 def test_a_full_disk_is_explained_and_loses_nothing(tmp_path):
-    for name in ("old.mrcs", "old.mrc", "old.star"):
+    for name in ("old.mrcs", "old.mrc", "old.star", "old.cs"):
         (tmp_path / name).write_text("kept")
     done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["explained"] * 3
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.mrc", "old.mrcs", "old.star"]
+    assert done.stdout.split() == ["explained"] * 4
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old.cs", "old.mrc", "old.mrcs", "old.star"]
     assert all(path.read_text() == "kept" for path in tmp_path.iterdir())
 
 
