@@ -31,12 +31,13 @@ def shares_of_states(run: Run, seen: NodeImages, many: int, seed: int) -> Tensor
     """(N, S) how far images belong to each of the states that were noted, or, where these are one shape of `many`
     nodes, to each of its parts with gaps between; None where there are not two."""
     notes = run.info["notes"]
-    if not notes["directions"] or notes["states"] == 1:
+    # Where this was done before, and the run killed before it kept it, parts of a shape were noted as states.
+    counted = None if notes.get("states_move") else notes["states"]
+    if not notes["directions"] or counted == 1:
         return None
-    count = notes["states"] or many
-    found = fit_nodes(seen.gram, seen.inner, seen.start, count, NODE_ROUNDS, seed, seen.contrast_sd)
+    found = fit_nodes(seen.gram, seen.inner, seen.start, counted or many, NODE_ROUNDS, seed, seen.contrast_sd)
     shares = found.responsible.shares
-    if notes["states"]:
+    if counted:
         return shares
     groups = groups_of_nodes(seen.gram, found.nodes, found.responsible.population, found.contrast_sd)
     if groups.max() == 0:

@@ -7,8 +7,12 @@ import torch
 from cryodrgn_plugin.engine.closed_form.em import posterior
 from cryodrgn_plugin.engine.closed_form.gaps import groups_of_nodes
 from cryodrgn_plugin.engine.closed_form.node_count import count_nodes
+from cryodrgn_plugin.engine.closed_form.node_images import NodeImages
 from cryodrgn_plugin.engine.closed_form.nodes import at_nodes, fit_nodes
 from cryodrgn_plugin.engine.closed_form.one_motion import fit_curves
+from cryodrgn_plugin.engine.closed_form.separate_states import shares_of_states
+from cryodrgn_plugin.engine.config import RunConfig
+from cryodrgn_plugin.engine.run import Run
 
 from .test_node_count import compressed, with_mean
 
@@ -73,6 +77,17 @@ def test_two_states_that_both_move_are_two_groups(parts):
     assert found.max() == 1
     told = shares.numpy() @ (found == 1)
     assert np.mean((told > 0.5) == absent) in (pytest.approx(1, abs=0.01), pytest.approx(0, abs=0.01))
+
+
+def test_parts_of_a_shape_are_the_same_when_a_killed_step_is_done_again(parts, tmp_path):
+    rng = np.random.default_rng(9)
+    gram, inner = compressed(with_mean(parts[0]), 60.0, rng)
+    seen = NodeImages(gram, inner, posterior(gram, inner).mean, 0.1)
+    run = Run.create(tmp_path / "run", RunConfig(particles="none.star"))
+    run.note(directions=3, states=None, states_move=False)
+    first, again = (shares_of_states(run, seen, 24, 0) for _ in range(2))
+    assert first.shape[1] == 2 and torch.equal(first, again)
+    assert run.info["notes"]["states"] == 2 and run.info["notes"]["states_move"]
 
 
 def test_states_that_noise_runs_together_are_one_group(parts):
