@@ -13,7 +13,8 @@ chance. RECOVAR 1.0.5, where ENV has it, is judged by the same; it says of no se
 `--out` holds of other cells and methods stays.
 
 `--calibrate` plants a part into noise at weights and poses of images that show one state, at several multiples of what
-the formula of `closed_form/detectable` asks for, and counts how often the search for directions sees it.
+the formula of `closed_form/detectable` asks for, and counts how often the search for directions sees it; and at several
+of what the scan for small parts (`closed_form/part_scan`) asks for, how often that does.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from power_figure import power_figure
 
 from cryodrgn_plugin.engine.analysis import oracle
 from cryodrgn_plugin.engine.analysis.truth import Truth
-from cryodrgn_plugin.engine.closed_form import detectable
+from cryodrgn_plugin.engine.closed_form import detectable, part_scan
 from cryodrgn_plugin.engine.closed_form.direction_search import ABOVE_NOISE, NULL_DIRECTIONS, PosedSet
 from cryodrgn_plugin.engine.closed_form.directions import Band, Directions, improved
 from cryodrgn_plugin.engine.config import recipe_config
@@ -57,7 +58,10 @@ CALIBRATED_ON = {"real_complex_parts": 0.1, "real_ribosome": 0.05}
 """Preset and SNR."""
 MULTIPLES = (1.1, 1.4, 1.7)
 PLANTED_SHARE = 3
-"""Which of `detectable.SHARES` is planted."""
+"""Which of `detectable.SHARES` is planted, for the search of directions."""
+SCANNED_SHARES = (1, 3)
+"""And for the scan."""
+SCANNED_MULTIPLES = (1.0, 1.4, 1.8)
 
 
 def with_part(mass: float, absent: float) -> Ensemble:
@@ -139,20 +143,20 @@ def ideal(star: Path, planted: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 class Planted:
-    """Whitened images to which the projection of a volume is added in a known amplitude of each."""
+    """Whitened images to which projections of volumes are added, each image's in amplitudes (N, C) of its own."""
 
-    def __init__(self, images: WhitenedImages, volume: LinearModel, amplitude: np.ndarray) -> None:
-        self._images, self._volume, self._amplitude = images, volume, amplitude
+    def __init__(self, images: WhitenedImages, volumes: LinearModel, amplitudes: np.ndarray) -> None:
+        self._images, self._volumes, self._amplitudes = images, volumes, amplitudes
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._images, name)
 
     def by_halves(self, count: int, half: np.ndarray | None) -> Iterator[tuple[int, WhitenedBatch]]:
         for part, batch in self._images.by_halves(count, half):
-            slices = self._volume.backend.project(self._volume.coefs, batch.rotations, count)
-            view = torch.complex(slices[:, :, 0, 0], slices[:, :, 1, 0])
-            amplitude = torch.as_tensor(self._amplitude[batch.index], dtype=batch.weights.dtype)[:, None]
-            yield part, replace(batch, targets=batch.targets + amplitude * batch.weights * view)
+            slices = self._volumes.backend.project(self._volumes.coefs, batch.rotations, count)
+            views = torch.complex(slices[:, :, 0], slices[:, :, 1])
+            amplitudes = torch.as_tensor(self._amplitudes[batch.index], dtype=batch.weights.dtype)[:, None]
+            yield part, replace(batch, targets=batch.targets + batch.weights * (amplitudes * views).sum(2))
 
 
 def calibrate(preset: str, snr: float, args: argparse.Namespace) -> dict:
@@ -167,8 +171,9 @@ def calibrate(preset: str, snr: float, args: argparse.Namespace) -> dict:
         band = replace(posed.band(config.closed_form.first_radius), moving=None)
         volume = np.maximum(posed_mean(posed, band).mean_map(), 0) * band.mask
         place = detectable.outermost(volume, np.array(WHERE))
-        part = detectable.parts_around(volume, place)[PLANTED_SHARE : PLANTED_SHARE + 1]
-        return seen_by_multiple(posed, band, part, config.closed_form.iterations, args)
+        parts = detectable.parts_around(volume, place)
+        report = seen_by_multiple(posed, band, parts[[PLANTED_SHARE]], config.closed_form.iterations, args)
+        return report | {"scan": [scanned_by_multiple(posed, band, parts, share, args) for share in SCANNED_SHARES]}
 
 
 def posed_mean(posed: PosedSet, band: Band) -> LinearModel:
@@ -192,12 +197,37 @@ def seen_by_multiple(posed: PosedSet, band: Band, part: np.ndarray, iterations: 
         seen = []
         for seed in range(args.seeds):
             absent = np.random.default_rng(seed).random(images.n) < 0.5
-            amplitude = np.where(absent, -1, 1) * np.sqrt(multiple * formula / told)
+            amplitude = np.where(absent, -1, 1)[:, None] * np.sqrt(multiple * formula / told)
             planted = Planted(images.of_noise(seed + 2), volume, amplitude)
             seen.append(round(strongest(planted, band, iterations) / noise, 3))
         rows.append({"multiple": multiple, "over_noise": seen, "seen": float(np.mean(np.array(seen) > ABOVE_NOISE))})
         print(rows[-1], flush=True)
     return {"noise": round(noise, 4), "formula": round(formula, 4), "planted": rows}
+
+
+def scanned_by_multiple(posed: PosedSet, band: Band, parts: np.ndarray, share: int, args: argparse.Namespace) -> dict:
+    """Standard errors by which the surest piece stands out, for every multiple and seed, and those it would have to."""
+    images, mean, part = posed.images, posed_mean(posed, band), parts[[share]]
+    exact = replace(Nuisances.unknown(images, pose_errors=False), contrast_sd=0.0)
+    told = float(detectable.part_information(images, band, mean, part, exact)[0])
+    body = np.maximum(mean.mean_map(), 0) * band.mask
+    formula = float(part_scan.needed_information(part, body, images.n)[0]) / part_scan.SCAN_TAKES
+    volumes = LinearModel.of(mean.backend, np.stack([mean.mean_map(), part[0]]))
+    nothing = replace(Directions.random(images, (0, 0), 0, pose_errors=False), nuisances=exact)
+    rows: list[dict] = []
+    for multiple in SCANNED_MULTIPLES:
+        surest, limits = [], []
+        for seed in range(args.seeds):
+            sign = np.where(np.random.default_rng(seed).random(images.n) < 0.5, -1, 1)
+            amplitudes = np.column_stack([np.ones(images.n), sign * np.sqrt(multiple * formula / told)])
+            planted = Planted(images.of_noise(seed + 2), volumes, amplitudes)
+            scan = part_scan.scanned(planted, posed.dataset, posed.series, band, mean, nothing)
+            surest.append(round(float(scan.z.max()), 2))
+            limits.append(round(scan.limit, 2))
+        seen = float(np.mean(np.array(surest) > limits))
+        rows.append({"multiple": multiple, "surest": surest, "limit": limits, "seen": seen})
+        print(rows[-1], flush=True)
+    return {"share": detectable.SHARES[share], "formula": round(formula, 4), "planted": rows}
 
 
 def strongest(images: WhitenedImages | Planted, band: Band, iterations: int) -> float:

@@ -11,7 +11,7 @@ smaller than the strongest direction of noise: where the volume has γ coefficie
 2005, 1643).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,19 +84,25 @@ def _part(share: float, molecule_kda: float) -> str:
 
 
 def smallest_parts(
-    images: WhitenedImages, band: Band, mean: LinearModel, nuisances: Nuisances, needed: float, pixel_size_ang: float
+    images: WhitenedImages,
+    band: Band,
+    mean: LinearModel,
+    nuisances: Nuisances,
+    needed: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    pixel_size_ang: float,
 ) -> SmallestParts:
-    """Parts whose information reaches `needed`.
+    """Parts whose information reaches what is needed.
 
     Parameters
     ----------
     mean : the mean volume alone, in the band.
+    needed : of parts (n, D, D, D) of a body (D, D, D), the information (n,) at which each would have been found.
     pixel_size_ang : of the images.
     """
     volume = np.maximum(mean.mean_map(), 0) * band.mask
     parts = np.stack([part for way in WAYS_OUT for part in parts_around(volume, outermost(volume, way))])
-    information = part_information(images, band, mean, parts, nuisances).reshape(len(WAYS_OUT), len(SHARES))
-    share = {f: _median_share(f * (1 - f) * information, needed) for f in ABSENT_FROM}
+    over = part_information(images, band, mean, parts, nuisances) / needed(parts, volume)
+    share = {f: _median_share(f * (1 - f) * over.reshape(len(WAYS_OUT), len(SHARES))) for f in ABSENT_FROM}
     return SmallestParts(share, weight_kda(volume, pixel_size_ang * images.lattice.box / len(volume)))
 
 
@@ -164,12 +170,12 @@ def _told_of_parts(gram: Tensor, n_parts: int, nuisances: Nuisances) -> Tensor:
     return gram[:, of_parts, of_parts].diagonal(dim1=1, dim2=2) - explained
 
 
-def _median_share(information: np.ndarray, needed: float) -> float | None:
-    """Over places: the share of the molecule at which `information` (places, S) reaches `needed`."""
+def _median_share(over: np.ndarray) -> float | None:
+    """Over places: the share of the molecule at which `over` (places, S), of the information needed, reaches 1."""
     shares = []
-    for told in information:
+    for told in over:
         rising = np.maximum.accumulate(np.maximum(told, 1e-12))
-        enough = rising[-1] >= needed
-        shares.append(np.exp(np.interp(np.log(needed), np.log(rising), np.log(SHARES))) if enough else np.inf)
+        reached = np.exp(np.interp(0, np.log(rising), np.log(SHARES)))
+        shares.append(reached if rising[-1] >= 1 else np.inf)
     middle = float(np.median(shares))
     return middle if np.isfinite(middle) else None

@@ -137,7 +137,8 @@ def advance(
 ) -> tuple[list[LinearModel], NearImages, Directions]:
     """One step of the schedule, without what comes after it."""
     posed.follow(found.nuisances)
-    return improved(posed.images, posed.band(step.radius), found, half if step.crossed else None)
+    band = posed.band(step.radius).with_parts(found.parts)
+    return improved(posed.images, band, found, half if step.crossed else None)
 
 
 def noise_information(posed: PosedSet, step: BandStep, iterations: int, seed: int) -> tuple[float, ...]:

@@ -23,6 +23,7 @@ from ..likelihood.voxel_solve import solve
 from ..likelihood.whitened import WhitenedImages
 from ..slicing.sphere import HalfSphere
 from .focus import Focus
+from .local_parts import LocalParts
 
 PRIOR_SHARE, MEAN_SHARE = 0.02, 10.0
 """Prior variance of the bases, and of the mean, as a share of the mean's power in each shell."""
@@ -47,6 +48,13 @@ class Band:
     """(M, 2, 4) the consensus and its moments (`Backend.moving`), None where poses are taken as they are."""
     regions: list[np.ndarray] | None = None
     """(D, D, D) each, the parts of the molecule inside the regions of a focus and, last, outside; None without one."""
+
+    def with_parts(self, parts: LocalParts | None) -> "Band":
+        """With regions for directions anywhere in the molecule, for one in each of some small parts, and for none."""
+        if parts is None:
+            return self
+        within = [self.mask * part for part in parts.masks(len(self.mask))]
+        return replace(self, regions=[self.mask, *within, self.mask])
 
     @property
     def support(self) -> float:
@@ -109,6 +117,9 @@ class Directions:
     groups: tuple[int, ...]
     """Sizes of the groups: inside each region of a focus, and last outside; (K, 0) without one. Directions are not
     ranked among those of another group, nor mixed with them."""
+    parts: LocalParts | None = None
+    """Where those directions are that have a small part of the molecule to themselves: each is a group, after those
+    that may be anywhere."""
     loss: float = 0.0
     """Minus the mean log-likelihood of an image over that of an image of nothing, at the posterior means."""
 
@@ -170,7 +181,7 @@ def improved(
     posteriors, centre, spread, nuisances = settle(near, found.nuisances, INNER_ROUNDS, contrast_known=half is not None)
     matrix, back, information = _frame(near, nuisances, centre, spread)
     posteriors = posteriors.turned(centre, back)
-    turned = Directions(posteriors, nuisances, information, found.groups, -posteriors.evidence)
+    turned = Directions(posteriors, nuisances, information, found.groups, found.parts, -posteriors.evidence)
     return [model.mixed(matrix) for model in models], _in_frame(near, matrix), turned
 
 

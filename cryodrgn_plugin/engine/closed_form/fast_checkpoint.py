@@ -15,6 +15,7 @@ from ..slicing.compute import Compute
 from ..slicing.place import on_host
 from .directions import Directions
 from .focus_places import AtRegion, FocusPlaces
+from .local_parts import LocalParts
 from .nodes import Responsibilities
 
 
@@ -46,6 +47,8 @@ def save_state(run: Run, state: State) -> None:
         content |= _tensors("posteriors", state.directions.posteriors)
         content |= {"information": state.directions.information.cpu(), "loss": state.directions.loss}
         content |= {"groups": list(state.directions.groups)}
+        if state.directions.parts is not None:
+            content |= {"parts": torch.from_numpy(state.directions.parts.balls)}
     if state.responsibilities is not None:
         content |= _tensors("responsibilities", state.responsibilities) | {"apart": state.apart.cpu()}
     if state.states is not None:
@@ -73,7 +76,8 @@ def load_state(run: Run, compute: Compute, count: int) -> State | None:
         if "information" in tensors:
             posteriors = Posteriors(**_named("posteriors", tensors))
             information, groups = tensors["information"], tuple(content["groups"])
-            directions = Directions(posteriors, nuisances, information, groups, content["loss"])
+            parts = LocalParts(on_host(content["parts"])) if "parts" in content else None
+            directions = Directions(posteriors, nuisances, information, groups, parts, content["loss"])
         if "apart" in tensors:
             responsible = Responsibilities(**_named("responsibilities", tensors))
         state = State(

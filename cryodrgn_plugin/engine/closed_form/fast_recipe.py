@@ -1,8 +1,8 @@
 """The "fast" recipe: every step has a closed form, the images are passed over some forty times, and no GPU is needed.
 
 1. Linear directions of variation at low frequency, contrast and pose errors integrated out; poses are moved to where
-   their errors seem to be, and directions that noise could give are dropped; then the frequency limit rises, half-sets
-   apart (`direction_search`, `directions`).
+   their errors seem to be, and directions that noise could give are dropped; small parts that come and go are added
+   (`small_parts`); then the frequency limit rises, half-sets apart (`direction_search`, `directions`).
 2. Nodes on the compressed images, and the harmonics of their confusion graph (`nodes`, `harmonics`).
 3. Maps linear in the harmonics, so non-linear in the motion, solved on half-sets; images placed anew, five times
    (`judging_maps`), and among them as many separate states as held-out images speak for (`separate_states`), which may
@@ -12,7 +12,7 @@
    combined by a Wiener filter in space and frequency (`adaptive`); each half stays for half-maps at any z.
 
 The images of a tilt pair or a tilt series are one particle, with one place at the nodes. The equations are 7 to 9 and
-13 to 17 of docs/conventions.md. z is the posterior mean of the coordinates, the widest first; `coordinate` is the
+13 to 19 of docs/conventions.md. z is the posterior mean of the coordinates, the widest first; `coordinate` is the
 position along the longest way through the nodes' maps.
 Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
 """
@@ -22,6 +22,7 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..config import RunConfig
@@ -56,6 +57,7 @@ from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
 from .noise_cut import kept_above_noise
 from .nuisance_report import defocus_worth_telling, worth_telling
 from .separate_states import NODE_ROUNDS, note_states, shares_of_states
+from .small_parts import with_small_parts
 
 FINISHED_FROM, FINISHED = 0.7, 4
 """Images are placed anew by maps up to this share of the last limit, and then so many times by maps up to the limit."""
@@ -152,6 +154,9 @@ class ClosedForm:
         if step.cuts:
             runs = self.in_focus.runs if self.in_focus else (self.run,)
             found = kept_above_noise(runs, self.posed_set, found, step, models[0].mean())
+            if not self.in_focus:
+                known = models[0].channels(torch.arange(1 + found.n_inside, device=found.information.device))
+                found = with_small_parts(self.run, self.posed_set, found, known, step)
         last = state.done + 1 == len(self.bands)
         if last:
             if self.in_focus:

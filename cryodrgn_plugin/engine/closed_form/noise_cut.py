@@ -1,11 +1,15 @@
 """Directions that noise could have given are dropped, and the run is told what would have been seen."""
 
+import numpy as np
+
 from ..likelihood.linear_model import LinearModel
 from ..run import Run
 from ..slicing.place import on_host
+from . import part_scan
 from .detectable import SmallestParts, in_words, needed_information, smallest_parts
 from .direction_search import ABOVE_NOISE, LEAST_INFORMATION, BandStep, PosedSet, above_noise, noise_information
 from .directions import Directions
+from .small_parts import LEAST_PARTICLES
 
 
 def kept_above_noise(
@@ -36,6 +40,13 @@ def kept_above_noise(
 def _smallest_parts(
     posed: PosedSet, found: Directions, step: BandStep, mean: LinearModel, noise: float
 ) -> SmallestParts:
-    needed = needed_information(max(noise, LEAST_INFORMATION / ABOVE_NOISE), ABOVE_NOISE)
     band, pixel_size_ang = posed.band(step.radius), posed.dataset.pixel_size_ang
+    anywhere = needed_information(max(noise, LEAST_INFORMATION / ABOVE_NOISE), ABOVE_NOISE)
+
+    def needed(parts: np.ndarray, body: np.ndarray) -> np.ndarray:
+        whole = np.full(len(parts), anywhere)
+        if posed.focus is not None or posed.series.n < LEAST_PARTICLES:
+            return whole
+        return np.minimum(whole, part_scan.needed_information(parts, body, posed.series.n))
+
     return smallest_parts(posed.images, band, mean, found.nuisances, needed, pixel_size_ang)

@@ -143,10 +143,15 @@ def test_a_part_that_is_worth_what_is_needed_is_seen_and_one_worth_half_of_it_is
     assert over_noise(0.5 * needed) < ABOVE < over_noise(1.2 * needed)
 
 
+def always(needed: float):
+    """The same information for every part."""
+    return lambda parts, body: np.full(len(parts), needed)
+
+
 def test_parts_that_are_rarely_absent_have_to_be_larger_to_be_seen(seen):
     images, band, mean, parts = seen
     nuisances = Nuisances.unknown(images)
     told = part_information(images, band, mean, parts, nuisances)
-    found = smallest_parts(images, band, mean, nuisances, 0.25 * float(told[3]), 4.0).share
+    found = smallest_parts(images, band, mean, nuisances, always(0.25 * float(told[3])), 4.0).share
     assert found[0.5] is not None and (found[0.1] is None or found[0.1] > 1.3 * found[0.5])
-    assert smallest_parts(images, band, mean, nuisances, 1e6, 4.0).share == {0.1: None, 0.5: None}
+    assert smallest_parts(images, band, mean, nuisances, always(1e6), 4.0).share == {0.1: None, 0.5: None}
