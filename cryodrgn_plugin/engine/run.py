@@ -250,8 +250,8 @@ class Run(RunStatus):
         score: np.ndarray | None = None,
         defocus_moved_ang: np.ndarray | None = None,
     ) -> None:
-        """Write poses.star (`found_poses.posed_frame`) of the particles at `rows` (N,): `rotations` (N, 3, 3), volume to
-        view, and `shifts_ang` (N, 2) of the feature, both physical. Particles of tilt series are written beside it."""
+        """Write poses.star (`found_poses.posed_frame`) of the particles at `rows` (N,): `rotations` (N, 3, 3), volume
+        to view, and `shifts_ang` (N, 2) of the feature, both physical. Those of tilt series are written beside it."""
         from .io.found_poses import posed_frame
         from .io.particle_lists import write_posed
 

@@ -15,7 +15,7 @@ from ..io.cryodrgn import write_ctf, write_indices, write_latents, write_poses
 from ..io.particles import ParticleTable
 from ..run import Run
 from .export_options import ExportOptions
-from .lens_left_out import CRYODRGN_ADVICE, left_out
+from .left_out import CRYODRGN_ADVICE, aberrations_left_out, say_left_out
 
 
 def export_for_cryodrgn(run: Run, options: ExportOptions, particles: RunParticles) -> Path:
@@ -42,8 +42,8 @@ def export_for_cryodrgn(run: Run, options: ExportOptions, particles: RunParticle
             members = np.sort(latents.rows[classes["labels"] == label])
             write_indices(out.file(f"class_{label + 1:03d}", f"class_{label + 1:03d}.pkl"), members)
             out.index["classes"].append({"class": int(label) + 1, "particles": len(members)})
-        for sentence in [*left_out(given, particles, "cryoDRGN", CRYODRGN_ADVICE), *_about_rest(given, rows)]:
-            out.say(sentence)
+        aberrations = aberrations_left_out(given, particles, "cryoDRGN", CRYODRGN_ADVICE)
+        say_left_out(out, [*aberrations, *_about_rest(given, rows)])
         out.conclusion = (
             f"{len(rows):,} particles are in {out.destination}, for `cryodrgn train_vae {run.given_file} --poses "
             f"poses.pkl{' --ctf ctf.pkl' if ctf is not None else ''} --ind ind.pkl`."

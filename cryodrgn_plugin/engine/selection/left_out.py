@@ -1,10 +1,11 @@
-"""What a lens does to the particles of a run that the files of other programs cannot say."""
+"""What is known of the particles of a run and not said in the files that are made for other programs."""
 
 import numpy as np
 
 from ..analysis.run_particles import RunParticles
 from ..io.optics_terms import what_applies
 from ..io.particles import ParticleTable
+from ..report_writer import Report
 
 CRYOSPARC_ADVICE = (
     "by which signs it states them is not published. Fit them there, by Global CTF Refinement, where resolutions "
@@ -13,7 +14,14 @@ CRYOSPARC_ADVICE = (
 CRYODRGN_ADVICE = "it knows of none, and its images keep them, which blurs maps beyond some 4 Å"
 
 
-def left_out(given: ParticleTable, particles: RunParticles, program: str, advice: str) -> list[str]:
+def say_left_out(out: Report, sentences: list[str]) -> None:
+    """Put sentences about what the files leave out into the index of a report, and into the run's log."""
+    out.index["left_out"] = sentences
+    for sentence in sentences:
+        out.say(sentence)
+
+
+def aberrations_left_out(given: ParticleTable, particles: RunParticles, program: str, advice: str) -> list[str]:
     """A sentence about the aberrations of the particles that the files of `program` leave out, if there are any.
 
     Parameters
