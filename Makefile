@@ -11,9 +11,10 @@ WORKERS ?= 2
 HOST_ENV := .venv
 ENGINE_ENV := .venv-numpy2
 HOST_EXTRAS := scipion,viewer,test
-# CCP-EM's pipeliner asks for numpy 2, as Scipion asks for numpy 1: so it stands beside the engine.
-ENGINE_EXTRAS := test,ccpem
-CCPEM_TESTS := cryodrgn_plugin/tests/ccpem
+# CCP-EM's pipeliner asks for numpy 2, as Scipion asks for numpy 1: so it stands beside the engine, and so do the packages
+# of other programs, which open in tests what is exported for them.
+ENGINE_EXTRAS := test,ccpem,peers
+ENGINE_ENV_TESTS := cryodrgn_plugin/tests/ccpem cryodrgn_plugin/tests/peers
 ONE_THREAD := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
 # Qt and VTK load these even without a display; the second list is the screen, RELION and PDF tools of the host tests.
@@ -36,8 +37,8 @@ demo: demo-system env
 test: test-system env engine-env check
 	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest cryodrgn_plugin/tests/engine -m "not slow and not shared" \
 	    -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
-	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest $(CCPEM_TESTS) -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
-	$(ONE_THREAD) $(HOST_ENV)/bin/python -m pytest --ignore $(CCPEM_TESTS) -m "not shared" \
+	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest $(ENGINE_ENV_TESTS) -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
+	$(ONE_THREAD) $(HOST_ENV)/bin/python -m pytest $(ENGINE_ENV_TESTS:%=--ignore %) -m "not shared" \
 	    -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
 
 check: env

@@ -5,7 +5,8 @@
 
 1,000 simulated images of 32² are given to it as its own `parse_pose_star` and `parse_ctf_star` read them; each kind is
 trained for a few epochs, then its volumes at three particles are compared voxel by voxel with those of the imported
-run, whose grey scale on the images is told as well. --folder keeps trainings, which are not made again.
+run, whose grey scale on the images is told as well. --folder keeps trainings, which are not made again; kinds that are
+not asked for stay in --out as they were. The search for poses (abinit) is given no poses, and the first 32 images.
 """
 
 import argparse
@@ -21,11 +22,18 @@ from hardware import hardware
 from cryodrgn_plugin.engine.cli.main import main as command
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.importing.cryodrgn_training import read_training
+from cryodrgn_plugin.engine.io.cryodrgn import write_indices
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.run import Run
 
 BOX, PIXEL_ANG, PARTICLES, AT = 32, 3.6, 1000, (7, 300, 555)
+SEARCHED = 32
+"""Images whose poses are searched for, which takes a processor about a third of a second for each in every epoch."""
 SIZES = "--zdim 2 --enc-dim 64 --enc-layers 2 --dec-dim 64 --dec-layers 2 --lr 1e-3 -b 16"
+SEARCH = (
+    f"--epochs-pose-search 1 --n-imgs-pretrain {SEARCHED} --n-imgs-pose-search {SEARCHED} --l-start 4 --l-end 8 "
+    "--niter 1 --t-extent 2 --t-ngrid 3 --nkeptposes 2"
+)
 VAE = f"train_vae --no-amp --no-analysis {SIZES}"
 KINDS = {
     "gaussian": f"{VAE} --domain hartley -n 8",
@@ -38,7 +46,7 @@ KINDS = {
     "nn": "train_nn --domain hartley --dim 64 --layers 2 -n 3",
     "dec": "train_dec --zdim 2 --dim 64 --layers 2 --no-analysis -n 3",
     "sgd": f"{VAE} --domain hartley --do-pose-sgd -n 3",
-    "abinit": "abinit --zdim 2 -n 2",
+    "abinit": f"abinit --zdim 2 -n 2 --dim 64 --layers 2 {SEARCH} --checkpoint 1 --no-analysis --no-amp",
 }
 """What cryoDRGN can be asked for; each makes another network, latents of another kind, or poses of its own. Without an
 encoding (--pe-type none) its version 4.3.1 trains nothing: it stops at the first batch. On a processor it divides the
@@ -66,6 +74,8 @@ def main() -> None:
         folder = args.folder or Path(scratch)
         given = prepared(folder, program)
         report = {"box": BOX, "particles": PARTICLES, "kinds": {}, "hardware": hardware()}
+        if args.out and args.out.exists():
+            report["kinds"] = json.loads(args.out.read_text())["kinds"]
         runs = {}
         for kind in args.kinds:
             trained(program, kind, folder, given)
@@ -99,7 +109,10 @@ def trained(program: str, kind: str, folder: Path, given: list[str]) -> None:
     if any((folder / kind).glob("weights*.pkl")):
         return
     name, *options = KINDS[kind].split()
-    files = given if name != "abinit" else [given[0], *given[3:]]
+    files = given
+    if name == "abinit":
+        write_indices(folder / "ind.pkl", np.arange(SEARCHED))
+        files = [given[0], *given[3:], "--ind", str(folder / "ind.pkl"), "--max-threads", "1"]
     called([program, name, *files, "--seed", "1", "-o", str(folder / kind), *options])
 
 
@@ -115,12 +128,17 @@ def evaluate(environment: Path, folder: Path, runs: dict[str, Run], scratch: Pat
     for kind, run in runs.items():
         z = run.latents().z
         if z.shape[1]:
-            np.savetxt(scratch / f"{kind}.txt", z[list(AT)], fmt="%.9g")
+            np.savetxt(scratch / f"{kind}.txt", z[rows_of(z)], fmt="%.9g")
             weights = weights_of(folder / kind, run.info["notes"]["imported"]["epoch"])
             words = [str(weights), "-c", str(folder / kind / "config.yaml"), "-o", str(scratch / f"of_{kind}")]
             jobs.append([*words, "--zfile", str(scratch / f"{kind}.txt")])
     (scratch / "jobs.json").write_text(json.dumps(jobs))
     called([str(environment / "bin/python"), "-c", EVALUATOR, str(scratch / "jobs.json")])
+
+
+def rows_of(z: np.ndarray) -> list[int]:
+    """The particles whose maps are compared; of fewer, where those would come if these were repeated."""
+    return [row % len(z) for row in AT]
 
 
 def weights_of(folder: Path, epoch: int) -> Path:
@@ -134,7 +152,7 @@ def compared(kind: str, folder: Path, run: Run, scratch: Path) -> dict:
     if not z.shape[1]:
         written = [next(path for path in (folder / "reconstruct.mrc", folder / f"reconstruct.{training.epoch}.mrc"))]
     correlation, difference = [], []
-    for path, row in zip(written, AT, strict=False):
+    for path, row in zip(written, rows_of(z), strict=False):
         theirs, ours = read_map(path)[0], training.network.volume(z[row])
         correlation.append(abs(np.corrcoef(decoder.volume(z[row]).ravel(), theirs.ravel())[0, 1]))
         difference.append(np.sqrt(((ours - theirs) ** 2).mean() / (theirs**2).mean()))

@@ -3,10 +3,12 @@
 from .analysis.analysis_options import AnalysisOptions
 from .cli.option_flags import as_flags, as_words
 from .cli.setting_flags import SECTIONS
+from .importing.import_options import ImportOptions
 from .landscape.landscape_options import LandscapeOptions, TrajectoryOptions
 from .poses.refine_options import RefineOptions
 from .preflight.preflight_options import PreflightOptions
 from .reconstruction.reconstruct_options import RECONSTRUCT_SETTINGS, ReconstructOptions
+from .selection.export_options import ExportOptions
 from .selection.selection_options import SelectOptions
 from .selection.subtract_options import SubtractOptions
 from .simulate.config import SimulationConfig
@@ -17,6 +19,8 @@ __all__ = [
     "RECONSTRUCT_SETTINGS",
     "SECTIONS",
     "AnalysisOptions",
+    "ExportOptions",
+    "ImportOptions",
     "LandscapeOptions",
     "PreflightOptions",
     "ReconstructOptions",

@@ -250,16 +250,15 @@ class Run(RunStatus):
         score: np.ndarray | None = None,
         defocus_moved_ang: np.ndarray | None = None,
     ) -> None:
-        """Write poses.star: the particles at `rows` (N,) with the poses that were found; see `found_poses.posed_frame`.
-
-        `rotations` (N, 3, 3) turn volume to view and `shifts_ang` (N, 2) say where the feature is, both physical.
-        """
-        from .io.found_poses import posed_frame, tables_with
-        from .io.star import write_star
+        """Write poses.star (`found_poses.posed_frame`) of the particles at `rows` (N,): `rotations` (N, 3, 3), volume
+        to view, and `shifts_ang` (N, 2) of the feature, both physical. Those of tilt series are written beside it."""
+        from .io.found_poses import posed_frame
+        from .io.particle_lists import write_posed
 
         table = self.given_particles()
         frame = posed_frame(table, np.asarray(rows), rotations, shifts_ang, species, score, defocus_moved_ang)
-        write_star(self.poses_file, tables_with(table, frame))
+        for sentence in write_posed(self.poses_file, table, frame, self.posed_particles_file):
+            self.log(sentence)
 
     def particles(self) -> "ParticleTable":
         """The particles the run was made from: all rows of its star file, with the poses that the run has found."""

@@ -5,7 +5,11 @@ from pathlib import Path
 from .io.writing import remove
 from .result_kinds import KINDS
 
-TRAINED = ("config.json", "metrics.csv", "latents.npz", "copies.npz", "poses.star", "model.pt", "half1.pt", "half2.pt")
+POSED = ("posed_particles.star", "posed_particles_optimisation_set.star")
+"""Particles of tilt series, with the set that RELION 5 reads them by."""
+TRAINED = (
+    "config.json", "metrics.csv", "latents.npz", "copies.npz", "poses.star", *POSED, "model.pt", "half1.pt", "half2.pt"
+)  # fmt: skip
 """What training leaves."""
 IMPORTED = ("imported.star",)
 """What importing leaves beside that."""
@@ -53,6 +57,11 @@ class RunLayout:
     @property
     def poses_file(self) -> Path:
         return self.path / "poses.star"
+
+    @property
+    def posed_particles_file(self) -> Path:
+        """The particles of tilt series where the run has found them to be; poses.star lists their images."""
+        return self.path / POSED[0]
 
     @property
     def imported_file(self) -> Path:

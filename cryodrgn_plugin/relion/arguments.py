@@ -22,6 +22,8 @@ JOB_LABELS = {
     "analysis": "no leaves out clusters and maps after training; run analyze later (default yes).",
     "run": f"{either(looking_tasks())}: the earlier job, e.g. External/job002/; empty takes the job that made the "
     "input particles.",
+    "training": "import only: the folder of a cryoDRGN training of the input particles; empty takes their latents from "
+    "the file that the label latents names.",
     "also": "validate only: other training jobs of the same particles to compare with, e.g. External/job004/.",
     "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star, or else from job.star (default auto).",
 }
@@ -32,6 +34,7 @@ _LABELS_OF = {
     "analysis": _TRAINING,
     "run": tuple(looking_tasks()),
     "also": ("validate",),
+    "training": ("import",),
 }
 """Job labels that only some tasks have."""
 _INPUTS = {"in_parts": "particles", "in_3dref": "reference", "in_mask": "mask"}
@@ -55,6 +58,8 @@ class JobArguments:
     run: str = ""
     also: str = ""
     """Further jobs, parted by spaces."""
+    training: str = ""
+    """Folder of a cryoDRGN training."""
     homogeneous: bool = False
     species: str = ""
     """A number of species, or auto; empty is one."""
@@ -81,6 +86,7 @@ def parse_arguments(argv: list[str]) -> JobArguments:
         raise ConfigError("No particles were given; fill in 'Input particles' on the Input tab.")
     task = _task(words, labels.get("task", ""))
     _refuse_others(labels, task)
+    _require_source(labels, task)
     settings = {name: labels[name] for name in labels if name in TASKS[task].settings}
     check_settings(task, settings)
     return JobArguments(
@@ -92,11 +98,26 @@ def parse_arguments(argv: list[str]) -> JobArguments:
         analysis=converted(labels.get("analysis", "yes"), bool, "analysis"),
         run=labels.get("run", ""),
         also=labels.get("also", ""),
+        training=labels.get("training", ""),
         homogeneous=converted(labels.get("homogeneous", "no"), bool, "homogeneous"),
         species=labels.get("species", ""),
         options=_options(labels, task),
         settings=settings,
     )
+
+
+def _require_source(labels: dict[str, str], task: str) -> None:
+    """Raise ConfigError where there is nothing to import, or two things."""
+    if task != "import":
+        return
+    # A .cs file has components of its own.
+    if not (labels.get("training") or labels.get("latents") or labels["in_parts"].endswith(".cs")):
+        raise ConfigError(
+            "There is nothing to import: name the folder of a cryoDRGN training with the label training, or a file of "
+            "latents with the label latents."
+        )
+    if labels.get("training") and labels.get("latents"):
+        raise ConfigError("A training has latents of its own; remove the label latents, or the label training.")
 
 
 def check_settings(task: str, settings: dict[str, str]) -> None:

@@ -93,11 +93,23 @@ def reconstruct_stages(arguments: JobArguments, version: str) -> list[Stage]:
     return [Stage("Reconstruction", command), _results_stage(arguments, out, version)]
 
 
+def import_stages(arguments: JobArguments, version: str) -> list[Stage]:
+    """What another program has made, as a run; then the files for RELION. It is done anew when the job goes on."""
+    run = run_folder(arguments.job)
+    source = [arguments.particles]
+    if arguments.training:
+        source = [arguments.training, "--particles", arguments.particles]
+    flags = as_flags(arguments.options, TASKS["import"].options)
+    command = [*_ENGINE, "import", *source, "--out", str(run), *flags, "--overwrite"]
+    return [Stage("Import", command), _results_stage(arguments, run, version)]
+
+
 _STAGES = {
     "train": train_stages,
     "abinitio": ab_initio_stages,
     "preflight": preflight_stages,
     "reconstruct": reconstruct_stages,
+    "import": import_stages,
 }
 """Tasks that need no earlier job."""
 
@@ -126,7 +138,8 @@ def _setting_words(arguments: JobArguments) -> list[str]:
 def _has_clusters(arguments: JobArguments) -> bool:
     """Whether the job makes clusters and maps: not without a latent space that poses were searched with."""
     is_rigid = arguments.homogeneous or arguments.settings.get("z_dim") == "0"
-    return arguments.analysis and not (arguments.task == "abinitio" and is_rigid)
+    trains = TASKS[arguments.task].trains and arguments.analysis
+    return trains and not (arguments.task == "abinitio" and is_rigid)
 
 
 def _analysis_stage(arguments: JobArguments, run: Path) -> Stage:

@@ -20,7 +20,7 @@ from ..engine.results import Results
 from ..engine.run import Run
 from .findings import ClassFiles, particle_nodes, place_initial_maps, place_maps, place_particles, remove_stale
 from .output_nodes import OutputNode, write_output_nodes
-from .published import Published, publish_preflight, publish_selection, publish_subtraction
+from .published import Published, publish_export, publish_preflight, publish_selection, publish_subtraction
 from .published_maps import publish_reconstruction, publish_states, publish_trajectory
 from .published_validation import publish_validation
 
@@ -109,6 +109,8 @@ def _facts(
         ("Trained", f"{provenance['created'].replace('T', ' ')} with version {provenance['version']}"),
         ("Run folder", request.run),
     ]
+    if imported := run.info.get("notes", {}).get("imported"):
+        facts[2] = ("Imported from", f"{imported['from']}: {imported.get('folder') or imported.get('latents')}")
     if "pixel_size_ang" in index:
         facts.insert(3, ("Maps", f"box {index['box']}, {index['pixel_size_ang']:.4g} Å per pixel, protein white"))
     if "grouped_because" in index:
@@ -160,6 +162,7 @@ _PUBLISHERS: dict[str, Callable[[ResultsRequest, Path], Published]] = {
     "validate": lambda request, job: publish_validation(Run.open(request.run), job),
     "select": lambda request, job: publish_selection(Run.open(request.run), job),
     "subtract": lambda _request, job: publish_subtraction(job),
+    "export": lambda request, job: publish_export(Run.open(request.run), job),
 }
 """Tasks that leave something else than clusters and their maps."""
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..engine.options import SelectOptions
+from ..engine.config import settings_of
+from ..engine.options import ExportOptions, SelectOptions
 from ..engine.results import Results
 from ..engine.run import Run
 from .findings import particle_nodes, place, place_list
@@ -61,6 +62,27 @@ def publish_selection(run: Run, job: Path) -> Published:
     figures = [("", selection.folder / index["files"]["figure"])]
     details = {name: index[name] for name in ("selected", "rejected", "choices")}
     return Published(nodes, facts, figures=figures, details=details)
+
+
+def publish_export(run: Run, job: Path) -> Published:
+    """The log alone: files of other programs are no nodes, and stay where they name each other."""
+    facts: list[tuple[str, str]] = []
+    table = [["for", "particles", "file"]]
+    details = {}
+    for program in settings_of(ExportOptions)["program"].choices:
+        if not run.has_results("export", program):
+            continue
+        exported = run.results("export", program)
+        index = exported.index
+        counts = {f"class_{entry['class']:03d}": entry["particles"] for entry in index["classes"]}
+        facts.append((f"For {program}", f"{index['particles']:,} particles, {index['components']} latent dimensions"))
+        facts += [("Left out", sentence) for sentence in index["left_out"]]
+        table += [
+            [program, f"{counts.get(role, index['particles']):,}", str(exported.file(role))] for role in index["files"]
+        ]
+        details[program] = {name: index[name] for name in ("particles", "components", "classes", "left_out")}
+    nodes = [OutputNode(f"{job}/logfile.pdf", "log")]
+    return Published(nodes, facts, table, details={"exported": details})
 
 
 def publish_subtraction(job: Path) -> Published:

@@ -7,6 +7,8 @@ from ..engine.config import Setting, setting_names, settings_of
 from ..engine.options import (
     RECONSTRUCT_SETTINGS,
     AnalysisOptions,
+    ExportOptions,
+    ImportOptions,
     LandscapeOptions,
     PreflightOptions,
     ReconstructOptions,
@@ -124,12 +126,25 @@ TASKS = {
         SubtractOptions,
         out="subtracted",
     ),
+    "import": Task(
+        "Import",
+        "Take up a training of cryoDRGN, or latents that any program has found of the particles, as if trained here.",
+        ImportOptions,
+    ),
+    "export": Task(
+        "Export",
+        "Write the particles of a training for cryoSPARC or cryoDRGN, with their latents, poses and classes.",
+        ExportOptions,
+        makes="export",
+        gives_particles=False,
+    ),
 }
 NOT_LABELS = {
     "preflight": ("root",),
     "landscape": ("match",),
     "trajectory": ("name",),
     "select": ("name", "same_order"),
+    "import": ("particles", "root"),
 }
 """Options that RELION's job sets itself or that mean nothing there."""
 

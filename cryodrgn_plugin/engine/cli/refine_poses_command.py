@@ -40,13 +40,15 @@ examples
 
 what comes out
   poses.star                     the particles, every original column, with the refined angles and origins and, as
-                                 rlnLogLikeliContribution, how well each fits
+                                 rlnLogLikeliContribution, how well each fits; of tilt series a row for each image
+  posed_particles.star           of tilt series: the particles, a row for each, with the optimisation set that RELION 5
+                                 reads them by
   map.mrc and its half-maps      from the refined poses, as `cryodrgn-plugin reconstruct` makes them, with mask and FSC
   refinement.json                what each round has done, and the resolution before and after
   refinement.npz                 where it stands after each round, for --resume; gone when it is finished
 """
 
-POSES, SUMMARY = "poses.star", "refinement.json"
+POSES, PARTICLES, SUMMARY = "poses.star", "posed_particles.star", "refinement.json"
 """Files of the results."""
 CHECKPOINT = "refinement.npz"
 """Where a refinement stands, until it is finished."""
@@ -112,7 +114,8 @@ def run(args: argparse.Namespace) -> int:
         poses = refinement.poses
         after = reconstruct(dataset.with_poses(poses.rotations, poses.shifts_ang), seed=seed)
     write_reconstruction(after, out)
-    write_poses(out / POSES, subject, poses)
+    for sentence in write_poses(out, subject, poses):
+        print(sentence)
     resolution = {"before": round(before, 3), "after": round(after.resolution_ang(), 3)}
     _write_summary(out / SUMMARY, particles, options, refinement.rounds, resolution)
     for step in refinement.rounds:
@@ -164,14 +167,15 @@ def run_subject(path: Path, settings: dict[str, str]) -> Subject:
     return Subject(dataset, table, latents.z[index] if latents.z.shape[1] else None, species)
 
 
-def write_poses(path: Path, subject: Subject, poses: "RefinedPoses") -> None:
-    """The particle file with the refined poses; classes stay as they were."""
-    from ..io.found_poses import posed_frame, tables_with
-    from ..io.star import write_star
+def write_poses(out: Path, subject: Subject, poses: "RefinedPoses") -> list[str]:
+    """The particle file with the refined poses; classes stay as they were. Of tilt series it lists images, and their
+    particles are written beside it; returns what those leave out."""
+    from ..io.found_poses import posed_frame
+    from ..io.particle_lists import write_posed
 
     table, rows = subject.table, subject.dataset.rows
     frame = posed_frame(table, rows, poses.rotations, poses.shifts_ang, score=poses.score)
-    write_star(path, tables_with(table, frame))
+    return write_posed(out / POSES, table, frame, out / PARTICLES)
 
 
 def _changed(config: RunConfig, settings: dict[str, str]) -> RunConfig:

@@ -40,8 +40,11 @@ _LOCATION = {
     "location/micrograph_shape": 2,
 }
 _ABERRATIONS = ("ctf/tilt_A", "ctf/trefoil_A", "ctf/tetra_A", "ctf/anisomag", "ctf/shift_A")
-"""What cryoSPARC fits beyond defocus and Cs. Their units are documented, their signs and axes are not, and those who
-convert them report values that are not RELION's."""
+"""What cryoSPARC fits beyond defocus and Cs, as lengths (beam tilt times Cs). That much it documents; signs and axes it
+does not, and public converters contradict each other: pyem takes ctf/anisomag for the matrix itself, others for what it
+has beyond the identity, and of tilts and Zernike terms that pyem converted its authors report other values than RELION
+fits to the same images, by orders of magnitude (asarnow/pyem, pull request 94). Applied by a wrong sign they are worse
+than left out."""
 _ADVICE = "Give a particles file of a cryoSPARC job."
 _NOT_READ = "{path}: cannot be read as a cryoSPARC particles file ({why}). " + _ADVICE
 

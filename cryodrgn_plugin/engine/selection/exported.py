@@ -15,6 +15,7 @@ from ..report_writer import Report
 from ..run import Run
 from .export_options import ExportOptions
 from .exported_cryodrgn import export_for_cryodrgn
+from .left_out import CRYOSPARC_ADVICE, aberrations_left_out, say_left_out
 
 PROGRAMS = {"cryosparc": "cryoSPARC", "cryodrgn": "cryoDRGN"}
 
@@ -40,8 +41,16 @@ def export(run: Run, options: ExportOptions) -> Path:
         out.index |= {"particles": len(latents.rows), "components": int(latents.z.shape[1])}
         _write(out, "particles", fields, np.arange(len(latents.rows)), "All particles")
         _write_classes(out, run, options, fields)
+        say_left_out(out, _left_out(run, particles))
         out.conclusion = f"{len(latents.rows):,} particles are in {out.destination}, for Import Result Group."
     return out.index_file
+
+
+def _left_out(run: Run, particles: RunParticles) -> list[str]:
+    """What cryoSPARC is not told. What came from there goes back whole."""
+    if run.given_file.suffix in CRYOSPARC:
+        return []
+    return aberrations_left_out(particles.table, particles, PROGRAMS["cryosparc"], CRYOSPARC_ADVICE)
 
 
 def _fields(run: Run, particles: RunParticles, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from ..io.cryodrgn import write_ctf, write_indices, write_latents, write_poses
 from ..io.particles import ParticleTable
 from ..run import Run
 from .export_options import ExportOptions
+from .left_out import CRYODRGN_ADVICE, aberrations_left_out, say_left_out
 
 
 def export_for_cryodrgn(run: Run, options: ExportOptions, particles: RunParticles) -> Path:
@@ -41,8 +42,8 @@ def export_for_cryodrgn(run: Run, options: ExportOptions, particles: RunParticle
             members = np.sort(latents.rows[classes["labels"] == label])
             write_indices(out.file(f"class_{label + 1:03d}", f"class_{label + 1:03d}.pkl"), members)
             out.index["classes"].append({"class": int(label) + 1, "particles": len(members)})
-        for sentence in _about_rest(given, rows):
-            out.say(sentence)
+        aberrations = aberrations_left_out(given, particles, "cryoDRGN", CRYODRGN_ADVICE)
+        say_left_out(out, [*aberrations, *_about_rest(given, rows)])
         out.conclusion = (
             f"{len(rows):,} particles are in {out.destination}, for `cryodrgn train_vae {run.given_file} --poses "
             f"poses.pkl{' --ctf ctf.pkl' if ctf is not None else ''} --ind ind.pkl`."
@@ -99,8 +100,6 @@ def _about_rest(given: ParticleTable, rows: np.ndarray) -> list[str]:
             "has no poses for them."
         )
     ctf = given.ctf()
-    if any(group.distorts or group.turns_phases for group in given.aberrations):
-        said.append("cryoDRGN knows nothing of the aberrations of these optics groups; its images keep them.")
     if ctf is not None and (np.any(ctf.b_factor_ang2 != 0) or np.any(ctf.scale != 1)):
         said.append("cryoDRGN knows nothing of B-factors and scales of the CTF; ctf.pkl leaves them out.")
     return said

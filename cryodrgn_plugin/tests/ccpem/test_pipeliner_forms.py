@@ -73,6 +73,7 @@ def test_an_untouched_form_asks_for_nothing_but_the_task(task):
 
 
 NEEDED = {"select": {"junk": True}, "trajectory": {"kind": "pc"}, "subtract": {"mask": "0,0,0,30"}}
+NEEDED["import"] = {"training": "004_vae"}
 """What a task cannot do without, beside particles."""
 
 
@@ -133,6 +134,7 @@ def test_an_empty_field_is_the_recipes_choice_and_one_that_is_given_is_not():
     [
         ("train", {"z_dim": -3}, "z_dim is -3; it must be 0 or more", "z_dim"),
         ("validate", {"permutations": 20}, "cannot show a significance", "permutations"),
+        ("import", {"training": "", "latents": ""}, "There is nothing to import", "in_parts"),
         ("select", {"junk": False}, "Say which particles to select", "in_parts"),
         ("states", {"other_args": "--z_dim 3"}, "z_dim is a setting of training", "in_parts"),
     ],

@@ -1,5 +1,6 @@
 """What a run finds of a tilt series goes back as particles, byte for byte but for what was found, with their set."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 
 from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
 from cryodrgn_plugin.engine.analysis.analysis_report import analyze
+from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import RunConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.half_sets import drawn_halves
 from cryodrgn_plugin.engine.data.tilt_images import find_series
-from cryodrgn_plugin.engine.geometry.rotations import euler_from_matrices, matrices_from_euler
+from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, euler_from_matrices, matrices_from_euler
 from cryodrgn_plugin.engine.io.chosen_rows import write_chosen
 from cryodrgn_plugin.engine.io.particle_lists import write_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
@@ -195,3 +197,46 @@ def test_a_selection_of_a_search_for_poses_has_the_poses_found(tmp_path):
     angles = selected[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy()
     np.testing.assert_allclose(matrices_from_euler(angles), found[2:5], atol=1e-6)
     assert (selected["rlnOriginZAngst"].abs() < 1e-6).all()
+
+
+@pytest.mark.parametrize("moved_ang", [0.0, 2.0], ids=["particles moved", "images moved one by one"])
+def test_found_poses_are_written_as_particles_beside_their_images(tmp_path, moved_ang):
+    """Four images have eight shifts and their particle three numbers: five parts of eight of their noise are left."""
+    run, rng = finished_run(tmp_path), np.random.default_rng(9)
+    table = read_table(tmp_path / "set.star")
+    angles, offsets = rng.uniform(10, 170, (6, 3)), rng.uniform(-9, 9, (6, 3))
+    stages, particle = table.tilts.stages, table.tilts.particle
+    views = stages @ np.stack([relion_euler(*row) for row in angles])[particle]
+    origins_ang = np.einsum("nij,nj->ni", stages[:, :2], offsets[particle]) + moved_ang * rng.normal(size=(24, 2))
+    with run.working():
+        run.save_poses(np.arange(24), views, -origins_ang)
+    assert len(read_star(run.poses_file)["particles"]) == 24
+    before, after = (read_star(path)["particles"] for path in (tmp_path / "p.star", run.posed_particles_file))
+    found = matrices_from_euler(after[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy())
+    np.testing.assert_allclose(found, [relion_euler(*row) for row in angles], atol=1e-6)
+    origins = after[[f"rlnOrigin{axis}Angst" for axis in "XYZ"]].to_numpy()
+    assert np.abs(origins - offsets).max() < (1e-4 if not moved_ang else 4 * moved_ang)
+    kept = [name for name in before if not name.startswith(("rlnAngle", "rlnOrigin"))]
+    pd.testing.assert_frame_equal(after[kept], before[kept])
+    (said,) = (line for line in run.log_file.read_text().splitlines() if "posed_particles.star has a row" in line)
+    off_ang, off_deg = (float(word) for word in re.search(r"lie (\S+) Å and (\S+)° from there", said).groups())
+    assert off_ang == pytest.approx(moved_ang * np.sqrt(2 * 5 / 8), rel=0.25, abs=1e-3) and off_deg < 0.02
+    again = ParticleDataset.open(run.path / "posed_particles_optimisation_set.star", EXACT)
+    np.testing.assert_allclose(again.rotations, views, atol=1e-5)
+    if not moved_ang:
+        np.testing.assert_allclose(again.shifts_ang, -origins_ang, atol=1e-4)
+
+
+def test_refined_poses_of_tilt_images_are_written_as_particles(tmp_path, capsys):
+    planted = plant(tmp_path, TiltSet(**{**vars(FORM), "particles": 30, "noise": 0.05}))
+    words = ["--rounds", "1", "--moves", "particle", "--max_angle_deg", "3", "--data.window", "0.9"]
+    assert main(["refine-poses", str(tmp_path / "set.star"), "--out", str(tmp_path / "out"), *words]) == 0
+    assert "posed_particles.star has a row for each of 30 particles" in capsys.readouterr().out
+    images = read_star(tmp_path / "out" / "poses.star")["particles"]
+    found = ParticleDataset.open(tmp_path / "out" / "posed_particles_optimisation_set.star", EXACT)
+    assert found.n == len(images) == 120
+    listed = matrices_from_euler(images[["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi"]].to_numpy())
+    np.testing.assert_allclose(found.rotations, listed, atol=1e-4)
+    np.testing.assert_allclose(-found.shifts_ang, images[["rlnOriginXAngst", "rlnOriginYAngst"]], atol=1e-2)
+    turned = angular_distance_deg(found.rotations[::4], planted.views[:, 0])
+    assert 0.01 < np.median(turned) < 3.01

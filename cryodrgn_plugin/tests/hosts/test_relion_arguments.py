@@ -8,14 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from cryodrgn_plugin.engine.cli import abinitio_command, select_command, train_command
+from cryodrgn_plugin.engine.cli import abinitio_command, import_command, select_command, train_command
 from cryodrgn_plugin.engine.cli.option_flags import as_flags, chosen_options
 from cryodrgn_plugin.engine.cli.setting_flags import given_settings
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
+from cryodrgn_plugin.engine.options import ImportOptions
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.relion.arguments import parse_arguments
-from cryodrgn_plugin.relion.job import ab_initio_stages, looking_stages, reconstruct_stages, train_stages
+from cryodrgn_plugin.relion.job import (
+    ab_initio_stages,
+    import_stages,
+    looking_stages,
+    reconstruct_stages,
+    train_stages,
+)
 from cryodrgn_plugin.relion.output_nodes import OutputNode, output_nodes_text
 from cryodrgn_plugin.relion.tasks import TASKS, looking_tasks
 from cryodrgn_plugin.relion.training_run import training_job
@@ -80,7 +87,7 @@ def test_the_task_comes_from_the_executable_field_or_a_label():
         (f"{COMMAND} --umap perhaps", "give yes or no"),
         (
             f"retrain {COMMAND}",
-            "choose train, abinitio, analyze, .*, select or subtract",
+            "choose train, abinitio, analyze, .*, import or export",
         ),
         (f"{COMMAND} --species 2", "species is a label of the task abinitio"),
         (f"abinitio {COMMAND} --homogeneous perhaps", "give yes or no"),
@@ -89,7 +96,12 @@ def test_the_task_comes_from_the_executable_field_or_a_label():
         (f"states {COMMAND} --also External/job004/", "also is a label of the task validate"),
         (f"states {COMMAND} --analysis no", "analysis is a label of the task train or abinitio"),
         (f"reconstruct {COMMAND} --closed_form.nodes 40", "closed_form.nodes is a setting of training"),
-        (f"reconstruct {COMMAND} --run External/job002/", "run is a label of the task analyze, .* or subtract"),
+        (f"reconstruct {COMMAND} --run External/job002/", "run is a label of the task analyze, .* or export"),
+        (f"import {COMMAND}", "name the folder of a cryoDRGN training with the label training, or a file of latents"),
+        (f"import {COMMAND} --training 004_vae --latents z.pkl", "A training has latents of its own"),
+        (f"import {COMMAND} --latents z.npy --z_dim 3", "z_dim is a setting of training"),
+        (f"{COMMAND} --training 004_vae", "training is a label of the task import"),
+        (f"import {COMMAND} --latents z.npy --bases 0", "bases is 0"),
         (f"reconstruct {COMMAND} --halves odd", "halves is 'odd'"),
         (f"states {COMMAND} --method guess", "method is 'guess'"),
         (f"trajectory {COMMAND} --kind points", "needs a file of latent coordinates"),
@@ -141,6 +153,29 @@ def test_the_engine_understands_what_it_is_told():
     given = parser.parse_args(words_of(training)[2:])
     config = recipe_config(given.recipe, given_settings(given))
     assert (config.recipe, config.z_dim, config.training.epochs) == ("homogeneous", 0, 5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        ("--training 004_vae/ --epoch 20", "004_vae/ --particles Import/job001/particles.star --epoch 20"),
+        ("--latents 3dva.cs --bases 5", "Import/job001/particles.star --latents 3dva.cs --bases 5"),
+    ],
+)
+def test_an_import_takes_a_training_or_latents_of_the_input_particles(labels, told):
+    stage, results = import_stages(parse(f"import {COMMAND} {labels}"), "5")
+    source, *rest = told.split()
+    expected = ["import", source, *rest, "--out", "External/job002/run", "--overwrite"]
+    words = words_of(stage)[1:]
+    assert words[:2] == expected[:2] and sorted(words) == sorted(expected)
+    parser = argparse.ArgumentParser()
+    import_command.add_arguments(parser)
+    given = parser.parse_args(words[1:])
+    options = chosen_options(given, ImportOptions)
+    assert (given.source, given.out, given.overwrite) == (source, "External/job002/run", True)
+    assert (options.epoch, options.bases) == ((20, 8) if source == "004_vae/" else (0, 5))
+    assert options.particles == ("Import/job001/particles.star" if source == "004_vae/" else "")
+    assert json.loads(words_of(results)[1])["run"] == "External/job002/run"
 
 
 def test_a_search_for_poses_tells_the_engine_what_is_looked_for():
@@ -210,6 +245,7 @@ LOOKS = {
     "validate": ("validation", "--halves no", "--no-halves --resume"),
     "select": ("selections", "--random 5", "--random 5"),
     "subtract": ("", "--mask -20,0,14,30", "--mask=-20,0,14,30 --out External/job003/subtracted"),
+    "export": ("exports", "--program cryodrgn", "--program cryodrgn"),
 }
 """Task to the folder it makes, labels, and what the engine is told."""
 

@@ -159,6 +159,33 @@ def test_subtracted_images_lack_what_the_maps_show_outside_and_relion_reconstruc
     assert inside == pytest.approx(1, abs=0.1) and abs(outside) < 0.2
 
 
+def test_latents_of_another_program_are_imported_analysed_and_exported(project):
+    """A latent that is the true state, with noise."""
+    z = project.states[:, None] * 2.0 - 1 + 0.1 * np.random.default_rng(1).normal(size=(2 * PER_STATE, 1))
+    np.save(project.folder / "z.npy", z.astype(np.float32))
+    job = project.add_external("import", PARTICLES, latents="z.npy", bases=1)
+    project.run(job)
+    assert project.text(job, "run.err") == ""
+    assert project.nodes(job) == {"particles.star": 3, "logfile.pdf": 13}
+    given, listed = (read_star(project.folder / name)["particles"] for name in (PARTICLES, f"{job}particles.star"))
+    assert listed[list(given)].equals(given)
+    np.testing.assert_allclose(listed["cryodrgnLatent1"], z[:, 0], atol=1e-5)
+    facts = dict(json.loads(project.text(job, "job.json"))["facts"])
+    assert facts["Imported from"].startswith("latents: ") and facts["Imported from"].endswith("z.npy")
+    looked = project.add_external("analyze", f"{job}particles.star", **FEW_MAPS)
+    project.run(looked)
+    found = read_star(project.folder / looked / "particles.star")["particles"].rlnClassNumber.to_numpy()
+    assert np.mean((found == found[0]) == (project.states == project.states[0])) == 1
+    for program in ("cryosparc", "cryodrgn"):
+        sent = project.add_external("export", f"{looked}particles.star", program=program)
+        project.run(sent)
+        assert project.text(sent, "run.err") == "" and project.nodes(sent) == {"logfile.pdf": 13}
+        made = json.loads(project.text(sent, "job.json"))
+        assert made["exported"][program]["particles"] == 2 * PER_STATE
+        assert all((project.folder / row[2]).is_file() for row in made["table"][1:])
+        assert [entry["particles"] for entry in made["exported"][program]["classes"]] == np.bincount(found)[1:].tolist()
+
+
 def test_a_trajectory_leads_from_one_state_to_the_other_through_maps_and_half_maps(project, trained):
     labels = {"kind": "pc", "steps": 3, "half_maps": "yes", "movie": "no"}
     job = project.add_external("trajectory", f"{trained}particles.star", **labels)
