@@ -17,7 +17,8 @@ def borrow(source: str | Path, folder: str | Path, makes: str) -> None:
 
     Shared are what training left and the results there is one of, such as the analysis; several of a kind
     (trajectories, selections) and what is made on the way (checkpoints, volumes) are not. Status and log are copied,
-    for the borrower goes on with its own. Links of an earlier time are renewed; results made by the borrower stay.
+    for the borrower goes on with its own. Links of an earlier time are renewed; results made by the borrower stay. The
+    runs of several regions of a focus are borrowed one by one.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ def borrow(source: str | Path, folder: str | Path, makes: str) -> None:
     write_text(borrower.info_file, lender.info_file.read_text(encoding="utf-8"))
     if lender.log_file.exists() and not borrower.log_file.exists():
         write_text(borrower.log_file, lender.log_file.read_text(encoding="utf-8"))
+    for region in lender.region_dirs:
+        borrow(region, borrower.region_dir(region.name), makes)
 
 
 def _is_own(path: Path) -> bool:

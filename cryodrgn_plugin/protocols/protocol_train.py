@@ -178,7 +178,9 @@ class ProtHetTrain(ProtHetFit):
             latents = run.latents()
             curve = ", with a position along the curve that was found" if latents.coordinate is not None else ""
             lines.append(f"{len(latents.z):,} particles have {latents.z.shape[1]} latent coordinates{curve}.")
-            lines += run.info.get("notes", {}).get("said_of_regions", [])
+            lines += [
+                line for of in ("parts", "regions") for line in run.info.get("notes", {}).get(f"said_of_{of}", [])
+            ]
         if run.info.get("notes", {}).get("collapsed"):
             lines.append(f"*All of them lie at about one point; the end of {run.log_file} says what to try.*")
         lines.append(f"Everything the engine wrote is in {self.getRunFolder()}.")

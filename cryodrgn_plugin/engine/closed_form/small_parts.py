@@ -90,7 +90,8 @@ def _told(scan: Scan, chosen: np.ndarray, posed: PosedSet) -> list[dict]:
 
 def _say(run: Run, told: list[dict]) -> None:
     notes = run.info["notes"]
-    run.note(small_parts=told, directions=notes["directions"] + len(told))
+    places = "; ".join(", ".join(f"{x:.0f}" for x in part["at_ang"]) for part in told)
+    sentence = f"Small parts come and go at {len(told)} places (x, y, z in Å from the middle of the box): {places}."
+    run.note(small_parts=told, directions=notes["directions"] + len(told), said_of_parts=[sentence] if told else [])
     if told:
-        places = "; ".join(", ".join(f"{x:.0f}" for x in part["at_ang"]) for part in told)
-        run.log(f"Small parts that come and go, beside these: {len(told)}, at (Å from the middle of the box) {places}.")
+        run.log(sentence)

@@ -130,6 +130,15 @@ def test_a_run_of_several_regions_is_looked_at_and_resumed_at_its_last_checkpoin
     assert resumed.latents().steps is None
 
 
+def test_regions_are_borrowed_with_their_run(run, tmp_path):
+    Run.borrow(run.path, tmp_path / "looking", "landscape")
+    looking = Run.open(tmp_path / "looking")
+    assert [each.name for each in looking.region_dirs] == ["foot", "head"]
+    for region in looking.region_dirs:
+        np.testing.assert_array_equal(Run.open(region).latents().z, Run.open(run.region_dir(region.name)).latents().z)
+        assert (region / "latents.npz").is_symlink() and not (region / "run.json").is_symlink()
+
+
 def test_analyze_looks_at_all_regions_and_at_each(run):
     assert main(["analyze", str(run.path), "--volumes", "no", "--umap", "no"]) == 0
     whole = run.results("analysis")
