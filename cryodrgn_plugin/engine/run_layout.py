@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .io.writing import remove
+from .io.writing import former_of, remove
 from .result_kinds import KINDS
 
 TRAINED = ("config.json", "metrics.csv", "latents.npz", "copies.npz", "poses.star", "model.pt", "half1.pt", "half2.pt")
@@ -143,4 +143,5 @@ class RunLayout:
         """Remove whatever a run has put into the folder, checkpoints first and run.json last; other files stay."""
         between = [name for name in CONTENTS if name not in (*_FIRST, *_LAST)]
         for name in (*_FIRST, *between, *_LAST):
-            remove(self.path / name)
+            for path in (*former_of(self.path / name), self.path / name):
+                remove(path)
