@@ -277,7 +277,9 @@ def _particles(path: Path, tables: dict[str, pd.DataFrame]) -> ParticleTable:
     else:
         raise DataError(f"{path}: it has an optics table but no data_particles. Give the particles star file.")
     if "rlnImageName" not in frame:
-        raise DataError(f"{path}: the column rlnImageName is missing. Give a star file of extracted particles.")
+        theirs = any(name.startswith("cisTEM") for name in frame)
+        how = "Export the particles from cisTEM for RELION" if theirs else "Give a star file of extracted particles"
+        raise DataError(f"{path}: the column rlnImageName is missing. {how}.")
     if not len(frame):
         raise DataError(f"{path}: it lists no particles. Select some and export again.")
     if optics is not None and not len(optics):

@@ -158,6 +158,12 @@ def test_numbers_that_are_hardly_meant_are_told(tmp_path, changed, said):
     assert any(said in sentence for sentence in vetted(RunConfig(particles=str(path))).sentences)
 
 
+def test_a_star_file_of_cistem_is_named(tmp_path):
+    labels, head = ("cisTEMPositionInStack", "cisTEMStackFilename"), "# Written by cisTEM\n\ndata_\n\nloop_\n"
+    with pytest.raises(DataError, match=r"rlnImageName is missing\. Export the particles from cisTEM for RELION"):
+        read_particles(star(tmp_path, "1 'stack.mrcs'", labels=labels, head=head))
+
+
 def test_particles_that_were_never_aligned_are_refused(tmp_path):
     path = write_set(tmp_path, np.zeros((12, 32, 32)), rows(12).assign(**dict.fromkeys(EULER, 0.0)))
     table = read_particles(path)
@@ -169,7 +175,15 @@ def test_particles_that_were_never_aligned_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("start", "what"), [(b"\x1f\x8b", "compressed by gzip"), (b"II*\0", "a TIFF file"), (b"\x89HDF", "an HDF5 file")]
+    ("start", "what"),
+    [
+        (b"\x1f\x8b", "compressed by gzip"),
+        (b"\xfd7zXZ", "compressed by xz"),
+        (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"II*\0", "a TIFF file"),
+        (b"\x89HDF", "an HDF5 file"),
+    ],
 )
 def test_what_is_no_stack_is_named(tmp_path, start, what):
     path = small_set(tmp_path)
