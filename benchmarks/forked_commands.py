@@ -19,7 +19,10 @@ from typing import Any
 
 from cryodrgn_plugin import engine
 from cryodrgn_plugin.engine.cli.main import main as command_line
+from cryodrgn_plugin.relion.entry import main as relion_command_line
 
+RELION = "cryodrgn-plugin-relion"
+"""As first word of a command: it is one of the RELION half."""
 CHANGING = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.symlink", "os.link")
 """Events, as Python's audit hooks name them, that change a folder; opening a file for writing is one more."""
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
@@ -45,7 +48,10 @@ class Ended:
 def run_forked(
     words: list[str], folder: Path, kill_after_cpu_s: float | None = None, kill_at: int | None = None
 ) -> Ended:
-    """Run `cryodrgn-plugin WORDS` in `folder`, killed after so much processor time, or at that operation on a file."""
+    """Run `cryodrgn-plugin WORDS` in `folder`, killed after so much processor time, or at that operation on a file.
+
+    Words that begin with the name of the RELION half are a command of that.
+    """
     log = folder.parent / "said.txt"
     reading, writing = os.pipe()
     child = os.fork()
@@ -83,11 +89,12 @@ def _be_the_command(words: list[str], folder: Path, log: Path, pipe: int, kill_a
         os.dup2(file, 1)
         os.dup2(file, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        program, words = (relion_command_line, words[1:]) if words[0] == RELION else (command_line, words)
         sys.argv = ["cryodrgn-plugin", *words]
         counted = _Counter(kill_at)
         sys.addaudithook(counted)
         try:
-            code = command_line(words)
+            code = program(words)
         except SystemExit as ended:
             code = int(ended.code or 0)
         counted.counts = False

@@ -42,11 +42,13 @@ class Told:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="", help="commands, with commas between them")
+    parser.add_argument("--only", nargs="+", help="commands; what --out has of others stays")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    chosen = {name: COMMANDS[name] for name in args.only.split(",") if name} or COMMANDS
+    chosen = {name: COMMANDS[name] for name in args.only or COMMANDS}
     report: dict[str, Any] = {"shares": SHARES, "hardware": hardware(), "commands": {}}
+    if args.only and args.out and args.out.exists():
+        report["commands"] = json.loads(args.out.read_text())["commands"]
     with tempfile.TemporaryDirectory() as scratch, SmallDisk(Path(scratch)) as disk:
         for name, command in chosen.items():
             told = disk.of_command(command)

@@ -42,17 +42,21 @@ class Told:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="over all commands")
-    parser.add_argument("--only", default="", help="commands, with commas between them")
+    parser.add_argument("--only", nargs="+", help="commands; what --out has of others stays")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    chosen = {name: COMMANDS[name] for name in args.only.split(",") if name} or COMMANDS
+    chosen = args.only or list(COMMANDS)
     report: dict[str, Any] = {"seed": args.seed, "hardware": hardware(), "commands": {}}
+    if args.only and args.out and args.out.exists():
+        report["commands"] = json.loads(args.out.read_text())["commands"]
     with tempfile.TemporaryDirectory() as scratch:
         campaign = Campaign(Path(scratch))
-        for number, (name, command) in enumerate(chosen.items()):
-            wanted = (args.kills * (number + 1)) // len(chosen) - (args.kills * number) // len(chosen)
-            told = campaign.of_command(command, wanted, np.random.default_rng([args.seed, number]))
+        for number, name in enumerate(COMMANDS):
+            if name not in chosen:
+                continue
+            wanted = (args.kills * (number + 1)) // len(COMMANDS) - (args.kills * number) // len(COMMANDS)
+            told = campaign.of_command(COMMANDS[name], wanted, np.random.default_rng([args.seed, number]))
             report["commands"][name] = vars(told)
             print(f"{name}: {told.cpu_s:.1f} s, {len(told.kills)} kills, {len(told.wrong)} wrong", flush=True)
             print(*(f"  {line}\n" for line in told.wrong), sep="", end="", flush=True)

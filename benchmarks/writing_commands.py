@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from forked_commands import RELION
 
 from cryodrgn_plugin.engine.io.torch_files import load_torch
 
@@ -25,8 +26,10 @@ PREPARED = (
     ["simulate", "--out", "sim", "--preset", "adk", *"--n_particles 240 --box 16 --snr 1 --seed 1".split()],
     ["train", "sim/particles.star", "--out", "run", *FAST],
     ["analyze", "run", "--clusters", "2", "--components", "1", "--steps", "2"],
+    ["export", "run", "--program", "cryodrgn"],
 )
-"""What is there before any of the commands: a set, and a run that was looked at."""
+"""What is there before any of the commands: a set, and a run that was looked at, in files of cryoDRGN as well."""
+EXPORTED = "run/exports/cryodrgn"
 TIMES = {"seconds", "created", "command", "started", "sessions", "peak_memory_mb", "loader_wait_seconds"}
 """What differs between two equal runs."""
 
@@ -74,6 +77,16 @@ COMMANDS: dict[str, Written] = {
     "select": Written("select run --clusters 1 --annotate yes --name some".split()),
     "select junk": Written("select run --junk yes --name clean".split()),
     "export": Written("export run".split()),
+    "export over another": Written("export run --program cryodrgn".split()),
+    "import": Written(["import", "sim/particles.star", "--latents", f"{EXPORTED}/z.pkl", "--out", "new"], OVERWRITE),
+    "import over another": Written(
+        ["import", "sim/particles.star", "--latents", f"{EXPORTED}/z.pkl", "--out", "run", "--seed", "3", *OVERWRITE]
+    ),
+    "import particles": Written(
+        ["import", "sim/particles.mrcs", *f"--poses {EXPORTED}/poses.pkl --ctf {EXPORTED}/ctf.pkl".split()]
+        + ["--out", "new.star"]
+    ),
+    "scheme": Written([RELION, *"scheme --particles sim/particles.star --relion_version 5".split()]),
     "subtract": Written("subtract run --mask=0,0,20,20 --out new".split()),
     "reconstruct": Written("reconstruct sim/particles.star --out new".split()),
     "preflight": Written("preflight sim/particles.star --out new".split()),

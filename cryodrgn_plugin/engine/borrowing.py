@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from .errors import DataError
-from .io.writing import explained, write_text
+from .io.writing import explained, standing, write_text
 from .result_kinds import KINDS
 from .run_layout import LEARNT, TRAINED, RunLayout
 
@@ -37,7 +37,7 @@ def borrow(source: str | Path, folder: str | Path, makes: str) -> None:
     with explained(borrower.path):
         borrower.path.mkdir(parents=True, exist_ok=True)
         for name in (*TRAINED, *LEARNT):
-            shared, link = lender.path / name, borrower.path / name
+            shared, link = standing(lender.path / name), borrower.path / name
             if name in LEARNT and _is_own(link):
                 continue
             link.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from .io.optimisation_set import set_file, write_set_of
 from .io.particle_lists import write_particles
 from .io.particles import EULER, ParticleTable, read_particles
 from .io.star import read_star, write_star
-from .io.writing import replacing, write_text
+from .io.writing import replacing, replacing_folder, write_text
 
 __all__ = [
     "CLASS",
@@ -27,6 +27,7 @@ __all__ = [
     "read_particles",
     "read_star",
     "replacing",
+    "replacing_folder",
     "set_file",
     "tables_with",
     "write_map",

@@ -13,6 +13,7 @@ import numpy as np
 from .errors import DataError
 from .io.arrays import read_arrays
 from .io.reading import read_object, understood
+from .io.writing import standing
 from .result_kinds import KINDS, OF_CLASSES, ResultKind, half_map_names
 
 
@@ -32,7 +33,7 @@ class Results:
         Raises DataError, with the sentence `missing` where given, when there are none, when a newer version has written
         them, and when the index is damaged.
         """
-        about, folder = KINDS[kind], Path(folder)
+        about, folder = KINDS[kind], standing(Path(folder))
         file = folder / about.index
         if not file.is_file():
             raise DataError(missing or f"{folder} has no {kind}; run {about.command} first.")

@@ -19,7 +19,7 @@ from .config import DataConfig, RunConfig, build, differing_settings, flat_setti
 from .errors import DataError
 from .io.arrays import read_arrays
 from .io.reading import read_object, understood
-from .io.writing import remove_leftovers, replacing, write_text
+from .io.writing import remove_leftovers, replacing, standing, write_text
 from .latents import OF_PARTICLES, Latents, latents_from
 from .provenance import provenance
 from .report_writer import Report, report_at
@@ -236,7 +236,7 @@ class Run(RunStatus):
 
     def has_results(self, kind: str, name: str = "") -> bool:
         """Whether there are results of a kind."""
-        return (self.results_dir(kind, name) / KINDS[kind].index).is_file()
+        return (standing(self.results_dir(kind, name)) / KINDS[kind].index).is_file()
 
     # --- particles ------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .io.writing import remove
+from .io.writing import former_of, remove
 from .result_kinds import KINDS
 
 POSED = ("posed_particles.star", "posed_particles_optimisation_set.star")
@@ -152,4 +152,5 @@ class RunLayout:
         """Remove whatever a run has put into the folder, checkpoints first and run.json last; other files stay."""
         between = [name for name in CONTENTS if name not in (*_FIRST, *_LAST)]
         for name in (*_FIRST, *between, *_LAST):
-            remove(self.path / name)
+            for path in (*former_of(self.path / name), self.path / name):
+                remove(path)

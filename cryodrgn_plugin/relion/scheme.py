@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..engine.config import RunConfig
 from ..engine.errors import ConfigError, EngineError
-from ..engine.files import write_text
+from ..engine.files import replacing_folder, write_text
 from ..engine.options import AnalysisOptions
 from .version import VERSIONS, relion_version
 
@@ -66,12 +66,12 @@ def write_scheme(project: Path, name: str, version: str, values: Mapping[str, ob
         raise ConfigError(f"The scheme's name is {name[:50]!r}; give it letters, digits and underscores.")
     if (project / folder).exists():
         raise ConfigError(f"There is a scheme {folder}/ already; remove it, or choose another name (--name).")
-    for step in STEPS:
-        (project / folder / step.name).mkdir(parents=True)
-        write_text(project / folder / step.name / "job.star", _job_star(step, folder, str(values["program"])))
-    if version == "3.1":
-        write_text(project / folder / "schedule_pipeline.star", _pipeline_star(folder))
-    write_text(project / folder / f"{word.lower()}.star", _scheme_star(word, folder, values))
+    with replacing_folder(project / folder) as written:
+        for step in STEPS:
+            write_text(written / step.name / "job.star", _job_star(step, folder, str(values["program"])))
+        if version == "3.1":
+            write_text(written / "schedule_pipeline.star", _pipeline_star(folder))
+        write_text(written / f"{word.lower()}.star", _scheme_star(word, folder, values))
     return folder
 
 

@@ -13,6 +13,8 @@ from ..likelihood.linear_model import LinearModel
 
 LEAST_SHARED = 1e-4
 """Share of the largest squared length that every direction keeps, so that coordinates can be taken back."""
+LEAST_LENGTH = 1e-8
+"""Taken for the largest squared length where the halves share less, or nothing: single precision can take it back."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class VolumeMetric:
         products = (products + products.T) / 2
         mean_power = products[0, 0].clamp(min=torch.finfo(products.dtype).tiny)
         lengths, axes = torch.linalg.eigh(products[1:, 1:] / mean_power)
-        lengths = lengths.clamp(min=LEAST_SHARED * float(lengths.max().clamp(min=torch.finfo(lengths.dtype).tiny)))
+        lengths = lengths.clamp(min=LEAST_SHARED * max(float(lengths.max()), LEAST_LENGTH))
         straight = lengths.sqrt()[:, None] * axes.T
         points = features[:, 1:] @ straight.T
         away = points - population @ points

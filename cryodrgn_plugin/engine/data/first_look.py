@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..errors import DataError
+from ..imaging.outliers import Mended
+
 if TYPE_CHECKING:
     from .source import ParticleSource
 
 PIXELS_AT_ONCE = 2**19
+LARGEST_GREY = 1e15
+"""Grey values, and one over them, whose squares can be added up in single precision."""
 ROWS_NAMED = 5
 """Rows that a sentence names."""
 
@@ -55,7 +60,8 @@ class FirstLook:
 def first_look(source: "ParticleSource", rows: np.ndarray) -> FirstLook:
     """Read the images at star rows (N,) once, in the order in which they are stored.
 
-    Raises DataError naming the row of an image that holds NaN or infinite values.
+    Raises DataError naming the row of an image that holds NaN or infinite values, or whose squares single precision
+    does not hold.
     """
     far_out, lost = np.zeros(len(rows), np.int64), np.zeros(len(rows), bool)
     fingerprint = np.zeros(len(rows), np.uint64)
@@ -70,8 +76,20 @@ def first_look(source: "ParticleSource", rows: np.ndarray) -> FirstLook:
             raw = source.raw(rows[some])
             found = source.preparations[group].mended(raw)
             far_out[some], lost[some] = found.far_out, found.lost
+            _require_squares(source, rows[some], found)
             fingerprint[some] = raw.reshape(len(some), -1).view(np.uint32).sum(axis=1, dtype=np.uint64)
     return FirstLook(rows, far_out, lost, fingerprint)
+
+
+def _require_squares(source: "ParticleSource", rows: np.ndarray, found: Mended) -> None:
+    largest = np.maximum(found.images.max(axis=(1, 2)), -found.images.min(axis=(1, 2)))
+    bad = ~found.lost & ((largest > LARGEST_GREY) | (largest < 1 / LARGEST_GREY))
+    if bad.any():
+        raise DataError(
+            f"{source.table.path}: the grey values of row {rows[bad][0] + 1:,} reach {largest[bad][0]:.2g}, and single "
+            f"precision does not hold their squares ({bad.sum():,} of {len(rows):,} images read together are such). "
+            "Scale the images, or extract them again."
+        )
 
 
 def _images(rows: np.ndarray) -> str:

@@ -77,7 +77,7 @@ class ParticleSource:
         """(n, 3, 3) float32, scaled by `frequency_ratio`; None without angles."""
         if self.table.euler_deg is None:
             return None
-        angles = np.nan_to_num(self.table.euler_deg)
+        angles = np.nan_to_num(self.table.euler_deg, posinf=0, neginf=0)
         return (matrices_from_euler(angles) * self.frequency_ratio[:, None, None]).astype(np.float32)
 
     @cached_property
@@ -88,7 +88,7 @@ class ParticleSource:
         shifts_ang = self.table.shifts_ang
         if shifts_ang is None:
             return np.zeros((self.table.n, 2), np.float32)
-        return (np.nan_to_num(shifts_ang) * self.frequency_ratio[:, None]).astype(np.float32)
+        return (np.nan_to_num(shifts_ang, posinf=0, neginf=0) * self.frequency_ratio[:, None]).astype(np.float32)
 
     def raw(self, rows: np.ndarray) -> np.ndarray:
         """Images as stored, (B, D, D) float32. Raises DataError naming the first row whose image is not finite."""

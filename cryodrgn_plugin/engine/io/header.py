@@ -23,6 +23,10 @@ assert _HEADER.itemsize == HEADER_BYTES
 _OTHER_FORMATS = {
     b"\x1f\x8b": "compressed by gzip",
     b"BZh": "compressed by bzip2",
+    b"\xfd7zXZ": "compressed by xz",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd",
+    b"PK\x03\x04": "a zip archive",
+    b"\x93NUMPY": "an array of numpy",
     b"II*\0": "a TIFF file",
     b"MM\0*": "a TIFF file",
     b"\x89HDF": "an HDF5 file",
@@ -33,12 +37,14 @@ _OTHER_FORMATS = {
 
 @dataclass(frozen=True)
 class MrcHeader:
-    """What is needed to read one file: (nz, ny, nx), the number type on disk, where data begin, and the pixel size."""
+    """What is needed to read one file: (sections, rows, columns), the number type on disk, where data begin, the pixel
+    size, and which axis (x 1, y 2, z 3) columns, rows and sections run along."""
 
     shape: tuple[int, int, int]
     dtype: np.dtype
     offset: int
     pixel_size_ang: float
+    axes: tuple[int, int, int] = (1, 2, 3)
 
     @property
     def image_bytes(self) -> int:
@@ -73,6 +79,9 @@ def read_header(path: str | os.PathLike) -> MrcHeader:
             f"{path}: has MRC mode {mode}; modes 0, 1, 2, 6 and 12 are read. Convert it to mode 2 (float32)."
         )
     dtype = np.dtype(order + _DTYPES[mode])
+    if dtype.kind == "i" and header["maximum"] > np.iinfo(dtype).max:
+        # As older programs write bytes and counts: the header states values that signed numbers do not reach.
+        dtype = np.dtype(order + dtype.str[1:].replace("i", "u"))
     offset = HEADER_BYTES + max(0, int(header["extra_bytes"]))
     complete = (size - offset) // (shape[1] * shape[2] * dtype.itemsize)
     if complete < shape[0]:
@@ -82,7 +91,8 @@ def read_header(path: str | os.PathLike) -> MrcHeader:
         )
     samples = int(header["sampling"][0])
     pixel_size = float(header["cell_ang"][0]) / samples if samples > 0 else 0.0
-    return MrcHeader(shape, dtype, offset, pixel_size)
+    axes = tuple(int(axis) for axis in header["axes"])
+    return MrcHeader(shape, dtype, offset, pixel_size, axes if sorted(axes) == [1, 2, 3] else (1, 2, 3))
 
 
 def _ordered_header(raw: bytes) -> tuple[np.void, str]:

@@ -19,7 +19,8 @@ __all__ = ["StackReader", "StackWriter", "read_header", "read_map", "write_map",
 
 
 def read_map(path: str | os.PathLike) -> tuple[np.ndarray, float]:
-    """A volume as float32 (z, y, x), and its pixel size in angstrom.
+    """A volume as float32 (z, y, x), and its pixel size in angstrom. Crystallographers' programs store axes in other
+    orders, which the header says; those of stacks are disregarded, as RELION does.
 
     Raises DataError as `read_header` does.
     """
@@ -27,7 +28,9 @@ def read_map(path: str | os.PathLike) -> tuple[np.ndarray, float]:
     with open(path, "rb") as file:
         file.seek(header.offset)
         values = np.fromfile(file, header.dtype, int(np.prod(header.shape)))
-    return values.reshape(header.shape).astype(np.float32), header.pixel_size_ang
+    stored = header.axes[::-1]
+    volume = values.reshape(header.shape).transpose([stored.index(axis) for axis in (3, 2, 1)])
+    return np.ascontiguousarray(volume, np.float32), header.pixel_size_ang
 
 
 def write_map(path: str | os.PathLike, volume: np.ndarray, pixel_size_ang: float) -> None:

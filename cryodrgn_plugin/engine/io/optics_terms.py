@@ -79,19 +79,26 @@ def not_applied(table: Listed, with_ctf: bool) -> list[str]:
     return sentences
 
 
-def about_detector(table: Listed) -> list[str]:
-    """A sentence about the detector's response where the file names its curve: RELION leaves it to postprocessing."""
+def detector_curves(table: Listed) -> list[str]:
+    """The files of the detector's response that the particle file names."""
     optics = table.frame if table.optics is None else table.optics
     curves = optics[MTF].astype(str).str.strip() if MTF in optics else pd.Series([], dtype=object)
-    files = sorted({name for name in curves if name and name.lower() not in ("none", "nan", "null")})
-    if not files:
-        return []
-    named = files[0] if len(files) == 1 else f"{len(files)} curves"
-    sentence = (
-        f"{table.path}: the detector's response ({MTF}: {named}) is not divided out, so maps fall off towards Nyquist; "
+    return sorted({name for name in curves if name and name.lower() not in ("none", "nan", "null")})
+
+
+def what_of_detector(curves: list[str]) -> str:
+    """What becomes of the detector's response, whose curves are named: RELION leaves it to postprocessing."""
+    named = curves[0] if len(curves) == 1 else f"{len(curves)} curves"
+    return (
+        f"the detector's response ({MTF}: {named}) is not divided out, so maps fall off towards Nyquist; "
         "sharpening, or relion_postprocess with the curve, makes up for it."
     )
-    return [sentence]
+
+
+def about_detector(table: Listed) -> list[str]:
+    """That sentence, of a particle file that names such curves."""
+    curves = detector_curves(table)
+    return [f"{table.path}: {what_of_detector(curves)}"] if curves else []
 
 
 def _row_of_each_group(table: Listed) -> pd.DataFrame:

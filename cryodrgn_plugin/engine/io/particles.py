@@ -16,14 +16,14 @@ import pandas as pd
 from ..errors import DataError
 from ..imaging.aberrations import Aberrations, even_zernike, moved_in_groups
 from ..imaging.ctf import CtfParams
+from .ctf_limits import require_possible
 from .optics_terms import BEAM_TILT, read_aberrations
-from .reading import WHY, require_rows, understood
+from .reading import WHY, understood
 from .star import read_star
 
 EULER = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
 LARGEST_BOX = 2**16
 _DOSE, _TILT = "rlnMicrographPreExposure", "rlnTomoFrame"
-LARGEST_CS_MM = 100.0
 _CTF_NEEDED = (
     "rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle", "rlnVoltage", "rlnSphericalAberration", "rlnAmplitudeContrast"
 )  # fmt: skip
@@ -165,14 +165,7 @@ class ParticleTable:
         if not any(self._has(name) for name in ("rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle")):
             return None
         u, v, angle, voltage, aberration, contrast = (self.numbers(name) for name in _CTF_NEEDED)
-        require_rows(self.path, "rlnVoltage", voltage, (voltage > 0) & (voltage < 1e5), "a voltage in kV")
-        require_rows(
-            self.path, "rlnAmplitudeContrast", contrast, (contrast >= 0) & (contrast <= 1), "a share from 0 to 1"
-        )
-        require_rows(self.path, "rlnSphericalAberration", aberration, np.abs(aberration) < LARGEST_CS_MM, "in mm")
-        scale = self._optional("rlnCtfScalefactor", 1.0)
-        require_rows(self.path, "rlnCtfScalefactor", scale, scale.any() | (scale != 0), "other than 0 in some of them")
-        return CtfParams(
+        params = CtfParams(
             defocus_u_ang=u,
             defocus_v_ang=v,
             defocus_angle_deg=angle,
@@ -181,10 +174,12 @@ class ParticleTable:
             amplitude_contrast=contrast,
             phase_shift_deg=self._optional("rlnPhaseShift", 0.0),
             b_factor_ang2=self._b_factor_ang2(),
-            scale=scale,
+            scale=self._optional("rlnCtfScalefactor", 1.0),
             even_zernike=even_zernike(self.aberrations, self.optics_group),
             dose_per_ang2=self.numbers(_DOSE) if {_DOSE, _TILT} <= set(self.frame) else None,
         )
+        require_possible(self.path, params)
+        return params
 
     def _b_factor_ang2(self) -> np.ndarray:
         """(N,) B-factors, positive where the envelope falls with frequency; Warp and M write those as negative."""
@@ -277,7 +272,9 @@ def _particles(path: Path, tables: dict[str, pd.DataFrame]) -> ParticleTable:
     else:
         raise DataError(f"{path}: it has an optics table but no data_particles. Give the particles star file.")
     if "rlnImageName" not in frame:
-        raise DataError(f"{path}: the column rlnImageName is missing. Give a star file of extracted particles.")
+        theirs = any(name.startswith("cisTEM") for name in frame)
+        how = "Export the particles from cisTEM for RELION" if theirs else "Give a star file of extracted particles"
+        raise DataError(f"{path}: the column rlnImageName is missing. {how}.")
     if not len(frame):
         raise DataError(f"{path}: it lists no particles. Select some and export again.")
     if optics is not None and not len(optics):

@@ -1,9 +1,9 @@
 """Writing files whose failure is explained: a full disk or a closed folder is one sentence, and nothing is lost."""
 
 import errno
-import glob
 import io
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +15,10 @@ from ..errors import NO_SPACE, DataError
 from .atomic import atomic_path, is_leftover
 
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
+_BROUGHT_BACK = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
+"""What a folder is told that would take a place that is taken."""
+_GOING = ".part"
+"""Ends the name of a former folder that is being removed."""
 
 
 @contextmanager
@@ -51,35 +55,79 @@ def write_array(path: str | os.PathLike, array: np.ndarray) -> None:
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """A new folder that takes the place of `folder` when the block succeeds; after an error the old one stays.
 
-    A link gives way itself, and what it leads to stays as it is. Raises DataError where the folder cannot be written.
+    Whoever looks for it by `standing` finds one of the two, whenever this process is killed. A link gives way itself,
+    and what it leads to stays as it is. Raises DataError where the folder cannot be written.
     """
     fresh = folder.with_name(f".{folder.name}.part")
-    former = folder.with_name(f".{folder.name}.{os.getpid()}.former")
     with explained(folder):
+        standing(folder)
         remove(fresh)
         fresh.mkdir(parents=True)
     try:
         yield fresh
         with explained(folder):
-            _exchange(folder, fresh, former)
+            _exchange(folder, fresh)
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-    # On a network disk a former folder stays while somebody reads a file of it; the next one clears it away.
-    for leftover in folder.parent.glob(f".{glob.escape(folder.name)}.*.former"):
+        with suppress(OSError):
+            remove(fresh)
+    # On a network disk the old folder stays while somebody reads a file of it; the next one clears it away.
+    for leftover in (*former_of(folder), *_put_aside(folder, _GOING)):
         with suppress(OSError):
             remove(leftover)
 
 
-def _exchange(folder: Path, fresh: Path, former: Path) -> None:
-    """Put `fresh` in the place of `folder`, which becomes `former`; whatever interrupts this, one of them is there."""
+def _exchange(folder: Path, fresh: Path) -> None:
+    """Put `fresh` in the place of `folder`, which gets a name of what is to be removed.
+
+    Few file systems can do this in one step, so for a moment `folder` is only there as its former self.
+    """
+    former = folder.with_name(f".{folder.name}.{os.getpid()}.former")
+    while True:
+        try:
+            if os.path.lexists(folder):
+                remove(former)
+                folder.rename(former)
+            fresh.rename(folder)
+            break
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno in _BROUGHT_BACK and not os.path.lexists(former):
+                continue  # by somebody who looked for it in that moment
+            if os.path.lexists(former) and not os.path.lexists(folder):
+                former.rename(folder)
+            raise
+    if os.path.lexists(former):
+        former.rename(f"{former}{_GOING}")
+
+
+def standing(folder: Path) -> Path:
+    """Where the content of a `folder` is that `replacing_folder` writes: there, unless it was killed between two steps.
+
+    Then what was there before is brought back, or found under its other name where nothing may be written.
+    """
+    former = [] if os.path.lexists(folder) else former_of(folder)
+    if not former:
+        return folder
+    with suppress(OSError):
+        former[-1].rename(folder)
+    return folder if os.path.lexists(folder) else former[-1]
+
+
+def former_of(folder: Path) -> list[Path]:
+    """What killed processes have left of `folder` beside its place, the last one last."""
+    return sorted(_put_aside(folder), key=_changed)
+
+
+def _put_aside(folder: Path, ending: str = "") -> Iterator[Path]:
+    name = re.compile(rf"\.{re.escape(folder.name)}\.\d+\.former{re.escape(ending)}")
+    return (path for path in folder.parent.glob(".*") if name.fullmatch(path.name))
+
+
+def _changed(path: Path) -> int:
+    """When it got its name; 0 where somebody has taken it away meanwhile."""
     try:
-        if os.path.lexists(folder):
-            folder.rename(former)
-        fresh.rename(folder)
-    except BaseException:
-        if os.path.lexists(former) and not os.path.lexists(folder):
-            former.rename(folder)
-        raise
+        return path.lstat().st_ctime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -101,10 +149,12 @@ def remove(path: Path) -> None:
 def move_into(folder: Path, source: Path, last: str) -> None:
     """Move the files in `source` into `folder`, over those of the same names; the one named `last` after all others.
 
+    That one is taken away first: after a kill in between it is absent and does not speak of files that are others now.
     Raises DataError where the folder cannot be written.
     """
     files = sorted((path for path in source.rglob("*") if path.is_file()), key=lambda path: path.name == last)
     with explained(folder):
+        remove(folder / last)
         for file in files:
             target = folder / file.relative_to(source)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ import numpy as np
 from ..data.dataset import ParticleDataset
 from ..data.sign import SAMPLE, Contrast, measure_contrast
 from ..geometry.shifts import shift_phases
-from ..io.optics_terms import not_applied, what_applies
+from ..io.optics_terms import detector_curves, not_applied, what_applies, what_of_detector
 from ..io.particles import ParticleTable
 from ..io.stacks import StackReader
 from ..vetting.verdicts import OK, STOP, WARN, Verdict
@@ -51,6 +51,15 @@ def check_aberrations(dataset: ParticleDataset) -> Verdict | None:
     if left:
         return Verdict("aberrations", WARN, " ".join(left), figures)
     return Verdict("aberrations", OK, f"O{words[1:]}, of which images are freed as they are read.", figures)
+
+
+def check_detector(table: ParticleTable) -> Verdict | None:
+    """What becomes of the detector's response; None where the file names no curve of it."""
+    curves = detector_curves(table)
+    if not curves:
+        return None
+    sentence = what_of_detector(curves)
+    return Verdict("detector", OK, f"{sentence[0].upper()}{sentence[1:]}", {"curves": curves})
 
 
 def check_sign(dataset: ParticleDataset) -> Verdict:

@@ -25,6 +25,10 @@ BAR_ANG = (5, 10, 20, 50, 100, 200, 500)
 """Lengths of a scale bar."""
 _LINE, _GAP = 0.0265, 0.016
 _WIDTH = 68
+_ABOVE_LEGEND = 27.0
+"""Points between a panel and its title that leave room for two lines of legend."""
+_TOP, _BOTTOM = 0.83, 0.01
+"""Where verdicts begin and must have ended."""
 
 
 def draw_page(file: Path, survey: Survey) -> None:
@@ -46,19 +50,34 @@ def _words(part: SubFigure, survey: Survey) -> None:
     read = f"{survey.path.name}: {survey.particles:,} particles, {survey.looked_at:,} images looked at"
     part.text(0.03, 0.915, textwrap.shorten(read, 90), color=GREY, va="top")
     part.text(0.03, 0.885, HEADINGS[survey.level], color=COLOURS[survey.level], fontweight="bold", va="top")
-    y = 0.83
+    size, y = _fitting_size(survey.verdicts), _TOP
     for verdict in survey.verdicts:
-        y = _verdict(part, verdict, y)
+        _verdict(part, verdict, y, size)
+        y -= _height(verdict, size)
 
 
-def _verdict(part: SubFigure, verdict: Verdict, y: float) -> float:
-    """One verdict at height `y`; gives the height of the next."""
-    part.text(0.035, y, "●", color=COLOURS[verdict.level], fontsize=11, va="top")
-    part.text(0.075, y, f"{verdict.check}: {verdict.level}", fontweight="bold", va="top")
-    lines = textwrap.wrap(verdict.sentence, _WIDTH)
-    for number, line in enumerate(lines, 1):
-        part.text(0.075, y - number * _LINE, line, fontsize=8.5, va="top")
-    return y - (len(lines) + 1) * _LINE - _GAP
+def _fitting_size(verdicts: list[Verdict]) -> float:
+    """The largest size of letters, 1 being the usual one, at which all verdicts stand on the page."""
+    sizes = np.linspace(1, 0.3, 29)
+    heights = [sum(_height(verdict, size) for verdict in verdicts) for size in sizes]
+    return next((float(s) for s, height in zip(sizes, heights, strict=True) if height <= _TOP - _BOTTOM), 0.3)
+
+
+def _height(verdict: Verdict, size: float) -> float:
+    """What a verdict takes of the page."""
+    return size * ((len(_lines(verdict, size)) + 1) * _LINE + _GAP)
+
+
+def _lines(verdict: Verdict, size: float) -> list[str]:
+    return textwrap.wrap(verdict.sentence, round(_WIDTH / size))
+
+
+def _verdict(part: SubFigure, verdict: Verdict, y: float, size: float) -> None:
+    """One verdict, down from height `y`."""
+    part.text(0.035, y, "●", color=COLOURS[verdict.level], fontsize=11 * size, va="top")
+    part.text(0.075, y, f"{verdict.check}: {verdict.level}", fontsize=9 * size, fontweight="bold", va="top")
+    for number, line in enumerate(_lines(verdict, size), 1):
+        part.text(0.075, y - number * size * _LINE, line, fontsize=8.5 * size, va="top")
 
 
 def _projections(ax: Axes, survey: Survey) -> None:
@@ -78,23 +97,24 @@ def _projections(ax: Axes, survey: Survey) -> None:
 
 
 def _fsc(ax: Axes, survey: Survey) -> None:
-    ax.set_title("two halves")
+    ax.set_title("two halves", pad=_ABOVE_LEGEND)
     if survey.maps is None or survey.given is None:
         _absent(ax)
         return
     freqs = shell_frequencies(survey.maps.combined.shape[0], survey.pixel_size_ang)
     inside = slice(0, len(freqs) - 1)
-    tested, everything = f"{len(survey.given.gains):,}", f"{len(survey.maps.halves):,} images, given poses"
-    ax.plot(freqs[inside], survey.maps.fsc[inside], color=INK, lw=1.8, label=everything)
-    ax.plot(freqs[inside], survey.given.fsc[inside], color=DISTINCT[0], label=tested)
-    shuffled = survey.pose_trials[0].evidence.fsc
-    ax.plot(freqs[inside], shuffled[inside], color=DISTINCT[5], ls="--", label=f"{tested}, {SHUFFLED}")
+    tested, shuffled = f"{len(survey.given.gains):,}", survey.pose_trials[0].evidence.fsc
+    ax.plot(freqs[inside], survey.maps.fsc[inside], color=INK, lw=1.8, label=f"{len(survey.maps.halves):,} images")
+    ax.plot(freqs[inside], shuffled[inside], color=DISTINCT[5], ls="--", label=f"{tested} with {SHUFFLED}")
+    ax.plot(freqs[inside], survey.given.fsc[inside], color=DISTINCT[0], label=f"{tested} of them")
     ax.axhline(0.143, color=FAINT, zorder=0)
     ax.set(xlim=(0, freqs[-1]), ylim=(-0.15, 1.03), ylabel="FSC")
     ticks = np.linspace(0, freqs[-1], 6)
     ax.set_xticks(ticks, ["∞", *(f"1/{1 / t:.3g}" for t in ticks[1:])])
     ax.set_xlabel("spatial frequency (1/Å)")
-    ax.legend(loc="upper right", fontsize=7, handlelength=1.4)
+    # Between title and panel: in it there is no place that a curve cannot come to.
+    beside = {"fontsize": 7, "handlelength": 1.2, "handletextpad": 0.4, "columnspacing": 0.9, "borderaxespad": 0.1}
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1.02), ncols=2, borderpad=0, **beside)
 
 
 def _bars(ax: Axes, title: str, given: Evidence | None, trials: list[Trial]) -> None:

@@ -28,7 +28,7 @@ from ..vetting.trials import Tell, Trial
 from ..vetting.verdicts import OK, STOP, WARN, Verdict, worst
 from .duplicates import check_duplicates
 from .images import check_images, look_at_images
-from .optics_checks import check_aberrations, check_optics, check_sign
+from .optics_checks import check_aberrations, check_detector, check_optics, check_sign
 from .pixel import FACTORS, PixelScan, judge_pixel_size, scan_pixel_size
 from .pose_checks import judge_poses, right_poses, try_poses
 from .preflight_options import PreflightOptions
@@ -84,8 +84,8 @@ def survey(path: Path, options: PreflightOptions, progress: Progress) -> Survey:
         surveyed.verdicts.append(check_duplicates(table))
         stacks = StackReader(table.image_names, search_folders(path, options.root), str(path))
         dataset = _sample(surveyed, table, stacks, options, progress)
-        aberrations = check_aberrations(dataset)
-        surveyed.verdicts += [check_sign(dataset)] if aberrations is None else [aberrations, check_sign(dataset)]
+        optics = check_aberrations(dataset), check_detector(table)
+        surveyed.verdicts += [*(verdict for verdict in optics if verdict is not None), check_sign(dataset)]
         _check_contents(surveyed, dataset, options, progress)
     except DataError as error:
         surveyed.verdicts.append(Verdict("file", STOP, str(error)))

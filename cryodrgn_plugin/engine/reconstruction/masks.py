@@ -48,8 +48,13 @@ def mask_from_map(
 
     Raises
     ------
-    DataError : no voxel is above the threshold.
+    DataError : no voxel is above the threshold, or the map is not finite.
     """
+    if not np.isfinite(volume).all():
+        raise DataError(
+            "The map has values that are not finite: numbers of images, CTF or poses are out of all bounds. Ask "
+            "`cryodrgn-plugin preflight` about them."
+        )
     smooth = lowpass(volume, pixel_size_ang, max(lowpass_ang, 4 * pixel_size_ang)) if lowpass_ang else volume
     level = auto_threshold(smooth) if threshold is None else threshold
     inside = _without_specks(smooth > level)

@@ -6,7 +6,9 @@ import numpy as np
 
 from ..analysis.latent_clusters import kmeans
 from ..analysis.run_particles import particles_of
+from ..data.copies import repeated
 from ..errors import DataError
+from ..io.chosen_rows import particle_of_image
 from ..run import Run
 from .agreement import agreement
 
@@ -40,13 +42,15 @@ def consensus(run: Run, other: Run, n_classes: int, seed: int) -> Consensus:
     """Compare the latents of two runs. Raises DataError when they are of different particles."""
     ours, theirs = run.latents(), other.latents()
     _, mine, others = np.intersect1d(ours.rows, theirs.rows, assume_unique=True, return_indices=True)
-    names, their_names = (particles_of(compared).frame["rlnImageName"].to_numpy() for compared in (run, other))
+    particles, their_particles = particles_of(run), particles_of(other)
+    names, their_names = (part.frame["rlnImageName"].to_numpy() for part in (particles, their_particles))
     if len(mine) < 10 or (names[mine] != their_names[others]).any():
         raise DataError(f"{other.path} was not made from the particles of {run.path}; give a run of the same file.")
     a, b = ours.z[mine], theirs.z[others]
-    agreed = agreement(a, b, seed)
+    one_image = ~repeated(particle_of_image(particles.table)[particles.lines][mine])
+    agreed = agreement(a, b, seed, distinct=np.flatnonzero(one_image))
     return Consensus(
-        str(other.path), other.config.recipe, len(mine), agreed.correlation, agreed.chance, agreed.shared,
+        str(other.path), other.config.recipe, int(one_image.sum()), agreed.correlation, agreed.chance, agreed.shared,
         _same_classes(a, b, n_classes, seed),
     )  # fmt: skip
 

@@ -29,6 +29,7 @@ from ..recipes import fit
 from ..report_writer import Report
 from ..run import Run
 from ..run_layout import RunLayout
+from .tied_images import TiedImages
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class HalfModel:
         """(D, D, D): the average over the population."""
         return np.tensordot(self.population, self.maps, 1)
 
-    def place(self, images: WhitenedImages) -> np.ndarray:
-        """(N, Z) posterior mean of each image over the nodes."""
-        scores = state_log_likelihoods(images, self.maps)
+    def place(self, images: WhitenedImages, tied: TiedImages) -> np.ndarray:
+        """(N, Z) posterior mean over the nodes of the particle of each image, by all its images."""
+        scores = tied.totals(state_log_likelihoods(images, self.maps))
         return np.exp(log_softmax(scores + np.log(self.population), axis=1)) @ self.nodes
 
 

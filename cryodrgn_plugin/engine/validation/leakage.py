@@ -24,6 +24,7 @@ from ..analysis.latent_clusters import kmeans
 from ..analysis.run_particles import RunParticles
 from ..geometry.rotations import matrices_from_euler
 from .shared_contrast import PartAmplitudes, SharedContrast
+from .tied_images import TiedImages
 
 NEIGHBOURS = 20
 CELLS = 50
@@ -77,6 +78,7 @@ def leaks(
     tested: int,
     seed: int,
     parts: PartAmplitudes | None = None,
+    tied: TiedImages | None = None,
 ) -> list[Leak]:
     """Test every quantity, (N,) names or numbers or (N, C) numbers, on `tested` of the particles.
 
@@ -85,7 +87,13 @@ def leaks(
     z : (N, Z).
     membership : (N, M) posterior of each particle over states; rows sum to 1.
     parts : of the N images; with it contrast is tested too.
+    tied : which of the N are images of one particle or copies, which are one then. None where each is a particle.
     """
+    if tied is not None:
+        once, quantities = tied.once, tied.of_particles(quantities)
+        z, membership = z[once], membership[once]
+        quantities = {name: values[once] for name, values in quantities.items()}
+        parts = parts and PartAmplitudes(tied.totals(parts.gram), tied.totals(parts.inner)).of(once)
     rng = np.random.default_rng([seed, 14])
     part = np.sort(rng.permutation(len(z))[:tested])
     # Ties (a latent space of one point) would make neighbours of the file's order.
@@ -99,8 +107,9 @@ def leaks(
     return found
 
 
-def quantities_of(particles: RunParticles) -> dict[str, np.ndarray]:
-    """What is known of each particle beside its image, (N,) or (N, C); constant ones are left out."""
+def quantities_of(particles: RunParticles, tied: TiedImages) -> dict[str, np.ndarray]:
+    """What is known of each particle beside its images, (N,) or (N, C) with a row for each of these; constant ones are
+    left out."""
     table, lines = particles.table, particles.lines
     quantities: dict[str, np.ndarray] = {}
     if table.euler_deg is not None:
@@ -118,7 +127,7 @@ def quantities_of(particles: RunParticles) -> dict[str, np.ndarray]:
         quantities["micrograph"] = table.frame["rlnMicrographName"].to_numpy()[lines]
     if table.n_optics_groups > 1:
         quantities["optics group"] = table.optics_group[lines].astype(str).astype(object)
-    return {name: values for name, values in quantities.items() if (values != values[0]).any()}
+    return {name: values for name, values in tied.of_particles(quantities).items() if (values != values[0]).any()}
 
 
 def second_moments(views: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from ..decoders.restore import load_decoder
 from ..latents import Latents
 from ..likelihood.whitened import WhitenedImages
 from ..run import Run
+from .tied_images import TiedImages
 from .validation_options import ValidateOptions
 
 CLASSES = 10
@@ -38,23 +39,23 @@ class StatePopulations:
 
 
 def state_populations(
-    run: Run, images: WhitenedImages, micrographs: np.ndarray | None, shown: np.ndarray, options: ValidateOptions
+    run: Run, images: WhitenedImages, micrographs: np.ndarray | None, tied: TiedImages, options: ValidateOptions
 ) -> StatePopulations:
     """Populations of the classes of RUN/analysis, of the separate states that training found, or of as many k-means
     classes as the options say.
 
     Each image is judged by maps of the half-set it was not in, where the run has them: in a map it went into, it would
-    find itself. Copies of an image, which `shown` (N,) gives one number, count once.
+    find itself. The images of a particle are judged together and count once, as copies do.
     """
     latents = run.latents()
     labels, centres = _classes(run, latents, options)
     m = len(centres)
     bootstrap: dict[str, Any] = {"level": options.level, "replicates": options.bootstrap, "seed": options.seed}
-    bootstrap |= {"shown": shown}
+    bootstrap |= {"shown": tied.shown}
     by_label = counted(labels, m, groups=micrographs, **bootstrap)
     inner, energy, maps = _products(run, images, latents.half, centres)
     known = 1.0 if latents.contrast is None else latents.contrast.astype(np.float64)[:, None]
-    scores = known * inner - known**2 * energy / 2
+    scores = tied.totals(known * inner - known**2 * energy / 2)
     likely = most_likely(scores, **bootstrap)
     membership = softmax(scores + np.log(np.maximum(likely.share, 1e-12)), axis=1)
     return StatePopulations(labels, by_label, likely, membership, np.tensordot(likely.share, maps, 1))

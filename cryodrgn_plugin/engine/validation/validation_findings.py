@@ -16,10 +16,12 @@ from .verdict import Verdict
 
 @dataclass(frozen=True)
 class HalvesFound:
-    """What training on two halves gave: half of each particle (−1: in neither), its latents by each half, and
+    """What training on two halves gave: half of each image (−1: in neither), its latents by each half, and
     their agreement."""
 
     half: np.ndarray
+    once: np.ndarray
+    """(N,) bool: one image of each particle, and of its copies."""
     latents: tuple[np.ndarray, np.ndarray]
     agreement: Agreement
     confidence: np.ndarray
@@ -27,11 +29,17 @@ class HalvesFound:
     mean_maps: tuple[np.ndarray, np.ndarray]
     """(D, D, D) each: the mean over the states of each half."""
 
+    @property
+    def particles(self) -> list[int]:
+        """How many each half has."""
+        return [int((self.half[self.once] == number).sum()) for number in (0, 1)]
+
 
 @dataclass(frozen=True)
 class Findings:
     """All that was measured."""
 
+    particles: int
     halves: HalvesFound | None
     leaks: list[Leak]
     others: list[Consensus]

@@ -59,7 +59,6 @@ def write_page(page_file: Path, run: Run, findings: Findings, options: ValidateO
     drawn = _draw(findings, options, out)
     sections = "\n".join(_section(name, file, findings, options) for name, file in drawn.items())
     created = run.info["provenance"]
-    particles = len(run.latents().z)
     page = resources.files("cryodrgn_plugin.engine").joinpath("resources", "validation.html")
     template = Template(page.read_text(encoding="utf-8"))
     text = template.substitute(
@@ -68,7 +67,7 @@ def write_page(page_file: Path, run: Run, findings: Findings, options: ValidateO
         headline=escape(findings.verdict.headline),
         sentences=_items(findings.verdict),
         run=escape(run.path.resolve().name),
-        what=escape(f"{run.config.particles}: {particles:,} particles, {made_by(run.config, run.info)}"),
+        what=escape(f"{run.config.particles}: {findings.particles:,} particles, {made_by(run.config, run.info)}"),
         version=escape(str(created["version"])),
         sections=sections,
         options=_options(options),

@@ -33,6 +33,7 @@ from .leakage import Leak, leaks, quantities_of
 from .sensitivity import Sensitivity
 from .shared_contrast import part_amplitudes
 from .state_populations import StatePopulations, state_populations
+from .tied_images import TiedImages
 from .validation_findings import Findings, HalvesFound
 from .validation_options import ValidateOptions
 from .verdict import judge
@@ -56,16 +57,18 @@ def validate(run: Run, options: ValidateOptions, also: Sequence[Run] = (), *, re
         raise DataError(f"{run.path} has one map and no latent space; there is nothing to validate.")
     if latents.unfinished:
         raise DataError(f"{run.path} stands {latents.unfinished}; resume the training, and validate what it ends with.")
-    if len(latents.z) < LEAST_PARTICLES:
-        raise DataError(f"{run.path} has {len(latents.z)} particles; a validation needs at least {LEAST_PARTICLES}.")
-    particles, dataset = particles_of(run), images_of(run)
-    images = WhitenedImages(dataset, estimate_noise(dataset, options.seed))
+    particles = particles_of(run)
     shown = shown_by(run, particles)
+    tied = TiedImages.of(particles, shown)
+    if tied.count < LEAST_PARTICLES:
+        raise DataError(f"{run.path} has {tied.count} particles; a validation needs at least {LEAST_PARTICLES}.")
+    dataset = images_of(run)
+    images = WhitenedImages(dataset, estimate_noise(dataset, options.seed))
     if not resume:
         shutil.rmtree(run.validating_dir, ignore_errors=True)
     with run.report("validation", options) as out:
-        halves = _halves(run, particles, dataset, images, shown, options) if options.halves else None
-        findings = _measured(run, particles, images, shown, halves, options, also)
+        halves = _halves(run, particles, dataset, images, shown, tied, options) if options.halves else None
+        findings = _measured(run, particles, images, tied, halves, options, also)
         _write(run, findings, options, out)
         if options.halves and options.keep_halves:
             keep_halves(run, out)
@@ -81,7 +84,8 @@ def _about_import(run: Run, halves: HalvesFound | None, seed: int) -> list[str]:
     """That the halves were trained by another program than the run, and whether they find what it has found."""
     if halves is None or IMPORTED not in run.info.get("notes", {}):
         return []
-    agreed = [agreement(run.latents().z, placed, seed) for placed in halves.latents]
+    distinct = np.flatnonzero(halves.once)
+    agreed = [agreement(run.latents().z, placed, seed, distinct) for placed in halves.latents]
     best, other = (f"{one.correlation[:1].sum():.2f}{'' if one.shared else ', no more than chance'}" for one in agreed)
     trained = f"The run was imported; its halves were trained by the recipe {run.config.recipe}."
     return [f"{trained} Its latents agree with where these place all particles at correlations of {best} and {other}."]
@@ -100,17 +104,17 @@ def _measured(
     run: Run,
     particles: RunParticles,
     images: WhitenedImages,
-    shown: np.ndarray,
+    tied: TiedImages,
     halves: HalvesFound | None,
     options: ValidateOptions,
     also: Sequence[Run],
 ) -> Findings:
     z = run.latents().z
     varies = len(np.unique(z, axis=0)) > 1 and not has_collapsed(run.latents())
-    quantities = quantities_of(particles)
-    states = state_populations(run, images, quantities.get("micrograph"), shown, options) if varies else None
+    quantities = quantities_of(particles, tied)
+    states = state_populations(run, images, quantities.get("micrograph"), tied, options) if varies else None
     run.progress("populations", 1, 1)
-    leaked = _leaks(run, images, states, quantities, ~repeated(shown), options) if states else []
+    leaked = _leaks(run, images, states, quantities, tied, options) if states else []
     run.progress("leakage", 1, 1)
     n_states = len(states.counted.share) if states else 1
     others = [consensus(run, other, n_states, options.seed) for other in also]
@@ -118,7 +122,7 @@ def _measured(
     directions = _directions(halves, images_of(run)) if halves else None
     seen = Sensitivity.of(run)
     verdict = judge(trained, leaked, others, options.significance, directions, seen, about_focus(run.config))
-    return Findings(halves, leaked, others, states, verdict, directions, seen)
+    return Findings(tied.count, halves, leaked, others, states, verdict, directions, seen)
 
 
 def _leaks(
@@ -126,14 +130,11 @@ def _leaks(
     images: WhitenedImages,
     states: StatePopulations,
     quantities: dict[str, np.ndarray],
-    once: np.ndarray,
+    tied: TiedImages,
     options: ValidateOptions,
 ) -> list[Leak]:
     """Of what is known of each particle, of errors of pose and defocus that the training found, and of the contrast of
-    its image.
-
-    `once` (N,) are true for one of each image and its copies, which alone are asked.
-    """
+    its images."""
     found = run.latents()
     if found.pose_correction is not None:
         turned, moved = found.pose_correction[:, :3], found.pose_correction[:, 3:]
@@ -141,9 +142,8 @@ def _leaks(
     if found.defocus_correction is not None and np.ptp(found.defocus_correction):
         quantities = {**quantities, "error of the defocus": found.defocus_correction}
     draws = {"permutations": options.permutations, "tested": options.tested, "seed": options.seed}
-    parts = part_amplitudes(images, states.mean_map).of(once)
-    asked = {name: values[once] for name, values in quantities.items()}
-    return leaks(found.z[once], states.membership[once], asked, parts=parts, **draws)
+    parts = part_amplitudes(images, states.mean_map)
+    return leaks(found.z, states.membership, quantities, parts=parts, tied=tied, **draws)
 
 
 def _directions(halves: HalvesFound, dataset: ParticleDataset) -> DirectionalFsc:
@@ -158,17 +158,17 @@ def _halves(
     dataset: ParticleDataset,
     images: WhitenedImages,
     shown: np.ndarray,
+    tied: TiedImages,
     options: ValidateOptions,
 ) -> HalvesFound:
     half = deal(particles, shown, options.particles, options.seed)
     models = [train_half(run, particles, half, number, options.nodes, options.seed) for number in (0, 1)]
-    latents = [model.place(images) for model in models]
-    again = repeated(shown)
-    agreed = agreement(latents[0], latents[1], options.seed, distinct=np.flatnonzero(~again))
+    latents = [model.place(images, tied) for model in models]
+    agreed = agreement(latents[0], latents[1], options.seed, distinct=np.flatnonzero(tied.once))
     test = permutation_test(
         dataset,
         images,
-        np.where(again, -1, half),
+        np.where(repeated(shown), -1, half),
         (models[0], models[1]),
         permutations=options.permutations,
         tested=options.tested,
@@ -176,7 +176,7 @@ def _halves(
         report=run.progress,
     )
     means = models[0].mean_map, models[1].mean_map
-    return HalvesFound(half, (latents[0], latents[1]), agreed, agreed.confidence(), test, means)
+    return HalvesFound(half, tied.once, (latents[0], latents[1]), agreed, agreed.confidence(), test, means)
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -212,7 +212,7 @@ def summary_of(findings: Findings) -> dict[str, Any]:
             "particles": test.tested,
         }
         summary["halves"] = {
-            "particles": [int((findings.halves.half == number).sum()) for number in (0, 1)],
+            "particles": findings.halves.particles,
             "correlation": [round(float(rho), 4) for rho in halves.correlation],
             "chance": round(halves.chance, 4),
             "shared": halves.shared,

@@ -66,3 +66,10 @@ def test_specks_are_left_out_and_a_second_domain_is_not():
 def test_a_threshold_above_the_map_is_named():
     with pytest.raises(DataError, match="No voxel of the map is above 5"):
         mask_from_map(ball(24, 5), 1.0, threshold=5.0)
+
+
+def test_a_map_that_is_not_finite_is_a_sentence():
+    volume = ball(16, 4)
+    volume[3, 4, 5] = np.nan
+    with pytest.raises(DataError, match="The map has values that are not finite"):
+        mask_from_map(volume, 2.0)

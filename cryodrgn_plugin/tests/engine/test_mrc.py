@@ -12,6 +12,7 @@ import pytest
 
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.io import stacks
+from cryodrgn_plugin.engine.io.header import new_header
 from cryodrgn_plugin.engine.io.mrc import StackReader, StackWriter, read_header, read_map, write_map, write_stack
 
 
@@ -54,6 +55,19 @@ def test_a_map_reads_back_with_its_pixel_size(tmp_path):
     assert pixel == pytest.approx(3.2)
 
 
+@pytest.mark.parametrize("axes", [(3, 2, 1), (2, 1, 3), (2, 3, 1)])
+def test_a_map_whose_axes_are_stored_in_another_order_is_put_right(tmp_path, axes):
+    """`axes` are those that columns, rows and sections run along."""
+    volume = np.random.default_rng(3).normal(size=(4, 4, 4)).astype(np.float32)  # z, y, x
+    stored = np.empty((4, 4, 4), np.float32)
+    for x, y, z in np.ndindex(4, 4, 4):
+        column, row, section = ((x, y, z)[axis - 1] for axis in axes)
+        stored[section, row, column] = volume[z, y, x]
+    with mrcfile.new(tmp_path / "m.mrc", stored) as mrc:
+        mrc.header.mapc, mrc.header.mapr, mrc.header.maps = axes
+    np.testing.assert_array_equal(read_map(tmp_path / "m.mrc")[0], volume)
+
+
 def test_a_stack_can_be_written_in_half_precision(tmp_path, images):
     with StackWriter(tmp_path / "s.mrcs", 16, 2.5, float16=True) as stack:
         stack.append(images)
@@ -69,6 +83,20 @@ def test_every_number_type_is_read(tmp_path, dtype):
     read = StackReader(names(5), [tmp_path]).read(np.array([4, 0]))
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read, values[[4, 0]].astype(np.float32))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("order", "<>")
+def test_unsigned_values_under_the_mode_of_signed_ones_are_told_by_the_header(tmp_path, dtype, order):
+    """Bytes of 0 to 255 under mode 0: read as signed, the brightest half would be the darkest."""
+    most = np.iinfo(dtype).max
+    values = np.linspace(0, most, 5 * 64).reshape(5, 8, 8).astype(dtype)
+    header = new_header(values.shape, 1.0, is_stack=True)
+    header["mode"] = {np.uint8: 0, np.uint16: 1}[dtype]
+    header["maximum"] = most
+    written = header.astype(header.dtype.newbyteorder(order)).tobytes()
+    (tmp_path / "s.mrcs").write_bytes(written + values.astype(np.dtype(dtype).newbyteorder(order)).tobytes())
+    np.testing.assert_array_equal(StackReader(names(5), [tmp_path]).read(np.arange(5)), values.astype(np.float32))
 
 
 def test_big_endian_files_and_extended_headers_are_read(tmp_path, images):

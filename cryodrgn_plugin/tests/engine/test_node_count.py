@@ -151,6 +151,19 @@ def test_the_metric_changes_no_volume(places):
         np.testing.assert_allclose(after, before, atol=2e-3 * float(before.abs().max()))
 
 
+def test_halves_that_share_nothing_still_have_maps(places):
+    features, population = places
+    first = np.random.default_rng(10).standard_normal((4, BOX, BOX, BOX))
+    second = first * np.array([1, -1, -1, -1])[:, None, None, None]
+    halves = models([first, second])
+    metric = VolumeMetric.between(halves, features, population)
+    assert metric.features(features).isfinite().all()
+    for model in halves:
+        before = model.mixed(features.T).coefs
+        after = metric.model(model).mixed(metric.features(features).T).coefs
+        np.testing.assert_allclose(after, before, atol=2e-3 * float(before.abs().max()))
+
+
 def test_what_halves_do_not_share_has_no_length(places):
     features, population = places
     rng = np.random.default_rng(12)

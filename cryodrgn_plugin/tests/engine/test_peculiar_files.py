@@ -1,6 +1,7 @@
 """Particle files as people have them: read for what they say or refused in a sentence, and never misread in silence."""
 
 import os
+import re
 
 import numpy as np
 import pandas as pd
@@ -158,6 +159,34 @@ def test_numbers_that_are_hardly_meant_are_told(tmp_path, changed, said):
     assert any(said in sentence for sentence in vetted(RunConfig(particles=str(path))).sentences)
 
 
+def test_a_defocus_beyond_any_microscope_is_named(tmp_path):
+    table = rows(2).assign(rlnDefocusV=[1e4, 1e12])
+    with pytest.raises(DataError, match=r"rlnDefocusV of row 2 is 1e\+12 \(1 such rows\); it must be in Å"):
+        ParticleDataset.open(write_set(tmp_path, np.zeros((2, 32, 32)), table))
+
+
+@pytest.mark.parametrize("factor", [1e37, 1e-38])
+def test_grey_values_whose_squares_are_lost_are_named(tmp_path, factor):
+    images = np.random.default_rng(0).normal(size=(4, 32, 32)).astype(np.float32)
+    images[:2] *= np.float32(factor)
+    with pytest.raises(DataError, match=r"the grey values of row 1 reach .* squares \(2 of 4 images"):
+        ParticleDataset.open(write_set(tmp_path, images, rows(4))).usable()
+
+
+def test_infinite_origins_are_no_poses_and_no_warnings(tmp_path, recwarn):
+    table = rows(12).assign(rlnOriginXAngst=[np.inf, *[1.0] * 11])
+    path = write_set(tmp_path, np.random.default_rng(0).normal(size=(12, 32, 32)), table)
+    with pytest.raises(DataError, match="1 of 12 particles have no pose; the first is row 1"):
+        ParticleDataset.open(path).require_poses()
+    assert not [warning for warning in recwarn if issubclass(warning.category, RuntimeWarning)]
+
+
+def test_a_star_file_of_cistem_is_named(tmp_path):
+    labels, head = ("cisTEMPositionInStack", "cisTEMStackFilename"), "# Written by cisTEM\n\ndata_\n\nloop_\n"
+    with pytest.raises(DataError, match=r"rlnImageName is missing\. Export the particles from cisTEM for RELION"):
+        read_particles(star(tmp_path, "1 'stack.mrcs'", labels=labels, head=head))
+
+
 def test_particles_that_were_never_aligned_are_refused(tmp_path):
     path = write_set(tmp_path, np.zeros((12, 32, 32)), rows(12).assign(**dict.fromkeys(EULER, 0.0)))
     table = read_particles(path)
@@ -169,7 +198,15 @@ def test_particles_that_were_never_aligned_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("start", "what"), [(b"\x1f\x8b", "compressed by gzip"), (b"II*\0", "a TIFF file"), (b"\x89HDF", "an HDF5 file")]
+    ("start", "what"),
+    [
+        (b"\x1f\x8b", "compressed by gzip"),
+        (b"\xfd7zXZ", "compressed by xz"),
+        (b"\x28\xb5\x2f\xfd", "compressed by zstd"),
+        (b"PK\x03\x04", "a zip archive"),
+        (b"II*\0", "a TIFF file"),
+        (b"\x89HDF", "an HDF5 file"),
+    ],
 )
 def test_what_is_no_stack_is_named(tmp_path, start, what):
     path = small_set(tmp_path)
@@ -202,11 +239,14 @@ def test_a_group_listed_twice_is_refused(tmp_path):
         ("rlnImageSize", -4, "no box"),
         ("rlnSphericalAberration", 2700.0, "in mm"),
         ("rlnCtfScalefactor", 0.0, "other than 0 in some of them"),
+        ("rlnCtfScalefactor", 1e30, "at most 1,000,000"),
+        ("rlnCtfBfactor", -1e9, "in Å² and at most 100,000"),
+        ("rlnPhaseShift", 1e12, "in degrees"),
     ],
 )
 def test_optics_that_cannot_be_are_refused(tmp_path, column, value, message):
     path = write_set(tmp_path, np.zeros((2, 32, 32)), rows(2), [optics() | {column: value}])
-    with pytest.raises(DataError, match=f"{column} of row 1 is {value:g}.*{message}"):
+    with pytest.raises(DataError, match=f"{column} of row 1 is {re.escape(f'{value:g}')}.*{message}"):
         ParticleDataset.open(path)
 
 

@@ -1,11 +1,13 @@
 """Planted faults of a particle set are found and named, and a set without fault is called so."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
 
+from cryodrgn_plugin.engine.analysis.figure_style import figure
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.errors import ConfigError
@@ -15,9 +17,10 @@ from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map, write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.stacks import StackReader
+from cryodrgn_plugin.engine.preflight import preflight_page
 from cryodrgn_plugin.engine.preflight.duplicates import check_duplicates
 from cryodrgn_plugin.engine.preflight.images import check_images, look_at_images
-from cryodrgn_plugin.engine.preflight.optics_checks import check_optics, check_sign
+from cryodrgn_plugin.engine.preflight.optics_checks import check_detector, check_optics, check_sign
 from cryodrgn_plugin.engine.preflight.pixel import judge_pixel_size, scan_pixel_size
 from cryodrgn_plugin.engine.preflight.pose_checks import judge_poses, right_poses, try_poses
 from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
@@ -30,7 +33,7 @@ from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 from cryodrgn_plugin.engine.vetting.case import Case
 from cryodrgn_plugin.engine.vetting.evidence import PADDING, Story, evidence
 from cryodrgn_plugin.engine.vetting.transfer import judge_noise, judge_transfer, noise_follows_ctf, try_transfer
-from cryodrgn_plugin.engine.vetting.verdicts import OK, STOP, WARN
+from cryodrgn_plugin.engine.vetting.verdicts import OK, STOP, WARN, Verdict
 
 from .particle_files import ctf_params, molecule, optics, project, rows, write_set
 
@@ -63,9 +66,12 @@ def seen(images, table, change=lambda ctf: ctf):
 
 def look(folder, images, table, groups=None):
     """The verdicts of a whole survey, by check."""
+    return {verdict.check: verdict for verdict in surveyed(folder, images, table, groups).verdicts}
+
+
+def surveyed(folder, images, table, groups=None):
     path = write_set(folder, np.asarray(images, np.float32), table, groups or [GROUP])
-    found = survey(path, PreflightOptions(tested=COUNT), lambda *_: None)
-    return {verdict.check: verdict for verdict in found.verdicts}
+    return survey(path, PreflightOptions(tested=COUNT), lambda *_: None)
 
 
 def opened(folder, images, table, groups=None):
@@ -376,3 +382,36 @@ def test_strict_refuses_what_a_verdict_stops(tmp_path, good, clean, capsys):
     path = write_set(tmp_path, good.astype(np.float32), table, [GROUP])
     assert main(["preflight", str(path), "--out", str(tmp_path / "out"), "--tested", "200", "--strict"]) == 2
     assert "give rlnAnglePsi the other sign" in capsys.readouterr().err
+
+
+def test_a_detectors_curve_is_a_verdict_that_says_what_becomes_of_it(tmp_path, good, clean):
+    verdicts = look(tmp_path, good, clean[0], [{**GROUP, "rlnMtfFileName": "mtf_k3.star"}])
+    assert verdicts["detector"].level == OK and verdicts["detector"].figures == {"curves": ["mtf_k3.star"]}
+    assert verdicts["detector"].sentence.startswith("The detector's response (rlnMtfFileName: mtf_k3.star) is not div")
+    none = opened(tmp_path, good, clean[0], [{**GROUP, "rlnMtfFileName": "None"}]).table
+    assert check_detector(none) is None and check_detector(opened(tmp_path, good, clean[0]).table) is None
+
+
+def test_all_verdicts_stand_on_the_page_and_no_legend_on_a_curve(tmp_path, good, clean, monkeypatch):
+    """A dozen verdicts of some lines more, letters drawn and measured."""
+    drawn = []
+
+    @contextmanager
+    def kept(*about):
+        with figure(*about) as page:
+            yield page
+        drawn.append(page)
+
+    monkeypatch.setattr(preflight_page, "figure", kept)
+    found = surveyed(tmp_path, good, clean[0])
+    found.verdicts += [Verdict(f"check {number}", WARN, "a word or two of it " * 14) for number in range(12)]
+    preflight_page.draw_page(tmp_path / "page.png", found)
+    (page,) = drawn
+    left, right = page.subfigs
+    renderer = page.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in left.texts]
+    assert len(boxes) > 12 * 3 and min(box.y0 for box in boxes) >= 0
+    assert max(box.x1 for box in boxes) <= left.bbox.x1
+    halves = next(ax for ax in right.axes if ax.get_title(loc="left") == "two halves")
+    legend = halves.get_legend().get_window_extent(renderer)
+    assert legend.y0 >= halves.bbox.y1 and legend.x1 <= page.bbox.x1
