@@ -26,6 +26,11 @@ class LocalParts:
         """Both, one after the other."""
         return LocalParts(np.concatenate([self.balls, others.balls]))
 
+    def hold(self, places: np.ndarray) -> np.ndarray:
+        """(P,) whether places (P, 3), in boxes, lie inside of any."""
+        far = np.linalg.norm(places[:, None] - self.balls[None, :, :3], axis=2)
+        return (far < self.balls[:, 3]).any(1)
+
     def masks(self, box: int) -> Iterator[np.ndarray]:
         """(D, D, D) float32 each, on a grid of `box` voxels."""
         grid = np.indices((box,) * 3, dtype=np.float32)

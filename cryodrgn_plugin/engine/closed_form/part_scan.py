@@ -26,6 +26,7 @@ from ..likelihood.nuisances import Nuisances, compress_near
 from ..likelihood.whitened import WhitenedImages
 from ..slicing.place import on_host
 from .directions import Band, Directions
+from .local_parts import LocalParts
 from .node_images import of_particles, one_of_each
 
 WIDTHS = (1.4, 2.4)
@@ -117,12 +118,16 @@ class Scan:
         middle, low = np.quantile(self.z, (0.5, 0.16))
         return max(SURE, float(middle + SURE * (middle - low)))
 
-    def standing_out(self, most: int, apart: float) -> np.ndarray:
-        """(n,) numbers of the surest pieces, at most so many, whose places lie `apart` of their widths from others'."""
+    def standing_out(self, most: int, apart: float, taken: LocalParts | None = None) -> np.ndarray:
+        """(n,) numbers of the surest pieces, at most so many, whose places lie `apart` of their widths from others', and
+        outside of the parts that are `taken`."""
         chosen: list[int] = []
+        free = np.ones(len(self.z), bool) if taken is None else ~taken.hold(self.pieces.places / len(self.pieces.body))
         for number in np.argsort(-self.z, kind="stable"):
             if len(chosen) == most or self.z[number] < self.limit:
                 break
+            if not free[number]:
+                continue
             away = np.linalg.norm(self.pieces.places[chosen] - self.pieces.places[number], axis=1)
             if (away > apart * (self.pieces.widths[chosen] + self.pieces.widths[number])).all():
                 chosen.append(int(number))

@@ -41,7 +41,7 @@ def with_small_parts(run: Run, posed: PosedSet, found: Directions, model: Linear
     told: list[dict] = []
     for _ in range(ROUNDS if posed.series.n >= LEAST_PARTICLES else 0):
         scan = scanned(posed.images, posed.dataset, posed.series, posed.band(step.radius), model, found)
-        chosen = scan.standing_out(min(AT_ONCE, MOST - len(told)), REACH)
+        chosen = scan.standing_out(min(AT_ONCE, MOST - len(told)), REACH, found.parts)
         if not len(chosen):
             break
         told += _told(scan, chosen, posed)

@@ -78,6 +78,8 @@ def test_the_surest_pieces_are_chosen_and_neighbours_of_theirs_are_not():
     scan = Scan(pieces, np.array([9.0, 8.0, 7.0, 4.0]), np.ones(4), torch.zeros(1, 4), torch.zeros(1, 4))
     assert scan.standing_out(4, 2.5).tolist() == [0, 2]
     assert scan.standing_out(1, 2.5).tolist() == [0]
+    taken = LocalParts(np.array([[5, 5, 5, 3]]) / 24)
+    assert scan.standing_out(4, 2.5, taken).tolist() == [2]
 
 
 def test_whatever_is_wrong_with_all_pieces_raises_what_one_must_exceed():
