@@ -18,7 +18,7 @@ MOST_STATES = 12
 TESTED = 12000
 """Images that the choice is made on, half of them held out in turn."""
 ROUNDS = 30
-SURE, WORTH = 2.0, 0.005
+SURE, WORTH = 2.0, 0.01
 """More nodes must explain held-out images better by this many standard errors, and each of them by this share of what
 all gain."""
 ANYTHING_SURE = 4.0

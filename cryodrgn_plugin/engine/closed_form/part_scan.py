@@ -119,7 +119,7 @@ class Scan:
         return max(SURE, float(middle + SURE * (middle - low)))
 
     def standing_out(self, most: int, apart: float, taken: LocalParts | None = None) -> np.ndarray:
-        """(n,) numbers of the surest pieces, at most so many, whose places lie `apart` of their widths from others', and
+        """(n,) numbers of the surest pieces, at most so many, whose places lie `apart` of their widths from others' and
         outside of the parts that are `taken`."""
         chosen: list[int] = []
         free = np.ones(len(self.z), bool) if taken is None else ~taken.hold(self.pieces.places / len(self.pieces.body))

@@ -90,8 +90,8 @@ def _told(scan: Scan, chosen: np.ndarray, posed: PosedSet) -> list[dict]:
 
 def _say(run: Run, told: list[dict]) -> None:
     notes = run.info["notes"]
-    places = "; ".join(", ".join(f"{x:.0f}" for x in part["at_ang"]) for part in told)
-    sentence = f"Small parts come and go at {len(told)} places (x, y, z in Å from the middle of the box): {places}."
+    places = ", ".join("({:.0f}, {:.0f}, {:.0f})".format(*part["at_ang"]) for part in told)
+    sentence = f"Small parts come and go around {places}: x, y and z in Å from the middle of the box."
     run.note(small_parts=told, directions=notes["directions"] + len(told), said_of_parts=[sentence] if told else [])
     if told:
         run.log(sentence)
