@@ -8,7 +8,7 @@ explained by its absence or by bending what is there. Both are tried, occupancie
 explanation with the higher posterior stays.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +97,12 @@ class BeadFitter:
 
 
 def followed(
-    fitter: BeadFitter, volumes: Sequence[np.ndarray], points: np.ndarray, start: np.ndarray, first: int
+    fitter: BeadFitter,
+    volumes: Sequence[np.ndarray],
+    points: np.ndarray,
+    start: np.ndarray,
+    first: int,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> list[BeadFit]:
     """The beads in every map, in the order of the maps.
 
@@ -110,6 +115,7 @@ def followed(
     whole = BeadFit(start, np.ones(len(start)), np.inf)
     for node, before in spanning_order(points, first):
         fits[node] = fitter.fit(volumes[node], fits[before] if before is not None else whole)
+        progress("beads in maps", len(fits), len(volumes))
     return [fits[node] for node in range(len(volumes))]
 
 

@@ -60,16 +60,14 @@ class PartFitter:
         centre = self.centres_px[self.labels]
         return np.einsum("nxy,ny->nx", rotations, self.places - centre) + centre + moves_px[self.labels]
 
-    def fit(self, volume: np.ndarray, start: PartPoses) -> PartPoses:
-        """The parts in a map (D, D, D), from a start near by."""
-        turns, moves, occupancy = start.turns, start.moves_px, start.occupancy
-        for blur_ang, steps in zip(BLURS_ANG, STEPS, strict=True):
+    def fit(self, volume: np.ndarray, start: PartPoses, near: bool = False) -> PartPoses:
+        """The parts in a map (D, D, D), from a start near by; `near` leaves out the coarse steps."""
+        turns, moves = start.turns, start.moves_px
+        for blur_ang, steps in list(zip(BLURS_ANG, STEPS, strict=True))[int(near) :]:
             seen = BlurredMap(volume, self.scale.sigma_px, blur_ang / self.pixel)
             occupancy = self._occupancies(seen, turns, moves)
             for _ in range(steps):
                 turns, moves, curvature = self._step(seen, turns, moves, occupancy, start)
-            if blur_ang == BLURS_ANG[0]:
-                occupancy = self._occupancies(seen, turns, moves)
         blocks = np.linalg.inv(curvature).reshape(self.count, 6, self.count, 6)
         covariance = blocks[np.arange(self.count), :, np.arange(self.count)]
         return PartPoses(turns, moves, occupancy, covariance, self.cost(seen, turns, moves, occupancy))
