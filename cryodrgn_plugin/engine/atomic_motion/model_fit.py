@@ -53,7 +53,7 @@ class ModelFit:
     @property
     def fits(self) -> bool:
         """Whether it is better than all decoys, and by enough."""
-        return self.stands_out > STANDS_OUT and self.correlation > self.decoys.max()
+        return bool(self.stands_out > STANDS_OUT and self.correlation > self.decoys.max())
 
     def places_ang(self, coords_ang: np.ndarray) -> np.ndarray:
         """(n, 3) where points of the model's file lie in the map (or its mirror image)."""
