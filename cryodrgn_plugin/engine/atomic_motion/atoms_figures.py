@@ -1,4 +1,5 @@
-"""Figures of `atoms`: mobility along the chains, how the parts lie in the particles, and what the maps say of the model."""
+"""Figures of `atoms`: mobility along the chains, how the parts lie in the particles, and what the maps say of the
+model."""
 
 from pathlib import Path
 

@@ -10,10 +10,11 @@ from ..config.bounds import AtLeast, Between, Means
 @dataclass(frozen=True, kw_only=True)
 class AtomsOptions(Settings):
     model: str = ""
-    """File of the atomic model: PDB or mmCIF, also compressed. It need not lie in the map; the whole of what images show
-    should be in it, in the shape that it has in some of them."""
+    """File of the atomic model: PDB or mmCIF, also compressed. It need not lie in the map; the whole of what images
+    show should be in it, in the shape that it has in some of them."""
     maps: Annotated[int, AtLeast(2), Means(0, "takes the separate states that training found, or else 16")] = 0
-    """At how many points of the latent space the model is laid into the map there. More for motions of more than 90°."""
+    """At how many points of the latent space the model is laid into the map there. More for motions of more than
+    90°."""
     most_parts: Annotated[int, Between(1, 12)] = 5
     """Rigid parts that are looked for at most; there are as many as explain the maps of held-out particles. 1 takes the
     molecule to be rigid."""

@@ -25,7 +25,7 @@ from .node_maps import node_maps
 from .part_table import ParticleParts, part_entries, part_sentences, particle_parts
 
 USUAL_MAPS = 16
-TRAJECTORY = "trajectory.cif"
+TRAJECTORY, MODELS = "trajectory.cif", "models"
 
 
 def fit_atoms(run: Run, options: AtomsOptions, decoder: TrainedDecoder | None = None) -> Path:
@@ -51,8 +51,8 @@ def fit_atoms(run: Run, options: AtomsOptions, decoder: TrainedDecoder | None = 
     )
     with run.report("atoms", options) as out:
         particles = particle_parts(found, metric.positions)
-        _write_model(out, found)
         _write_maps(out, found, decoder, run)
+        _write_model(out, found)
         _describe(out, found, particles, latents)
         if options.corrected and found.maps.halves is not None:
             from .corrected_report import add_corrected_map
@@ -79,10 +79,16 @@ def _require_images(run: Run) -> None:
 
 
 def _write_model(out: Report, found: ModelInRun) -> None:
-    """The model at each map, in the frame of the maps: one file with a model for each, B-factors from the mobility."""
+    """The model at each map, in the frame of the maps, all in one file and one by one; B-factors are from the
+    mobility."""
     offset_ang = found.maps.volumes.shape[-1] // 2 * found.pixel_size_ang
     spread = found.mobility_ang()[found.beads.bead_of_atom]
-    write_models(out.file("trajectory", TRAJECTORY), found.model, found.atoms_at(found.maps.points) + offset_ang, spread)
+    places = found.atoms_at(found.maps.points) + offset_ang
+    write_models(out.file("trajectory", TRAJECTORY), found.model, places, spread)
+    for entry, one in zip(out.index["series"][0]["maps"], places, strict=True):
+        file = out.folder / MODELS / f"{Path(entry['file']).stem}.cif"
+        write_models(file, found.model, one[None], spread)
+        entry["model"] = out.relative(file)
 
 
 def _write_maps(out: Report, found: ModelInRun, decoder: TrainedDecoder, run: Run) -> None:

@@ -4,10 +4,11 @@ Beads of weight w_j at r_j, all of one width s, explain a map M up to
 
     E(r, o) = −a Σ_j o_j w_j S(r_j) + ½ a² Σ_ij o_i o_j w_i w_j K(r_i − r_j),      S = (M − M̄) * g_s,      K = g_{√2 s},
 
-which is ½ ∫ |M − M̄ − ρ|² but for a constant, ρ = a Σ_j o_j w_j g_s(r − r_j) and g a normalised Gaussian. S is one Fourier
-transform of the map and K is closed, so value, gradient and Gauss-Newton curvature by places and occupancies cost as much
-as there are pairs of beads, whatever the box. With the map and the beads blurred alike, E is a fit at lower resolution.
-Places are (x, y, z) in voxels from voxel D//2. The mean of the map is of the whole box: images tell little of it.
+which is ½ ∫ |M − M̄ − ρ|² but for a constant, ρ = a Σ_j o_j w_j g_s(r − r_j) and g a normalised Gaussian. S is one
+Fourier transform of the map and K is closed, so value, gradient and Gauss-Newton curvature by places and occupancies
+cost as much as there are pairs of beads, whatever the box. With the map and the beads blurred alike, E is a fit at
+lower resolution. Places are (x, y, z) in voxels from voxel D//2. The mean of the map is of the whole box: images tell
+little of it.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,8 @@ def blurred_width(sigma_px: float, blur_px: float) -> float:
 
 
 def overlaps(places_px: np.ndarray, width_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """Overlap K (n, n) of beads at (n, 3) places, and the differences of places (n, n, 3) in units of its variance 2s²."""
+    """Overlap K (n, n) of beads at (n, 3) places, and the differences of places (n, n, 3) in units of its variance
+    2s²."""
     variance = 2 * width_px**2
     apart = places_px[:, None] - places_px
     norm = (2 * np.pi * variance) ** -1.5

@@ -29,7 +29,12 @@ def checked(run: Run, found: ModelInRun, latents: Latents, decoder: TrainedDecod
             halves = (mirrored_map(halves[0]), mirrored_map(halves[1]))
         whole = part_masks(places[state], np.zeros_like(labels), box, found.pixel_size_ang)[0]
         checker.add(
-            found.density_at(points[state]), halves, places[state], occupancy[state][labels], found.maps.share[state], whole
+            found.density_at(points[state]),
+            halves,
+            places[state],
+            occupancy[state][labels],
+            found.maps.share[state],
+            whole,
         )
         run.progress("bias check", state + 1, len(found.maps.z))
     return checker.result()
@@ -66,14 +71,21 @@ def bias_figure(file: Path, found: ModelInRun, check: BiasCheck) -> None:
         along.plot(place[told], check.half_agreement[told], color=GREY, lw=1, label="half-maps with each other")
         along.plot(place[told], check.model_agreement[told], color=DISTINCT[0], lw=1, label="model with half-maps")
         along.scatter(
-            place[check.flagged], check.model_agreement[check.flagged], s=8, color=DISTINCT[5], zorder=3, label="flagged"
+            place[check.flagged],
+            check.model_agreement[check.flagged],
+            s=8,
+            color=DISTINCT[5],
+            zorder=3,
+            label="flagged",
         )
         chains = found.beads.chains
         starts = np.flatnonzero(np.r_[True, chains[1:] != chains[:-1]])
         along.set_xticks(starts if len(starts) <= 20 else starts[:0], chains[starts] if len(starts) <= 20 else [])
         along.set(xlabel="residues, by chain", ylabel="local correlation", title="Prior-free maps and the model")
         along.legend(loc="lower left")
-        curves.plot(frequency, check.expected_fsc.mean(axis=0)[shells], color=GREY, lw=1.2, label="expected of the truth")
+        curves.plot(
+            frequency, check.expected_fsc.mean(axis=0)[shells], color=GREY, lw=1.2, label="expected of the truth"
+        )
         curves.plot(frequency, check.model_fsc.mean(axis=0)[shells], color=DISTINCT[0], lw=1.4, label="model")
         curves.set(xlabel="spatial frequency (1/Å)", ylabel="FSC with prior-free maps", ylim=(-0.05, 1.02))
         curves.legend(loc="lower left")

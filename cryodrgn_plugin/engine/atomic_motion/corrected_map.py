@@ -1,12 +1,13 @@
 """A map of all particles with their motion undone: each rigid part in its own frame, and the frames put together.
 
 Image i shows, by its pose A_i, shift and CTF, the sum over parts of o_p times the part's density at R_p x + u_p, all of
-them functions of where i is in the latent space (`part_motion`). A part's density is therefore seen under A_i R_p, moved by
-A_i u_p in the image. For each part the others are taken off, and what is left is backprojected under that pose with the
-weight o_p (docs/conventions.md, 9). At first the others are the beads of the model; then, round after round, what the
-images themselves gave for them, inside the parts' masks, so that nothing of the model is left but its masks and motions.
-Parts are joined by their masks in the frame of the model. Half-maps come from halves that share neither images nor motions:
-each half's motions are fitted to the maps of that half. Its latent coordinates are those of the run.
+them functions of where i is in the latent space (`part_motion`). A part's density is therefore seen under A_i R_p,
+moved by A_i u_p in the image. For each part the others are taken off, and what is left is backprojected under that pose
+with the weight o_p (docs/conventions.md, 9). At first the others are the beads of the model; then, round after round,
+what the images themselves gave for them, inside the parts' masks, so that nothing of the model is left but its masks
+and motions. Parts are joined by their masks in the frame of the model. Half-maps come from halves that share neither
+images nor motions: each half's motions are fitted to the maps of that half. Its latent coordinates are those of the
+run.
 """
 
 from collections.abc import Callable
@@ -106,7 +107,9 @@ class MotionCorrection:
             which = index[rows]
             seen = _Seen.of(batch, motion, self.points[which], self.found)
             shown = [
-                seen.occupancy[:, part, None] * self._slices(coefficients[part], seen.rotations[:, part]) * seen.phases[part]
+                seen.occupancy[:, part, None]
+                * self._slices(coefficients[part], seen.rotations[:, part])
+                * seen.phases[part]
                 for part in range(len(parts))
             ]
             total, strength = sum(shown), self.contrast[which, None] * batch.ctf
@@ -137,8 +140,8 @@ class MotionCorrection:
 
 @dataclass(frozen=True)
 class _Seen:
-    """How the parts are seen in B images: rotations (B, P, 3, 3), occupancies (B, P), and phases (B, F) of each part that
-    move its slice to where the part is."""
+    """How the parts are seen in B images: rotations (B, P, 3, 3), occupancies (B, P), and phases (B, F) of each part
+    that move its slice to where the part is."""
 
     rotations: np.ndarray
     occupancy: np.ndarray

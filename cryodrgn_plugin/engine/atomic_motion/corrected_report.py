@@ -1,4 +1,5 @@
-"""The motion-corrected map in a report: maps, half-maps, masks, and how far halves agree with and without the motion."""
+"""The motion-corrected map in a report: maps, half-maps, masks, and how far halves agree with and without the
+motion."""
 
 from pathlib import Path
 
@@ -39,8 +40,8 @@ def add_corrected_map(out: Report, run: Run, found: ModelInRun, latents: Latents
     out.index["corrected"] = {"level": float(auto_threshold(combined)), "parts": entries}
     best = max(entries, key=lambda entry: entry["consensus_ang"] - entry["resolution_ang"])
     out.index["sentences"].append(
-        f"With the motion undone half-maps agree up to {best['resolution_ang']:.3g} Å in {best['where']}, without up to "
-        f"{best['consensus_ang']:.3g} Å."
+        f"With the motion undone half-maps agree up to {best['resolution_ang']:.3g} Å in {best['where']}, without "
+        f"up to {best['consensus_ang']:.3g} Å."
     )
     corrected_figure(out.figure("corrected"), curves, found)
 
@@ -56,7 +57,7 @@ def _judged(made: CorrectedMap, still: list[np.ndarray], found: ModelInRun) -> t
     box, entries, curves = len(made.mask), [], []
     regions = {"the whole": made.mask, **{f"part {n}": mask for n, mask in enumerate(made.part_masks, start=1)}}
     for where, mask in regions.items():
-        pair = [fsc_corrected(*halves, mask).corrected for halves in (made.halves, still)]
+        pair = [fsc_corrected(one, other, mask).corrected for one, other in (made.halves, still)]
         with_, without = (round(resolution(curve, found.pixel_size_ang, box), 3) for curve in pair)
         entries.append({"where": where, "resolution_ang": with_, "consensus_ang": without})
         curves.append((where, *pair))

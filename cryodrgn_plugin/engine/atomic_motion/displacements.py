@@ -1,9 +1,9 @@
 """Where the beads of a model lie in each of several maps, and how much of each bead is there.
 
-Places and occupancies maximise a posterior: the fit of blurred beads (`bead_overlap`) over the noise, an elastic network
-for places, and for occupancies o the ties of the same network, o_i − o_j ~ N(0, τ²), around what they were in the
-neighbouring map. Maps are taken along the minimum spanning tree of their points, each from the places found in the one
-before, so that a large motion is followed in small steps; at each the blur falls. A map that lacks something can be
+Places and occupancies maximise a posterior: the fit of blurred beads (`bead_overlap`) over the noise, an elastic
+network for places, and for occupancies o the ties of the same network, o_i − o_j ~ N(0, τ²), around what they were in
+the neighbouring map. Maps are taken along the minimum spanning tree of their points, each from the places found in the
+one before, so that a large motion is followed in small steps; at each the blur falls. A map that lacks something can be
 explained by its absence or by bending what is there. Both are tried, occupancies first or places first, and the
 explanation with the higher posterior stays.
 """
@@ -39,7 +39,9 @@ class BeadFit:
 class BeadFitter:
     """Fits beads of one model to maps of one noise."""
 
-    def __init__(self, weights: np.ndarray, scale: BeadScale, network: ElasticNetwork, noise: float, pixel: float) -> None:
+    def __init__(
+        self, weights: np.ndarray, scale: BeadScale, network: ElasticNetwork, noise: float, pixel: float
+    ) -> None:
         """weights (n,) electrons; `noise` the power of the maps' noise per voxel; `pixel` its size in Å."""
         self.mass = scale.amplitude * np.asarray(weights, dtype=np.float64)
         self.scale, self.network, self.noise = scale, network, noise

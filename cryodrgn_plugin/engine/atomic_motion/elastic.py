@@ -1,8 +1,8 @@
 """An elastic network of beads: what a molecule that bends costs, whichever way it is turned.
 
-Beads nearer than a cutoff in the model are tied; a tie that is δ longer or shorter than in the model costs
-½ log(1 + (δ/δ₀)²) (δ₀/τ)², which is ½ δ²/τ² as long as δ is small and hardly grows where parts come apart. Neighbours in a
-chain stay tied: their δ₀ is larger. (Tirion 1996 has the network without the break.)
+Beads nearer than a cutoff in the model are tied; a tie that is δ longer or shorter than in the model costs ½ log(1 +
+(δ/δ₀)²) (δ₀/τ)², which is ½ δ²/τ² as long as δ is small and hardly grows where parts come apart. Neighbours in a chain
+stay tied: their δ₀ is larger. (Tirion 1996 has the network without the break.)
 """
 
 from dataclasses import dataclass

@@ -71,10 +71,11 @@ class ModelFit:
         )
         said = [f"The model lies in the consensus map ({figures})."]
         if not self.fits:
-            said = [
+            wrong = (
                 f"The model does not fit the consensus map better than turned at random ({figures}). Is it the same "
                 "molecule, whole, and the pixel size right? What follows says nothing."
-            ]
+            )
+            said = [wrong]
         other = f"correlation {max(self.correlation, self.other_hand):.3f} against "
         other += f"{min(self.correlation, self.other_hand):.3f}"
         if self.mirrored:

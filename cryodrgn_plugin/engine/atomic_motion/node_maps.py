@@ -1,4 +1,5 @@
-"""The maps of a run at points of its latent space, with their halves, their noise and how the points lie to each other."""
+"""The maps of a run at points of its latent space, with their halves, their noise and how the points lie to each
+other."""
 
 from dataclasses import dataclass
 

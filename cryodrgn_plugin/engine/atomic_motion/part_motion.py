@@ -70,7 +70,8 @@ class PartMotion:
         return values[..., :3], values[..., 3:6], np.clip(values[..., 6], 0, 1)
 
     def frames(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rotations R (m, P, 3, 3) and translations u (m, P, 3) in voxels, so that part p lies at R x + u; occupancies."""
+        """Rotations R (m, P, 3, 3) and translations u (m, P, 3) in voxels, so that part p lies at R x + u;
+        occupancies."""
         turns, moves, occupancy = self.at(points)
         rotations = Rotation.from_rotvec(turns.reshape(-1, 3)).as_matrix().reshape(*turns.shape, 3)
         return rotations, moves + self.centres_px - np.einsum("mpxy,py->mpx", rotations, self.centres_px), occupancy

@@ -1,8 +1,8 @@
 """How many rigid parts there are: as many as explain maps of particles that the parts were not fitted to.
 
-Parts are laid into the maps of one half of the particles and judged in those of the other. Of the numbers whose mean gain
-over the maps is within one standard error of the best, or falls short of it by a hundredth of all that is gained, the
-smallest is taken. Without half-maps the maps judge themselves, at the price of Schwarz's criterion.
+Parts are laid into the maps of one half of the particles and judged in those of the other. Of the numbers whose mean
+gain over the maps is within one standard error of the best, or falls short of it by a hundredth of all that is gained,
+the smallest is taken. Without half-maps the maps judge themselves, at the price of Schwarz's criterion.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ NUMBERS = 7
 
 @dataclass(frozen=True)
 class PartNumber:
-    """`gain` (k,) in log-likelihood per map of each candidate over the first, its standard error `error` (k,), and which
-    candidate is taken."""
+    """`gain` (k,) in log-likelihood per map of each candidate over the first, its standard error `error` (k,), and
+    which candidate is taken."""
 
     gain: np.ndarray
     error: np.ndarray
@@ -64,5 +64,6 @@ def _cost(fitter: PartFitter, start: PartPoses, maps: NodeMaps, node: int) -> fl
         return fitter.fit(maps.volumes[node], start).cost + price
     one, other = maps.halves[:, node]
     return (
-        fitter.cost_in(other, fitter.fit(one, start, near=True)) + fitter.cost_in(one, fitter.fit(other, start, near=True))
+        fitter.cost_in(other, fitter.fit(one, start, near=True))
+        + fitter.cost_in(one, fitter.fit(other, start, near=True))
     ) / 2

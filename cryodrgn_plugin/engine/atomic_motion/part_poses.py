@@ -2,8 +2,8 @@
 
 Part p with the centre c_p lies at R_p (x − c_p) + c_p + u_p. Turns and moves of all parts are found together by
 Gauss-Newton steps on the fit of blurred beads (`bead_overlap`), the equations of beads summed over the beads of parts;
-occupancies are a bounded linear least-squares problem at these places. The covariance of turns and moves is the inverse of
-the curvature in units of the noise. Places are voxels from voxel D//2.
+occupancies are a bounded linear least-squares problem at these places. The covariance of turns and moves is the inverse
+of the curvature in units of the noise. Places are voxels from voxel D//2.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ TURN_FREE_RAD, MOVE_FREE_ANG = 0.5, 10.0
 
 @dataclass(frozen=True)
 class PartPoses:
-    """Of P parts: turns as vectors (P, 3) in radians, moves (P, 3) in voxels, occupancies (P,), the covariance (P, 6, 6) of
-    turns and moves, and `cost`, the negative log-likelihood but for a constant."""
+    """Of P parts: turns as vectors (P, 3) in radians, moves (P, 3) in voxels, occupancies (P,), the covariance (P, 6,
+    6) of turns and moves, and `cost`, the negative log-likelihood but for a constant."""
 
     turns: np.ndarray
     moves_px: np.ndarray
@@ -48,7 +48,8 @@ class PartFitter:
         noise: float,
         pixel_size_ang: float,
     ) -> None:
-        """places_px (n, 3) and weights (n,) of the beads of the model as it lies in the map; labels (n,) their parts."""
+        """places_px (n, 3) and weights (n,) of the beads of the model as it lies in the map; labels (n,) their
+        parts."""
         self.places, self.labels, self.count = places_px, labels, int(labels.max()) + 1
         self.mass = scale.amplitude * np.asarray(weights, dtype=np.float64)
         self.scale, self.noise, self.pixel = scale, noise, pixel_size_ang

@@ -17,8 +17,8 @@ STILL_ANG = 1.0
 
 @dataclass(frozen=True)
 class ParticleParts:
-    """How the P parts lie in each of N particles: turns (N, P) in degrees about the axis of most turning and moves (N, P) in
-    Å, both relative to the first part, and occupancies (N, P)."""
+    """How the P parts lie in each of N particles: turns (N, P) in degrees about the axis of most turning and moves (N,
+    P) in Å, both relative to the first part, and occupancies (N, P)."""
 
     turns_deg: np.ndarray
     moves_ang: np.ndarray
@@ -87,7 +87,8 @@ def part_sentences(entries: list[dict[str, Any]]) -> list[str]:
         if entry["mobility_ang"] < STILL_ANG:
             moves = "does not move by more than can be told"
         else:
-            moves = f"turns from {low:.1f}° to {high:.1f}° (± {entry['error_deg']}°) and moves by up to {entry['moves_ang']:.1f} Å"
+            turns = f"turns from {low:.1f}° to {high:.1f}° (± {entry['error_deg']}°)"
+            moves = f"{turns} and moves by up to {entry['moves_ang']:.1f} Å"
         said.append(f"Part {entry['part']} ({entry['residues']}) {moves}; its occupancy is {entry['occupancy']:.2f}.")
     return said
 

@@ -1,15 +1,17 @@
 """Whether the maps agree with the model that was laid into them, asked of maps that know nothing of it.
 
-In every state there are two half-maps u₁, u₂ by regression: weighted backprojections of the particles near it, without the
-model and without a prior. A model m that is right predicts each of them better than the other one does, for it has no noise:
-around every residue, over all states,
+In every state there are two half-maps u₁, u₂ by regression: weighted backprojections of the particles near it, without
+the model and without a prior. A model m that is right predicts each of them better than the other one does, for it has
+no noise: around every residue, over all states,
 
-    r_m = corr(m, (u₁ + u₂)/2 …) = ⟨m, u₁ + u₂⟩ / √(2 ⟨m, m⟩ (⟨u₁, u₁⟩ + ⟨u₂, u₂⟩)),      r_u = 2⟨u₁, u₂⟩ / (⟨u₁, u₁⟩ + ⟨u₂, u₂⟩),
+    r_m = corr(m, (u₁ + u₂)/2 …) = ⟨m, u₁ + u₂⟩ / √(2 ⟨m, m⟩ (⟨u₁, u₁⟩ + ⟨u₂, u₂⟩)),      r_u = 2⟨u₁, u₂⟩ / (⟨u₁, u₁⟩ +
+    ⟨u₂, u₂⟩),
 
-covariances in a Gaussian window, maps blurred alike. Where r_m falls below r_u the half-maps, noise and all, know better than
-the model: it is flagged there. So the threshold is what the noise of the data makes it; where r_u is near 0 nothing can be
-said. For a whole state the FSC of the model with the mean of u₁ and u₂ stands beside √(2F/(1 + F)), what it would be for the
-truth itself. A blur that the model shares with no one, or beads that are no atoms, cost r_m little at this resolution.
+covariances in a Gaussian window, maps blurred alike. Where r_m falls below r_u the half-maps, noise and all, know
+better than the model: it is flagged there. So the threshold is what the noise of the data makes it; where r_u is near 0
+nothing can be said. For a whole state the FSC of the model with the mean of u₁ and u₂ stands beside √(2F/(1 + F)), what
+it would be for the truth itself. A blur that the model shares with no one, or beads that are no atoms, cost r_m little
+at this resolution.
 """
 
 from collections.abc import Sequence

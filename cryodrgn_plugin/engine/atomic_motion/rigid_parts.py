@@ -4,10 +4,10 @@ Beads belong together whose distance does not vary from map to map and whose occ
 
     exp(−var |r_i − r_j| / 2σ² − mean (o_i − o_j)² / 2τ²)
 
-is cut by spectral clustering (von Luxburg 2007) into 1, 2, … parts. Then beads are dealt out anew among the rigid motions
-that the parts have, until nothing changes: each to that which explains its places best, at a price for every neighbour in
-its chain that is in another part. How many parts there are is not decided here but by maps that the parts were not fitted
-to (`part_number`).
+is cut by spectral clustering (von Luxburg 2007) into 1, 2, … parts. Then beads are dealt out anew among the rigid
+motions that the parts have, until nothing changes: each to that which explains its places best, at a price for every
+neighbour in its chain that is in another part. How many parts there are is not decided here but by maps that the parts
+were not fitted to (`part_number`).
 """
 
 import numpy as np
@@ -83,7 +83,10 @@ def dealt_out(
     for _ in range(ROUNDS):
         labels = np.unique(labels, return_inverse=True)[1]
         price = np.stack(
-            [_unexplained(labels == part, reference_ang, places_ang, occupancy, share) for part in range(labels.max() + 1)],
+            [
+                _unexplained(labels == part, reference_ang, places_ang, occupancy, share)
+                for part in range(labels.max() + 1)
+            ],
             axis=1,
         )
         moved = labels.copy()

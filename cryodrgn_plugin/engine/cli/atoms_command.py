@@ -7,13 +7,14 @@ from .option_flags import add_options, chosen_options
 from .run_argument import add_run
 
 DESCRIPTION = """\
-Lay an atomic model into the maps of a finished run and follow it through the latent space: where it lies (both hands are
-tried, against the model turned at random), which rigid parts it has, how they turn and move, and how much of each is there.
-Parts are found from the data: beads that keep their distances, in as many groups as explain maps of held-out particles.
+Lay an atomic model into the maps of a finished run and follow it through the latent space: where it lies (both hands
+are tried, against the model turned at random), which rigid parts it has, how they turn and move, and how much of each
+is there. Parts are found from the data: beads that keep their distances, in as many groups as explain maps of held-out
+particles.
 
 Two more things read the images. The map of all particles with the motion undone shows each part in its own frame, with
-half-maps that share neither images nor motions. And the check of the model says whether maps that know nothing of it agree:
-a model that is wrong can be laid into any map.
+half-maps that share neither images nor motions. And the check of the model says whether maps that know nothing of it
+agree: a model that is wrong can be laid into any map.
 
 examples
   cryodrgn-plugin atoms run --model model.cif

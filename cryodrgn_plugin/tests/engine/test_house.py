@@ -43,6 +43,7 @@ LAYERS = [
     {"recipes"},
     {"analysis", "simulate"},
     {"landscape", "states", "validation", "selection", "preflight", "importing"},
+    {"atomic_motion"},
     {"cli"},
     {"options", "files"},
 ]
