@@ -19,6 +19,7 @@ from ..data.loader import BatchLoader
 from ..data.tilt_images import find_series
 from ..data.tilt_pairs import find_tilt_pairs
 from ..data.tilt_series import SeriesDataset, TiltSeries
+from ..decoders.atoms import AtomsDecoder
 from ..decoders.decoder import Decoder, LossWeight
 from ..decoders.decoder_registry import DECODERS, kinds, make_decoder
 from ..decoders.model_file import save_model
@@ -39,6 +40,7 @@ from .pose_search import PoseSearch
 from .pose_table import PoseTable
 from .precision import autocast, pick_dtype
 from .rate_schedule import prior_weight
+from .rising_resolution import RisingResolution
 from .signal_amplitude import data_statistics
 from .trainer import Trainer
 
@@ -98,7 +100,12 @@ def fit_vae(
             config=config,
             batch_size=batch_size,
         )
+    for sentence in objective.decoder.remarks():
+        run.log(sentence)
     training, held_out = _split(source, dataset, config)
+    if prepare is None and isinstance(objective.decoder, AtomsDecoder):
+        batches = len(BatchLoader(training, batch_size))
+        prepare = RisingResolution(objective, config, batches, dataset.box * dataset.pixel_size_ang)
     trainer = Trainer(
         run,
         objective,
