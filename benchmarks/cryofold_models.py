@@ -64,7 +64,8 @@ def starts(model: AtomicModel, seed: int) -> dict[str, AtomicModel]:
 def melted(alpha_ang: np.ndarray, seed: int) -> np.ndarray:
     """CA after Langevin dynamics that took them 5.15 Å away, superposed on where they were.
 
-    A coarse model in the manner of Gō: stiff bonds, a weak elastic network of what is within 8 Å, CA 4 Å apart at least.
+    A coarse model in the manner of Gō: stiff bonds, a weak elastic network of what is within 8 Å, CA 4 Å apart at
+    least.
     """
     n = len(alpha_ang)
     trace = AtomicModel(alpha_ang, np.full(n, 6.0), np.full(n, "A"), np.arange(n), np.full(n, "CA"), np.full(n, "ALA"))

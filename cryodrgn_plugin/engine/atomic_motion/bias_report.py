@@ -6,20 +6,25 @@ import numpy as np
 
 from ..analysis.entries import numbers
 from ..analysis.figure_style import DISTINCT, GREY, figure
+from ..analysis.metric import LatentMetric
 from ..analysis.nearby import NearbyParticles
 from ..analysis.volumes import TrainedDecoder
 from ..geometry.hand import mirrored_map
 from ..latents import Latents
+from ..reconstruction.kernel import Kernel, kernel_at
 from ..report_writer import Report
 from ..run import Run
 from .corrected_map import part_masks
 from .model_in_run import ModelInRun
 from .prior_bias import BiasCheck, BiasChecker, stretches, verdict
 
+SAMPLED = 12
+
 
 def checked(run: Run, found: ModelInRun, latents: Latents, decoder: TrainedDecoder, seed: int) -> BiasCheck:
     """Compare the model with what the particles near each of its states show by themselves."""
     nearby = NearbyParticles(run, latents, decoder, found.maps.z, seed)
+    metric, share = LatentMetric(decoder, latents.z), found.maps.share
     checker, labels = BiasChecker(len(found.beads), found.pixel_size_ang), found.motion.labels
     box, points = found.maps.volumes.shape[-1], found.maps.points
     places, (_, _, occupancy) = found.bead_places_px(points), found.motion.at(points)
@@ -27,17 +32,21 @@ def checked(run: Run, found: ModelInRun, latents: Latents, decoder: TrainedDecod
         halves = nearby.reference(z)
         if found.fit.mirrored:
             halves = (mirrored_map(halves[0]), mirrored_map(halves[1]))
+        kernel = kernel_at(metric.positions, points[state], nearby.bandwidths.reference, seed)
+        shown = shown_by(found, metric.positions, kernel, seed)
         whole = part_masks(places[state], np.zeros_like(labels), box, found.pixel_size_ang)[0]
-        checker.add(
-            found.density_at(points[state]),
-            halves,
-            places[state],
-            occupancy[state][labels],
-            found.maps.share[state],
-            whole,
-        )
+        checker.add(shown, halves, places[state], occupancy[state][labels], share[state], whole)
         run.progress("bias check", state + 1, len(found.maps.z))
     return checker.result()
+
+
+def shown_by(found: ModelInRun, positions: np.ndarray, kernel: Kernel, seed: int) -> np.ndarray:
+    """(D, D, D) what the model shows in the particles of a kernel: their regression blurs what moves among them, and a
+    model at one place does not. Of many particles `SAMPLED` are drawn."""
+    weights = kernel.weights.astype(np.float64) / kernel.weights.sum(dtype=np.float64)
+    rng = np.random.default_rng([seed, len(weights)])
+    drawn = rng.choice(kernel.index, min(SAMPLED, len(weights)), replace=False, p=weights)
+    return np.mean([found.density_at(positions[particle]) for particle in drawn], axis=0)
 
 
 def add_bias_check(

@@ -10,7 +10,7 @@ images nor motions: each half's motions are fitted to the maps of that half. Its
 run.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from ..reconstruction.accumulator import Accumulator, precision_from_power
 from ..reconstruction.adaptive import local_wiener
 from ..reconstruction.masks import cosine_edge
 from ..slicing.compute import Compute
+from ..slicing.fine import moved_volume, padded_transform
 from ..slicing.sphere import HalfSphere
 from .bead_overlap import density
 from .model_in_run import ModelInRun
@@ -50,6 +51,17 @@ class CorrectedMap:
     def combined(self) -> np.ndarray:
         """(D, D, D) of all particles, by the Wiener filter in space and frequency."""
         return local_wiener(*self.halves)
+
+    def at(self, motion: PartMotion, points: np.ndarray) -> Iterator[np.ndarray]:
+        """Maps (D, D, D) at positions (m, D) of the latent space: the parts of the combined map where they are
+        there."""
+        whole, box = self.combined(), len(self.mask)
+        parts = [padded_transform(whole * mask / np.maximum(self.mask, 1e-6)) for mask in self.part_masks]
+        for rotations, shifts, occupancy in zip(*motion.frames(points), strict=True):
+            yield sum(
+                there * moved_volume(part, rotation, shift, box)
+                for part, rotation, shift, there in zip(parts, rotations, shifts, occupancy, strict=True)
+            )
 
 
 class MotionCorrection:

@@ -11,7 +11,7 @@ from ..imaging.noise import estimate_noise
 from ..latents import Latents
 from ..reconstruction.accumulator import Accumulator
 from ..reconstruction.backproject import accumulate
-from ..reconstruction.fsc import fsc_corrected, resolution
+from ..reconstruction.fsc import fsc_area, fsc_corrected, resolution
 from ..reconstruction.masks import auto_threshold
 from ..report_writer import Report
 from ..result_kinds import half_map_names
@@ -38,10 +38,11 @@ def add_corrected_map(out: Report, run: Run, found: ModelInRun, latents: Latents
     out.map("corrected_mask", "corrected_mask.mrc", made.mask, found.pixel_size_ang)
     entries, curves = _judged(made, still, found)
     out.index["corrected"] = {"level": float(auto_threshold(combined)), "parts": entries}
-    best = max(entries, key=lambda entry: entry["consensus_ang"] - entry["resolution_ang"])
+    best = max(entries, key=lambda entry: entry["mean_fsc"] - entry["consensus_mean_fsc"])
     out.index["sentences"].append(
-        f"With the motion undone half-maps agree up to {best['resolution_ang']:.3g} Å in {best['where']}, without "
-        f"up to {best['consensus_ang']:.3g} Å."
+        f"With the motion undone half-maps of {best['where']} agree with a mean FSC of {best['mean_fsc']:.3f} and up to "
+        f"{best['resolution_ang']:.3g} Å, as they are with {best['consensus_mean_fsc']:.3f} and up to "
+        f"{best['consensus_ang']:.3g} Å."
     )
     corrected_figure(out.figure("corrected"), curves, found)
 
@@ -59,7 +60,16 @@ def _judged(made: CorrectedMap, still: list[np.ndarray], found: ModelInRun) -> t
     for where, mask in regions.items():
         pair = [fsc_corrected(one, other, mask).corrected for one, other in (made.halves, still)]
         with_, without = (round(resolution(curve, found.pixel_size_ang, box), 3) for curve in pair)
-        entries.append({"where": where, "resolution_ang": with_, "consensus_ang": without})
+        areas = [round(fsc_area(curve, box // 2 - 1), 4) for curve in pair]
+        entries.append(
+            {
+                "where": where,
+                "resolution_ang": with_,
+                "consensus_ang": without,
+                "mean_fsc": areas[0],
+                "consensus_mean_fsc": areas[1],
+            }
+        )
         curves.append((where, *pair))
     return entries, curves
 

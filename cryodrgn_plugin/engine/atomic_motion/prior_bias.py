@@ -4,28 +4,30 @@ In every state there are two half-maps u₁, u₂ by regression: weighted backpr
 the model and without a prior. A model m that is right predicts each of them better than the other one does, for it has
 no noise: around every residue, over all states,
 
-    r_m = corr(m, (u₁ + u₂)/2 …) = ⟨m, u₁ + u₂⟩ / √(2 ⟨m, m⟩ (⟨u₁, u₁⟩ + ⟨u₂, u₂⟩)),      r_u = 2⟨u₁, u₂⟩ / (⟨u₁, u₁⟩ +
-    ⟨u₂, u₂⟩),
+    r_m = ⟨m, u₁ + u₂⟩ / √(2 ⟨m, m⟩ (⟨u₁, u₁⟩ + ⟨u₂, u₂⟩)),      r_u = 2⟨u₁, u₂⟩ / (⟨u₁, u₁⟩ + ⟨u₂, u₂⟩),
 
-covariances in a Gaussian window, maps blurred alike. Where r_m falls below r_u the half-maps, noise and all, know
-better than the model: it is flagged there. So the threshold is what the noise of the data makes it; where r_u is near 0
-nothing can be said. For a whole state the FSC of the model with the mean of u₁ and u₂ stands beside √(2F/(1 + F)), what
-it would be for the truth itself. A blur that the model shares with no one, or beads that are no atoms, cost r_m little
-at this resolution.
+covariances in a Gaussian window. Shells count alike, as far as the half-maps' FSC is above 0.3: at low resolution every
+model of the same outline agrees, and there is no noise to measure by. Where r_m falls below r_u the half-maps, noise
+and all, know better than the model: it is flagged there. So the threshold is what the noise of the data makes it; where
+r_u is small nothing can be said. For a whole state the FSC of the model with the mean of u₁ and u₂ stands beside
+√(2F/(1 + F)), what it would be for the truth itself.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from ..reconstruction.expectation import Halves, expected_from_halves
-from ..reconstruction.fsc import fsc
+from ..reconstruction.fsc import fsc, shell_power
 
-BLUR_ANG, WINDOW_ANG = 5.0, 12.5
-"""Standard deviations of the blur and of the window; at least 1 and 2.5 voxels."""
-TELLS = 0.3
+WINDOW_ANG, LEAST_WINDOW_PX = 12.0, 2.5
+"""Standard deviation of the window."""
+BAND_ENDS = 0.3
+"""FSC of half-maps."""
+TELLS = 0.2
 """r_u below which half-maps say nothing."""
 FLAGGED_SHARE = 0.02
 """Of the residues that are flagged by chance, at most."""
@@ -63,9 +65,7 @@ class BiasChecker:
     """Adds up state after state."""
 
     def __init__(self, count: int, pixel_size_ang: float) -> None:
-        self.blur_px, self.window_px = (
-            max(length / pixel_size_ang, least) for length, least in ((BLUR_ANG, 1.0), (WINDOW_ANG, 2.5))
-        )
+        self.window_px = max(WINDOW_ANG / pixel_size_ang, LEAST_WINDOW_PX)
         self._sums = np.zeros((4, count))
         self._curves: list[tuple[np.ndarray, np.ndarray]] = []
 
@@ -86,7 +86,12 @@ class BiasChecker:
         places_px : (n, 3) the beads in it, from voxel D//2. occupancy (n,) by which they count; share of the particles.
         mask : (D, D, D) in which FSC is taken.
         """
-        m, first, second = (gaussian_filter(volume.astype(np.float64), self.blur_px) for volume in (model, *halves))
+        curve = fsc(*halves, mask)
+        below = np.flatnonzero(curve[1:] < BAND_ENDS)
+        last = int(below[0]) if len(below) else len(curve) - 2
+        spectrum = np.sqrt(np.maximum(shell_power(halves[0] * mask) + shell_power(halves[1] * mask), 1e-30))
+        first, second = (_in_band(half, spectrum, last) for half in halves)
+        m = _in_band(model, np.sqrt(np.maximum(shell_power(model), 1e-30)), last)
         at = (places_px[:, ::-1] + len(model) // 2).T
 
         def local(volume: np.ndarray) -> np.ndarray:
@@ -103,7 +108,7 @@ class BiasChecker:
         self._sums[2] += counted * (covariance(first, first) + covariance(second, second)) / 2
         self._sums[3] += counted * covariance(first, second)
         mean = (halves[0] + halves[1]) / 2
-        self._curves.append((fsc(model, mean, mask), expected_from_halves(fsc(*halves, mask))))
+        self._curves.append((fsc(model, mean, mask), expected_from_halves(curve)))
 
     def result(self) -> BiasCheck:
         """What the states together say."""
@@ -113,6 +118,15 @@ class BiasChecker:
         untold = r_halves < TELLS
         curves = [np.stack(kind) for kind in zip(*self._curves, strict=True)]
         return BiasCheck(r_model, r_halves, (r_model < r_halves) & ~untold, untold, *curves)
+
+
+def _in_band(volume: np.ndarray, spectrum: np.ndarray, last: int) -> np.ndarray:
+    """A map with each shell divided by `spectrum` (D//2 + 1,), up to shell `last`."""
+    box = len(volume)
+    full, half = np.fft.fftfreq(box, 1 / box), np.arange(box // 2 + 1)
+    shell = np.rint(np.sqrt(full[:, None, None] ** 2 + full[:, None] ** 2 + half**2)).astype(int)
+    weight = np.where((shell > 0) & (shell <= last), 1 / spectrum[np.minimum(shell, len(spectrum) - 1)], 0.0)
+    return scipy.fft.irfftn(scipy.fft.rfftn(np.asarray(volume, np.float64)) * weight, s=volume.shape)
 
 
 def verdict(check: BiasCheck, flagged_residues: str) -> str:

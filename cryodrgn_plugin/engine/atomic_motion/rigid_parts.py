@@ -33,7 +33,7 @@ def candidate_parts(
     chain: np.ndarray,
     most: int,
 ) -> list[np.ndarray]:
-    """Labels (n,) from 0 for 1 to `most` parts, fewer where parts would be too small.
+    """Labels (n,) for 1 to `most` parts, from 0 by falling size; fewer where parts would be too small.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def candidate_parts(
         cut = SpectralClustering(count, affinity="precomputed", assign_labels="kmeans", random_state=0)
         labels = dealt_out(cut.fit_predict(affinity), reference_ang, places_ang, occupancy, share, chain)
         if np.bincount(labels).min() >= SMALLEST and labels.max() + 1 == count:
-            found.append(labels)
+            found.append(np.argsort(np.argsort(-np.bincount(labels), kind="stable"))[labels])
     return found
 
 
