@@ -40,8 +40,8 @@ def add_corrected_map(out: Report, run: Run, found: ModelInRun, latents: Latents
     out.index["corrected"] = {"level": float(auto_threshold(combined)), "parts": entries}
     best = max(entries, key=lambda entry: entry["mean_fsc"] - entry["consensus_mean_fsc"])
     out.index["sentences"].append(
-        f"With the motion undone half-maps of {best['where']} agree with a mean FSC of {best['mean_fsc']:.3f} and up to "
-        f"{best['resolution_ang']:.3g} Å, as they are with {best['consensus_mean_fsc']:.3f} and up to "
+        f"With the motion undone half-maps of {best['where']} agree with a mean FSC of {best['mean_fsc']:.3f} and up "
+        f"to {best['resolution_ang']:.3g} Å, as they are with {best['consensus_mean_fsc']:.3f} and up to "
         f"{best['consensus_ang']:.3g} Å."
     )
     corrected_figure(out.figure("corrected"), curves, found)
