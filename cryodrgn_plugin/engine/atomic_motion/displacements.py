@@ -86,7 +86,7 @@ class BeadFitter:
         equations = self.mass[:, None] * self.mass * (kernel - seen.box**-3) / self.noise + self._laplacian
         equations[np.diag_indices(len(equations))] += OCCUPANCY_CHANGE**-2
         right = self.mass * values / self.noise + before / OCCUPANCY_CHANGE**2
-        return np.clip(scipy.linalg.solve(equations, right, assume_a="pos"), 0.0, 1.0)
+        return np.clip(scipy.linalg.solve(equations, right, assume_a="sym"), 0.0, 1.0)
 
     def _cost(self, seen: BlurredMap, places: np.ndarray, occupancy: np.ndarray, before: np.ndarray) -> float:
         mass = self.mass * occupancy

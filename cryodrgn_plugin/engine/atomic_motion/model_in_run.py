@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from ..atoms.atomic_model import AtomicModel
 from ..atoms.beads import Beads, beads_of
+from ..errors import DataError
 from .bead_overlap import BeadScale, density, scale_of
 from .displacements import BeadFit, BeadFitter, followed
 from .elastic import ElasticNetwork
@@ -99,8 +100,12 @@ def laid_into(
     seed: int = 0,
     progress: Progress = lambda *_: None,
 ) -> ModelInRun:
-    """Lay a model into the maps of a run; `most_parts` bounds the number of rigid parts."""
+    """Lay a model into the maps of a run; `most_parts` bounds the number of rigid parts.
+
+    Raises DataError where the model is larger than the box.
+    """
     beads = coarse_beads(model)
+    _require_room(beads, maps.volumes.shape[-1] * pixel_size_ang)
     progress("model in the consensus", 0, 1)
     fit = fit_model(beads.centres_ang, beads.electrons, maps.mean, pixel_size_ang, seed)
     maps = of_other_hand(maps) if fit.mirrored else maps
@@ -128,6 +133,17 @@ def laid_into(
         model, beads, fit, maps, pixel_size_ang, reference, scale, places, bead_fits, candidates, number, part_fitter,
         poses, motion,
     )  # fmt: skip
+
+
+def _require_room(beads: Beads, edge_ang: float) -> None:
+    """Raise DataError where beads reach out of the box whichever way they are turned."""
+    away = beads.centres_ang - beads.centres_ang.mean(axis=0)
+    across_ang = 2 * float(np.linalg.norm(away, axis=1).max())
+    if across_ang > edge_ang:
+        raise DataError(
+            f"The model is {across_ang:.0f} Å across and the box of the maps {edge_ang:.0f} Å; give the molecule that "
+            "the images show, alone, and check the pixel size."
+        )
 
 
 def coarse_beads(model: AtomicModel) -> Beads:

@@ -126,9 +126,10 @@ class PartFitter:
         kernel, _ = overlaps(places, seen.width_px)
         members = (self.labels[:, None] == np.arange(self.count)) * self.mass[:, None]
         equations = members.T @ (kernel - seen.box**-3) @ members
-        root = np.linalg.cholesky(equations + 1e-9 * np.trace(equations) * np.eye(self.count))
-        right = np.linalg.solve(root, members.T @ values)
-        return lsq_linear(root.T, right, bounds=(0, MOST_OCCUPIED)).x
+        power, axes = np.linalg.eigh(equations)
+        root = np.sqrt(np.maximum(power, 1e-9 * max(power[-1], 1e-30)))
+        right = axes.T @ (members.T @ values) / root
+        return lsq_linear(root[:, None] * axes.T, right, bounds=(0, MOST_OCCUPIED)).x
 
 
 def _twice_contracted(pairs: np.ndarray, apart: np.ndarray, basis: np.ndarray) -> np.ndarray:

@@ -116,9 +116,12 @@ def test_a_model_that_fits_nowhere_is_said(tmp_path, monkeypatch):
     run = planted_run(tmp_path)
     serve_decoder(monkeypatch, BlobDecoder())
     model = two_domains()
-    write_models(tmp_path / "model.cif", model, model.coords_ang[None])
     options = AtomsOptions(
         model=str(tmp_path / "model.cif"), maps=2, most_parts=1, corrected=False, bias=False, figures=False
     )
+    write_models(tmp_path / "model.cif", model, model.coords_ang[None])
+    with pytest.raises(DataError, match="Å across and the box of the maps 60 Å"):
+        fit_atoms(run, options)
+    write_models(tmp_path / "model.cif", model, 0.45 * model.coords_ang[None])
     told = json.loads(fit_atoms(run, options).read_text())
     assert not told["fit"]["fits"] and "does not fit the consensus map" in told["sentences"][0]
