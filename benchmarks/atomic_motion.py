@@ -14,7 +14,8 @@ under the FSC with the true maps of sampled images, over the box and where the t
 the corrected map's parts moved to where each particle has them; the corrected map in the arm's own frame, by half-maps
 and against the truth, beside the best of the run's maps there and the average with true labels; occupancies; and how
 far beads of the absent set are moved where nothing moves. `bias` lays in the right model, one with a Fv domain (of
-`arm`) turned by 30°, and a part of RNA polymerase II of the same size, and says which are trusted.
+`arm`) turned by 30°, and a part of RNA polymerase II of the same size, and says which are trusted, by prior-free
+half-maps and by parts that are in no particle where the model has them.
 """
 
 import argparse
@@ -33,7 +34,12 @@ from cryodrgn_plugin.engine.atomic_motion.bias_report import checked
 from cryodrgn_plugin.engine.atomic_motion.corrected_map import MotionCorrection
 from cryodrgn_plugin.engine.atomic_motion.model_in_run import ModelInRun, laid_into
 from cryodrgn_plugin.engine.atomic_motion.node_maps import node_maps
-from cryodrgn_plugin.engine.atomic_motion.part_table import particle_parts, residues_of
+from cryodrgn_plugin.engine.atomic_motion.part_table import (
+    never_as_in_the_model,
+    part_entries,
+    particle_parts,
+    residues_of,
+)
 from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel, coarse
 from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.config import recipe_config
@@ -249,13 +255,17 @@ def believed(name: str, seed: int, args: argparse.Namespace) -> dict:
     models = {"right": right, "domain turned": right.moved(coords), "other protein": other[other.chains == "A"]}
     report: dict = {"seed": seed}
     for called, model in models.items():
-        found, _ = laid(model, run, seed)
+        found, metric = laid(model, run, seed)
         check = checked(run, found, run.latents(), load_decoder(run), seed)
+        entries = part_entries(found, particle_parts(found, metric.positions))
         report[called] = {
             "fits": found.fit.fits,
             "stands_out": round(found.fit.stands_out, 1),
             "trusted": check.trusted,
             "flagged_share": round(check.flagged_share, 4),
+            "parts_that_are_never_as_in_the_model": {
+                entry["residues"]: entry["from_model_deg"] for entry in entries if never_as_in_the_model(entry)
+            },
         }
     return report
 

@@ -13,6 +13,8 @@ ENDS = (2.5, 97.5)
 """Percentiles of the particles between which a part's range is stated."""
 STILL_ANG = 1.0
 """Parts that move by less do not move, as far as this can tell."""
+NEVER_AS_IN_THE_MODEL_DEG = 5.0
+"""A part that is turned by more in all particles is nowhere as the model has it."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def part_entries(found: ModelInRun, particles: ParticleParts) -> list[dict[str, 
                 "residues": residues_of(found, part),
                 "share": round(float(electrons[own].sum() / electrons.sum()), 4),
                 "turns_deg": [round(float(low), 2), round(float(high), 2)],
+                "from_model_deg": round(float(np.percentile(np.abs(particles.turns_deg[:, part]), ENDS[0])), 2),
                 "moves_ang": round(float(np.percentile(particles.moves_ang[:, part], ENDS[1])), 2),
                 "mobility_ang": round(float(np.sqrt(np.mean(mobility[own] ** 2))), 2),
                 "occupancy": round(float(particles.occupancy[:, part].mean()), 4),
@@ -90,7 +93,17 @@ def part_sentences(entries: list[dict[str, Any]]) -> list[str]:
             turns = f"turns from {low:.1f}° to {high:.1f}° (± {entry['error_deg']}°)"
             moves = f"{turns} and moves by up to {entry['moves_ang']:.1f} Å"
         said.append(f"Part {entry['part']} ({entry['residues']}) {moves}; its occupancy is {entry['occupancy']:.2f}.")
+        if never_as_in_the_model(entry):
+            said.append(
+                f"Part {entry['part']} is turned by {entry['from_model_deg']:.0f}° or more from where the model has it "
+                "in all particles: the model is wrong there, or has a shape that none of them has."
+            )
     return said
+
+
+def never_as_in_the_model(entry: dict[str, Any]) -> bool:
+    """Whether a part of the index is in no particle where the model has it."""
+    return entry["from_model_deg"] > NEVER_AS_IN_THE_MODEL_DEG + 3 * entry["error_deg"]
 
 
 def _along_main_axis(vectors: np.ndarray) -> np.ndarray:

@@ -7,7 +7,13 @@ from scipy.spatial.transform import Rotation
 from cryodrgn_plugin.engine.atomic_motion.displacements import spanning_order
 from cryodrgn_plugin.engine.atomic_motion.model_in_run import laid_into
 from cryodrgn_plugin.engine.atomic_motion.node_maps import NodeMaps
-from cryodrgn_plugin.engine.atomic_motion.part_table import particle_parts, residues_of
+from cryodrgn_plugin.engine.atomic_motion.part_table import (
+    never_as_in_the_model,
+    part_entries,
+    part_sentences,
+    particle_parts,
+    residues_of,
+)
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg
 
@@ -102,3 +108,14 @@ def test_a_map_of_the_other_hand_is_mirrored_and_said(moving):
 def test_maps_are_followed_along_the_nearest(moving):
     points = np.array([[0.0], [10.0], [1.0], [9.0], [2.5]])
     assert spanning_order(points, 0) == [(0, None), (2, 0), (4, 2), (3, 4), (1, 3)]
+
+
+def test_a_domain_that_the_model_has_turned_is_said_to_be_nowhere_as_in_the_model():
+    model = two_domains()
+    wrong = model.moved(turned(model, 25.0))
+    maps = maps_of([turned(model, angle) for angle in (-3.0, 0.0, 3.0)], [1.0] * 3, NOISE)
+    found = laid_into(displaced(wrong), maps, PIXEL_ANG, most_parts=2)
+    entries = part_entries(found, particle_parts(found, maps.points))
+    assert [never_as_in_the_model(entry) for entry in entries] == [False, True]
+    assert 20 < entries[1]["from_model_deg"] < 27
+    assert "the model is wrong there" in " ".join(part_sentences(entries))
