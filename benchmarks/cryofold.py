@@ -4,13 +4,13 @@
     python benchmarks/cryofold.py --data DATA --paper --recipes cryofold --out …
 
 DATA holds models/ and adk/. Haemoglobin's A chain (141 residues, 4HHB) at 3 Å, poses given, no CTF, SNR 0.1 over the
-whole box, shifts of 8 % of it: 4,000 images of 64² at 2 Å, or with --paper 50,000 of 128² at 1 Å. Starts: the model that
-the images were made of, one that dynamics took 5.15 Å away, one with each residue moved by up to 6 Å along each axis,
-and residues at random places. Stated of each are the root mean square error of CA at the start and at the end, without
-any superposition, the share within 3 Å, and the squared error of the map as a share of its square. Motions: half of the
-chain turned about a bond of its backbone through 50 states (CA only, uniform and bimodal populations), and the 98 frames
-of adenylate kinase from closed to open; the error over the path is that of the beads at the median latent of the images
-of each state. Seeds are those of images, starts and trainings; the worst is what counts.
+whole box, shifts of 8 % of it: 4,000 images of 64² at 2 Å, or with --paper 50,000 of 128² at 1 Å. Starts: the model
+that the images were made of, one that dynamics took 5.15 Å away, one with each residue moved by up to 6 Å along each
+axis, and residues at random places. Stated of each are the root mean square error of CA at the start and at the end,
+without any superposition, the share within 3 Å, and the squared error of the map as a share of its square. Motions:
+half of the chain turned about a bond of its backbone through 50 states (CA only, uniform and bimodal), and the 98
+frames of adenylate kinase from closed to open; the error over the path is that of the beads at the median latent of the
+images of each state. Seeds are those of images, starts and trainings; the worst is what counts.
 """
 
 import argparse

@@ -54,6 +54,10 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
         if options.volumes:
             decoder = decoder or decoder_of(run)
             made_series = _make_maps(run, decoder, series_of(view, options), latents, out, options)
+            if atoms := decoder.atoms():
+                from .moved_atoms import describe_atoms
+
+                describe_atoms(atoms, view, [made.series for made in made_series], out)
         directions = directions_of(made_series[0]) if made_series else None
         out.index |= {
             "directions": directions and directions.entry(),
