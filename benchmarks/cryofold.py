@@ -68,7 +68,7 @@ def main() -> None:
             for recipe in args.recipes:
                 bench = Bench(args.data, images, box, seed, recipe, given, args.starts)
                 found = getattr(bench, part if part in ("starts", "ablations") else "motion")(part)
-                report.setdefault(f"{recipe} {part}", {})[str(seed)] = found
+                report.setdefault(f"{recipe} {part}", {}).setdefault(str(seed), {}).update(found)
                 print(recipe, part, seed, json.dumps(found), flush=True)
                 if args.out:
                     args.out.write_text(json.dumps(report, indent=1) + "\n")

@@ -72,7 +72,7 @@ def melted(alpha_ang: np.ndarray, seed: int) -> np.ndarray:
     holds and an end has come off.
     """
     n, core = len(alpha_ang), np.arange(len(alpha_ang) - LOOSE)
-    restraints = restraints_of(beads_of(_trace_of(alpha_ang)), 5.0, 0.5, 8.0, 2.0, 4.0)
+    restraints = restraints_of(beads_of(_trace_of(alpha_ang)), 5.0, 2.0, 8.0, 2.0, 4.0)
     network = restraints.elastic
     kept = (network.first < n - LOOSE) & (network.second < n - LOOSE)
     restraints = replace(restraints, elastic=Pairs(*(column[kept] for column in network)))
