@@ -8,9 +8,9 @@ whole box, shifts of 8 % of it: 4,000 images of 64² at 2 Å, or with --paper 50
 that the images were made of, one that dynamics took 5.15 Å away, one with each residue moved by up to 6 Å along each
 axis, and residues at random places. Stated of each are the root mean square error of CA at the start and at the end,
 without any superposition, the share within 3 Å, and the squared error of the map as a share of its square. Motions:
-half of the chain turned about a bond of its backbone through 50 states (CA only, uniform and bimodal populations), and
-the 98 frames of adenylate kinase from closed to open; the error over the path is that of the beads at the median latent
-of the images of each state. Seeds are those of images, starts and trainings; the worst is what counts.
+half of the chain turned about a bond of its backbone through 50 states (CA only, uniform and bimodal), and the 98
+frames of adenylate kinase from closed to open; the error over the path is that of the beads at the median latent of the
+images of each state. Seeds are those of images, starts and trainings; the worst is what counts.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def main() -> None:
             for recipe in args.recipes:
                 bench = Bench(args.data, images, box, seed, recipe, given, args.starts)
                 found = getattr(bench, part if part in ("starts", "ablations") else "motion")(part)
-                report.setdefault(f"{recipe} {part}", {})[str(seed)] = found
+                report.setdefault(f"{recipe} {part}", {}).setdefault(str(seed), {}).update(found)
                 print(recipe, part, seed, json.dumps(found), flush=True)
                 if args.out:
                     args.out.write_text(json.dumps(report, indent=1) + "\n")

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel, residue_index
 from cryodrgn_plugin.engine.atoms.beads import beads_of
-from cryodrgn_plugin.engine.atoms.restraints import restraints_of
+from cryodrgn_plugin.engine.atoms.restraints import Pairs, restraints_of
 from cryodrgn_plugin.engine.simulate.ensemble import Ensemble, gaussian_mixture
 from cryodrgn_plugin.engine.simulate.motions import superposed
 
@@ -19,6 +20,8 @@ NOISE_ANG = 6.0
 CUBE_ANG = 64.0
 """Of Table 7.1: how far the approximate start is off, the uniform noise of another, where random beads lie."""
 ANGLES_RAD = np.arange(50) * 0.05
+LOOSE = 36
+"""Residues at the end that come off in the approximate start."""
 HINGE = 70
 """The residue whose backbone turns."""
 TEMPERATURE, STEP, MOST_STEPS = 1.0, 0.02, 20_000
@@ -62,14 +65,17 @@ def starts(model: AtomicModel, seed: int) -> dict[str, AtomicModel]:
 
 
 def melted(alpha_ang: np.ndarray, seed: int) -> np.ndarray:
-    """CA after Langevin dynamics that took them 5.15 Å away, superposed on where they were.
+    """CA after Langevin dynamics that took them 5.15 Å away, superposed by what stayed.
 
-    A coarse model in the manner of Gō: stiff bonds, a weak elastic network of what is within 8 Å, CA 4 Å apart at
-    least.
+    A coarse model in the manner of Gō: stiff bonds, an elastic network of what is within 8 Å, CA 4 Å apart. The last
+    residues have none but their bonds: as in the thesis, whose start has 74 % of its residues within 3 Å, the core
+    holds and an end has come off.
     """
-    n = len(alpha_ang)
-    trace = AtomicModel(alpha_ang, np.full(n, 6.0), np.full(n, "A"), np.arange(n), np.full(n, "CA"), np.full(n, "ALA"))
-    restraints = restraints_of(beads_of(trace), 5.0, 0.01, 8.0, 2.0, 4.0)
+    n, core = len(alpha_ang), np.arange(len(alpha_ang) - LOOSE)
+    restraints = restraints_of(beads_of(_trace_of(alpha_ang)), 5.0, 2.0, 8.0, 2.0, 4.0)
+    network = restraints.elastic
+    kept = (network.first < n - LOOSE) & (network.second < n - LOOSE)
+    restraints = replace(restraints, elastic=Pairs(*(column[kept] for column in network)))
     generator = torch.Generator().manual_seed(seed)
     places = torch.from_numpy(alpha_ang.copy())
     for _ in range(MOST_STEPS):
@@ -77,10 +83,16 @@ def melted(alpha_ang: np.ndarray, seed: int) -> np.ndarray:
         (gradient,) = torch.autograd.grad(restraints.energy(moving), moving)
         noise = torch.randn(places.shape, generator=generator, dtype=places.dtype)
         places = (places - STEP * gradient + (2 * STEP * TEMPERATURE) ** 0.5 * noise).detach()
-        now = superposed(places.numpy(), alpha_ang, np.arange(n))
+        now = superposed(places.numpy(), alpha_ang, core)
         if rmse(now, alpha_ang) >= APPROXIMATE_RMSD_ANG:
             return now
     raise RuntimeError("The dynamics did not go far enough.")
+
+
+def _trace_of(alpha_ang: np.ndarray) -> AtomicModel:
+    n = len(alpha_ang)
+    names = np.full(n, "CA"), np.full(n, "ALA")
+    return AtomicModel(alpha_ang, np.full(n, 6.0, np.float32), np.full(n, "A"), np.arange(n), *names)
 
 
 def rmse(first_ang: np.ndarray, second_ang: np.ndarray) -> float:

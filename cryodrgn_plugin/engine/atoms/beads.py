@@ -97,6 +97,8 @@ def _kinds(model: AtomicModel, residue: np.ndarray) -> np.ndarray:
     count = residue[-1] + 1
     has = {name: np.bincount(residue[model.names == name], minlength=count) > 0 for name in ("N", "CA", "C", "C1'")}
     protein, nucleic = has["N"] & has["CA"] & has["C"], has["C1'"]
+    if model.residue_names is None:
+        protein |= has["CA"]
     if model.residue_names is not None:
         first = np.unique(residue, return_index=True)[1]
         names, which = np.unique(model.residue_names[first], return_inverse=True)

@@ -41,7 +41,7 @@ def write_models(path: Path, model: AtomicModel, coords_ang: np.ndarray, spread_
 def _gemmi_model(into, model: AtomicModel, places: np.ndarray, factors: np.ndarray):
     import gemmi
 
-    names = np.full(len(model), _OTHER) if model.residue_names is None else model.residue_names
+    names = np.where(model.names == "CA", "UNK", _OTHER) if model.residue_names is None else model.residue_names
     new_chain = np.r_[True, model.chains[1:] != model.chains[:-1]]
     new_residue = new_chain | np.r_[True, model.residues[1:] != model.residues[:-1]]
     for i in range(len(model)):

@@ -69,6 +69,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "decoder.kind": "atoms",
         "training.epochs": 20,
         "training.batch_size": 16,
+        "training.learning_rate": 3e-3,
         "training.precision": "float32",
         "atoms.first_ang": 20.0,
     },

@@ -100,16 +100,14 @@ def fit_vae(
             config=config,
             batch_size=batch_size,
         )
-    for sentence in objective.decoder.remarks():
-        run.log(sentence)
     training, held_out = _split(source, dataset, config)
+    loader = BatchLoader(training, batch_size, seed=config.seed)
     if prepare is None and isinstance(objective.decoder, AtomsDecoder):
-        batches = len(BatchLoader(training, batch_size))
-        prepare = RisingResolution(objective, config, batches, dataset.box * dataset.pixel_size_ang)
+        prepare = RisingResolution(objective, config, len(loader), dataset.box * dataset.pixel_size_ang)
     trainer = Trainer(
         run,
         objective,
-        BatchLoader(training, batch_size, seed=config.seed),
+        loader,
         BatchLoader(held_out, batch_size, shuffle=False) if held_out else None,
         config.training,
         beta=partial(prior_weight, config.training, config.z_dim),
@@ -119,10 +117,16 @@ def fit_vae(
         volumes=_sparse_volumes(objective, config),
         prepare=prepare,
     )
-    run.log(f"Training {config.decoder.kind} decoder on {training.n:,} particles, {device}, {str(dtype)[6:]}.")
+    _say_what_begins(run, config, objective.decoder, f"{training.n:,} particles, {device}, {str(dtype)[6:]}")
     trainer.fit(resume, until_epoch)
     run.note(loader_wait_seconds=round(trainer.loader.wait_seconds, 3))
     return leave(run, config, dataset, source, objective, device)
+
+
+def _say_what_begins(run: Run, config: RunConfig, decoder: Decoder, where: str) -> None:
+    for sentence in decoder.remarks():
+        run.log(sentence)
+    run.log(f"Training {config.decoder.kind} decoder on {where}.")
 
 
 def make_objective(

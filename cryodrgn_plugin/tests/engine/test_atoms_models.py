@@ -1,6 +1,7 @@
 """Atomic models as files have them, the beads that stand for them, and moved models as files again."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import gemmi
@@ -10,6 +11,7 @@ import pytest
 from cryodrgn_plugin.engine.atoms.beads import beads_of
 from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.atoms.model_writing import beads_as_atoms, moved_atoms, write_models
+from cryodrgn_plugin.engine.atoms.packed_model import packed, unpacked
 from cryodrgn_plugin.engine.atoms.restraints import chain_steps
 
 SHARED = Path(os.environ.get("CRYODRGN_PLUGIN_SHARED", ""))
@@ -112,6 +114,13 @@ def test_beads_are_written_as_a_model(model, tmp_path):
     again = beads_of(read_model(tmp_path / "beads.cif"))
     assert again.kinds.tolist() == beads.kinds.tolist()
     np.testing.assert_allclose(again.centres_ang, beads.centres_ang, atol=1e-3)
+
+
+def test_a_model_comes_back_from_its_tensors(model):
+    again = unpacked(packed(model))
+    for column in ("coords_ang", "weights", "chains", "residues", "names", "residue_names"):
+        assert getattr(again, column).tolist() == getattr(model, column).tolist(), column
+    assert unpacked(packed(replace(model, residue_names=None))).residue_names is None
 
 
 @pytest.mark.shared
