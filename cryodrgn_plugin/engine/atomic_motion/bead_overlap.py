@@ -18,6 +18,8 @@ import scipy.fft
 from numba import njit
 from scipy.ndimage import spline_filter
 
+from ..simulate.transform import centre_phase, space_transform, squared_radius
+
 LEAST_WIDTH_PX = 0.9
 """Narrower Gaussians are not what they are called on a grid of voxels."""
 
@@ -64,8 +66,6 @@ def overlaps(places_px: np.ndarray, width_px: float) -> tuple[np.ndarray, np.nda
 
 def density(places_px: np.ndarray, weights: np.ndarray, width_px: float, box: int) -> np.ndarray:
     """(D, D, D) float32 Σ_j w_j g(r − r_j), cut to the frequencies of the box; the sum over atoms is exact."""
-    from ..simulate.transform import centre_phase, space_transform, squared_radius
-
     spectrum = space_transform(places_px / box, np.asarray(weights, np.float32), box)
     spectrum *= np.exp(-2 * np.pi**2 * width_px**2 * squared_radius(box, 3) / box**2) * centre_phase(box, 3)
     return scipy.fft.irfftn(spectrum, s=(box,) * 3).astype(np.float32)
@@ -77,8 +77,6 @@ def scale_of(volume: np.ndarray, places_px: np.ndarray, weights: np.ndarray, las
     With P the transform of point beads, Re Σ M P* / Σ |P|² over a shell is a exp(−2π²s²r²/D²); its logarithm is fitted
     over the shells from 2 to `last_shell`, each weighted by the power that is explained.
     """
-    from ..simulate.transform import centre_phase, space_transform
-
     box = len(volume)
     points = space_transform(places_px / box, np.asarray(weights, np.float32), box)
     seen = scipy.fft.rfftn(volume) * centre_phase(box, 3)

@@ -83,8 +83,10 @@ class PartMotion:
         return np.einsum("mnxy,ny->mnx", rotations[:, labels], reference_px) + shifts[:, labels]
 
 
-def _regressed(values, errors, posed, points, share):
-    """Mean (7,), length and kernel weights (M, 7) of one part."""
+def _regressed(
+    values: np.ndarray, errors: np.ndarray, posed: np.ndarray, points: np.ndarray, share: np.ndarray
+) -> tuple[np.ndarray, float, np.ndarray]:
+    """Mean (7,), length and kernel weights (M, 7) of one part, from values and errors (M, 7)."""
     spacing = _spacing(points)
     counted = [posed] * 6 + [np.ones(len(points), dtype=bool)]
     best = (-np.inf, np.zeros(7), spacing, np.zeros((len(points), 7)))
@@ -101,7 +103,9 @@ def _regressed(values, errors, posed, points, share):
     return best[1:]
 
 
-def _one_number(values, errors, points, share, length):
+def _one_number(
+    values: np.ndarray, errors: np.ndarray, points: np.ndarray, share: np.ndarray, length: float
+) -> tuple[float, np.ndarray, float]:
     """Mean, kernel weights (m,) and the log-likelihood of values left out, of one number known in m maps."""
     share = share / share.sum()
     mean = float(share @ values)

@@ -79,12 +79,15 @@ class PartFitter:
         return self.cost(seen, poses.turns, poses.moves_px, poses.occupancy)
 
     def cost(self, seen: BlurredMap, turns: np.ndarray, moves: np.ndarray, occupancy: np.ndarray) -> float:
+        """The negative log-likelihood of parts with turns and moves (P, 3) and occupancies (P,), but for a constant."""
         places, mass = self.at(turns, moves), self.mass * occupancy[self.labels]
         values, _ = seen(places)
         kernel, _ = overlaps(places, seen.width_px)
         return float((-mass @ values + 0.5 * mass @ (kernel - seen.box**-3) @ mass) / self.noise)
 
-    def _step(self, seen, turns, moves, occupancy, start):
+    def _step(
+        self, seen: BlurredMap, turns: np.ndarray, moves: np.ndarray, occupancy: np.ndarray, start: PartPoses
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One Gauss-Newton step: new turns and moves, and the curvature (6P, 6P)."""
         places, mass = self.at(turns, moves), self.mass * occupancy[self.labels]
         _, slopes = seen(places)
@@ -114,7 +117,7 @@ class PartFitter:
             basis[bead, :, self.labels, 3 + axis] = unit
         return basis.reshape(len(places), 3, -1)
 
-    def _prior(self, turns, moves, start) -> tuple[np.ndarray, np.ndarray]:
+    def _prior(self, turns: np.ndarray, moves: np.ndarray, start: PartPoses) -> tuple[np.ndarray, np.ndarray]:
         """Precision (6P,) of the prior, and how far from its middle the parts are."""
         turn = (Rotation.from_rotvec(turns) * Rotation.from_rotvec(start.turns).inv()).as_rotvec()
         precision = np.tile(np.repeat([TURN_FREE_RAD**-2, (MOVE_FREE_ANG / self.pixel) ** -2], 3), self.count)
