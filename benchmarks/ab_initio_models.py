@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from cryodrgn_plugin.engine.atoms.atomic_model import coarse, joined
+from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.simulate import AtomicModel, Ensemble, equal_parts
-from cryodrgn_plugin.engine.simulate.atoms import coarse, joined
 from cryodrgn_plugin.engine.simulate.embedded import embedded_model
 from cryodrgn_plugin.engine.simulate.motions import hinge_rotation
 from cryodrgn_plugin.engine.simulate.presets import hinged_complex
-from cryodrgn_plugin.engine.simulate.structures import read_model
 
 RNA_DOMAINS = {
     "16S 5' domain": ("AA", 5, 560),

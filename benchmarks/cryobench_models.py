@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial import cKDTree
 
+from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel
+from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.simulate import Ensemble
-from cryodrgn_plugin.engine.simulate.atoms import AtomicModel
 from cryodrgn_plugin.engine.simulate.embedded import embedded_model
 from cryodrgn_plugin.engine.simulate.motions import hinge_rotation
-from cryodrgn_plugin.engine.simulate.structures import read_model
 
 STATES = 100
 LIGHT_CHAIN, HEAVY_CHAIN = "A", "B"

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
-from cryodrgn_plugin.engine.simulate.atoms import AtomicModel
 from cryodrgn_plugin.engine.simulate.motions import trajectory
 from cryodrgn_plugin.engine.simulate.presets import ADK_CORE, PRESETS
 

@@ -27,14 +27,14 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel, coarse, joined
+from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.config import build
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.assembly import AssemblyState, assembled
-from cryodrgn_plugin.engine.simulate.atoms import AtomicModel, coarse, joined
 from cryodrgn_plugin.engine.simulate.motions import hinge_rotation, likely_hinge
 from cryodrgn_plugin.engine.simulate.presets import PRESETS, Preset
 from cryodrgn_plugin.engine.simulate.reality import REALITY
-from cryodrgn_plugin.engine.simulate.structures import read_model
 
 TUNED_ON = ("real_ribosome", "real_complex_parts", "real_adk")
 REPORTED_ON = ("pol2_parts", "groel_rings", "antibody", "real_spike")

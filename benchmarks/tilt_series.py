@@ -21,6 +21,8 @@ import torch
 from hardware import hardware
 
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
+from cryodrgn_plugin.engine.atoms.atomic_model import coarse
+from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_images import find_series
@@ -35,9 +37,7 @@ from cryodrgn_plugin.engine.poses.series_score import TiltSeriesScore
 from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.reconstruction.homogeneous import reconstruct
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.simulate.atoms import coarse
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
-from cryodrgn_plugin.engine.simulate.structures import read_model
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
 
 SET = "warptools_test_4-tomos_10-ptcls_box-32_angpix-12"

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cryodrgn_plugin.engine.simulate.atoms import AtomicModel, coarse
+from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel, coarse
+from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.simulate.embedded import save_compact
-from cryodrgn_plugin.engine.simulate.structures import read_model
 
 RESOURCES = Path(__file__).parents[1] / "cryodrgn_plugin" / "engine" / "resources"
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from pipeliner.data_structure import (
+    NODE_ATOMCOORDS,
     NODE_DENSITYMAP,
     NODE_IMAGE3D,
     NODE_LOGFILE,
@@ -42,6 +43,7 @@ _NODES = {
     "mask": (NODE_MASK3D, [PREFIX]),
     "local resolution": (NODE_IMAGE3D, [PREFIX, "localresmap"]),
     "log": (NODE_LOGFILE, [PREFIX]),
+    "model": (NODE_ATOMCOORDS, [PREFIX]),
 }
 """Kind of a file to the type and the keywords of its node. Jobs of RELION ask for particles with the keyword relion."""
 _REFERENCES = (

@@ -1,6 +1,7 @@
 """What the commands can be asked for: one door for hosts that make forms and labels of it. It loads nothing heavy."""
 
 from .analysis.analysis_options import AnalysisOptions
+from .atomic_motion.atoms_options import AtomsOptions
 from .cli.option_flags import as_flags, as_words
 from .cli.setting_flags import SECTIONS
 from .importing.import_options import ImportOptions
@@ -19,6 +20,7 @@ __all__ = [
     "RECONSTRUCT_SETTINGS",
     "SECTIONS",
     "AnalysisOptions",
+    "AtomsOptions",
     "ExportOptions",
     "ImportOptions",
     "LandscapeOptions",

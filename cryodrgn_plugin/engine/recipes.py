@@ -158,5 +158,7 @@ TRAININGS: dict[str, Callable[[RunConfig], Training]] = {
     "bnb": lambda config: NETWORK,
     "abinitio": lambda config: AB_INITIO,
     "ace": lambda config: AMORTIZED,
+    "cryofold": lambda config: NETWORK,
+    "atoms": lambda config: NETWORK,
 }
 """The training of each recipe, which may depend on the settings."""

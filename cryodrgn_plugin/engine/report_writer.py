@@ -25,7 +25,7 @@ from .result_kinds import KINDS, ResultKind, half_map_names
 
 FIGURES = "figures"
 NAMING_FILES = ("files", "figures", "series", "clusters")
-FILE_ENDINGS = (".mrc", ".star", ".cs", ".csg", ".npz", ".png", ".cxc", ".gif", ".html")
+FILE_ENDINGS = (".mrc", ".star", ".cs", ".csg", ".npz", ".png", ".cxc", ".gif", ".html", ".cif")
 """Under these keys of an index, a text with one of these endings is a file of the results."""
 
 

@@ -16,6 +16,8 @@ OF_CLASSES = (CLASS_SERIES, CLUSTER_SERIES, STATE_SERIES, CONSENSUS_SERIES)
 """The first of these that an analysis or a landscape has holds a map of each of its classes."""
 PATH_SERIES = "path"
 """Of a trajectory."""
+PLACE_SERIES = "atoms"
+"""Of an atomic model: the maps that it was laid into."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ KINDS = {
         ResultKind("landscape", "landscape", "landscape", arrays=("embedding", "landscape.npz"), always=_GROUPED),
         ResultKind("trajectory", "trajectory", "trajectories", True, ("path", "path.npz"), ("z", "nodes")),
         ResultKind("states", "states", "states"),
+        ResultKind("atoms", "atoms", "atoms", arrays=("motion", "motion.npz"), always=("rows", "occupancy")),
         ResultKind("validation", "validate", "validation", False, _CONFIDENCE, ("rows", "confidence")),
         ResultKind("selection", "select", "selections", True, ("arrays", "selection.npz"), ("rows", "selected")),
         ResultKind("export", "export", "exports", True),

@@ -2,6 +2,7 @@
 
 from .protocol_ab_initio import ProtHetAbInitio
 from .protocol_analyze import ProtHetAnalyze
+from .protocol_atoms import ProtHetAtoms
 from .protocol_landscape import ProtHetLandscape
 from .protocol_preflight import ProtHetPreflight
 from .protocol_refine_poses import ProtHetRefinePoses
@@ -16,6 +17,7 @@ from .protocol_validate import ProtHetValidate
 __all__ = [
     "ProtHetAbInitio",
     "ProtHetAnalyze",
+    "ProtHetAtoms",
     "ProtHetLandscape",
     "ProtHetPreflight",
     "ProtHetRefinePoses",

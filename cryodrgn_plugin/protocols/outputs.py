@@ -1,6 +1,7 @@
 """Names and types of what the protocols give, as the host's `_possibleOutputs`."""
 
 from pwem.objects import (
+    SetOfAtomStructs,
     SetOfClasses3D,
     SetOfParticles,
     SetOfParticlesFlex,
@@ -20,6 +21,8 @@ SHARPENED = "outputSharpened"
 REGRESSION = "outputRegression"
 REJECTED = "outputRejected"
 ORIGINAL = "outputOriginal"
+ATOM_STRUCTS = "outputAtomStructs"
+CORRECTED = "outputCorrected"
 
 SIMULATE_OUTPUTS = {PARTICLES: SetOfParticles, VOLUMES: SetOfVolumes}
 TRAIN_OUTPUTS = {PARTICLES: SetOfParticlesFlex, VOLUME: Volume}
@@ -46,6 +49,12 @@ STATES_OUTPUTS = {
     FLEX_VOLUMES: SetOfVolumesFlex,
     SHARPENED: SetOfVolumes,
     REGRESSION: SetOfVolumes,
+}
+ATOMS_OUTPUTS = {
+    ATOM_STRUCTS: SetOfAtomStructs,
+    VOLUMES: SetOfVolumes,
+    FLEX_VOLUMES: SetOfVolumesFlex,
+    CORRECTED: Volume,
 }
 SELECT_OUTPUTS = {PARTICLES: SetOfParticlesFlex, REJECTED: SetOfParticlesFlex, ORIGINAL: SetOfParticles}
 SUBTRACT_OUTPUTS = {PARTICLES: SetOfParticles}

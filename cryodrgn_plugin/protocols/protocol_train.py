@@ -19,9 +19,11 @@ MAX_BLOCKS = 5
 
 # The recipes that a setting matters to.
 CLOSED = ("fast",)
-BY_EPOCHS = ("paper", "cryodrgn", "homogeneous")
+OF_ATOMS = ("cryofold", "atoms")
+BY_EPOCHS = ("paper", "cryodrgn", "homogeneous", *OF_ATOMS)
 GRID = ("fast", "paper", "homogeneous")
-LATENT_RECIPES = ("fast", "paper", "cryodrgn")
+LATENT_RECIPES = ("fast", "paper", "cryodrgn", *OF_ATOMS)
+NETWORKS = ("paper", "cryodrgn", *OF_ATOMS)
 
 IMAGES = image_settings(RECIPES)
 CLOSED_FORM = (
@@ -47,13 +49,28 @@ TRAINING = (
 DECODER = (
     FormSetting("nBases", "decoder.n_bases", "Basis volumes", recipes=("paper",)),
     FormSetting("padding", "decoder.padding", "Oversampling of the Fourier grid", recipes=GRID, expert=True),
-    FormSetting("layers", "decoder.layers", "Hidden layers", recipes=("paper", "cryodrgn"), expert=True),
-    FormSetting("width", "decoder.width", "Units per hidden layer", recipes=("paper", "cryodrgn"), expert=True),
+    FormSetting("layers", "decoder.layers", "Hidden layers", recipes=NETWORKS, expert=True),
+    FormSetting("width", "decoder.width", "Units per hidden layer", recipes=NETWORKS, expert=True),
     FormSetting("encoding", "decoder.encoding", "Positional encoding", recipes=("cryodrgn",), expert=True),
+)  # fmt: skip
+ATOMS = (
+    FormSetting("atomsModel", "atoms.model", "Atomic model (file)", recipes=OF_ATOMS),
+    FormSetting("atomsPlace", "atoms.place", "Where the model lies", recipes=OF_ATOMS),
+    FormSetting("atomsBeads", "atoms.beads", "Beads", recipes=OF_ATOMS, expert=True),
+    FormSetting("atomsResidues", "atoms.residues", "Residues per bead", recipes=OF_ATOMS, expert=True),
+    FormSetting("atomsSigma", "atoms.sigma_ang", "Width of beads (Å)", recipes=OF_ATOMS, expert=True),
+    FormSetting("atomsAmplitude", "atoms.amplitude", "Grey value of an electron", recipes=OF_ATOMS, expert=True),
+    FormSetting("atomsBonds", "atoms.bonds", "Strength of bonds", recipes=OF_ATOMS, expert=True),
+    FormSetting("atomsElastic", "atoms.elastic", "Strength of the elastic network", recipes=OF_ATOMS),
+    FormSetting("atomsElasticAng", "atoms.elastic_ang", "Its reach (Å)", recipes=OF_ATOMS, expert=True),
+    FormSetting("atomsSteric", "atoms.steric", "Strength of repulsion", recipes=OF_ATOMS, expert=True),
+    FormSetting("atomsStericAng", "atoms.steric_ang", "Reach of repulsion (Å)", recipes=OF_ATOMS, expert=True),
+    FormSetting("atomsWarmup", "atoms.warmup_epochs", "Warm-up epochs of beads", recipes=OF_ATOMS, expert=True),
+    FormSetting("atomsFirst", "atoms.first_ang", "First resolution (Å)", recipes=OF_ATOMS, expert=True),
 )  # fmt: skip
 LATENT = FormSetting("zDim", "z_dim", "Latent dimensions", recipes=LATENT_RECIPES)
 SEED = FormSetting("seed", "seed", "Random seed", expert=True)
-SETTINGS = (*IMAGES, *CLOSED_FORM, *TRAINING, *DECODER, LATENT, SEED)
+SETTINGS = (*IMAGES, *CLOSED_FORM, *TRAINING, *DECODER, *ATOMS, LATENT, SEED)
 
 
 class ProtHetTrain(ProtHetFit):
@@ -61,7 +78,7 @@ class ProtHetTrain(ProtHetFit):
 
     The particles need orientations from a 3D refinement and a CTF. The recipe *fast* solves the problem in closed form
     and takes minutes without a GPU; *paper* and *cryodrgn* train networks and are better with one; *homogeneous* makes
-    a single map, a check that poses, CTF and pixel size are right.
+    a single map, a check that poses, CTF and pixel size are right. *atoms* and *cryofold* move an atomic model.
     """
 
     _label = "train heterogeneity"
@@ -104,6 +121,7 @@ class ProtHetTrain(ProtHetFit):
         )  # fmt: skip
         addGroup(form, "Training", TRAINING, condition="recipe!=0")
         addGroup(form, "Decoder", DECODER)
+        addGroup(form, "Atoms", ATOMS, condition=f"recipe in {[RECIPES.index(name) for name in OF_ATOMS]}")
         SEED.add_to(form)
         self._addOtherSettings(form)
         self._addThreads(form)

@@ -89,7 +89,15 @@ def particle_nodes(job: Path, name: str) -> list[OutputNode]:
 
 def remove_stale(job: Path) -> None:
     """Remove what an earlier run of this job has made; it may have had more clusters."""
-    for pattern in ("particles*.star", "run_*.mrc", "logfile.pdf", "job.json", "movie.gif", "validation.html"):
+    for pattern in (
+        "particles*.star",
+        "run_*.mrc",
+        "run_*.cif",
+        "logfile.pdf",
+        "job.json",
+        "movie.gif",
+        "validation.html",
+    ):
         for file in job.glob(pattern):
             file.unlink()
 

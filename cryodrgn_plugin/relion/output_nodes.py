@@ -2,7 +2,7 @@
 
 RELION reads this file when it finds the success marker, so it must be complete before that. RELION 3.1 knows a node by
 a whole number, 4 by a label, 5 by a label and a display depth; between 4 and 5 the labels of particles and of
-optimisation sets of tilt series differ. 3.1 knows no such sets, which are left out there.
+optimisation sets of tilt series differ. 3.1 knows no such sets and no atomic models, which are left out there.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ _TYPE_LABELS = {
     "half-map": "DensityMap.mrc.halfmap",
     "local resolution": "Image3D.mrc.relion.localresmap",
     "log": "LogFile.pdf.relion",
+    "model": "AtomCoords.cif",
     "optimisation set": "TomoOptimisationSet.star.relion",
 }
 _LABELS_IN_4 = {
@@ -33,7 +34,7 @@ class OutputNode:
     path: str
     """Relative to the project."""
     kind: str
-    """particles, map, mask, half-map, local resolution, log or optimisation set."""
+    """particles, map, mask, half-map, local resolution, log, model or optimisation set."""
 
 
 def output_nodes_text(nodes: list[OutputNode], version: str) -> str:

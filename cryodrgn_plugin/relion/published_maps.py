@@ -79,7 +79,7 @@ def publish_trajectory(run: Run, job: Path) -> Published:
     nodes = [OutputNode(f"{job}/logfile.pdf", "log")]
     maps = results.series(PATH_SERIES)
     for number, entry in enumerate(maps, start=1):
-        nodes += _place_map(results, entry, f"path{number:03d}", job)
+        nodes += place_map(results, entry, f"path{number:03d}", job)
     if movie := results.file("movie"):
         place(movie, job / "movie.gif")
     facts = [
@@ -95,7 +95,7 @@ def publish_trajectory(run: Run, job: Path) -> Published:
 
 def _place_state(results: Results, entry: dict[str, Any], name: str, job: Path) -> list[OutputNode]:
     """All files of one state; the first node is its map."""
-    nodes = _place_map(results, entry, name, job)
+    nodes = place_map(results, entry, name, job)
     for role, kind in (("mask", "mask"), ("sharpened", "map")):
         if entry[role]:
             place(results.folder / entry[role], job / f"run_{name}_{role}.mrc")
@@ -106,7 +106,8 @@ def _place_state(results: Results, entry: dict[str, Any], name: str, job: Path) 
     return nodes
 
 
-def _place_map(results: Results, entry: dict[str, Any], name: str, job: Path) -> list[OutputNode]:
+def place_map(results: Results, entry: dict[str, Any], name: str, job: Path) -> list[OutputNode]:
+    """A map of a series and its half-maps, as nodes."""
     place(results.folder / entry["file"], job / f"run_{name}.mrc")
     nodes = [OutputNode(f"{job}/run_{name}.mrc", "map")]
     for number, half in enumerate(results.half_maps(entry), start=1):

@@ -7,6 +7,7 @@ from ..engine.config import Setting, setting_names, settings_of
 from ..engine.options import (
     RECONSTRUCT_SETTINGS,
     AnalysisOptions,
+    AtomsOptions,
     ExportOptions,
     ImportOptions,
     LandscapeOptions,
@@ -105,6 +106,13 @@ TASKS = {
         "Make maps of states of a training and say how far each can be trusted.",
         StatesOptions,
         makes="states",
+        gives_particles=False,
+    ),
+    "atoms": Task(
+        "Atomic model",
+        "Lay an atomic model into the maps of a training: rigid parts, how they move, how much of each is there.",
+        AtomsOptions,
+        makes="atoms",
         gives_particles=False,
     ),
     "validate": Task(

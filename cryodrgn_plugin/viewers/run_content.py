@@ -96,11 +96,23 @@ def _add_selection(content: Content, run: Run) -> Pictured:
     return [], [Colouring("selected", selection.selected.astype(int) + 1, categorical=True, words=CHOICES)]
 
 
+def _add_atoms(content: Content, run: Run) -> Pictured:
+    results = run.results("atoms")
+    _add_maps(content, results)
+    colourings = []
+    for part in range(results.arrays["occupancy"].shape[1]):
+        colourings.append(Colouring(f"occupancy of part {part + 1}", results.arrays["occupancy"][:, part]))
+        if part:
+            colourings.append(Colouring(f"turn of part {part + 1} (degrees)", results.arrays["turns_deg"][:, part]))
+    return [], colourings
+
+
 _ADDERS: dict[str, Callable[[Content, Run], Pictured]] = {
     "selection": _add_selection,
     "analysis": _add_analysis,
     "landscape": _add_landscape,
     "states": _add_states,
+    "atoms": _add_atoms,
     "trajectory": _add_trajectory,
 }
 

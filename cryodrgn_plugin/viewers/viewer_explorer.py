@@ -10,6 +10,7 @@ from ..engine.run import Run
 from ..protocols import (
     ProtHetAbInitio,
     ProtHetAnalyze,
+    ProtHetAtoms,
     ProtHetLandscape,
     ProtHetSelect,
     ProtHetStates,
@@ -24,7 +25,7 @@ class HetExplorerViewer(Viewer):
     _name = "explore latent space and maps"
     _targets = [
         *(ProtHetTrain, ProtHetAbInitio, ProtHetAnalyze),
-        *(ProtHetLandscape, ProtHetTrajectory, ProtHetStates, ProtHetSelect),
+        *(ProtHetLandscape, ProtHetTrajectory, ProtHetStates, ProtHetAtoms, ProtHetSelect),
     ]
 
     def _visualize(self, obj, **kwargs):

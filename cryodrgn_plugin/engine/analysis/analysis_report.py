@@ -27,7 +27,7 @@ from .nearby import NearbyParticles, can_be_measured
 from .populations import effective_counts, label_counts
 from .run_particles import particles_of, require_images, shown_by, views_of
 from .series import Series, class_series, component_series, consensus_series, curve_series
-from .volumes import HalfAgreement, MadeMap, TrainedDecoder, decoder_of, moving_region
+from .volumes import HalfAgreement, MadeMap, TrainedDecoder, atoms_of, decoder_of, moving_region
 
 
 def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDecoder | None = None) -> Path:
@@ -54,6 +54,10 @@ def analyze(run: Run, options: AnalysisOptions | None = None, decoder: TrainedDe
         if options.volumes:
             decoder = decoder or decoder_of(run)
             made_series = _make_maps(run, decoder, series_of(view, options), latents, out, options)
+            if atoms := atoms_of(decoder):
+                from .moved_atoms import describe_atoms
+
+                describe_atoms(atoms, view, [made.series for made in made_series], out)
         directions = directions_of(made_series[0]) if made_series else None
         out.index |= {
             "directions": directions and directions.entry(),

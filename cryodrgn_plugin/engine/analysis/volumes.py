@@ -17,6 +17,7 @@ from ..reconstruction.view_gaps import ViewGaps
 from ..result_kinds import half_map_names
 
 if TYPE_CHECKING:
+    from ..decoders.atoms import AtomsDecoder
     from ..decoders.restore import TrainedDecoder as RestoredDecoder
     from ..run import Run
 
@@ -91,6 +92,13 @@ def decoder_of(run: "Run") -> "RestoredDecoder":
     from ..decoders.restore import load_decoder
 
     return load_decoder(run)
+
+
+def atoms_of(decoder: TrainedDecoder) -> "AtomsDecoder | None":
+    """The atomic model that a run's decoder moves; None where it has none."""
+    from ..decoders.restore import TrainedDecoder as RestoredDecoder
+
+    return decoder.atoms() if isinstance(decoder, RestoredDecoder) else None
 
 
 def make_maps(

@@ -25,6 +25,7 @@ COMMANDS = {
     "landscape": "every particle in the space of volumes: clusters, states, populations, density",
     "trajectory": "maps and a movie along a path through the latent space",
     "states": "maps of states with half-maps, an honest resolution, local resolution and sharpening",
+    "atoms": "an atomic model in the maps of a run: rigid parts, their motion and occupancy, and whether to trust them",
     "volumes": "maps at chosen particles or latent coordinates",
     "validate": "whether what a run shows is real: halves, chance, leakage, populations, on one page",
     "select": "the particles that go on, by class, rule, lasso or likelihood, and the way back",

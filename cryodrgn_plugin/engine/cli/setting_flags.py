@@ -18,6 +18,7 @@ SECTIONS = {
     "poses": "search for poses (--poses.…)",
     "ab_initio": "reconstruction without given poses (--ab_initio.…)",
     "amortized": "a network that reads poses off images (--amortized.…)",
+    "atoms": "an atomic model that moves (--atoms.…)",
 }
 
 GIVEN_ELSEWHERE = ("particles", "recipe")

@@ -5,6 +5,7 @@ know of it is a `Setting`; command line, Scipion forms and RELION's labels are m
 recipe is a set of defaults (`RECIPES`); every setting can be given on top of it.
 """
 
+from .atom_settings import AtomsConfig
 from .building import build, converted
 from .checks import Settings, require
 from .data import DataConfig
@@ -31,6 +32,7 @@ __all__ = [
     "RECIPES",
     "AbInitioConfig",
     "AmortizedConfig",
+    "AtomsConfig",
     "ClosedFormConfig",
     "DataConfig",
     "DecoderConfig",

@@ -6,7 +6,7 @@ of them. Scipion stores a choice by its place in the list, so new names go to th
 
 from importlib import import_module
 
-DECODER_KINDS = {"basis": "basis.BasisDecoder", "mlp": "coordinate_mlp.MlpDecoder"}
+DECODER_KINDS = {"basis": "basis.BasisDecoder", "mlp": "coordinate_mlp.MlpDecoder", "atoms": "atoms.AtomsDecoder"}
 """In decoders/."""
 
 ENCODER_KINDS = {"mlp": "image_mlp.MlpEncoder", "table": "table.LatentTable", "tilt_pair": "tilt_pair.TiltPairEncoder"}

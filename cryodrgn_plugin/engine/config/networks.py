@@ -11,7 +11,8 @@ from .kinds import DECODER_KINDS, ENCODER_KINDS
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig(Settings, section="decoder"):
     kind: Annotated[str, OneOf(*DECODER_KINDS)] = "basis"
-    """basis: a mean volume plus a weighted sum of bases on a Fourier grid. mlp: cryoDRGN's coordinate network."""
+    """basis: a mean volume plus a weighted sum of bases on a Fourier grid. mlp: cryoDRGN's coordinate network.
+    atoms: an atomic model that moves (atoms.model)."""
     n_bases: Annotated[int, AtLeast(0)] = 16
     """Basis volumes beside the mean (basis only). More can follow larger or more numerous motions and cost time and
     memory in proportion."""
@@ -19,7 +20,8 @@ class DecoderConfig(Settings, section="decoder"):
     """Oversampling of the Fourier grid (basis only). 1 is the sparse-backpropagation paper's; 2 is RELION's; more is
     more exact and takes padding³ memory."""
     layers: Annotated[int, AtLeast(1)] = 3
-    """Residual hidden layers of the network (the coordinate MLP, or the one that turns z into basis weights)."""
+    """Residual hidden layers of the network (the coordinate MLP, or the one that turns z into basis weights or into
+    motions of an atomic model)."""
     width: Annotated[int, AtLeast(1)] = 256
     """Units per hidden layer. 1024 is cryoDRGN's large setting: finer maps, many times slower."""
     encoding: Annotated[str, OneOf("gaussian", "geometric")] = "gaussian"

@@ -54,6 +54,25 @@ RECIPES: dict[str, dict[str, Any]] = {
         "training.learning_rate": 1e-4,
         "training.schedule": "constant",
     },
+    "cryofold": {
+        "z_dim": 1,
+        "decoder.kind": "atoms",
+        "training.epochs": 10,
+        "training.batch_size": 8,
+        "training.learning_rate": 1e-4,
+        "training.schedule": "constant",
+        "training.warmup_epochs": 0,
+        "training.precision": "float32",
+    },
+    "atoms": {
+        "z_dim": 1,
+        "decoder.kind": "atoms",
+        "training.epochs": 20,
+        "training.batch_size": 16,
+        "training.learning_rate": 3e-3,
+        "training.precision": "float32",
+        "atoms.first_ang": 20.0,
+    },
 }
 
 

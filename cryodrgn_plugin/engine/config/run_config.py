@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 from ..errors import ConfigError
+from .atom_settings import AtomsConfig
 from .bounds import AtLeast, Means, OneOf
 from .building import build, no_such_setting
 from .checks import Settings
@@ -29,9 +30,10 @@ class RunConfig(Settings):
     folder and its parents."""
     recipe: Annotated[str, OneOf(*RECIPES)] = "fast"
     """fast: closed forms throughout, minutes on a workstation without a GPU. paper: sparse Fourier backpropagation end
-    to end. cryodrgn: the coordinate MLP. homogeneous: one map. These take the poses given; abinitio finds them in
-    closed form, cryodrgn2 and bnb search for them while a network trains, ace trains a network that reads them off
-    images."""
+    to end. cryodrgn: the coordinate MLP. homogeneous: one map. cryofold: an atomic model that moves, trained as in the
+    thesis; atoms: the same, trained so that it gets there sooner and from farther off. These take the poses given;
+    abinitio finds them in closed form, cryodrgn2 and bnb search for them while a network trains, ace trains a network
+    that reads them off images."""
     z_dim: Annotated[int, AtLeast(0), Means(0, "is one map")] = 8
     """Latent dimensions. 8 suits most data; 1 or 2 when one motion is expected."""
     seed: Annotated[int, AtLeast(0)] = 0
@@ -50,6 +52,7 @@ class RunConfig(Settings):
     poses: PoseConfig = field(default_factory=PoseConfig)
     ab_initio: AbInitioConfig = field(default_factory=AbInitioConfig)
     amortized: AmortizedConfig = field(default_factory=AmortizedConfig)
+    atoms: AtomsConfig = field(default_factory=AtomsConfig)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=2)

@@ -55,6 +55,22 @@ class Decoder(nn.Module, ABC):
         """Bring the untrained decoder to the units of the data: volumes of about the size that the images tell of, or
         small ones, and steps of Adam that change them by a fair share."""
 
+    @classmethod
+    def restored(cls, config: RunConfig, box: int, state: dict[str, Tensor]) -> Self:
+        """The decoder of these settings that has this state."""
+        decoder = cls.of(config, box)
+        decoder.load_state_dict(state)
+        return decoder
+
+    def remarks(self) -> list[str]:
+        """Sentences on what it takes for granted, for the user, once it is prepared."""
+        return []
+
+    def restraint(self, z: Tensor | None) -> Tensor | None:
+        """(B,) what the volumes at (B, Z) cost beside their misfit, in the units of −2 log likelihood of an image;
+        (1,) where z is None. None: nothing."""
+        return None
+
     def for_training(self, statistics: DataStatistics) -> "Decoder":
         """What the trainer moves in place of this decoder: itself, or it in units in which it learns faster."""
         return self

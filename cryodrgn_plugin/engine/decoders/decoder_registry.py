@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from torch import Tensor
 
 from ..config import RunConfig
 from ..config.kinds import DECODER_KINDS, members
@@ -19,6 +20,11 @@ def make_decoder(config: RunConfig, box: int) -> Decoder:
     Raises ConfigError for settings that do not suit it.
     """
     return DECODERS[config.decoder.kind].of(config, box)
+
+
+def restore_decoder(config: RunConfig, box: int, state: dict[str, Tensor]) -> Decoder:
+    """The decoder that `config.decoder.kind` names with a state that one had."""
+    return DECODERS[config.decoder.kind].restored(config, box, state)
 
 
 def make_linear_decoder(config: RunConfig, box: int) -> LinearDecoder:

@@ -10,7 +10,7 @@ from ..errors import DataError
 from ..io.reading import understood
 from ..io.torch_files import load_torch, save_torch
 from .decoder import Decoder
-from .decoder_registry import make_decoder
+from .decoder_registry import restore_decoder
 from .imported_network import ImportedNetwork, NetworkShape
 
 
@@ -51,6 +51,9 @@ def load_model(path: Path) -> StoredModel:
         content = load_torch(path)
         config = RunConfig.from_json(content["config"])
         network = content.get("network")
-        decoder = ImportedNetwork(NetworkShape(**network)) if network else make_decoder(config, content["box"])
-        decoder.load_state_dict(content["state"])
+        if network:
+            decoder = ImportedNetwork(NetworkShape(**network))
+            decoder.load_state_dict(content["state"])
+        else:
+            decoder = restore_decoder(config, content["box"], content["state"])
         return StoredModel(decoder.eval(), config, float(content["pixel_size_ang"]), dict(content["encoder"]))

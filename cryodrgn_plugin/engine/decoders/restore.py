@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..run import Run
+from .atoms import AtomsDecoder
 from .decoder import Decoder, LinearDecoder
 from .model_file import load_model
 
@@ -27,6 +28,10 @@ class TrainedDecoder:
         are any; empty for decoders of another kind."""
         decoders = (self._decoder, *(self._halves or ()))
         return tuple(decoder for decoder in decoders if isinstance(decoder, LinearDecoder))
+
+    def atoms(self) -> AtomsDecoder | None:
+        """The decoder whose volumes are those of an atomic model that moves; None for decoders of another kind."""
+        return self._decoder if isinstance(self._decoder, AtomsDecoder) else None
 
 
 def load_decoder(run: Run) -> TrainedDecoder:

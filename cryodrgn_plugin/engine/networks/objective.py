@@ -1,11 +1,13 @@
 """The loss: how badly a decoder and an encoder explain a batch of images.
 
-    loss = mean over the pixels of w |y − C S V_z|²  +  β · KL(q(z | y) ‖ N(0, 1)) / pixels          z ~ q(z | y)
+    loss = mean over the pixels of w |y − C S V_z|²  +  β · KL(q(z | y) ‖ N(0, 1)) / pixels  +  E(z) / pixels
+                                                                                                  z ~ q(z | y)
 
 w is 1/σ² of the noise (whitened likelihood: 1.0 is an image explained to the noise), or eq. 4 of
 sparse_fourier_backpropagation. The mean over pixels and the scaled KL are cryoDRGN's (Zhong's thesis, eq. 3.5 as
-its software computes it). With several candidate poses the likelihood of an image is the mean over its candidates;
-given poses are the case of one.
+its software computes it). E is what a decoder adds in units of −2 log likelihood of an image: restraints of atoms
+(thesis, eq. 7.3 with images in units of their noise), or nothing. With several candidate poses the likelihood of an
+image is the mean over its candidates; given poses are the case of one.
 """
 
 import dataclasses
@@ -48,6 +50,8 @@ class VaeObjective(nn.Module):
     sampler : draws a part of the coefficients for each step; None uses all. Needs a decoder with `slices_at`.
     poses : poses that take the place of the batches' own; None keeps those.
     encoder_context : a context the encoder runs in, such as autocast.
+
+    `radius` limits the shells that count in a step; None is all.
     """
 
     def __init__(
@@ -64,8 +68,9 @@ class VaeObjective(nn.Module):
     ):
         super().__init__()
         self.decoder, self.encoder, self.sampler, self.poses = decoder, encoder, sampler, poses
+        self.radius: float | None = None
         self._formation, self._ctf_weight, self._encoder_context = formation, ctf_weight, encoder_context
-        lattice = formation.lattice
+        lattice = self.lattice = formation.lattice
         device = precision.device
         multiplicity = torch.as_tensor(lattice.multiplicity, device=device)
         self.pixels = float(lattice.multiplicity.sum())
@@ -78,10 +83,10 @@ class VaeObjective(nn.Module):
         posterior = self.posterior(batch)
         z = self._of_images(posterior.sample(generator)) if posterior else None
         if self.sampler is None:
-            reconstruction = self._misfit(batch, z)
+            reconstruction = self._misfit(batch, z, self.radius)
         else:
             reconstruction = self._sampled_misfit(batch, z, generator)
-        return self._terms(reconstruction, posterior, beta)
+        return self._terms(reconstruction, posterior, beta, self.decoder.restraint(z))
 
     @torch.no_grad()
     def evaluate(self, batch: ImageBatch, beta: float) -> LossTerms:
@@ -89,7 +94,7 @@ class VaeObjective(nn.Module):
         batch = self.centred(batch)
         posterior = self.posterior(batch)
         z = self._of_images(posterior.mean) if posterior else None
-        return self._terms(self._misfit(batch, z), posterior, beta)
+        return self._terms(self._misfit(batch, z, None), posterior, beta, self.decoder.restraint(z))
 
     def posterior(self, centred: ImageBatch) -> LatentPosterior | None:
         """q(z) of a centred batch; None without an encoder."""
@@ -109,14 +114,16 @@ class VaeObjective(nn.Module):
         spectra = self._formation.centre(batch.spectra, first)[:, 0]
         return dataclasses.replace(batch, spectra=spectra, pose=Pose(pose.rotations, pose.shifts_ang - first))
 
-    def _misfit(self, batch: ImageBatch, z: Tensor | None) -> Tensor:
-        lattice = self._formation.lattice
-        slices = self.decoder.slices(z, batch.pose.rotations, lattice, lattice.size)
+    def _misfit(self, batch: ImageBatch, z: Tensor | None, radius: float | None) -> Tensor:
+        lattice = self.lattice
+        count = lattice.size if radius is None else lattice.count(radius)
+        spectra, ctf = batch.spectra[:, :count], batch.ctf[:, :count]
+        slices = self.decoder.slices(z, batch.pose.rotations, lattice, count)
         if slices.shape[1] == 1:
-            predicted = slices * batch.ctf[:, None]
+            predicted = slices * ctf[:, None]
         else:
-            predicted = self._formation.observe(slices, batch.ctf, batch.pose.shifts_ang)
-        return self._marginal(batch.spectra, predicted, self._coefficient_weights(batch.group, batch.ctf))
+            predicted = self._formation.observe(slices, ctf, batch.pose.shifts_ang)
+        return self._marginal(spectra, predicted, self._coefficient_weights(batch.group, ctf))
 
     def _sampled_misfit(self, batch: ImageBatch, z: Tensor | None, generator: torch.Generator) -> Tensor:
         """The misfit from a part of the coefficients, each image its own, reweighted so that the expectation is the
@@ -129,7 +136,7 @@ class VaeObjective(nn.Module):
         return self._marginal(batch.spectra.gather(1, chosen), slices * ctf[:, None], weights)
 
     def _coefficient_weights(self, group: Tensor, ctf: Tensor) -> Tensor:
-        weights = self._weights[group.long()]
+        weights = self._weights[group.long(), : ctf.shape[1]]
         return weights * ctf.square() if self._ctf_weight else weights
 
     def _marginal(self, spectra: Tensor, predicted: Tensor, weights: Tensor) -> Tensor:
@@ -141,9 +148,15 @@ class VaeObjective(nn.Module):
             return squared[:, 0] / self.pixels
         return (math.log(candidates) - torch.logsumexp(-squared / 2, dim=1)) * 2 / self.pixels
 
-    def _terms(self, misfit: Tensor, posterior: LatentPosterior | None, beta: float) -> LossTerms:
+    def _terms(
+        self, misfit: Tensor, posterior: LatentPosterior | None, beta: float, restraint: Tensor | None
+    ) -> LossTerms:
         reconstruction = misfit.mean()
         divergence = torch.zeros_like(reconstruction)
         if posterior:
             divergence = posterior.divergence().mean() / self.encoder.images_per_particle
-        return LossTerms(reconstruction + beta * divergence / self.pixels, reconstruction, divergence)
+        total = reconstruction + beta * divergence / self.pixels
+        if restraint is None:
+            return LossTerms(total, reconstruction, divergence)
+        energy = restraint.mean()
+        return LossTerms(total + energy / self.pixels, reconstruction, divergence, {"restraint": energy})

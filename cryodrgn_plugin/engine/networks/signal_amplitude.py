@@ -40,4 +40,5 @@ def signal_amplitude(dataset: ParticleDataset, noise: NoiseModel, seed: int = 0)
 
 def data_statistics(dataset: ParticleDataset, noise: NoiseModel, seed: int) -> DataStatistics:
     """What decoders are told of the images of `dataset`."""
-    return DataStatistics(signal_amplitude(dataset, noise, seed), np.sqrt(spectral_power(dataset, seed)), seed)
+    signal, spectrum = signal_amplitude(dataset, noise, seed), np.sqrt(spectral_power(dataset, seed))
+    return DataStatistics(signal, spectrum, dataset.pixel_size_ang, seed)

@@ -19,6 +19,7 @@ from ..data.loader import BatchLoader
 from ..data.tilt_images import find_series
 from ..data.tilt_pairs import find_tilt_pairs
 from ..data.tilt_series import SeriesDataset, TiltSeries
+from ..decoders.atoms import AtomsDecoder
 from ..decoders.decoder import Decoder, LossWeight
 from ..decoders.decoder_registry import DECODERS, kinds, make_decoder
 from ..decoders.model_file import save_model
@@ -39,6 +40,7 @@ from .pose_search import PoseSearch
 from .pose_table import PoseTable
 from .precision import autocast, pick_dtype
 from .rate_schedule import prior_weight
+from .rising_resolution import RisingResolution
 from .signal_amplitude import data_statistics
 from .trainer import Trainer
 
@@ -99,10 +101,13 @@ def fit_vae(
             batch_size=batch_size,
         )
     training, held_out = _split(source, dataset, config)
+    loader = BatchLoader(training, batch_size, seed=config.seed)
+    if prepare is None and isinstance(objective.decoder, AtomsDecoder):
+        prepare = RisingResolution(objective, config, len(loader), dataset.box * dataset.pixel_size_ang)
     trainer = Trainer(
         run,
         objective,
-        BatchLoader(training, batch_size, seed=config.seed),
+        loader,
         BatchLoader(held_out, batch_size, shuffle=False) if held_out else None,
         config.training,
         beta=partial(prior_weight, config.training, config.z_dim),
@@ -112,10 +117,16 @@ def fit_vae(
         volumes=_sparse_volumes(objective, config),
         prepare=prepare,
     )
-    run.log(f"Training {config.decoder.kind} decoder on {training.n:,} particles, {device}, {str(dtype)[6:]}.")
+    _say_what_begins(run, config, objective.decoder, f"{training.n:,} particles, {device}, {str(dtype)[6:]}")
     trainer.fit(resume, until_epoch)
     run.note(loader_wait_seconds=round(trainer.loader.wait_seconds, 3))
     return leave(run, config, dataset, source, objective, device)
+
+
+def _say_what_begins(run: Run, config: RunConfig, decoder: Decoder, where: str) -> None:
+    for sentence in decoder.remarks():
+        run.log(sentence)
+    run.log(f"Training {config.decoder.kind} decoder on {where}.")
 
 
 def make_objective(

@@ -6,16 +6,16 @@ Names are loaded when first used, so that a program which only asks for the sett
 from importlib import import_module
 
 _HOME = {
-    "AtomicModel": "atoms",
-    "bare_model": "atoms",
-    "OpticsGroup": "config",
-    "SimulationConfig": "config",
-    "simulate_particles": "simulation",
-    "Ensemble": "ensemble",
-    "equal_parts": "ensemble",
-    "PRESETS": "presets",
-    "tiny_ensemble": "tiny",
-    "tiny_set": "tiny",
+    "AtomicModel": "..atoms.atomic_model",
+    "bare_model": "..atoms.atomic_model",
+    "OpticsGroup": ".config",
+    "SimulationConfig": ".config",
+    "simulate_particles": ".simulation",
+    "Ensemble": ".ensemble",
+    "equal_parts": ".ensemble",
+    "PRESETS": ".presets",
+    "tiny_ensemble": ".tiny",
+    "tiny_set": ".tiny",
 }
 
 __all__ = list(_HOME)
@@ -24,4 +24,4 @@ __all__ = list(_HOME)
 def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    return getattr(import_module(_HOME[name], __name__), name)

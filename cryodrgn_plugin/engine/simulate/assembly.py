@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .atoms import AtomicModel
+from ..atoms.atomic_model import AtomicModel
 from .ensemble import Ensemble
 
 

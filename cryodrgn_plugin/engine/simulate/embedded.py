@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atoms.atomic_model import AtomicModel
 from ..errors import ConfigError
-from .atoms import AtomicModel
 
 _STEP_ANG = 0.01
 

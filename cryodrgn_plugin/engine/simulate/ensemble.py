@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..atoms.atomic_model import AtomicModel
 from ..errors import ConfigError
-from .atoms import AtomicModel
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .atoms import bare_model
+from ..atoms.atomic_model import bare_model
 from .config import SimulationConfig
 from .projectors import AtomProjector
 

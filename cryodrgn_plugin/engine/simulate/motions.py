@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..atoms.atomic_model import AtomicModel
 from ..errors import ConfigError
-from .atoms import AtomicModel
 
 
 def best_fit(moving: np.ndarray, fixed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

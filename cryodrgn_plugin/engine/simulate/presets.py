@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..atoms.atomic_model import AtomicModel, coarse, joined, matched
 from .assembly import AssemblyState, assembled, outer_parts
-from .atoms import AtomicModel, coarse, joined, matched
 from .config import SimulationConfig
 from .embedded import embedded_model
 from .ensemble import Ensemble, gaussian_mixture

@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 from scipy import fft
 
+from ..atoms.atomic_model import AtomicModel
 from ..errors import ConfigError
-from .atoms import AtomicModel
 from .transform import centre_phase, plane_transform, resolution_envelope, space_transform, squared_radius, waves
 
 # Floats of waves held at once. More leave the cache (64 px, 1,656 atoms: 0.5 ms a view, 0.9 with 4 million).

@@ -6,8 +6,8 @@ import re
 
 import numpy as np
 
+from ..atoms.atomic_model import AtomicModel
 from ..errors import ConfigError
-from .atoms import AtomicModel
 
 _PART = re.compile(r"(?:(?P<chain>[^:,]+):)?(?P<first>-?\d+)-(?P<last>-?\d+)")
 

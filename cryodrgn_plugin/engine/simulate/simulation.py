@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atoms.atomic_model import AtomicModel
 from ..errors import ConfigError
 from ..io.mrc import StackWriter, write_map
 from ..io.writing import explained
 from .acquisition import draw_acquisition
-from .atoms import AtomicModel
 from .config import SimulationConfig
 from .ensemble import Ensemble, equal_parts
 from .noise_colour import ColouredNoise

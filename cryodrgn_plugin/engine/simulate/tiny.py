@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from .atoms import AtomicModel, bare_model
+from ..atoms.atomic_model import AtomicModel, bare_model
 from .config import SimulationConfig
 from .ensemble import Ensemble
 from .simulation import simulate_particles

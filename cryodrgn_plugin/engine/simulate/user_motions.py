@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atoms.atomic_model import AtomicModel, matched
+from ..atoms.model_reading import read_model
 from ..errors import ConfigError, DataError
 from ..io.arrays import read_npy_file
 from ..io.mrc import read_map
-from .atoms import AtomicModel, matched
 from .ensemble import Ensemble, equal_parts
 from .map_motions import cropped_map, hinge_in_mask
 from .motions import domain_path, hinge_rotation, likely_hinge, trajectory
 from .selections import selected
-from .structures import read_model
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from cryodrgn_plugin.engine.analysis.latent_points import parse_rows, read_points
+from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.cli.info_command import about_run
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.decoders.decoder_registry import make_decoder
@@ -35,7 +36,6 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.selection.export import Selection
 from cryodrgn_plugin.engine.selection.lasso import read_lasso
 from cryodrgn_plugin.engine.selection.rules import names_in, obeying
-from cryodrgn_plugin.engine.simulate.structures import read_model
 from cryodrgn_plugin.relion.arguments import parse_arguments
 
 from .particle_files import optics, rows, write_set

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.analysis.latent_points import parse_rows, read_points
+from cryodrgn_plugin.engine.atoms.mmtf import decode
+from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.cli import info_command
 from cryodrgn_plugin.engine.cli import main as cli
 from cryodrgn_plugin.engine.config import RunConfig
@@ -16,8 +18,6 @@ from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.arrays import read_arrays
 from cryodrgn_plugin.engine.io.cs import read_cs
 from cryodrgn_plugin.engine.selection.rules import obeying
-from cryodrgn_plugin.engine.simulate.mmtf import decode
-from cryodrgn_plugin.engine.simulate.structures import read_model
 
 
 @pytest.fixture(autouse=True)

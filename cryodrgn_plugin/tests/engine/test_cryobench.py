@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.analysis.truth import Truth
+from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel, bare_model
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.io.mrc import read_map, write_map
-from cryodrgn_plugin.engine.simulate.atoms import AtomicModel, bare_model
 from cryodrgn_plugin.engine.simulate.ensemble import Ensemble
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector, images_from_spectra
 

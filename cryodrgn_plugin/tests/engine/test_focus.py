@@ -8,6 +8,7 @@ import torch
 
 from cryodrgn_plugin.engine.analysis.cautions import about_focus, cautions
 from cryodrgn_plugin.engine.analysis.truth import Truth
+from cryodrgn_plugin.engine.atoms.atomic_model import bare_model, joined
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.closed_form.focus import Focus
 from cryodrgn_plugin.engine.config import recipe_config
@@ -23,7 +24,6 @@ from cryodrgn_plugin.engine.reconstruction.mask_file import region_mask, regions
 from cryodrgn_plugin.engine.results import Results
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles, tiny_ensemble
-from cryodrgn_plugin.engine.simulate.atoms import bare_model, joined
 from cryodrgn_plugin.engine.simulate.simulation import frame_centre_ang
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
 from cryodrgn_plugin.engine.validation.verdict import judge

@@ -9,6 +9,7 @@ import torch
 
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.analysis.volumes import decoder_of
+from cryodrgn_plugin.engine.atoms.atomic_model import bare_model, joined
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.closed_form.focus_places import joint_moments
 from cryodrgn_plugin.engine.closed_form.together import moving_together
@@ -20,7 +21,6 @@ from cryodrgn_plugin.engine.recipes import fit, look_in
 from cryodrgn_plugin.engine.reconstruction.mask_file import region_mask, regions_of
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles, tiny_ensemble
-from cryodrgn_plugin.engine.simulate.atoms import bare_model, joined
 from cryodrgn_plugin.engine.simulate.simulation import frame_centre_ang
 
 BOX, PIXEL_ANG, N = 24, 4.5, 1000

@@ -33,6 +33,7 @@ LAYERS = [
     | {"latents", "result_kinds", "results", "report_writer", "borrowing", "collapse"}
     | {"known_copies", "source_check", "progress", "provenance", "stopping", "threads", "streams_out"},
     {"imaging", "slicing", "data"},
+    {"atoms"},
     {"decoders", "encoders", "poses"},
     {"likelihood", "reconstruction"},
     {"vetting"},
@@ -42,6 +43,7 @@ LAYERS = [
     {"recipes"},
     {"analysis", "simulate"},
     {"landscape", "states", "validation", "selection", "preflight", "importing"},
+    {"atomic_motion"},
     {"cli"},
     {"options", "files"},
 ]

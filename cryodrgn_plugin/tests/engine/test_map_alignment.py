@@ -6,12 +6,12 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
+from cryodrgn_plugin.engine.atoms.atomic_model import bare_model
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map, mirrored_rotations
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, random_matrices
 from cryodrgn_plugin.engine.reconstruction import map_alignment, map_overlap
 from cryodrgn_plugin.engine.reconstruction.map_alignment import align_maps
-from cryodrgn_plugin.engine.simulate.atoms import bare_model
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
 from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 

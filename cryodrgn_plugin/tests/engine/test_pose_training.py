@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from cryodrgn_plugin.engine.analysis.pose_errors import PoseErrors, align_poses
+from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel, bare_model
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
@@ -15,7 +16,6 @@ from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.networks.vae_recipe import fit_vae
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.simulate.atoms import AtomicModel, bare_model
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.simulation import simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import read_map, write_map
 from cryodrgn_plugin.engine.simulate import PRESETS, bare_model, tiny_ensemble
@@ -15,7 +16,6 @@ from cryodrgn_plugin.engine.simulate.motions import superposed
 from cryodrgn_plugin.engine.simulate.presets import ADK_CORE
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
 from cryodrgn_plugin.engine.simulate.simulation import frame_radius_ang
-from cryodrgn_plugin.engine.simulate.structures import read_model
 from cryodrgn_plugin.engine.simulate.user_motions import MotionRequest, ensemble_from_maps, ensemble_from_models
 
 SHARED = Path(os.environ.get("CRYODRGN_PLUGIN_SHARED", ""))

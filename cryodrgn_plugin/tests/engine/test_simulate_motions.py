@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel, bare_model, coarse, matched
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
-from cryodrgn_plugin.engine.simulate.atoms import AtomicModel, bare_model, coarse, matched
 from cryodrgn_plugin.engine.simulate.map_motions import cropped_map, hinge_in_mask
 from cryodrgn_plugin.engine.simulate.motions import (
     best_fit,

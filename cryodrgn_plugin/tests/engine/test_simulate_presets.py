@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
+from cryodrgn_plugin.engine.atoms.atomic_model import bare_model
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.errors import ConfigError
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, equal_parts, tiny_ensemble
 from cryodrgn_plugin.engine.simulate.assembly import AssemblyState, assembled, outer_parts
-from cryodrgn_plugin.engine.simulate.atoms import bare_model
 from cryodrgn_plugin.engine.simulate.presets import PRESETS
 from cryodrgn_plugin.engine.simulate.reality import REALITY
 from cryodrgn_plugin.engine.simulate.simulation import frame_radius_ang

@@ -242,6 +242,7 @@ LOOKS = {
     "landscape": ("landscape", "--clusters 4", "--clusters 4"),
     "trajectory": ("trajectories", "--kind pc --movie no", "--kind pc --no-movie --name path"),
     "states": ("states", "--b_factor_ang2 60 --bias no", "--no-bias --b-factor-ang2 60.0"),
+    "atoms": ("atoms", "--model model.cif --most_parts 3", "--model model.cif --most-parts 3"),
     "validate": ("validation", "--halves no", "--no-halves --resume"),
     "select": ("selections", "--random 5", "--random 5"),
     "subtract": ("", "--mask -20,0,14,30", "--mask=-20,0,14,30 --out External/job003/subtracted"),
@@ -263,7 +264,7 @@ def test_a_look_at_an_earlier_job_borrows_its_run_and_keeps_what_was_found(task,
     assert words_of(stage)[1:] == [task, "External/job003/run", *told.split()]
     assert json.loads(words_of(results)[1])["task"] == task
     shared = {path.name for path in Path("External/job003/run").iterdir() if path.is_symlink()}
-    assert shared == {"analysis", "landscape", "states", "validation"} - {makes}
+    assert shared == {"analysis", "landscape", "states", "atoms", "validation"} - {makes}
 
 
 @pytest.mark.parametrize("task", LOOKS)

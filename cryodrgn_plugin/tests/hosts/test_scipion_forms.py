@@ -14,6 +14,7 @@ from pwem import Domain
 import cryodrgn_plugin
 from cryodrgn_plugin.engine import config
 from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
+from cryodrgn_plugin.engine.atomic_motion.atoms_options import AtomsOptions
 from cryodrgn_plugin.engine.errors import ConfigError
 from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions
 from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
@@ -25,6 +26,7 @@ from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions
 from cryodrgn_plugin.protocols import (
     protocol_ab_initio,
     protocol_analyze,
+    protocol_atoms,
     protocol_landscape,
     protocol_preflight,
     protocol_refine_poses,
@@ -43,7 +45,8 @@ from .scipion_project import new_protocol, project_named
 DEMO = ("ProtHetSimulate", "ProtHetTrain", "ProtHetAnalyze")
 NAMES = (
     *(*DEMO, "ProtHetAbInitio", "ProtHetRefinePoses", "ProtHetPreflight"),
-    *("ProtHetLandscape", "ProtHetTrajectory", "ProtHetStates", "ProtHetValidate", "ProtHetSelect", "ProtHetSubtract"),
+    *("ProtHetLandscape", "ProtHetTrajectory", "ProtHetStates", "ProtHetAtoms"),
+    *("ProtHetValidate", "ProtHetSelect", "ProtHetSubtract"),
 )
 
 
@@ -112,6 +115,7 @@ OPTIONS = [
         ("ProtHetLandscape", protocol_landscape.OPTIONS),
         ("ProtHetTrajectory", protocol_trajectory.OPTIONS),
         ("ProtHetStates", protocol_states.OPTIONS),
+        ("ProtHetAtoms", protocol_atoms.OPTIONS),
         ("ProtHetValidate", protocol_validate.OPTIONS),
         ("ProtHetSelect", protocol_select.OPTIONS),
         ("ProtHetSubtract", protocol_subtract.OPTIONS),
@@ -154,6 +158,7 @@ LEFT_TO_THE_FORM = {
     LandscapeOptions: {"mask", "match"},
     TrajectoryOptions: {"anchors", "points", "name", "volumes"},
     StatesOptions: {"particles", "points", "mask"},
+    AtomsOptions: {"model"},
     ValidateOptions: set(),
     SelectOptions: {"name", "lasso", "original", "same_order", "annotate"},
     SubtractOptions: set(),

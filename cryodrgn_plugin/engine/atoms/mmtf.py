@@ -1,4 +1,4 @@
-"""MMTF structure files (gemmi does not read them): a small reader for what the simulator needs.
+"""MMTF structure files (gemmi does not read them): a small reader.
 
 An MMTF file is a MessagePack map whose long arrays are packed further, each with a 12-byte header: codec, length,
 parameter (big-endian int32). Source: the MMTF specification 1.0, github.com/rcsb/mmtf/blob/master/spec.md. Only the
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..io.reading import WHY, understood
-from .atoms import AtomicModel
+from .atomic_model import AtomicModel
 
 MOST_BYTES = 2**28
 MOST_VALUES = 20_000_000
@@ -58,7 +58,7 @@ def _first_model(fields: dict) -> AtomicModel:
     elements = np.concatenate([kinds[t]["elementList"] for t in types])
     number = {symbol: Element(symbol).atomic_number for symbol in set(elements.tolist())}
     weights = np.array([number[symbol] for symbol in elements.tolist()], dtype=np.float32)
-    water = np.array([kind["groupName"] in _WATER for kind in kinds])[types]
+    residues = np.array([kind["groupName"] for kind in kinds])[types]
     # The optional author's name of a chain is what papers call it; chainIdList numbers every molecule.
     chain_names = decode(fields.get("chainNameList", fields["chainIdList"]))[:n_chains]
 
@@ -70,8 +70,10 @@ def _first_model(fields: dict) -> AtomicModel:
         np.repeat(np.repeat(chain_names, groups_per_chain), sizes),
         np.repeat(decode(fields["groupIdList"])[:n_groups], sizes),
         names,
+        np.repeat(residues, sizes),
     )
-    return model[(weights > 1) & ~np.repeat(water, sizes) & _first_location(fields, n_atoms)]
+    water = np.repeat(np.isin(residues, list(_WATER)), sizes)
+    return model[(weights > 1) & ~water & _first_location(fields, n_atoms)]
 
 
 def _first_location(fields: dict, n_atoms: int) -> np.ndarray:
@@ -81,7 +83,7 @@ def _first_location(fields: dict, n_atoms: int) -> np.ndarray:
 
 
 def decode(packed: bytes) -> np.ndarray:
-    """The array in an MMTF binary field. Raises ValueError for a codec the simulator has no use for."""
+    """The array in an MMTF binary field. Raises ValueError for a codec that models do not use."""
     codec, length, parameter = struct.unpack(">iii", packed[:12])
     data = packed[12:]
     if codec == 4:

@@ -1,4 +1,4 @@
-"""Atomic models as the simulator needs them: where each atom is, what it weighs, and what it is called.
+"""Atomic models: where each atom is, what it weighs, and what it is called.
 
 An atom counts in proportion to its atomic number, which is close to its scattering of electrons. A coarse model, one
 pseudo-atom per residue or nucleotide, carries the weight of what it stands for.
@@ -26,6 +26,8 @@ class AtomicModel:
     """(n,) int. Residue number within its chain."""
     names: np.ndarray
     """(n,) str. Atom name within its residue, such as CA."""
+    residue_names: np.ndarray | None = None
+    """(n,) str. Name of the atom's residue, such as ALA; None where nobody knows it."""
 
     def __post_init__(self) -> None:
         if len(self.coords_ang) == 0:
@@ -38,9 +40,8 @@ class AtomicModel:
 
     def __getitem__(self, index: np.ndarray) -> "AtomicModel":
         """The atoms of an index array or mask."""
-        return AtomicModel(
-            self.coords_ang[index], self.weights[index], self.chains[index], self.residues[index], self.names[index]
-        )
+        columns = (getattr(self, field.name) for field in fields(self))
+        return AtomicModel(*(None if column is None else column[index] for column in columns))
 
     def moved(self, coords_ang: np.ndarray) -> "AtomicModel":
         """The same atoms at other positions, (n, 3)."""
@@ -79,8 +80,9 @@ def bare_model(coords_ang: np.ndarray, weights: np.ndarray | None = None) -> Ato
 
 
 def joined(models: Sequence[AtomicModel]) -> AtomicModel:
-    """All atoms of several models as one."""
-    return AtomicModel(*(np.concatenate([getattr(model, f.name) for model in models]) for f in fields(AtomicModel)))
+    """All atoms of several models as one; names of residues where all of them have any."""
+    columns = ([getattr(model, field.name) for model in models] for field in fields(AtomicModel))
+    return AtomicModel(*(None if any(c is None for c in column) else np.concatenate(column) for column in columns))
 
 
 def matched(first: AtomicModel, second: AtomicModel) -> tuple[AtomicModel, AtomicModel]:
@@ -103,10 +105,10 @@ def matched(first: AtomicModel, second: AtomicModel) -> tuple[AtomicModel, Atomi
 
 def coarse(model: AtomicModel) -> AtomicModel:
     """One pseudo-atom per residue, and two per nucleotide (backbone BB, base NB), each at the centre of its atoms."""
-    residue = _residue_index(model)
+    residue = residue_index(model)
     sugar = np.char.endswith(model.names, "'")
     nucleic = np.isin(residue, residue[sugar])
-    backbone = sugar | np.isin(model.names, _PHOSPHATE)
+    backbone = sugar | np.isin(model.names, PHOSPHATE)
     part = np.where(nucleic, np.where(backbone, 1, 2), 0)
     _, first, group = np.unique(3 * residue + part, return_index=True, return_inverse=True)
     weights = np.bincount(group, model.weights)
@@ -117,10 +119,10 @@ def coarse(model: AtomicModel) -> AtomicModel:
     )
 
 
-_PHOSPHATE = ["P", "OP1", "OP2", "OP3", "O1P", "O2P", "O3P"]
+PHOSPHATE = ["P", "OP1", "OP2", "OP3", "O1P", "O2P", "O3P"]
 
 
-def _residue_index(model: AtomicModel) -> np.ndarray:
+def residue_index(model: AtomicModel) -> np.ndarray:
     """(n,) number of each atom's residue in the order of the file.
 
     A name that comes again starts another residue: with insertion codes several residues in a row have one number.

@@ -1,0 +1,120 @@
+"""What is said of each rigid part: which residues it has, how far it moves and how much of it is there."""
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from .model_in_run import ModelInRun
+
+ENDS = (2.5, 97.5)
+"""Percentiles of the particles between which a part's range is stated."""
+STILL_ANG = 1.0
+"""Parts that move by less do not move, as far as this can tell."""
+NEVER_AS_IN_THE_MODEL_DEG = 5.0
+"""A part that is turned by more in all particles is nowhere as the model has it."""
+
+
+@dataclass(frozen=True)
+class ParticleParts:
+    """How the P parts lie in each of N particles: turns (N, P) in degrees about the axis of most turning and moves (N,
+    P) in Å, both relative to the first part, and occupancies (N, P)."""
+
+    turns_deg: np.ndarray
+    moves_ang: np.ndarray
+    occupancy: np.ndarray
+
+
+def particle_parts(found: ModelInRun, points: np.ndarray) -> ParticleParts:
+    """The parts in particles at positions (N, D) of the latent space; the first part, the largest, is the frame."""
+    rotations, shifts, occupancy = found.motion.frames(points)
+    first = np.swapaxes(rotations[:, :1], 2, 3)
+    relative = first @ rotations
+    vectors = Rotation.from_matrix(relative.reshape(-1, 3, 3)).as_rotvec().reshape(*relative.shape[:2], 3)
+    centres = np.einsum("npxy,py->npx", rotations, found.motion.centres_px) + shifts
+    in_frame = np.einsum("npxy,npy->npx", np.broadcast_to(first, rotations.shape), centres - shifts[:, :1])
+    moves = np.linalg.norm(in_frame - found.motion.centres_px, axis=2) * found.pixel_size_ang
+    turns = np.stack([_along_main_axis(vectors[:, part]) for part in range(vectors.shape[1])], axis=1)
+    return ParticleParts(np.degrees(turns), moves, occupancy)
+
+
+def part_entries(found: ModelInRun, particles: ParticleParts) -> list[dict[str, Any]]:
+    """The parts as the index has them, by falling size."""
+    mobility, electrons = found.mobility_ang(), found.beads.electrons
+    entries = []
+    for part in range(found.parts):
+        own = found.motion.labels == part
+        low, high = np.percentile(particles.turns_deg[:, part], ENDS)
+        entries.append(
+            {
+                "part": part + 1,
+                "residues": residues_of(found, part),
+                "share": round(float(electrons[own].sum() / electrons.sum()), 4),
+                "turns_deg": [round(float(low), 2), round(float(high), 2)],
+                "from_model_deg": round(float(np.percentile(np.abs(particles.turns_deg[:, part]), ENDS[0])), 2),
+                "moves_ang": round(float(np.percentile(particles.moves_ang[:, part], ENDS[1])), 2),
+                "mobility_ang": round(float(np.sqrt(np.mean(mobility[own] ** 2))), 2),
+                "occupancy": round(float(particles.occupancy[:, part].mean()), 4),
+                "occupancy_range": [
+                    round(float(value), 3) for value in np.percentile(particles.occupancy[:, part], ENDS)
+                ],
+                "error_deg": _typical(found, part, slice(0, 3), 180 / np.pi),
+                "error_ang": _typical(found, part, slice(3, 6), found.pixel_size_ang),
+            }
+        )
+    return entries
+
+
+def residues_of(found: ModelInRun, part: int) -> str:
+    """Residues of a part in the words of `simulate`: A:1-214,B:1-230."""
+    model = found.model
+    own = found.part_of_atom == part
+    keys = dict.fromkeys(zip(model.chains.tolist(), model.residues.tolist(), own.tolist(), strict=True))
+    words = []
+    for (chain, belongs), members in groupby(keys, key=lambda key: (key[0], key[2])):
+        numbers = [number for _, number, _ in members]
+        if belongs:
+            words.append(f"{chain}:{numbers[0]}-{numbers[-1]}")
+    return ",".join(words)
+
+
+def part_sentences(entries: list[dict[str, Any]]) -> list[str]:
+    """What is said of the parts in the log."""
+    if len(entries) == 1:
+        return ["The model moves as one: more rigid parts do not explain the maps of held-out particles better."]
+    said = [f"{len(entries)} rigid parts explain the maps of held-out particles best; part 1 is the frame."]
+    for entry in entries[1:]:
+        low, high = entry["turns_deg"]
+        if entry["mobility_ang"] < STILL_ANG:
+            moves = "does not move by more than can be told"
+        else:
+            turns = f"turns from {low:.1f}° to {high:.1f}° (± {entry['error_deg']}°)"
+            moves = f"{turns} and moves by up to {entry['moves_ang']:.1f} Å"
+        said.append(f"Part {entry['part']} ({entry['residues']}) {moves}; its occupancy is {entry['occupancy']:.2f}.")
+        if never_as_in_the_model(entry):
+            said.append(
+                f"Part {entry['part']} is turned by {entry['from_model_deg']:.0f}° or more from where the model has it "
+                "in all particles: the model is wrong there, or has a shape that none of them has."
+            )
+    return said
+
+
+def never_as_in_the_model(entry: dict[str, Any]) -> bool:
+    """Whether a part of the index is in no particle where the model has it."""
+    return entry["from_model_deg"] > NEVER_AS_IN_THE_MODEL_DEG + 3 * entry["error_deg"]
+
+
+def _along_main_axis(vectors: np.ndarray) -> np.ndarray:
+    """(N,) turn about the axis along which turns (N, 3) are largest; its sign makes the farther end positive."""
+    axis = np.linalg.svd(vectors.T @ vectors)[0][:, 0]
+    turns = vectors @ axis
+    return -turns if abs(turns.min()) > abs(turns.max()) else turns
+
+
+def _typical(found: ModelInRun, part: int, which: slice, unit: float) -> float:
+    """Median standard error over the maps in which a part is there."""
+    there = found.motion.posed[:, part]
+    errors = [np.sqrt(np.trace(pose.covariance[part][which, which]) / 3) for pose in np.array(found.poses)[there]]
+    return round(float(np.median(errors)) * unit, 2) if errors else 0.0
