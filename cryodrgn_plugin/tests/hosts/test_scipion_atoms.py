@@ -1,4 +1,4 @@
-"""An atomic model laid into the maps of a training, in a real project: models, their maps, and the map without motion."""
+"""An atomic model in the maps of a training, in a real project: models, their maps, and the map without motion."""
 
 import pytest
 
