@@ -106,8 +106,8 @@ def ensemble(name: str, data: Path) -> Ensemble:
     return Ensemble(hinge_rotation(model, arm, point, axis, angles), angles, np.ones(STATES))
 
 
-def trained(name: str, seed: int, args: argparse.Namespace) -> tuple[Run, float]:
-    """A finished run of the set, and the CPU seconds of its training where it was made now."""
+def trained(name: str, seed: int, args: argparse.Namespace) -> tuple[Run, float | None]:
+    """A finished run of the set, and the CPU seconds of its training; None where it was there."""
     set_name = "absent" if name == "bias" else name
     folder = args.work / f"{set_name}_{args.particles}_{args.box}_{args.kind}_{seed}"
     star, place = folder / "set" / "particles.star", folder / "run"
@@ -117,7 +117,7 @@ def trained(name: str, seed: int, args: argparse.Namespace) -> tuple[Run, float]
             preset.make(0), preset.config(args.box, n_particles=args.particles, snr=SNR), star.parent, seed
         )
     if (place / "latents.npz").exists():
-        return Run.open(place), 0.0
+        return Run.open(place), None
     config, began = recipe_config("fast", {"particles": str(star), "seed": seed}), time.process_time()
     run = Run.create(place, config, overwrite=True)
     with run.working():
@@ -136,7 +136,7 @@ def judged(name: str, seed: int, args: argparse.Namespace) -> dict:
     run, training = trained(name, seed, args)
     began = time.process_time()
     found, metric = laid(antibody(args.data), run, seed)
-    seconds = {"training": round(training, 1), "parts": round(time.process_time() - began, 1)}
+    seconds = {"training": training and round(training, 1), "parts": round(time.process_time() - began, 1)}
     report = {"seed": seed, "maps": len(found.maps.z), "fit": round(found.fit.correlation, 4)}
     arm = in_arm(found.model.chains, found.model.residues, name)
     report |= {

@@ -106,18 +106,19 @@ class Bench:
         with tempfile.TemporaryDirectory() as place:
             star = self._images(ensemble, Path(place))
             decoder, run, seconds = self._trained(star, ensemble.states[0], {"z_dim": 1}, ensemble)
-            truth = np.load(star.with_name("truth.npz"))
-            z, states = run.latents().z, truth["state"][run.latents().rows]
+            latents, truth = run.latents(), np.load(star.with_name("truth.npz"))
+            z, states = latents.z, truth["state"][latents.rows]
+            coordinate = truth["coordinate"][latents.rows]
         there = np.unique(states)
         medians = np.array([np.median(z[states == state], axis=0) for state in there])
         places = decoder.places_ang(medians)[:, decoder.beads.trace()] + frame_centre_ang(ensemble.states)
         true = np.stack([ensemble.states[state].coords_ang for state in there])
         errors = np.array([rmse(found, wanted) for found, wanted in zip(places, true, strict=True)])
         return {
-            "start_ang": rmse(true[0], true[-1]),
+            "start_ang": float(np.mean([rmse(true[0], one) for one in true])),
             "ca_rmse_ang": float(errors.mean()),
             "worst_state_ang": float(errors.max()),
-            "rank_correlation": float(abs(spearmanr(z[:, 0], truth["coordinate"][run.latents().rows])[0])),
+            "rank_correlation": float(abs(spearmanr(z[:, 0], coordinate)[0])),
             "seconds": seconds,
         }
 

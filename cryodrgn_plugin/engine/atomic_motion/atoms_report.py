@@ -54,7 +54,11 @@ def fit_atoms(run: Run, options: AtomsOptions, decoder: TrainedDecoder | None = 
         _write_maps(out, found, decoder, run)
         _write_model(out, found)
         _describe(out, found, particles, latents)
-        if options.corrected and found.maps.halves is not None:
+        if options.corrected and found.maps.halves is None:
+            out.index["sentences"].append(
+                "The map with the motion undone is left out: the run has no half-maps to find each half's motion in."
+            )
+        elif options.corrected:
             from .corrected_report import add_corrected_map
 
             add_corrected_map(out, run, found, latents, metric.positions)

@@ -79,18 +79,14 @@ def bias_figure(file: Path, found: ModelInRun, check: BiasCheck) -> None:
         along, curves = page.subplots(1, 2, width_ratios=(1.7, 1))
         along.plot(place[told], check.half_agreement[told], color=GREY, lw=1, label="half-maps with each other")
         along.plot(place[told], check.model_agreement[told], color=DISTINCT[0], lw=1, label="model with half-maps")
-        along.scatter(
-            place[check.flagged],
-            check.model_agreement[check.flagged],
-            s=8,
-            color=DISTINCT[5],
-            zorder=3,
-            label="flagged",
-        )
+        if check.flagged.any():
+            marked = place[check.flagged], check.model_agreement[check.flagged]
+            along.scatter(*marked, s=8, color=DISTINCT[5], zorder=3, label="flagged")
         chains = found.beads.chains
         starts = np.flatnonzero(np.r_[True, chains[1:] != chains[:-1]])
         along.set_xticks(starts if len(starts) <= 20 else starts[:0], chains[starts] if len(starts) <= 20 else [])
         along.set(xlabel="residues, by chain", ylabel="local correlation", title="Prior-free maps and the model")
+        along.set_ylim(min(-0.05, check.model_agreement.min() - 0.05), 1.02)
         along.legend(loc="lower left")
         curves.plot(
             frequency, check.expected_fsc.mean(axis=0)[shells], color=GREY, lw=1.2, label="expected of the truth"
