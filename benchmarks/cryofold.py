@@ -37,7 +37,8 @@ from cryodrgn_plugin.engine.simulate.ensemble import equal_parts
 from cryodrgn_plugin.engine.simulate.simulation import frame_centre_ang
 
 BOX_ANG, RESOLUTION_ANG, SNR, SHIFT_SHARE = 128.0, 3.0, 0.1, 10 / 128
-NEAR_ANG = 3.0
+NEAR_ANG, FOUND_SHARE = 3.0, 0.3
+"""A structure counts as found when more than this share of its residues are near enough."""
 SIZES = {False: (4_000, 64), True: (50_000, 128)}
 """Images and their box, without and with --paper."""
 ABLATIONS = {
@@ -69,6 +70,7 @@ def main() -> None:
                 bench = Bench(args.data, images, box, seed, recipe, given, args.starts)
                 found = getattr(bench, part if part in ("starts", "ablations") else "motion")(part)
                 report.setdefault(f"{recipe} {part}", {}).setdefault(str(seed), {}).update(found)
+                report.setdefault("settings", {})[f"{recipe} {part}"] = given
                 print(recipe, part, seed, json.dumps(found), flush=True)
                 if args.out:
                     args.out.write_text(json.dumps(report, indent=1) + "\n")
@@ -146,6 +148,7 @@ class Bench:
             "start_ang": rmse(before, alpha),
             "ca_rmse_ang": rmse(places, alpha),
             "within_3_ang": float((apart < NEAR_ANG).mean()),
+            "found": bool((apart < NEAR_ANG).mean() > FOUND_SHARE),
             "volume_nmse": float(((scale * found - wanted) ** 2).sum() / (wanted**2).sum()),
             "sigma_ang": float(decoder.sigma_ang.detach()),
             "seconds": seconds,

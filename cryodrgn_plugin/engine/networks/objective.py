@@ -94,7 +94,7 @@ class VaeObjective(nn.Module):
         batch = self.centred(batch)
         posterior = self.posterior(batch)
         z = self._of_images(posterior.mean) if posterior else None
-        return self._terms(self._misfit(batch, z, None), posterior, beta, self.decoder.restraint(z))
+        return self._terms(self._misfit(batch, z), posterior, beta, self.decoder.restraint(z))
 
     def posterior(self, centred: ImageBatch) -> LatentPosterior | None:
         """q(z) of a centred batch; None without an encoder."""
@@ -114,7 +114,7 @@ class VaeObjective(nn.Module):
         spectra = self._formation.centre(batch.spectra, first)[:, 0]
         return dataclasses.replace(batch, spectra=spectra, pose=Pose(pose.rotations, pose.shifts_ang - first))
 
-    def _misfit(self, batch: ImageBatch, z: Tensor | None, radius: float | None) -> Tensor:
+    def _misfit(self, batch: ImageBatch, z: Tensor | None, radius: float | None = None) -> Tensor:
         lattice = self.lattice
         count = lattice.size if radius is None else lattice.count(radius)
         spectra, ctf = batch.spectra[:, :count], batch.ctf[:, :count]
