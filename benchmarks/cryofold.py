@@ -10,13 +10,17 @@ axis, and residues at random places. Stated of each are the root mean square err
 without any superposition, the share within 3 Å, and the squared error of the map as a share of its square. Motions:
 half of the chain turned about a bond of its backbone through 50 states (CA only, uniform and bimodal), and the 98
 frames of adenylate kinase from closed to open; the error over the path is that of the beads at the median latent of the
-images of each state. Seeds are those of images, starts and trainings; the worst is what counts.
+images of each state. With --recipes fast the same motions are found without descent by gradient: the command `atoms`
+lays the first state into the maps of a run of `fast`, where it stands at the median place of the images of each state.
+Seeds are those of images, starts and trainings; the worst is what counts.
 """
 
 import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +28,16 @@ from cryofold_models import adenylate_kinase, dihedral, haemoglobin, rmse, start
 from hardware import hardware
 from scipy.stats import spearmanr
 
+from cryodrgn_plugin.engine.analysis.metric import LatentMetric
+from cryodrgn_plugin.engine.atomic_motion.atoms_report import USUAL_MAPS
+from cryodrgn_plugin.engine.atomic_motion.model_in_run import laid_into
+from cryodrgn_plugin.engine.atomic_motion.node_maps import node_maps
 from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel
 from cryodrgn_plugin.engine.atoms.model_writing import write_models
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.decoders.atoms import AtomsDecoder
 from cryodrgn_plugin.engine.decoders.model_file import load_model
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
@@ -46,13 +55,15 @@ ABLATIONS = {
     "one bead per residue": {"atoms.beads": "residue"},
     "no bonds": {"atoms.bonds": 0.0, "atoms.elastic": 0.0, "atoms.steric": 0.0},
 }
+MOST_PARTS = 8
+"""That a model may have in the maps of `fast`."""
 PARTS = ("starts", "ablations", "uniform", "bimodal", "adk")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with models/ and adk/")
-    parser.add_argument("--recipes", nargs="+", default=["atoms"], choices=("atoms", "cryofold"))
+    parser.add_argument("--recipes", nargs="+", default=["atoms"], choices=("atoms", "cryofold", "fast"))
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--starts", nargs="+", default=["exact", "approximate", "noisy", "random"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -74,6 +85,17 @@ def main() -> None:
                 print(recipe, part, seed, json.dumps(found), flush=True)
                 if args.out:
                     args.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where particles `rows` lie, `points` (N, D) and along the motion, `coordinate` (N,); CA atoms at any points."""
+
+    rows: np.ndarray
+    points: np.ndarray
+    coordinate: np.ndarray
+    alpha_at: Callable[[np.ndarray], np.ndarray]
+    seconds: float
 
 
 class Bench:
@@ -107,22 +129,46 @@ class Bench:
             ensemble = dihedral(haemoglobin(self.data, alpha_only=True), name)
         with tempfile.TemporaryDirectory() as place:
             star = self._images(ensemble, Path(place))
-            decoder, run, seconds = self._trained(star, ensemble.states[0], {"z_dim": 1}, ensemble)
-            latents, truth = run.latents(), np.load(star.with_name("truth.npz"))
-            z, states = latents.z, truth["state"][latents.rows]
-            coordinate = truth["coordinate"][latents.rows]
-        there = np.unique(states)
-        medians = np.array([np.median(z[states == state], axis=0) for state in there])
-        places = decoder.places_ang(medians)[:, decoder.beads.trace()] + frame_centre_ang(ensemble.states)
+            truth = np.load(star.with_name("truth.npz"))
+            if self.recipe == "fast":
+                found = self._laid(star, ensemble)
+            else:
+                found = self._by_descent(star, ensemble)
+        states, there = truth["state"][found.rows], np.unique(truth["state"][found.rows])
+        medians = np.array([np.median(found.points[states == state], axis=0) for state in there])
+        places = found.alpha_at(medians) + frame_centre_ang(ensemble.states)
         true = np.stack([ensemble.states[state].coords_ang for state in there])
         errors = np.array([rmse(found, wanted) for found, wanted in zip(places, true, strict=True)])
         return {
             "start_ang": float(np.mean([rmse(true[0], one) for one in true])),
             "ca_rmse_ang": float(errors.mean()),
             "worst_state_ang": float(errors.max()),
-            "rank_correlation": float(abs(spearmanr(z[:, 0], coordinate)[0])),
-            "seconds": seconds,
+            "rank_correlation": float(abs(spearmanr(found.coordinate, truth["coordinate"][found.rows])[0])),
+            "seconds": found.seconds,
         }
+
+    def _by_descent(self, star: Path, ensemble: Ensemble) -> "Motion":
+        decoder, run, seconds = self._trained(star, ensemble.states[0], {"z_dim": 1}, ensemble)
+        latents = run.latents()
+        trace = decoder.beads.trace()
+        return Motion(
+            latents.rows, latents.z, latents.z[:, 0], lambda points: decoder.places_ang(points)[:, trace], seconds
+        )
+
+    def _laid(self, star: Path, ensemble: Ensemble) -> "Motion":
+        """The first state in the maps of a run of `fast`, of single CA atoms as its images are."""
+        first, began = ensemble.states[0], time.perf_counter()
+        config = recipe_config("fast", {"particles": str(star), "seed": self.seed, **self.given})
+        run = Run.create(star.parent.parent / "fast", config)
+        with run.working():
+            fit(run, config)
+        decoder, latents = load_decoder(run), run.latents()
+        metric = LatentMetric(decoder, latents.z)
+        maps = node_maps(decoder, latents, metric, 0, USUAL_MAPS, self.seed)
+        model = first.moved(first.coords_ang - frame_centre_ang(ensemble.states))
+        laid = laid_into(model, maps, decoder.pixel_size_ang, most_parts=MOST_PARTS, seed=self.seed)
+        seconds = round(time.perf_counter() - began, 1)
+        return Motion(latents.rows, metric.positions, latents.coordinate, laid.atoms_at, seconds)
 
     def _images(self, ensemble: Ensemble, folder: Path) -> Path:
         config = SimulationConfig(

@@ -17,8 +17,9 @@ import scipy.linalg
 from .bead_overlap import BeadScale, BlurredMap, overlaps
 from .elastic import ElasticNetwork
 
-BLURS_ANG = (12.0, 8.0, 5.0)
-"""Standard deviations of the blurs, one after the other."""
+BLURS_ANG, LARGE_ANG = (12.0, 8.0, 5.0), 25.0
+"""Standard deviations of the blurs, one after the other, of a molecule of this radius of gyration and larger ones; of a
+smaller one they are smaller, or nothing would be left to see."""
 STEPS = (4, 3, 2)
 """Gauss-Newton steps at each."""
 OCCUPANCY_SPREAD, OCCUPANCY_CHANGE = 0.1, 0.5
@@ -40,12 +41,13 @@ class BeadFitter:
     """Fits beads of one model to maps of one noise."""
 
     def __init__(
-        self, weights: np.ndarray, scale: BeadScale, network: ElasticNetwork, noise: float, pixel: float
+        self, weights: np.ndarray, scale: BeadScale, network: ElasticNetwork, noise: float, pixel: float, size_px: float
     ) -> None:
-        """weights (n,) electrons; `noise` the power of the maps' noise per voxel; `pixel` its size in Å."""
+        """weights (n,) electrons; `noise` the power of the maps' noise per voxel; `pixel` its size in Å; `size_px` the
+        radius of gyration of the model in voxels."""
         self.mass = scale.amplitude * np.asarray(weights, dtype=np.float64)
         self.scale, self.network, self.noise = scale, network, noise
-        self.blurs_px = [blur / pixel for blur in BLURS_ANG]
+        self.blurs_px = [max(blur / pixel * min(1.0, size_px * pixel / LARGE_ANG), 1.0) for blur in BLURS_ANG]
         self._laplacian = network.laplacian(len(self.mass)) / OCCUPANCY_SPREAD**2
 
     def fit(self, volume: np.ndarray, start: BeadFit) -> BeadFit:
@@ -119,6 +121,12 @@ def followed(
         fits[node] = fitter.fit(volumes[node], fits[before] if before is not None else whole)
         progress("beads in maps", len(fits), len(volumes))
     return [fits[node] for node in range(len(volumes))]
+
+
+def gyration_px(places_px: np.ndarray, weights: np.ndarray) -> float:
+    """Radius of gyration of beads at (n, 3) places of weights (n,)."""
+    away = places_px - np.average(places_px, axis=0, weights=weights)
+    return float(np.sqrt(np.average(np.square(away).sum(axis=1), weights=weights)))
 
 
 def spanning_order(points: np.ndarray, first: int) -> list[tuple[int, int | None]]:

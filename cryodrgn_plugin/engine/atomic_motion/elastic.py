@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 
 SPREAD_ANG = 0.7
 """τ: by how much the length of a tie varies."""
-BREAKS_ANG, CHAIN_BREAKS_ANG = 1.5, 6.0
+BREAKS_ANG, CHAIN_BREAKS_ANG = 0.8, 6.0
 """δ₀ of ties across space and along a chain."""
 CHAIN_STEPS = 3
 """Beads of a chain that are tied along it."""

@@ -10,7 +10,7 @@ from ..atoms.atomic_model import AtomicModel
 from ..atoms.beads import Beads, beads_of
 from ..errors import DataError
 from .bead_overlap import BeadScale, density, scale_of
-from .displacements import BeadFit, BeadFitter, followed
+from .displacements import BeadFit, BeadFitter, followed, gyration_px
 from .elastic import ElasticNetwork
 from .model_fit import ModelFit, correlation, fit_model
 from .node_maps import NodeMaps, of_other_hand
@@ -113,7 +113,8 @@ def laid_into(
     reference, scale = _reference(maps, places, beads)
     network = ElasticNetwork.of(places, beads.chains, pixel_size_ang)
     noise = maps.noise()
-    fitter = BeadFitter(beads.electrons, scale, network, noise, pixel_size_ang)
+    size_px = gyration_px(places, beads.electrons)
+    fitter = BeadFitter(beads.electrons, scale, network, noise, pixel_size_ang, size_px)
     bead_fits = followed(fitter, maps.volumes, maps.points, places, reference, progress)
     occupancy = np.stack([one.occupancy for one in bead_fits])
     followed_px = np.stack([one.places_px for one in bead_fits])
