@@ -41,7 +41,7 @@ def draw(panel: Axes, cells: list[dict], smallest: float | None) -> None:
     masses = [cell["mass"] for cell in cells]
     if smallest is not None:
         panel.axvspan(smallest, 1.0, color=FAINT, alpha=0.5, lw=0)
-        panel.text(smallest * 1.05, 0.7, "said to be seen", color=GREY, fontsize=8)
+        panel.text(max(smallest, min(masses)) * 1.05, 0.7, "said to be seen", color=GREY, fontsize=8)
     panel.axhline(0.5, color=GREY, lw=0.8, ls=":")
     for name, (label, colour, dashes) in CURVES.items():
         known = [cell for cell in cells if name in cell["auc"]]

@@ -23,7 +23,7 @@ SURE, WORTH = 2.0, 0.01
 all gain."""
 ANYTHING_SURE = 4.0
 """Standard errors by which any number of nodes must explain them better than one, or there is but one state."""
-CONTINUUM_SURE, CONTINUUM_WORTH = 2.5, 0.01
+CONTINUUM_SURE, CONTINUUM_WORTH = 2.5, 0.03
 """Standard errors by which a continuum must explain them better than states do, and by what share of what all gain."""
 LEAST_CURVED = 3
 """Two states are not held against a line, which faint images cannot tell from them."""
