@@ -87,10 +87,10 @@ def bias_figure(file: Path, found: ModelInRun, check: BiasCheck) -> None:
         along.set_xticks(starts if len(starts) <= 20 else starts[:0], chains[starts] if len(starts) <= 20 else [])
         along.set(xlabel="residues, by chain", ylabel="local correlation", title="Prior-free maps and the model")
         along.set_ylim(min(-0.05, check.model_agreement.min() - 0.05), 1.02)
-        along.legend(loc="lower left")
+        along.legend(loc="best")
         curves.plot(
             frequency, check.expected_fsc.mean(axis=0)[shells], color=GREY, lw=1.2, label="expected of the truth"
         )
         curves.plot(frequency, check.model_fsc.mean(axis=0)[shells], color=DISTINCT[0], lw=1.4, label="model")
         curves.set(xlabel="spatial frequency (1/Å)", ylabel="FSC with prior-free maps", ylim=(-0.05, 1.02))
-        curves.legend(loc="lower left")
+        curves.legend(loc="best")
