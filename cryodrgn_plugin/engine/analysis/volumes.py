@@ -96,9 +96,8 @@ def decoder_of(run: "Run") -> "RestoredDecoder":
 
 def atoms_of(decoder: TrainedDecoder) -> "AtomsDecoder | None":
     """The atomic model that a run's decoder moves; None where it has none."""
-    from ..decoders.restore import TrainedDecoder as RestoredDecoder
-
-    return decoder.atoms() if isinstance(decoder, RestoredDecoder) else None
+    of_atoms = getattr(decoder, "atoms", None)
+    return of_atoms() if of_atoms else None
 
 
 def make_maps(

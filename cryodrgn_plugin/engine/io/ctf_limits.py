@@ -25,7 +25,12 @@ def require_possible(path: Path, ctf: CtfParams) -> None:
         ("rlnDefocusU", ctf.defocus_u_ang, LARGEST_DEFOCUS_ANG, "in Å"),
         ("rlnDefocusV", ctf.defocus_v_ang, LARGEST_DEFOCUS_ANG, "in Å"),
         ("rlnPhaseShift", ctf.phase_shift_deg, LARGEST_PHASE_DEG, "in degrees"),
-        ("rlnCtfBfactor", ctf.b_factor_ang2, LARGEST_B_ANG2, f"in Å² and at most {LARGEST_B_ANG2:,.0f}"),
         ("rlnCtfScalefactor", scale, LARGEST_SCALE, f"at most {LARGEST_SCALE:,.0f}"),
     ):
         require_rows(path, name, values, np.abs(values) <= most, what)
+
+
+def require_possible_b_factor(path: Path, values_ang2: np.ndarray) -> None:
+    """The same of B-factors as the file has them, whatever their sign."""
+    within = np.abs(values_ang2) <= LARGEST_B_ANG2
+    require_rows(path, "rlnCtfBfactor", values_ang2, within, f"in Å² and at most {LARGEST_B_ANG2:,.0f}")

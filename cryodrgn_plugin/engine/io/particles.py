@@ -16,7 +16,7 @@ import pandas as pd
 from ..errors import DataError
 from ..imaging.aberrations import Aberrations, even_zernike, moved_in_groups
 from ..imaging.ctf import CtfParams
-from .ctf_limits import require_possible
+from .ctf_limits import require_possible, require_possible_b_factor
 from .optics_terms import BEAM_TILT, read_aberrations
 from .reading import WHY, understood
 from .star import read_star
@@ -184,6 +184,7 @@ class ParticleTable:
     def _b_factor_ang2(self) -> np.ndarray:
         """(N,) B-factors, positive where the envelope falls with frequency; Warp and M write those as negative."""
         values = self._optional("rlnCtfBfactor", 0.0)
+        require_possible_b_factor(self.path, values)
         return -values if (values <= 0).all() else values
 
     def flag(self, name: str) -> np.ndarray:

@@ -3,25 +3,20 @@
 Beside the members stands a decoder that follows docs/extending.md and is no member.
 """
 
-import tempfile
-from functools import cache
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from cryodrgn_plugin.engine.atoms.model_writing import write_models
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.decoders.decoder import Decoder, LinearDecoder
 from cryodrgn_plugin.engine.decoders.decoder_registry import DECODERS
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
-from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 from cryodrgn_plugin.tests.contracts.moving_blobs import MovingBlobs
-from cryodrgn_plugin.tests.contracts.planted_motion import STATES, PlantedMotion
+from cryodrgn_plugin.tests.contracts.needed_settings import settings_of
+from cryodrgn_plugin.tests.contracts.planted_motion import PlantedMotion
 
 BOX, Z_DIM = 16, 2
 LATTICE = HalfPlane(BOX, BOX // 2 - 1)
@@ -30,17 +25,6 @@ LEARNT = 0.5
 """A decoder has learnt a motion when it leaves less than this of the error of the mean map."""
 
 MEMBERS = {**DECODERS, "blobs": MovingBlobs}
-
-
-@cache
-def settings_of(name: str) -> dict[str, object]:
-    """What a member needs beside the settings of all: the decoder of atoms has a model, a chain that opens."""
-    if name != "atoms":
-        return {}
-    file = Path(tempfile.mkdtemp()) / "chain.cif"
-    chain = tiny_ensemble(STATES).states[0]
-    write_models(file, chain, chain.coords_ang[None])
-    return {"atoms.model": str(file), "atoms.place": "mass"}
 
 
 pytestmark = pytest.mark.parametrize("name", MEMBERS)

@@ -15,6 +15,7 @@ from cryodrgn_plugin.engine.likelihood.linear_score import LinearScore, SliceBan
 from cryodrgn_plugin.engine.likelihood.whitened import WhitenedBatch
 from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
+from cryodrgn_plugin.tests.contracts.needed_settings import settings_of
 
 BOX, PIXEL_ANG, Z_DIM, N = 16, 3.0, 2, 3
 LATTICE = HalfPlane(BOX, BOX // 2 - 1)
@@ -35,7 +36,7 @@ RADIUS = 5.5
 
 def some_decoder(name: str, z_dim: int):
     overrides = {"z_dim": z_dim, "decoder.kind": name, "decoder.width": 16, "decoder.n_bases": 2 if z_dim else 0}
-    decoder = make_decoder(recipe_config("fast", overrides), BOX)
+    decoder = make_decoder(recipe_config("fast", overrides | settings_of(name)), BOX)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in decoder.parameters():
