@@ -162,7 +162,7 @@ def part_information(
 def _told_of_parts(gram: Tensor, n_parts: int, nuisances: Nuisances) -> Tensor:
     """(B, n) precision of each part's amplitude from (B, 1 + n + J, 1 + n + J), the mean's and the errors' unknown."""
     of_parts = slice(1, 1 + n_parts)
-    others = torch.tensor([0, *range(1 + n_parts, gram.shape[1])], device=gram.device)
+    others = torch.cat([torch.arange(*each, device=gram.device) for each in ((0, 1), (1 + n_parts, gram.shape[1]))])
     sd = torch.cat([nuisances.pose_sd.new_full((1,), nuisances.contrast_sd), nuisances.pose_sd]).clamp(min=1e-9)
     among = gram[:, others][:, :, others] + (sd**-2).diag()
     shared = gram[:, others, of_parts]

@@ -195,7 +195,8 @@ def left_of_pieces(
     """
     known = 1 + n_bases
     of_pieces = slice(known, known + n_pieces)
-    others = torch.tensor([*range(known), *range(known + n_pieces, gram.shape[1])], device=gram.device)
+    ends = (0, known), (known + n_pieces, gram.shape[1])
+    others = torch.cat([torch.arange(*each, device=gram.device) for each in ends])
     sd = torch.cat([nuisances.pose_sd.new_full((1,), nuisances.contrast_sd), nuisances.pose_sd]).clamp(min=1e-9)
     sd = torch.cat([sd[:1], sd.new_ones(n_bases), sd[1:]])
     residual = inner - gram[:, 0]

@@ -13,9 +13,12 @@ import cryodrgn_plugin
 from cryodrgn_plugin.engine import recipes
 from cryodrgn_plugin.engine.ab_initio import ab_initio_recipe
 from cryodrgn_plugin.engine.ab_initio.refinement import refine_poses
-from cryodrgn_plugin.engine.closed_form import fast_recipe, node_count, node_poses
+from cryodrgn_plugin.engine.closed_form import fast_recipe, node_count, node_poses, part_scan, small_parts
+from cryodrgn_plugin.engine.closed_form.direction_search import PosedSet, schedule
+from cryodrgn_plugin.engine.closed_form.directions import Directions, improved
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.data.tilt_series import TiltSeries
 from cryodrgn_plugin.engine.poses.refine_options import RefineOptions
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import SimulationConfig, simulate_particles
@@ -109,6 +112,34 @@ def test_the_device_changes_nothing_but_rounding(far, stars, tmp_path, monkeypat
         here = trained(stars[MANY], tmp_path / member, "fast", {**FAST, "device": "cpu", "backend": member}).latents()
         np.testing.assert_allclose(here.z, there.z, atol=1e-3 * np.abs(there.z).max())
         np.testing.assert_allclose(here.coordinate, there.coordinate, atol=1e-3)
+
+
+def directions_with_parts(star: Path, run: Run) -> Directions:
+    """One direction, and those of the small parts that stand out most, whether or not they are there."""
+    dataset = ParticleDataset.open(star)
+    posed = PosedSet(run.config, dataset, TiltSeries.singles(dataset.n))
+    step = schedule(2, 6, BOX // 2 - 1)[0]
+    models, _, found = improved(posed.images, posed.band(step.radius), Directions.random(posed.images, (1, 0), 0))
+    run.note(directions=1)
+    return small_parts.with_small_parts(run, posed, found, models[0], step)
+
+
+def test_the_scan_for_small_parts_stays_on_the_device(far, stars, tmp_path, monkeypatch):
+    for name, value in {"LEAST_PARTICLES": 1, "ROUNDS": 1, "AT_ONCE": 1, "SETTLING": 1}.items():
+        monkeypatch.setattr(small_parts, name, value)
+    monkeypatch.setattr(part_scan, "SURE", -1e3)
+    amounts = []
+    for n, star in stars.items():
+        before = far.brought_back
+        run = Run.create(tmp_path / str(n), recipe_config("fast", {"particles": str(star)}))
+        with far:
+            there = directions_with_parts(star, run)
+        amounts.append(far.brought_back - before)
+    assert there.groups == (1, 1, 0)
+    assert (amounts[1] - amounts[0]) / (MANY - FEW) < IMAGE_BYTES / 2
+    monkeypatch.setattr(Compute, "chosen", classmethod(lambda cls, config: Compute.on("cpu")))
+    here = directions_with_parts(star, run)
+    np.testing.assert_allclose(here.information, there.information.near, rtol=1e-3)
 
 
 def test_refinement_of_poses_stays_on_the_device(far, stars):
