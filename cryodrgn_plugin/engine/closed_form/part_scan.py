@@ -91,11 +91,13 @@ class Pieces:
 
 
 def _lattice(dense: np.ndarray, spacing: float) -> np.ndarray:
-    """(P, 3) the nodes of a cubic lattice, moved to the nearest voxel, where `dense` (D, D, D) is true."""
+    """(P, 3) the nodes of a cubic lattice, moved to the nearest voxel, where `dense` (D, D, D) is true; a voxel of it
+    where it lies between all nodes."""
     axis = np.rint(np.arange(spacing / 2, len(dense), spacing)).astype(int)
     nodes = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
     nodes = nodes[(nodes < len(dense)).all(1)]
-    return nodes[dense[tuple(nodes.T)]]
+    within = nodes[dense[tuple(nodes.T)]]
+    return within if len(within) else np.argwhere(dense)[:1]
 
 
 @dataclass(frozen=True)
@@ -164,9 +166,12 @@ def scanned(
         parts = zip(*_told(images, band, model, found.nuisances, pieces), strict=True)
         of_images, sharpness = (torch.cat(part, 1) for part in parts)
         told, precision = of_particles(of_images, sharpness, series)
-        told = told - precision * (told.sum(0) / precision.sum(0))  # what the mean has too little of does not vary
+        average = (told.sum(0) / precision.sum(0)).nan_to_num(nan=0.0)
+        told = told - precision * average  # what the mean has too little of does not vary
         score, square = (told[own] ** 2 - precision[own]).sum(0), (precision[own] ** 2).sum(0)
-        return Scan(pieces, on_host(score / (2 * square).sqrt()), on_host(score / square), told, precision)
+        # Of a piece outside of the body images tell nothing, and 0 / 0 must not stand out.
+        z, variance = (values.nan_to_num(nan=0.0) for values in (score / (2 * square).sqrt(), score / square))
+        return Scan(pieces, on_host(z), on_host(variance), told, precision)
 
     everywhere = scan(Pieces.of(np.maximum(model.mean_map(), 0) * band.mask))
     closer = scan(everywhere.pieces.around(np.argsort(-everywhere.z, kind="stable")[:LOOKED_AT]))

@@ -50,6 +50,14 @@ def test_a_larger_body_has_wider_pieces_and_not_more():
     assert len(Pieces.of(body(24).repeat(3, 0).repeat(3, 1).repeat(3, 2))) < 1000
 
 
+@pytest.mark.parametrize("place", [(7, 7, 7), (8, 9, 10), (10, 11, 9)])
+def test_a_body_between_the_places_of_pieces_has_one(place):
+    small = np.zeros((20, 20, 20))
+    small[place] = 1.0
+    pieces = Pieces.of(small)
+    assert len(pieces) and pieces.volumes(slice(None)).max() > 0
+
+
 def test_what_images_tell_of_a_piece_is_the_marginal_of_the_joint_posterior():
     """Against the inverse of the whole matrix, one image and one piece at a time."""
     rng = np.random.default_rng(0)
@@ -149,6 +157,15 @@ def test_of_one_state_no_part_stands_out(states):
         models, _, found = improved(posed.images, band, found)
     scan = scanned(posed.images, posed.dataset, posed.series, band, models[0], found)
     assert not len(scan.standing_out(4, 2.5))
+
+
+def test_a_piece_outside_of_the_body_does_not_stand_out(states, monkeypatch):
+    posed = states["one"]
+    models, _, found = improved(posed.images, posed.band(RADIUS), Directions.random(posed.images, (1, 0), 0))
+    nowhere = Pieces(np.zeros((len(posed.band(RADIUS).mask),) * 3), np.ones((3, 3)), np.ones(3))
+    monkeypatch.setattr(Pieces, "of", classmethod(lambda cls, body: nowhere))
+    scan = scanned(posed.images, posed.dataset, posed.series, posed.band(RADIUS), models[0], found)
+    assert not scan.z.any() and not len(scan.standing_out(4, 2.5))
 
 
 def test_parts_come_back_from_a_checkpoint(states, tmp_path):
