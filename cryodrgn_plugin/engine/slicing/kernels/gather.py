@@ -14,16 +14,19 @@ CHUNK = 32
 
 
 @njit(inline="always")
-def _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, starts, weights, slices, signs):
+def _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, room, weights, slices, signs):
     """slices[i] (2C) = every channel at point first + i, its imaginary part still to be multiplied by signs[i]."""
     width = slices.shape[1]
+    place, fraction, starts = room
     for i in range(count):
         x, y, z, fx, fy, fz, sign, inside = locate(freqs[first + i, 0], freqs[first + i, 1], axes, limit2)
+        here = np.int32(1) if inside else np.int32(0)
+        place[0, i], place[1, i], place[2, i] = here * x, here * y, here * z
+        fraction[0, i], fraction[1, i], fraction[2, i], fraction[3, i] = fx, fy, fz, np.float32(here)
         signs[i] = sign
-        if not inside:
-            x, y, z = 0, 0, 0
-        corner_starts(row_start, x, y, z, width, starts[i])
-        corner_weights(fx, fy, fz, np.float32(1.0) if inside else np.float32(0.0), weights[i])
+    for i in range(count):
+        corner_starts(row_start, place[0, i], place[1, i], place[2, i], width, starts[i])
+        corner_weights(fraction[0, i], fraction[1, i], fraction[2, i], fraction[3, i], weights[i])
         for corner in range(0, 8, 2):
             prefetch(flat, starts[i, corner], 2 * width)
     for i in range(count):
@@ -32,9 +35,14 @@ def _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, starts, wei
 
 @njit(inline="always")
 def _room(width):
-    """Scratch of one thread: starts, weights, slices, signs."""
-    return (
+    """Scratch of one thread: of places, of weights, slices, signs."""
+    of_places = (
+        np.empty((3, CHUNK), dtype=np.int32),
+        np.empty((4, CHUNK), dtype=np.float32),
         np.empty((CHUNK, 8), dtype=np.int64),
+    )
+    return (
+        of_places,
         np.empty((CHUNK, 8), dtype=np.float32),
         np.empty((CHUNK, width), dtype=np.float32),
         np.empty(CHUNK, dtype=np.float32),
@@ -49,10 +57,10 @@ def project_weighted(coefs, amplitudes, rotations, freqs, row_start, step, radiu
     flat = coefs.reshape(-1)
     for b in prange(n_images):
         axes, s = axes_of(rotations[b], step), amplitudes[b]
-        starts, weights, slices, signs = _room(2 * n_channels)
+        places, weights, slices, signs = _room(2 * n_channels)
         for first in range(0, n_points, CHUNK):
             count = min(CHUNK, n_points - first)
-            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, starts, weights, slices, signs)
+            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, places, weights, slices, signs)
             for i in range(count):
                 re, im = slices[i, :n_channels], slices[i, n_channels:]
                 total_re, total_im = np.float32(0.0), np.float32(0.0)
@@ -70,10 +78,10 @@ def project_channels(coefs, rotations, freqs, row_start, step, radius, out):
     flat = coefs.reshape(-1)
     for b in prange(n_images):
         axes = axes_of(rotations[b], step)
-        starts, weights, slices, signs = _room(2 * n_channels)
+        places, weights, slices, signs = _room(2 * n_channels)
         for first in range(0, n_points, CHUNK):
             count = min(CHUNK, n_points - first)
-            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, starts, weights, slices, signs)
+            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, places, weights, slices, signs)
             for i in range(count):
                 scale(np.float32(1.0), slices[i], out[b, first + i, 0], n_channels)
                 scale(signs[i], slices[i, n_channels:], out[b, first + i, 1], n_channels)
@@ -90,11 +98,11 @@ def amplitude_gradients(grad, coefs, rotations, freqs, row_start, step, radius, 
     flat = coefs.reshape(-1)
     for b in prange(n_images):
         axes = axes_of(rotations[b], step)
-        starts, weights, slices, signs = _room(2 * n_channels)
+        places, weights, slices, signs = _room(2 * n_channels)
         total = np.zeros(n_channels, dtype=np.float32)
         for first in range(0, n_points, CHUNK):
             count = min(CHUNK, n_points - first)
-            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, starts, weights, slices, signs)
+            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, places, weights, slices, signs)
             for i in range(count):
                 value = grad[b, first + i]
                 add_scaled(value.real, slices[i], total, n_channels)
@@ -191,7 +199,7 @@ def compress_images(coefs, targets, weights, rotations, freqs, row_start, step, 
     flat = coefs.reshape(-1)
     for b in prange(n_images):
         axes = axes_of(rotations[b], step)
-        starts, corner, slices, signs = _room(2 * n_channels)
+        places, corner, slices, signs = _room(2 * n_channels)
         parts = np.zeros((n_channels, 2 * CHUNK), dtype=np.float32)
         weight = np.zeros(2 * CHUNK, dtype=np.float32)
         target = np.zeros(2 * CHUNK, dtype=np.float32)
@@ -200,7 +208,7 @@ def compress_images(coefs, targets, weights, rotations, freqs, row_start, step, 
         inner[b] = 0
         for first in range(0, n_points, CHUNK):
             count = min(CHUNK, n_points - first)
-            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, starts, corner, slices, signs)
+            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, places, corner, slices, signs)
             if count < CHUNK:
                 weight[:] = 0
                 target[:] = 0

@@ -43,7 +43,7 @@ def match_poses(
     limit2 = limit_of(radius, step)
     flat = coefs.reshape(-1)
     for b in prange(n_images):
-        starts, corner, slices, signs = _room(2 * n_channels)
+        places, corner, slices, signs = _room(2 * n_channels)
         along_x = np.empty((half_width + 1, 2), dtype=np.float32)
         along_y = np.empty((2 * half_width + 1, 2), dtype=np.float32)
         norms = np.empty(gram.shape[2], dtype=np.float32)
@@ -55,7 +55,7 @@ def match_poses(
             sums[:] = 0
             for first in range(0, n_points, CHUNK):
                 count = min(CHUNK, n_points - first)
-                _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, starts, corner, slices, signs)
+                _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, places, corner, slices, signs)
                 for i in range(count):
                     f = first + i
                     x, y = along_x[indices[f, 0]], along_y[half_width + indices[f, 1]]

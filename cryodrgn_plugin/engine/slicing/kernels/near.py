@@ -13,8 +13,9 @@ from numba import njit, prange
 
 from ..backend import N_ERRORS, N_MOMENTS, N_PARAMETERS
 from .gather import CHUNK, _room, _slice_chunk, add_products, fill_upper
-from .runs import blend, prefetch, spread
-from .scatter import _ask_for, _keep_to
+from .runs import blend, blend_pair
+from . import scatter
+from .scatter import ask_for, keep_to, room_for_chunk, spread_cells
 from .trilinear import FAST, axes_of, corner_starts, corner_weights, limit_of, locate
 
 FULL_TURN = np.float32(2 * math.pi)
@@ -66,7 +67,7 @@ def compress_near_images(coefs, targets, weights, rotations, slopes, freqs, row_
     flat = coefs.reshape(-1)
     for b in prange(rotations.shape[0]):
         axes = axes_of(rotations[b], step)
-        starts, corner, slices, signs = _room(2 * n_read)
+        places, corner, slices, signs = _room(2 * n_read)
         parts = np.zeros((n_channels, 2 * CHUNK), dtype=np.float32)
         moments = np.empty((N_MOMENTS, 2 * CHUNK), dtype=np.float32)
         weight = np.zeros(2 * CHUNK, dtype=np.float32)
@@ -76,7 +77,7 @@ def compress_near_images(coefs, targets, weights, rotations, slopes, freqs, row_
         inner[b] = 0
         for first in range(0, n_points, CHUNK):
             count = min(CHUNK, n_points - first)
-            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, starts, corner, slices, signs)
+            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, places, corner, slices, signs)
             if count < CHUNK:
                 weight[:] = 0
                 target[:] = 0
@@ -112,7 +113,20 @@ def _weigh_corrections(image, factor, kx, ky, rotation, by_real, by_imaginary):
 
 @njit(parallel=True, fastmath=FAST, cache=True)
 def subtract_near(
-    points, bits, plane_start, planes, moving, weights, corrections, rotations, slopes, freqs, row_start, step, flat
+    points,
+    places,
+    fractions,
+    plane_start,
+    bits,
+    planes,
+    moving,
+    weights,
+    corrections,
+    rotations,
+    slopes,
+    freqs,
+    row_start,
+    flat,
 ):
     """flat[voxel] (2, C) −= interpolation weight · weights[b, f] · Σ_j corrections[b, j] · J_j, conjugated where the
     slice is.
@@ -123,39 +137,35 @@ def subtract_near(
     with weight 0.
     """
     n_errors, n_channels, h = corrections.shape[1], corrections.shape[2], row_start.shape[0] // 2
-    source, added, width = moving.reshape(-1), corrections.reshape(-1), 2 * (1 + N_MOMENTS)
+    moved, added = moving.reshape(-1), corrections.reshape(-1)
+    read, width = 2 * (1 + N_MOMENTS), 2 * n_channels
     for t in prange(len(planes) - 1):
         low, high = planes[t], planes[t + 1]
-        starts, share = np.empty((CHUNK, 8), dtype=np.int64), np.empty((CHUNK, 8), dtype=np.float32)
-        runs, image = np.empty((CHUNK, 2 * n_channels), dtype=np.float32), np.empty(width, dtype=np.float32)
-        rows, by_real, by_imaginary = np.empty(8, dtype=np.int64), np.zeros(8, np.float32), np.zeros(8, np.float32)
-        stop = plane_start[high]
-        for first in range(plane_start[max(low - 1, 0)], stop, CHUNK):
-            count = min(CHUNK, stop - first)
-            _ask_for(weights, points, first + CHUNK, stop, bits)
-            if n_errors == N_ERRORS:
-                _ask_for(slopes, points, first + CHUNK, stop, bits)
-            for i in range(count):
-                b, f = points[first + i] >> bits, points[first + i] & ((1 << bits) - 1)
-                kx, ky = freqs[f, 0], freqs[f, 1]
-                axes = axes_of(rotations[b], step)
-                x, y, z, fx, fy, fz, sign, _ = locate(kx, ky, axes, np.float32(0.0))
-                corner_weights(fx, fy, fz, np.float32(1.0), share[i])
-                corner_starts(row_start, x, y, z, width, starts[i])
-                blend(source, starts[i], share[i], image, width)
-                corner_starts(row_start, x, y, z, 2 * n_channels, starts[i])
-                for corner in range(0, 8, 2):
-                    prefetch(flat, starts[i, corner], 4 * n_channels)
-                _keep_to(low, high, z + h, starts[i], share[i])
-                factor = -FULL_TURN * sign * weights[b, f]
-                _weigh_corrections(image, factor, kx, ky, rotations[b], by_real, by_imaginary)
+        share, rows = room_for_chunk()
+        runs, image = np.empty((scatter.CHUNK, width), dtype=np.float32), np.empty(read, dtype=np.float32)
+        source, starts = runs.reshape(-1), np.empty(8, dtype=np.int64)
+        by_real, by_imaginary = np.empty(N_ERRORS, np.float32), np.empty(N_ERRORS, np.float32)
+        for plane in range(max(low - 1, 0), high):
+            stop = plane_start[plane + 1]
+            for first in range(plane_start[plane], stop, scatter.CHUNK):
+                after = min(first + scatter.CHUNK, stop)
+                ask_for(weights, points, after, stop, bits)
                 if n_errors == N_ERRORS:
-                    changed = -weights[b, f] * slopes[b, f]
-                    by_real[N_PARAMETERS] = changed * image[0]
-                    by_imaginary[N_PARAMETERS] = changed * image[1 + N_MOMENTS]
-                for j in range(8):
-                    rows[j] = (b * n_errors + j % n_errors) * n_channels
-                blend(added, rows, by_real, runs[i], n_channels)
-                blend(added, rows, by_imaginary, runs[i, n_channels:], n_channels)
-            for i in range(count):
-                spread(flat, starts[i], share[i], runs[i], 2 * n_channels)
+                    ask_for(slopes, points, after, stop, bits)
+                for i in range(after - first):
+                    b, f = points[first + i] >> bits, points[first + i] & ((1 << bits) - 1)
+                    place, fraction = places[first + i], fractions[first + i]
+                    corner_weights(fraction[0], fraction[1], fraction[2], np.float32(1.0), share[i])
+                    corner_starts(row_start, place[0], place[1], plane - h, read, starts)
+                    blend(moved, starts, share[i], image, read)
+                    keep_to(low, high, plane, share[i])
+                    rows[i] = i * width
+                    factor = -FULL_TURN * fraction[3] * weights[b, f]
+                    _weigh_corrections(image, factor, freqs[f, 0], freqs[f, 1], rotations[b], by_real, by_imaginary)
+                    if n_errors == N_ERRORS:
+                        changed = -weights[b, f] * slopes[b, f]
+                        by_real[N_PARAMETERS] = changed * image[0]
+                        by_imaginary[N_PARAMETERS] = changed * image[1 + N_MOMENTS]
+                    own, real, imaginary = b * n_errors * n_channels, runs[i], runs[i, n_channels:]
+                    blend_pair(added, own, n_errors, by_real, by_imaginary, real, imaginary, n_channels)
+                spread_cells(flat, row_start, low, high, plane, places[first:after], share, source, rows, width)

@@ -28,8 +28,7 @@ def scatter_weighted(
     values : (B, F) complex64, amplitudes (B, C). `out` still needs `HalfSphere.symmetrize(total=True)`.
     """
     for part, order in _ordered(rotations, freqs, row_start, step, radius, threads):
-        turned = rotations[part]
-        add_weighted(*order, values[part], amplitudes[part], turned, freqs, row_start, step, out.reshape(-1))
+        add_weighted(*order, values[part], amplitudes[part], row_start, out.reshape(-1))
 
 
 def scatter_equations(
@@ -52,9 +51,8 @@ def scatter_equations(
     weights (B, F) are CTF²/σ², moments (B, T) the packed E[s sᵀ]. `lhs` still needs `HalfSphere.symmetrize_real`.
     """
     for part, order in _ordered(rotations, freqs, row_start, step, radius, threads):
-        turned = rotations[part]
-        add_moments(*order, weights[part], moments[part], turned, freqs, row_start, step, lhs.reshape(-1))
-        add_weighted(*order, targets[part], amplitudes[part], turned, freqs, row_start, step, rhs.reshape(-1))
+        add_moments(*order, weights[part], moments[part], row_start, lhs.reshape(-1))
+        add_weighted(*order, targets[part], amplitudes[part], row_start, rhs.reshape(-1))
 
 
 def scatter_near(
@@ -78,12 +76,12 @@ def scatter_near(
     """
     for part, order in _ordered(rotations, freqs, row_start, step, radius, threads):
         images = weights[part], corrections[part], rotations[part], slopes[part]
-        subtract_near(*order, moving, *images, freqs, row_start, step, rhs.reshape(-1))
+        subtract_near(*order, moving, *images, freqs, row_start, rhs.reshape(-1))
 
 
 def _ordered(rotations, freqs, row_start, step, radius, threads) -> Iterator[tuple[slice, tuple]]:
     """Blocks of images and, for each, what the scatter kernels want to know of the order of its points."""
     half_width, bits = row_start.shape[0] // 2, max(1, len(freqs) - 1).bit_length()
     for part in blocks(len(rotations), len(freqs)):
-        points, plane_start = order_points(rotations[part], freqs, half_width, step, radius, bits)
-        yield part, (points, bits, plane_start, planes_of_threads(plane_start, threads))
+        *points, plane_start = order_points(rotations[part], freqs, half_width, step, radius, bits)
+        yield part, (*points, plane_start, bits, planes_of_threads(plane_start, threads))

@@ -45,6 +45,35 @@ def blend(typingctx, source, starts, weights, target, count):
 
 
 @intrinsic
+def blend_pair(typingctx, source, start, n, by_first, by_second, first, second, count):
+    """first[k] = Σ_j by_first[j] · source[start + j count + k], j < n, k < count, and `second` by `by_second`."""
+
+    def codegen(context, builder, signature, args):
+        (runs,) = _data(context, builder, signature, args[:1])
+        factors, targets = (_data(context, builder, signature, args, *ends) for ends in ((3, 5), (5, 7)))
+
+        def block(k, lanes):
+            nothing = ir.Constant(ir.VectorType(_FLOAT, lanes), [0.0] * lanes)
+            totals = [cgutils.alloca_once_value(builder, nothing) for _ in targets]
+            for total in totals:
+                builder.store(nothing, total)
+            with cgutils.for_range(builder, args[2]) as loop:
+                at = builder.add(builder.add(args[1], builder.mul(loop.index, args[7])), k)
+                values = _load(builder, runs, at, lanes)
+                for total, factor in zip(totals, factors, strict=True):
+                    weight = _splat(builder, builder.load(builder.gep(factor, [loop.index])), lanes)
+                    builder.store(_fused(builder, builder.load(total), weight, values), total)
+            for total, target in zip(totals, targets, strict=True):
+                _store(builder, builder.load(total), target, k, lanes)
+
+        _over_run(builder, args[7], block)
+        return context.get_dummy_value()
+
+    whole = types.intp
+    return types.void(source, whole, whole, by_first, by_second, first, second, whole), codegen
+
+
+@intrinsic
 def blend_rows(typingctx, source, rows, weights, fraction, point):
     """(re, im) at `point` between two voxels of one volume: Σ_j weights[j, point] · source[rows[j, point] + 0 … 3], its
     first half and its second mixed by `fraction`. rows (4, n) int32 and weights (4, n).
@@ -70,24 +99,37 @@ def blend_rows(typingctx, source, rows, weights, fraction, point):
 
 
 @intrinsic
-def spread(typingctx, target, starts, weights, source, count):
-    """target[starts[i] + k] += weights[i] · source[k], i < 8, k < count: the adjoint of `blend`."""
+def spread(typingctx, target, starts, weights, source, rows, count, n):
+    """target[starts[i] + k] += Σ_p weights[p, i] · source[rows[p] + k], i < 8, k < count, p < n.
+
+    The sums over p stay in registers; what is spread to the same eight runs is thus read and written once.
+    weights (n, 8) float32, rows (n) int64.
+    """
 
     def codegen(context, builder, signature, args):
-        runs, starts, weights, source = _data(context, builder, signature, args[:4])
-        corners = list(zip(_eight(builder, starts), _eight(builder, weights), strict=True))
+        runs, starts, weights, source, rows = _data(context, builder, signature, args[:5])
+        begins = _eight(builder, starts)
 
         def block(k, lanes):
-            values = _load(builder, source, k, lanes)
-            for start, weight in corners:
-                at = builder.add(start, k)
-                total = _fused(builder, _load(builder, runs, at, lanes), _splat(builder, weight, lanes), values)
-                _store(builder, total, runs, at, lanes)
+            nothing = ir.Constant(ir.VectorType(_FLOAT, lanes), [0.0] * lanes)
+            totals = [cgutils.alloca_once_value(builder, nothing) for _ in begins]
+            for total in totals:
+                builder.store(nothing, total)
+            with cgutils.for_range(builder, args[6]) as loop:
+                at = builder.add(builder.load(builder.gep(rows, [loop.index])), k)
+                values = _load(builder, source, at, lanes)
+                shares = builder.gep(weights, [builder.mul(loop.index, _INT(CORNERS))])
+                for total, weight in zip(totals, _eight(builder, shares), strict=True):
+                    builder.store(_fused(builder, builder.load(total), _splat(builder, weight, lanes), values), total)
+            for begin, total in zip(begins, totals, strict=True):
+                at = builder.add(begin, k)
+                sum_ = builder.fadd(_load(builder, runs, at, lanes), builder.load(total), flags=_FLAGS)
+                _store(builder, sum_, runs, at, lanes)
 
-        _over_run(builder, args[4], block)
+        _over_run(builder, args[5], block)
         return context.get_dummy_value()
 
-    return types.void(target, starts, weights, source, types.intp), codegen
+    return types.void(target, starts, weights, source, rows, types.intp, types.intp), codegen
 
 
 @intrinsic

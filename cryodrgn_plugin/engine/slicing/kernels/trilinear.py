@@ -3,8 +3,6 @@
 Numba's cache follows the file of a kernel, not this one: after a change here, touch the files of the kernels.
 """
 
-import math
-
 import numpy as np
 from numba import njit
 
@@ -32,16 +30,19 @@ def limit_of(radius, step):
 
 @njit(inline="always")
 def locate(kx, ky, axes, limit2):
-    """Base voxel (x, y, z), fractions, sign of the conjugation, and whether the point is inside the limit."""
+    """Base voxel (x, y, z) int32, fractions, sign of the conjugation, and whether the point is inside the limit.
+
+    Without branches: which way a point goes is as good as random.
+    """
     qx = kx * axes[0] + ky * axes[3]
     qy = kx * axes[1] + ky * axes[4]
     qz = kx * axes[2] + ky * axes[5]
     inside = qx * qx + qy * qy + qz * qz <= limit2
-    sign = np.float32(1.0)
-    if qx < 0:
-        qx, qy, qz, sign = -qx, -qy, -qz, np.float32(-1.0)
-    x, y, z = int(qx), int(math.floor(qy)), int(math.floor(qz))
-    return x, y, z, qx - np.float32(x), qy - np.float32(y), qz - np.float32(z), sign, inside
+    sign = np.float32(-1.0) if qx < 0 else np.float32(1.0)
+    qx, qy, qz = sign * qx, sign * qy, sign * qz
+    below_x, below_y, below_z = np.floor(qx), np.floor(qy), np.floor(qz)
+    x, y, z = np.int32(below_x), np.int32(below_y), np.int32(below_z)
+    return x, y, z, qx - below_x, qy - below_y, qz - below_z, sign, inside
 
 
 @njit(inline="always")
