@@ -12,8 +12,9 @@ from ..geometry.continuous import turns
 from ..imaging.ctf import wavelength_ang
 from ..imaging.noise import estimate_noise
 from ..likelihood.linear_model import LinearModel, sphere_at
+from ..likelihood.near_images import NearImages
 from ..likelihood.nuisance_sizes import DEFOCUS
-from ..likelihood.nuisances import NearImages, Nuisances
+from ..likelihood.nuisances import Nuisances
 from ..likelihood.whitened import ANG_PER_MICROMETRE, WhitenedImages
 from ..slicing.compute import Compute
 from ..slicing.place import on_host

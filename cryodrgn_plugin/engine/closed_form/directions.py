@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ..likelihood.equations import EquationSums, NormalEquations, accumulate
 from ..likelihood.linear_model import LinearModel, confined, fit_volumes, soft_ball
-from ..likelihood.nuisances import NearImages, Nuisances, Posteriors, compress_near, mean_information, settle
+from ..likelihood.near_images import NearImages, compress_near
+from ..likelihood.nuisances import Nuisances, Posteriors, mean_information, settle
 from ..likelihood.outside import as_nuisances, members
 from ..likelihood.voxel_solve import solve
 from ..likelihood.whitened import WhitenedImages

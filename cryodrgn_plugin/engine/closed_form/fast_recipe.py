@@ -33,7 +33,7 @@ from ..data.tilt_series import TiltSeries
 from ..errors import DataError
 from ..likelihood.equations import NormalEquations, accumulate
 from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
-from ..likelihood.nuisances import NearImages, compress_near
+from ..likelihood.near_images import NearImages, compress_near
 from ..likelihood.whitened import WhitenedImages
 from ..run import Run
 from ..slicing.sphere import HalfSphere

@@ -16,7 +16,8 @@ from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..likelihood.equations import NormalEquations, accumulate
 from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
-from ..likelihood.nuisances import NearImages, Nuisances, compress_near, without_pose_errors
+from ..likelihood.near_images import NearImages, compress_near
+from ..likelihood.nuisances import Nuisances, without_pose_errors
 from ..likelihood.outside import at_known_contrast, members
 from ..reconstruction.mask_file import resampled
 from ..run import Run

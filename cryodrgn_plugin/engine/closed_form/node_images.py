@@ -9,7 +9,8 @@ from torch import Tensor
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..likelihood.equations import Moments
-from ..likelihood.nuisances import NearImages, Nuisances, without_pose_errors
+from ..likelihood.near_images import NearImages
+from ..likelihood.nuisances import Nuisances, without_pose_errors
 from .directions import Directions
 from .node_poses import totals
 from .nodes import AtNodes, FittedNodes, Responsibilities, at_nodes, contrast_of_images, contrasts

@@ -22,7 +22,8 @@ from torch import Tensor
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..likelihood.linear_model import LinearModel
-from ..likelihood.nuisances import Nuisances, compress_near
+from ..likelihood.near_images import compress_near
+from ..likelihood.nuisances import Nuisances
 from ..likelihood.whitened import WhitenedImages
 from ..slicing.place import on_host
 from .directions import Band, Directions

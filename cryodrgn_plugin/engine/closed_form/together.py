@@ -14,7 +14,8 @@ import torch
 from scipy.stats import chi2
 from torch import Tensor
 
-from ..likelihood.nuisances import NearImages, Nuisances, scoring
+from ..likelihood.near_images import NearImages
+from ..likelihood.nuisances import Nuisances, scoring
 from ..likelihood.outside import members
 from ..likelihood.spread_solve import solved_spread
 from ..run import Run

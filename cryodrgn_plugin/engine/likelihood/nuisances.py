@@ -10,46 +10,19 @@ wrong with the images.
 A pose may be moved to where its errors seem to be; the errors that were given stay what the prior is about.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..slicing.backend import N_ERRORS, N_PARAMETERS
-from .linear_model import LinearModel, compress
+from .near_images import NearImages
 from .nuisance_sizes import FIRST_CONTRAST_SD, Spread, first_sizes, pushed
 from .spread_solve import solved_spread
 from .whitened import WhitenedImages
 
-AT_ONCE = 4096
-"""Images whose posteriors are worked out at a time."""
 SCORINGS = 2
 """Steps of Fisher scoring in each round."""
-
-
-@dataclass(frozen=True)
-class NearImages:
-    """N compressed images over the amplitudes of C volumes and of J errors of their poses and their defocus.
-
-    `gram` (N, C + J, C + J) and `inner` (N, C + J), float64; channel 0 is the mean volume. J is 6, 5 where the defocus
-    is taken as it is, or 0 where poses are as well.
-    """
-
-    gram: Tensor
-    inner: Tensor
-    n_bases: int
-    groups: tuple[int, ...] = ()
-    """Sizes of groups of bases whose amplitudes vary independently of those of others, as those inside the regions of a
-    focus do and those outside (`likelihood/outside`); one group if empty."""
-
-    def __len__(self) -> int:
-        return len(self.gram)
-
-    def parts(self) -> Iterator[slice]:
-        """Rows that are worked on at a time."""
-        return (slice(first, first + AT_ONCE) for first in range(0, len(self), AT_ONCE))
 
 
 @dataclass(frozen=True)
@@ -112,35 +85,6 @@ class Posteriors:
         )
 
 
-def compress_near(
-    models: list[LinearModel],
-    images: WhitenedImages,
-    count: int,
-    moving: Tensor | None,
-    half: np.ndarray | None = None,
-) -> NearImages:
-    """As `linear_model.compress`, with the derivatives of images by the errors of their poses as further channels, and
-    by that of their defocus where `images` tell of it.
-
-    Parameters
-    ----------
-    moving : (M, 2, 4) what `Backend.moving` gives of the volume whose images stand for how images change; None takes
-        poses as they are.
-    """
-    if moving is None:
-        return NearImages(*compress(models, images, count, half), models[0].n_bases)
-    size = models[0].n_bases + 1 + (N_ERRORS if images.with_defocus else N_PARAMETERS)
-    gram = images.compute.double(torch.empty(images.n, size, size))
-    inner = gram.new_empty(images.n, size)
-    coefs = [torch.cat([model.coefs, moving[:, :, 1:]], 2) for model in models]
-    for part, batch in images.by_halves(count, half):
-        seen_by = part if half is None else 1 - part
-        rows, backend = torch.as_tensor(batch.index, device=gram.device), models[seen_by].backend
-        seen = batch.targets, batch.weights, batch.rotations, batch.defocus_slopes
-        gram[rows], inner[rows] = backend.compress_near(coefs[seen_by], *seen)
-    return NearImages(gram, inner, models[0].n_bases)
-
-
 def without_pose_errors(near: NearImages, nuisances: Nuisances) -> tuple[Tensor, Tensor]:
     """The likelihood over the amplitudes of the volumes alone, (N, C, C) and (N, C): the Schur complement.
 
@@ -181,8 +125,7 @@ def settle(
     for _ in range(rounds):
         for _ in range(SCORINGS):
             spread = solved_spread(*scoring(near, nuisances, centre, spread), near.groups)
-        found = _posterior(near, nuisances, centre, spread)
-        learned = _learned(near, nuisances, found)
+        found, learned = _posterior(near, nuisances, centre, spread)
         of_errors = replace(nuisances, pose_sd=learned.pose_sd, doubt=learned.doubt)
         nuisances = of_errors if contrast_known else learned
         centre = found.mean.mean(0)
@@ -203,8 +146,10 @@ class _Conditional:
     """(n, J, C) what an amplitude takes off it."""
     covariance: Tensor
     """(n, J, J) of the pose errors given the amplitudes."""
-    of_errors: Tensor
-    """(n,) what pose errors add to the log-likelihood, whatever the amplitudes."""
+    towards: Tensor
+    """(n, J) what speaks for pose errors where all amplitudes are 0."""
+    prior: tuple[Tensor, Tensor]
+    """Precision (J,) of the pose errors that images had at first, and how far (n, J) they have been moved."""
 
     @classmethod
     def of(cls, near: NearImages, nuisances: Nuisances, rows: slice) -> "_Conditional":
@@ -218,13 +163,14 @@ class _Conditional:
         errors = (covariance @ towards[:, :, None])[:, :, 0]
         left = square[:, :c, :c] - square[:, :c, c:] @ per_amplitude
         told = inner[:, :c] - (square[:, :c, c:] @ errors[:, :, None])[:, :, 0]
-        of_errors = (errors * towards).sum(1) - (precision * moved**2).sum(1)
-        of_errors = of_errors + torch.logdet(covariance) + precision.log().sum()
-        return cls(left, told, errors, per_amplitude, covariance, of_errors / 2)
+        return cls(left, told, errors, per_amplitude, covariance, towards, (precision, moved))
 
     def evidence(self, amplitudes: Tensor) -> Tensor:
         """(n,) log-likelihood at amplitudes (C,), the mean volume's included."""
-        return self.of_errors + self.inner @ amplitudes - (self.gram @ amplitudes) @ amplitudes / 2
+        precision, moved = self.prior
+        of_errors = (self.errors_given_none * self.towards).sum(1) - (precision * moved**2).sum(1)
+        of_errors = of_errors + torch.logdet(self.covariance) + precision.log().sum()
+        return of_errors / 2 + self.inner @ amplitudes - (self.gram @ amplitudes) @ amplitudes / 2
 
     def residual(self, centre: Tensor) -> Tensor:
         """(n, K) what speaks for amplitudes other than `centre` (K,)."""
@@ -250,11 +196,13 @@ def scoring(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tens
     return left, right
 
 
-def _posterior(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tensor) -> Posteriors:
+def _posterior(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tensor) -> tuple[Posteriors, Nuisances]:
+    """Of the amplitudes and the pose errors; and what they make of the nuisances."""
     k, precision, total = len(centre), torch.linalg.inv(spread), 0.0
     with_mean = torch.nn.functional.pad(centre, (1, 0), value=1.0)
     mean, covariance = spread.new_empty(len(near), k), spread.new_empty(len(near), k, k)
     errors, tied = torch.empty_like(nuisances.moved), spread.new_empty(*nuisances.moved.shape, k + 1)
+    learning = _Learning.nothing(nuisances)
     for rows in near.parts():
         conditional = _Conditional.of(near, nuisances, rows)
         covariance[rows] = torch.linalg.inv(conditional.gram[:, 1:, 1:] + precision)
@@ -264,22 +212,35 @@ def _posterior(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: T
         total += float(torch.logdet(covariance[rows]).sum() + len(away) * torch.logdet(precision)) / 2
         mean[rows] = centre + away
         first = torch.nn.functional.pad(mean[rows], (1, 0), value=1.0)
-        per_basis = conditional.per_amplitude[:, :, 1:]
         errors[rows] = conditional.errors_given_none - (conditional.per_amplitude @ first[:, :, None])[:, :, 0]
         tied[rows] = errors[rows][:, :, None] * first[:, None, :]
-        tied[rows, :, 1:] -= per_basis @ covariance[rows]
-    return Posteriors(mean, covariance, errors, tied, total / len(near))
+        tied[rows, :, 1:] -= conditional.per_amplitude[:, :, 1:] @ covariance[rows]
+        part = Posteriors(mean[rows], covariance[rows], errors[rows], tied[rows])
+        learning.add(near, rows, conditional, part)
+    return Posteriors(mean, covariance, errors, tied, total / len(near)), learning.learned()
 
 
-def _learned(near: NearImages, nuisances: Nuisances, found: Posteriors) -> Nuisances:
+@dataclass(frozen=True)
+class _Learning:
     """Contrasts given the amplitudes and errors, and the variances that all images together speak for."""
-    contrast, variance = torch.empty_like(nuisances.contrast), torch.empty_like(nuisances.contrast)
-    spread = Spread.nothing(nuisances.pose_sd, nuisances.moved, nuisances.doubt)
-    c, sd = near.n_bases + 1, max(nuisances.contrast_sd, 1e-3)
-    for rows in near.parts():
-        conditional = _Conditional.of(near, nuisances, rows)
-        part = Posteriors(found.mean[rows], found.covariance[rows], found.errors[rows], found.tied[rows])
-        first, second = part.moments()
+
+    before: Nuisances
+    contrast: Tensor
+    variance: Tensor
+    spread: Spread
+
+    @classmethod
+    def nothing(cls, before: Nuisances) -> "_Learning":
+        spread = Spread.nothing(before.pose_sd, before.moved, before.doubt)
+        return cls(before, torch.empty_like(before.contrast), torch.empty_like(before.contrast), spread)
+
+    @property
+    def sd(self) -> float:
+        return max(self.before.contrast_sd, 1e-3)
+
+    def add(self, near: NearImages, rows: slice, conditional: _Conditional, part: Posteriors) -> None:
+        """From the images `rows`."""
+        c, (first, second) = near.n_bases + 1, part.moments()
         per_basis = conditional.per_amplitude[:, :, 1:]
         among = conditional.covariance + per_basis @ part.covariance @ per_basis.mT
         square = among + part.errors[:, :, None] * part.errors[:, None, :]
@@ -287,14 +248,17 @@ def _learned(near: NearImages, nuisances: Nuisances, found: Posteriors) -> Nuisa
         power = (gram[:, :c, :c] * second).sum((1, 2)) + (gram[:, c:, c:] * square).sum((1, 2))
         power = power + 2 * (gram[:, c:, :c] * part.tied).sum((1, 2))
         shared = (inner[:, :c] * first).sum(1) + (inner[:, c:] * part.errors).sum(1)
-        variance[rows] = 1 / (power.clamp(min=0) + sd**-2)
-        contrast[rows] = (shared + sd**-2) * variance[rows]
-        spread.add(part.errors + nuisances.moved[rows], among.diagonal(dim1=1, dim2=2))
-    return replace(
-        nuisances,
-        contrast=contrast,
-        contrast_variance=variance,
-        contrast_sd=pushed(sd, float(((contrast - 1) ** 2 + variance).mean().sqrt())),
-        pose_sd=spread.learned(),
-        doubt=spread.doubt(),
-    )
+        self.variance[rows] = 1 / (power.clamp(min=0) + self.sd**-2)
+        self.contrast[rows] = (shared + self.sd**-2) * self.variance[rows]
+        self.spread.add(part.errors + self.before.moved[rows], among.diagonal(dim1=1, dim2=2))
+
+    def learned(self) -> Nuisances:
+        strayed = float(((self.contrast - 1) ** 2 + self.variance).mean().sqrt())
+        return replace(
+            self.before,
+            contrast=self.contrast,
+            contrast_variance=self.variance,
+            contrast_sd=pushed(self.sd, strayed),
+            pose_sd=self.spread.learned(),
+            doubt=self.spread.doubt(),
+        )

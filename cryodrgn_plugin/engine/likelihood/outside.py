@@ -10,7 +10,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from .nuisances import NearImages, Nuisances
+from .near_images import NearImages
+from .nuisances import Nuisances
 
 
 def as_nuisances(near: NearImages, nuisances: Nuisances, kept: Tensor) -> tuple[NearImages, Nuisances]:

@@ -17,8 +17,9 @@ from cryodrgn_plugin.engine.imaging.ctf import defocus_slopes, evaluate_ctf
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
+from cryodrgn_plugin.engine.likelihood.near_images import NearImages, compress_near
 from cryodrgn_plugin.engine.likelihood.nuisance_sizes import FIRST_DEFOCUS_SD
-from cryodrgn_plugin.engine.likelihood.nuisances import NearImages, Nuisances, compress_near, settle
+from cryodrgn_plugin.engine.likelihood.nuisances import Nuisances, settle
 from cryodrgn_plugin.engine.likelihood.whitened import ANG_PER_MICROMETRE, WhitenedImages
 
 from .particle_files import ctf_params, optics, rows, write_set

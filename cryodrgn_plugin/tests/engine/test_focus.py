@@ -16,7 +16,8 @@ from cryodrgn_plugin.engine.data.batch import centred
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
 from cryodrgn_plugin.engine.io.mrc import write_map
-from cryodrgn_plugin.engine.likelihood.nuisances import NearImages, Nuisances, without_pose_errors
+from cryodrgn_plugin.engine.likelihood.near_images import NearImages
+from cryodrgn_plugin.engine.likelihood.nuisances import Nuisances, without_pose_errors
 from cryodrgn_plugin.engine.likelihood.outside import as_nuisances, integrated_out
 from cryodrgn_plugin.engine.likelihood.spread_solve import solved_spread
 from cryodrgn_plugin.engine.recipes import fit

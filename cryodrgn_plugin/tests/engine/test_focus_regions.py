@@ -16,7 +16,8 @@ from cryodrgn_plugin.engine.closed_form.together import moving_together
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.io.mrc import write_map
-from cryodrgn_plugin.engine.likelihood.nuisances import NearImages, Nuisances
+from cryodrgn_plugin.engine.likelihood.near_images import NearImages
+from cryodrgn_plugin.engine.likelihood.nuisances import Nuisances
 from cryodrgn_plugin.engine.recipes import fit, look_in
 from cryodrgn_plugin.engine.reconstruction.mask_file import region_mask, regions_of
 from cryodrgn_plugin.engine.run import Run

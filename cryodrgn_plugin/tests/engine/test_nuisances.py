@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from cryodrgn_plugin.engine.likelihood.nuisances import NearImages, Nuisances, settle, without_pose_errors
+from cryodrgn_plugin.engine.likelihood.near_images import NearImages
+from cryodrgn_plugin.engine.likelihood.nuisances import Nuisances, settle, without_pose_errors
 
 K, J = 2, 6
 TURN_SD, SHIFT_SD, DEFOCUS_SD = 0.03, 0.01, 0.05

@@ -12,11 +12,11 @@ import numpy as np
 from numba import njit, prange
 
 from ..backend import N_ERRORS, N_MOMENTS, N_PARAMETERS
+from . import scatter
 from .gather import CHUNK, _room, _slice_chunk, add_products, fill_upper
 from .runs import blend, blend_pair
-from . import scatter
 from .scatter import ask_for, keep_to, room_for_chunk, spread_cells
-from .trilinear import FAST, axes_of, corner_starts, corner_weights, limit_of, locate
+from .trilinear import FAST, axes_of, corner_starts, corner_weights, limit_of
 
 FULL_TURN = np.float32(2 * math.pi)
 

@@ -75,7 +75,7 @@ def _keys(rotations, freqs, half_width, step, radius, x_bits):
 
 @njit(parallel=True, fastmath=FAST, cache=True)
 def _order_strips(keys, half_width, bits, x_bits):
-    """Points by plane and strip, their cells in the strip, and where each strip begins: one plane's after the other's."""
+    """Points by plane and strip, their cells in it, and where each strip begins: one plane's after the other's."""
     n_images, n_points = keys.shape
     n_strips = (2 * half_width + 1) * (((2 * half_width + 1) >> STRIP_BITS) + 1)
     low_bits = STRIP_BITS + x_bits

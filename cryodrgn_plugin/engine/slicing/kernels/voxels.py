@@ -1,9 +1,15 @@
-"""The small system of every voxel, solved (numba)."""
+"""The small system of every voxel, solved (numba).
+
+Some voxels are solved side by side, so that every sum is one of vectors.
+"""
 
 import math
 
 import numpy as np
 from numba import njit, prange
+
+LANES = 8
+"""Voxels solved side by side: as many doubles as the widest vectors hold."""
 
 
 @njit(parallel=True, cache=True)
@@ -20,39 +26,67 @@ def solve_voxels(lhs, rhs, precision, shells, solution, variance):
     variance : (M, C) float32, overwritten: the posterior variance of the real (and of the imaginary) part.
     """
     n_channels = rhs.shape[2]
-    for m in prange(lhs.shape[0]):
-        low = np.zeros((n_channels, n_channels), dtype=np.float64)
-        k = 0
-        for i in range(n_channels):
-            for j in range(i + 1):
-                total = float(lhs[m, k])
-                k += 1
-                if i == j:
-                    total += precision[shells[m], i]
-                for p in range(j):
-                    total -= low[i, p] * low[j, p]
-                low[i, j] = math.sqrt(max(total, 1e-30)) if i == j else total / low[j, j]
-        x = np.empty(n_channels, dtype=np.float64)
+    for lot in prange((len(lhs) + LANES - 1) // LANES):
+        low, x = np.empty((n_channels, n_channels, LANES)), np.empty((n_channels, LANES))
+        first = lot * LANES
+        _factorise(lhs, precision, shells, first, low)
         for part in range(2):
             for i in range(n_channels):
-                total = float(rhs[m, part, i])
-                for p in range(i):
-                    total -= low[i, p] * x[p]
-                x[i] = total / low[i, i]
+                for v in range(LANES):
+                    x[i, v] = rhs[min(first + v, len(lhs) - 1), part, i]
+            _substitute(low, x, 0)
             for i in range(n_channels - 1, -1, -1):
-                total = x[i]
                 for p in range(i + 1, n_channels):
-                    total -= low[p, i] * x[p]
-                x[i] = total / low[i, i]
-            for i in range(n_channels):
-                solution[m, part, i] = x[i]
-        # diag(A⁻¹) = column norms of L⁻¹
+                    for v in range(LANES):
+                        x[i, v] -= low[p, i, v] * x[p, v]
+                for v in range(LANES):
+                    x[i, v] *= low[i, i, v]
+            for v in range(min(LANES, len(lhs) - first)):
+                for i in range(n_channels):
+                    solution[first + v, part, i] = x[i, v]
         for c in range(n_channels):
-            norm = 0.0
-            for i in range(c, n_channels):
-                total = 1.0 if i == c else 0.0
-                for p in range(c, i):
-                    total -= low[i, p] * x[p]
-                x[i] = total / low[i, i]
-                norm += x[i] * x[i]
-            variance[m, c] = norm
+            # diag(A⁻¹) = column norms of L⁻¹
+            x[c:] = 0
+            x[c] = 1
+            _substitute(low, x, c)
+            for v in range(min(LANES, len(lhs) - first)):
+                norm = 0.0
+                for i in range(c, n_channels):
+                    norm += x[i, v] ** 2
+                variance[first + v, c] = norm
+
+
+@njit(inline="always")
+def _factorise(lhs, precision, shells, first, low):
+    """low (C, C, LANES) = L of the voxels from `first` on, of which the last stands for those beyond it.
+
+    The diagonal is kept as its inverse: what it would divide is then multiplied.
+    """
+    term, last = 0, len(lhs) - 1
+    total = np.empty(LANES)
+    for i in range(low.shape[0]):
+        for j in range(i + 1):
+            for v in range(LANES):
+                total[v] = lhs[min(first + v, last), term]
+            term += 1
+            for p in range(j):
+                for v in range(LANES):
+                    total[v] -= low[i, p, v] * low[j, p, v]
+            if j < i:
+                for v in range(LANES):
+                    low[i, j, v] = total[v] * low[j, j, v]
+            else:
+                for v in range(LANES):
+                    own = total[v] + precision[shells[min(first + v, last)], i]
+                    low[i, i, v] = 1 / math.sqrt(max(own, 1e-30))
+
+
+@njit(inline="always")
+def _substitute(low, x, begin):
+    """x ← L⁻¹ x for x (C, LANES), which is 0 before row `begin`."""
+    for i in range(begin, low.shape[0]):
+        for p in range(begin, i):
+            for v in range(LANES):
+                x[i, v] -= low[i, p, v] * x[p, v]
+        for v in range(LANES):
+            x[i, v] *= low[i, i, v]

@@ -1,0 +1,67 @@
+"""Images compressed near their poses: over volumes, and over what errors of the poses and of the defocus add."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..slicing.backend import N_ERRORS, N_PARAMETERS
+from .linear_model import LinearModel, compress
+from .whitened import WhitenedImages
+
+AT_ONCE = 4096
+"""Images whose posteriors are worked out at a time."""
+
+
+@dataclass(frozen=True)
+class NearImages:
+    """N compressed images over the amplitudes of C volumes and of J errors of their poses and their defocus.
+
+    `gram` (N, C + J, C + J) and `inner` (N, C + J), float64; channel 0 is the mean volume. J is 6, 5 where the defocus
+    is taken as it is, or 0 where poses are as well.
+    """
+
+    gram: Tensor
+    inner: Tensor
+    n_bases: int
+    groups: tuple[int, ...] = ()
+    """Sizes of groups of bases whose amplitudes vary independently of those of others, as those inside the regions of a
+    focus do and those outside (`likelihood/outside`); one group if empty."""
+
+    def __len__(self) -> int:
+        return len(self.gram)
+
+    def parts(self) -> Iterator[slice]:
+        """Rows that are worked on at a time."""
+        return (slice(first, first + AT_ONCE) for first in range(0, len(self), AT_ONCE))
+
+
+def compress_near(
+    models: list[LinearModel],
+    images: WhitenedImages,
+    count: int,
+    moving: Tensor | None,
+    half: np.ndarray | None = None,
+) -> NearImages:
+    """As `linear_model.compress`, with the derivatives of images by the errors of their poses as further channels, and
+    by that of their defocus where `images` tell of it.
+
+    Parameters
+    ----------
+    moving : (M, 2, 4) what `Backend.moving` gives of the volume whose images stand for how images change; None takes
+        poses as they are.
+    """
+    if moving is None:
+        return NearImages(*compress(models, images, count, half), models[0].n_bases)
+    size = models[0].n_bases + 1 + (N_ERRORS if images.with_defocus else N_PARAMETERS)
+    gram = images.compute.double(torch.empty(images.n, size, size))
+    inner = gram.new_empty(images.n, size)
+    coefs = [torch.cat([model.coefs, moving[:, :, 1:]], 2) for model in models]
+    for part, batch in images.by_halves(count, half):
+        seen_by = part if half is None else 1 - part
+        rows, backend = torch.as_tensor(batch.index, device=gram.device), models[seen_by].backend
+        seen = batch.targets, batch.weights, batch.rotations, batch.defocus_slopes
+        gram[rows], inner[rows] = backend.compress_near(coefs[seen_by], *seen)
+    return NearImages(gram, inner, models[0].n_bases)
