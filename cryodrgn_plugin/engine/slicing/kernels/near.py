@@ -12,10 +12,9 @@ import numpy as np
 from numba import njit, prange
 
 from ..backend import N_ERRORS, N_MOMENTS, N_PARAMETERS
-from . import scatter
 from .gather import CHUNK, _room, _slice_chunk, add_products, fill_upper
 from .runs import blend, blend_pair
-from .scatter import ask_for, keep_to, room_for_chunk, spread_cells
+from .scatter import AT_ONCE, ask_for, keep_to, room_for_points, spread_cells
 from .trilinear import FAST, axes_of, corner_starts, corner_weights, limit_of
 
 FULL_TURN = np.float32(2 * math.pi)
@@ -133,22 +132,21 @@ def subtract_near(
 
     moving (M, 2, 4), corrections (B, J, C); slopes as of `compress_near_images`. Points come in the order of their
     places (`scatter.order_points`). The derivatives are read anew at the very voxels that are added to, which are at
-    hand then: they are kept nowhere. What an image adds is a sum of J runs, made as that of eight voxels is, the others
-    with weight 0.
+    hand then: they are kept nowhere.
     """
     n_errors, n_channels, h = corrections.shape[1], corrections.shape[2], row_start.shape[0] // 2
     moved, added = moving.reshape(-1), corrections.reshape(-1)
     read, width = 2 * (1 + N_MOMENTS), 2 * n_channels
     for t in prange(len(planes) - 1):
         low, high = planes[t], planes[t + 1]
-        share, rows = room_for_chunk()
-        runs, image = np.empty((scatter.CHUNK, width), dtype=np.float32), np.empty(read, dtype=np.float32)
+        share, rows = room_for_points()
+        runs, image = np.empty((AT_ONCE, width), dtype=np.float32), np.empty(read, dtype=np.float32)
         source, starts = runs.reshape(-1), np.empty(8, dtype=np.int64)
         by_real, by_imaginary = np.empty(N_ERRORS, np.float32), np.empty(N_ERRORS, np.float32)
         for plane in range(max(low - 1, 0), high):
             stop = plane_start[plane + 1]
-            for first in range(plane_start[plane], stop, scatter.CHUNK):
-                after = min(first + scatter.CHUNK, stop)
+            for first in range(plane_start[plane], stop, AT_ONCE):
+                after = min(first + AT_ONCE, stop)
                 ask_for(weights, points, after, stop, bits)
                 if n_errors == N_ERRORS:
                     ask_for(slopes, points, after, stop, bits)

@@ -20,7 +20,8 @@ STRIP_BITS = 4
 """2^4 rows of ky are first ordered together; their points, and as many counters as they have cells, fit the cache."""
 SHARES = 16
 """Parts of a block that are ordered side by side, whatever the number of threads."""
-CHUNK = 64
+AT_ONCE = 64
+"""Points whose runs are made before they are added."""
 
 
 def blocks(n_images: int, n_points: int) -> Iterator[slice]:
@@ -55,7 +56,10 @@ def order_points(rotations, freqs, half_width, step, radius, bits):
 
 @njit(parallel=True, fastmath=FAST, cache=True)
 def _keys(rotations, freqs, half_width, step, radius, x_bits):
-    """(B, F) int32. Strip of each point, its row within it, and x, from the highest bits to the lowest; −1 outside."""
+    """(B, F) int32. Strip of each point, its row within it, and x, from the highest bits to the lowest; −1 outside.
+
+    31 bits hold any sphere of which a few numbers per voxel fit into memory, up to a half width of 600.
+    """
     n_images, n_points, h = rotations.shape[0], freqs.shape[0], half_width
     limit2, n_strips = limit_of(radius, step), ((2 * h + 1) >> STRIP_BITS) + 1
     keys = np.empty((n_images, n_points), dtype=np.int32)
@@ -135,9 +139,9 @@ def _order_cells(points, cells, strip_start, rotations, freqs, step, half_width,
 
 
 @njit(inline="always")
-def room_for_chunk():
-    """Scratch of one thread for a chunk: interpolation weights, and where runs begin."""
-    return np.empty((CHUNK, 8), dtype=np.float32), np.empty(CHUNK, dtype=np.int64)
+def room_for_points():
+    """Scratch of one thread for the points at hand: interpolation weights, and where runs begin."""
+    return np.empty((AT_ONCE, 8), dtype=np.float32), np.empty(AT_ONCE, dtype=np.int64)
 
 
 @njit(inline="always")
@@ -172,10 +176,10 @@ def spread_cells(flat, row_start, low, high, plane, places, share, source, rows,
 
 @njit(inline="always")
 def ask_for(values, points, first, stop, bits):
-    """Have the values (B · F) of the next chunk's points fetched: in the order of places each is another cache line."""
+    """Have the values (B · F) of the next points fetched: in the order of places each is another cache line."""
     n_points = values.shape[1]
     of_all = values.reshape(-1)
-    for i in range(first, min(first + CHUNK, stop)):
+    for i in range(first, min(first + AT_ONCE, stop)):
         prefetch(of_all, (points[i] >> bits) * n_points + (points[i] & ((1 << bits) - 1)), 1)
 
 
@@ -185,11 +189,11 @@ def add_moments(points, places, fractions, plane_start, bits, planes, weights, m
     n_terms, source = moments.shape[1], moments.reshape(-1)
     for t in prange(len(planes) - 1):
         low, high = planes[t], planes[t + 1]
-        share, rows = room_for_chunk()
+        share, rows = room_for_points()
         for plane in range(max(low - 1, 0), high):
             stop = plane_start[plane + 1]
-            for first in range(plane_start[plane], stop, CHUNK):
-                after = min(first + CHUNK, stop)
+            for first in range(plane_start[plane], stop, AT_ONCE):
+                after = min(first + AT_ONCE, stop)
                 ask_for(weights, points, after, stop, bits)
                 for i in range(after - first):
                     b, f = points[first + i] >> bits, points[first + i] & ((1 << bits) - 1)
@@ -207,13 +211,13 @@ def add_weighted(points, places, fractions, plane_start, bits, planes, values, a
     width = 2 * n_channels
     for t in prange(len(planes) - 1):
         low, high = planes[t], planes[t + 1]
-        share, rows = room_for_chunk()
-        runs = np.empty((CHUNK, width), dtype=np.float32)
+        share, rows = room_for_points()
+        runs = np.empty((AT_ONCE, width), dtype=np.float32)
         source = runs.reshape(-1)
         for plane in range(max(low - 1, 0), high):
             stop = plane_start[plane + 1]
-            for first in range(plane_start[plane], stop, CHUNK):
-                after = min(first + CHUNK, stop)
+            for first in range(plane_start[plane], stop, AT_ONCE):
+                after = min(first + AT_ONCE, stop)
                 ask_for(values, points, after, stop, bits)
                 for i in range(after - first):
                     b, f = points[first + i] >> bits, points[first + i] & ((1 << bits) - 1)
