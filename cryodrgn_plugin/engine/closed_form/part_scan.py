@@ -22,7 +22,7 @@ from torch import Tensor
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..likelihood.linear_model import LinearModel
-from ..likelihood.near_images import compress_near
+from ..likelihood.near_images import ImagesApart, compressed_apart
 from ..likelihood.nuisances import Nuisances
 from ..likelihood.whitened import WhitenedImages
 from ..slicing.place import on_host
@@ -184,32 +184,25 @@ def _told(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """b and A (N, n) of some pieces at a time."""
     for start in range(0, len(pieces), AT_ONCE):
-        of_pieces = LinearModel.of(model.backend, pieces.volumes(slice(start, start + AT_ONCE)))
-        both = LinearModel(model.backend, torch.cat([model.coefs, of_pieces.coefs], 2))
-        near = compress_near([both], images, band.count, band.moving)
-        yield left_of_pieces(near.gram, near.inner, model.n_bases, of_pieces.n_bases + 1, nuisances)
+        of_pieces = LinearModel.of(model.backend, pieces.volumes(slice(start, start + AT_ONCE))).coefs
+        both = LinearModel(model.backend, torch.cat([model.coefs, of_pieces], 2))
+        told = images.compute.double(torch.empty(images.n, of_pieces.shape[2]))
+        precision = torch.empty_like(told)
+        for rows, apart in compressed_apart(both, of_pieces.shape[2], images, band.count, band.moving):
+            told[rows], precision[rows] = left_of_pieces(apart, nuisances.at(rows))
+        yield told, precision
 
 
-def left_of_pieces(
-    gram: Tensor, inner: Tensor, n_bases: int, n_pieces: int, nuisances: Nuisances
-) -> tuple[Tensor, Tensor]:
-    """b and A (N, n) of the amplitudes of pieces, around 0, each by itself.
-
-    Parameters
-    ----------
-    gram, inner : (N, C, C) and (N, C) over the mean, `n_bases` of unit variance, the pieces, and the errors of poses.
-    """
-    known = 1 + n_bases
-    of_pieces = slice(known, known + n_pieces)
-    ends = (0, known), (known + n_pieces, gram.shape[1])
-    others = torch.cat([torch.arange(*each, device=gram.device) for each in ends])
+def left_of_pieces(images: ImagesApart, nuisances: Nuisances) -> tuple[Tensor, Tensor]:
+    """b and A (N, n) of the amplitudes of pieces, around 0, each by itself: those of the other volumes are of unit
+    variance, but for the mean's."""
+    n_errors = len(nuisances.pose_sd)
+    n_bases = images.inner.shape[1] - 1 - n_errors
     sd = torch.cat([nuisances.pose_sd.new_full((1,), nuisances.contrast_sd), nuisances.pose_sd]).clamp(min=1e-9)
     sd = torch.cat([sd[:1], sd.new_ones(n_bases), sd[1:]])
-    residual = inner - gram[:, 0]
-    pull = residual[:, others]
-    pull[:, known:] -= nuisances.moved * nuisances.pose_sd.clamp(min=1e-9) ** -2
-    among = gram[:, others][:, :, others] + (sd**-2).diag()
-    shared = gram[:, others, of_pieces]
-    taken = torch.linalg.solve(among, torch.cat([shared, pull[:, :, None]], 2))
-    told = residual[:, of_pieces] - (shared * taken[:, :, n_pieces:]).sum(1)
-    return told, gram[:, of_pieces, of_pieces].diagonal(dim1=1, dim2=2) - (shared * taken[:, :, :n_pieces]).sum(1)
+    pull = images.inner - images.gram[:, 0]
+    pull[:, 1 + n_bases :] -= nuisances.moved * nuisances.pose_sd.clamp(min=1e-9) ** -2
+    among = images.gram + (sd**-2).diag()
+    taken = torch.linalg.solve(among, torch.cat([images.shared, pull[:, :, None]], 2))
+    told = images.told - images.shared[:, 0] - (images.shared * taken[:, :, -1:]).sum(1)
+    return told, images.own - (images.shared * taken[:, :, :-1]).sum(1)

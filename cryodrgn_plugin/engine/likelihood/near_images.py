@@ -65,3 +65,44 @@ def compress_near(
         seen = batch.targets, batch.weights, batch.rotations, batch.defocus_slopes
         gram[rows], inner[rows] = backend.compress_near(coefs[seen_by], *seen)
     return NearImages(gram, inner, models[0].n_bases)
+
+
+@dataclass(frozen=True)
+class ImagesApart:
+    """n images over the amplitudes of C volumes and of J errors, R in all, and over those of P volumes that are each
+    looked at by itself.
+
+    `gram` (n, R, R) and `inner` (n, R) as of `NearImages`; `shared` (n, R, P) what the P have in common with those,
+    `own` (n, P) and `told` (n, P) what they have with themselves and with the image. All float64.
+    """
+
+    gram: Tensor
+    inner: Tensor
+    shared: Tensor
+    own: Tensor
+    told: Tensor
+
+
+def compressed_apart(
+    model: LinearModel, n_apart: int, images: WhitenedImages, count: int, moving: Tensor | None
+) -> Iterator[tuple[Tensor, ImagesApart]]:
+    """One pass over the images, compressed some at a time; yields their numbers (n,) as well.
+
+    Parameters
+    ----------
+    model : its last `n_apart` volumes are each looked at by itself.
+    moving : as of `compress_near`.
+    """
+    backend, first = model.backend, model.coefs.shape[2] - n_apart
+    coefs = model.coefs if moving is None else torch.cat([model.coefs, moving[:, :, 1:]], 2)
+    for batch in images.passes(count):
+        seen = coefs, batch.targets, batch.weights, batch.rotations
+        if moving is None:
+            gram, inner = backend.compress(*seen)
+            own = gram.diagonal(dim1=1, dim2=2)[:, first:]
+            apart = ImagesApart(
+                gram[:, :first, :first], inner[:, :first], gram[:, :first, first:], own, inner[:, first:]
+            )
+        else:
+            apart = ImagesApart(*backend.compress_apart(*seen, batch.defocus_slopes, n_apart=n_apart))
+        yield torch.as_tensor(batch.index, device=coefs.device), apart

@@ -49,6 +49,11 @@ class Nuisances:
         pose_sd = images.compute.double(first_sizes(images.with_defocus)[: None if pose_errors else 0])
         return cls(ones, 0 * ones, ones.new_zeros(images.n, len(pose_sd)), FIRST_CONTRAST_SD, pose_sd)
 
+    def at(self, rows: Tensor) -> "Nuisances":
+        """Of some of the images."""
+        of_some = {name: getattr(self, name)[rows] for name in ("contrast", "contrast_variance", "moved")}
+        return replace(self, **of_some)
+
     def squared_contrast(self) -> Tensor:
         """(N,) E[g²]."""
         return self.contrast**2 + self.contrast_variance

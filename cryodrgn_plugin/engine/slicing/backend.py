@@ -156,6 +156,35 @@ class Backend(ABC):
         derivative by a turn of the view, A ← exp([ω]×) A, or by a shift of the particle; then by the defocus.
         """
 
+    def compress_apart(
+        self,
+        coefs: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        rotations: Tensor,
+        slopes: Tensor | None = None,
+        *,
+        n_apart: int,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """As `compress_near`, with P = `n_apart` more volumes of which each is looked at by itself: what two of them
+        have in common is not asked.
+
+        Parameters
+        ----------
+        coefs : (M, 2, C + P + 3). C volumes, the P, and the moments of the first.
+
+        Returns
+        -------
+        A (B, R, R) and b (B, R) of the C and the derivatives, R = C + J; products of the P with these (B, R, P), with
+        themselves (B, P), and with the images (B, P), all float64.
+        """
+        gram, inner = self.compress_near(coefs, targets, weights, rotations, slopes)
+        last = coefs.shape[2] - N_MOMENTS
+        apart, numbers = slice(last - n_apart, last), torch.arange(gram.shape[1], device=gram.device)
+        others = torch.cat([numbers[: last - n_apart], numbers[last:]])
+        own = gram.diagonal(dim1=1, dim2=2)[:, apart]
+        return gram[:, others[:, None], others], inner[:, others], gram[:, others, apart], own, inner[:, apart]
+
     # --- solving for volumes --------------------------------------------------------------------------------------
 
     def nothing(self, n_channels: int) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ from .kernels.gather import compress_images, project_channels
 from .kernels.local import expand_poses
 from .kernels.map_scatter import scatter
 from .kernels.matching import log_evidence, match_poses
-from .kernels.near import compress_near_images
+from .kernels.near import compress_images_apart, compress_near_images
 from .kernels.one_volume import match_one_volume
 from .kernels.ordered_scatter import scatter_equations, scatter_near
 from .kernels.voxels import solve_voxels
@@ -102,6 +102,24 @@ class NumbaBackend(Backend):
         given = _given(slopes, weights)
         n_channels = coefs.shape[2] - N_MOMENTS + n_errors
         return self._compressed(compress_near_images, n_channels, coefs, targets, weights, rotations, given)
+
+    def compress_apart(
+        self,
+        coefs: Tensor,
+        targets: Tensor,
+        weights: Tensor,
+        rotations: Tensor,
+        slopes: Tensor | None = None,
+        *,
+        n_apart: int,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        n, rows = len(targets), coefs.shape[2] - n_apart - N_MOMENTS + (N_PARAMETERS if slopes is None else N_ERRORS)
+        shapes = (rows, rows), (rows,), (rows, n_apart), (n_apart,), (n_apart,)
+        out = tuple(torch.empty(n, *shape, dtype=torch.float64) for shape in shapes)
+        images = _arrays(coefs, targets, weights, rotations, _given(slopes, weights))
+        arrays = (each.numpy() for each in out)
+        compress_images_apart(*images, self._freqs(targets.shape[1]), *self._geometry, *arrays)
+        return out
 
     def accumulate(
         self,

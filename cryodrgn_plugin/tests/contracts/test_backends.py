@@ -295,6 +295,21 @@ def test_near_a_pose_derivatives_are_channels_as_others_are(backend, rng, channe
         assert_close(backend, found[cut], plain[cut])
 
 
+@pytest.mark.parametrize("errors", [5, 6])
+@pytest.mark.parametrize("apart", [1, 3, 21])
+def test_volumes_that_are_looked_at_by_themselves_are_compared_as_all_are(backend, rng, apart, errors):
+    coefs, rotations = coefficients(rng, 2 + apart + 3), rotations_of(rng, IMAGES)
+    targets, weights = complex_normal(rng, IMAGES, LATTICE.size), rng.random((IMAGES, LATTICE.size))
+    slopes = (rng.standard_normal((IMAGES, LATTICE.size)),) if errors == 6 else ()
+    gram, inner = run(backend, "compress_near", coefs, targets, weights, rotations, *slopes)
+    alone, others = np.arange(2, 2 + apart), np.r_[0, 1, np.arange(2 + apart, gram.shape[1])]
+    wanted = gram[:, others[:, None], others], inner[:, others], gram[:, others[:, None], alone]
+    wanted += gram[:, alone, alone], inner[:, alone]
+    found = run(backend, "compress_apart", coefs, targets, weights, rotations, *slopes, n_apart=apart)
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert_close(backend, ours / np.abs(theirs).max(), theirs / np.abs(theirs).max())
+
+
 @pytest.mark.parametrize(("padding", "of_the_sum", "of_slices"), [(2.0, 0.02, 0.4), (4.0, 0.005, 0.13)])
 def test_derivatives_are_those_of_the_fourier_sum_and_of_slices_at_turned_poses(
     compute, rng, padding, of_the_sum, of_slices

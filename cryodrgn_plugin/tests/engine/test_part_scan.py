@@ -23,6 +23,7 @@ from cryodrgn_plugin.engine.closed_form.small_parts import with_small_parts
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_series import TiltSeries
+from cryodrgn_plugin.engine.likelihood.near_images import ImagesApart
 from cryodrgn_plugin.engine.likelihood.nuisances import Nuisances
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import simulate_particles
@@ -68,7 +69,11 @@ def test_what_images_tell_of_a_piece_is_the_marginal_of_the_joint_posterior():
     moved, sd = rng.normal(size=(n, n_errors)), np.full(n_errors, 0.4)
     ones = torch.ones(n, dtype=torch.float64)
     nuisances = Nuisances(ones, 0 * ones, torch.from_numpy(moved), 0.2, torch.from_numpy(sd))
-    told, precision = left_of_pieces(torch.from_numpy(gram), torch.from_numpy(inner), n_bases, n_pieces, nuisances)
+    pieces = np.arange(1 + n_bases, 1 + n_bases + n_pieces)
+    others = np.setdiff1d(np.arange(size), pieces)
+    shared, own = gram[:, others[:, None], pieces], gram[:, pieces, pieces]
+    arrays = gram[:, others[:, None], others], inner[:, others], shared, own, inner[:, pieces]
+    told, precision = left_of_pieces(ImagesApart(*map(torch.from_numpy, arrays)), nuisances)
     prior = np.r_[0.2**-2, np.ones(n_bases), sd**-2]
     for image in range(n):
         pull = inner[image] - gram[image, 0]

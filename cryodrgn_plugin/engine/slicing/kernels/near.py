@@ -13,7 +13,7 @@ from numba import njit, prange
 
 from ..backend import N_ERRORS, N_MOMENTS, N_PARAMETERS
 from .gather import CHUNK, _room, _slice_chunk, add_products, fill_upper
-from .runs import blend, blend_pair
+from .runs import blend, blend_pair, spread
 from .scatter import AT_ONCE, ask_for, keep_to, room_for_points, spread_cells
 from .trilinear import FAST, axes_of, corner_starts, corner_weights, limit_of
 
@@ -50,6 +50,47 @@ def _fill_jacobian(parts, first, moments, rotation, freqs, signs):
             parts[first + j, k] = -turn * real[j]
 
 
+@njit(inline="always")
+def _fill_chunk(slices, signs, image, freqs, n_volumes, rows):
+    """Take the slices of a chunk of one image apart into rows of a channel each, the derivatives after the volumes.
+
+    slices (CHUNK, 2W), of W channels the first `n_volumes` and the moments, the last three; image: weights, targets,
+    slopes of its coefficients, and rotation. rows as of `_rows`: parts (C, 2 CHUNK), with weight and target (2 CHUNK)
+    of the same coefficients: real parts and then imaginary ones, 0 beyond the last.
+    """
+    weights, targets, slopes, rotation = image
+    parts, moments, weight, target, _ = rows
+    width, count = slices.shape[1] // 2, freqs.shape[0]
+    if count < CHUNK:
+        weight[:] = 0
+        target[:] = 0
+    for i in range(count):
+        for c in range(n_volumes):
+            parts[c, i], parts[c, CHUNK + i] = slices[i, c], slices[i, width + c]
+        for d in range(N_MOMENTS):
+            moments[d, i] = slices[i, width - N_MOMENTS + d]
+            moments[d, CHUNK + i] = slices[i, 2 * width - N_MOMENTS + d]
+        weight[i] = weight[CHUNK + i] = weights[i]
+        target[i], target[CHUNK + i] = targets[i].real, signs[i] * targets[i].imag
+    _fill_jacobian(parts, n_volumes, moments, rotation, freqs, signs)
+    if parts.shape[0] == n_volumes + N_ERRORS:
+        for i in range(count):
+            parts[n_volumes + N_PARAMETERS, i] = slopes[i] * parts[0, i]
+            parts[n_volumes + N_PARAMETERS, CHUNK + i] = slopes[i] * parts[0, CHUNK + i]
+
+
+@njit(inline="always")
+def _rows(n_channels):
+    """Scratch of one thread: parts, moments, weight, target, weighted."""
+    return (
+        np.zeros((n_channels, 2 * CHUNK), dtype=np.float32),
+        np.empty((N_MOMENTS, 2 * CHUNK), dtype=np.float32),
+        np.zeros(2 * CHUNK, dtype=np.float32),
+        np.zeros(2 * CHUNK, dtype=np.float32),
+        np.empty(2 * CHUNK, dtype=np.float32),
+    )
+
+
 @njit(parallel=True, fastmath=FAST, cache=True)
 def compress_near_images(coefs, targets, weights, rotations, slopes, freqs, row_start, step, radius, gram, inner):
     """As `gather.compress_images`, with J channels more: the derivatives of the first one's image by its pose.
@@ -58,43 +99,79 @@ def compress_near_images(coefs, targets, weights, rotations, slopes, freqs, row_
     are overwritten. J is 5 with slopes (B, 0), and 6 with slopes (B, F), the last channel being slopes · u₀. Slices are
     taken apart into rows of a channel each, so that derivatives and products are sums over numbers side by side.
     """
-    n_points, n_read = freqs.shape[0], coefs.shape[2]
-    n_volumes = n_read - N_MOMENTS
-    n_channels = gram.shape[1]
-    with_defocus = n_channels == n_volumes + N_ERRORS
+    n_points, n_read, n_channels = freqs.shape[0], coefs.shape[2], gram.shape[1]
     limit2 = limit_of(radius, step)
     flat = coefs.reshape(-1)
     for b in prange(rotations.shape[0]):
         axes = axes_of(rotations[b], step)
         places, corner, slices, signs = _room(2 * n_read)
-        parts = np.zeros((n_channels, 2 * CHUNK), dtype=np.float32)
-        moments = np.empty((N_MOMENTS, 2 * CHUNK), dtype=np.float32)
-        weight = np.zeros(2 * CHUNK, dtype=np.float32)
-        target = np.zeros(2 * CHUNK, dtype=np.float32)
-        weighted = np.empty(2 * CHUNK, dtype=np.float32)
+        rows = _rows(n_channels)
+        parts, _, weight, target, weighted = rows
         gram[b] = 0
         inner[b] = 0
         for first in range(0, n_points, CHUNK):
             count = min(CHUNK, n_points - first)
+            after = first + count
             _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, places, corner, slices, signs)
-            if count < CHUNK:
-                weight[:] = 0
-                target[:] = 0
-            for i in range(count):
-                for c in range(n_volumes):
-                    parts[c, i], parts[c, CHUNK + i] = slices[i, c], slices[i, n_read + c]
-                for d in range(N_MOMENTS):
-                    moments[d, i] = slices[i, n_volumes + d]
-                    moments[d, CHUNK + i] = slices[i, n_read + n_volumes + d]
-                weight[i] = weight[CHUNK + i] = weights[b, first + i]
-                target[i], target[CHUNK + i] = targets[b, first + i].real, signs[i] * targets[b, first + i].imag
-            _fill_jacobian(parts, n_volumes, moments, rotations[b], freqs[first : first + count], signs)
-            if with_defocus:
-                for i in range(count):
-                    slope = slopes[b, first + i]
-                    parts[n_channels - 1, i] = slope * parts[0, i]
-                    parts[n_channels - 1, CHUNK + i] = slope * parts[0, CHUNK + i]
+            image = weights[b, first:after], targets[b, first:after], slopes[b, first:after], rotations[b]
+            _fill_chunk(slices, signs, image, freqs[first:after], n_read - N_MOMENTS, rows)
             add_products(parts, weight, target, weighted, gram[b], inner[b])
+        fill_upper(gram[b])
+
+
+@njit(parallel=True, fastmath=FAST, cache=True)
+def compress_images_apart(
+    coefs, targets, weights, rotations, slopes, freqs, row_start, step, radius, gram, inner, shared, own, told
+):
+    """As `compress_near_images`, for C volumes, P more that are each looked at by themselves, and the moments.
+
+    gram (B, C + J, C + J) and inner (B, C + J) leave out the P; shared (B, C + J, P) are their products with the
+    others, own (B, P) each one's with itself and told (B, P) with the image. All float64, overwritten.
+
+    Products with the P are sums of runs, eight rows of the others at a time.
+    """
+    n_points, n_read, n_rows, n_apart = freqs.shape[0], coefs.shape[2], gram.shape[1], own.shape[1]
+    n_volumes, lots = n_read - N_MOMENTS - n_apart, (n_rows + 1 + 7) // 8
+    limit2 = limit_of(radius, step)
+    flat = coefs.reshape(-1)
+    for b in prange(rotations.shape[0]):
+        axes = axes_of(rotations[b], step)
+        places, corner, slices, signs = _room(2 * n_read)
+        rows = _rows(n_rows)
+        parts, _, weight, target, weighted = rows
+        factors = np.zeros((lots, 2 * CHUNK, 8), dtype=np.float32)
+        products = np.zeros((lots * 8, n_apart), dtype=np.float32)
+        squares, runs = np.zeros(n_apart, dtype=np.float32), slices.reshape(-1)
+        starts, begins = np.arange(lots * 8) * n_apart, np.empty(2 * CHUNK, dtype=np.int64)
+        for i in range(CHUNK):
+            begins[i] = i * 2 * n_read + n_volumes
+            begins[CHUNK + i] = begins[i] + n_read
+        gram[b], inner[b], shared[b], own[b], told[b] = 0, 0, 0, 0, 0
+        for first in range(0, n_points, CHUNK):
+            count = min(CHUNK, n_points - first)
+            after = first + count
+            _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, places, corner, slices, signs)
+            image = weights[b, first:after], targets[b, first:after], slopes[b, first:after], rotations[b]
+            _fill_chunk(slices, signs, image, freqs[first:after], n_volumes, rows)
+            add_products(parts, weight, target, weighted, gram[b], inner[b])
+            for row in range(n_rows):
+                for i in range(2 * CHUNK):
+                    factors[row // 8, i, row % 8] = weight[i] * parts[row, i]
+            for i in range(2 * CHUNK):
+                factors[n_rows // 8, i, n_rows % 8] = target[i]
+            products[:] = 0
+            for lot in range(lots):
+                spread(products.reshape(-1), starts[8 * lot :], factors[lot], runs, begins, n_apart, 2 * CHUNK)
+            squares[:] = 0
+            for i in range(count):
+                re, im = slices[i, n_volumes : n_volumes + n_apart], slices[i, n_read + n_volumes :]
+                for p in range(n_apart):
+                    squares[p] += weight[i] * (re[p] * re[p] + im[p] * im[p])
+            for p in range(n_apart):
+                own[b, p] += squares[p]
+                told[b, p] += products[n_rows, p]
+                for row in range(n_rows):
+                    shared[b, row, p] += products[row, p]
         fill_upper(gram[b])
 
 
