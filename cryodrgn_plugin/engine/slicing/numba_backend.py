@@ -115,11 +115,11 @@ class NumbaBackend(Backend):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         n, rows = len(targets), coefs.shape[2] - n_apart - N_MOMENTS + (N_PARAMETERS if slopes is None else N_ERRORS)
         shapes = (rows, rows), (rows,), (rows, n_apart), (n_apart,), (n_apart,)
-        out = tuple(torch.empty(n, *shape, dtype=torch.float64) for shape in shapes)
+        gram, inner, shared, own, told = (torch.empty(n, *shape, dtype=torch.float64) for shape in shapes)
         images = _arrays(coefs, targets, weights, rotations, _given(slopes, weights))
-        arrays = (each.numpy() for each in out)
-        compress_images_apart(*images, self._freqs(targets.shape[1]), *self._geometry, *arrays)
-        return out
+        out = gram.numpy(), inner.numpy(), shared.numpy(), own.numpy(), told.numpy()
+        compress_images_apart(*images, self._freqs(targets.shape[1]), *self._geometry, *out)
+        return gram, inner, shared, own, told
 
     def accumulate(
         self,

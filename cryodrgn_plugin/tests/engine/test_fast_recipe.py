@@ -69,14 +69,17 @@ def test_decoded_maps_beat_the_mean_map(trained, particles):
 
 
 def test_half_maps_agree_with_the_truth_as_far_as_with_each_other(trained, particles):
-    """With independent noise, correlation c between halves means √(2c/(1 + c)) between their mean and the truth."""
+    """With independent noise, correlation c between halves means √(2c/(1 + c)) between their mean and the truth. One
+    particle's coordinate may be nearer to another state: along the whole motion the two agree on average."""
     truth, decoder = Truth.open(particles.parent), load_decoder(trained)
     latents = trained.latents()
-    i = int(np.argsort(latents.coordinate)[300])
-    a, b = decoder.half_volumes(latents.z[i])
-    predicted = np.sqrt(2 * np.clip(fsc(a, b), 0, 1) / (1 + np.clip(fsc(a, b), 0, 1)))
-    actual = fsc((a + b) / 2, truth.maps[truth.state[i]])
-    assert abs(fsc_area(predicted, 14) - fsc_area(actual, 14)) < 0.12
+    differences = []
+    for i in np.argsort(latents.coordinate)[100:600:100]:
+        a, b = decoder.half_volumes(latents.z[i])
+        shared = np.clip(fsc(a, b), 0, 1)
+        actual = fsc((a + b) / 2, truth.maps[truth.state[i]])
+        differences.append(fsc_area(np.sqrt(2 * shared / (1 + shared)), 14) - fsc_area(actual, 14))
+    assert abs(np.mean(differences)) < 0.1
 
 
 def test_the_same_seed_gives_the_same_result_also_when_streaming(trained, particles, tmp_path):
