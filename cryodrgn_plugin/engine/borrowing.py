@@ -5,11 +5,15 @@ Several looks at one training so stand side by side and leave it alone.
 
 import os
 from pathlib import Path
+from shutil import copyfile, copytree
 
 from .errors import DataError
 from .io.writing import explained, standing, write_text
 from .result_kinds import KINDS
 from .run_layout import LEARNT, TRAINED, RunLayout
+
+ON_THE_WAY = ("config.json", "run.json", "metrics.csv", "copies.npz", "checkpoints", "regions")
+"""What a training that has not finished is resumed from."""
 
 
 def borrow(source: str | Path, folder: str | Path, makes: str) -> None:
@@ -52,3 +56,16 @@ def borrow(source: str | Path, folder: str | Path, makes: str) -> None:
 
 def _is_own(path: Path) -> bool:
     return path.exists() and not path.is_symlink()
+
+
+def copy_training(source: str | Path, folder: Path) -> None:
+    """Copy what a training has got so far from the run `source` to `folder`, for a process that goes on beside the one
+    that writes the run.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ON_THE_WAY:
+        there = Path(source) / name
+        if there.is_dir():
+            copytree(there, folder / name)
+        elif there.exists():
+            copyfile(there, folder / name)

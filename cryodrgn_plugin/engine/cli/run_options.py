@@ -1,12 +1,19 @@
 """What the commands that make a run share: where it goes, whether it goes on, and the training itself."""
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from ..config import RunConfig
+
+if TYPE_CHECKING:
+    from ..ranks import Ranks
 
 
 def add_recipe(parser: argparse.ArgumentParser, names: Sequence[str], default: str) -> None:
@@ -29,6 +36,13 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def fit_run(args: argparse.Namespace, config: RunConfig) -> int:
     """Make or take up the run that `args` name, and train it. Returns the exit code."""
+    from ..ranks import joined
+
+    with joined(config.recipe) as ranks:
+        return _fit_first(args, config, ranks) if ranks.own == 0 else _fit_beside(args, config, ranks)
+
+
+def _fit_first(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> int:
     from ..run import Run
     from ..run_lock import lock
     from ..run_status import TRAIN
@@ -39,9 +53,30 @@ def fit_run(args: argparse.Namespace, config: RunConfig) -> int:
         run = Run.create(args.out, config, resume=args.resume, overwrite=args.overwrite, command=command)
         if args.resume and run.status == "finished" and run.latents_file.exists():
             run.log(f"{run.path} is finished; there is nothing to resume.")
+            ranks.any(True)
             return 0
+        ranks.any(False)
         with run.working(TRAIN), shown(run):
             from ..recipes import fit
 
             fit(run, config, resume=args.resume, until_epoch=args.until_epoch)
+    return 0
+
+
+def _fit_beside(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> int:
+    """The same training in a folder of its own that nobody looks at, and in silence."""
+    from ..borrowing import copy_training
+    from ..run import Run
+
+    if ranks.any(False):
+        return 0
+    with TemporaryDirectory(prefix="cryodrgn-rank-") as place, open(os.devnull, "w") as nowhere:
+        folder = Path(place) / "run"
+        if args.resume:
+            copy_training(args.out, folder)
+        run = Run(folder, config) if args.resume else Run.create(folder, config)
+        with redirect_stdout(nowhere), run.working():
+            from ..recipes import fit
+
+            fit(run, config, resume=args.resume)
     return 0

@@ -16,6 +16,7 @@ from ..likelihood.near_images import NearImages
 from ..likelihood.nuisance_sizes import DEFOCUS
 from ..likelihood.nuisances import Nuisances
 from ..likelihood.whitened import ANG_PER_MICROMETRE, WhitenedImages
+from ..ranks import Ranks
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
 from .directions import Band, Directions, band_of, improved
@@ -66,13 +67,19 @@ class PosedSet:
         asked = config.closed_form.pose_errors and config.closed_form.defocus_errors
         self._with_defocus = asked and not defocus_is_settled(dataset)
         self._noise, self.compute = estimate_noise(dataset, config.seed), Compute.chosen(config)
+        self._ranks = Ranks.present()
         self._moved: Tensor | None = None
         self._at(dataset)
 
     def _at(self, dataset: ParticleDataset) -> None:
         self.dataset = dataset
         self.images = WhitenedImages(
-            dataset, self._noise, series=self.series, compute=self.compute, with_defocus=self._with_defocus
+            dataset,
+            self._noise,
+            series=self.series,
+            compute=self.compute,
+            with_defocus=self._with_defocus,
+            ranks=self._ranks,
         )
         self._bands: dict[int, Band] = {}
 

@@ -191,8 +191,7 @@ def equations(images: WhitenedImages, band: Band, found: Directions, half: np.nd
     first, second = found.posteriors.moments()
     contrast, square = found.nuisances.contrast[:, None], found.nuisances.squared_contrast()[:, None, None]
     first, second, tied = contrast * first, square * second, square * found.posteriors.tied
-    backend = images.backend(band.sphere)
-    sums = [EquationSums(backend, first.shape[1]) for _ in range(1 if half is None else 2)]
+    sums = [EquationSums.over(images, band.sphere, first.shape[1]) for _ in range(1 if half is None else 2)]
     for part, batch in images.by_halves(band.count, half):
         rows = torch.as_tensor(batch.index, device=first.device)
         sums[part].add(batch, first[rows], second[rows])

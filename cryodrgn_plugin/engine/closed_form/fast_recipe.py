@@ -35,6 +35,7 @@ from ..likelihood.equations import NormalEquations, accumulate
 from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
 from ..likelihood.near_images import NearImages, compress_near
 from ..likelihood.whitened import WhitenedImages
+from ..ranks import Ranks
 from ..run import Run
 from ..slicing.sphere import HalfSphere
 from ..stopping import graceful_stop
@@ -263,17 +264,19 @@ def fit_fast(
     state = load_state(run, recipe.images.compute, dataset.n) if resume else None
     if state is not None:
         run.log(f"Resuming after step {state.done}.")
-    state = state or recipe.start()
+    state, ranks = state or recipe.start(), Ranks.present()
     run.log(f"Closed forms on {dataset.n:,} particles of {dataset.box}² px, {recipe.n_steps} steps.")
     with graceful_stop() as stop:
         while state.done < recipe.n_steps:
             began = time.perf_counter()
             state, figures = recipe.advance(state)
+            ranks.require_same(figures["loss"])
             state = replace(state, done=state.done + 1, seconds=state.seconds + time.perf_counter() - began)
             run.append_metrics({"epoch": epochs_before + state.done, "seconds": round(state.seconds, 3), **figures})
             run.progress("step", state.done, recipe.n_steps, loss=figures["loss"])
             if state.done < recipe.n_steps:  # the last step is short of nothing but writing its results
                 save_state(run, state)
+                stop.requested = ranks.any(stop.requested)
                 stop.raise_if_requested()
     recipe.finish(state)
     return recipe.posed(state, species)

@@ -62,7 +62,7 @@ class NodePoses:
         single, double = ({"dtype": kind, "device": device} for kind in (torch.float32, torch.float64))
         nodes = torch.zeros(n, k, dtype=torch.int64, device=device)
         return cls(
-            nodes, torch.empty(n, k, 3, 3, **single), torch.empty(n, k, 2, **single), torch.empty(n, k, **double)
+            nodes, torch.zeros(n, k, 3, 3, **single), torch.zeros(n, k, 2, **single), torch.zeros(n, k, **double)
         )
 
     def responsibilities(self, population: Tensor) -> Responsibilities:
@@ -118,6 +118,7 @@ def place_at_nodes(
                 _place(_Climb(dataset, series, backend, maps, own, first), placed, radius)
             done += 1
             report(done, 2 * images.n_batches)
+    images.ranks.total(placed.nodes, placed.rotations, placed.shifts_ang, placed.log_likelihood)
     return placed
 
 
@@ -173,7 +174,7 @@ def accumulate_at_nodes(
 ) -> list[NormalEquations]:
     """As `equations.accumulate`, each image with its `weights` (N, K) at its nodes and the pose that it has there."""
     count, extent_ang = images.lattice.count(sphere.radius), dataset.box * dataset.pixel_size_ang
-    sums = [EquationSums(images.backend(sphere), features.shape[1]) for _ in range(2)]
+    sums = [EquationSums.over(images, sphere, features.shape[1]) for _ in range(2)]
     for part, batch in images.by_halves(count, half):
         rows = torch.as_tensor(batch.index, device=weights.device)
         ratio = images.compute.double(dataset.frequency_ratio[batch.index])

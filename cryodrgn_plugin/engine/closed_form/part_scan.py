@@ -186,10 +186,11 @@ def _told(
     for start in range(0, len(pieces), AT_ONCE):
         of_pieces = LinearModel.of(model.backend, pieces.volumes(slice(start, start + AT_ONCE))).coefs
         both = LinearModel(model.backend, torch.cat([model.coefs, of_pieces], 2))
-        told = images.compute.double(torch.empty(images.n, of_pieces.shape[2]))
-        precision = torch.empty_like(told)
+        told = images.compute.double(torch.zeros(images.n, of_pieces.shape[2]))
+        precision = torch.zeros_like(told)
         for rows, apart in compressed_apart(both, of_pieces.shape[2], images, band.count, band.moving):
             told[rows], precision[rows] = left_of_pieces(apart, nuisances.at(rows))
+        images.ranks.total(told, precision)
         yield told, precision
 
 

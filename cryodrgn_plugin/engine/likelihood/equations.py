@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..ranks import Ranks
 from ..slicing.backend import Backend
 from ..slicing.sphere import HalfSphere
 from .whitened import PosedImages, WhitenedBatch, WhitenedImages
@@ -55,7 +56,7 @@ def accumulate(
     One set of equations per half-set.
     """
     n_channels = moments(np.arange(1))[0].shape[1]
-    sums = [EquationSums(images.backend(sphere), n_channels) for _ in range(1 if half is None else 2)]
+    sums = [EquationSums.over(images, sphere, n_channels) for _ in range(1 if half is None else 2)]
     for part, batch in images.by_halves(count, half):
         sums[part].add(batch, *moments(batch.index))
     return [of_half.equations() for of_half in sums]
@@ -74,10 +75,15 @@ def of_amplitudes(amplitudes: Tensor) -> Moments:
 class EquationSums:
     """Normal equations under construction."""
 
-    def __init__(self, backend: Backend, n_channels: int) -> None:
-        self._backend = backend
+    def __init__(self, backend: Backend, n_channels: int, ranks: Ranks | None = None) -> None:
+        self._backend, self._ranks = backend, ranks or Ranks()
         self._lhs, self._rhs = backend.nothing(n_channels)
         self.is_empty = True
+
+    @classmethod
+    def over(cls, images: WhitenedImages, sphere: HalfSphere, n_channels: int) -> "EquationSums":
+        """Of passes over the images, by all processes that share them."""
+        return cls(images.backend(sphere), n_channels, images.ranks)
 
     def add(self, images: PosedImages, first: Tensor, second: Tensor) -> None:
         """Add images at their rotations, with E[s] (B, C) and E[s sᵀ] (B, C, C)."""
@@ -102,6 +108,7 @@ class EquationSums:
 
     def equations(self) -> NormalEquations:
         """The equations of all that was added; nothing can be added after."""
+        self._ranks.total(self._lhs, self._rhs)
         return NormalEquations(self._backend, *self._backend.completed(self._lhs, self._rhs))
 
 

@@ -129,11 +129,12 @@ def compress(
     """
     n_channels = models[0].n_bases + 1
     options = {"dtype": torch.float64, "device": images.compute.device}
-    gram = torch.empty(images.n, n_channels, n_channels, **options)
-    inner = torch.empty(images.n, n_channels, **options)
+    gram = torch.zeros(images.n, n_channels, n_channels, **options)
+    inner = torch.zeros(images.n, n_channels, **options)
     for part, batch in images.by_halves(count, half):
         model = models[part] if half is None else models[1 - part]
         rows = torch.as_tensor(batch.index, device=gram.device)
         compressed = model.backend.compress(model.coefs, batch.targets, batch.weights, batch.rotations)
         gram[rows], inner[rows] = compressed
+    images.ranks.total(gram, inner)
     return gram, inner

@@ -56,14 +56,15 @@ def compress_near(
     if moving is None:
         return NearImages(*compress(models, images, count, half), models[0].n_bases)
     size = models[0].n_bases + 1 + (N_ERRORS if images.with_defocus else N_PARAMETERS)
-    gram = images.compute.double(torch.empty(images.n, size, size))
-    inner = gram.new_empty(images.n, size)
+    gram = images.compute.double(torch.zeros(images.n, size, size))
+    inner = gram.new_zeros(images.n, size)
     coefs = [torch.cat([model.coefs, moving[:, :, 1:]], 2) for model in models]
     for part, batch in images.by_halves(count, half):
         seen_by = part if half is None else 1 - part
         rows, backend = torch.as_tensor(batch.index, device=gram.device), models[seen_by].backend
         seen = batch.targets, batch.weights, batch.rotations, batch.defocus_slopes
         gram[rows], inner[rows] = backend.compress_near(coefs[seen_by], *seen)
+    images.ranks.total(gram, inner)
     return NearImages(gram, inner, models[0].n_bases)
 
 
@@ -86,7 +87,7 @@ class ImagesApart:
 def compressed_apart(
     model: LinearModel, n_apart: int, images: WhitenedImages, count: int, moving: Tensor | None
 ) -> Iterator[tuple[Tensor, ImagesApart]]:
-    """One pass over the images, compressed some at a time; yields their numbers (n,) as well.
+    """One pass over the images of this process, compressed some at a time; yields their numbers (n,) as well.
 
     Parameters
     ----------

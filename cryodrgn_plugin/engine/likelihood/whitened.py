@@ -23,19 +23,18 @@ from ..data.loader import BatchLoader, in_background
 from ..data.tilt_series import SeriesDataset, TiltSeries
 from ..imaging.lattice import HalfPlane
 from ..imaging.noise import NoiseModel
-from ..imaging.preprocess import soft_window
+from ..ranks import Ranks
 from ..slicing.backend import Backend
 from ..slicing.compute import Compute
 from ..slicing.device_tables import table
 from ..slicing.sphere import HalfSphere
+from .image_precision import precision_of
 
 BYTES_PER_COEFFICIENT = 12
 BYTES_PER_SLOPE = 4
 ANG_PER_MICROMETRE = 1e4
 AT_ONCE = 32
 """Images whose phases are held in double precision at a time."""
-SAMPLE = 500
-"""Images per optics group whose CTFs are averaged."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +123,8 @@ class WhitenedImages:
         other's, in the order of the particles.
     compute : the device that images come to, and what computes with them there.
     with_defocus : batches have the slopes of their CTFs by the defocus; the images must have CTFs.
+    ranks : the processes that share the passes. Each goes over its own batches only, and what it makes of them has to
+        be made common (`Ranks.total`).
     """
 
     def __init__(
@@ -134,19 +135,24 @@ class WhitenedImages:
         series: TiltSeries | None = None,
         compute: Compute | None = None,
         with_defocus: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks = ranks or Ranks()
         self.compute = compute or Compute()
         self._dataset = dataset
-        self._precision = self.compute.tensor(_precision(dataset, noise))
+        self._precision = self.compute.tensor(precision_of(dataset, noise))
         self._multiplied = dataset.ctf_multiplied
         if series is None:
             self._loader = BatchLoader(dataset, batch_size, shuffle=False)
         else:
             at_once = max(1, batch_size // series.images.shape[1])
             self._loader = BatchLoader(SeriesDataset(dataset, series), at_once, shuffle=False)
-        self.n_batches = len(self._loader)
+        self._share = self.ranks.share(len(self._loader))
+        self.n_batches = len(self._share)
         self.with_defocus = with_defocus
-        size = dataset.n * dataset.lattice.size * (BYTES_PER_COEFFICIENT + with_defocus * BYTES_PER_SLOPE)
+        views = 1 if series is None else series.images.shape[1]
+        self._most = min(dataset.n, self.n_batches * self._loader.batch_size * views)
+        size = self._most * dataset.lattice.size * (BYTES_PER_COEFFICIENT + with_defocus * BYTES_PER_SLOPE)
         self._keeps = size <= dataset.config.cache_mb * 2**20
         self._kept: list[WhitenedBatch] = []
         self._noise_seed: int | None = None
@@ -183,7 +189,7 @@ class WhitenedImages:
         if self._kept:
             batches = (batch.leading(count) for batch in self._kept)
         else:
-            batches = (self._whiten(raw, count) for raw in self._loader.iterate(0))
+            batches = (self._whiten(raw, count) for raw in self._own())
         yield from batches if self._noise_seed is None else (self._nothing(batch) for batch in batches)
 
     def _nothing(self, batch: WhitenedBatch) -> WhitenedBatch:
@@ -219,12 +225,13 @@ class WhitenedImages:
     def _all(self) -> list[WhitenedBatch]:
         """All batches, as parts of one piece of memory: kept one by one among what comes and goes while they are made,
         they would leave holes as large as themselves."""
-        targets = torch.empty(self.n, self.lattice.size, dtype=self.compute.complex_dtype, device=self.compute.device)
-        weights = torch.empty(self.n, self.lattice.size, dtype=self.compute.dtype, device=self.compute.device)
+        shape, device = (self._most, self.lattice.size), self.compute.device
+        targets = torch.empty(shape, dtype=self.compute.complex_dtype, device=device)
+        weights = torch.empty(shape, dtype=self.compute.dtype, device=device)
         slopes = torch.empty_like(weights) if self.with_defocus else None
         batches: list[WhitenedBatch] = []
         done = 0
-        for raw in self._loader.iterate(0):
+        for raw in self._own():
             batch = self._whiten(raw, self.lattice.size)
             rows = slice(done, done + len(batch))
             targets[rows], weights[rows] = batch.targets, batch.weights
@@ -235,6 +242,10 @@ class WhitenedImages:
             batches.append(kept)
             done += len(batch)
         return batches
+
+    def _own(self) -> Iterator[ImageBatch]:
+        """The batches of this process, as they are read."""
+        return self._loader.iterate(0, self._share.start, self._share.stop)
 
     def of(self, index: np.ndarray, count: int) -> WhitenedBatch:
         """The images `index` (B,) with their first `count` coefficients."""
@@ -273,27 +284,6 @@ class WhitenedImages:
         if not self.with_defocus:
             return None
         return self.compute.tensor(self._dataset.defocus_slopes(index)[:, :count] * np.float32(ANG_PER_MICROMETRE))
-
-
-def _precision(dataset: ParticleDataset, noise: NoiseModel) -> np.ndarray:
-    """(G, F) float32. m / σ² of each optics group, σ² before the window, and before images were multiplied by their
-    CTF: what is measured of these is the noise after it.
-    """
-    independent = float((soft_window(dataset.box, dataset.config.window) ** 2).mean())
-    variance = noise.per_coefficient(dataset.lattice, np.arange(len(noise.sigma2)))
-    precision = dataset.lattice.multiplicity * independent / variance
-    multiplied = dataset.ctf_multiplied
-    for group in np.unique(dataset.optics_group[multiplied]):
-        members = np.flatnonzero(multiplied & (dataset.optics_group == group))
-        precision[group] *= _mean_ctf2(dataset, members)
-    return precision.astype(np.float32)
-
-
-def _mean_ctf2(dataset: ParticleDataset, members: np.ndarray) -> np.ndarray:
-    """(F,) mean CTF² of some particles, the same all over a shell."""
-    sample = members[np.linspace(0, len(members) - 1, min(len(members), SAMPLE)).astype(int)]
-    mean = np.square(dataset.batch(sample).ctf, dtype=np.float64).mean(0)
-    return dataset.lattice.shell_mean(mean)[dataset.lattice.shells]
 
 
 def _normal(shape: tuple[int, ...], seed: int, dtype: torch.dtype) -> Tensor:

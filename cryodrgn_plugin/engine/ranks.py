@@ -1,0 +1,132 @@
+"""Several processes at one training, as torchrun starts them: each goes over its own images, and sums are made common.
+
+    torchrun --standalone --nproc-per-node 4 -m cryodrgn_plugin.engine.cli train particles.star --out run
+
+Every process (a rank) does everything but pass over the images of others, so that what is not a sum over images is the
+same everywhere. The first writes the run folder.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from .errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PATIENCE = timedelta(minutes=30)
+"""How long a rank waits for another that says nothing; one that has died is noticed at once."""
+LOST = (
+    "Another process of this training has ended; its own message says why. Start the training again with --resume: it "
+    "goes on from its last checkpoint, with any number of processes."
+)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among `count`, the first being 0."""
+
+    own: int = 0
+    count: int = 1
+
+    @classmethod
+    def present(cls) -> "Ranks":
+        """Those that have been joined, or this process alone."""
+        from torch import distributed
+
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return cls()
+        return cls(distributed.get_rank(), distributed.get_world_size())
+
+    @property
+    def alone(self) -> bool:
+        return self.count == 1
+
+    def share(self, n: int) -> range:
+        """Which of n things in a row are this process's: as many as the others have, or one more."""
+        return range(n * self.own // self.count, n * (self.own + 1) // self.count)
+
+    def total(self, *sums: "Tensor") -> None:
+        """Make each tensor the sum of those of all ranks, in place. What is 0 but for a rank's own rows becomes whole.
+
+        Raises DataError where a rank was lost.
+        """
+        if self.alone:
+            return
+        from torch import distributed
+
+        for each in sums:
+            with _lost_said():
+                distributed.all_reduce(each)
+
+    def any(self, flag: bool) -> bool:
+        """Whether it is so for any of them."""
+        if self.alone:
+            return flag
+        import torch
+
+        flags = torch.tensor([float(flag)], device=_device())
+        self.total(flags)
+        return bool(flags.item())
+
+    def require_same(self, value: float) -> None:
+        """Raises DataError unless all ranks have come to the same figure; else they would go different ways."""
+        if self.alone:
+            return
+        import torch
+
+        values = torch.zeros(self.count, dtype=torch.float64, device=_device())
+        values[self.own] = value
+        self.total(values)
+        if not bool((values == values[0]).all() | values.isnan().all()):
+            raise DataError(
+                f"The processes of this training came to different results ({', '.join(map(str, values.tolist()))}): "
+                "run them on machines of one kind, with the same versions of torch and numpy."
+            )
+
+
+@contextmanager
+def joined(recipe: str) -> Iterator[Ranks]:
+    """The ranks that torchrun has started, joined while the block runs; this process alone where it has not.
+
+    Raises ConfigError for a recipe that trains in one process.
+    """
+    count = os.environ.get("WORLD_SIZE", "1")
+    if not count.isdecimal() or int(count) < 2:
+        yield Ranks()
+        return
+    if recipe != "fast":
+        raise ConfigError(
+            f"torchrun has started {count} processes, and the recipe {recipe} trains in one: start it without "
+            "torchrun, or choose the recipe fast."
+        )
+    import torch
+    from torch import distributed
+
+    gpus = torch.cuda.device_count()
+    if gpus:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % gpus)
+    with _lost_said():
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
+    try:
+        yield Ranks.present()
+    finally:
+        distributed.destroy_process_group()
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@contextmanager
+def _lost_said() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise DataError(LOST) from error

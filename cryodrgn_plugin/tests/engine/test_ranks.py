@@ -1,0 +1,134 @@
+"""Several processes at one training, real ones over gloo: what one alone finds; one lost; one told to stop."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cryodrgn_plugin.engine.cli.main import main
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
+from cryodrgn_plugin.engine.ranks import LOST, Ranks
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.simulate import tiny_set
+
+SETTINGS = {"z_dim": 2, "closed_form.iterations": 4, "closed_form.n_components": 2, "closed_form.nodes": 8}
+
+
+@pytest.fixture(scope="module")
+def star(tmp_path_factory) -> Path:
+    """Of three batches, so that two processes have different numbers of them."""
+    return tiny_set(tmp_path_factory.mktemp("particles"), n=600, box=24, seed=2)
+
+
+def command(star: Path, out: Path, *more: str) -> list[str]:
+    settings = [text for name, value in SETTINGS.items() for text in (f"--{name}", str(value))]
+    return ["train", str(star), "--out", str(out), *settings, *more]
+
+
+def environment(own: int, count: int, port: int) -> dict[str, str]:
+    """What torchrun gives each process."""
+    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
+    return {**os.environ, **place, "RANK": str(own), "LOCAL_RANK": str(own), "WORLD_SIZE": str(count)}
+
+
+def started(arguments: list[str], count: int) -> list[subprocess.Popen]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return [subprocess.Popen(program, env=environment(own, count, port), **pipes) for own in range(count)]
+
+
+def wait_for_step(run: Path, step: int, processes: list[subprocess.Popen]) -> None:
+    """Until the checkpoint of a step is there."""
+    until = time.monotonic() + 60
+    while not (run / "checkpoints" / f"epoch_{step:03d}.pt").exists():
+        assert time.monotonic() < until and all(each.poll() is None for each in processes), processes[0].stderr.read()
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def alone(star, tmp_path_factory) -> Run:
+    out = tmp_path_factory.mktemp("alone") / "run"
+    assert main(command(star, out)) == 0
+    return Run.open(out)
+
+
+def assert_same(run: Run, alone: Run) -> None:
+    """To rounding in other orders, on the scale of the coordinates and of the maps."""
+    ours, theirs = run.latents(), alone.latents()
+    assert np.abs(ours.z - theirs.z).max() < 1e-4 * theirs.z.std()
+    maps = [load_decoder(each).volume(theirs.z[0]) for each in (run, alone)]
+    assert np.abs(maps[0] - maps[1]).max() < 1e-5 * np.abs(maps[1]).max()
+
+
+def test_two_processes_find_what_one_finds(star, alone, tmp_path):
+    out = tmp_path / "run"
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    result = subprocess.run(
+        [*launcher, "-m", "cryodrgn_plugin.engine.cli", *command(star, out)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("step 1/") == 1  # one of them speaks
+    assert_same(Run.open(out), alone)
+
+
+def test_a_lost_process_ends_the_others_in_a_sentence_and_the_run_goes_on_with_one(star, alone, tmp_path):
+    out = tmp_path / "run"
+    processes = started(command(star, out), 3)
+    wait_for_step(out, 2, processes)
+    processes[2].kill()
+    said = [each.communicate(timeout=60)[1] for each in processes]
+    assert [each.returncode for each in processes] == [2, 2, -signal.SIGKILL]
+    assert LOST in said[0] and "Traceback" not in said[0] + said[1]
+    run = Run.open(out)
+    assert run.status == "failed" and run.message == LOST
+    assert main(command(star, out, "--resume")) == 0
+    assert_same(Run.open(out), alone)
+
+
+def test_one_told_to_stop_stops_all_and_more_of_them_resume(star, alone, tmp_path):
+    out = tmp_path / "run"
+    processes = started(command(star, out), 2)
+    wait_for_step(out, 2, processes)
+    processes[1].terminate()
+    for each in processes:
+        each.communicate(timeout=60)
+    assert [each.returncode for each in processes] == [3, 3] and Run.open(out).status == "stopped"
+    processes = started(command(star, out, "--resume"), 3)
+    said = [each.communicate(timeout=90)[1] for each in processes]
+    assert [each.returncode for each in processes] == [0, 0, 0], said
+    assert_same(Run.open(out), alone)
+
+
+def test_a_recipe_that_trains_in_one_process_says_so(star, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["train", str(star), "--out", str(tmp_path / "run"), "--recipe", "paper"]) == 2
+    assert "torchrun has started 2 processes, and the recipe paper trains in one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("n", "count"), [(3, 2), (1, 4), (0, 2), (100, 7)])
+def test_shares_are_all_of_it_and_alike(n, count):
+    shares = [Ranks(own, count).share(n) for own in range(count)]
+    assert [number for share in shares for number in share] == list(range(n))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_alone_nothing_is_exchanged():
+    sums = torch.ones(3)
+    Ranks().total(sums)
+    Ranks().require_same(float("nan"))
+    assert sums.tolist() == [1, 1, 1] and Ranks().any(True) and not Ranks().any(False)
