@@ -27,6 +27,9 @@ CONTINUUM_SURE, CONTINUUM_WORTH = 2.5, 0.03
 """Standard errors by which a continuum must explain them better than states do, and by what share of what all gain."""
 LEAST_CURVED = 3
 """Two states are not held against a line, which faint images cannot tell from them."""
+MORE_CURVED = 2
+"""Degrees of curves that are tried beyond the one of as many amplitudes as the states have, each then held against as
+many states as it has amplitudes."""
 NOT_WORSE = 1.0
 """Standard errors by which a curve of fewer amplitudes than the states, or an arc, may fall short of them."""
 
@@ -79,11 +82,19 @@ def count_nodes(gram: Tensor, inner: Tensor, start: Tensor, many: int, contrast_
     crowded = best >= MOST_STATES or _better(held_out.get(many, held_out[best]), held_out[best], least, CONTINUUM_SURE)
     if many > best and crowded:
         return NodeCount(many, False, gain)
-    degree = _degree_of_one_motion(gram, inner, start, halves, held_out[best], best, contrast_sd)
+    degree = _degree_of_one_motion(gram, inner, start, halves, held_out, best, contrast_sd)
     return NodeCount(many if degree else best, not degree, gain, degree)
 
 
-def _degree_of_one_motion(gram, inner, start, halves, states: Tensor, count: int, contrast_sd: float) -> int:
+def _degree_of_one_motion(
+    gram: Tensor,
+    inner: Tensor,
+    start: Tensor,
+    halves: tuple[Tensor, Tensor],
+    held_out: dict[int, Tensor],
+    count: int,
+    contrast_sd: float,
+) -> int:
     """Lowest degree of a curve that explains images that were held out as well as `count` states; 0 where none does.
 
     A curve of as many free amplitudes as the states have must explain them better, but for an arc: three states on one
@@ -91,10 +102,14 @@ def _degree_of_one_motion(gram, inner, start, halves, states: Tensor, count: int
     """
     if count < LEAST_CURVED:
         return 0
-    fitted = (fit_curves(gram[half], inner[half], start[half], count - 1, contrast_sd) for half in halves)
+    most = count - 1 + MORE_CURVED
+    fitted = (fit_curves(gram[half], inner[half], start[half], most, contrast_sd) for half in halves)
     for degree, curves in enumerate(zip(*fitted, strict=True), 1):
+        if degree + 1 > count and degree + 1 not in held_out:
+            break
         tested = zip(curves, halves[::-1], strict=True)
-        difference = torch.cat([curve.log_likelihoods(gram[rows], inner[rows]) for curve, rows in tested]) - states
+        of_curve = torch.cat([curve.log_likelihoods(gram[rows], inner[rows]) for curve, rows in tested])
+        difference = of_curve - held_out[max(degree + 1, count)]
         error = float(difference.std()) / len(difference) ** 0.5
         easily = degree + 1 < count or degree < LEAST_CURVED
         if float(difference.mean()) > (-NOT_WORSE if easily else SURE) * error:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cryodrgn_plugin.engine.closed_form import node_count
 from cryodrgn_plugin.engine.closed_form.em import posterior
 from cryodrgn_plugin.engine.closed_form.gaps import groups_of_nodes
 from cryodrgn_plugin.engine.closed_form.node_count import count_nodes
@@ -52,6 +53,18 @@ def test_a_faint_motion_is_no_number_of_states():
     assert found.gain[24] - few < 0.01 * few, "as many nodes as images can tell apart explain it as well"
     assert (found.count, found.states, found.degree) == (24, False, 2)
     assert "One motion" in found.sentence
+
+
+@pytest.mark.parametrize(("moves", "degree"), [(True, 4), (False, 0)])
+def test_a_motion_that_takes_more_amplitudes_than_states_is_held_against_as_many(moves, degree):
+    """Three states sample a curve that bends too much for a parabola."""
+    rng = np.random.default_rng(5)
+    place = rng.uniform(0, 1, 3000) if moves else rng.choice([0.1, 0.5, 0.8], 3000)
+    amplitudes = 3 * np.cos(np.pi * place[:, None] * [1, 2, 3])
+    gram, inner = compressed(with_mean(amplitudes), 1.0, rng)
+    start, halves = posterior(gram, inner).mean, torch.arange(3000).chunk(2)
+    held_out = {count: node_count._held_out(gram, inner, start, halves, count, 0.0, 3) for count in (3, 4, 5)}
+    assert node_count._degree_of_one_motion(gram, inner, start, halves, held_out, 3, 0.0) == degree
 
 
 @pytest.fixture(scope="module")
