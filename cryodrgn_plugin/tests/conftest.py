@@ -3,6 +3,7 @@
 Scipion reads its environment when it is imported, so the variables are set as this file loads, before any test module.
 """
 
+import importlib.util
 import os
 import sys
 import tempfile
@@ -60,6 +61,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     absent = set() if _shared_folder() else {"shared"}
     if any(item.get_closest_marker("gpu") for item in items) and not _cuda_present():
         absent.add("gpu")
+    if importlib.util.find_spec("triton") is None:
+        absent.add("triton")
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in absent)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
