@@ -23,6 +23,7 @@ def _prepare_environment() -> None:
         "MPLBACKEND": "Agg",
         "QT_QPA_PLATFORM": "offscreen",
         "NUMBA_CACHE_DIR": str(scratch / f"cryodrgn_plugin_numba_{os.getuid()}"),
+        "TRITON_CACHE_DIR": str(scratch / f"cryodrgn_plugin_triton_{os.getuid()}"),
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)

@@ -2,8 +2,8 @@
 
 Sums are in a fixed order, so that the same work gives the same bits on the same device. Transforms between real space
 and the half-sphere, `solve` and `evidence` are those of the plain twin: they run on batched library routines, and
-their bytes are few beside a pass over the images. Coefficients, targets and weights may be stored in half precision
-(`half_storage`); sums are in single precision all the same.
+their bytes are few beside a pass over the images. Targets and weights may be stored in half precision, and volumes are
+read in half where `Compute.half` says so; sums are in single precision all the same.
 
 Without a GPU the kernels run in Triton's interpreter, for tests: TRITON_INTERPRET=1 before anything imports them.
 """
@@ -28,7 +28,7 @@ class TritonBackend(TorchBackend):
         return slice_gather.project(coefs, rotations, self._geometry, count)
 
     def mix(self, coefs: Tensor, amplitudes: Tensor, rotations: Tensor, count: int) -> Tensor:
-        return _Mixed.apply(coefs, amplitudes, rotations, self._geometry, count)
+        return _Mixed.apply(coefs, amplitudes.float(), rotations.float(), self._geometry, count)
 
     def compress(self, coefs: Tensor, targets: Tensor, weights: Tensor, rotations: Tensor) -> tuple[Tensor, Tensor]:
         return image_sums.compress(coefs, targets, weights, rotations, None, self._geometry)
@@ -93,7 +93,7 @@ class TritonBackend(TorchBackend):
 
     @property
     def _geometry(self) -> Geometry:
-        return Geometry(self.sphere, self.lattice, self.compute.device)
+        return Geometry(self.sphere, self.lattice, self.compute.device, self.compute.half)
 
 
 class _Mixed(torch.autograd.Function):

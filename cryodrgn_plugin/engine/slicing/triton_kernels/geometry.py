@@ -11,6 +11,7 @@ from torch import Tensor
 from ...imaging.lattice import HalfPlane
 from ..device_tables import made, table
 from ..sphere import HalfSphere
+from .half_storage import in_half
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 """Whether kernels run in Triton's interpreter, where every operation of a program costs as much as a large one."""
@@ -25,6 +26,14 @@ class Geometry:
     sphere: HalfSphere
     lattice: HalfPlane
     device: torch.device
+    half: bool = False
+    """Whether volumes are read in half precision."""
+
+    def stored(self, coefs: Tensor) -> tuple[Tensor, Tensor]:
+        """What kernels read of coefs (M, 2, C), and what they multiply its slices by, (C,)."""
+        if self.half:
+            return in_half(coefs.detach())
+        return coefs.detach().contiguous(), torch.ones(coefs.shape[2], device=coefs.device)
 
     @property
     def freqs(self) -> Tensor:

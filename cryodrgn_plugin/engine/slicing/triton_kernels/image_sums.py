@@ -35,11 +35,9 @@ def compress(
     n_out = n_volumes + n_errors
     gram, inner = rotations.new_zeros(n, n_out, n_out), rotations.new_empty(n, n_out)
     # An argument that a kernel does not read still has to be one.
-    volumes, t, w, turned, s = single(
-        coefs, targets, inner if weights is None else weights, rotations, inner if slopes is None else slopes
-    )
+    arrays = single(targets, inner if weights is None else weights, rotations, inner if slopes is None else slopes)
     launch(
-        _compress, (n,), volumes, t, w, turned, s, geometry.freqs, *geometry.of_storage, gram, inner,
+        _compress, (n,), *geometry.stored(coefs), *arrays, geometry.freqs, *geometry.of_storage, gram, inner,
         count, n_read, n_volumes, n_out,
         ERRORS=n_errors, WEIGHTED=weights is not None, POINTS=POINTS, CHANNELS=padded(max(n_read, n_out)),
     )  # fmt: skip
@@ -61,9 +59,10 @@ def expand(
     each image begin in coefs."""
     (n, count), n_channels = targets.shape, coefs.shape[2]
     gram, inner = rotations.new_zeros(n, EXPANDED, EXPANDED), rotations.new_empty(n, EXPANDED)
-    arrays = single(coefs, amplitudes, targets, weights, rotations, shifts)
+    arrays = single(amplitudes, targets, weights, rotations, shifts)
     launch(
-        _expand, (n,), *arrays, first_voxels, geometry.freqs, *geometry.of_storage, gram, inner, count, n_channels,
+        _expand, (n,), *geometry.stored(coefs), *arrays, first_voxels, geometry.freqs, *geometry.of_storage,
+        gram, inner, count, n_channels,
         POINTS=POINTS, CHANNELS=padded(n_channels), COLUMNS=padded(EXPANDED),
     )  # fmt: skip
     both, inner = gram.double(), inner.double()
@@ -119,7 +118,7 @@ def with_derivatives(re, im, rotations, image, kx, ky, slopes, n_volumes, ERRORS
 
 @triton.jit
 def _compress(
-    coefs, targets, weights, rotations, slopes, freqs, row_start, half_width, step, limit, gram, inner,
+    coefs, factors, targets, weights, rotations, slopes, freqs, row_start, half_width, step, limit, gram, inner,
     count, n_read, n_volumes, n_out,
     ERRORS: tl.constexpr, WEIGHTED: tl.constexpr, POINTS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
@@ -132,7 +131,7 @@ def _compress(
         mask = points < count
         kx, ky = frequencies(freqs, points, mask)
         re, im = read_slices(
-            coefs, rotations, image, kx, ky, mask, row_start, half_width, step, limit, n_read, CHANNELS
+            coefs, factors, rotations, image, kx, ky, mask, row_start, half_width, step, limit, n_read, CHANNELS
         )
         at = image * count + points
         if ERRORS > 0:
@@ -151,8 +150,8 @@ def _compress(
 
 @triton.jit
 def _expand(
-    coefs, amplitudes, targets, weights, rotations, shifts, first_voxels, freqs, row_start, half_width, step, limit,
-    gram, inner, count, n_channels, POINTS: tl.constexpr, CHANNELS: tl.constexpr, COLUMNS: tl.constexpr,
+    coefs, factors, amplitudes, targets, weights, rotations, shifts, first_voxels, freqs, row_start, half_width, step,
+    limit, gram, inner, count, n_channels, POINTS: tl.constexpr, CHANNELS: tl.constexpr, COLUMNS: tl.constexpr,
 ):  # fmt: skip
     image = tl.program_id(0).to(tl.int64)
     columns = tl.arange(0, COLUMNS)
@@ -165,7 +164,7 @@ def _expand(
         mask = points < count
         kx, ky = frequencies(freqs, points, mask)
         u_re, u_im, x_re, x_im, y_re, y_im, z_re, z_im = read_slopes(
-            coefs, amplitudes, image, first_voxel, rotations, kx, ky, mask, row_start, half_width, step, limit,
+            coefs, factors, amplitudes, image, first_voxel, rotations, kx, ky, mask, row_start, half_width, step, limit,
             n_channels, CHANNELS,
         )  # fmt: skip
         re = with_column(tl.zeros((POINTS, COLUMNS), tl.float32), 0, u_re)

@@ -53,7 +53,19 @@ def side(fraction, high: tl.constexpr):
 
 @triton.jit
 def read_slices(
-    coefs, rotations, image, kx, ky, mask, row_start, half_width, step, limit, n_channels, CHANNELS: tl.constexpr
+    coefs,
+    factors,
+    rotations,
+    image,
+    kx,
+    ky,
+    mask,
+    row_start,
+    half_width,
+    step,
+    limit,
+    n_channels,
+    CHANNELS: tl.constexpr,
 ):
     """Real and imaginary parts of slices of all channels, two tiles (coefficients, CHANNELS)."""
     base, (fx, fy, fz), flipped, inside = locate(rotations, image, kx, ky, step, limit)
@@ -71,13 +83,14 @@ def read_slices(
             weight = (across * side(fx, high))[:, None]
             re += weight * tl.load(at + 2 * high * n_channels, mask=wanted, other=0.0).to(tl.float32)
             im += weight * tl.load(at + (2 * high + 1) * n_channels, mask=wanted, other=0.0).to(tl.float32)
-    return re, tl.where(flipped[:, None], -im, im)
+    size = tl.load(factors + channels, mask=channels < n_channels, other=0.0)
+    return re * size, im * tl.where(flipped, -1.0, 1.0)[:, None] * size
 
 
 @triton.jit
 def read_slopes(
-    coefs, amplitudes, image, first_voxel, rotations, kx, ky, mask, row_start, half_width, step, limit, n_channels,
-    CHANNELS: tl.constexpr,
+    coefs, factors, amplitudes, image, first_voxel, rotations, kx, ky, mask, row_start, half_width, step, limit,
+    n_channels, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     """The slice of an image's mixed volume, and its derivatives by the point's place along x, y and z in grid steps:
     real and imaginary parts, each (coefficients,). `first_voxel` is where the image's set of volumes begins."""
@@ -87,6 +100,7 @@ def read_slopes(
     channels = tl.arange(0, CHANNELS)[None, :]
     known = channels < n_channels
     shares = tl.load(amplitudes + image * n_channels + channels, mask=known, other=0.0)
+    shares *= tl.load(factors + channels, mask=known, other=0.0)
     wanted = inside[:, None] & known
     nothing = tl.zeros((kx.shape[0], CHANNELS), tl.float32)
     re, re_x, re_y, re_z = nothing, nothing, nothing, nothing

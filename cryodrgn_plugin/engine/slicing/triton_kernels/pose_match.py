@@ -36,10 +36,10 @@ def match(
     waves = torch.stack([angle.cos(), -angle.sin()]).float()
     gram = rotations.new_empty(n, n_candidates, n_channels * (n_channels + 1) // 2)
     inner = rotations.new_empty(n, n_candidates, n_channels, n_shifts)
-    arrays = single(coefs, targets, weights, rotations, centres, waves)
+    arrays = single(targets, weights, rotations, centres, waves)
     launch(
-        _match, (n * n_candidates,), *arrays, geometry.freqs, *geometry.of_storage, gram, inner,
-        count, n_candidates, n_channels, n_shifts,
+        _match, (n * n_candidates,), *geometry.stored(coefs), *arrays, geometry.freqs, *geometry.of_storage,
+        gram, inner, count, n_candidates, n_channels, n_shifts,
         POINTS=POINTS, ROWS=max(padded(n_channels), SMALLEST_PRODUCT),
         SHIFTS=max(padded(n_shifts), SMALLEST_PRODUCT),
     )  # fmt: skip
@@ -48,7 +48,7 @@ def match(
 
 @triton.jit
 def _match(
-    coefs, targets, weights, rotations, centres, waves, freqs, row_start, half_width, step, limit, gram, inner,
+    coefs, factors, targets, weights, rotations, centres, waves, freqs, row_start, half_width, step, limit, gram, inner,
     count, n_candidates, n_channels, n_shifts,
     POINTS: tl.constexpr, ROWS: tl.constexpr, SHIFTS: tl.constexpr,
 ):  # fmt: skip
@@ -62,7 +62,9 @@ def _match(
         points = first + tl.arange(0, POINTS)
         mask = points < count
         kx, ky = frequencies(freqs, points, mask)
-        re, im = read_slices(coefs, rotations, pose, kx, ky, mask, row_start, half_width, step, limit, n_channels, ROWS)
+        re, im = read_slices(
+            coefs, factors, rotations, pose, kx, ky, mask, row_start, half_width, step, limit, n_channels, ROWS
+        )
         at = image * count + points
         y_re, y_im = moved_targets(targets, at, mask, kx, ky, shift_x, shift_y)
         along = re * y_re[:, None] + im * y_im[:, None]

@@ -19,10 +19,10 @@ def project(coefs: Tensor, rotations: Tensor, geometry: Geometry, count: int) ->
     """(B, F, 2, C) float32; see `Backend.project`."""
     n, n_channels = len(rotations), coefs.shape[2]
     out = rotations.new_empty(n, count, 2, n_channels)
-    volumes, turned = single(coefs, rotations)
+    (turned,) = single(rotations)
     grid = n, triton.cdiv(count, POINTS)
     launch(
-        _project, grid, volumes, turned, geometry.freqs, *geometry.of_storage, out, count, n_channels,
+        _project, grid, *geometry.stored(coefs), turned, geometry.freqs, *geometry.of_storage, out, count, n_channels,
         POINTS=POINTS, CHANNELS=padded(n_channels),
     )  # fmt: skip
     return out
@@ -32,10 +32,10 @@ def mix(coefs: Tensor, amplitudes: Tensor, rotations: Tensor, geometry: Geometry
     """(B, F, 2) float32; see `Backend.mix`."""
     n, n_channels = amplitudes.shape
     out = rotations.new_empty(n, count, 2)
-    arrays = single(coefs, amplitudes, rotations)
+    arrays = single(amplitudes, rotations)
     grid = n, triton.cdiv(count, POINTS)
     launch(
-        _mix, grid, *arrays, geometry.freqs, *geometry.of_storage, out, count, n_channels,
+        _mix, grid, *geometry.stored(coefs), *arrays, geometry.freqs, *geometry.of_storage, out, count, n_channels,
         POINTS=POINTS, CHANNELS=padded(n_channels),
     )  # fmt: skip
     return out
@@ -47,9 +47,9 @@ def rotation_gradients(
     """(B, 3, 3) derivatives of Σ Re(grad* u) by the rotations, grad (B, F) complex and u the weighted slices."""
     (n, count), n_channels = grad.shape, coefs.shape[2]
     out = rotations.new_zeros(n, 3, 3)
-    arrays = single(grad, coefs, amplitudes, rotations)
+    (values,), others = single(grad), single(amplitudes, rotations)
     launch(
-        _rotation_gradients, (n,), *arrays, geometry.freqs, *geometry.of_storage, out, count, n_channels,
+        _rotation_gradients, (n,), values, *geometry.stored(coefs), *others, geometry.freqs, *geometry.of_storage, out, count, n_channels,
         POINTS=POINTS, CHANNELS=padded(n_channels),
     )  # fmt: skip
     return out
@@ -57,7 +57,7 @@ def rotation_gradients(
 
 @triton.jit
 def _project(
-    coefs, rotations, freqs, row_start, half_width, step, limit, out, count, n_channels,
+    coefs, factors, rotations, freqs, row_start, half_width, step, limit, out, count, n_channels,
     POINTS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     image = tl.program_id(0).to(tl.int64)
@@ -65,7 +65,7 @@ def _project(
     mask = points < count
     kx, ky = frequencies(freqs, points, mask)
     re, im = read_slices(
-        coefs, rotations, image, kx, ky, mask, row_start, half_width, step, limit, n_channels, CHANNELS
+        coefs, factors, rotations, image, kx, ky, mask, row_start, half_width, step, limit, n_channels, CHANNELS
     )
     channels = tl.arange(0, CHANNELS)
     at = out + ((image * count + points) * 2 * n_channels)[:, None] + channels[None, :]
@@ -76,7 +76,7 @@ def _project(
 
 @triton.jit
 def _mix(
-    coefs, amplitudes, rotations, freqs, row_start, half_width, step, limit, out, count, n_channels,
+    coefs, factors, amplitudes, rotations, freqs, row_start, half_width, step, limit, out, count, n_channels,
     POINTS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     image = tl.program_id(0).to(tl.int64)
@@ -84,7 +84,7 @@ def _mix(
     mask = points < count
     kx, ky = frequencies(freqs, points, mask)
     re, im = read_slices(
-        coefs, rotations, image, kx, ky, mask, row_start, half_width, step, limit, n_channels, CHANNELS
+        coefs, factors, rotations, image, kx, ky, mask, row_start, half_width, step, limit, n_channels, CHANNELS
     )
     channels = tl.arange(0, CHANNELS)
     shares = tl.load(amplitudes + image * n_channels + channels, mask=channels < n_channels, other=0.0)[None, :]
@@ -95,7 +95,7 @@ def _mix(
 
 @triton.jit
 def _rotation_gradients(
-    grad, coefs, amplitudes, rotations, freqs, row_start, half_width, step, limit, out, count, n_channels,
+    grad, coefs, factors, amplitudes, rotations, freqs, row_start, half_width, step, limit, out, count, n_channels,
     POINTS: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
     image = tl.program_id(0).to(tl.int64)
@@ -106,7 +106,7 @@ def _rotation_gradients(
         mask = points < count
         kx, ky = frequencies(freqs, points, mask)
         _, _, re_x, im_x, re_y, im_y, re_z, im_z = read_slopes(
-            coefs, amplitudes, image, 0, rotations, kx, ky, mask, row_start, half_width, step, limit, n_channels,
+            coefs, factors, amplitudes, image, 0, rotations, kx, ky, mask, row_start, half_width, step, limit, n_channels,
             CHANNELS,
         )  # fmt: skip
         at = grad + (image * count + points) * 2

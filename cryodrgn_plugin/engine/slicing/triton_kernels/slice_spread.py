@@ -92,7 +92,9 @@ def _spread(
             values, rotations, image, there, x, y, z, numbers, radius, count, step, limit, COMPLEX, WINDOW
         )
         wanted = there[:, None] & (columns < n_columns)[None, :]
-        shares = tl.load(amplitudes + image[:, None] * n_columns + columns[None, :], mask=wanted, other=0.0)
+        shares = tl.load(amplitudes + image[:, None] * n_columns + columns[None, :], mask=wanted, other=0.0).to(
+            tl.float32
+        )
         sums = tl.dot(re, shares, sums, input_precision=PRECISION)
         if COMPLEX:
             other = tl.dot(im, shares, other, input_precision=PRECISION)
