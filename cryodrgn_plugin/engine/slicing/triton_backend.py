@@ -18,7 +18,7 @@ from .torch_slices import summed_pairs
 from .triton_kernels import image_sums, pose_match, slice_gather
 from .triton_kernels.geometry import Geometry
 from .triton_kernels.pose_slopes import weighted_slopes
-from .triton_kernels.slice_spread import spread
+from .triton_kernels.slice_spread import Share, spread
 
 
 class TritonBackend(TorchBackend):
@@ -67,8 +67,8 @@ class TritonBackend(TorchBackend):
         amplitudes: Tensor,
         rotations: Tensor,
     ) -> None:
-        spread(weights, moments, rotations, self._geometry, lhs)
-        spread(targets, amplitudes, rotations, self._geometry, rhs)
+        equations, right_sides = Share(weights, moments, lhs), Share(targets, amplitudes, rhs)
+        spread(rotations, self._geometry, equations, right_sides)
 
     def accumulate_near(
         self,
@@ -83,12 +83,12 @@ class TritonBackend(TorchBackend):
         n_errors = N_PARAMETERS if slopes is None else N_ERRORS
         jacobian = weighted_slopes(moving, weights, rotations, slopes, self._geometry)
         turned = rotations.repeat_interleave(n_errors, 0)
-        spread(jacobian.flatten(0, 1), -corrections.flatten(0, 1), turned, self._geometry, rhs)
+        taken = Share(jacobian.flatten(0, 1), -corrections.flatten(0, 1), rhs)
+        spread(turned, self._geometry, paired=taken)
 
     def backproject(self, sums: Tensor, data: Tensor, power: Tensor, weights: Tensor, rotations: Tensor) -> None:
-        both, amount = sums[:, :2].contiguous()[..., None], sums[:, 2:].contiguous()
-        spread(data, weights[:, None], rotations, self._geometry, both)
-        spread(power, weights[:, None], rotations, self._geometry, amount)
+        both, amount, share = sums[:, :2].contiguous()[..., None], sums[:, 2:].contiguous(), weights[:, None]
+        spread(rotations, self._geometry, Share(power, share, amount), Share(data, share, both))
         sums[:, :2], sums[:, 2:] = both[..., 0], amount
 
     @property
@@ -112,7 +112,7 @@ class _Mixed(torch.autograd.Function):
         by_coefs = by_amplitudes = by_rotations = None
         if ctx.needs_input_grad[0]:
             sums = torch.zeros_like(coefs, memory_format=torch.contiguous_format)
-            spread(grad, amplitudes, rotations, geometry, sums)
+            spread(rotations, geometry, paired=Share(grad, amplitudes, sums))
             by_coefs = _tied(sums, geometry.sphere)
         if ctx.needs_input_grad[1]:
             inner = image_sums.compress(coefs, grad, None, rotations, None, geometry)[1]

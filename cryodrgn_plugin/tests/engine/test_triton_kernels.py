@@ -25,7 +25,7 @@ DEVICE = torch.device("cuda" if ON_GPU else "cpu")
 SPHERE, LATTICE = HalfSphere(16, 1.5, 7.0), HalfPlane(16, 7)
 SMALL_SPHERE, SMALL_LATTICE = HalfSphere(8, 1.5, 3.0), HalfPlane(8, 3)
 IMAGES, CHANNELS = 3, 5
-LARGEST_STACK = 256
+LARGEST_STACK = 64
 """Bytes of a thread's registers that may have gone to memory."""
 LARGEST_SHARED = 232448
 """Bytes of shared memory that a program of compute capability 9.0 may have."""
@@ -56,7 +56,7 @@ def difference(found: torch.Tensor, wanted: torch.Tensor) -> float:
 def test_programs_of_a_gpu_s_size_do_as_the_twin_does(monkeypatch):
     """Several blocks of coefficients, and cubes of 4³ voxels."""
     from cryodrgn_plugin.engine.slicing.triton_kernels import image_sums, slice_gather
-    from cryodrgn_plugin.engine.slicing.triton_kernels.slice_spread import spread
+    from cryodrgn_plugin.engine.slicing.triton_kernels.slice_spread import Share, spread
 
     for module in (image_sums, slice_gather):
         monkeypatch.setattr(module, "POINTS", 8)
@@ -72,7 +72,7 @@ def test_programs_of_a_gpu_s_size_do_as_the_twin_does(monkeypatch):
     amplitudes = normal(IMAGES, CHANNELS)
     (lhs, found), (_, wanted) = triton.nothing(CHANNELS), plain.nothing(CHANNELS)
     plain.accumulate(lhs, wanted, weights, normal(IMAGES, lhs.shape[1]), targets, amplitudes, rotations)
-    spread(targets, amplitudes, rotations, triton._geometry, found, side=4)
+    spread(rotations, triton._geometry, paired=Share(targets, amplitudes, found), side=4)
     assert difference(found, wanted) < 1e-6
 
 

@@ -49,7 +49,8 @@ def rotation_gradients(
     out = rotations.new_zeros(n, 3, 3)
     (values,), others = single(grad), single(amplitudes, rotations)
     launch(
-        _rotation_gradients, (n,), values, *geometry.stored(coefs), *others, geometry.freqs, *geometry.of_storage, out, count, n_channels,
+        _rotation_gradients, (n,), values, *geometry.stored(coefs), *others, geometry.freqs, *geometry.of_storage, out,
+        count, n_channels,
         POINTS=POINTS, CHANNELS=padded(n_channels),
     )  # fmt: skip
     return out
@@ -106,8 +107,8 @@ def _rotation_gradients(
         mask = points < count
         kx, ky = frequencies(freqs, points, mask)
         _, _, re_x, im_x, re_y, im_y, re_z, im_z = read_slopes(
-            coefs, factors, amplitudes, image, 0, rotations, kx, ky, mask, row_start, half_width, step, limit, n_channels,
-            CHANNELS,
+            coefs, factors, amplitudes, image, 0, rotations, kx, ky, mask, row_start, half_width, step, limit,
+            n_channels, CHANNELS,
         )  # fmt: skip
         at = grad + (image * count + points) * 2
         g_re, g_im = tl.load(at, mask=mask, other=0.0), tl.load(at + 1, mask=mask, other=0.0)

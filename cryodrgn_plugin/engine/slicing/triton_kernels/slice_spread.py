@@ -12,6 +12,7 @@ an image.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 import triton
@@ -27,39 +28,57 @@ SIDE = sized(4, interpreted=16)
 """Voxels along a cube."""
 IMAGES = 16
 """Images at a time."""
-COLUMNS = 256
+COLUMNS = 128
 """Most columns of a program."""
 
 
-def spread(
-    values: Tensor, amplitudes: Tensor, rotations: Tensor, geometry: Geometry, out: Tensor, side: int = SIDE
-) -> None:
-    """out[voxel] += Σ trilinear weight · values[b, f] · amplitudes[b], in place.
+@dataclass(frozen=True)
+class Share:
+    """What goes to the voxels: out += Σ trilinear weight · values[b, f] · amplitudes[b]."""
 
-    Parameters
-    ----------
-    values : (B, F). Real or complex; of complex ones the conjugate goes to where the conjugate was read.
-    amplitudes : (B, K).
-    out : (M, K), or (M, 2, K) for complex values; contiguous.
-    side : voxels along a program's cube.
+    values: Tensor
+    """(B, F). Real or complex; of complex ones the conjugate goes to where the conjugate would be read."""
+    amplitudes: Tensor
+    """(B, K)."""
+    out: Tensor
+    """(M, K), or (M, 2, K) of complex values; contiguous."""
+
+
+def spread(
+    rotations: Tensor,
+    geometry: Geometry,
+    real: Share | None = None,
+    paired: Share | None = None,
+    side: int = SIDE,
+) -> None:
+    """Add images at rotations (B, 3, 3) to sums in place: shares of real values, of complex ones, or both in one pass.
+
+    `side` is that of a program's cube in voxels.
     """
-    n, count = values.shape
-    n_columns = amplitudes.shape[1]
-    if not n or not n_columns or not count:
+    count = (real or paired).values.shape[1]
+    if not len(rotations) or not count:
         return
     tiles = VoxelTiles.of(geometry.sphere, side, geometry.device)
-    values_, amplitudes_, turned = single(values, amplitudes, rotations)
+    (turned,) = single(rotations)
     members, begins = tiles.images(turned)
-    columns = min(max(padded(n_columns), SMALLEST_PRODUCT), COLUMNS)
-    grid = len(tiles), triton.cdiv(n_columns, columns)
+    shares = [_arguments(share, turned) for share in (real, paired)]
+    columns = [min(max(padded(share[-1]), SMALLEST_PRODUCT), COLUMNS) for share in shares]
+    programs = max(triton.cdiv(share[-1], wide) for share, wide in zip(shares, columns, strict=True))
     numbers = geometry.number_of_frequency
     _, _, step, limit = geometry.of_storage
     launch(
-        _spread, grid, values_, amplitudes_, turned, members, begins, tiles.voxels, tiles.first, numbers, out,
-        len(numbers) - 1, count, n_columns, step, limit,
-        COMPLEX=values.is_complex(), SIDE=side, IMAGES=IMAGES, COLUMNS=columns,
-        WINDOW=_window(turned, step), num_warps=8 if columns > 64 else 4,
+        _spread, (len(tiles), programs), turned, *shares[0], *shares[1], members, begins, tiles.voxels, tiles.first,
+        numbers, len(numbers) - 1, count, step, limit,
+        REAL=real is not None, PAIRED=paired is not None, COLUMNS=columns[0], PAIRED_COLUMNS=columns[1],
+        SIDE=side, IMAGES=IMAGES, WINDOW=_window(turned, step), num_warps=8 if columns[0] > 64 else 4,
     )  # fmt: skip
+
+
+def _arguments(share: Share | None, nothing: Tensor) -> tuple[Tensor, Tensor, Tensor, int]:
+    """Values, amplitudes, sums and the number of columns; tensors that a kernel does not read still have to be some."""
+    if share is None:
+        return nothing, nothing, nothing, 0
+    return *single(share.values, share.amplitudes), share.out, share.amplitudes.shape[1]
 
 
 def _window(rotations: Tensor, step: float) -> int:
@@ -70,9 +89,10 @@ def _window(rotations: Tensor, step: float) -> int:
 
 @triton.jit
 def _spread(
-    values, amplitudes, rotations, members, begins, tile_voxels, tile_first, numbers, out,
-    radius, count, n_columns, step, limit,
-    COMPLEX: tl.constexpr, SIDE: tl.constexpr, IMAGES: tl.constexpr, COLUMNS: tl.constexpr, WINDOW: tl.constexpr,
+    rotations, values, amplitudes, out, n_columns, pairs, pair_amplitudes, pair_out, n_pair_columns,
+    members, begins, tile_voxels, tile_first, numbers, radius, count, step, limit,
+    REAL: tl.constexpr, PAIRED: tl.constexpr, COLUMNS: tl.constexpr, PAIRED_COLUMNS: tl.constexpr,
+    SIDE: tl.constexpr, IMAGES: tl.constexpr, WINDOW: tl.constexpr,
 ):  # fmt: skip
     tile = tl.program_id(0).to(tl.int64)
     SIZE: tl.constexpr = SIDE * SIDE * SIDE
@@ -80,40 +100,53 @@ def _spread(
     x = (tl.load(tile_first + 3 * tile) + within % SIDE).to(tl.float32)[:, None]
     y = (tl.load(tile_first + 3 * tile + 1) + within // SIDE % SIDE).to(tl.float32)[:, None]
     z = (tl.load(tile_first + 3 * tile + 2) + within // (SIDE * SIDE)).to(tl.float32)[:, None]
-    columns = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
+    columns = (tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS))[None, :]
+    pair_columns = (tl.program_id(1) * PAIRED_COLUMNS + tl.arange(0, PAIRED_COLUMNS))[None, :]
     sums = tl.zeros((SIZE, COLUMNS), tl.float32)
-    other = tl.zeros((SIZE, COLUMNS), tl.float32)
+    sums_re = tl.zeros((SIZE, PAIRED_COLUMNS), tl.float32)
+    sums_im = tl.zeros((SIZE, PAIRED_COLUMNS), tl.float32)
     end = tl.load(begins + tile + 1)
     for at in range(tl.load(begins + tile), end, IMAGES):
         places = at + tl.arange(0, IMAGES)
         there = places < end
         image = tl.load(members + places, mask=there, other=0).to(tl.int64)
-        re, im = _reached(
-            values, rotations, image, there, x, y, z, numbers, radius, count, step, limit, COMPLEX, WINDOW
+        value, re, im = _reached(
+            values, pairs, rotations, image, there, x, y, z, numbers, radius, count, step, limit, REAL, PAIRED, WINDOW
         )
-        wanted = there[:, None] & (columns < n_columns)[None, :]
-        shares = tl.load(amplitudes + image[:, None] * n_columns + columns[None, :], mask=wanted, other=0.0).to(
-            tl.float32
-        )
-        sums = tl.dot(re, shares, sums, input_precision=PRECISION)
-        if COMPLEX:
-            other = tl.dot(im, shares, other, input_precision=PRECISION)
-    voxels = tl.load(tile_voxels + tile * SIZE + within).to(tl.int64)
-    written = (voxels >= 0)[:, None] & (columns < n_columns)[None, :]
-    if COMPLEX:
-        to = out + (2 * voxels * n_columns)[:, None] + columns[None, :]
-        tl.store(to + n_columns, tl.load(to + n_columns, mask=written) + other, mask=written)
-    else:
-        to = out + (voxels * n_columns)[:, None] + columns[None, :]
-    tl.store(to, tl.load(to, mask=written) + sums, mask=written)
+        if REAL:
+            shares = _rows(amplitudes, image, columns, there, n_columns)
+            sums = tl.dot(value, shares, sums, input_precision=PRECISION)
+        if PAIRED:
+            shares = _rows(pair_amplitudes, image, pair_columns, there, n_pair_columns)
+            sums_re = tl.dot(re, shares, sums_re, input_precision=PRECISION)
+            sums_im = tl.dot(im, shares, sums_im, input_precision=PRECISION)
+    voxels = tl.load(tile_voxels + tile * SIZE + within).to(tl.int64)[:, None]
+    if REAL:
+        _add(out + voxels * n_columns + columns, sums, (voxels >= 0) & (columns < n_columns))
+    if PAIRED:
+        to, written = pair_out + 2 * voxels * n_pair_columns + pair_columns, pair_columns < n_pair_columns
+        _add(to, sums_re, (voxels >= 0) & written)
+        _add(to + n_pair_columns, sums_im, (voxels >= 0) & written)
+
+
+@triton.jit
+def _rows(amplitudes, image, columns, there, n_columns):
+    """(images, columns) of the amplitudes (B, n_columns)."""
+    mask = there[:, None] & (columns < n_columns)
+    return tl.load(amplitudes + image[:, None] * n_columns + columns, mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def _add(to, sums, mask):
+    tl.store(to, tl.load(to, mask=mask, other=0.0) + sums, mask=mask)
 
 
 @triton.jit
 def _reached(
-    values, rotations, image, there, x, y, z, numbers, radius, count, step, limit,
-    COMPLEX: tl.constexpr, WINDOW: tl.constexpr,
+    values, pairs, rotations, image, there, x, y, z, numbers, radius, count, step, limit,
+    REAL: tl.constexpr, PAIRED: tl.constexpr, WINDOW: tl.constexpr,
 ):  # fmt: skip
-    """(voxels, images): Σ over coefficients of trilinear weight · value, real and imaginary parts."""
+    """(voxels, images): Σ over coefficients of trilinear weight · value; of real values, and both parts of complex."""
     ax, ay, az = axis(rotations, image[None, :], 0)
     bx, by, bz = axis(rotations, image[None, :], 1)
     # Seen in the view a voxel is at (u, v), and what reaches it lies within √3 grid steps.
@@ -122,7 +155,7 @@ def _reached(
     reach = 1.7320509 / (step * tl.sqrt(square))
     first_u = tl.ceil((x * ax + y * ay + z * az) * scale - reach)
     first_v = tl.ceil((x * bx + y * by + z * bz) * scale - reach)
-    re, im = first_u * 0, first_u * 0
+    total, re, im = first_u * 0, first_u * 0, first_u * 0
     for candidate in range(WINDOW * WINDOW):
         kx, ky = first_u + candidate // WINDOW, first_v + candidate % WINDOW
         qx, qy, qz = step * (kx * ax + ky * bx), step * (kx * ay + ky * by), step * (kx * az + ky * bz)
@@ -136,12 +169,12 @@ def _reached(
         hit = hit & (column <= radius) & (tl.abs(row) <= radius)
         number = tl.load(numbers + column * (2 * radius + 1) + row + radius, mask=hit, other=-1)
         hit = hit & (number >= 0) & (number < count)
-        weight = near_x * near_y * near_z
+        weight = tl.where(hit, near_x * near_y * near_z, 0.0)
         at = image[None, :] * count + number
-        if COMPLEX:
-            value, imaginary = read_complex(values, at, hit)
-            im += tl.where(hit, weight * sign * imaginary, 0.0)
-        else:
-            value = tl.load(values + at, mask=hit, other=0.0).to(tl.float32)
-        re += tl.where(hit, weight * value, 0.0)
-    return re, im
+        if REAL:
+            total += weight * tl.load(values + at, mask=hit, other=0.0).to(tl.float32)
+        if PAIRED:
+            real, imaginary = read_complex(pairs, at, hit)
+            re += weight * real
+            im += weight * sign * imaginary
+    return total, re, im
