@@ -31,7 +31,7 @@ LAYERS = [
     {"io", "geometry", "imaging.ctf", "imaging.aberrations", "imaging.zernike"}
     | {"run", "run_status", "run_layout", "run_lock", "run_origin", "relocation"}
     | {"latents", "result_kinds", "results", "report_writer", "borrowing", "collapse"}
-    | {"known_copies", "source_check", "progress", "provenance", "stopping", "threads", "streams_out"},
+    | {"known_copies", "source_check", "progress", "provenance", "stopping", "threads", "streams_out", "large_pages"},
     {"imaging", "slicing", "data"},
     {"atoms"},
     {"decoders", "encoders", "poses"},
