@@ -78,7 +78,8 @@ def _arguments(share: Share | None, nothing: Tensor) -> tuple[Tensor, Tensor, Te
     """Values, amplitudes, sums and the number of columns; tensors that a kernel does not read still have to be some."""
     if share is None:
         return nothing, nothing, nothing, 0
-    return *single(share.values, share.amplitudes), share.out, share.amplitudes.shape[1]
+    values, amplitudes = single(share.values, share.amplitudes)
+    return values, amplitudes, share.out, amplitudes.shape[1]
 
 
 def _window(rotations: Tensor, step: float) -> int:
