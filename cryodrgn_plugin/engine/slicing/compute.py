@@ -1,8 +1,10 @@
 """By what slices are computed: a place, and the member of the backends that works there."""
 
+import importlib.metadata
 import importlib.util
 import os
 import shutil
+import sys
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +19,8 @@ from .sphere import HalfSphere
 
 CAPABILITY = (8, 0)
 """The oldest GPUs whose matrix units know tf32."""
+OLDEST_TRITON = (3, 3)
+"""That the kernels compile with."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,8 @@ def _against_triton(device: torch.device, dtype: torch.dtype) -> str:
         return f"The triton backend works in float32 on a GPU, not in {str(dtype).partition('.')[2]} on {device}"
     if importlib.util.find_spec("triton") is None:
         return "The triton backend needs the package triton, which is not installed (pip install triton)"
+    if _release("triton") < OLDEST_TRITON:
+        return "The triton backend needs triton 3.3 or newer, which comes with torch 2.7"
     if interpreted:
         return ""
     if torch.cuda.is_available() and (torch.version.hip or torch.cuda.get_device_capability(device) < CAPABILITY):
@@ -78,3 +84,12 @@ def _against_triton(device: torch.device, dtype: torch.dtype) -> str:
     if not any(map(shutil.which, (os.environ.get("CC", "cc"), "gcc", "clang"))):
         return "The triton backend needs a C compiler to start its kernels, and there is none (install gcc, or set CC)"
     return ""
+
+
+def _release(package: str) -> tuple[int, int]:
+    """Major and minor version; of a package under another name, as builds from last night have, the newest."""
+    try:
+        major, minor = importlib.metadata.version(package).split(".")[:2]
+    except importlib.metadata.PackageNotFoundError:
+        return sys.maxsize, 0
+    return int(major), int(minor)

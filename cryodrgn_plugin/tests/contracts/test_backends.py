@@ -513,6 +513,7 @@ def test_triton_is_taken_on_a_gpu_where_it_can_work_and_says_in_a_sentence_why_i
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     there = {"triton": object()}
     monkeypatch.setattr("importlib.util.find_spec", there.get)
+    monkeypatch.setattr("importlib.metadata.version", {"triton": "3.3.1"}.get)
     monkeypatch.setattr("shutil.which", {"cc": "/usr/bin/cc"}.get)
     assert Compute.on("cuda").member == "triton" and Compute.on("cpu").member == "numba"
     with pytest.raises(ConfigError, match="works in float32 on a GPU, not in float32 on cpu; choose auto or torch"):
@@ -521,6 +522,9 @@ def test_triton_is_taken_on_a_gpu_where_it_can_work_and_says_in_a_sentence_why_i
         Compute.on("cuda", "triton", torch.float64)
     monkeypatch.setattr("shutil.which", {}.get)
     with pytest.raises(ConfigError, match="needs a C compiler"):
+        Compute.on("cuda", "triton")
+    monkeypatch.setattr("importlib.metadata.version", {"triton": "3.2.0"}.get)
+    with pytest.raises(ConfigError, match=r"needs triton 3\.3 or newer"):
         Compute.on("cuda", "triton")
     there.clear()
     assert Compute.on("cuda").member == "torch"

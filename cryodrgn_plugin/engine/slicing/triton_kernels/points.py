@@ -68,7 +68,8 @@ def read_slices(
     CHANNELS: tl.constexpr,
 ):
     """Real and imaginary parts of slices of all channels, two tiles (coefficients, CHANNELS)."""
-    base, (fx, fy, fz), flipped, inside = locate(rotations, image, kx, ky, step, limit)
+    base, fractions, flipped, inside = locate(rotations, image, kx, ky, step, limit)
+    fx, fy, fz = fractions
     inside = inside & mask
     rows = rows_of(row_start, half_width, base)
     channels = tl.arange(0, CHANNELS)[None, :]
@@ -94,7 +95,8 @@ def read_slopes(
 ):  # fmt: skip
     """The slice of an image's mixed volume, and its derivatives by the point's place along x, y and z in grid steps:
     real and imaginary parts, each (coefficients,). `first_voxel` is where the image's set of volumes begins."""
-    base, (fx, fy, fz), flipped, inside = locate(rotations, image, kx, ky, step, limit)
+    base, fractions, flipped, inside = locate(rotations, image, kx, ky, step, limit)
+    fx, fy, fz = fractions
     inside = inside & mask
     rows = rows_of(row_start, half_width, base)
     channels = tl.arange(0, CHANNELS)[None, :]
