@@ -12,8 +12,11 @@ HOST_ENV := .venv
 ENGINE_ENV := .venv-numpy2
 HOST_EXTRAS := scipion,viewer,test
 # CCP-EM's pipeliner asks for numpy 2, as Scipion asks for numpy 1: so it stands beside the engine, and so do the packages
-# of other programs, which open in tests what is exported for them.
-ENGINE_EXTRAS := test,ccpem,peers
+# of other programs, which open in tests what is exported for them. Triton (286 MB to fetch, 1 GB on disk) is there for
+# its interpreter and compiler, which need no GPU.
+ENGINE_EXTRAS := test,ccpem,peers,triton
+# The contract of backends runs here once more, over the Triton member too.
+ENGINE_TESTS := cryodrgn_plugin/tests/engine cryodrgn_plugin/tests/contracts/test_backends.py
 ENGINE_ENV_TESTS := cryodrgn_plugin/tests/ccpem cryodrgn_plugin/tests/peers
 ONE_THREAD := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
@@ -35,7 +38,7 @@ demo: demo-system env
 
 # The last line printed is the test runner's own closing line.
 test: test-system env engine-env check
-	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest cryodrgn_plugin/tests/engine -m "not slow and not shared" \
+	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest $(ENGINE_TESTS) -m "not slow and not shared" \
 	    -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
 	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest $(ENGINE_ENV_TESTS) -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
 	$(ONE_THREAD) $(HOST_ENV)/bin/python -m pytest $(ENGINE_ENV_TESTS:%=--ignore %) -m "not shared" \

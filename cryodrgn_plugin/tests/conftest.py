@@ -3,6 +3,7 @@
 Scipion reads its environment when it is imported, so the variables are set as this file loads, before any test module.
 """
 
+import importlib.util
 import os
 import sys
 import tempfile
@@ -22,6 +23,7 @@ def _prepare_environment() -> None:
         "MPLBACKEND": "Agg",
         "QT_QPA_PLATFORM": "offscreen",
         "NUMBA_CACHE_DIR": str(scratch / f"cryodrgn_plugin_numba_{os.getuid()}"),
+        "TRITON_CACHE_DIR": str(scratch / f"cryodrgn_plugin_triton_{os.getuid()}"),
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
@@ -60,6 +62,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     absent = set() if _shared_folder() else {"shared"}
     if any(item.get_closest_marker("gpu") for item in items) and not _cuda_present():
         absent.add("gpu")
+    if importlib.util.find_spec("triton") is None:
+        absent.add("triton")
     left_out = [item for item in items if any(item.get_closest_marker(name) for name in absent)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -18,7 +18,11 @@ POSE_SEARCHES = {
 }
 """In poses/."""
 
-BACKENDS = {"numba": "numba_backend.NumbaBackend", "torch": "torch_backend.TorchBackend"}
+BACKENDS = {
+    "numba": "numba_backend.NumbaBackend",
+    "torch": "torch_backend.TorchBackend",
+    "triton": "triton_backend.TritonBackend",
+}
 """In slicing/."""
 
 

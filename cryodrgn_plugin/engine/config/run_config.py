@@ -42,8 +42,8 @@ class RunConfig(Settings):
     """auto, cpu, or cuda with an index (cuda:0). auto trains networks on a GPU where there is one; closed forms and
     searches for poses then work on the CPU."""
     backend: Annotated[str, OneOf("auto", *BACKENDS)] = "auto"
-    """What computes slices in closed forms and searches for poses. auto: numba on the CPU; torch where device names a
-    GPU. torch works anywhere and is slow on a CPU: a check of the other."""
+    """What computes slices in closed forms and searches for poses. auto: numba on the CPU; where device names a GPU
+    triton, or torch if Triton cannot work there. torch works anywhere and is slow: a check of the others."""
     data: DataConfig = field(default_factory=DataConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

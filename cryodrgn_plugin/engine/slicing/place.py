@@ -4,7 +4,7 @@ Images and what is made of them stay on the device. What comes back are maps, fi
 particle; `on_host` is the one door for it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ class Place:
 
     device: torch.device = torch.device("cpu")
     dtype: torch.dtype = torch.float32
+    half: bool = field(default=False, kw_only=True)
+    """Volumes may be read in half precision, with sums in `dtype`: slices right to 10⁻³. The triton member does."""
 
     @property
     def complex_dtype(self) -> torch.dtype:

@@ -1,9 +1,11 @@
 """What every backend must do, on every device and in every precision it works in: sums written out, and adjoints.
 
 The truth is numpy in double precision: loops where they are short, and the slices of `torch_slices`, which are judged
-here by a loop themselves. A new member joins `COMPUTES`.
+here by a loop themselves. A new member joins `COMPUTES`. Without a GPU the kernels of the triton member run in Triton's
+interpreter.
 """
 
+import os
 from functools import partial
 
 import numpy as np
@@ -25,10 +27,15 @@ SPHERE, LATTICE = HalfSphere(16, 1.5, 7.0), HalfPlane(16, 7)
 FREQS = LATTICE.indices.astype(np.float64)
 IMAGES, CANDIDATES = 6, 3
 
+ON_GPU = torch.cuda.is_available()
+os.environ.setdefault("TRITON_INTERPRET", "0" if ON_GPU else "1")
+TRITON = Compute(torch.device("cuda" if ON_GPU else "cpu"), torch.float32, "triton")
+
 COMPUTES = [
     pytest.param(Compute.on("cpu", "numba"), id="numba"),
     pytest.param(Compute.on("cpu", "torch"), id="torch"),
     pytest.param(Compute.on("cpu", "torch", torch.float64), id="torch-double"),
+    pytest.param(TRITON, id="triton", marks=pytest.mark.triton),
     pytest.param(Compute.on("cuda", "torch"), id="torch-cuda", marks=pytest.mark.gpu),
     pytest.param(Compute.on("cuda", "torch", torch.float64), id="torch-cuda-double", marks=pytest.mark.gpu),
 ]
@@ -506,7 +513,7 @@ def test_a_nan_stays_visible_in_the_image_that_has_it_and_out_of_the_others(back
 
 def test_a_place_where_a_member_cannot_work_is_one_sentence():
     assert Compute.on("cpu").member == "numba"
-    assert Compute.on("cpu", dtype=torch.float64).member == Compute.on("cuda").member == "torch"
+    assert Compute.on("cpu", dtype=torch.float64).member == Compute.on("cuda", dtype=torch.float64).member == "torch"
     assert Compute.asked_for("auto", "auto") == Compute.asked_for("cpu", "numba") == Compute()
     assert Compute.asked_for("cpu", "torch").member == "torch"
     with pytest.raises(ConfigError, match="choose auto, cpu, or cuda"):
@@ -515,3 +522,26 @@ def test_a_place_where_a_member_cannot_work_is_one_sentence():
         Compute.on("cuda", "numba")
     with pytest.raises(ConfigError, match=f"choose auto, {' or '.join(BACKENDS)}"):
         Compute.on("cpu", "abacus")
+
+
+def test_triton_is_taken_on_a_gpu_where_it_can_work_and_says_in_a_sentence_why_it_cannot(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    there = {"triton": object()}
+    monkeypatch.setattr("importlib.util.find_spec", there.get)
+    monkeypatch.setattr("importlib.metadata.version", {"triton": "3.3.1"}.get)
+    monkeypatch.setattr("shutil.which", {"cc": "/usr/bin/cc"}.get)
+    assert Compute.on("cuda").member == "triton" and Compute.on("cpu").member == "numba"
+    with pytest.raises(ConfigError, match="works in float32 on a GPU, not in float32 on cpu; choose auto or torch"):
+        Compute.on("cpu", "triton")
+    with pytest.raises(ConfigError, match="not in float64 on cuda; choose auto or torch"):
+        Compute.on("cuda", "triton", torch.float64)
+    monkeypatch.setattr("shutil.which", {}.get)
+    with pytest.raises(ConfigError, match="needs a C compiler"):
+        Compute.on("cuda", "triton")
+    monkeypatch.setattr("importlib.metadata.version", {"triton": "3.2.0"}.get)
+    with pytest.raises(ConfigError, match=r"needs triton 3\.3 or newer"):
+        Compute.on("cuda", "triton")
+    there.clear()
+    assert Compute.on("cuda").member == "torch"
+    with pytest.raises(ConfigError, match=r"package triton, which is not installed \(pip install triton\); choose"):
+        Compute.on("cuda", "triton")

@@ -52,6 +52,16 @@ def test_a_host_that_imports_the_engine_gives_its_programs_no_limits():
     assert said_by(code) == ["OMP_WAIT_POLICY"]
 
 
+@pytest.mark.parametrize("said", [{}, {"THP_MEM_ALLOC_ENABLE": "0"}], ids=["nothing", "no"])
+def test_large_pages_are_asked_for_unless_the_user_says_no(said):
+    code = "import os, cryodrgn_plugin.engine.config\nprint(os.environ['THP_MEM_ALLOC_ENABLE'])"
+    inherited = {name: value for name, value in os.environ.items() if name != "THP_MEM_ALLOC_ENABLE"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=inherited | said, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [said.get("THP_MEM_ALLOC_ENABLE", "1")]
+
+
 def test_where_numpy_is_loaded_nothing_changes():
     code = (
         "import os, numpy\nfrom cryodrgn_plugin.engine import threads\nthreads.settle()\n"
