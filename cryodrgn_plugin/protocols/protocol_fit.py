@@ -31,6 +31,7 @@ def image_settings(menu: tuple[str, ...]) -> tuple[FormSetting, ...]:
         FormSetting("window", "data.window", "Window radius", expert=True, **every),
         FormSetting("maxParticles", "data.max_particles", "Use at most (particles)", expert=True, **every),
         FormSetting("cacheMb", "data.cache_mb", "Images kept in memory (MB)", expert=True, **every),
+        FormSetting("imageStore", "data.store", "Prepared images on disk", expert=True, **every),
     )
 
 
