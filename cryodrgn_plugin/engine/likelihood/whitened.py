@@ -183,7 +183,7 @@ class WhitenedImages:
         if self._kept:
             batches = (batch.leading(count) for batch in self._kept)
         else:
-            batches = (self._whiten(raw, count) for raw in self._loader.iterate(0))
+            batches = (self._whiten(raw, count) for raw in self._loader.iterate(0, count=count))
         yield from batches if self._noise_seed is None else (self._nothing(batch) for batch in batches)
 
     def _nothing(self, batch: WhitenedBatch) -> WhitenedBatch:
@@ -238,11 +238,11 @@ class WhitenedImages:
 
     def of(self, index: np.ndarray, count: int) -> WhitenedBatch:
         """The images `index` (B,) with their first `count` coefficients."""
-        return self._whiten(self._dataset.batch(index), count)
+        return self._whiten(self._dataset.batch(index, count), count)
 
     def of_each(self, lots: Iterable[np.ndarray], count: int) -> Iterator[WhitenedBatch]:
         """As `of`, one lot of images after the other, the next ones read in the background."""
-        read = in_background(lambda: (self._dataset.batch(index) for index in lots))
+        read = in_background(lambda: (self._dataset.batch(index, count) for index in lots))
         return (self._whiten(raw, count) for raw in read)
 
     def _whiten(self, raw: ImageBatch, count: int) -> WhitenedBatch:
@@ -272,7 +272,7 @@ class WhitenedImages:
         """(B, F) per micrometre."""
         if not self.with_defocus:
             return None
-        return self.compute.tensor(self._dataset.defocus_slopes(index)[:, :count] * np.float32(ANG_PER_MICROMETRE))
+        return self.compute.tensor(self._dataset.defocus_slopes(index, count) * np.float32(ANG_PER_MICROMETRE))
 
 
 def _precision(dataset: ParticleDataset, noise: NoiseModel) -> np.ndarray:
