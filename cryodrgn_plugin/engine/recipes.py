@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from .collapse import advice, has_collapsed, reliability
-from .config import RunConfig, finds_poses
+from .config import RunConfig, finds_poses, machine_memory_mb, memory_needs
 from .data.dataset import ParticleDataset
 from .decoders.decoder_registry import has_closed_form, linear_decoder
 from .errors import DataError
@@ -57,6 +57,7 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
     run.note(**particles.notes)
     if dataset.copies.any:
         save_copies(run, dataset.rows, dataset.copies.shown)
+    _say_what_memory_it_takes(run, config, dataset)
     training.fit(run, config, dataset, resume, until_epoch)
     remove(run.image_store_dir)
     _say_whether_it_collapsed(run)
@@ -91,6 +92,16 @@ def _is_behind(run: Run, checkpoint: Path) -> bool:
         done, wanted = latents.epochs or latents.steps or (0, 0)
         return done < wanted
     return checkpoint.stat().st_mtime > run.latents_file.stat().st_mtime
+
+
+def _say_what_memory_it_takes(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
+    """A note and a line of the log, and another where the machine has hardly as much."""
+    needs = memory_needs(config, dataset.table.n, dataset.box)
+    if needs is None:
+        return
+    run.note(memory_needed_mb=round(needs.total))
+    for sentence in filter(None, (needs.sentence(), needs.warning(machine_memory_mb()))):
+        run.log(sentence)
 
 
 def _say_whether_it_collapsed(run: Run) -> None:
