@@ -279,7 +279,8 @@ class ParticleDataset:
         pose = None
         if self.rotations is not None and self.shifts_ang is not None:
             pose = Pose(self.rotations[index][:, None], self.shifts_ang[index][:, None])
-        spectra = self.cache.get(rows, self.source.kept, count)
+        in_memory = self.cache.holds_all or self.source.store is None
+        spectra = self.cache.get(rows, self.source.kept, count) if in_memory else self.source.kept(rows, count)
         ctf = self.source.ctf(rows, self._moved_ang(index), count)
         if self._squares_ctf:
             ctf = np.where(self.source.multiplied[rows, None], ctf**2, ctf)

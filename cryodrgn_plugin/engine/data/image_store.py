@@ -5,6 +5,7 @@ room for.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -115,16 +116,23 @@ def find_store(folder: Path, source: "ParticleSource", rows: np.ndarray) -> Imag
     if not folder.is_dir() or not len(rows):
         return None
     wanted, number, _ = StoredImages.of(source, rows)
-    own = folder / wanted.digest
-    for path in (own, *(path for path in sorted(folder.iterdir()) if path != own)):
-        files = StoreFiles(path)
-        known = stored_images(files, source) if files.state_file.is_file() else None
+    for files in _stores(folder, wanted.digest):
+        known = stored_images(files, source)
         places = None if known is None else known.places_of(wanted)
         if known is None or places is None:
             continue
         slot = np.full(source.table.n, -1)
         slot[rows] = places[number]
-        store = ImageStore(files, source, known, slot)
-        if store.is_true(rows):
-            return store
+        with suppress(DataError, OSError):  # it was removed meanwhile, or may not be read
+            store = ImageStore(files, source, known, slot)
+            if store.is_true(rows):
+                return store
     return None
+
+
+def _stores(folder: Path, first: str) -> list[StoreFiles]:
+    """What is in a folder of stores, the one of this name first; nothing where it may not be read."""
+    with suppress(OSError):
+        paths = sorted(folder.iterdir(), key=lambda path: (path.name != first, path.name))
+        return [files for files in map(StoreFiles, paths) if files.state_file.is_file()]
+    return []

@@ -10,6 +10,7 @@ import pytest
 
 from cryodrgn_plugin.engine.config import DataConfig, RunConfig
 from cryodrgn_plugin.engine.data import store_writing
+from cryodrgn_plugin.engine.data.cache import SpectraCache
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.half_precision import from_halves, to_halves
 from cryodrgn_plugin.engine.data.image_store import find_store
@@ -77,6 +78,18 @@ def test_spectra_come_back_in_any_order_and_up_to_any_limit(dataset):
         np.testing.assert_array_equal(some.ctf, dataset.batch(index).ctf[:, :count])
     for number, one in enumerate(index):
         np.testing.assert_array_equal(dataset.batch([one]).spectra[0], whole[number])
+
+
+def test_a_memory_that_does_not_hold_all_is_not_filled_beside_a_store(dataset, monkeypatch):
+    dataset.cache = SpectraCache(N, dataset.lattice.size, 20 * 8 * dataset.lattice.size / 2**20)
+    monkeypatch.setattr(dataset.source, "raw", lambda rows: pytest.fail("read from its stack"))
+    asked = []
+    read = dataset.source.store._read
+    monkeypatch.setattr(
+        dataset.source.store, "_read", lambda slots, factors, count: asked.append(count) or read(slots, factors, count)
+    )
+    assert dataset.batch(np.arange(N), 50).spectra.shape == (N, 50)
+    assert asked == [50] and dataset.cache.n_held == 0
 
 
 @pytest.mark.parametrize("multiplied", [0, 1], ids=["as taken", "multiplied by the CTF"])
