@@ -90,12 +90,14 @@ def write_set(star: Path, rows: int, box: int) -> None:
     lines = (base / "particles.star").read_text().splitlines()
     first = next(number for number, line in enumerate(lines) if "@" in line)
     name = next(place for place, word in enumerate(lines[first].split()) if "@" in word)
+    micrograph = next(place for place, word in enumerate(lines[first].split()) if word.endswith(".mrc"))
     particles = [line.split() for line in lines[first : first + BASE]]
     with open(star, "w", encoding="utf-8") as file:
         file.write("\n".join(lines[:first]) + "\n")
         for row in range(rows):
             words = list(particles[row % BASE])
             words[name] = f"{row % PER_STACK + 1:06d}@stacks_{box}/{row // PER_STACK:06d}.mrcs"
+            words[micrograph] = f"mic/{row // PER_STACK:06d}_{words[micrograph].rpartition('/')[2]}"
             file.write(" ".join(words) + "\n")
 
 
@@ -156,9 +158,9 @@ def stage(report: dict, name: str) -> Iterator[None]:
     with open("/proc/self/status", encoding="utf-8") as status:
         sizes = dict(line.split(":", 1) for line in status if line.startswith("Vm"))
     peak, now = (int(sizes[key].split()[0]) / 1024 for key in ("VmHWM", "VmRSS"))
-    figures = {"seconds": round(took, 1), "cpu_seconds": round(worked, 1)}
+    figures = {"seconds": round(took, 1), "cpu_seconds": round(worked, 1), "load": round(os.getloadavg()[0], 1)}
     report["stages"][name] = {**figures, "peak_rss_mb": round(peak), "rss_mb": round(now)}
-    print(name, report["stages"][name], "load", os.getloadavg()[0], flush=True)
+    print(name, report["stages"][name], flush=True)
 
 
 if __name__ == "__main__":
