@@ -6,17 +6,20 @@ A recipe's defaults are in `config/recipe_defaults.py`, which imports nothing he
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .collapse import advice, has_collapsed, reliability
-from .config import RunConfig, finds_poses
+from .config import RunConfig, finds_poses, machine_memory_mb, memory_needs
 from .data.dataset import ParticleDataset
 from .decoders.decoder_registry import has_closed_form, linear_decoder
 from .errors import DataError
+from .io.writing import remove
 from .known_copies import save_copies
 from .run import Run
 from .source_check import require_source, settle_source
 from .vetting.at_start import vetted
+from .vetting.kept_images import keep_images
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,8 @@ class Training:
     """Trains, with whether to resume and the epoch to pause after, which closed forms do not know."""
     closed_form: bool
     """Whether its maps come in closed form, which makes linear decoders only; descent by gradient makes any."""
+    reads_often: bool = True
+    """Whether it passes over the images more than a few times."""
     leave_latest: Callable[[Run, RunConfig, ParticleDataset], None] | None = None
     """Leaves latents and model as its last checkpoint has them, where that has any."""
 
@@ -43,7 +48,8 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
         linear_decoder(config)
         if until_epoch is not None:
             run.log(f"The recipe {config.recipe} has no epochs to pause after; --until-epoch {until_epoch} is ignored.")
-    particles = vetted(config, poses_given=not finds_poses(config.recipe))
+    stored = partial(keep_images, run, often=training.reads_often)
+    particles = vetted(config, poses_given=not finds_poses(config.recipe), stored=stored)
     dataset = particles.dataset
     settle_source(run, dataset.table, dataset.source.stacks, resume, poses=not finds_poses(config.recipe))
     for sentence in particles.sentences:
@@ -51,7 +57,9 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
     run.note(**particles.notes)
     if dataset.copies.any:
         save_copies(run, dataset.rows, dataset.copies.shown)
+    _say_what_memory_it_takes(run, config, dataset)
     training.fit(run, config, dataset, resume, until_epoch)
+    remove(run.image_store_dir)
     _say_whether_it_collapsed(run)
 
 
@@ -84,6 +92,16 @@ def _is_behind(run: Run, checkpoint: Path) -> bool:
         done, wanted = latents.epochs or latents.steps or (0, 0)
         return done < wanted
     return checkpoint.stat().st_mtime > run.latents_file.stat().st_mtime
+
+
+def _say_what_memory_it_takes(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
+    """A note and a line of the log, and another where the machine has hardly as much."""
+    needs = memory_needs(config, dataset.table.n, dataset.box)
+    if needs is None:
+        return
+    run.note(memory_needed_mb=round(needs.total))
+    for sentence in filter(None, (needs.sentence(), needs.warning(machine_memory_mb()))):
+        run.log(sentence)
 
 
 def _say_whether_it_collapsed(run: Run) -> None:
@@ -145,7 +163,8 @@ def _network(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool
 
 
 FAST = Training(_fast, closed_form=True, leave_latest=_look_into_fast)
-HOMOGENEOUS, AB_INITIO = (Training(fit, closed_form=True) for fit in (_homogeneous, _ab_initio))
+HOMOGENEOUS = Training(_homogeneous, closed_form=True, reads_often=False)
+AB_INITIO = Training(_ab_initio, closed_form=True)
 AMORTIZED = Training(_amortized, closed_form=False, leave_latest=_look_into_amortized)
 NETWORK = Training(_network, closed_form=False, leave_latest=_look_into_network)
 

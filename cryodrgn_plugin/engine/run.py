@@ -41,6 +41,7 @@ MAY_CHANGE_ON_RESUME = (
     "backend",
     "root",
     "data.cache_mb",
+    "data.store",
     "training.epochs",
     "training.checkpoint_every",
     "training.early_stop",

@@ -16,7 +16,8 @@ IMPORTED = ("imported.star",)
 LEARNT = ("outliers.npz", *(kind.folder for kind in KINDS.values() if kind.folder))
 """What has been found out from that since."""
 CONTENTS = (
-    *TRAINED, *IMPORTED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating", "regions"
+    *TRAINED, *IMPORTED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating", "regions",
+    "image_store",
 )  # fmt: skip
 """Everything a run may contain; overwriting removes these and nothing else."""
 _FIRST, _LAST = ("checkpoints",), ("config.json", "run.json")
@@ -128,6 +129,11 @@ class RunLayout:
     def half_training_dir(self, number: int) -> Path:
         """The training on half 1 or 2 of the particles; the list of those lies beside it."""
         return self.validating_dir / f"half{number}"
+
+    @property
+    def image_store_dir(self) -> Path:
+        """Prepared images, of a training that has not finished and is to read them from here."""
+        return self.path / "image_store"
 
     @property
     def outliers_file(self) -> Path:

@@ -26,6 +26,10 @@ _held: dict[Path, int] = {}
 """Lock files of this process, and how often each was taken."""
 
 
+class Busy(DataError):
+    """Another process is at it."""
+
+
 @contextmanager
 def lock(folder: Path, step: str) -> Iterator[None]:
     """Keep other processes from `step` of the run in `folder`, which is made if absent; the same process may take it
@@ -57,7 +61,7 @@ def refuse_busy(folder: Path) -> None:
     """Raises DataError when another process is at work on the run in `folder`, whatever it does."""
     for file in sorted(folder.glob(".*.lock")):
         if file.absolute() not in _held and (holder := _holder(file)) is not None:
-            raise DataError(_busy(folder, holder))
+            raise Busy(_busy(folder, holder))
 
 
 def is_busy(folder: Path) -> bool:
@@ -87,7 +91,7 @@ def _taken(file: Path, folder: Path) -> int | None:
             os.close(descriptor)
             if error.errno in _NO_LOCKS and error.errno != errno.EACCES:
                 return None
-            raise DataError(_busy(folder, _said(file))) from None
+            raise Busy(_busy(folder, _said(file))) from None
         if _is_still(file, descriptor):
             with contextlib.suppress(OSError):
                 os.ftruncate(descriptor, 0)
@@ -95,7 +99,7 @@ def _taken(file: Path, folder: Path) -> int | None:
             return descriptor
         # Its last holder has removed it meanwhile.
         os.close(descriptor)
-    raise DataError(_busy(folder, _said(file)))
+    raise Busy(_busy(folder, _said(file)))
 
 
 def _is_still(file: Path, descriptor: int) -> bool:

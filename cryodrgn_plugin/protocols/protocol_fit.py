@@ -31,6 +31,7 @@ def image_settings(menu: tuple[str, ...]) -> tuple[FormSetting, ...]:
         FormSetting("window", "data.window", "Window radius", expert=True, **every),
         FormSetting("maxParticles", "data.max_particles", "Use at most (particles)", expert=True, **every),
         FormSetting("cacheMb", "data.cache_mb", "Images kept in memory (MB)", expert=True, **every),
+        FormSetting("imageStore", "data.store", "Prepared images on disk", expert=True, **every),
     )
 
 
@@ -90,14 +91,23 @@ class ProtHetFit(ProtHetBase):
 
     def _warnings(self):
         particles = self.inputParticles.get()
-        if particles is not None and particles.getSize() < FEW_PARTICLES:
-            return [
-                (
-                    f"There are only {particles.getSize():,} particles; motions are rarely found with fewer than a few "
-                    "thousand, so take the result as a trial."
-                )
-            ]
-        return []
+        if particles is None:
+            return []
+        warnings = []
+        if particles.getSize() < FEW_PARTICLES:
+            warnings.append(
+                f"There are only {particles.getSize():,} particles; motions are rarely found with fewer than a few "
+                "thousand, so take the result as a trial."
+            )
+        return warnings + self._memoryWarnings(particles)
+
+    def _memoryWarnings(self, particles) -> list[str]:
+        try:
+            needs = config.memory_needs(self._config(), particles.getSize(), particles.getXDim())
+        except EngineError:
+            return []  # settings that are refused anyway
+        warning = "" if needs is None else needs.warning(config.machine_memory_mb())
+        return [warning] if warning else []
 
     # --------------------------- UTILS functions -----------------------------
     def getConsensusMap(self) -> str:

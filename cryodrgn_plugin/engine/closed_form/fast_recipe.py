@@ -45,7 +45,7 @@ from .fast_checkpoint import State, load_state, save_state
 from .fast_results import Outcome, leave
 from .harmonics import harmonics
 from .in_focus import FocusRound, InFocus
-from .judging_maps import FREEDOM, judging_maps
+from .judging_maps import FREEDOM, made_to_judge, solved_to_judge
 from .node_images import (
     images_at_nodes,
     moments_at_nodes,
@@ -129,10 +129,12 @@ class ClosedForm:
         """Maps at the nodes, and images at the nodes that their maps explain best."""
         equations, sphere, features = self._equations(state, radius)
         band = self.posed_set.band(radius)
-        models = judging_maps(equations, band.mask, filtered=state.done >= self.counted_after)
+        filtered = state.done >= self.counted_after
+        models = solved_to_judge(equations, band.mask, filtered)
         if state.done + 1 == self.n_steps:
             self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
+        models = made_to_judge(models, filtered)
         near = compress_near(models, self.images, band.count, band.moving, state.half)
         seen = images_at_nodes(near, state.nuisances, self.series, features, state.responsibilities)
         here = at_nodes(seen.gram, seen.inner, features, seen.contrast_sd)

@@ -18,9 +18,17 @@ that are shrunk in each round take images from the states that differ most."""
 
 def judging_maps(equations: list[NormalEquations], mask: np.ndarray, filtered: bool) -> list[LinearModel]:
     """Solved inside `mask` (D, D, D), and filtered by what the halves share locally if `filtered`."""
-    if not filtered:
-        return fit_volumes(equations, mask, UNFILTERED_FREEDOM)
-    return locally_shared(fit_volumes(equations, mask, FREEDOM), unchanged=1)
+    return made_to_judge(solved_to_judge(equations, mask, filtered), filtered)
+
+
+def solved_to_judge(equations: list[NormalEquations], mask: np.ndarray, filtered: bool) -> list[LinearModel]:
+    """The first half of `judging_maps`. The equations, which take more memory than all else, are not needed after."""
+    return fit_volumes(equations, mask, FREEDOM if filtered else UNFILTERED_FREEDOM)
+
+
+def made_to_judge(models: list[LinearModel], filtered: bool) -> list[LinearModel]:
+    """The second half of `judging_maps`."""
+    return locally_shared(models, unchanged=1) if filtered else models
 
 
 def locally_shared(models: list[LinearModel], unchanged: int = 0) -> list[LinearModel]:

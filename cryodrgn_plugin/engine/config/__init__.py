@@ -11,6 +11,7 @@ from .checks import Settings, require
 from .data import DataConfig
 from .explanations import field_help
 from .fitting import ClosedFormConfig, TrainingConfig
+from .memory_estimate import MemoryNeeds, machine_memory_mb, memory_needs
 from .nearest import nearest_names, same_name
 from .networks import DecoderConfig, EncoderConfig
 from .pose_settings import AbInitioConfig, AmortizedConfig, PoseConfig
@@ -37,6 +38,7 @@ __all__ = [
     "DataConfig",
     "DecoderConfig",
     "EncoderConfig",
+    "MemoryNeeds",
     "PoseConfig",
     "RunConfig",
     "Setting",
@@ -49,6 +51,8 @@ __all__ = [
     "field_help",
     "finds_poses",
     "flat_settings",
+    "machine_memory_mb",
+    "memory_needs",
     "nearest_names",
     "recipe_config",
     "recipe_values",

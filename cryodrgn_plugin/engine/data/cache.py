@@ -27,13 +27,21 @@ class SpectraCache:
         """How many spectra are held now."""
         return self._used
 
-    def get(self, rows: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        """(B, F) complex64 spectra of `rows`, from memory or from `compute` (rows → spectra)."""
+    def get(
+        self, rows: np.ndarray, compute: Callable[[np.ndarray, int | None], np.ndarray], count: int | None = None
+    ) -> np.ndarray:
+        """(B, F) complex64. The first `count` coefficients (None: all) of the spectra of `rows`, from memory or from
+        `compute`, which is asked for as many where they are not to be kept."""
+        if not len(self._values):
+            return compute(rows, count)
+        return self._from_memory(rows, compute)[:, :count]
+
+    def _from_memory(self, rows: np.ndarray, compute: Callable[[np.ndarray, int | None], np.ndarray]) -> np.ndarray:
         slots = self._slot[rows]
         missing = np.flatnonzero(slots < 0)
         if not len(missing):
             return self._values[slots]
-        fresh = compute(rows[missing])
+        fresh = compute(rows[missing], None)
         self._keep(rows[missing], fresh)
         if len(missing) == len(rows):
             return fresh

@@ -28,8 +28,9 @@ from ..io.tables import read_table, search_folders
 from .batch import ImageBatch, Pose
 from .cache import SpectraCache
 from .copies import Copies, find_copies
-from .first_look import FirstLook, first_look
+from .first_look import FirstLook
 from .given_poses import require_poses
+from .image_store import shared_store
 from .source import ParticleSource
 
 
@@ -71,6 +72,7 @@ class ParticleDataset:
         rows = np.arange(source.table.n)
         if 0 < config.max_particles < len(rows):
             rows = np.sort(np.random.default_rng(seed).choice(rows, config.max_particles, replace=False))
+        source.store = shared_store(config.store, source, rows)
         return cls(source, rows, SpectraCache(source.table.n, source.lattice.size, config.cache_mb))
 
     def __len__(self) -> int:
@@ -175,7 +177,7 @@ class ParticleDataset:
     @cached_property
     def first_look(self) -> FirstLook:
         """What reading all images once shows of them. Raises DataError naming one that is not finite."""
-        return first_look(self.source, self.rows)
+        return self.source.look(self.rows)
 
     @cached_property
     def copies(self) -> Copies:
@@ -201,12 +203,8 @@ class ParticleDataset:
         return part
 
     def with_poses(self, rotations: np.ndarray, shifts_ang: np.ndarray) -> "ParticleDataset":
-        """The same particles with other poses than the file's, which need not have any.
-
-        Parameters
-        ----------
-        rotations : (N, 3, 3). Volume to view.
-        shifts_ang : (N, 2). Displacement of the feature.
+        """The same particles with other poses than the file's, which need not have any: rotations (N, 3, 3), volume to
+        view, and shifts_ang (N, 2), the displacement of the feature.
         """
         posed = self._of(self.rows, slice(None))
         ratio = self.frequency_ratio
@@ -222,8 +220,7 @@ class ParticleDataset:
         return moved
 
     def physical_poses(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rotations (N, 3, 3) and shifts (N, 2) in Å without the scaling of optics groups, as `with_poses` takes them,
-        float64."""
+        """Rotations (N, 3, 3) and shifts (N, 2) in Å, not scaled by optics groups: what `with_poses` takes; float64."""
         ratio = self.frequency_ratio
         rotations = self.rotations.astype(np.float64) / ratio[:, None, None]
         return rotations, self.shifts_ang.astype(np.float64) / ratio[:, None]
@@ -272,8 +269,8 @@ class ParticleDataset:
         """(B, D, D) float32. As `images`, before the circular window: the background is still there."""
         return self.source.unwindowed(self.rows[_numbers(index)])
 
-    def batch(self, index: np.ndarray) -> ImageBatch:
-        """Spectra, CTF and poses of the particles at `index` (numbers or a mask).
+    def batch(self, index: np.ndarray, count: int | None = None) -> ImageBatch:
+        """Spectra, CTF and poses of particles (numbers or a mask), on the first `count` coefficients (None: all).
 
         Raises DataError naming the row of an image that holds NaN or infinite values.
         """
@@ -282,14 +279,16 @@ class ParticleDataset:
         pose = None
         if self.rotations is not None and self.shifts_ang is not None:
             pose = Pose(self.rotations[index][:, None], self.shifts_ang[index][:, None])
-        spectra, ctf = self.cache.get(rows, self.source.spectra), self.source.ctf(rows, self._moved_ang(index))
+        in_memory = self.cache.holds_all or self.source.store is None
+        spectra = self.cache.get(rows, self.source.kept, count) if in_memory else self.source.kept(rows, count)
+        ctf = self.source.ctf(rows, self._moved_ang(index), count)
         if self._squares_ctf:
             ctf = np.where(self.source.multiplied[rows, None], ctf**2, ctf)
-        return ImageBatch(index, spectra, ctf, pose, self.optics_group[index], self.freqs_per_ang)
+        return ImageBatch(index, spectra, ctf, pose, self.optics_group[index], self.freqs_per_ang[:count])
 
-    def defocus_slopes(self, index: np.ndarray) -> np.ndarray:
-        """(B, F) float32 in 1/Å. By how much of itself the CTF of each particle changes with its defocus."""
-        return self.source.defocus_slopes(self.rows[index], self._moved_ang(index))
+    def defocus_slopes(self, index: np.ndarray, count: int | None = None) -> np.ndarray:
+        """(B, F) float32 in 1/Å. By how much of itself each CTF changes with the defocus; F as of `batch`."""
+        return self.source.defocus_slopes(self.rows[index], self._moved_ang(index), count)
 
     def _moved_ang(self, index: np.ndarray) -> np.ndarray | None:
         return None if self._defocus_moved_ang is None else self._defocus_moved_ang[index]

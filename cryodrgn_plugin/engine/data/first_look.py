@@ -4,15 +4,12 @@ One pass over the images as they lie on disk, a few microseconds each, before an
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
 from ..imaging.outliers import Mended
-
-if TYPE_CHECKING:
-    from .source import ParticleSource
 
 PIXELS_AT_ONCE = 2**19
 LARGEST_GREY = 1e15
@@ -33,6 +30,22 @@ class FirstLook:
     """(N,) bool. The image says nothing: one grey value all over, or too many pixels far out."""
     fingerprint: np.ndarray
     """(N,) uint64. Equal for images of equal content; by chance for others, hardly ever."""
+
+    @classmethod
+    def nothing(cls, rows: np.ndarray) -> "FirstLook":
+        """At images at star rows (N,), before any was read."""
+        n = len(rows)
+        return cls(rows, np.zeros(n, np.int64), np.zeros(n, bool), np.zeros(n, np.uint64))
+
+    def take(self, listed_in: Path, places: np.ndarray, raw: np.ndarray, found: Mended) -> None:
+        """Put in what the images `raw` (B, D, D) at some of the N places, and their mended form, show. `listed_in` is
+        the star file, for messages.
+
+        Raises DataError naming a row whose squares single precision does not hold.
+        """
+        self.far_out[places], self.lost[places] = found.far_out, found.lost
+        _require_squares(listed_in, self.rows[places], found)
+        self.fingerprint[places] = raw.reshape(len(raw), -1).view(np.uint32).sum(axis=1, dtype=np.uint64)
 
     def at(self, index: np.ndarray) -> "FirstLook":
         """Of the images at `index` (numbers or a mask)."""
@@ -57,36 +70,12 @@ class FirstLook:
         return found
 
 
-def first_look(source: "ParticleSource", rows: np.ndarray) -> FirstLook:
-    """Read the images at star rows (N,) once, in the order in which they are stored.
-
-    Raises DataError naming the row of an image that holds NaN or infinite values, or whose squares single precision
-    does not hold.
-    """
-    far_out, lost = np.zeros(len(rows), np.int64), np.zeros(len(rows), bool)
-    fingerprint = np.zeros(len(rows), np.uint64)
-    rank = np.empty(source.table.n, np.int64)
-    rank[source.stacks.stored_order] = np.arange(source.table.n)
-    order = np.argsort(rank[rows], kind="stable")
-    for group in np.unique(source.group[rows]):
-        members = order[source.group[rows[order]] == group]
-        step = max(1, PIXELS_AT_ONCE // int(source.geometry.boxes[group]) ** 2)
-        for start in range(0, len(members), step):
-            some = members[start : start + step]
-            raw = source.raw(rows[some])
-            found = source.preparations[group].mended(raw)
-            far_out[some], lost[some] = found.far_out, found.lost
-            _require_squares(source, rows[some], found)
-            fingerprint[some] = raw.reshape(len(some), -1).view(np.uint32).sum(axis=1, dtype=np.uint64)
-    return FirstLook(rows, far_out, lost, fingerprint)
-
-
-def _require_squares(source: "ParticleSource", rows: np.ndarray, found: Mended) -> None:
+def _require_squares(listed_in: Path, rows: np.ndarray, found: Mended) -> None:
     largest = np.maximum(found.images.max(axis=(1, 2)), -found.images.min(axis=(1, 2)))
     bad = ~found.lost & ((largest > LARGEST_GREY) | (largest < 1 / LARGEST_GREY))
     if bad.any():
         raise DataError(
-            f"{source.table.path}: the grey values of row {rows[bad][0] + 1:,} reach {largest[bad][0]:.2g}, and single "
+            f"{listed_in}: the grey values of row {rows[bad][0] + 1:,} reach {largest[bad][0]:.2g}, and single "
             f"precision does not hold their squares ({bad.sum():,} of {len(rows):,} images read together are such). "
             "Scale the images, or extract them again."
         )

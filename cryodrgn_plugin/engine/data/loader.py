@@ -38,8 +38,8 @@ class BatchSource(Protocol):
     def stored_order(self) -> np.ndarray:
         """(n,) int64. Particle numbers in the order in which their images lie on disk."""
 
-    def batch(self, index: np.ndarray) -> ImageBatch:
-        """The images of the particles `index`."""
+    def batch(self, index: np.ndarray, count: int | None = None) -> ImageBatch:
+        """The images of the particles `index`, with their first `count` coefficients (None: all)."""
 
 
 class BatchLoader:
@@ -84,10 +84,12 @@ class BatchLoader:
         size = self._window
         return np.concatenate([rng.permutation(blocks[i : i + size]) for i in range(0, len(blocks), size)])
 
-    def iterate(self, epoch: int, start_batch: int = 0, stop_batch: int | None = None) -> Iterator[ImageBatch]:
-        """The batches of an epoch, from `start_batch` to before `stop_batch` or the end. An error of the reading thread
-        is raised here."""
-        return in_background(lambda: self._batches(epoch, start_batch, stop_batch), self._waited)
+    def iterate(
+        self, epoch: int, start_batch: int = 0, stop_batch: int | None = None, count: int | None = None
+    ) -> Iterator[ImageBatch]:
+        """The batches of an epoch, from `start_batch` to before `stop_batch` or the end, images with their first `count`
+        coefficients (None: all). An error of the reading thread is raised here."""
+        return in_background(lambda: self._batches(epoch, start_batch, stop_batch, count), self._waited)
 
     def _waited(self, seconds: float) -> None:
         self.wait_seconds += seconds
@@ -97,10 +99,10 @@ class BatchLoader:
         images = int(WINDOW_MB * 2**20 / (8 * self.dataset.lattice.size))
         return max(images // BLOCK, 1) * BLOCK
 
-    def _batches(self, epoch: int, start_batch: int, stop_batch: int | None) -> Iterator[ImageBatch]:
+    def _batches(self, epoch: int, start_batch: int, stop_batch: int | None, count: int | None) -> Iterator[ImageBatch]:
         order = self.order(epoch)[: (len(self) if stop_batch is None else stop_batch) * self.batch_size]
         for first in range(start_batch * self.batch_size, len(order), self.batch_size):
-            yield self.dataset.batch(order[first : first + self.batch_size])
+            yield self.dataset.batch(order[first : first + self.batch_size], count)
 
 
 def in_background(

@@ -1,6 +1,7 @@
 """From stored images to spectra: mend, crop, subtract the background, window, scale, transform, a few at a time."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import scipy.fft
@@ -38,22 +39,26 @@ class Preparation:
         return (cropped - mean[:, None, None]) * scale[:, None, None]
 
     def spectra(self, raw: np.ndarray, lattice: HalfPlane) -> np.ndarray:
-        """(B, F) complex64 spectra of the prepared images of (B, D', D') raw ones.
+        """(B, F) complex64 spectra of the prepared images of (B, D', D') raw ones."""
+        return self.spectra_of(self.mended(raw).images, lattice)
+
+    def spectra_of(self, images: np.ndarray, lattice: HalfPlane) -> np.ndarray:
+        """As `spectra`, of (B, D', D') raw images that are mended.
 
         The mean is taken off in Fourier space, where that costs F and not D² operations.
         """
-        cropped = fourier_crop(self.mended(raw).images, self.box)
+        from ..imaging.pixel_kernels import pick_coefficients
+
+        cropped = fourier_crop(images, self.box)
         mean, scale = self._statistics(cropped)
         window = soft_window(self.box, self.window)
         if self.correction is not None and self.correction.resamples:
             windowed = (cropped - mean[:, None, None]) * (scale[:, None, None] * window)
             return self.correction.turned_back(self.correction.resampled(windowed))
+        full = scipy.fft.rfft2(cropped if self.window >= 1 else cropped * window).reshape(len(images), -1)
+        picked = np.empty((len(images), lattice.size), np.complex64)
         positions, signs = transform_places(lattice)
-        full = scipy.fft.rfft2(cropped if self.window >= 1 else cropped * window)
-        picked = full.reshape(len(raw), -1)[:, positions]
-        if mean.any():
-            picked -= mean[:, None] * scipy.fft.rfft2(window).reshape(-1)[positions]
-        picked *= scale[:, None] * signs
+        pick_coefficients(full, positions, signs, window_coefficients(lattice, self.window), mean, scale, picked)
         return picked if self.correction is None else self.correction.turned_back(picked)
 
     def scale(self, raw: np.ndarray) -> np.ndarray:
@@ -70,8 +75,15 @@ class Preparation:
         return mean, scale.astype(np.float32)
 
 
+@lru_cache(maxsize=16)
 def transform_places(lattice: HalfPlane) -> tuple[np.ndarray, np.ndarray]:
     """Flat positions (F,) of the lattice in a real transform of its box, and the signs (F,) that centre the origin."""
     kx, ky = lattice.indices[:, 0], lattice.indices[:, 1]
-    positions = (ky % lattice.box) * (lattice.box // 2 + 1) + kx
+    positions = (ky % lattice.box).astype(np.int64) * (lattice.box // 2 + 1) + kx
     return positions, (1.0 - 2.0 * ((kx + ky) % 2)).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def window_coefficients(lattice: HalfPlane, radius: float) -> np.ndarray:
+    """(F,) complex64. Those of the soft window, in the places of a real transform and without the signs."""
+    return scipy.fft.rfft2(soft_window(lattice.box, radius)).reshape(-1)[transform_places(lattice)[0]]

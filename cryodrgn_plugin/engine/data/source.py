@@ -21,9 +21,11 @@ from ..imaging.preprocess import background, fourier_crop, has_noise
 from ..io.optics_terms import about_detector, not_applied
 from ..io.particles import ParticleTable
 from ..io.stacks import StackReader
+from .first_look import PIXELS_AT_ONCE, FirstLook
 from .groups import optics_geometry
 from .preparation import Preparation
 from .sign import SAMPLE, measure_contrast
+from .spectra_store import SpectraStore
 
 _NOISE_SAMPLE = 100
 _PIXELS_AT_ONCE = 2**17
@@ -50,6 +52,8 @@ class ParticleSource:
                 f"{table.path}: images were multiplied by their CTF before. Closed forms allow for it; the network "
                 "recipes take them as seen through CTF², which leaves their noise uneven."
             )
+        self.store: SpectraStore | None = None
+        """Where prepared spectra of its images lie on disk, if they do."""
         self.sign = 1
         self.preparations = self._preparations(np.random.default_rng(seed))
         self.sign = self._settle_sign(np.random.default_rng(seed))
@@ -109,24 +113,58 @@ class ParticleSource:
     def unwindowed(self, rows: np.ndarray) -> np.ndarray:
         """(B, D, D) float32 prepared images, before the circular window."""
         result = np.empty((len(rows), self.geometry.box, self.geometry.box), np.float32)
-        for group, members in self._by_group(rows):
+        for group, members in self.by_group(rows):
             result[members] = self.preparations[group].unwindowed(self.raw(rows[members]))
         return result * self.strength[rows, None, None] if self.multiplied.any() else result
 
     def spectra(self, rows: np.ndarray) -> np.ndarray:
         """(B, F) complex64 prepared spectra."""
         result = np.empty((len(rows), self.lattice.size), np.complex64)
-        for group, members in self._by_group(rows):
-            # A few images at a time stay in the processor's cache: twice as fast as many.
-            step = max(4, _PIXELS_AT_ONCE // int(self.geometry.boxes[group]) ** 2)
+        for group, members in self.by_group(rows):
+            step = self.read_together(group)
             for start in range(0, len(members), step):
                 some = members[start : start + step]
-                result[some] = self.preparations[group].spectra(self.raw(rows[some]), self.lattice)
-            if self.reach[group] < self.lattice.size:
-                result[members, self.reach[group] :] = 0
-        if self.multiplied.any():
-            result *= self.strength[rows, None]
-        return result
+                result[some] = self.transformed(group, self.preparations[group].mended(self.raw(rows[some])).images)
+        return result * self.factors(rows)[:, None] if self.multiplied.any() else result
+
+    def kept(self, rows: np.ndarray, count: int | None = None) -> np.ndarray:
+        """(B, F) complex64. The first `count` of `spectra`, or all, as the store has them where there is one."""
+        return self.spectra(rows)[:, :count] if self.store is None else self.store.spectra(rows, count)
+
+    def look(self, rows: np.ndarray) -> FirstLook:
+        """Read the images at star rows (N,) once, in the order in which they are stored; where they are in a store,
+        that has been done.
+
+        Raises DataError naming the row of an image that holds NaN or infinite values, or whose squares single precision
+        does not hold.
+        """
+        if self.store is not None and self.store.holds(rows):
+            return self.store.look(rows)
+        look, rank = FirstLook.nothing(rows), np.empty(self.table.n, np.int64)
+        rank[self.stacks.stored_order] = np.arange(self.table.n)
+        order = np.argsort(rank[rows], kind="stable")
+        for group, members in self.by_group(rows[order]):
+            step = max(1, PIXELS_AT_ONCE // int(self.geometry.boxes[group]) ** 2)
+            for start in range(0, len(members), step):
+                some = order[members[start : start + step]]
+                raw = self.raw(rows[some])
+                look.take(self.table.path, some, raw, self.preparations[group].mended(raw))
+        return look
+
+    def read_together(self, group: int) -> int:
+        """How many images of a group to prepare at a time: a few stay in the processor's cache, twice as fast as
+        many."""
+        return max(4, _PIXELS_AT_ONCE // int(self.geometry.boxes[group]) ** 2)
+
+    def transformed(self, group: int, images: np.ndarray) -> np.ndarray:
+        """(B, F) complex64 spectra of (B, D', D') mended images of one group, without their `strength`."""
+        spectra = self.preparations[group].spectra_of(images, self.lattice)
+        spectra[:, self.reach[group] :] = 0
+        return spectra
+
+    def factors(self, rows: np.ndarray) -> np.ndarray:
+        """(B,) float32 of `strength`."""
+        return self.strength[rows] if self.multiplied.any() else np.ones(len(rows), np.float32)
 
     @cached_property
     def strength(self) -> np.ndarray:
@@ -137,7 +175,7 @@ class ParticleSource:
         """
         strength = np.ones(self.table.n, np.float32)
         some = np.arange(0, self.lattice.size, max(1, self.lattice.size // _COEFFICIENTS_ASKED))
-        for group, members in self._by_group(np.flatnonzero(self.multiplied)) if self.ctf_params is not None else ():
+        for group, members in self.by_group(np.flatnonzero(self.multiplied)) if self.ctf_params is not None else ():
             freqs = self.freqs_per_ang[some] * self.geometry.frequency_ratio[group]
             rows = np.flatnonzero(self.multiplied)[members]
             lots = [rows[start : start + _IMAGES_AT_ONCE] for start in range(0, len(rows), _IMAGES_AT_ONCE)]
@@ -146,41 +184,43 @@ class ParticleSource:
                 strength[rows] = np.sqrt(square / square.mean())
         return strength
 
-    def ctf(self, rows: np.ndarray, moved_ang: np.ndarray | None = None) -> np.ndarray:
+    def ctf(self, rows: np.ndarray, moved_ang: np.ndarray | None = None, count: int | None = None) -> np.ndarray:
         """(B, F) float32. CTF at each group's own frequencies; 1 without CTF, 0 beyond the frequency limit.
 
         Of groups whose images had their phases flipped on extraction it is the modulus. `moved_ang` (B,) is added to
-        the defocus of the file, by which phases were flipped.
+        the defocus of the file, by which phases were flipped. F is `count`, or all of the lattice.
         """
-        result = np.ones((len(rows), self.lattice.size), np.float32)
-        for group, members in self._by_group(rows):
+        result = np.ones((len(rows), count or self.lattice.size), np.float32)
+        for group, members in self.by_group(rows):
             if self.ctf_params is not None:
-                freqs = self.freqs_per_ang * self.geometry.frequency_ratio[group]
+                freqs = self.freqs_per_ang[:count] * self.geometry.frequency_ratio[group]
                 values = given = evaluate_ctf(self.ctf_params[rows[members]], freqs)
                 if moved_ang is not None:
                     values = evaluate_ctf(self._moved(rows[members], moved_ang[members]), freqs)
                 result[members] = np.sign(given) * values if self.phase_flipped[rows[members[0]]] else values
-            if self.reach[group] < self.lattice.size:
+            if self.reach[group] < result.shape[1]:
                 result[members, self.reach[group] :] = 0
         return result
 
-    def defocus_slopes(self, rows: np.ndarray, moved_ang: np.ndarray | None = None) -> np.ndarray:
+    def defocus_slopes(
+        self, rows: np.ndarray, moved_ang: np.ndarray | None = None, count: int | None = None
+    ) -> np.ndarray:
         """(B, F) float32 in 1/Å. Relative change of `ctf` with the defocus (`imaging.ctf`), 0 beyond the limit.
 
-        Images that were multiplied by their CTF were so at the defocus given, and have none.
+        Images that were multiplied by their CTF were so at the defocus given, and have none. F as of `ctf`.
         """
-        result = np.zeros((len(rows), self.lattice.size), np.float32)
+        result = np.zeros((len(rows), count or self.lattice.size), np.float32)
         moved_ang = np.zeros(len(rows)) if moved_ang is None else moved_ang
-        for group, members in self._by_group(rows):
+        for group, members in self.by_group(rows):
             freqs = self.freqs_per_ang * self.geometry.frequency_ratio[group]
-            reach = min(int(self.reach[group]), self.lattice.size)
+            reach = min(int(self.reach[group]), result.shape[1])
             result[members, :reach] = defocus_slopes(self._moved(rows[members], moved_ang[members]), freqs[:reach])
         return result
 
     def as_stored(self, rows: np.ndarray, spectra: np.ndarray) -> np.ndarray:
         """(B, F) complex64. What stored images would show of (B, F) modelled spectra, aberrations included."""
         shown = np.array(spectra, np.complex64)
-        for group, members in self._by_group(rows):
+        for group, members in self.by_group(rows):
             correction = self.preparations[group].correction
             shown[members] = shown[members] if correction is None else correction.put_on(shown[members])
         return shown
@@ -190,7 +230,7 @@ class ParticleSource:
         assert self.ctf_params is not None
         return self.ctf_params[rows].defocused(by_ang)
 
-    def _by_group(self, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    def by_group(self, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """The optics groups among `rows` and the places of their members."""
         groups = self.group[rows]
         return [(int(group), np.flatnonzero(groups == group)) for group in np.unique(groups)]

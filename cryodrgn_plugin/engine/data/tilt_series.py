@@ -106,9 +106,9 @@ class SeriesDataset:
         rank_on_disk[dataset.stored_order] = np.arange(dataset.n)
         self.stored_order = np.argsort(rank_on_disk[series.images[:, 0]], kind="stable")
 
-    def batch(self, index: np.ndarray) -> ImageBatch:
-        """All images of the particles `index` (B,)."""
-        return self._dataset.batch(self.series.flat(index))
+    def batch(self, index: np.ndarray, count: int | None = None) -> ImageBatch:
+        """All images of the particles `index` (B,), with their first `count` coefficients."""
+        return self._dataset.batch(self.series.flat(index), count)
 
     def subset(self, mask: np.ndarray) -> "SeriesDataset":
         """The particles where `mask` (P,) is true, with all their images."""

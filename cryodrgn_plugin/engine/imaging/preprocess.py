@@ -67,13 +67,13 @@ def background_statistics(images: np.ndarray, outside: np.ndarray) -> tuple[np.n
 
     To the last bit the same whatever other images are in the batch, which a matrix product would not be.
     """
-    flat = images.reshape(len(images), -1)
+    from .pixel_kernels import weighted_statistics
+
     weights = outside.reshape(-1).astype(np.float32) / np.float32(outside.sum())
-    mean = np.einsum("bp,p->b", flat, weights)
-    # The squares are taken about the mean: grey values may sit far from zero in unsigned stacks.
-    centred = flat - mean[:, None]
-    np.multiply(centred, centred, out=centred)
-    return mean, np.sqrt(np.einsum("bp,p->b", centred, weights))
+    mean, deviation = np.empty((2, len(images)), np.float32)
+    flat = np.ascontiguousarray(images, np.float32).reshape(len(images), -1)
+    weighted_statistics(flat, weights, mean, deviation)
+    return mean, deviation
 
 
 def has_noise(images: np.ndarray, outside: np.ndarray) -> bool:

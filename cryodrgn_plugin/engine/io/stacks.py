@@ -57,6 +57,11 @@ class StackReader:
         return self._stacks
 
     @property
+    def section(self) -> np.ndarray:
+        """(N,) int64. Which image of its stack each is, from 0."""
+        return self._slices
+
+    @property
     def stored_order(self) -> np.ndarray:
         """(N,) int. Row numbers in the order in which the images lie on disk."""
         return np.lexsort((self._slices, self._stacks))

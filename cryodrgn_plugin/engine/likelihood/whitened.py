@@ -189,7 +189,7 @@ class WhitenedImages:
         if self._kept:
             batches = (batch.leading(count) for batch in self._kept)
         else:
-            batches = (self._whiten(raw, count) for raw in self._own())
+            batches = (self._whiten(raw, count) for raw in self._own(count))
         yield from batches if self._noise_seed is None else (self._nothing(batch) for batch in batches)
 
     def _nothing(self, batch: WhitenedBatch) -> WhitenedBatch:
@@ -243,17 +243,17 @@ class WhitenedImages:
             done += len(batch)
         return batches
 
-    def _own(self) -> Iterator[ImageBatch]:
-        """The batches of this process, as they are read."""
-        return self._loader.iterate(0, self._share.start, self._share.stop)
+    def _own(self, count: int | None = None) -> Iterator[ImageBatch]:
+        """The batches of this process, as they are read, with their first `count` coefficients."""
+        return self._loader.iterate(0, self._share.start, self._share.stop, count)
 
     def of(self, index: np.ndarray, count: int) -> WhitenedBatch:
         """The images `index` (B,) with their first `count` coefficients."""
-        return self._whiten(self._dataset.batch(index), count)
+        return self._whiten(self._dataset.batch(index, count), count)
 
     def of_each(self, lots: Iterable[np.ndarray], count: int) -> Iterator[WhitenedBatch]:
         """As `of`, one lot of images after the other, the next ones read in the background."""
-        read = in_background(lambda: (self._dataset.batch(index) for index in lots))
+        read = in_background(lambda: (self._dataset.batch(index, count) for index in lots))
         return (self._whiten(raw, count) for raw in read)
 
     def _whiten(self, raw: ImageBatch, count: int) -> WhitenedBatch:
@@ -283,7 +283,7 @@ class WhitenedImages:
         """(B, F) per micrometre."""
         if not self.with_defocus:
             return None
-        return self.compute.tensor(self._dataset.defocus_slopes(index)[:, :count] * np.float32(ANG_PER_MICROMETRE))
+        return self.compute.tensor(self._dataset.defocus_slopes(index, count) * np.float32(ANG_PER_MICROMETRE))
 
 
 def _normal(shape: tuple[int, ...], seed: int, dtype: torch.dtype) -> Tensor:

@@ -1,5 +1,6 @@
 """Particles opened for a training or a reconstruction, with what a user should know of them before it begins."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -37,13 +38,16 @@ class Vetted:
     """The same as JSON values; empty where nothing is wrong."""
 
 
-def vetted(config: RunConfig, poses_given: bool = True) -> Vetted:
+def vetted(
+    config: RunConfig, poses_given: bool = True, stored: Callable[[ParticleDataset], None] | None = None
+) -> Vetted:
     """Open the particles of `config`; settle what was done about their CTF, leave out images that say nothing, and find
     copies. Reads all images once.
 
     Parameters
     ----------
     poses_given : whether the poses of the file are believed, so that images may be tried with them.
+    stored : puts the images into a store, or leaves it, once it is settled how they are prepared.
 
     Raises
     ------
@@ -56,6 +60,8 @@ def vetted(config: RunConfig, poses_given: bool = True) -> Vetted:
         found = applied_ctf(dataset if poses_given else dataset.without_poses(), folders, config.seed)
         if found is not None and found.contradicts:
             dataset = _opened(config, found.setting)
+    if stored is not None:
+        stored(dataset)
     look = dataset.first_look
     dataset = dataset.usable()
     sentences = [

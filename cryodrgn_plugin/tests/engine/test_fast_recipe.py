@@ -83,9 +83,19 @@ def test_half_maps_agree_with_the_truth_as_far_as_with_each_other(trained, parti
 
 
 def test_the_same_seed_gives_the_same_result_also_when_streaming(trained, particles, tmp_path):
-    streamed = train(tmp_path / "run", config_for(particles, **{"data.cache_mb": 0}))
+    streamed = train(tmp_path / "run", config_for(particles, **{"data.cache_mb": 0, "data.store": "off"}))
     np.testing.assert_array_equal(streamed.latents().z, trained.latents().z)
     np.testing.assert_array_equal(streamed.latents().coordinate, trained.latents().coordinate)
+
+
+def test_images_in_half_precision_give_the_same_to_a_thousandth(trained, particles, tmp_path):
+    stored = train(tmp_path / "run", config_for(particles, **{"data.cache_mb": 0}))
+    assert "Preparing 600 images" in stored.log_file.read_text()
+    z, exact = stored.latents().z, trained.latents().z
+    assert np.linalg.norm(z - exact) < 1e-3 * np.linalg.norm(exact) and not np.array_equal(z, exact)
+    maps, exact_maps = (load_decoder(run).volume(exact[0]) for run in (stored, trained))
+    assert np.linalg.norm(maps - exact_maps) < 1e-3 * np.linalg.norm(exact_maps)
+    assert not stored.image_store_dir.exists()
 
 
 def outcome(run: Run) -> tuple[list, np.ndarray]:

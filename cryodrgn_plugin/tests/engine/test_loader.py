@@ -72,7 +72,7 @@ def test_a_cache_that_is_too_small_keeps_what_fits(star):
     cache = SpectraCache(53, size, 20 * 8 * size / 2**20)
     values = np.arange(53)[:, None] + np.zeros((53, size), np.complex64)
     for rows_ in (np.arange(15), np.array([3, 20, 3, 30]), np.arange(53)):
-        np.testing.assert_array_equal(cache.get(rows_, lambda r: values[r]), values[rows_])
+        np.testing.assert_array_equal(cache.get(rows_, lambda r, count: values[r]), values[rows_])
     assert cache.n_held == 20 and not cache.holds_all
 
 

@@ -10,6 +10,7 @@ mrcfile = pytest.importorskip("mrcfile")
 
 from pwem.objects import Acquisition, Particle, SetOfParticles, SetOfParticlesFlex  # noqa: E402
 
+from cryodrgn_plugin.engine import config  # noqa: E402
 from cryodrgn_plugin.engine.run import Run  # noqa: E402
 
 from .scipion_project import logs, new_protocol, project_named, run  # noqa: E402
@@ -146,6 +147,14 @@ def test_amplitude_corrected_particles_are_refused_and_few_particles_are_warned_
     protocol.inputParticles.set(bare)
     assert len(protocol._validate()) == 1 and "amplitude" in protocol._validate()[0]
     assert "only 2 particles" in protocol._warnings()[0]
+
+
+def test_a_training_that_exceeds_the_machines_memory_is_warned_of(project, simulated, monkeypatch):
+    protocol = new_protocol(project, "ProtHetTrain")
+    protocol.inputParticles.set(simulated.outputParticles)
+    monkeypatch.setattr(config, "machine_memory_mb", lambda: 512.0)
+    (warning,) = [sentence for sentence in protocol._warnings() if "memory" in sentence]
+    assert "this machine has 0.5 GB; lower data.box or z_dim" in warning
 
 
 def test_an_analysis_needs_particles_that_this_plugin_trained(project):

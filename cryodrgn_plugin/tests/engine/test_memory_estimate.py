@@ -1,0 +1,53 @@
+"""The memory of a training is told before it, about as it will be, and what to do where a machine has less."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from cryodrgn_plugin.engine.config import memory_needs, recipe_config
+from cryodrgn_plugin.engine.simulate import tiny_set
+
+FEW = {"closed_form.iterations": 2, "closed_form.nodes": 8}
+
+
+def test_every_part_grows_with_what_it_is_of():
+    small = memory_needs(recipe_config("fast"), 1000, 64)
+    many, large = memory_needs(recipe_config("fast"), 4000, 64), memory_needs(recipe_config("fast"), 1000, 128)
+    assert many.compressed == pytest.approx(4 * small.compressed) and many.rows == pytest.approx(4 * small.rows)
+    assert many.images == pytest.approx(4 * small.images) and many.maps == small.maps
+    assert large.maps / small.maps == pytest.approx(8, rel=0.05) and large.compressed == small.compressed
+    wide = memory_needs(recipe_config("fast", {"z_dim": 16}), 1000, 64)
+    assert 2 * small.maps < wide.maps < 4 * small.maps  # equations are of pairs of maps
+
+
+def test_images_are_bounded_by_the_cache_and_a_larger_box_is_cropped():
+    million, ten = (memory_needs(recipe_config("fast"), count, 64) for count in (10**6, 10**7))
+    assert million.images == ten.images < 512
+    cached = memory_needs(recipe_config("fast", {"data.store": "off"}), 10**6, 64)
+    assert cached.images == pytest.approx(million.images + 512)
+    assert memory_needs(recipe_config("fast"), 1000, 400) == memory_needs(recipe_config("fast"), 1000, 128)
+    few = memory_needs(recipe_config("fast", {"data.max_particles": 500}), 10**6, 64)
+    assert few.compressed == memory_needs(recipe_config("fast"), 500, 64).compressed and few.rows == million.rows
+
+
+def test_a_machine_with_less_is_named_with_what_to_lower():
+    needs = memory_needs(recipe_config("fast", {"data.box": 256}), 1000, 256)
+    assert needs.warning(2 * needs.total) == ""
+    assert "this machine has 8.0 GB; lower data.box or z_dim." in needs.warning(8 * 1024)
+    assert "closed_form.n_components, or use fewer" in memory_needs(recipe_config("fast"), 10**7, 64).warning(8 * 1024)
+    assert "GB for maps" in needs.sentence()
+    assert memory_needs(recipe_config("paper"), 1000, 64) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("box", "particles"), [(32, 1500), (96, 300)])
+def test_the_largest_size_of_a_training_is_as_told_within_a_fifth(box, particles, tmp_path):
+    star = tiny_set(tmp_path / "set", n=particles, box=box, seed=1)
+    few = [word for name, value in FEW.items() for word in (f"--{name}", str(value))]
+    train = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", "train", str(star), "--out", str(tmp_path / "run")]
+    subprocess.run([*train, *few], check=True, stdout=subprocess.DEVNULL)
+    info = json.loads((tmp_path / "run" / "run.json").read_text())
+    told_mb, peak_mb = info["notes"]["memory_needed_mb"] * 2**20 / 1e6, info["steps"]["train"]["peak_memory_mb"] * 1.024
+    assert abs(told_mb / peak_mb - 1) < 0.2, f"told {told_mb:.0f} MB, took {peak_mb:.0f} MB"
