@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 from cryodrgn_plugin.engine.atomic_motion.displacements import spanning_order
 from cryodrgn_plugin.engine.atomic_motion.model_in_run import laid_into
 from cryodrgn_plugin.engine.atomic_motion.node_maps import NodeMaps
+from cryodrgn_plugin.engine.atomic_motion.part_frames import PartFrames
 from cryodrgn_plugin.engine.atomic_motion.part_table import (
     never_as_in_the_model,
     part_entries,
@@ -54,7 +55,7 @@ def test_planted_parts_are_found(moving):
 
 def test_angles_between_maps_are_those_that_were_planted(moving):
     points = np.linspace(0, len(ANGLES_DEG) - 1, 13)[:, None]
-    found = particle_parts(moving, points).turns_deg[:, 1]
+    found = particle_parts(moving, PartFrames.of(moving.motion, points)).turns_deg[:, 1]
     planted = np.interp(points[:, 0], np.arange(len(ANGLES_DEG)), ANGLES_DEG)
     found = found * np.sign(found @ planted)
     assert np.abs(found - found.mean() - planted).max() < 2.0
@@ -115,7 +116,7 @@ def test_a_domain_that_the_model_has_turned_is_said_to_be_nowhere_as_in_the_mode
     wrong = model.moved(turned(model, 25.0))
     maps = maps_of([turned(model, angle) for angle in (-3.0, 0.0, 3.0)], [1.0] * 3, NOISE)
     found = laid_into(displaced(wrong), maps, PIXEL_ANG, most_parts=2)
-    entries = part_entries(found, particle_parts(found, maps.points))
+    entries = part_entries(found, particle_parts(found, PartFrames.of(found.motion, maps.points)))
     assert [never_as_in_the_model(entry) for entry in entries] == [False, True]
     assert 20 < entries[1]["from_model_deg"] < 27
     assert "the model is wrong there" in " ".join(part_sentences(entries))
