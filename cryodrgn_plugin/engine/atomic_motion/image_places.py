@@ -25,7 +25,7 @@ from ..slicing.sphere import HalfSphere
 from .part_frames import PartFrames
 from .part_motion import PartMotion
 
-NODES, NEAREST = 48, 24
+NODES, NEAREST = 48, 16
 """Places along a motion, and how many of them an image is held against."""
 FEWEST = 15
 """Particles per node, on average."""
