@@ -87,7 +87,8 @@ class StartingMotion(nn.Module):
         kernel = np.exp(-np.square(apart / length) / 2) + NOISE * np.eye(len(apart))
         mean = moved.mean(axis=0)
         pulls = np.linalg.solve(kernel, (moved - mean).reshape(len(moved), -1)).reshape(moved.shape)
-        start = cls(*found.nodes.shape, len(beads))
+        nodes, z_dim = found.nodes.shape
+        start = cls(nodes, z_dim, len(beads))
         for name, value in (("nodes", found.nodes), ("mean_ang", mean), ("pulls_ang", pulls), ("length", length)):
             getattr(start, name).copy_(torch.as_tensor(value))
         return start
@@ -97,7 +98,8 @@ class StartingMotion(nn.Module):
         """One of the sizes in a decoder's state, to take it; None where there is none."""
         if f"{prefix}nodes" not in state:
             return None
-        return cls(*state[f"{prefix}nodes"].shape, len(state[f"{prefix}mean_ang"]))
+        nodes, z_dim = state[f"{prefix}nodes"].shape
+        return cls(nodes, z_dim, len(state[f"{prefix}mean_ang"]))
 
     def __init__(self, nodes: int, z_dim: int, beads: int) -> None:
         super().__init__()

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cryodrgn_plugin.engine.atomic_motion.displacements import spanning_order
+from cryodrgn_plugin.engine.atomic_motion.bead_overlap import BeadScale, density
+from cryodrgn_plugin.engine.atomic_motion.displacements import BeadFitter, followed, gyration_px, spanning_order
+from cryodrgn_plugin.engine.atomic_motion.elastic import ElasticNetwork
 from cryodrgn_plugin.engine.atomic_motion.model_in_run import laid_into
 from cryodrgn_plugin.engine.atomic_motion.node_maps import NodeMaps
 from cryodrgn_plugin.engine.atomic_motion.part_frames import PartFrames
@@ -18,7 +20,7 @@ from cryodrgn_plugin.engine.atomic_motion.part_table import (
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg
 
-from .two_domains import ARM, PIXEL_ANG, maps_of, turned, two_domains
+from .two_domains import ARM, BOX, PIXEL_ANG, SIGMA_PX, maps_of, turned, two_domains
 
 ANGLES_DEG = np.array([-40.0, -27, -13, 0, 13, 27, 40])
 NOISE = 0.02
@@ -120,3 +122,20 @@ def test_a_domain_that_the_model_has_turned_is_said_to_be_nowhere_as_in_the_mode
     assert [never_as_in_the_model(entry) for entry in entries] == [False, True]
     assert 20 < entries[1]["from_model_deg"] < 27
     assert "the model is wrong there" in " ".join(part_sentences(entries))
+
+
+def test_a_map_of_particles_that_are_not_alike_leads_no_other_astray():
+    model = two_domains()
+    angles = np.array([0.0, 14, 28, 42])
+    maps = maps_of([turned(model, angle) for angle in angles], [1.0] * len(angles), NOISE)
+    far = [density(turned(model, angle) / PIXEL_ANG, np.full(len(ARM), 6.0), SIGMA_PX, BOX) for angle in (-90, -70)]
+    volumes, points = maps.volumes.copy(), np.array([[0.0], [1.0], [1.9], [2.8]])
+    volumes[1] = np.mean(far, axis=0)
+    places = model.coords_ang / PIXEL_ANG
+    network = ElasticNetwork.of(places, model.chains, PIXEL_ANG)
+    scale = BeadScale(1.0, SIGMA_PX)
+    fitter = BeadFitter(model.weights, scale, network, maps.noise(), PIXEL_ANG, gyration_px(places, model.weights))
+    found = followed(fitter, volumes, points, places, 0)
+    for node in (0, 2, 3):
+        missed = found[node].places_px * PIXEL_ANG - turned(model, angles[node])
+        assert np.sqrt(np.square(missed[ARM]).sum(axis=1).mean()) < 3.0
