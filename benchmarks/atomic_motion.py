@@ -31,9 +31,11 @@ from scipy.spatial.transform import Rotation
 from cryodrgn_plugin.engine.analysis import truth
 from cryodrgn_plugin.engine.analysis.metric import LatentMetric
 from cryodrgn_plugin.engine.atomic_motion.bias_report import checked
-from cryodrgn_plugin.engine.atomic_motion.corrected_map import MotionCorrection
+from cryodrgn_plugin.engine.atomic_motion.corrected_map import CorrectedMap, MotionCorrection
+from cryodrgn_plugin.engine.atomic_motion.image_places import places_along
 from cryodrgn_plugin.engine.atomic_motion.model_in_run import ModelInRun, laid_into
 from cryodrgn_plugin.engine.atomic_motion.node_maps import node_maps
+from cryodrgn_plugin.engine.atomic_motion.part_frames import PartFrames
 from cryodrgn_plugin.engine.atomic_motion.part_table import (
     never_as_in_the_model,
     part_entries,
@@ -145,13 +147,17 @@ def judged(name: str, seed: int, args: argparse.Namespace) -> dict:
         "residues_in_the_right_part": round(rightly_parted(found.part_of_atom, arm), 4),
     }
     stored = np.load(run.given_file.parent / "truth.npz")
-    particles = particle_parts(found, metric.positions)
+    frames, made = moved_back(run, found, metric, seconds)
+    particles = {called: particle_parts(found, one) for called, one in frames.items()}
     part = int(np.argmax([arm[found.part_of_atom == one].mean() for one in range(found.parts)]))
     if name == "absent":
-        report |= absence(found, particles.occupancy[:, part], stored["state"])
+        report |= absence(found, particles["placed by images"].occupancy[:, part], stored["state"])
+        of_run = absence(found, particles["placed by the run"].occupancy[:, part], stored["state"])
+        report["placed by the run"] = of_run
     else:
-        report["angle_error_deg"] = angle_error(found, metric, part, stored["coordinate"])
-        report |= maps_judged(run, found, metric, part, seconds)
+        for called, one in frames.items():
+            report[f"angle_error_deg, {called}"] = angle_error(found, one, part, stored["coordinate"])
+        report |= maps_judged(run, found, frames, made, part)
     return report | {"cpu_seconds": seconds}
 
 
@@ -172,10 +178,27 @@ def absence(found: ModelInRun, occupancy: np.ndarray, state: np.ndarray) -> dict
     }
 
 
-def angle_error(found: ModelInRun, metric: LatentMetric, part: int, planted: np.ndarray) -> dict:
+def moved_back(
+    run: Run, found: ModelInRun, metric: LatentMetric, seconds: dict
+) -> tuple[dict[str, PartFrames], dict[str, CorrectedMap]]:
+    """How the parts lie in particles and the corrected map, with images where the run has them and placed anew."""
+    latents, dataset = run.latents(), corrected(run)
+    noise = estimate_noise(dataset)
+    nodes = places_along(metric.positions, 0) if latents.states is None else found.maps.points
+    made = {}
+    for called, places in (("placed by the run", None), ("placed by images", nodes)):
+        began = time.process_time()
+        correction = MotionCorrection(found, dataset, noise, metric.positions, latents.contrast, places)
+        made[called] = correction.maps(latents.half)
+        seconds[f"corrected map, {called}"] = round(time.process_time() - began, 1)
+    frames = {called: each.frames for called, each in made.items()}
+    return frames, made
+
+
+def angle_error(found: ModelInRun, frames: PartFrames, part: int, planted: np.ndarray) -> dict:
     """Of every particle's angle between the arm and the rest about the planted axis, from the model's own, which is
     0."""
-    rotations, _, _ = found.motion.frames(metric.positions)
+    rotations = frames.rotations
     frame = int(np.argmax(np.bincount(found.motion.labels) * (np.arange(found.parts) != part)))
     vectors = Rotation.from_matrix(np.swapaxes(rotations[:, frame], 1, 2) @ rotations[:, part]).as_rotvec()
     axis = np.linalg.svd(vectors.T @ vectors)[0][:, 0]
@@ -189,33 +212,35 @@ def angle_error(found: ModelInRun, metric: LatentMetric, part: int, planted: np.
     }
 
 
-def maps_judged(run: Run, found: ModelInRun, metric: LatentMetric, part: int, seconds: dict) -> dict:
+def maps_judged(
+    run: Run, found: ModelInRun, frames: dict[str, PartFrames], made: dict[str, CorrectedMap], part: int
+) -> dict:
     decoder, latents, dataset = load_decoder(run), run.latents(), corrected(run)
-    noise, began = estimate_noise(dataset), time.process_time()
-    made = MotionCorrection(found, dataset, noise, metric.positions, latents.contrast).maps(latents.half)
-    seconds["corrected_map"] = round(time.process_time() - began, 1)
     known = truth.Truth.open(run.given_file.parent).at_box(decoder.box)
     sample = np.random.default_rng(5).choice(dataset.n, SAMPLED, replace=False)
-    own = np.stack([decoder.volume(latents.z[i]) for i in sample])
-    moved = np.stack(list(made.at(found.motion, metric.positions[sample])))
-    mean = accumulate(dataset, None, None, noise, latents.half)
+    mean = accumulate(dataset, None, None, estimate_noise(dataset), latents.half)
     consensus = [each.volume() for each in mean]
+    volumes = {
+        "fast": np.stack([decoder.volume(latents.z[i]) for i in sample]),
+        "consensus": np.broadcast_to(sum(consensus) / 2, (len(sample), *consensus[0].shape)),
+    }
+    for called, each in made.items():
+        volumes[f"parts of the corrected map, {called}"] = np.stack(list(each.at(frames[called][sample])))
     return {
         "maps_of_images": {
-            "fast": rounded(vars(truth.map_quality(own, known, sample))),
-            "parts_of_the_corrected_map": rounded(vars(truth.map_quality(moved, known, sample))),
-            "consensus": rounded(
-                vars(truth.map_quality(np.broadcast_to(sum(consensus) / 2, own.shape), known, sample))
-            ),
+            called: rounded(vars(truth.map_quality(each, known, sample))) for called, each in volumes.items()
         },
         "arm_in_its_own_frame": arm_in_frame(run, found, made, consensus, known, part),
     }
 
 
-def arm_in_frame(run: Run, found: ModelInRun, made, consensus: list, known: truth.Truth, part: int) -> dict:
+def arm_in_frame(
+    run: Run, found: ModelInRun, made: dict[str, CorrectedMap], consensus: list, known: truth.Truth, part: int
+) -> dict:
     """Areas under FSC curves inside the arm's mask: of half-maps, and with the truth in the state that is the
     model's."""
-    mask, last = made.part_masks[part], len(made.mask) // 2 - 1
+    mask = made["placed by images"].part_masks[part]
+    last = len(mask) // 2 - 1
     planted = np.load(run.given_file.parent / "truth.npz")["state_coordinates"]
     middle = int(np.argmin(np.abs(planted)))
     true, dataset = known.maps[middle], corrected(run)
@@ -230,12 +255,12 @@ def arm_in_frame(run: Run, found: ModelInRun, made, consensus: list, known: trut
     halves, reference = found.maps.halves, found.reference
     return {
         "half_maps": {
-            "corrected": area(*made.halves),
+            **{f"corrected, {called}": area(*each.halves) for called, each in made.items()},
             "consensus": area(*consensus),
             "fast_at_the_model": area(*halves[:, reference]),
         },
         "with_the_truth": {
-            "corrected": area(made.combined(), true),
+            **{f"corrected, {called}": area(each.combined(), true) for called, each in made.items()},
             "consensus": area(sum(consensus) / 2, true),
             "best_of_the_maps_of_fast": max(area(volume, true) for volume in found.maps.volumes),
             "average_with_true_labels": area(averages[0], true),
@@ -257,7 +282,7 @@ def believed(name: str, seed: int, args: argparse.Namespace) -> dict:
     for called, model in models.items():
         found, metric = laid(model, run, seed)
         check = checked(run, found, run.latents(), load_decoder(run), seed)
-        entries = part_entries(found, particle_parts(found, metric.positions))
+        entries = part_entries(found, particle_parts(found, PartFrames.of(found.motion, metric.positions)))
         report[called] = {
             "fits": found.fit.fits,
             "stands_out": round(found.fit.stands_out, 1),

@@ -12,6 +12,7 @@ half of the chain turned about a bond of its backbone through 50 states (CA only
 frames of adenylate kinase from closed to open; the error over the path is that of the beads at the median latent of the
 images of each state. With --recipes fast the same motions are found without descent by gradient: the command `atoms`
 lays the first state into the maps of a run of `fast`, where it stands at the median place of the images of each state.
+With --recipes refined a training of `atoms` starts from that (atoms.start_from), and images refine it.
 Seeds are those of images, starts and trainings; the worst is what counts.
 """
 
@@ -29,7 +30,8 @@ from hardware import hardware
 from scipy.stats import spearmanr
 
 from cryodrgn_plugin.engine.analysis.metric import LatentMetric
-from cryodrgn_plugin.engine.atomic_motion.atoms_report import USUAL_MAPS
+from cryodrgn_plugin.engine.atomic_motion.atoms_options import AtomsOptions
+from cryodrgn_plugin.engine.atomic_motion.atoms_report import USUAL_MAPS, fit_atoms
 from cryodrgn_plugin.engine.atomic_motion.model_in_run import laid_into
 from cryodrgn_plugin.engine.atomic_motion.node_maps import node_maps
 from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel
@@ -63,7 +65,7 @@ PARTS = ("starts", "ablations", "uniform", "bimodal", "adk")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with models/ and adk/")
-    parser.add_argument("--recipes", nargs="+", default=["atoms"], choices=("atoms", "cryofold", "fast"))
+    parser.add_argument("--recipes", nargs="+", default=["atoms"], choices=("atoms", "cryofold", "fast", "refined"))
     parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     parser.add_argument("--starts", nargs="+", default=["exact", "approximate", "noisy", "random"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
@@ -132,6 +134,8 @@ class Bench:
             truth = np.load(star.with_name("truth.npz"))
             if self.recipe == "fast":
                 found = self._laid(star, ensemble)
+            elif self.recipe == "refined":
+                found = self._refined(star, ensemble)
             else:
                 found = self._by_descent(star, ensemble)
         states, there = truth["state"][found.rows], np.unique(truth["state"][found.rows])
@@ -158,10 +162,7 @@ class Bench:
     def _laid(self, star: Path, ensemble: Ensemble) -> "Motion":
         """The first state in the maps of a run of `fast`, of single CA atoms as its images are."""
         first, began = ensemble.states[0], time.perf_counter()
-        config = recipe_config("fast", {"particles": str(star), "seed": self.seed, **self.given})
-        run = Run.create(star.parent.parent / "fast", config)
-        with run.working():
-            fit(run, config)
+        run = self._of_fast(star, self.given)
         decoder, latents = load_decoder(run), run.latents()
         metric = LatentMetric(decoder, latents.z)
         maps = node_maps(decoder, latents, metric, 0, USUAL_MAPS, self.seed)
@@ -169,6 +170,36 @@ class Bench:
         laid = laid_into(model, maps, decoder.pixel_size_ang, most_parts=MOST_PARTS, seed=self.seed)
         seconds = round(time.perf_counter() - began, 1)
         return Motion(latents.rows, metric.positions, latents.coordinate, laid.atoms_at, seconds)
+
+    def _of_fast(self, star: Path, settings: dict) -> Run:
+        config = recipe_config("fast", {"particles": str(star), "seed": self.seed, **settings})
+        run = Run.create(star.parent.parent / "fast", config)
+        with run.working():
+            fit(run, config)
+        return run
+
+    def _refined(self, star: Path, ensemble: Ensemble) -> "Motion":
+        """A training of `atoms` that starts with the first state in the maps of `fast`; settings are the training's."""
+        first, began, file = ensemble.states[0], time.perf_counter(), star.parent / "first.cif"
+        write_models(file, first, (first.coords_ang - frame_centre_ang(ensemble.states))[None])
+        start = self._of_fast(star, {})
+        options = {"corrected": False, "bias": False, "figures": False}
+        fit_atoms(start, AtomsOptions(model=str(file), most_parts=MOST_PARTS, seed=self.seed, **options))
+        z = start.latents().z
+        settings = {"atoms.start_from": str(start.path), "z_dim": z.shape[1], "encoder.kind": "table"}
+        asked = {"particles": str(star), "seed": self.seed, **settings, **self.given}
+        config = recipe_config("atoms", asked)
+        run = Run.create(star.parent.parent / "refined", config)
+        fit(run, config)
+        decoder, latents = load_model(run.model_file).decoder, run.latents()
+        middle_ang, trace = self.box // 2 * BOX_ANG / self.box, decoder.beads.trace()
+        return Motion(
+            latents.rows,
+            latents.z,
+            latents.z[:, 0],
+            lambda points: decoder.places_ang(points)[:, trace] - middle_ang,
+            round(time.perf_counter() - began, 1),
+        )
 
     def _images(self, ensemble: Ensemble, folder: Path) -> Path:
         config = SimulationConfig(

@@ -22,6 +22,7 @@ from .atoms_options import AtomsOptions
 from .chimerax_scene import scene_script
 from .model_in_run import ModelInRun, laid_into
 from .node_maps import node_maps
+from .part_frames import PartFrames
 from .part_table import ParticleParts, part_entries, part_sentences, particle_parts
 
 USUAL_MAPS = 16
@@ -50,10 +51,10 @@ def fit_atoms(run: Run, options: AtomsOptions, decoder: TrainedDecoder | None = 
         model, maps, decoder.pixel_size_ang, most_parts=options.most_parts, seed=options.seed, progress=run.progress
     )
     with run.report("atoms", options) as out:
-        particles = particle_parts(found, metric.positions)
         _write_maps(out, found, decoder, run)
         _write_model(out, found)
-        _describe(out, found, particles, latents)
+        _describe(out, found)
+        frames = PartFrames.of(found.motion, metric.positions)
         if options.corrected and found.maps.halves is None:
             out.index["sentences"].append(
                 "The map with the motion undone is left out: the run has no half-maps to find each half's motion in."
@@ -61,7 +62,9 @@ def fit_atoms(run: Run, options: AtomsOptions, decoder: TrainedDecoder | None = 
         elif options.corrected:
             from .corrected_report import add_corrected_map
 
-            add_corrected_map(out, run, found, latents, metric.positions)
+            frames = add_corrected_map(out, run, found, latents, metric.positions, options.seed)
+        particles = particle_parts(found, frames)
+        _describe_parts(out, found, particles, latents)
         if options.bias:
             from .bias_report import add_bias_check
 
@@ -105,10 +108,9 @@ def _write_maps(out: Report, found: ModelInRun, decoder: TrainedDecoder, run: Ru
     out.index["series"] = [series_entry(made_series, out)]
 
 
-def _describe(out: Report, found: ModelInRun, particles: ParticleParts, latents: Latents) -> None:
-    fit, entries = found.fit, part_entries(found, particles)
+def _describe(out: Report, found: ModelInRun) -> None:
+    fit = found.fit
     out.index |= {
-        "particles": len(latents.z),
         "box": found.maps.volumes.shape[-1],
         "pixel_size_ang": found.pixel_size_ang,
         "beads": found.beads.described(),
@@ -123,10 +125,16 @@ def _describe(out: Report, found: ModelInRun, particles: ParticleParts, latents:
             "shift_ang": np.round(fit.shift_ang, 3).tolist(),
         },
         "reference": found.reference + 1,
-        "parts": entries,
         "part_numbers": _numbers_tried(found),
-        "sentences": [*fit.sentences(), *part_sentences(entries)],
+        "sentences": fit.sentences(),
     }
+
+
+def _describe_parts(out: Report, found: ModelInRun, particles: ParticleParts, latents: Latents) -> None:
+    entries, said = part_entries(found, particles), out.index["sentences"]
+    fitted = len(found.fit.sentences())
+    out.index |= {"particles": len(latents.z), "parts": entries}
+    out.index["sentences"] = [*said[:fitted], *part_sentences(entries), *said[fitted:]]
     out.arrays(
         rows=latents.rows,
         turns_deg=particles.turns_deg.astype(np.float32),

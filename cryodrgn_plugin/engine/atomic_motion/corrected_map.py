@@ -5,9 +5,10 @@ them functions of where i is in the latent space (`part_motion`). A part's densi
 moved by A_i u_p in the image. For each part the others are taken off, and what is left is backprojected under that pose
 with the weight o_p (docs/conventions.md, 9). At first the others are the beads of the model; then, round after round,
 what the images themselves gave for them, inside the parts' masks, so that nothing of the model is left but its masks
-and motions. Parts are joined by their masks in the frame of the model. Half-maps come from halves that share neither
-images nor motions: each half's motions are fitted to the maps of that half. Its latent coordinates are those of the
-run.
+and motions; and images are placed anew along the motion by these parts (`image_places`). Parts are joined by their
+masks in the frame of the model. Half-maps come from halves that share neither images nor motions: each half's motions
+are fitted to the maps of that half, and its images are held against its own parts. What they share is which nodes an
+image is held against, those near its latent coordinates.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from ..data.loader import BatchLoader
 from ..geometry.hand import mirrored_rotations
 from ..geometry.shifts import shift_phases
 from ..imaging.noise import NoiseModel
+from ..likelihood.whitened import WhitenedImages
 from ..reconstruction.accumulator import Accumulator, precision_from_power
 from ..reconstruction.adaptive import local_wiener
 from ..reconstruction.masks import cosine_edge
@@ -30,8 +32,9 @@ from ..slicing.compute import Compute
 from ..slicing.fine import moved_volume, padded_transform
 from ..slicing.sphere import HalfSphere
 from .bead_overlap import density
+from .image_places import ImagePlacer
 from .model_in_run import ModelInRun
-from .part_motion import PartMotion
+from .part_frames import PartFrames
 
 ROUNDS = 3
 """The first takes the beads for the other parts."""
@@ -47,17 +50,18 @@ class CorrectedMap:
     halves: tuple[np.ndarray, np.ndarray]
     mask: np.ndarray
     part_masks: np.ndarray
+    frames: PartFrames
+    """Of all particles, as the last round had them."""
 
     def combined(self) -> np.ndarray:
         """(D, D, D) of all particles, by the Wiener filter in space and frequency."""
         return local_wiener(*self.halves)
 
-    def at(self, motion: PartMotion, points: np.ndarray) -> Iterator[np.ndarray]:
-        """Maps (D, D, D) at positions (m, D) of the latent space: the parts of the combined map where they are
-        there."""
+    def at(self, frames: PartFrames) -> Iterator[np.ndarray]:
+        """Maps (D, D, D) of some particles: the parts of the combined map as they lie there."""
         whole, box = self.combined(), len(self.mask)
         parts = [padded_transform(whole * mask / np.maximum(self.mask, 1e-6)) for mask in self.part_masks]
-        for rotations, shifts, occupancy in zip(*motion.frames(points), strict=True):
+        for rotations, shifts, occupancy in zip(frames.rotations, frames.shifts_px, frames.occupancy, strict=True):
             yield sum(
                 there * moved_volume(part, rotation, shift, box)
                 for part, rotation, shift, there in zip(parts, rotations, shifts, occupancy, strict=True)
@@ -74,28 +78,39 @@ class MotionCorrection:
         noise: NoiseModel,
         points: np.ndarray,
         contrast: np.ndarray | None = None,
+        nodes: np.ndarray | None = None,
         padding: float = 2.0,
     ) -> None:
-        """points (N, D): positions of the dataset's images in the latent space; contrast (N,) around 1."""
+        """points (N, D): positions of the dataset's images in the latent space; contrast (N,) around 1; nodes (M, D)
+        at which images are placed anew, None leaves them where they are."""
         dataset.require_poses()
         self.found, self.dataset, self.noise, self.points, self.padding = found, dataset, noise, points, padding
         self.contrast = np.ones(dataset.n, np.float32) if contrast is None else contrast
         self.box = found.maps.volumes.shape[-1]
         self.sphere = HalfSphere(self.box, padding, dataset.lattice.radius)
         self.part_masks = part_masks(found.reference_px, found.motion.labels, self.box, found.pixel_size_ang)
+        self.placer: ImagePlacer | None = None
+        if nodes is not None and found.parts > 1:
+            images = WhitenedImages(dataset, noise, BATCH)
+            self.placer = ImagePlacer(images, points, self.contrast, nodes, found.fit.mirrored)
 
     def maps(self, half: np.ndarray, progress: Callable[[int, int], None] = lambda *_: None) -> CorrectedMap:
         """Half-maps of the half-sets (N,) of 0 and 1."""
-        merged, steps = [], 2 * ROUNDS
-        for number in (0, 1):
-            motion, index = self.found.of_half(number), np.flatnonzero(half == number)
-            parts = self._beads()
+        merged, placed, steps = [], [], 2 * ROUNDS
+        members = [np.flatnonzero(half == number) for number in (0, 1)]
+        for number, index in enumerate(members):
+            motion, parts = self.found.of_half(number), self._beads()
+            frames = PartFrames.of(motion, self.points[index])
             for round_number in range(ROUNDS):
-                sums = self._sums(motion, index, parts)
+                if round_number and self.placer is not None:
+                    frames = self.placer.placed(motion, parts, index)
+                sums = self._sums(frames, index, parts)
                 parts = np.stack([each.volume(precision_from_power(each)) for each in sums]) * self.part_masks
                 progress(number * ROUNDS + round_number + 1, steps)
             merged.append(sum(each.volume() * mask for each, mask in zip(sums, self.part_masks, strict=True)))
-        return CorrectedMap((merged[0], merged[1]), self.part_masks.sum(axis=0), self.part_masks)
+            placed.append(frames)
+        frames = PartFrames.joined(placed, members)
+        return CorrectedMap((merged[0], merged[1]), self.part_masks.sum(axis=0), self.part_masks, frames)
 
     def _beads(self) -> np.ndarray:
         """(P, D, D, D) the model's own density of each part, in its frame."""
@@ -106,8 +121,8 @@ class MotionCorrection:
             [density(found.reference_px[own], mass[own], found.scale.sigma_px, self.box) for own in members]
         )
 
-    def _sums(self, motion: PartMotion, index: np.ndarray, parts: np.ndarray) -> list[Accumulator]:
-        """The backprojections of each part in its frame, from the particles `index`."""
+    def _sums(self, frames: PartFrames, index: np.ndarray, parts: np.ndarray) -> list[Accumulator]:
+        """The backprojections of each part in its frame, from the particles `index` (n,) with their frames."""
         lattice, dataset = self.dataset.lattice, self.dataset
         sums = [Accumulator(lattice, self.padding) for _ in parts]
         coefficients = [torch.from_numpy(self.sphere.from_volumes(part[None])) for part in parts]
@@ -117,7 +132,7 @@ class MotionCorrection:
             rows = slice(done, done + len(batch))
             done = rows.stop
             which = index[rows]
-            seen = _Seen.of(batch, motion, self.points[which], self.found)
+            seen = _Seen.of(batch, frames[rows], self.found)
             shown = [
                 seen.occupancy[:, part, None]
                 * self._slices(coefficients[part], seen.rotations[:, part])
@@ -160,14 +175,13 @@ class _Seen:
     phases: list[np.ndarray]
 
     @classmethod
-    def of(cls, batch: ImageBatch, motion: PartMotion, points: np.ndarray, found: ModelInRun) -> "_Seen":
+    def of(cls, batch: ImageBatch, frames: PartFrames, found: ModelInRun) -> "_Seen":
         views = batch.pose.rotations[:, 0].astype(np.float64)
         views = mirrored_rotations(views) if found.fit.mirrored else views
-        turns, shifts_px, occupancy = motion.frames(points)
-        moved = np.einsum("bxy,bpy->bpx", views, shifts_px)[..., :2] * found.pixel_size_ang
-        phases = [shift_phases(moved[:, part], batch.freqs_per_ang) for part in range(motion.centres_px.shape[0])]
-        rotations = (views[:, None] @ turns).astype(np.float32)
-        return cls(rotations, occupancy.astype(np.float32), phases)
+        moved = np.einsum("bxy,bpy->bpx", views, frames.shifts_px)[..., :2] * found.pixel_size_ang
+        phases = [shift_phases(moved[:, part], batch.freqs_per_ang) for part in range(found.parts)]
+        rotations = (views[:, None] @ frames.rotations).astype(np.float32)
+        return cls(rotations, frames.occupancy.astype(np.float32), phases)
 
 
 def part_masks(places_px: np.ndarray, labels: np.ndarray, box: int, pixel_size_ang: float) -> np.ndarray:

@@ -18,16 +18,22 @@ from ..result_kinds import half_map_names
 from ..run import Run
 from ..selection.subtraction import corrected
 from .corrected_map import CorrectedMap, MotionCorrection
+from .image_places import places_along
 from .model_in_run import ModelInRun
+from .part_frames import PartFrames
 
 MAP = "corrected.mrc"
 
 
-def add_corrected_map(out: Report, run: Run, found: ModelInRun, latents: Latents, points: np.ndarray) -> None:
-    """Make the map of all images with their motion undone, and say in the report how good it is."""
+def add_corrected_map(
+    out: Report, run: Run, found: ModelInRun, latents: Latents, points: np.ndarray, seed: int
+) -> PartFrames:
+    """Make the map of all images with their motion undone, and say in the report how good it is; how the parts lie in
+    each particle, as the images have it."""
     dataset = corrected(run)
     noise = estimate_noise(dataset, run.config.seed)
-    correction = MotionCorrection(found, dataset, noise, points, latents.contrast)
+    nodes = places_along(points, seed) if latents.states is None else found.maps.points
+    correction = MotionCorrection(found, dataset, noise, points, latents.contrast, nodes)
     made = correction.maps(latents.half, lambda done, total: run.progress("motion undone", done, total))
     plain = accumulate(dataset, None, None, noise, latents.half)
     still = [_of_hand(each, found) for each in plain]
@@ -45,6 +51,7 @@ def add_corrected_map(out: Report, run: Run, found: ModelInRun, latents: Latents
         f"{best['consensus_ang']:.3g} Å."
     )
     corrected_figure(out.figure("corrected"), curves, found)
+    return made.frames
 
 
 def _of_hand(sums: Accumulator, found: ModelInRun) -> np.ndarray:

@@ -3,7 +3,9 @@
 Places and occupancies maximise a posterior: the fit of blurred beads (`bead_overlap`) over the noise, an elastic
 network for places, and for occupancies o the ties of the same network, o_i − o_j ~ N(0, τ²), around what they were in
 the neighbouring map. Maps are taken along the minimum spanning tree of their points, each from the places found in the
-one before, so that a large motion is followed in small steps; at each the blur falls. A map that lacks something can be
+one before, so that a large motion is followed in small steps; at each the blur falls. A map of particles that are not
+alike leads astray what follows after it, so every map is then tried again from its nearest neighbours, and the fit with
+the higher posterior stays. A map that lacks something can be
 explained by its absence or by bending what is there. Both are tried, occupancies first or places first, and the
 explanation with the higher posterior stays.
 """
@@ -26,6 +28,12 @@ OCCUPANCY_SPREAD, OCCUPANCY_CHANGE = 0.1, 0.5
 """Standard deviations of occupancies across a tie, and from map to map."""
 LARGEST_STEP = 1.0
 """Of a bead, in widths of a blurred bead."""
+NEIGHBOURS = 2
+"""From which a map is tried again."""
+SWEEPS = 3
+"""At most; after the first a neighbour is a new start only where it has moved."""
+BETTER = 20.0
+"""By how much in the logarithm of the posterior a fit from there has to be better."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +124,45 @@ def followed(
     start : (n, 3) places in voxels, fitted to map `first`.
     """
     fits: dict[int, BeadFit] = {}
-    whole = BeadFit(start, np.ones(len(start)), np.inf)
-    for node, before in spanning_order(points, first):
-        fits[node] = fitter.fit(volumes[node], fits[before] if before is not None else whole)
+    tried: dict[tuple[int, int], BeadFit] = {}
+    whole, order = BeadFit(start, np.ones(len(start)), np.inf), spanning_order(points, first)
+    for node, before in order:
+        if before is not None:
+            tried[node, before] = fits[before]
+        fits[node] = fitter.fit(volumes[node], whole if before is None else fits[before])
         progress("beads in maps", len(fits), len(volumes))
+    near = np.argsort(np.linalg.norm(points[:, None] - points, axis=2), axis=1)
+    for sweep in range(1, SWEEPS + 1):
+        better = False
+        for node, before in order:
+            others = [other for other in near[node].tolist() if other not in (node, before)][:NEIGHBOURS]
+            starts = others if before is None else [before, *others]
+            better |= _is_better_from(starts, fitter, volumes[node], node, fits, tried)
+        progress("beads in maps, again", sweep, SWEEPS)
+        if not better:
+            break
     return [fits[node] for node in range(len(volumes))]
+
+
+def _is_better_from(
+    starts: list[int],
+    fitter: BeadFitter,
+    volume: np.ndarray,
+    node: int,
+    fits: dict[int, BeadFit],
+    tried: dict[tuple[int, int], BeadFit],
+) -> bool:
+    """Fit a map from the fits of other maps that it was not fitted from yet; whether one is better, which then is in
+    `fits`."""
+    was = fits[node]
+    for other in starts:
+        if tried.get((node, other)) is fits[other]:
+            continue
+        tried[node, other] = fits[other]
+        again = fitter.fit(volume, fits[other])
+        if again.cost < fits[node].cost - BETTER:
+            fits[node] = again
+    return fits[node] is not was
 
 
 def gyration_px(places_px: np.ndarray, weights: np.ndarray) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from .model_in_run import ModelInRun
+from .part_frames import PartFrames
 
 ENDS = (2.5, 97.5)
 """Percentiles of the particles between which a part's range is stated."""
@@ -27,13 +28,13 @@ class ParticleParts:
     occupancy: np.ndarray
 
 
-def particle_parts(found: ModelInRun, points: np.ndarray) -> ParticleParts:
-    """The parts in particles at positions (N, D) of the latent space; the first part, the largest, is the frame."""
-    rotations, shifts, occupancy = found.motion.frames(points)
+def particle_parts(found: ModelInRun, frames: PartFrames) -> ParticleParts:
+    """The parts in N particles; the first part, the largest, is the frame."""
+    rotations, shifts, occupancy = frames.rotations, frames.shifts_px, frames.occupancy
     first = np.swapaxes(rotations[:, :1], 2, 3)
     relative = first @ rotations
     vectors = Rotation.from_matrix(relative.reshape(-1, 3, 3)).as_rotvec().reshape(*relative.shape[:2], 3)
-    centres = np.einsum("npxy,py->npx", rotations, found.motion.centres_px) + shifts
+    centres = frames.centres_px(found.motion.centres_px)
     in_frame = np.einsum("npxy,npy->npx", np.broadcast_to(first, rotations.shape), centres - shifts[:, :1])
     moves = np.linalg.norm(in_frame - found.motion.centres_px, axis=2) * found.pixel_size_ang
     turns = np.stack([_along_main_axis(vectors[:, part]) for part in range(vectors.shape[1])], axis=1)

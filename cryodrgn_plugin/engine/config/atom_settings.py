@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from .bounds import AtLeast, Means, MoreThan, OneOf
-from .checks import Settings
+from .checks import Settings, require
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,6 +12,10 @@ class AtomsConfig(Settings, section="atoms"):
     model: str = ""
     """Atomic model that is moved (decoder.kind = atoms): a PDB, mmCIF or MMTF file, of any one conformation that the
     particles may have. What it lacks, a ligand or a chain, is not seen."""
+    start_from: str = ""
+    """Folder of a finished run into whose maps the command atoms has laid a model: training starts with that model, its
+    motion and the latents of the particles, and images refine them. In place of a model; z_dim is that of the run and
+    encoder.kind table. Empty starts with the model at rest, which large motions are not found from."""
     place: Annotated[str, OneOf("map", "middle", "mass")] = "map"
     """Where the model lies. map: fitted to a map of these particles, whose corner is the origin, as ChimeraX and RELION
     have it. middle: its origin is the middle of the box. mass: its centre of mass is put there."""
@@ -43,3 +47,13 @@ class AtomsConfig(Settings, section="atoms"):
     first_ang: Annotated[float, AtLeast(0), Means(0, "is all at once")] = 0.0
     """Resolution in Å at which training begins; it rises to that of the images over the first half. Beads far from
     their places find them at low resolution only."""
+
+    def check_together(self) -> None:
+        require(
+            not (self.start_from and self.model),
+            "atoms.start_from has a model already, the one that was laid into its maps; leave atoms.model empty.",
+        )
+        require(
+            not self.start_from or self.place == "map",
+            f"atoms.place is {self.place}, but the model of atoms.start_from lies in a map; set it to map.",
+        )

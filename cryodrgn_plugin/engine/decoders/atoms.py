@@ -3,9 +3,9 @@
     V_z(k) = exp(−2π² σ² |k|²) Σ_j a₀ Z_j exp(−2πi k·(μ_j + Δ_j(z)))
 
 μ_j are the beads of the model, Z_j their electrons; σ and a₀ are shared by all and fitted. Without latent dimensions
-the Δ_j are parameters; with some, a residual network makes them from z, and starts at no motion. Restraints between
-beads are added to the misfit (eq. 7.3). The decoder stores the model that it was made from, and is made again without
-its file.
+the Δ_j are parameters; with some, a residual network makes them from z, and starts at no motion, or at one that a run
+has found already (`motion_start`). Restraints between beads are added to the misfit (eq. 7.3). The decoder stores the
+model that it was made from, and is made again without its file.
 """
 
 import math
@@ -28,6 +28,7 @@ from ..imaging.lattice import HalfPlane
 from .amplitudes import ResidualBlock
 from .data_statistics import DataStatistics
 from .decoder import Decoder
+from .motion_start import FoundMotion, StartingMotion
 
 OFFSET_UNIT_ANG = 10.0
 """Of places that are parameters themselves, so that Adam's step of 1e-3 is 0.01 Å."""
@@ -47,28 +48,44 @@ class AtomsDecoder(Decoder):
     ----------
     model : where the atoms are in the reference, in the frame of its file.
     config : the settings `atoms`, `decoder.layers` and `decoder.width`, `z_dim` and `seed`.
+    start : where beads are as a function of z before the network has learned anything; None is at rest.
     """
 
     @classmethod
     def of(cls, config: RunConfig, box: int) -> Self:
         cls.require_consistent(config)
-        return cls(read_model(config.atoms.model), config, box)
+        if not config.atoms.start_from:
+            return cls(read_model(config.atoms.model), config, box)
+        found = FoundMotion.of_run(config.atoms.start_from)
+        if found.z.shape[1] != config.z_dim:
+            raise ConfigError(
+                f"z_dim is {config.z_dim}, and the latents of {config.atoms.start_from} have {found.z.shape[1]} "
+                f"dimensions; set z_dim to {found.z.shape[1]}."
+            )
+        beads = beads_of(found.model, config.atoms.beads, config.atoms.residues)
+        return cls(found.model, config, box, StartingMotion.of(found, beads))
 
     @classmethod
     def require_consistent(cls, config: RunConfig) -> None:
-        if not config.atoms.model:
+        if config.atoms.start_from and config.encoder.kind != "table":
+            raise ConfigError(
+                f"encoder.kind is {config.encoder.kind}; latents that a run has found (atoms.start_from) are the start "
+                "of a table: set encoder.kind to table."
+            )
+        if not config.atoms.model and not config.atoms.start_from:
             raise ConfigError(
                 "decoder.kind is atoms, which moves an atomic model, and there is none; name its file with atoms.model."
             )
 
     @classmethod
     def restored(cls, config: RunConfig, box: int, state: dict[str, Tensor]) -> Self:
-        decoder = cls(unpacked(state), config, box)
+        decoder = cls(unpacked(state), config, box, StartingMotion.like(state, "start."))
         decoder.load_state_dict(state)
         return decoder
 
-    def __init__(self, model: AtomicModel, config: RunConfig, box: int):
+    def __init__(self, model: AtomicModel, config: RunConfig, box: int, start: StartingMotion | None = None):
         super().__init__()
+        self.start = start
         atoms = config.atoms
         self.box, self.z_dim, self.seed, self._atoms = box, config.z_dim, config.seed, atoms
         self.beads = beads_of(model, atoms.beads, atoms.residues)
@@ -94,7 +111,8 @@ class AtomsDecoder(Decoder):
         self.to_reference()
 
     def to_reference(self) -> None:
-        """Put all beads back to where the model has them; width and amplitude stay."""
+        """Put all beads back to where the model has them, or the motion that it starts with; width and amplitude
+        stay."""
         if self.motion is not None:
             self.motion.begin(torch.Generator().manual_seed(self.seed))
         else:
@@ -146,7 +164,10 @@ class AtomsDecoder(Decoder):
             "middle": "with its origin in the middle of the box",
             "mass": "with its centre of mass put in the middle of the box",
         }
-        return [f"The atomic model is {self.beads.described()}; it is taken to lie {frames[self._atoms.place]}."]
+        said = [f"The atomic model is {self.beads.described()}; it is taken to lie {frames[self._atoms.place]}."]
+        if self.start is not None:
+            said.append(f"It starts with the motion through {len(self.start.nodes)} maps of {self._atoms.start_from}.")
+        return said
 
     @property
     def model(self) -> AtomicModel:
@@ -172,7 +193,8 @@ class AtomsDecoder(Decoder):
         """(B, n, 3) centres in Å from the middle of the box; (1, n, 3) without latent."""
         if self.motion is None:
             return (self.centres_ang + OFFSET_UNIT_ANG * self.offsets)[None]
-        return self.centres_ang + self.motion(z)
+        moved = self.centres_ang + self.motion(z)
+        return moved if self.start is None else moved + self.start(z)
 
     def restraint(self, z: Tensor | None) -> Tensor:
         return self.restraints.energy(self.centres(z))

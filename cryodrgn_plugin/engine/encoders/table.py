@@ -32,6 +32,12 @@ class LatentTable(Encoder):
         nn.init.normal_(self.mean.weight, std=0.1)
         nn.init.constant_(self.log_var.weight, INITIAL_LOG_VARIANCE)
 
+    @torch.no_grad()
+    def begin(self, z: Tensor, log_variance: float) -> None:
+        """Start at z (n, Z), all as little in doubt."""
+        self.mean.weight.copy_(z)
+        self.log_var.weight.fill_(log_variance)
+
     def encode(self, batch: ImageBatch) -> LatentPosterior:
         index = batch.index.to(torch.int64)
         return LatentPosterior(self.mean(index), self.log_var(index))

@@ -23,8 +23,10 @@ from ..decoders.atoms import AtomsDecoder
 from ..decoders.decoder import Decoder, LossWeight
 from ..decoders.decoder_registry import DECODERS, kinds, make_decoder
 from ..decoders.model_file import save_model
+from ..decoders.motion_start import FoundMotion
 from ..encoders.encoder import Encoder
 from ..encoders.encoder_registry import ENCODERS, make_encoder
+from ..encoders.table import LatentTable
 from ..errors import ConfigError
 from ..imaging.formation import ImageFormation
 from ..imaging.noise import NoiseModel, estimate_noise
@@ -48,6 +50,8 @@ HELD_OUT_SHARE = 0.05
 LARGEST_HELD_OUT = 1000
 FEWEST_TO_HOLD_OUT = 200
 """Smaller sets are trained on whole."""
+FOUND_LOG_VARIANCE = -6.0
+"""Of latents that another run has found."""
 
 
 @dataclass(frozen=True)
@@ -147,10 +151,14 @@ def make_objective(
     by_ctf = decoder.loss_weight is LossWeight.CTF
     # Where every shell counts alike, the constant makes the loss of pure noise about mean CTF².
     precision = np.full_like(sigma2, 1 / sigma2.mean()) if by_ctf else 1 / sigma2
+    # Real and imaginary parts each carry half of the noise variance.
+    encoder = make_encoder(config, torch.from_numpy(np.sqrt(2 / sigma2.mean(0))), dataset.n)
+    if isinstance(decoder, AtomsDecoder) and isinstance(encoder, LatentTable) and config.atoms.start_from:
+        found = FoundMotion.of_run(config.atoms.start_from).latents_of(dataset.rows)
+        encoder.begin(torch.from_numpy(found), FOUND_LOG_VARIANCE)
     return VaeObjective(
         decoder,
-        # Real and imaginary parts each carry half of the noise variance.
-        make_encoder(config, torch.from_numpy(np.sqrt(2 / sigma2.mean(0))), dataset.n),
+        encoder,
         ImageFormation(lattice, dataset.pixel_size_ang, device),
         torch.from_numpy(precision.astype(np.float32)).to(device),
         ctf_weight=by_ctf,

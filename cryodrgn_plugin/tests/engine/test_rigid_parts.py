@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cryodrgn_plugin.engine.atomic_motion.displacements import spanning_order
+from cryodrgn_plugin.engine.atomic_motion.bead_overlap import BeadScale, density
+from cryodrgn_plugin.engine.atomic_motion.displacements import BeadFitter, followed, gyration_px, spanning_order
+from cryodrgn_plugin.engine.atomic_motion.elastic import ElasticNetwork
 from cryodrgn_plugin.engine.atomic_motion.model_in_run import laid_into
 from cryodrgn_plugin.engine.atomic_motion.node_maps import NodeMaps
+from cryodrgn_plugin.engine.atomic_motion.part_frames import PartFrames
 from cryodrgn_plugin.engine.atomic_motion.part_table import (
     never_as_in_the_model,
     part_entries,
@@ -17,7 +20,7 @@ from cryodrgn_plugin.engine.atomic_motion.part_table import (
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg
 
-from .two_domains import ARM, PIXEL_ANG, maps_of, turned, two_domains
+from .two_domains import ARM, BOX, PIXEL_ANG, SIGMA_PX, maps_of, turned, two_domains
 
 ANGLES_DEG = np.array([-40.0, -27, -13, 0, 13, 27, 40])
 NOISE = 0.02
@@ -54,7 +57,7 @@ def test_planted_parts_are_found(moving):
 
 def test_angles_between_maps_are_those_that_were_planted(moving):
     points = np.linspace(0, len(ANGLES_DEG) - 1, 13)[:, None]
-    found = particle_parts(moving, points).turns_deg[:, 1]
+    found = particle_parts(moving, PartFrames.of(moving.motion, points)).turns_deg[:, 1]
     planted = np.interp(points[:, 0], np.arange(len(ANGLES_DEG)), ANGLES_DEG)
     found = found * np.sign(found @ planted)
     assert np.abs(found - found.mean() - planted).max() < 2.0
@@ -115,7 +118,24 @@ def test_a_domain_that_the_model_has_turned_is_said_to_be_nowhere_as_in_the_mode
     wrong = model.moved(turned(model, 25.0))
     maps = maps_of([turned(model, angle) for angle in (-3.0, 0.0, 3.0)], [1.0] * 3, NOISE)
     found = laid_into(displaced(wrong), maps, PIXEL_ANG, most_parts=2)
-    entries = part_entries(found, particle_parts(found, maps.points))
+    entries = part_entries(found, particle_parts(found, PartFrames.of(found.motion, maps.points)))
     assert [never_as_in_the_model(entry) for entry in entries] == [False, True]
     assert 20 < entries[1]["from_model_deg"] < 27
     assert "the model is wrong there" in " ".join(part_sentences(entries))
+
+
+def test_a_map_of_particles_that_are_not_alike_leads_no_other_astray():
+    model = two_domains()
+    angles = np.array([0.0, 14, 28, 42])
+    maps = maps_of([turned(model, angle) for angle in angles], [1.0] * len(angles), NOISE)
+    far = [density(turned(model, angle) / PIXEL_ANG, np.full(len(ARM), 6.0), SIGMA_PX, BOX) for angle in (-90, -70)]
+    volumes, points = maps.volumes.copy(), np.array([[0.0], [1.0], [1.9], [2.8]])
+    volumes[1] = np.mean(far, axis=0)
+    places = model.coords_ang / PIXEL_ANG
+    network = ElasticNetwork.of(places, model.chains, PIXEL_ANG)
+    scale = BeadScale(1.0, SIGMA_PX)
+    fitter = BeadFitter(model.weights, scale, network, maps.noise(), PIXEL_ANG, gyration_px(places, model.weights))
+    found = followed(fitter, volumes, points, places, 0)
+    for node in (0, 2, 3):
+        missed = found[node].places_px * PIXEL_ANG - turned(model, angles[node])
+        assert np.sqrt(np.square(missed[ARM]).sum(axis=1).mean()) < 3.0
