@@ -87,8 +87,8 @@ class BatchLoader:
     def iterate(
         self, epoch: int, start_batch: int = 0, stop_batch: int | None = None, count: int | None = None
     ) -> Iterator[ImageBatch]:
-        """The batches of an epoch, from `start_batch` to before `stop_batch` or the end, images with their first `count`
-        coefficients (None: all). An error of the reading thread is raised here."""
+        """The batches of an epoch, from `start_batch` to before `stop_batch` or the end, images with their first
+        `count` coefficients (None: all). An error of the reading thread is raised here."""
         return in_background(lambda: self._batches(epoch, start_batch, stop_batch, count), self._waited)
 
     def _waited(self, seconds: float) -> None:
