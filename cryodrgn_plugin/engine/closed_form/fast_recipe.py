@@ -278,7 +278,8 @@ def fit_fast(
             run.progress("step", state.done, recipe.n_steps, loss=figures["loss"])
             if state.done < recipe.n_steps:  # the last step is short of nothing but writing its results
                 save_state(run, state)
-                stop.requested = ranks.any(stop.requested)
+                if not ranks.alone:
+                    stop.requested = ranks.any(stop.requested)
                 stop.raise_if_requested()
     recipe.finish(state)
     return recipe.posed(state, species)
