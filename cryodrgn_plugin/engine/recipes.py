@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from .atoms.model_source import settle_model
 from .collapse import advice, has_collapsed, reliability
 from .config import RunConfig, finds_poses
 from .data.dataset import ParticleDataset
@@ -43,6 +44,7 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
         linear_decoder(config)
         if until_epoch is not None:
             run.log(f"The recipe {config.recipe} has no epochs to pause after; --until-epoch {until_epoch} is ignored.")
+    config = settle_model(run, config, resume)
     particles = vetted(config, poses_given=not finds_poses(config.recipe))
     dataset = particles.dataset
     settle_source(run, dataset.table, dataset.source.stacks, resume, poses=not finds_poses(config.recipe))
@@ -72,7 +74,7 @@ def look_in(run: Run) -> None:
         )
     dataset = ParticleDataset.open(run.given_file, run.data_settings, run.config.root, run.config.seed).usable()
     require_source(run, dataset.table)
-    leave_latest(run, run.config, dataset)
+    leave_latest(run, settle_model(run, run.config, resumes=True), dataset)
 
 
 def _is_behind(run: Run, checkpoint: Path) -> bool:

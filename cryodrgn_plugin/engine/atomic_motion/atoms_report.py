@@ -22,7 +22,7 @@ from .atoms_options import AtomsOptions
 from .chimerax_scene import scene_script
 from .model_in_run import ModelInRun, laid_into
 from .node_maps import node_maps
-from .part_table import ParticleParts, part_entries, part_sentences, particle_parts
+from .part_table import ParticleParts, never_sentences, part_entries, part_sentences, particle_parts
 
 USUAL_MAPS = 16
 TRAJECTORY, MODELS = "trajectory.cif", "models"
@@ -66,6 +66,8 @@ def fit_atoms(run: Run, options: AtomsOptions, decoder: TrainedDecoder | None = 
             from .bias_report import add_bias_check
 
             add_bias_check(out, run, found, latents, decoder, options.seed)
+        else:
+            out.index["sentences"] += never_sentences(out.index["parts"])
         out.text("chimerax", "atoms.cxc", scene_script(found, out.index))
         if options.figures:
             _draw(out, found, particles)

@@ -122,7 +122,7 @@ def laid_into(
         places * pixel_size_ang, followed_px * pixel_size_ang, occupancy, maps.share, beads.chains, most_parts
     )
     fitters = [PartFitter(places, beads.electrons, one, scale, noise, pixel_size_ang) for one in candidates]
-    starts = [_starts(one, places, followed_px, occupancy) for one in fitters]
+    starts = [part_starts(one, places, followed_px, occupancy) for one in fitters]
     number = chosen_number(fitters, starts, maps, progress=progress) if len(fitters) > 1 else None
     chosen = 0 if number is None else number.chosen
     part_fitter, poses = fitters[chosen], []
@@ -163,7 +163,7 @@ def _reference(maps: NodeMaps, places: np.ndarray, beads: Beads) -> tuple[int, B
     return reference, scale_of(maps.volumes[reference], places, beads.electrons, last)
 
 
-def _starts(fitter: PartFitter, places: np.ndarray, followed_px: np.ndarray, occupancy: np.ndarray) -> list[PartPoses]:
+def part_starts(fitter: PartFitter, places: np.ndarray, followed_px: np.ndarray, occupancy: np.ndarray) -> list[PartPoses]:
     """Where the beads by themselves say that the parts are, in every map."""
     turns = np.empty((len(followed_px), fitter.count, 3))
     moves = np.empty_like(turns)

@@ -20,11 +20,13 @@ NEVER_AS_IN_THE_MODEL_DEG = 5.0
 @dataclass(frozen=True)
 class ParticleParts:
     """How the P parts lie in each of N particles: turns (N, P) in degrees about the axis of most turning and moves (N,
-    P) in Å, both relative to the first part, and occupancies (N, P)."""
+    P) in Å, both relative to the first part, occupancies (N, P), and by how many degrees (N, P) parts are turned from
+    the model about whatever axis."""
 
     turns_deg: np.ndarray
     moves_ang: np.ndarray
     occupancy: np.ndarray
+    from_model_deg: np.ndarray
 
 
 def particle_parts(found: ModelInRun, points: np.ndarray) -> ParticleParts:
@@ -37,7 +39,7 @@ def particle_parts(found: ModelInRun, points: np.ndarray) -> ParticleParts:
     in_frame = np.einsum("npxy,npy->npx", np.broadcast_to(first, rotations.shape), centres - shifts[:, :1])
     moves = np.linalg.norm(in_frame - found.motion.centres_px, axis=2) * found.pixel_size_ang
     turns = np.stack([_along_main_axis(vectors[:, part]) for part in range(vectors.shape[1])], axis=1)
-    return ParticleParts(np.degrees(turns), moves, occupancy)
+    return ParticleParts(np.degrees(turns), moves, occupancy, np.degrees(np.linalg.norm(vectors, axis=2)))
 
 
 def part_entries(found: ModelInRun, particles: ParticleParts) -> list[dict[str, Any]]:
@@ -53,7 +55,7 @@ def part_entries(found: ModelInRun, particles: ParticleParts) -> list[dict[str, 
                 "residues": residues_of(found, part),
                 "share": round(float(electrons[own].sum() / electrons.sum()), 4),
                 "turns_deg": [round(float(low), 2), round(float(high), 2)],
-                "from_model_deg": round(float(np.percentile(np.abs(particles.turns_deg[:, part]), ENDS[0])), 2),
+                "from_model_deg": round(float(np.percentile(particles.from_model_deg[:, part], ENDS[0])), 2),
                 "moves_ang": round(float(np.percentile(particles.moves_ang[:, part], ENDS[1])), 2),
                 "mobility_ang": round(float(np.sqrt(np.mean(mobility[own] ** 2))), 2),
                 "occupancy": round(float(particles.occupancy[:, part].mean()), 4),
@@ -67,10 +69,11 @@ def part_entries(found: ModelInRun, particles: ParticleParts) -> list[dict[str, 
     return entries
 
 
-def residues_of(found: ModelInRun, part: int) -> str:
-    """Residues of a part in the words of `simulate`: A:1-214,B:1-230."""
-    model = found.model
-    own = found.part_of_atom == part
+def residues_of(found: ModelInRun, part: int, labels: np.ndarray | None = None) -> str:
+    """Residues of a part in the words of `simulate`: A:1-214,B:1-230; of parts that move, or of beads by `labels`
+    (n,)."""
+    model, labels = found.model, found.motion.labels if labels is None else labels
+    own = labels[found.beads.bead_of_atom] == part
     keys = dict.fromkeys(zip(model.chains.tolist(), model.residues.tolist(), own.tolist(), strict=True))
     words = []
     for (chain, belongs), members in groupby(keys, key=lambda key: (key[0], key[2])):
@@ -93,12 +96,17 @@ def part_sentences(entries: list[dict[str, Any]]) -> list[str]:
             turns = f"turns from {low:.1f}° to {high:.1f}° (± {entry['error_deg']}°)"
             moves = f"{turns} and moves by up to {entry['moves_ang']:.1f} Å"
         said.append(f"Part {entry['part']} ({entry['residues']}) {moves}; its occupancy is {entry['occupancy']:.2f}.")
-        if never_as_in_the_model(entry):
-            said.append(
-                f"Part {entry['part']} is turned by {entry['from_model_deg']:.0f}° or more from where the model has it "
-                "in all particles: the model is wrong there, or has a shape that none of them has."
-            )
     return said
+
+
+def never_sentences(entries: list[dict[str, Any]]) -> list[str]:
+    """What is said of parts that are never where the model has them, where no images were asked."""
+    return [
+        f"Part {entry['part']} is turned by {entry['from_model_deg']:.0f}° or more from where the model has it in all "
+        "particles: the model is wrong there, or has a shape that none of them has."
+        for entry in entries
+        if never_as_in_the_model(entry)
+    ]
 
 
 def never_as_in_the_model(entry: dict[str, Any]) -> bool:

@@ -9,8 +9,8 @@ from cryodrgn_plugin.engine.atomic_motion.model_in_run import laid_into
 from cryodrgn_plugin.engine.atomic_motion.node_maps import NodeMaps
 from cryodrgn_plugin.engine.atomic_motion.part_table import (
     never_as_in_the_model,
+    never_sentences,
     part_entries,
-    part_sentences,
     particle_parts,
     residues_of,
 )
@@ -118,4 +118,4 @@ def test_a_domain_that_the_model_has_turned_is_said_to_be_nowhere_as_in_the_mode
     entries = part_entries(found, particle_parts(found, maps.points))
     assert [never_as_in_the_model(entry) for entry in entries] == [False, True]
     assert 20 < entries[1]["from_model_deg"] < 27
-    assert "the model is wrong there" in " ".join(part_sentences(entries))
+    assert "the model is wrong there" in " ".join(never_sentences(entries))
