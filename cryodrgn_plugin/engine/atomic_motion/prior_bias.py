@@ -120,9 +120,10 @@ class BiasChecker:
         r_model = cross / np.sqrt(np.maximum(model * own, 1e-300))
         r_halves = shared / np.maximum(own, 1e-300)
         untold = r_halves < TELLS
-        curves = [np.stack(kind) for kind in zip(*self._curves, strict=True)]
+        model_fsc, expected_fsc = (np.stack(kind) for kind in zip(*self._curves, strict=True))
         flagged = (r_model < r_halves) & ~untold
-        return BiasCheck(r_model, r_halves, flagged, untold, *curves, np.array(self._last_shells))
+        last_shells = np.array(self._last_shells)
+        return BiasCheck(r_model, r_halves, flagged, untold, model_fsc, expected_fsc, last_shells)
 
 
 def _in_band(volume: np.ndarray, spectrum: np.ndarray, last: int) -> np.ndarray:

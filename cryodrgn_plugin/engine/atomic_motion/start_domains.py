@@ -88,7 +88,7 @@ def _mean_shape_px(found: ModelInRun) -> np.ndarray:
 
 
 def _cut(given_ang: np.ndarray, shape_ang: np.ndarray, chains: np.ndarray) -> np.ndarray | None:
-    """(n,) bool, the smaller of two pieces of places (n, 3) that lie differently to each other in two shapes; None where
+    """(n,) bool, the smaller of two pieces of places (n, 3) that lie differently to each other in two shapes; None if
     there are none."""
     if len(given_ang) < 2 * SMALLEST:
         return None

@@ -53,9 +53,9 @@ seen.""",
 state, which overlap between states does not bias. Intervals come from drawing particles anew, when they are counted in
 whole micrographs. They hold for the states as they are: how states are drawn is a choice.""",
     "consensus": """Correlations of matched directions with the latent spaces of other runs of the same particles.""",
-    "model": """A model can be laid into any map, so it is held against maps that the images near each state make without
-it, in halves: where these tell each other better than the model tells them, it is flagged. The model as it was given is
-asked as well: which of its domains lie in no particle where it has them. More is in <code>atoms</code>.""",
+    "model": """A model can be laid into any map, so it is held against maps that the images near each state make
+without it, in halves: where these tell each other better than the model tells them, it is flagged. The model as it was
+given is asked as well: which of its domains lie in no particle where it has them. More is in <code>atoms</code>.""",
 }
 
 

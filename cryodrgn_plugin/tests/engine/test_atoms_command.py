@@ -108,7 +108,9 @@ def test_a_validation_says_that_the_model_agrees(run, index):
 def test_a_model_with_a_domain_in_a_wrong_place_is_flagged_and_a_validation_says_so(run, tmp_path):
     model, other = two_domains(), tmp_path / "run"
     coords, centre = model.coords_ang.copy(), model.coords_ang[ARM].mean(axis=0)
-    coords[ARM] = Rotation.from_rotvec(np.radians(30.0) * np.array([0.8, -0.6, 0.0])).apply(coords[ARM] - centre) + centre
+    coords[ARM] = (
+        Rotation.from_rotvec(np.radians(30.0) * np.array([0.8, -0.6, 0.0])).apply(coords[ARM] - centre) + centre
+    )
     write_models(tmp_path / "turned.cif", model, coords[None])
     Run.borrow(run.path, other, "atoms")
     few = ["--maps", "5", "--most_parts", "2", "--corrected", "no", "--figures", "no"]
@@ -167,6 +169,15 @@ def test_a_model_that_fits_nowhere_is_said(tmp_path, monkeypatch):
     )
     write_models(tmp_path / "model.cif", model, model.coords_ang[None])
     with pytest.raises(DataError, match="Å across and the box of the maps 60 Å"):
+        fit_atoms(run, options)
+    write_models(tmp_path / "model.cif", model, 0.01 * model.coords_ang[None])
+    with pytest.raises(
+        DataError, match=r"All of the model lies within 0\.\d Å; its coordinates are not those of atoms"
+    ):
+        fit_atoms(run, options)
+    few = model[np.arange(5)]
+    write_models(tmp_path / "model.cif", few, few.coords_ang[None])
+    with pytest.raises(DataError, match="The model is 5 beads for 5 amino acids in 1 chain; fewer than 12 say nothing"):
         fit_atoms(run, options)
     write_models(tmp_path / "model.cif", model, 0.45 * model.coords_ang[None])
     told = json.loads(fit_atoms(run, options).read_text())

@@ -153,9 +153,13 @@ def test_a_training_is_resumed_from_another_folder_with_the_model_that_it_was_be
         return run
 
     (tmp_path / "here" / "chain.cif").rename(tmp_path / "here" / "moved.cif")
-    with pytest.raises(DataError, match=r"chain\.cif has its atoms in other places, or under other names, since .* was"):
+    with pytest.raises(
+        DataError, match=r"chain\.cif has its atoms in other places, or under other names, since .* was"
+    ):
         resumed("there")
-    with pytest.raises(DataError, match="The atomic model chain.cif, with which .* begun, is not there any more; name"):
+    with pytest.raises(
+        DataError, match=r"The atomic model chain\.cif, with which .* begun, is not there any more; name"
+    ):
         resumed("elsewhere")
     shorter = b"\n".join(line for line in chain.split(b"\n") if b" 120 " not in line)
     (tmp_path / "elsewhere" / "chain.cif").write_bytes(shorter)

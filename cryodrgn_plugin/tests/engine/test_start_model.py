@@ -1,5 +1,5 @@
-"""A model with a domain that no particle has where the model has it is flagged, with how far it is off; one that is right
-is not, wherever among the states it lies."""
+"""A model with a domain that no particle has where the model has it is flagged, with how far it is off; a model that is
+right is not, wherever among the states it lies."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,9 @@ def judged(angles_deg, seed, given_deg=0.0, across=False, most_parts=2):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("angles_deg", [STILL, THROUGH, ONE_WAY, BETWEEN], ids=["still", "through", "at its end", "between"])
+@pytest.mark.parametrize(
+    "angles_deg", [STILL, THROUGH, ONE_WAY, BETWEEN], ids=["still", "through", "at its end", "between"]
+)
 def test_the_right_model_is_not_flagged(angles_deg, seed):
     domains, first = judged(angles_deg, seed)
     assert not any(domain.flagged for domain in domains), domains
