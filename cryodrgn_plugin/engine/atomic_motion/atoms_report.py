@@ -22,7 +22,15 @@ from .atoms_options import AtomsOptions
 from .chimerax_scene import scene_script
 from .model_in_run import ModelInRun, laid_into
 from .node_maps import node_maps
-from .part_table import ParticleParts, never_sentences, part_entries, part_sentences, particle_parts
+from .part_table import (
+    ParticleParts,
+    along_entry,
+    never_sentences,
+    part_entries,
+    part_sentences,
+    particle_parts,
+    state_entries,
+)
 
 USUAL_MAPS = 16
 TRAJECTORY, MODELS = "trajectory.cif", "models"
@@ -50,10 +58,12 @@ def fit_atoms(run: Run, options: AtomsOptions, decoder: TrainedDecoder | None = 
         model, maps, decoder.pixel_size_ang, most_parts=options.most_parts, seed=options.seed, progress=run.progress
     )
     with run.report("atoms", options) as out:
-        particles = particle_parts(found, metric.positions)
+        # Turns are about the axis of most turning; that of particles and of maps must be one.
+        parts = particle_parts(found, np.concatenate([metric.positions, found.maps.points]))
+        particles, states = parts[: len(latents.z)], parts[len(latents.z) :]
         _write_maps(out, found, decoder, run)
         _write_model(out, found)
-        _describe(out, found, particles, latents)
+        _describe(out, found, particles, states, latents)
         if options.corrected and found.maps.halves is None:
             out.index["sentences"].append(
                 "The map with the motion undone is left out: the run has no half-maps to find each half's motion in."
@@ -107,7 +117,9 @@ def _write_maps(out: Report, found: ModelInRun, decoder: TrainedDecoder, run: Ru
     out.index["series"] = [series_entry(made_series, out)]
 
 
-def _describe(out: Report, found: ModelInRun, particles: ParticleParts, latents: Latents) -> None:
+def _describe(
+    out: Report, found: ModelInRun, particles: ParticleParts, states: ParticleParts, latents: Latents
+) -> None:
     fit, entries = found.fit, part_entries(found, particles)
     out.index |= {
         "particles": len(latents.z),
@@ -126,6 +138,8 @@ def _describe(out: Report, found: ModelInRun, particles: ParticleParts, latents:
         },
         "reference": found.reference + 1,
         "parts": entries,
+        "states": state_entries(found, states),
+        "along": along_entry(found),
         "part_numbers": _numbers_tried(found),
         "sentences": [*fit.sentences(), *part_sentences(entries)],
     }

@@ -97,6 +97,11 @@ def add_bias_check(
         "flagged": residues,
         "model_fsc": numbers(check.model_fsc.mean(axis=0)),
         "expected_fsc": numbers(check.expected_fsc.mean(axis=0)),
+        "along": {
+            "model": numbers(check.model_agreement),
+            "halves": numbers(check.half_agreement),
+            "flagged": check.flagged.tolist(),
+        },
         "as_given": {"verdict": of_start, "domains": [domain.entry() for domain in model.domains]},
     }
     out.index["sentences"] += [said, of_start] if found.fit.fits and check.trusted is not None else [said]

@@ -28,6 +28,10 @@ class ParticleParts:
     occupancy: np.ndarray
     from_model_deg: np.ndarray
 
+    def __getitem__(self, which: slice) -> "ParticleParts":
+        """Those of some of the particles."""
+        return ParticleParts(*(values[which] for values in vars(self).values()))
+
 
 def particle_parts(found: ModelInRun, points: np.ndarray) -> ParticleParts:
     """The parts in particles at positions (N, D) of the latent space; the first part, the largest, is the frame."""
@@ -58,6 +62,7 @@ def part_entries(found: ModelInRun, particles: ParticleParts) -> list[dict[str, 
                 "from_model_deg": round(float(np.percentile(particles.from_model_deg[:, part], ENDS[0])), 2),
                 "moves_ang": round(float(np.percentile(particles.moves_ang[:, part], ENDS[1])), 2),
                 "mobility_ang": round(float(np.sqrt(np.mean(mobility[own] ** 2))), 2),
+                "mobility_in_frame_ang": round(_mobility_in_frame(found, part), 2),
                 "occupancy": round(float(particles.occupancy[:, part].mean()), 4),
                 "occupancy_range": [
                     round(float(value), 3) for value in np.percentile(particles.occupancy[:, part], ENDS)
@@ -67,6 +72,29 @@ def part_entries(found: ModelInRun, particles: ParticleParts) -> list[dict[str, 
             }
         )
     return entries
+
+
+def state_entries(found: ModelInRun, states: ParticleParts) -> list[dict[str, Any]]:
+    """How the parts lie in each map, as the index has them; `states` are the parts at the maps."""
+    return [
+        {
+            "share": round(float(share), 4),
+            "turns_deg": np.round(states.turns_deg[state], 2).tolist(),
+            "moves_ang": np.round(states.moves_ang[state], 2).tolist(),
+            "occupancy": np.round(states.occupancy[state], 3).tolist(),
+        }
+        for state, share in enumerate(found.maps.share)
+    ]
+
+
+def along_entry(found: ModelInRun) -> dict[str, list]:
+    """Part and mobility of every bead, along the chains."""
+    return {
+        "chain": found.beads.chains.tolist(),
+        "residue": found.beads.numbers.tolist(),
+        "part": (found.motion.labels + 1).tolist(),
+        "mobility_ang": np.round(found.mobility_ang(), 3).tolist(),
+    }
 
 
 def residues_of(found: ModelInRun, part: int, labels: np.ndarray | None = None) -> str:
@@ -90,7 +118,7 @@ def part_sentences(entries: list[dict[str, Any]]) -> list[str]:
     said = [f"{len(entries)} rigid parts explain the maps of held-out particles best; part 1 is the frame."]
     for entry in entries[1:]:
         low, high = entry["turns_deg"]
-        if entry["mobility_ang"] < STILL_ANG:
+        if entry["mobility_in_frame_ang"] < STILL_ANG:
             moves = "does not move by more than can be told"
         else:
             turns = f"turns from {low:.1f}° to {high:.1f}° (± {entry['error_deg']}°)"
@@ -119,6 +147,17 @@ def _along_main_axis(vectors: np.ndarray) -> np.ndarray:
     axis = np.linalg.svd(vectors.T @ vectors)[0][:, 0]
     turns = vectors @ axis
     return -turns if abs(turns.min()) > abs(turns.max()) else turns
+
+
+def _mobility_in_frame(found: ModelInRun, part: int) -> float:
+    """Root mean square distance in Å of the beads of a part from their mean places in the frame of the first part, over
+    the particles."""
+    rotations, shifts, _ = found.motion.frames(found.maps.points)
+    places = found.bead_places_px(found.maps.points)[:, found.motion.labels == part] - shifts[:, :1]
+    in_frame = np.einsum("myx,mny->mnx", rotations[:, 0], places)
+    share = found.maps.share / found.maps.share.sum()
+    away = in_frame - np.tensordot(share, in_frame, axes=1)
+    return float(np.sqrt(share @ np.square(away).sum(axis=2).mean(axis=1))) * found.pixel_size_ang
 
 
 def _typical(found: ModelInRun, part: int, which: slice, unit: float) -> float:

@@ -71,6 +71,7 @@ def test_planted_parts_and_angles_are_found(run, index):
     assert rank_correlation(turns, planted) > 0.95
     low, high = index["parts"][1]["turns_deg"]
     assert 45 < high - low < 75
+    assert any(f"Part 2 ({index['parts'][1]['residues']}) turns from" in said for said in index["sentences"])
     assert all(part["occupancy"] > 0.9 for part in index["parts"])
 
 

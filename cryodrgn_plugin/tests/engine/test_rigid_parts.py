@@ -11,6 +11,7 @@ from cryodrgn_plugin.engine.atomic_motion.part_table import (
     never_as_in_the_model,
     never_sentences,
     part_entries,
+    part_sentences,
     particle_parts,
     residues_of,
 )
@@ -58,6 +59,14 @@ def test_angles_between_maps_are_those_that_were_planted(moving):
     planted = np.interp(points[:, 0], np.arange(len(ANGLES_DEG)), ANGLES_DEG)
     found = found * np.sign(found @ planted)
     assert np.abs(found - found.mean() - planted).max() < 2.0
+
+
+def test_the_smaller_part_is_said_to_move_though_it_stands_still_in_the_map(moving):
+    entries = part_entries(moving, particle_parts(moving, moving.maps.points))
+    expected = 40 / np.sqrt(3) * np.pi / 180 * 20
+    assert 0.3 * expected < entries[1]["mobility_in_frame_ang"] < 2 * expected
+    assert entries[0]["mobility_in_frame_ang"] < 1e-6
+    assert f"Part 2 ({entries[1]['residues']}) turns from" in part_sentences(entries)[1]
 
 
 def test_beads_lie_where_they_were_planted(moving):
