@@ -266,7 +266,7 @@ def believed(name: str, seed: int, args: argparse.Namespace) -> dict:
             "stands_out": round(found.fit.stands_out, 1),
             "trusted": check.bias.trusted,
             "flagged_share": round(check.bias.flagged_share, 4),
-            "domains": [domain.entry() for domain in check.domains],
+            "domains": [domain.entry() for domain in check.domains or []],
         }
         print(called, json.dumps(report[called], indent=1), flush=True)
     return report

@@ -120,8 +120,7 @@ def draw_check(figure: Figure, atoms: AtomsContent, along: str) -> str:
     curves.set_ylim(-0.05, 1.02)
     for axes in (residues, curves):
         _legend(axes)
-    said = [bias["verdict"], bias["as_given"]["verdict"]] if bias["trusted"] is not None else [bias["verdict"]]
-    return f"{bias['outcome'].capitalize()}. {' '.join(said)}"
+    return f"{bias['outcome'].capitalize()}. {bias['verdict']} {bias['as_given']['verdict']}".rstrip()
 
 
 def draw_undone(figure: Figure, atoms: AtomsContent, along: str) -> str:

@@ -34,7 +34,8 @@ class CheckedModel:
     """What prior-free maps say of a model."""
 
     bias: BiasCheck
-    domains: list[JudgedDomain]
+    domains: list[JudgedDomain] | None
+    """Of the model as it was given, but the first; None where the model does not fit and has none to speak of."""
     first: str
     """Residues of the domain by which the model as it was given is laid in."""
 
@@ -45,7 +46,14 @@ class CheckedModel:
             return UNTOLD
         if not self.bias.trusted:
             return WRONG
-        return NEVER if any(domain.flagged for domain in self.domains) else AGREES
+        return NEVER if any(domain.flagged for domain in self.domains or []) else AGREES
+
+    @property
+    def of_start(self) -> str:
+        """What is to be said of the model as it was given; empty where nothing is."""
+        if self.domains is None or self.bias.trusted is None:
+            return ""
+        return start_sentence(self.domains, self.first)
 
 
 def checked(run: Run, found: ModelInRun, latents: Latents, decoder: TrainedDecoder, seed: int) -> CheckedModel:
@@ -55,7 +63,7 @@ def checked(run: Run, found: ModelInRun, latents: Latents, decoder: TrainedDecod
     checker, labels = BiasChecker(len(found.beads), found.pixel_size_ang), found.motion.labels
     box, points = found.maps.volumes.shape[-1], found.maps.points
     places, (_, _, occupancy) = found.bead_places_px(points), found.motion.at(points)
-    start = StartChecker(found)
+    start = StartChecker(found) if found.fit.fits else None
     for state, z in enumerate(found.maps.z):
         halves = nearby.reference(z)
         if found.fit.mirrored:
@@ -64,9 +72,12 @@ def checked(run: Run, found: ModelInRun, latents: Latents, decoder: TrainedDecod
         shown = shown_by(found, metric.positions, kernel, seed)
         whole = part_masks(places[state], np.zeros_like(labels), box, found.pixel_size_ang)[0]
         checker.add(shown, halves, places[state], occupancy[state][labels], share[state], whole)
-        start.add(halves)
+        if start is not None:
+            start.add(halves)
         run.progress("bias check", state + 1, len(found.maps.z))
     bias = checker.result()
+    if start is None:
+        return CheckedModel(bias, None, "")
     resolution_ang = box * found.pixel_size_ang / max(float(np.median(bias.last_shell)), 1.0)
     return CheckedModel(bias, start.result(metric.positions, resolution_ang), start.first_residues())
 
@@ -87,7 +98,7 @@ def add_bias_check(
     model = checked(run, found, latents, decoder, seed)
     check, beads = model.bias, found.beads
     residues = stretches(beads.chains, beads.numbers, check.flagged)
-    said, of_start = verdict(check, residues), start_sentence(model.domains, model.first)
+    said = verdict(check, residues)
     out.index["bias"] = {
         "outcome": model.outcome,
         "trusted": check.trusted,
@@ -102,9 +113,9 @@ def add_bias_check(
             "halves": numbers(check.half_agreement),
             "flagged": check.flagged.tolist(),
         },
-        "as_given": {"verdict": of_start, "domains": [domain.entry() for domain in model.domains]},
+        "as_given": {"verdict": model.of_start, "domains": [domain.entry() for domain in model.domains or []]},
     }
-    out.index["sentences"] += [said, of_start] if found.fit.fits and check.trusted is not None else [said]
+    out.index["sentences"] += [sentence for sentence in (said, model.of_start) if sentence]
     bias_figure(out.figure("bias"), found, check)
 
 

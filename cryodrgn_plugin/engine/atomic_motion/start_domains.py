@@ -19,6 +19,7 @@ from .rigid_parts import candidate_parts
 
 SMALLEST = 20
 """Beads of a domain."""
+MOST_DOMAINS = 10
 CUT_ANG = 2.0
 """Root mean square distance by which two pieces lie differently to each other, at least."""
 
@@ -61,7 +62,7 @@ def domains_of(found: ModelInRun) -> Domains:
     given_ang = found.reference_px * found.pixel_size_ang
     shape_ang = _mean_shape_px(found) * found.pixel_size_ang
     labels, waiting, count = found.motion.labels.copy(), list(range(found.parts)), found.parts
-    while waiting:
+    while waiting and count < MOST_DOMAINS:
         members = np.flatnonzero(labels == waiting[-1])
         second = _cut(given_ang[members], shape_ang[members], found.beads.chains[members])
         if second is None:

@@ -32,7 +32,7 @@ class ModelFinding:
         if not bias or "outcome" not in bias:
             return cls(model, UNCHECKED, ("Run atoms with --bias yes to know whether maps without it agree.",))
         figure = atoms.figures.get("bias")
-        said = (bias["verdict"], bias["as_given"]["verdict"])
+        said = tuple(sentence for sentence in (bias["verdict"], bias["as_given"]["verdict"]) if sentence)
         return cls(model, bias["outcome"], said, figure if figure and figure.is_file() else None)
 
     @property
