@@ -21,7 +21,8 @@ def read_model(path: str | Path) -> AtomicModel:
     """The first model of a structure file (.pdb, .ent, .cif, .mmcif, .mmtf, also .gz): its heavy atoms. Of alternate
     conformations each residue has the one of the highest occupancy, the first of several alike (of MMTF files: A).
 
-    Raises DataError when the file is absent, is no structure or has no heavy atoms.
+    Raises DataError when the file is absent, is no structure or has no heavy atoms, and for coordinates that cannot be
+    meant.
     """
     path = Path(path)
     if not path.is_file():
@@ -29,7 +30,9 @@ def read_model(path: str | Path) -> AtomicModel:
     if ".mmtf" in path.suffixes:
         from .mmtf import read_mmtf
 
-        return read_mmtf(path)
+        model = read_mmtf(path)
+        _require_places(model, path)
+        return model
     with understood(f"{path} cannot be read as an atomic model ({WHY}); give a PDB, mmCIF or MMTF file."):
         return _read(path)
 
