@@ -71,6 +71,7 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=4000)
     parser.add_argument("--box", type=int, default=48)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--models", nargs="+", help="of bias and moving, such as right; all unless given")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     report: dict = {"particles": args.particles, "box": args.box, "kind": args.kind, "snr": SNR, "hardware": hardware()}
@@ -257,7 +258,8 @@ def believed(name: str, seed: int, args: argparse.Namespace) -> dict:
         at_end = next(iter(hinge_rotation(right, arm, point, axis, np.radians([30.0]))))
         models = {"right": right, "at one end": at_end, "domain turned": fv_turned(at_end)}
     report: dict = {"seed": seed}
-    for called, model in models.items():
+    for called in args.models or models:
+        model = models[called]
         found, _ = laid(model, run, seed)
         check = checked(run, found, run.latents(), load_decoder(run), seed)
         report[called] = {
