@@ -14,8 +14,9 @@ under the FSC with the true maps of sampled images, over the box and where the t
 the corrected map's parts moved to where each particle has them; the corrected map in the arm's own frame, by half-maps
 and against the truth, beside the best of the run's maps there and the average with true labels; occupancies; and how
 far beads of the absent set are moved where nothing moves. `bias` lays in the right model, one with a Fv domain (of
-`arm`) turned by 30°, and a part of RNA polymerase II of the same size, and says which are trusted, by prior-free
-half-maps and by parts that are in no particle where the model has them.
+`arm`) turned by 30°, and a part of RNA polymerase II of the same size, and says what prior-free half-maps make of each:
+of the model as it was laid in, and of the shape in which it was given. `moving` does so where the arm turns through 60°
+and the model has it in the middle, or at one end with its Fv domain turned by 30° besides.
 """
 
 import argparse
@@ -36,12 +37,7 @@ from cryodrgn_plugin.engine.atomic_motion.image_places import places_along
 from cryodrgn_plugin.engine.atomic_motion.model_in_run import ModelInRun, laid_into
 from cryodrgn_plugin.engine.atomic_motion.node_maps import node_maps
 from cryodrgn_plugin.engine.atomic_motion.part_frames import PartFrames
-from cryodrgn_plugin.engine.atomic_motion.part_table import (
-    never_as_in_the_model,
-    part_entries,
-    particle_parts,
-    residues_of,
-)
+from cryodrgn_plugin.engine.atomic_motion.part_table import particle_parts, residues_of
 from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel, coarse
 from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.config import recipe_config
@@ -58,7 +54,9 @@ from cryodrgn_plugin.engine.simulate.motions import hinge_rotation, likely_hinge
 from cryodrgn_plugin.engine.simulate.presets import Preset
 from cryodrgn_plugin.engine.simulate.reality import REALITY
 
-SETS = ("arm60", "arm180", "absent", "bias")
+SETS = ("arm60", "arm180", "absent", "bias", "moving")
+OF_SET = {"bias": "absent", "moving": "arm60"}
+"""Whose images are looked at."""
 BOX_ANG, STATES, ABSENT, SNR = 240.0, 40, 0.3, 0.05
 SAMPLED = 40
 """Images whose maps are judged."""
@@ -75,11 +73,12 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=4000)
     parser.add_argument("--box", type=int, default=48)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--models", nargs="+", help="of bias and moving, such as right; all unless given")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     report: dict = {"particles": args.particles, "box": args.box, "kind": args.kind, "snr": SNR, "hardware": hardware()}
     for name in args.only:
-        judge = believed if name == "bias" else judged
+        judge = believed if name in OF_SET else judged
         report[name] = [judge(name, seed, args) for seed in args.seeds]
         print(json.dumps({name: report[name]}, indent=1), flush=True)
     if args.out:
@@ -110,8 +109,8 @@ def ensemble(name: str, data: Path) -> Ensemble:
 
 def trained(name: str, seed: int, args: argparse.Namespace) -> tuple[Run, float | None]:
     """A finished run of the set, and the CPU seconds of its training; None where it was there."""
-    set_name = "absent" if name == "bias" else name
-    folder = args.work / f"{set_name}_{args.particles}_{args.box}_{args.kind}_{seed}"
+    name = OF_SET.get(name, name)
+    folder = args.work / f"{name}_{args.particles}_{args.box}_{args.kind}_{seed}"
     star, place = folder / "set" / "particles.star", folder / "run"
     if not star.exists():
         preset = Preset(name, lambda states: ensemble(name, args.data), BOX_ANG, REALITY if args.kind == "real" else {})
@@ -269,30 +268,44 @@ def arm_in_frame(
 
 
 def believed(name: str, seed: int, args: argparse.Namespace) -> dict:
-    """The right model and two wrong ones laid into one run."""
+    """The right model and wrong ones laid into one run."""
     run, _ = trained(name, seed, args)
     right = antibody(args.data)
-    domain = ((right.chains == "A") & (right.residues <= 107)) | ((right.chains == "B") & (right.residues <= 115))
-    turn = Rotation.from_rotvec(np.radians(TURNED_DEG) * TURNED_AXIS)
-    coords, centre = right.coords_ang.copy(), right.coords_ang[domain].mean(axis=0)
-    coords[domain] = turn.apply(coords[domain] - centre) + centre
-    other = read_model(args.data / "models" / "1WCM.pdb.gz")
-    models = {"right": right, "domain turned": right.moved(coords), "other protein": other[other.chains == "A"]}
+    models = {"right": right, "domain turned": fv_turned(right)}
+    if name == "bias":
+        other = read_model(args.data / "models" / "1WCM.pdb.gz")
+        models["other protein"] = other[other.chains == "A"]
+    else:
+        arm = in_arm(right.chains, right.residues, name)
+        seen = coarse(right)
+        in_seen = in_arm(seen.chains, seen.residues, name)
+        point, axis = likely_hinge(seen.coords_ang[in_seen], seen.coords_ang[~in_seen])
+        at_end = next(iter(hinge_rotation(right, arm, point, axis, np.radians([30.0]))))
+        models = {"right": right, "at one end": at_end, "domain turned": fv_turned(at_end)}
     report: dict = {"seed": seed}
-    for called, model in models.items():
-        found, metric = laid(model, run, seed)
+    for called in args.models or models:
+        model = models[called]
+        found, _ = laid(model, run, seed)
         check = checked(run, found, run.latents(), load_decoder(run), seed)
-        entries = part_entries(found, particle_parts(found, PartFrames.of(found.motion, metric.positions)))
         report[called] = {
+            "outcome": check.outcome,
             "fits": found.fit.fits,
             "stands_out": round(found.fit.stands_out, 1),
-            "trusted": check.trusted,
-            "flagged_share": round(check.flagged_share, 4),
-            "parts_that_are_never_as_in_the_model": {
-                entry["residues"]: entry["from_model_deg"] for entry in entries if never_as_in_the_model(entry)
-            },
+            "trusted": check.bias.trusted,
+            "flagged_share": round(check.bias.flagged_share, 4),
+            "domains": [domain.entry() for domain in check.domains or []],
         }
+        print(called, json.dumps(report[called], indent=1), flush=True)
     return report
+
+
+def fv_turned(model: AtomicModel) -> AtomicModel:
+    """The model with the Fv domain of the arm turned by 30° about its own centre."""
+    domain = ((model.chains == "A") & (model.residues <= 107)) | ((model.chains == "B") & (model.residues <= 115))
+    turn = Rotation.from_rotvec(np.radians(TURNED_DEG) * TURNED_AXIS)
+    coords, centre = model.coords_ang.copy(), model.coords_ang[domain].mean(axis=0)
+    coords[domain] = turn.apply(coords[domain] - centre) + centre
+    return model.moved(coords)
 
 
 def rounded(figures: dict) -> dict:

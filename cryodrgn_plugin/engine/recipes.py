@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from .atoms.model_source import settle_model
 from .collapse import advice, has_collapsed, reliability
 from .config import RunConfig, finds_poses, machine_memory_mb, memory_needs
 from .data.dataset import ParticleDataset
@@ -48,6 +49,7 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
         linear_decoder(config)
         if until_epoch is not None:
             run.log(f"The recipe {config.recipe} has no epochs to pause after; --until-epoch {until_epoch} is ignored.")
+    config = settle_model(run, config, resume)
     stored = partial(keep_images, run, often=training.reads_often)
     particles = vetted(config, poses_given=not finds_poses(config.recipe), stored=stored)
     dataset = particles.dataset
@@ -80,7 +82,7 @@ def look_in(run: Run) -> None:
         )
     dataset = ParticleDataset.open(run.given_file, run.data_settings, run.config.root, run.config.seed).usable()
     require_source(run, dataset.table)
-    leave_latest(run, run.config, dataset)
+    leave_latest(run, settle_model(run, run.config, resumes=True), dataset)
 
 
 def _is_behind(run: Run, checkpoint: Path) -> bool:

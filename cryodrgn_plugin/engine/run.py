@@ -40,13 +40,15 @@ MAY_CHANGE_ON_RESUME = (
     "device",
     "backend",
     "root",
+    "atoms.model",
     "data.cache_mb",
     "data.store",
     "training.epochs",
     "training.checkpoint_every",
     "training.early_stop",
 )
-"""Settings that a resumed run may change: they decide how long and where it computes, not what."""
+"""Settings that a resumed run may change: they decide how long and where it computes, not what. The model may lie
+elsewhere; that it is the same is checked when it is read."""
 
 
 class Run(RunStatus):

@@ -51,6 +51,7 @@ STATES_OUTPUTS = {
     REGRESSION: SetOfVolumes,
 }
 ATOMS_OUTPUTS = {
+    PARTICLES: SetOfParticlesFlex,
     ATOM_STRUCTS: SetOfAtomStructs,
     VOLUMES: SetOfVolumes,
     FLEX_VOLUMES: SetOfVolumesFlex,

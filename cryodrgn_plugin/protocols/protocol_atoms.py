@@ -60,7 +60,9 @@ class ProtHetAtoms(ProtHetOnRun):
 
     # --------------------------- STEPS functions -----------------------------
     def createOutputStep(self, source: str, options: str):
-        """The models with the maps that they lie in, and the map of all particles with the motion undone."""
+        """The particles, which take what was found to other protocols; the models with the maps that they lie in, and
+        the map of all particles with the motion undone."""
+        self._flexOutput(outputs.PARTICLES)
         atoms = self._ownRun().results("atoms")
         models = SetOfAtomStructs.create(self._getPath())
         for entry in atoms.series(PLACE_SERIES):

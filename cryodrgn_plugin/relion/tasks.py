@@ -113,7 +113,6 @@ TASKS = {
         "Lay an atomic model into the maps of a training: rigid parts, how they move, how much of each is there.",
         AtomsOptions,
         makes="atoms",
-        gives_particles=False,
     ),
     "validate": Task(
         "Validation",

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .atoms_content import AtomsContent
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -79,6 +81,8 @@ class Content:
     """Of the maps."""
     decode: Callable[[int], str] | None = None
     """Makes the map of a particle, by its index, and gives its file; None where no run can be asked."""
+    atoms: AtomsContent | None = None
+    """An atomic model in the maps, where one was laid into them."""
     keep_mask: Callable[[list[np.ndarray], float], str] | None = None
     """Keeps regions (D, D, D) bool that were drawn, with their pixel size in Å, and says where; None where they have no
     place."""

@@ -8,6 +8,7 @@ from pyworkflow.gui import Window
 
 from ..engine.errors import EngineError
 from . import palette
+from .atoms_panel import AtomsPanel
 from .content import Content, MapEntry
 from .curve_panels import ResolutionPanel, TrainingPanel
 from .latent_panel import LatentPanel
@@ -52,6 +53,9 @@ class ExplorerWindow(Window):
         self.tabs.add(self.latents, text="Latent space")
         self.tabs.add(ResolutionPanel(self.tabs, self._content), text="Resolution")
         self.tabs.add(TrainingPanel(self.tabs, self._content), text="Training")
+        if self._content.atoms is not None:
+            self.atoms = AtomsPanel(self.tabs, self._content.atoms, self._status.set)
+            self.tabs.add(self.atoms, text="Atomic model")
         if self._content.pictures:
             self.tabs.add(PicturePanel(self.tabs, self._content.pictures), text="Figures")
 

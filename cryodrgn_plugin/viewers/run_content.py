@@ -20,6 +20,7 @@ from ..engine.results import Results
 from ..engine.run import Run
 from ..engine.selection.export import Selection
 from . import palette
+from .atoms_content import AtomsContent
 from .content import Colouring, Content, MapEntry, Projection
 
 TRAJECTORY, SELECTION = "path", "selected"
@@ -99,12 +100,30 @@ def _add_selection(content: Content, run: Run) -> Pictured:
 def _add_atoms(content: Content, run: Run) -> Pictured:
     results = run.results("atoms")
     _add_maps(content, results)
+    content.atoms = AtomsContent.of(run, results)
+    if corrected := results.file("corrected"):
+        content.maps.append(_corrected_entry(results, str(corrected)))
     colourings = []
     for part in range(results.arrays["occupancy"].shape[1]):
         colourings.append(Colouring(f"occupancy of part {part + 1}", results.arrays["occupancy"][:, part]))
         if part:
             colourings.append(Colouring(f"turn of part {part + 1} (degrees)", results.arrays["turns_deg"][:, part]))
     return [], colourings
+
+
+def _corrected_entry(results: Results, path: str) -> MapEntry:
+    """The map of all particles with the motion of the parts undone."""
+    corrected = results.index["corrected"]
+    whole = corrected["parts"][0]
+    return MapEntry(
+        series="motion undone",
+        label="all particles",
+        path=path,
+        colour=palette.SURFACE,
+        level=corrected["level"],
+        fsc=np.array(whole["fsc"]) if "fsc" in whole else None,
+        resolution_ang=whole["resolution_ang"],
+    )
 
 
 _ADDERS: dict[str, Callable[[Content, Run], Pictured]] = {

@@ -46,4 +46,7 @@ class HetExplorerViewer(Viewer):
         title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
         content = content_of(run, title, entries_of(protocol.getMaps()), first=getattr(protocol, "MAKES", ""))
         content.keep_mask = partial(keep_mask, self.getProject())
-        return ExplorerWindow(content, masterWindow=self.formWindow)
+        window = ExplorerWindow(content, masterWindow=self.formWindow)
+        if content.atoms is not None and protocol.getClassName() == ProtHetAtoms.__name__:
+            window.tabs.select(window.atoms)
+        return window

@@ -23,7 +23,15 @@ from .chimerax_scene import scene_script
 from .model_in_run import ModelInRun, laid_into
 from .node_maps import node_maps
 from .part_frames import PartFrames
-from .part_table import ParticleParts, part_entries, part_sentences, particle_parts
+from .part_table import (
+    ParticleParts,
+    along_entry,
+    never_sentences,
+    part_entries,
+    part_sentences,
+    particle_parts,
+    state_entries,
+)
 
 USUAL_MAPS = 16
 TRAJECTORY, MODELS = "trajectory.cif", "models"
@@ -63,12 +71,14 @@ def fit_atoms(run: Run, options: AtomsOptions, decoder: TrainedDecoder | None = 
             from .corrected_report import add_corrected_map
 
             frames = add_corrected_map(out, run, found, latents, metric.positions, options.seed)
-        particles = particle_parts(found, frames)
-        _describe_parts(out, found, particles, latents)
+        particles, states = _parts(found, frames)
+        _describe_parts(out, found, particles, states, latents)
         if options.bias:
             from .bias_report import add_bias_check
 
             add_bias_check(out, run, found, latents, decoder, options.seed)
+        else:
+            out.index["sentences"] += never_sentences(out.index["parts"])
         out.text("chimerax", "atoms.cxc", scene_script(found, out.index))
         if options.figures:
             _draw(out, found, particles)
@@ -130,10 +140,20 @@ def _describe(out: Report, found: ModelInRun) -> None:
     }
 
 
-def _describe_parts(out: Report, found: ModelInRun, particles: ParticleParts, latents: Latents) -> None:
+def _parts(found: ModelInRun, frames: PartFrames) -> tuple[ParticleParts, ParticleParts]:
+    """The parts in the particles and at the maps. Turns are about the axis of most turning, and that must be one."""
+    n, at_maps = len(frames), PartFrames.of(found.motion, found.maps.points)
+    parts = particle_parts(found, PartFrames.joined([frames, at_maps], [np.arange(n), n + np.arange(len(at_maps))]))
+    return parts[:n], parts[n:]
+
+
+def _describe_parts(
+    out: Report, found: ModelInRun, particles: ParticleParts, states: ParticleParts, latents: Latents
+) -> None:
     entries, said = part_entries(found, particles), out.index["sentences"]
     fitted = len(found.fit.sentences())
     out.index |= {"particles": len(latents.z), "parts": entries}
+    out.index |= {"states": state_entries(found, states), "along": along_entry(found)}
     out.index["sentences"] = [*said[:fitted], *part_sentences(entries), *said[fitted:]]
     out.arrays(
         rows=latents.rows,

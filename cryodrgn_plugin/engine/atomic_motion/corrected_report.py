@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..analysis.entries import numbers
 from ..analysis.figure_style import GREY, class_colours, figure
 from ..geometry.hand import mirrored_map
 from ..imaging.noise import estimate_noise
@@ -75,6 +76,8 @@ def _judged(made: CorrectedMap, still: list[np.ndarray], found: ModelInRun) -> t
                 "consensus_ang": without,
                 "mean_fsc": areas[0],
                 "consensus_mean_fsc": areas[1],
+                "fsc": numbers(pair[0]),
+                "consensus_fsc": numbers(pair[1]),
             }
         )
         curves.append((where, *pair))
@@ -91,7 +94,7 @@ def corrected_figure(file: Path, curves: list, found: ModelInRun) -> None:
         for (where, with_, without), colour in zip(curves, colours, strict=True):
             ax.plot(frequency, with_[shells], color=colour, lw=1.4, label=where)
             ax.plot(frequency, without[shells], color=colour, lw=1, ls=(0, (3, 2)))
-        ax.axhline(0.143, color=GREY, lw=0.6)
+        ax.axhline(0.143, color=GREY, lw=0.6, zorder=0)
         ax.set(xlabel="spatial frequency (1/Å)", ylabel="FSC of half-maps", ylim=(-0.05, 1.02))
         ax.set_title("Motion undone, and (dashed) as it is")
-        ax.legend(loc="lower left")
+        ax.legend(loc="lower left", bbox_to_anchor=(0, 0.2))

@@ -17,10 +17,12 @@ from .node_maps import NodeMaps, of_other_hand
 from .part_motion import PartMotion
 from .part_number import PartNumber, chosen_number
 from .part_poses import PartFitter, PartPoses
-from .rigid_parts import candidate_parts, rigid_motions
+from .rigid_parts import SMALLEST, candidate_parts, rigid_motions
 
 MOST_BEADS = 500
 """More residues than these share beads: what moves is larger than a residue."""
+LEAST_ACROSS_ANG = 5.0
+"""Diameter of a model whose atoms are in places of their own."""
 SCALE_BAND = 0.85
 """Share of the frequencies of the box in which the grey scale of beads is measured."""
 
@@ -122,7 +124,7 @@ def laid_into(
         places * pixel_size_ang, followed_px * pixel_size_ang, occupancy, maps.share, beads.chains, most_parts
     )
     fitters = [PartFitter(places, beads.electrons, one, scale, noise, pixel_size_ang) for one in candidates]
-    starts = [_starts(one, places, followed_px, occupancy) for one in fitters]
+    starts = [part_starts(one, places, followed_px, occupancy) for one in fitters]
     number = chosen_number(fitters, starts, maps, progress=progress) if len(fitters) > 1 else None
     chosen = 0 if number is None else number.chosen
     part_fitter, poses = fitters[chosen], []
@@ -137,9 +139,16 @@ def laid_into(
 
 
 def _require_room(beads: Beads, edge_ang: float) -> None:
-    """Raise DataError where beads reach out of the box whichever way they are turned."""
+    """Raise DataError where beads reach out of the box whichever way they are turned, are few, or lie at one place."""
+    if len(beads) < SMALLEST:
+        raise DataError(
+            f"The model is {beads.described()}; fewer than {SMALLEST} say nothing of a map. Give the whole of what the "
+            "images show."
+        )
     away = beads.centres_ang - beads.centres_ang.mean(axis=0)
     across_ang = 2 * float(np.linalg.norm(away, axis=1).max())
+    if across_ang < LEAST_ACROSS_ANG:
+        raise DataError(f"All of the model lies within {across_ang:.1f} Å; its coordinates are not those of atoms.")
     if across_ang > edge_ang:
         raise DataError(
             f"The model is {across_ang:.0f} Å across and the box of the maps {edge_ang:.0f} Å; give the molecule that "
@@ -163,7 +172,9 @@ def _reference(maps: NodeMaps, places: np.ndarray, beads: Beads) -> tuple[int, B
     return reference, scale_of(maps.volumes[reference], places, beads.electrons, last)
 
 
-def _starts(fitter: PartFitter, places: np.ndarray, followed_px: np.ndarray, occupancy: np.ndarray) -> list[PartPoses]:
+def part_starts(
+    fitter: PartFitter, places: np.ndarray, followed_px: np.ndarray, occupancy: np.ndarray
+) -> list[PartPoses]:
     """Where the beads by themselves say that the parts are, in every map."""
     turns = np.empty((len(followed_px), fitter.count, 3))
     moves = np.empty_like(turns)

@@ -41,9 +41,9 @@ class NodeMaps:
         maps' power there."""
         box = self.volumes.shape[-1]
         if self.halves is None:
-            return 0.01 * _low_power(self.mean) / box**3
+            return 0.01 * low_power(self.mean) / box**3
         differences = (self.halves[0] - self.halves[1]) / 2
-        return float(np.mean([_low_power(one) for one in differences])) / box**3
+        return float(np.mean([low_power(one) for one in differences])) / box**3
 
 
 def node_maps(
@@ -76,7 +76,7 @@ def of_other_hand(maps: NodeMaps) -> NodeMaps:
     return NodeMaps(maps.z, maps.points, maps.share, mirrored, halves)
 
 
-def _low_power(volume: np.ndarray) -> float:
+def low_power(volume: np.ndarray) -> float:
     """Mean |F|² over the shells where noise is measured."""
     box = len(volume)
     full, half = np.fft.fftfreq(box, 1 / box), np.arange(box // 2 + 1)

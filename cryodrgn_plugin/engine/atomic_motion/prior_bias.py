@@ -49,6 +49,8 @@ class BiasCheck:
     """(S, D//2 + 1) of the model with the mean of the half-maps, in its mask."""
     expected_fsc: np.ndarray
     """(S, D//2 + 1) what it would be for the truth."""
+    last_shell: np.ndarray
+    """(S,) up to which half-maps were asked."""
 
     @property
     def flagged_share(self) -> float:
@@ -68,6 +70,7 @@ class BiasChecker:
         self.window_px = max(WINDOW_ANG / pixel_size_ang, LEAST_WINDOW_PX)
         self._sums = np.zeros((4, count))
         self._curves: list[tuple[np.ndarray, np.ndarray]] = []
+        self._last_shells: list[int] = []
 
     def add(
         self,
@@ -109,6 +112,7 @@ class BiasChecker:
         self._sums[3] += counted * covariance(first, second)
         mean = (halves[0] + halves[1]) / 2
         self._curves.append((fsc(model, mean, mask), expected_from_halves(curve)))
+        self._last_shells.append(last)
 
     def result(self) -> BiasCheck:
         """What the states together say."""
@@ -116,8 +120,10 @@ class BiasChecker:
         r_model = cross / np.sqrt(np.maximum(model * own, 1e-300))
         r_halves = shared / np.maximum(own, 1e-300)
         untold = r_halves < TELLS
-        curves = [np.stack(kind) for kind in zip(*self._curves, strict=True)]
-        return BiasCheck(r_model, r_halves, (r_model < r_halves) & ~untold, untold, *curves)
+        model_fsc, expected_fsc = (np.stack(kind) for kind in zip(*self._curves, strict=True))
+        flagged = (r_model < r_halves) & ~untold
+        last_shells = np.array(self._last_shells)
+        return BiasCheck(r_model, r_halves, flagged, untold, model_fsc, expected_fsc, last_shells)
 
 
 def _in_band(volume: np.ndarray, spectrum: np.ndarray, last: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Atomic models from files: PDB and mmCIF through gemmi, MMTF through `mmtf`. Hydrogens and waters are left out."""
 
+import gzip
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -10,12 +11,18 @@ from ..errors import DataError
 from ..io.reading import WHY, understood
 from .atomic_model import AtomicModel
 
+FARTHEST_ANG = 1e4
+"""From the middle of a model to an atom of it, at most: ten times the size of the largest particles."""
+COLUMNS = ((30, 38), (38, 46), (46, 54))
+"""Of x, y and z in a line of a PDB file."""
+
 
 def read_model(path: str | Path) -> AtomicModel:
     """The first model of a structure file (.pdb, .ent, .cif, .mmcif, .mmtf, also .gz): its heavy atoms. Of alternate
     conformations each residue has the one of the highest occupancy, the first of several alike (of MMTF files: A).
 
-    Raises DataError when the file is absent, is no structure or has no heavy atoms.
+    Raises DataError when the file is absent, is no structure or has no heavy atoms, and for coordinates that cannot be
+    meant.
     """
     path = Path(path)
     if not path.is_file():
@@ -23,7 +30,9 @@ def read_model(path: str | Path) -> AtomicModel:
     if ".mmtf" in path.suffixes:
         from .mmtf import read_mmtf
 
-        return read_mmtf(path)
+        model = read_mmtf(path)
+        _require_places(model, path)
+        return model
     with understood(f"{path} cannot be read as an atomic model ({WHY}); give a PDB, mmCIF or MMTF file."):
         return _read(path)
 
@@ -34,9 +43,13 @@ def _read(path: Path) -> AtomicModel:
     structure = gemmi.read_structure(str(path))
     if len(structure) == 0:
         raise DataError(f"{path} holds no atomic model; give a PDB, mmCIF or MMTF file.")
+    if structure.input_format == gemmi.CoorFormat.Pdb:
+        _require_columns(path)
     structure.remove_waters()
     structure.remove_empty_chains()
-    return _from_gemmi(structure[0], path)
+    model = _from_gemmi(structure[0], path)
+    _require_places(model, path)
+    return model
 
 
 def _from_gemmi(model, path: Path) -> AtomicModel:
@@ -47,9 +60,49 @@ def _from_gemmi(model, path: Path) -> AtomicModel:
         for atom, number in _heavy_atoms(residue)
     ]
     if not rows:
-        raise DataError(f"{path} has no heavy atoms.")
+        raise DataError(f"{path} has no heavy atoms but water's; give the atomic model of a molecule.")
     coords, weights, *columns = zip(*rows, strict=True)
-    return AtomicModel(np.array(coords), np.array(weights, dtype=np.float32), *(np.array(c) for c in columns))
+    places = np.array(coords, dtype=np.float64)
+    lost = np.flatnonzero(~np.isfinite(places).all(axis=1))
+    if len(lost):
+        raise DataError(f"{path} has a coordinate that is not a number, of {_named(rows[lost[0]])}; mend or remove it.")
+    return AtomicModel(places, np.array(weights, dtype=np.float32), *(np.array(c) for c in columns))
+
+
+def _named(row: tuple) -> str:
+    """An atom in words, of a row of `_from_gemmi`."""
+    _, _, chain, number, name, residue = row
+    return f"atom {name} of {residue} {number} in chain {chain}"
+
+
+def _require_columns(path: Path) -> None:
+    """Raise DataError where a coordinate of a PDB file is no number: gemmi takes it for 0, and a number that is too
+    long for its columns for another."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", errors="replace") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.startswith(("ATOM", "HETATM")):
+                continue
+            for start, end in COLUMNS:
+                try:
+                    float(line[start:end])
+                except ValueError:
+                    raise DataError(
+                        f"{path} has {line[start:end].strip() or 'nothing'} for a coordinate in line {number}; mend "
+                        "that line, or give the model as mmCIF."
+                    ) from None
+
+
+def _require_places(model: AtomicModel, path: Path) -> None:
+    """Raise DataError where an atom is absurdly far from the others."""
+    away = np.linalg.norm(model.coords_ang - np.median(model.coords_ang, axis=0), axis=1)
+    worst = int(np.argmax(away))
+    if away[worst] > FARTHEST_ANG:
+        row = (None, None, model.chains[worst], model.residues[worst], model.names[worst], model.residue_names[worst])
+        raise DataError(
+            f"{path} has {_named(row)} {away[worst]:,.6g} Å from the middle of the model; mend its coordinates, or "
+            "remove it."
+        )
 
 
 def _likeliest_residues(chain) -> Iterator:
@@ -57,7 +110,7 @@ def _likeliest_residues(chain) -> Iterator:
     for _, group in groupby(chain, key=lambda residue: str(residue.seqid)):
         there = list(group)
         if all(atom.altloc != "\0" for residue in there for atom in residue):
-            there = [max(there, key=lambda residue: np.mean([atom.occ for atom in residue]))]
+            there = [max(there, key=lambda residue: np.mean([_occupancy(atom) for atom in residue]))]
         yield from there
 
 
@@ -82,7 +135,7 @@ def _likeliest_conformation(residue) -> list:
     that one lacks from the others."""
     occupancies: dict[str, list[float]] = {}
     for atom in residue:
-        occupancies.setdefault(atom.altloc, []).append(atom.occ)
+        occupancies.setdefault(atom.altloc, []).append(_occupancy(atom))
     named = {label: np.mean(values) for label, values in occupancies.items() if label != "\0"}
     chosen = max(named, key=lambda label: named[label]) if named else "\0"
     kept: dict[str, object] = {}
@@ -90,6 +143,11 @@ def _likeliest_conformation(residue) -> list:
         if atom.name not in kept or atom.altloc == chosen:
             kept[atom.name] = atom
     return list(kept.values())
+
+
+def _occupancy(atom) -> float:
+    """0 where the file has no number."""
+    return float(np.nan_to_num(atom.occ, nan=0.0))
 
 
 def is_amino_acid(residue_name: str) -> bool:

@@ -1,12 +1,13 @@
 """Moved models as files: one mmCIF with a model for each place along a motion, the spread of its atoms as B-factors."""
 
 import math
+import string
 from pathlib import Path
 
 import numpy as np
 
 from ..io.atomic import atomic_path
-from .atomic_model import AtomicModel
+from .atomic_model import AtomicModel, residue_index
 from .beads import BASE, LIGAND, SIDE, SUGAR, Beads
 
 FRAME_RESIDUES = 2
@@ -14,6 +15,8 @@ FRAME_RESIDUES = 2
 _NAMES = {SIDE: "CB", SUGAR: "P", BASE: "N1", LIGAND: "C"}
 """Of beads as atoms; a backbone is CA."""
 _PROTEIN, _NUCLEOTIDE, _OTHER = "ALA", "A", "UNL"
+_CODES = " " + string.ascii_uppercase + string.ascii_lowercase + string.digits
+"""Insertion codes, in the order of residues of one number."""
 
 
 def write_models(path: Path, model: AtomicModel, coords_ang: np.ndarray, spread_ang: np.ndarray | None = None) -> None:
@@ -43,7 +46,9 @@ def _gemmi_model(into, model: AtomicModel, places: np.ndarray, factors: np.ndarr
 
     names = np.where(model.names == "CA", "UNK", _OTHER) if model.residue_names is None else model.residue_names
     new_chain = np.r_[True, model.chains[1:] != model.chains[:-1]]
-    new_residue = new_chain | np.r_[True, model.residues[1:] != model.residues[:-1]]
+    index = residue_index(model)
+    new_residue = np.r_[True, index[1:] != index[:-1]]
+    codes = _insertion_codes(model, np.flatnonzero(new_residue))
     for i in range(len(model)):
         if new_chain[i]:
             chain = gemmi.Chain(str(model.chains[i]))
@@ -51,7 +56,7 @@ def _gemmi_model(into, model: AtomicModel, places: np.ndarray, factors: np.ndarr
             chain = into[len(into) - 1]
         if new_residue[i]:
             residue = gemmi.Residue()
-            residue.name, residue.seqid = str(names[i]), gemmi.SeqId(int(model.residues[i]), " ")
+            residue.name, residue.seqid = str(names[i]), gemmi.SeqId(int(model.residues[i]), codes[i])
             residue = chain.add_residue(residue)
         atom = gemmi.Atom()
         atom.name, atom.b_iso = str(model.names[i]), float(factors[i])
@@ -59,6 +64,17 @@ def _gemmi_model(into, model: AtomicModel, places: np.ndarray, factors: np.ndarr
         atom.pos = gemmi.Position(*(float(x) for x in places[i]))
         residue.add_atom(atom)
     return into
+
+
+def _insertion_codes(model: AtomicModel, starts: np.ndarray) -> dict[int, str]:
+    """By the first atom of each residue, what tells residues of one number in a row of a chain apart."""
+    codes: dict[int, str] = {}
+    before, repeats = (None, None), 0
+    for start in starts.tolist():
+        name = (model.chains[start], model.residues[start])
+        repeats = repeats + 1 if name == before else 0
+        codes[start], before = _CODES[min(repeats, len(_CODES) - 1)], name
+    return codes
 
 
 def _element(weight: float, name: str):

@@ -6,17 +6,18 @@ from torch import Tensor
 
 from .atomic_model import AtomicModel
 
-WIDTH = 8
-"""Letters of a chain, an atom or a residue; no format in use has longer ones for more than a few."""
+LEAST_WIDTH = 8
+"""Bytes of the name of a chain, an atom or a residue; more where a name is longer."""
 PREFIX = "model_"
 
 
 def packed(model: AtomicModel) -> dict[str, Tensor]:
-    """Tensors by name: coordinates (n, 3) float64, weights (n,), residue numbers (n,) and texts (n, 3, WIDTH) bytes."""
+    """Tensors by name: coordinates (n, 3) float64, weights (n,), residue numbers (n,) and texts (n, 3, W) bytes."""
     residues = np.full(len(model), "") if model.residue_names is None else model.residue_names
     columns = (model.chains, model.names, residues)
-    texts = np.stack([np.char.encode(column, "ascii", "replace") for column in columns], axis=1)
-    letters = np.ascontiguousarray(texts.astype(f"S{WIDTH}")).view(np.uint8).reshape(len(model), 3, WIDTH)
+    texts = np.stack([np.char.encode(column, "utf-8") for column in columns], axis=1)
+    width = max(LEAST_WIDTH, texts.dtype.itemsize)
+    letters = np.ascontiguousarray(texts.astype(f"S{width}")).view(np.uint8).reshape(len(model), 3, width)
     return {
         f"{PREFIX}coords_ang": torch.from_numpy(np.array(model.coords_ang, dtype=np.float64)),
         f"{PREFIX}weights": torch.from_numpy(np.array(model.weights, dtype=np.float32)),
@@ -30,7 +31,7 @@ def unpacked(tensors: dict[str, Tensor]) -> AtomicModel:
     coords, weights, residues, letters = (
         tensors[f"{PREFIX}{name}"].cpu().numpy() for name in ("coords_ang", "weights", "residues", "texts")
     )
-    texts = np.ascontiguousarray(letters).view(f"S{WIDTH}")[..., 0]
-    chains, names, residue_names = (np.char.decode(column, "ascii") for column in texts.T)
+    texts = np.ascontiguousarray(letters).view(f"S{letters.shape[-1]}")[..., 0]
+    chains, names, residue_names = (np.char.decode(column, "utf-8") for column in texts.T)
     known = residue_names if np.any(residue_names != "") else None
     return AtomicModel(coords.astype(np.float64), weights, chains, residues, names, known)

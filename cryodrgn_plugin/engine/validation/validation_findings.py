@@ -9,6 +9,7 @@ from .agreement import Agreement
 from .consensus import Consensus
 from .heterogeneity import HeterogeneityTest
 from .leakage import Leak
+from .model_finding import ModelFinding
 from .sensitivity import Sensitivity
 from .state_populations import StatePopulations
 from .verdict import Verdict
@@ -49,3 +50,5 @@ class Findings:
     """Of the mean maps of the two halves; None without halves."""
     seen: Sensitivity | None = None
     """What the run's training saw beside noise; None where its recipe does not say."""
+    model: ModelFinding | None = None
+    """What was found of an atomic model; None where none was laid into the run's maps."""

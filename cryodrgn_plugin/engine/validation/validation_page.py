@@ -1,6 +1,7 @@
 """The page of a validation: one HTML file with its figures inside, the verdict first and in plain words."""
 
 import base64
+import shutil
 from collections.abc import Callable
 from html import escape
 from importlib import resources
@@ -29,6 +30,7 @@ TITLES = {
     "directions": "Is the map known in all directions?",
     "populations": "How many particles are in each state?",
     "consensus": "Do other runs agree?",
+    "model": "Do the maps agree with the atomic model?",
 }
 EXPLANATIONS = {
     "chance": """The particles were parted into two halves and the whole training was run on each. If the molecule comes
@@ -51,6 +53,9 @@ seen.""",
 state, which overlap between states does not bias. Intervals come from drawing particles anew, when they are counted in
 whole micrographs. They hold for the states as they are: how states are drawn is a choice.""",
     "consensus": """Correlations of matched directions with the latent spaces of other runs of the same particles.""",
+    "model": """A model can be laid into any map, so it is held against maps that the images near each state make
+without it, in halves: where these tell each other better than the model tells them, it is flagged. The model as it was
+given is asked as well: which of its domains lie in no particle where it has them. More is in <code>atoms</code>.""",
 }
 
 
@@ -77,7 +82,7 @@ def write_page(page_file: Path, run: Run, findings: Findings, options: ValidateO
 
 def _draw(findings: Findings, options: ValidateOptions, out: Report) -> dict[str, Path]:
     """The figures there is data for, by name."""
-    wanted: dict[str, Callable[[Path], None]] = {}
+    wanted: dict[str, Callable[[Path], object]] = {}
     if halves := findings.halves:
         wanted["chance"] = lambda file: validation_figures.chance_figure(file, halves.test)
         wanted["halves"] = lambda file: validation_figures.halves_figure(file, halves.agreement, halves.confidence)
@@ -89,6 +94,8 @@ def _draw(findings: Findings, options: ValidateOptions, out: Report) -> dict[str
         wanted["populations"] = lambda file: validation_figures.population_figure(file, states)
     if findings.others:
         wanted["consensus"] = lambda file: validation_figures.consensus_figure(file, findings.others)
+    if findings.model and (figure := findings.model.figure):
+        wanted["model"] = lambda file: shutil.copyfile(figure, file)
     drawn = {name: out.figure(name) for name in wanted}
     for name, draw in wanted.items():
         draw(drawn[name])

@@ -30,6 +30,7 @@ from .consensus import consensus
 from .halves import deal, keep_halves, train_half
 from .heterogeneity import permutation_test
 from .leakage import Leak, leaks, quantities_of
+from .model_finding import ModelFinding
 from .sensitivity import Sensitivity
 from .shared_contrast import part_amplitudes
 from .state_populations import StatePopulations, state_populations
@@ -121,8 +122,10 @@ def _measured(
     trained = (halves.test, halves.agreement, halves.confidence) if halves else None
     directions = _directions(halves, images_of(run)) if halves else None
     seen = Sensitivity.of(run)
-    verdict = judge(trained, leaked, others, options.significance, directions, seen, about_focus(run.config))
-    return Findings(tied.count, halves, leaked, others, states, verdict, directions, seen)
+    model = ModelFinding.of(run)
+    more = [about_focus(run.config), model.sentence if model else ""]
+    verdict = judge(trained, leaked, others, options.significance, directions, seen, more)
+    return Findings(tied.count, halves, leaked, others, states, verdict, directions, seen, model)
 
 
 def _leaks(
@@ -220,6 +223,7 @@ def summary_of(findings: Findings) -> dict[str, Any]:
         }
     summary["sensitivity"] = findings.seen and dataclasses.asdict(findings.seen)
     summary["directions"] = findings.directions and findings.directions.entry()
+    summary["model"] = findings.model and findings.model.entry()
     summary["leakage"] = [dataclasses.asdict(leak) for leak in findings.leaks]
     summary["populations"] = [] if findings.states is None else _population_rows(findings.states)
     summary["consensus"] = [

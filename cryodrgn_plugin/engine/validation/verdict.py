@@ -36,19 +36,19 @@ def judge(
     significance: float,
     directions: DirectionalFsc | None = None,
     seen: Sensitivity | None = None,
-    about_focus: str = "",
+    more: Sequence[str] = (),
 ) -> Verdict:
     """The verdict on all that was measured.
 
     `trained` is what two halves gave, the test, their agreement and the confidence (N,) of the particles; None when no
     halves were trained. `directions` is how far the mean maps of the halves agree by direction. `seen` is what the
-    training saw beside noise; where that is nothing, nothing was found, whatever the halves say. `about_focus` says
-    that the training looked at a part of the molecule, where it did.
+    training saw beside noise; where that is nothing, nothing was found, whatever the halves say. `more` is what
+    else is to be said; what is empty is not.
     """
     told = [*([seen.sentence] if seen else []), _leakage(leaks, significance), *([_others(others)] if others else [])]
     if directions is not None:
         told.append(f"By direction the halves agree up to {directions.sentence}. {directions.warning}".rstrip())
-    told += [about_focus] if about_focus else []
+    told += [sentence for sentence in more if sentence]
     if trained is None:
         return Verdict(UNTESTED, "Not tested: no halves were trained.", tuple(told))
     test, halves, confidence = trained

@@ -1,9 +1,11 @@
 """`atoms` end to end on a small run: what was planted comes out, the index is complete, mistakes are explained."""
 
+import html
 import json
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.analysis.truth import rank_correlation
 from cryodrgn_plugin.engine.atomic_motion.atoms_options import AtomsOptions
@@ -20,7 +22,7 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 
 from .planted_run import BlobDecoder, planted_run, serve_decoder
-from .two_domains import BOX, PIXEL_ANG, turned, two_domains
+from .two_domains import ARM, BOX, PIXEL_ANG, turned, two_domains
 
 SETTINGS = {"z_dim": 3, "closed_form.n_components": 3, "closed_form.iterations": 8, "closed_form.nodes": 20}
 ANGLES_DEG = np.linspace(-35, 35, 10)
@@ -53,6 +55,12 @@ def in_chain(residues: str, chain: str) -> int:
     return sum(int(last) - int(first) + 1 for first, last in spans)
 
 
+def validated(run: Run):
+    """What a validation without halves says of a run."""
+    assert main(["validate", str(run.path), "--halves", "no", "--permutations", "99", "--tested", "200"]) == 0
+    return run.results("validation")
+
+
 def test_planted_parts_and_angles_are_found(run, index):
     assert index["fit"]["fits"]
     assert len(index["parts"]) == 2
@@ -63,6 +71,7 @@ def test_planted_parts_and_angles_are_found(run, index):
     assert rank_correlation(turns, planted) > 0.95
     low, high = index["parts"][1]["turns_deg"]
     assert 45 < high - low < 75
+    assert any(f"Part 2 ({index['parts'][1]['residues']}) turns from" in said for said in index["sentences"])
     assert all(part["occupancy"] > 0.9 for part in index["parts"])
 
 
@@ -83,6 +92,38 @@ def test_the_map_without_motion_is_nearer_to_the_true_one_than_any_map_of_the_ru
 
 def test_the_right_model_is_trusted(index):
     assert index["bias"]["trusted"] and index["bias"]["flagged_share"] == 0
+    assert index["bias"]["outcome"] == "agrees"
+    assert "has a shape that particles have" in index["bias"]["as_given"]["verdict"]
+
+
+def test_a_validation_says_that_the_model_agrees(run, index):
+    told = validated(run)
+    assert told.index["model"]["outcome"] == "agrees"
+    sentence = told.index["verdict"]["sentences"][-1]
+    assert sentence.startswith("Atomic model model.cif: agrees.") and index["bias"]["verdict"] in sentence
+    page = told.file("page").read_text()
+    assert sentence in html.unescape(page) and "Do the maps agree with the atomic model?" in page
+    assert told.figures["model"].read_bytes() == run.results("atoms").figures["bias"].read_bytes()
+
+
+def test_a_model_with_a_domain_in_a_wrong_place_is_flagged_and_a_validation_says_so(run, tmp_path):
+    model, other = two_domains(), tmp_path / "run"
+    coords, centre = model.coords_ang.copy(), model.coords_ang[ARM].mean(axis=0)
+    coords[ARM] = (
+        Rotation.from_rotvec(np.radians(30.0) * np.array([0.8, -0.6, 0.0])).apply(coords[ARM] - centre) + centre
+    )
+    write_models(tmp_path / "turned.cif", model, coords[None])
+    Run.borrow(run.path, other, "atoms")
+    few = ["--maps", "5", "--most_parts", "2", "--corrected", "no", "--figures", "no"]
+    assert main(["atoms", str(other), "--model", str(tmp_path / "turned.cif"), *few]) == 0
+    bias = Run.open(other).results("atoms").index["bias"]
+    assert bias["outcome"] == "never as in the model"
+    (wrong,) = [domain for domain in bias["as_given"]["domains"] if domain["flagged"]]
+    assert abs(wrong["turn_deg"] - 30) < 8
+    assert wrong["residues"] in bias["as_given"]["verdict"]
+    sentence = validated(Run.open(other)).index["verdict"]["sentences"][-1]
+    assert sentence.startswith("Atomic model turned.cif: never as in the model.")
+    assert "that no particles have" in sentence
 
 
 def test_models_lie_in_their_maps_atom_by_atom(run):
@@ -129,6 +170,15 @@ def test_a_model_that_fits_nowhere_is_said(tmp_path, monkeypatch):
     )
     write_models(tmp_path / "model.cif", model, model.coords_ang[None])
     with pytest.raises(DataError, match="Å across and the box of the maps 60 Å"):
+        fit_atoms(run, options)
+    write_models(tmp_path / "model.cif", model, 0.01 * model.coords_ang[None])
+    with pytest.raises(
+        DataError, match=r"All of the model lies within 0\.\d Å; its coordinates are not those of atoms"
+    ):
+        fit_atoms(run, options)
+    few = model[np.arange(5)]
+    write_models(tmp_path / "model.cif", few, few.coords_ang[None])
+    with pytest.raises(DataError, match="The model is 5 beads for 5 amino acids in 1 chain; fewer than 12 say nothing"):
         fit_atoms(run, options)
     write_models(tmp_path / "model.cif", model, 0.45 * model.coords_ang[None])
     told = json.loads(fit_atoms(run, options).read_text())

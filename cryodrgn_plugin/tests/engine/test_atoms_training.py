@@ -132,6 +132,45 @@ def test_a_model_is_kept_with_the_run(hinge, tmp_path):
     assert "120 beads" in (run.path / "run.log").read_text()
 
 
+def test_a_training_is_resumed_from_another_folder_with_the_model_that_it_was_begun_with(hinge, tmp_path, monkeypatch):
+    for name in ("here", "there", "elsewhere"):
+        (tmp_path / name).mkdir()
+    chain = hinge[1].read_bytes()
+    (tmp_path / "here" / "chain.cif").write_bytes(chain)
+    (tmp_path / "there" / "chain.cif").write_bytes(chain.replace(b" UNK ", b" MET "))
+    monkeypatch.chdir(tmp_path / "here")
+    few = {"training.epochs": 2, "data.max_particles": 200, "atoms.model": "chain.cif"}
+    config, folder = settings(hinge, **few), tmp_path / "run"
+    run = Run.create(folder, config)
+    with pytest.raises(Stopped):
+        fit(run, config, until_epoch=1)
+
+    def resumed(place: str, name: str = "chain.cif") -> Run:
+        monkeypatch.chdir(tmp_path / place)
+        again = settings(hinge, **few | {"atoms.model": name})
+        run = Run.create(folder, again, resume=True)
+        fit(run, again, resume=True)
+        return run
+
+    (tmp_path / "here" / "chain.cif").rename(tmp_path / "here" / "moved.cif")
+    with pytest.raises(
+        DataError, match=r"chain\.cif has its atoms in other places, or under other names, since .* was"
+    ):
+        resumed("there")
+    with pytest.raises(
+        DataError, match=r"The atomic model chain\.cif, with which .* begun, is not there any more; name"
+    ):
+        resumed("elsewhere")
+    shorter = b"\n".join(line for line in chain.split(b"\n") if b" 120 " not in line)
+    (tmp_path / "elsewhere" / "chain.cif").write_bytes(shorter)
+    with pytest.raises(DataError, match="has 119 atoms where it had 120 since"):
+        resumed("elsewhere")
+    (tmp_path / "here" / "moved.cif").rename(tmp_path / "here" / "chain.cif")
+    for place, name in (("there", "chain.cif"), ("elsewhere", "../here/chain.cif")):
+        assert resumed(place, name).latents().z.shape == (200, 1)
+    assert run.info["notes"]["atomic_model"]["file"] == str(tmp_path / "elsewhere" / "../here/chain.cif")
+
+
 def test_a_model_that_is_not_in_the_box_is_refused_in_a_sentence(hinge, tmp_path):
     config = settings(hinge, **{"atoms.place": "map"})
     with pytest.raises(DataError, match=r"does not lie in the box: with atoms\.place = map its centre is \d+ Å from"):

@@ -93,7 +93,7 @@ def test_a_part_is_one_of_two_states_whatever_happens_elsewhere(focused):
 def test_whoever_looks_at_the_run_is_told_of_its_focus(focused, planted):
     (sentence,) = cautions(focused.latents(), focused.config, ())
     assert sentence.startswith(f"The run has a focus, {planted[1]}:")
-    assert judge(None, [], [], 0.05, about_focus=about_focus(focused.config)).sentences[-1] == sentence
+    assert judge(None, [], [], 0.05, more=[about_focus(focused.config), ""]).sentences[-1] == sentence
     assert not about_focus(recipe_config("fast"))
 
 

@@ -12,6 +12,7 @@ from cryodrgn_plugin.engine.atomic_motion.node_maps import NodeMaps
 from cryodrgn_plugin.engine.atomic_motion.part_frames import PartFrames
 from cryodrgn_plugin.engine.atomic_motion.part_table import (
     never_as_in_the_model,
+    never_sentences,
     part_entries,
     part_sentences,
     particle_parts,
@@ -61,6 +62,14 @@ def test_angles_between_maps_are_those_that_were_planted(moving):
     planted = np.interp(points[:, 0], np.arange(len(ANGLES_DEG)), ANGLES_DEG)
     found = found * np.sign(found @ planted)
     assert np.abs(found - found.mean() - planted).max() < 2.0
+
+
+def test_the_smaller_part_is_said_to_move_though_it_stands_still_in_the_map(moving):
+    entries = part_entries(moving, particle_parts(moving, PartFrames.of(moving.motion, moving.maps.points)))
+    expected = 40 / np.sqrt(3) * np.pi / 180 * 20
+    assert 0.3 * expected < entries[1]["mobility_in_frame_ang"] < 2 * expected
+    assert entries[0]["mobility_in_frame_ang"] < 1e-6
+    assert f"Part 2 ({entries[1]['residues']}) turns from" in part_sentences(entries)[1]
 
 
 def test_beads_lie_where_they_were_planted(moving):
@@ -121,7 +130,7 @@ def test_a_domain_that_the_model_has_turned_is_said_to_be_nowhere_as_in_the_mode
     entries = part_entries(found, particle_parts(found, PartFrames.of(found.motion, maps.points)))
     assert [never_as_in_the_model(entry) for entry in entries] == [False, True]
     assert 20 < entries[1]["from_model_deg"] < 27
-    assert "the model is wrong there" in " ".join(part_sentences(entries))
+    assert "the model is wrong there" in " ".join(never_sentences(entries))
 
 
 def test_a_map_of_particles_that_are_not_alike_leads_no_other_astray():

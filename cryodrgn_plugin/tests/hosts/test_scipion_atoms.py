@@ -1,9 +1,15 @@
-"""An atomic model in the maps of a training, in a real project: models, their maps, and the map without motion."""
+"""An atomic model in the maps of a training, in a real project: models, their maps, the map without motion, and the
+window that shows them."""
+
+import os
+import stat
+import time
 
 import pytest
 
 pytest.importorskip("pwem")
 
+from pwem import Domain
 from pwem.objects import SetOfAtomStructs, Volume
 from pyworkflow.object import Pointer
 
@@ -11,12 +17,14 @@ from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.atoms.model_writing import write_models
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.simulate.embedded import embedded_model
+from cryodrgn_plugin.viewers import chimerax
 
+from .patience import Patience
 from .scipion_project import Workflow, logs, new_protocol, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-QUICK = {"maps": 2, "mostParts": 1, "bias": False, "figures": False}
+QUICK = {"maps": 3, "mostParts": 2, "figures": False}
 FROM_FILE = 1
 
 
@@ -37,7 +45,7 @@ def laid(workflow, tmp_path_factory):
 def test_there_is_a_model_for_each_map(laid):
     models, maps = laid.outputAtomStructs, laid.outputVolumes
     assert isinstance(models, SetOfAtomStructs)
-    assert models.getSize() == maps.getSize() == laid.outputVolumesFlex.getSize() == 2
+    assert models.getSize() == maps.getSize() == laid.outputVolumesFlex.getSize() == 3
     for model in models.iterItems():
         assert len(read_model(model.getFileName())) == len(embedded_model("adk_open"))
 
@@ -59,4 +67,62 @@ def test_outputs_come_from_particles_and_model(laid, workflow):
 
 def test_the_summary_says_what_was_found(laid):
     summary = laid.summary()
-    assert any("consensus map" in line for line in summary) and any("moves as one" in line for line in summary)
+    assert any("consensus map" in line for line in summary)
+    assert any("maps that know nothing of it" in line or "prior-free" in line for line in summary)
+
+
+def test_a_validation_of_its_particles_tells_of_the_model_in_its_summary(laid, workflow):
+    assert laid.outputParticles.getSize() == Workflow.N
+    values = {"halves": False, "permutations": 99, "tested": 200}
+    inputs = {"inputParticles": (laid, "outputParticles")}
+    validated = run(workflow.project, new_protocol(workflow.project, "ProtHetValidate", inputs, **values))
+    assert validated.isFinished(), logs(validated)
+    bias = laid._ownRun().results("atoms").index["bias"]
+    told = [line for line in validated.summary() if line.startswith("Atomic model ")]
+    assert len(told) == 1 and f": {bias['outcome']}. {bias['verdict']}" in told[0]
+
+
+@pytest.fixture(scope="module")
+def window(laid, workflow, screen):
+    """The window that the viewer of the protocol opens."""
+    from pyworkflow.gui.project import ProjectWindow
+
+    project_window = ProjectWindow(workflow.project.path)
+    viewer = Domain.findViewers(laid, "tkinter")[0](project=workflow.project, protocol=laid, parent=project_window)
+    made = viewer.open_window(laid)
+    yield made
+    made.root.destroy()
+    project_window.root.destroy()
+
+
+def test_the_window_opens_on_the_model_and_draws_every_plot(window):
+    window.root.deiconify()
+    patience = Patience(1)
+    while not patience.is_over():
+        window.root.update()
+        time.sleep(0.02)
+    assert window.tabs.tab(window.tabs.select(), "text") == "Atomic model"
+    for name in ("mobility", "parts", "motion", "occupancy", "check of the model", "motion undone"):
+        window.atoms.show(name)
+        window.root.update()
+        assert window.atoms._figure.axes and (window.atoms._words.get() or name == "motion")
+    shown = {entry.series for entry in window._content.maps}
+    assert {"at the models", "motion undone"} <= shown
+
+
+def test_chimerax_is_started_on_the_script_where_there_is_one(window, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("pwem.viewers.viewer_chimera.Chimera.getProgram", classmethod(lambda _class: None))
+    window.atoms.open_chimerax()
+    assert window._status.get().startswith("There is no ChimeraX here; where there is one, open ")
+    assert window._status.get().endswith("atoms.cxc in it.")
+    program, told = tmp_path / "ChimeraX", tmp_path / "told"
+    program.write_text(f'#!/bin/sh\necho "$PWD $1" > "{told}.part"\n/bin/mv "{told}.part" "{told}"\n')
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    assert chimerax.program() == str(program)
+    window.atoms.open_chimerax()
+    patience = Patience(5)
+    while not told.exists() and not patience.is_over():
+        time.sleep(0.05)
+    folder, script = told.read_text().split(" ")
+    assert script.strip() == "atoms.cxc" and os.path.exists(os.path.join(folder, script.strip()))
