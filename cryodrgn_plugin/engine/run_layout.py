@@ -107,10 +107,6 @@ class RunLayout:
     def volumes_dir(self) -> Path:
         return self.path / "volumes"
 
-    def explored_dir(self, row: int) -> Path:
-        """The map of the particle at a star row, made for who looks at the run."""
-        return self.volumes_dir / "explorer" / f"row_{row:07d}"
-
     def found_map_file(self, species: int, which: str = "") -> Path:
         """A map of species 1, 2, … whose poses the run has found; `which`: half1, half2, other_hand."""
         return self.volumes_dir / "ab_initio" / f"map_{species:03d}{'_' * bool(which)}{which}.mrc"

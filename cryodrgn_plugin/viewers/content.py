@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from .atoms_content import AtomsContent
+from .resident_decoder import ResidentDecoder
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,10 @@ class MapEntry:
     """(shells,) correlation to the truth that is expected, where that was measured."""
     expected_ang: float | None = None
     """Where it falls below 0.5."""
+    volume: np.ndarray | None = None
+    """(D, D, D) of a map that was made on the spot and has no file."""
+    pixel_size_ang: float | None = None
+    """Of `volume`."""
 
     @property
     def reached(self) -> str:
@@ -79,8 +84,10 @@ class Content:
     """Name and file of figures that the engine drew."""
     pixel_size_ang: float = 1.0
     """Of the maps."""
-    decode: Callable[[int], str] | None = None
-    """Makes the map of a particle, by its index, and gives its file; None where no run can be asked."""
+    z: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    """(N, Z) where each particle lies."""
+    decoder: ResidentDecoder | None = None
+    """Makes the map at any z once it is started; None where no run can be asked."""
     atoms: AtomsContent | None = None
     """An atomic model in the maps, where one was laid into them."""
     keep_mask: Callable[[list[np.ndarray], float], str] | None = None

@@ -1,12 +1,10 @@
 """The explorer: latent space on the left, the map of what is chosen there on the right, in the host's own window."""
 
 import tkinter as tk
-from concurrent.futures import Future, ThreadPoolExecutor
 from tkinter import ttk
 
 from pyworkflow.gui import Window
 
-from ..engine.errors import EngineError
 from . import palette
 from .atoms_panel import AtomsPanel
 from .content import Content, MapEntry
@@ -14,9 +12,10 @@ from .curve_panels import ResolutionPanel, TrainingPanel
 from .latent_panel import LatentPanel
 from .map_panel import MapPanel
 from .picture_panel import PicturePanel
+from .resident_decoder import Answer
 
 SIZE = (1360, 800)
-POLL_MS = 100
+POLL_MS = 10
 
 
 class ExplorerWindow(Window):
@@ -25,13 +24,15 @@ class ExplorerWindow(Window):
     def __init__(self, content: Content, **kwargs):
         super().__init__(title=content.title, minsize=(900, 560), **kwargs)
         self._content = content
-        self._maker = ThreadPoolExecutor(max_workers=1)
-        self._asked: Future | None = None
+        self._looking: str | None = None
         self._status = tk.StringVar(self.root, value="   ·   ".join(content.facts))
         define_styles(self.root)
         self.root.configure(bg=palette.PAPER)
         self._place()
         self._build()
+        if content.decoder is not None:
+            content.decoder.start()
+            self.root.bind("<Destroy>", self._closed, add="+")
 
     def _place(self) -> None:
         """At its size in the middle of the screen, or as large as the screen allows."""
@@ -60,38 +61,69 @@ class ExplorerWindow(Window):
             self.tabs.add(PicturePanel(self.tabs, self._content.pictures), text="Figures")
 
     def show_particle(self, index: int) -> None:
-        """Tell about a particle and show its map: made on the spot where the run can, else that of its class."""
-        words = [f"particle {self._content.object_ids[index]}"]
+        """Tell about a particle and show its own map, made on the spot: that of its class until the engine is ready,
+        or where the run has no model."""
+        decoder = self._content.decoder
+        if decoder is None:
+            self._tell(index)
+        else:
+            self._tell(index, *([] if decoder.is_ready else ["making its own map …"]))
+            decoder.ask(index, self._content.z[index])
+            self._look_soon()
+        if decoder is None or not decoder.is_ready:
+            self._show_class_map(index)
+
+    def _tell(self, index: int, *more: str) -> None:
+        words = [self._name(index)]
         for item in self._content.colourings:
             value = item.values[index]
             words.append(f"{item.name} {int(value)}" if item.categorical else f"{item.name} {value:.3g}")
-        self._status.set("   ·   ".join(words))
-        self._show_class_map(index)
-        if self._content.decode is not None:
-            self._status.set(self._status.get() + "   ·   making its own map …")
-            self._asked = self._maker.submit(self._content.decode, index)
-            self._await_map(self._asked, words)
+        self._status.set("   ·   ".join([*words, *more]))
+
+    def _name(self, index: int) -> str:
+        return f"particle {self._content.object_ids[index]}"
 
     def _show_class_map(self, index: int) -> None:
         classes = next((item for item in self._content.colourings if item.series in self._content.series()), None)
         if classes is not None:
             self.maps.show_in_series(classes.series, int(classes.values[index]) - 1)
 
-    def _await_map(self, asked: Future, words: list[str]) -> None:
-        """Look from the window's own thread whether the map is there, unless another was asked for meanwhile."""
-        if asked is not self._asked:
-            return
-        if not asked.done():
-            self.root.after(POLL_MS, self._await_map, asked, words)
-            return
-        try:
-            # Drawn at the level of the other maps, so that they compare.
-            level = self._content.maps[0].level if self._content.maps else None
-            self.maps.show_entry(MapEntry("", f"map of {words[0]}", asked.result(), palette.ACCENT, level))
-        except EngineError as error:
-            self._status.set(str(error))
-        else:
-            self._status.set("   ·   ".join([*words, "its own map"]))
+    # ---- the map that follows ----------------------------------------------
+    def _look_soon(self) -> None:
+        if self._looking is None:
+            self._looking = self.root.after(POLL_MS, self._look)
+
+    def _look(self) -> None:
+        """Show the map that was made last, and look again while more are to come."""
+        self._looking = None
+        answer = self._content.decoder.newest()
+        if answer is not None and answer.error:
+            self._status.set(answer.error)
+        elif answer is not None:
+            self._tell(answer.index, "its own map")
+            self.maps.follow(self._entry_of(answer))
+        if self._content.decoder.is_busy:
+            self._look_soon()
+
+    def _entry_of(self, answer: Answer) -> MapEntry:
+        """The map as an entry, drawn at the level of the other maps, so that they compare."""
+        level = self._content.maps[0].level if self._content.maps else None
+        return MapEntry(
+            series="",
+            label=f"map of {self._name(answer.index)}",
+            path="",
+            colour=palette.ACCENT,
+            level=level,
+            volume=answer.volume,
+            pixel_size_ang=answer.pixel_size_ang,
+        )
+
+    def _closed(self, event: tk.Event) -> None:
+        """However the window ends, the engine's process ends with it."""
+        if event.widget is self.root:
+            self._content.decoder.close()
+            if self._looking is not None:
+                self.root.after_cancel(self._looking)
 
 
 def define_styles(root: tk.Misc) -> None:

@@ -1,4 +1,5 @@
-"""The latent space as a scatter plot: choose the projection and the colouring, click a particle to see its map."""
+"""The latent space as a scatter plot: choose the projection and the colouring, click a particle to see its map, or drag
+over particles and see it change."""
 
 import tkinter as tk
 from collections.abc import Callable
@@ -16,7 +17,8 @@ MOST_POINTS = 60_000
 
 
 class LatentPanel(ttk.Frame):
-    """Scatter plot of all particles; `on_particle(index)` is called when one is clicked."""
+    """Scatter plot of all particles; `on_particle(index)` is called when one is clicked, and for each that the mouse
+    comes to while its button is held."""
 
     def __init__(self, master: tk.Misc, content: Content, on_particle: Callable[[int], None]):
         super().__init__(master, style="Het.TFrame")
@@ -28,11 +30,15 @@ class LatentPanel(ttk.Frame):
         self._add_controls()
         self._figure = palette.figure()
         self._axes = self._figure.add_subplot()
-        self._marker = None
+        self._marker = self._unmarked = None
+        self._held: np.ndarray | None = None
         self._canvas = FigureCanvasTkAgg(self._figure, master=self)
         self._canvas.get_tk_widget().configure(highlightthickness=0, cursor="crosshair")
         self._canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True)
-        self._canvas.mpl_connect("button_press_event", self._clicked)
+        self._canvas.mpl_connect("draw_event", lambda _event: self._drawn())
+        self._canvas.mpl_connect("button_press_event", self._pressed)
+        self._canvas.mpl_connect("motion_notify_event", self._moved)
+        self._canvas.mpl_connect("button_release_event", lambda _event: self._released())
         self.draw()
 
     def choose(self, index: int) -> None:
@@ -52,11 +58,11 @@ class LatentPanel(ttk.Frame):
     def draw(self) -> None:
         """Draw everything again."""
         self._figure.clear()
-        self._axes, self._marker = self._figure.add_subplot(), None
+        self._axes, self._marker, self._unmarked = self._figure.add_subplot(), None, None
+        self._canvas.draw_idle()
         projection, colouring = self._current()
         if projection is None:
             palette.note(self._axes, "This run has no latent space.")
-            self._canvas.draw_idle()
             return
         shown = _sample(len(projection.points))
         dots = self._scatter(projection.points[shown], colouring, shown)
@@ -67,7 +73,9 @@ class LatentPanel(ttk.Frame):
         if len(shown) < len(projection.points):
             text = f"{len(shown):,} of {len(projection.points):,} particles drawn"
             self._axes.set_title(text, fontsize=8, color=palette.MUTED, loc="right")
-        self._mark()
+        (self._marker,) = self._axes.plot(
+            [], [], "o", ms=13, mfc="none", mec=palette.ACCENT, mew=2.0, zorder=5, animated=True
+        )
 
     def _scatter(self, points: np.ndarray, colouring: Colouring | None, shown: np.ndarray):
         size = float(np.clip(24000 / max(len(points), 1), 3.0, 22.0))
@@ -107,16 +115,23 @@ class LatentPanel(ttk.Frame):
                 bbox={"boxstyle": "circle,pad=0.25", "fc": palette.PAPER, "ec": entry.colour, "lw": 1.6, "alpha": 0.95},
             )  # fmt: skip
 
-    def _mark(self) -> None:
-        projection, _ = self._current()
+    def _drawn(self) -> None:
+        """Keep the picture without its mark, so that the mark alone is drawn anew where it moves."""
         if self._marker is not None:
-            self._marker.remove()
-            self._marker = None
-        if self._chosen is not None and projection is not None:
-            (self._marker,) = self._axes.plot(
-                *projection.points[self._chosen], "o", ms=13, mfc="none", mec=palette.ACCENT, mew=2.0, zorder=5
-            )
-        self._canvas.draw_idle()
+            self._unmarked = self._canvas.copy_from_bbox(self._axes.bbox)
+            self._add_mark()
+
+    def _add_mark(self) -> None:
+        projection, _ = self._current()
+        if self._chosen is not None:
+            self._marker.set_data(*projection.points[self._chosen][:, None])
+            self._axes.draw_artist(self._marker)
+
+    def _mark(self) -> None:
+        if self._marker is not None and self._unmarked is not None:
+            self._canvas.restore_region(self._unmarked)
+            self._add_mark()
+            self._canvas.blit(self._axes.bbox)
 
     # ---- events ------------------------------------------------------------
     def _add_controls(self) -> None:
@@ -130,20 +145,32 @@ class LatentPanel(ttk.Frame):
             box = ttk.Combobox(bar, textvariable=variable, values=names, state="readonly", width=24)
             box.pack(side=tk.LEFT, padx=(0, 16))
             box.bind("<<ComboboxSelected>>", lambda _event: self.draw())
-        ttk.Label(bar, text="Click a particle to see its map.", style="HetMuted.TLabel").pack(side=tk.RIGHT)
+        ttk.Label(bar, text="Click a particle to see its map, or drag.", style="HetMuted.TLabel").pack(side=tk.RIGHT)
 
     def _current(self) -> tuple[Projection | None, Colouring | None]:
         projections = {item.name: item for item in self._content.projections}
         colourings = {item.name: item for item in self._content.colourings}
         return projections.get(self._projection.get()), colourings.get(self._colouring.get())
 
-    def _clicked(self, event) -> None:
+    def _pressed(self, event) -> None:
         projection, _ = self._current()
         if projection is None or event.inaxes is not self._axes or event.button != 1:
             return
-        self._chosen = nearest(self._axes.transData.transform(projection.points), np.array([event.x, event.y]))
-        self._mark()
-        self._on_particle(self._chosen)
+        self._held = self._axes.transData.transform(projection.points)
+        self._moved(event)
+
+    def _moved(self, event) -> None:
+        """Choose the particle nearest to the mouse while its button is held."""
+        if self._held is None or event.inaxes is not self._axes:
+            return
+        index = nearest(self._held, np.array([event.x, event.y]))
+        if event.name == "button_press_event" or index != self._chosen:
+            self._chosen = index
+            self._mark()
+            self._on_particle(index)
+
+    def _released(self) -> None:
+        self._held = None
 
 
 def nearest(points: np.ndarray, point: np.ndarray) -> int:

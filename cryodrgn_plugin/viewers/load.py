@@ -1,17 +1,16 @@
 """A run folder, with or without its analysis, as the explorer's content."""
 
 import itertools
-import subprocess
-from collections.abc import Callable
+import os
 
 import numpy as np
 
 from ..convert import latents_by_id
-from ..engine.errors import DataError
 from ..engine.run import Run
 from ..plugin import Plugin
 from . import palette
 from .content import Colouring, Content, MapEntry, Projection
+from .resident_decoder import ResidentDecoder
 from .run_content import add_findings
 
 
@@ -53,31 +52,16 @@ def _add_latents(content: Content, run: Run) -> None:
     if by_id.latents.uncertainty is not None:
         content.colourings.append(Colouring("uncertainty", by_id.latents.uncertainty))
     content.colourings += [Colouring(f"z{k + 1}", z[:, k]) for k in range(min(z.shape[1], 4))]
-    content.decode = decoder_of(run)
+    content.z = z
+    content.decoder = decoder_of(run)
 
 
-def decoder_of(run: Run) -> Callable[[int], str] | None:
-    """A function that has the engine make the map of a particle (its index in the latents) and gives the file."""
+def decoder_of(run: Run) -> ResidentDecoder | None:
+    """The engine with this run's model, not yet started; None where the run has no model."""
     if not run.model_file.exists():
         return None
-    rows = run.latents().rows
-
-    def decode(index: int) -> str:
-        out = run.explored_dir(rows[index])
-        file = out / "vol_000.mrc"
-        if not file.exists():
-            _ask_engine("volumes", str(run.path), "--particles", str(rows[index]), "--out", str(out))
-        return str(file)
-
-    return decode
-
-
-def _ask_engine(*arguments: str) -> None:
-    command = [Plugin.getEnginePython(), "-m", "cryodrgn_plugin.engine.cli", *arguments]
-    done = subprocess.run(command, env=Plugin.getEnviron(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        raise DataError(said[-1] if said else "The engine could not make the map.")
+    command = [Plugin.getEnginePython(), "-m", "cryodrgn_plugin.engine.cli", "serve", os.path.abspath(run.path)]
+    return ResidentDecoder(command, Plugin.getEnviron())
 
 
 def entries_of(maps: list[tuple[str, str, str]]) -> list[MapEntry]:

@@ -1,5 +1,6 @@
 """One map at a time: its surface, turned with the mouse, three sections through it, and a walk along its series."""
 
+import time
 import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
@@ -16,6 +17,10 @@ from .isosurface import finer, make_renderer, suggested_level
 
 SECTION_PX = 150
 STEP_MS = 350
+REST_MS = 120
+"""A map that is followed is drawn finely when no other has come for so long."""
+LIVE_MS = 60
+"""Surfaces that take longer to draw, where no graphics card does it, do not follow the mouse map by map."""
 LEVEL_RANGE = (0.3, 2.5)
 """The level slider covers these multiples of the suggested level."""
 
@@ -37,7 +42,8 @@ class MapPanel(ttk.Frame):
         self._entry: MapEntry | None = None
         self._azimuth, self._elevation, self._zoom = 35.0, 20.0, 1.0
         self._drag: tuple[int, int] | None = None
-        self._playing = self._pending = None
+        self._playing = self._pending = self._resting = None
+        self._surface_ms = 0.0
         self._renderer = make_renderer()
         self._build()
         self._fill_series()
@@ -45,11 +51,16 @@ class MapPanel(ttk.Frame):
     # ---- what others ask of it ---------------------------------------------
     def show_entry(self, entry: MapEntry) -> None:
         """Show a map, which need not be in a series."""
-        self._entry = entry
-        self._volume = self._read(entry.path)
-        self._heading.set(f"{entry.label}   {entry.reached}".rstrip())
+        self._take(entry, self._read(entry.path))
         self._redraw_surface()
-        self._redraw_sections()
+
+    def follow(self, entry: MapEntry) -> None:
+        """Show a map that was made on the spot, of which many may come in a second: its sections at once, its surface
+        as soon as there is time for it, made finer when no other has come for a while."""
+        self._take(entry, entry.volume)
+        if self._surface_ms < LIVE_MS:
+            self._redraw_surface()
+        self._resting = self.after(REST_MS, self._rest)
 
     def show_in_series(self, series: str, place: int) -> None:
         """Show map number `place` (from 0) of a series."""
@@ -65,7 +76,9 @@ class MapPanel(ttk.Frame):
             return
         from .region_dialog import RegionDialog
 
-        volume, pixel_size_ang = read_map(self._entry.path)
+        entry = self._entry
+        made = entry.volume is not None
+        volume, pixel_size_ang = (entry.volume, entry.pixel_size_ang) if made else read_map(entry.path)
         dialog = RegionDialog(self.winfo_toplevel(), volume, pixel_size_ang)
         if not (dialog.resultYes() and dialog.regions):
             return
@@ -73,6 +86,13 @@ class MapPanel(ttk.Frame):
             self._say(self._content.keep_mask(dialog.regions, pixel_size_ang))
         except EngineError as error:
             showError("Draw a region", str(error), self.winfo_toplevel())
+
+    def destroy(self) -> None:
+        """Take back what was to be done later, with the panel."""
+        for later in (self._resting, self._playing):
+            if later is not None:
+                self.after_cancel(later)
+        super().destroy()
 
     # ---- building ----------------------------------------------------------
     def _build(self) -> None:
@@ -168,6 +188,22 @@ class MapPanel(ttk.Frame):
         return self._volumes[path]
 
     # ---- drawing -----------------------------------------------------------
+    def _take(self, entry: MapEntry, volume: np.ndarray) -> None:
+        """Let this be the map that is shown, and show its sections."""
+        if self._resting is not None:
+            self.after_cancel(self._resting)
+            self._resting = None
+        self._entry, self._volume = entry, volume
+        self._heading.set(f"{entry.label}   {entry.reached}".rstrip())
+        self._redraw_sections()
+
+    def _rest(self) -> None:
+        """Draw the map that was followed to as finely as others."""
+        self._resting = None
+        self._volume = finer(self._volume)
+        self._redraw_surface()
+        self._redraw_sections()
+
     def _redraw_surface(self) -> None:
         if self._volume is None:
             return
@@ -185,9 +221,11 @@ class MapPanel(ttk.Frame):
         size = (self._surface.winfo_width(), self._surface.winfo_height())
         if self._volume is None or min(size) < 32:
             return
+        began = time.perf_counter()
         frame = self._renderer.frame(self._azimuth, self._elevation, size, self._zoom)
         self._surface.image = ImageTk.PhotoImage(Image.fromarray(frame), master=self)
         self._surface.configure(image=self._surface.image)
+        self._surface_ms = 1000 * (time.perf_counter() - began)
 
     def _redraw_sections(self) -> None:
         middle = self._volume.shape[0] // 2

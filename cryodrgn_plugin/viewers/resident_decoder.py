@@ -1,0 +1,201 @@
+"""The engine at hand: one process that keeps a run's model loaded and makes the map of whatever was asked for last.
+
+It is asked over its standard input and answers on its standard output (`cryodrgn-plugin serve --help`). A thread talks
+to it, so that a window never waits: the window asks, goes on, and looks now and then whether there is an answer.
+"""
+
+import json
+import subprocess
+import tempfile
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+STARTS = 2
+"""A process that dies is started once more, and not again."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a question."""
+
+    index: int
+    """As it was asked."""
+    volume: np.ndarray | None
+    """(D, D, D) float32; None where `error` says why there is none."""
+    pixel_size_ang: float = 1.0
+    error: str = ""
+
+
+class _Gone(Exception):
+    """The process has ended, for a reason that its message says."""
+
+    def __init__(self, sentence: str, for_good: bool = False) -> None:
+        super().__init__(sentence)
+        self.for_good = for_good
+
+
+class ResidentDecoder:
+    """Maps at points of a run's latent space, the latest that was asked for first and older ones not at all.
+
+    Parameters
+    ----------
+    command : starts the engine's `serve`.
+    environment : of the process; None is this one's.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self._command, self._environment = list(command), environment
+        self._change = threading.Condition()
+        self._waiting: tuple[int, np.ndarray] | None = None
+        self._asked: tuple[int, np.ndarray] | None = None
+        self._answer: Answer | None = None
+        self._ready: dict[str, Any] | None = None
+        self._closing = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    # ---- for the window's thread, which never waits here -------------------
+    def start(self) -> None:
+        """Load the model in the background."""
+        threading.Thread(target=self._live, name="resident decoder", daemon=True).start()
+
+    def ask(self, index: int, z: np.ndarray) -> None:
+        """Ask for the map at z (Z,), in place of what was asked for before and has not begun."""
+        with self._change:
+            self._waiting = index, z
+            self._change.notify()
+
+    def newest(self) -> Answer | None:
+        """The answer that came last, if it has not been taken yet."""
+        with self._change:
+            answer, self._answer = self._answer, None
+            return answer
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the model is loaded, so that a map takes milliseconds."""
+        return self._ready is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an answer is still to come or to be taken."""
+        with self._change:
+            return any(each is not None for each in (self._waiting, self._asked, self._answer))
+
+    @property
+    def process_id(self) -> int | None:
+        """Of the engine's process; None where there is none."""
+        return self._process.pid if self._process is not None else None
+
+    def close(self) -> None:
+        """End the process, without waiting for it."""
+        with self._change:
+            self._closing = True
+            process = self._process
+            self._change.notify()
+        if process is not None:
+            process.terminate()
+
+    # ---- in the thread -----------------------------------------------------
+    def _live(self) -> None:
+        sentence = ""
+        for _ in range(STARTS):
+            try:
+                self._serve()
+                return
+            except _Gone as gone:
+                sentence = str(gone)
+                if gone.for_good:
+                    break
+        while (asked := self._next()) is not None:
+            self._put(Answer(asked[0], None, error=sentence))
+
+    def _serve(self) -> None:
+        """One life of the process, until the window closes. Raises _Gone when the process ends before that."""
+        with tempfile.TemporaryFile() as said:
+            process = self._begin(said)
+            try:
+                self._ready = self._read_head(process)
+                while (asked := self._next()) is not None:
+                    self._put(self._answer_of(process, *asked))
+            except (OSError, ValueError, EOFError):
+                self._lost()
+                if not self._closing:
+                    raise self._why(process, said) from None
+            finally:
+                self._ready = self._process = None
+                _end(process)
+
+    def _begin(self, said) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        try:
+            process = subprocess.Popen(self._command, stdin=pipe, stdout=pipe, stderr=said, env=self._environment)
+        except OSError as error:
+            raise _Gone(f"The engine could not start: {error.strerror}: {self._command[0]}.", for_good=True) from None
+        with self._change:
+            self._process = process
+            if self._closing:
+                process.terminate()
+        return process
+
+    def _next(self) -> tuple[int, np.ndarray] | None:
+        """Wait for what is asked next; None when the window closes."""
+        with self._change:
+            self._change.wait_for(lambda: self._waiting is not None or self._closing)
+            if self._closing:
+                return None
+            self._asked, self._waiting = self._waiting, None
+            return self._asked
+
+    def _put(self, answer: Answer) -> None:
+        with self._change:
+            self._asked, self._answer = None, answer
+
+    def _lost(self) -> None:
+        """What the process did not live to answer is asked again, unless something newer is."""
+        with self._change:
+            self._waiting = self._waiting or self._asked
+            self._asked = None
+
+    def _answer_of(self, process: subprocess.Popen[bytes], index: int, z: np.ndarray) -> Answer:
+        process.stdin.write(json.dumps({"z": [float(number) for number in z]}).encode() + b"\n")
+        process.stdin.flush()
+        head = self._read_head(process)
+        if "error" in head:
+            return Answer(index, None, error=head["error"])
+        content = process.stdout.read(head["bytes"])
+        volume = np.frombuffer(content, head["type"]).reshape(head["shape"])
+        return Answer(index, volume, self._ready["pixel_size_ang"])
+
+    @staticmethod
+    def _read_head(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+        line = process.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise EOFError
+        return json.loads(line)
+
+    def _why(self, process: subprocess.Popen[bytes], said) -> _Gone:
+        """What the process said last; what it said of the user's mistakes holds for the next one too."""
+        _end(process)
+        said.seek(0)
+        lines = [line for line in said.read().decode(errors="replace").splitlines() if line.strip()]
+        if self._ready is None and process.returncode > 0 and lines:
+            return _Gone(lines[-1].removeprefix("cryodrgn-plugin: "), for_good=True)
+        how = lines[-1] if process.returncode > 0 and lines else f"exit code {process.returncode}"
+        return _Gone(f"The engine ended unexpectedly ({how}); close this window and open it again.")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let the process end, by the end of its input or else by force, and release its pipes."""
+    with suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
