@@ -17,10 +17,10 @@ from .isosurface import finer, make_renderer, suggested_level
 
 SECTION_PX = 150
 STEP_MS = 350
-REST_MS = 120
-"""A map that is followed is drawn finely when no other has come for so long."""
 LIVE_MS = 60
 """Surfaces that take longer to draw, where no graphics card does it, do not follow the mouse map by map."""
+REST_MS, REFINE_MS = 120, 500
+"""They are drawn when no other map has come for so long, and finely after so long again."""
 LEVEL_RANGE = (0.3, 2.5)
 """The level slider covers these multiples of the suggested level."""
 
@@ -56,11 +56,13 @@ class MapPanel(ttk.Frame):
 
     def follow(self, entry: MapEntry) -> None:
         """Show a map that was made on the spot, of which many may come in a second: its sections at once, its surface
-        as soon as there is time for it, made finer when no other has come for a while."""
+        too where that is quick or else in a pause, and both finer in a longer one."""
         self._take(entry, entry.volume)
         if self._surface_ms < LIVE_MS:
             self._redraw_surface()
-        self._resting = self.after(REST_MS, self._rest)
+            self._resting = self.after(REFINE_MS, self._refine)
+        else:
+            self._resting = self.after(REST_MS, self._rest)
 
     def show_in_series(self, series: str, place: int) -> None:
         """Show map number `place` (from 0) of a series."""
@@ -198,6 +200,11 @@ class MapPanel(ttk.Frame):
         self._redraw_sections()
 
     def _rest(self) -> None:
+        """Draw the surface of the map that was followed to, now that no other comes."""
+        self._redraw_surface()
+        self._resting = self.after(REFINE_MS, self._refine)
+
+    def _refine(self) -> None:
         """Draw the map that was followed to as finely as others."""
         self._resting = None
         self._volume = finer(self._volume)

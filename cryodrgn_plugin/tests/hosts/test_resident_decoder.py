@@ -17,7 +17,7 @@ from cryodrgn_plugin.viewers.resident_decoder import Answer, ResidentDecoder
 from .patience import Patience
 
 ENGINE = """
-import json, os, sys, time
+import json, os, struct, sys, time
 print(json.dumps({"ready": True, "box": 2, "pixel_size_ang": 3.5, "z_dim": 1}), flush=True)
 for line in sys.stdin:
     z = json.loads(line)["z"][0]
@@ -29,8 +29,8 @@ for line in sys.stdin:
     if z < 0:
         print(json.dumps({"error": "There is nothing below zero."}), flush=True)
     else:
-        content = b"".join([__import__("struct").pack("<f", z)] * 8)
-        sys.stdout.buffer.write(json.dumps({"shape": [2, 2, 2], "type": "<f4", "bytes": 32}).encode() + b"\\n" + content)
+        print(json.dumps({"shape": [2, 2, 2], "type": "<f4", "bytes": 32}), flush=True)
+        sys.stdout.buffer.write(struct.pack("<f", z) * 8)
         sys.stdout.flush()
 """
 """Speaks as the engine does; the map at z is z everywhere. It writes down who was asked for what."""

@@ -1,10 +1,10 @@
 """The plugin in Scipion's own windows on a virtual screen: a form with its wizard, a launch, and the explorer."""
 
+import itertools
 import json
 import time
 import tkinter as tk
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from PIL import ImageGrab
 from pwem import Domain
 from pyworkflow.gui.dialog import RESULT_YES
 
+from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.wizards.centres import class_centres
 from cryodrgn_plugin.wizards.lasso_dialog import pictures_of
@@ -176,14 +177,74 @@ def test_the_map_turns_under_the_mouse(explorer):
     assert np.abs(_surface(explorer) - before).mean() > 1
 
 
-def test_a_click_chooses_the_nearest_particle_and_makes_its_map(explorer, workflow):
-    panel, content = explorer.latents, explorer._content
-    point = panel._axes.transData.transform(content.projections[0].points[5])
-    panel._clicked(SimpleNamespace(inaxes=panel._axes, button=1, x=point[0] + 0.2, y=point[1]))
-    assert f"particle {content.object_ids[5]}" in explorer._status.get()
-    pump(explorer, 60, until=lambda: "its own map" in explorer._status.get() and "making" not in explorer._status.get())
-    assert explorer._status.get().endswith("its own map")
-    assert f"map of particle {content.object_ids[5]}" in explorer.maps._heading.get()
+def _mouse(explorer, kind: str, index: int) -> None:
+    """A mouse event on the plot, where particle `index` is drawn."""
+    panel = explorer.latents
+    paper = panel._canvas.get_tk_widget()
+    x, y = panel._axes.transData.transform(explorer._content.projections[0].points[index])
+    paper.event_generate(kind, x=round(x), y=round(panel._figure.bbox.height - y))
+    paper.update()
+
+
+def _lonely(explorer, count: int) -> list[int]:
+    """The particles that lie farthest from all others in the plot, so that the mouse finds them."""
+    points = explorer.latents._axes.transData.transform(explorer._content.projections[0].points)
+    distances = np.linalg.norm(points[:, None] - points[None], axis=2) + 1e9 * np.eye(len(points))
+    return np.argsort(-distances.min(axis=1))[:count].tolist()
+
+
+def _await_map_of(explorer, index: int) -> None:
+    name = f"particle {explorer._content.object_ids[index]}"
+    pump(explorer, 60, until=lambda: explorer.maps._heading.get() == f"map of {name}")
+    assert explorer.maps._heading.get() == f"map of {name}"
+    assert explorer._status.get().startswith(name) and explorer._status.get().endswith("its own map")
+
+
+def test_a_click_shows_the_map_of_the_particle_that_the_engine_makes_for_it(explorer, workflow):
+    (index,) = _lonely(explorer, 1)
+    before = _surface(explorer)
+    _mouse(explorer, "<ButtonPress-1>", index)
+    _mouse(explorer, "<ButtonRelease-1>", index)
+    assert explorer._status.get().startswith(f"particle {explorer._content.object_ids[index]} ")
+    _await_map_of(explorer, index)
+    run = Run.open(workflow.analyzed.getRunFolder())
+    entry = explorer.maps._entry
+    np.testing.assert_array_equal(entry.volume, load_decoder(run).volume(explorer._content.z[index]))
+    assert entry.pixel_size_ang == pytest.approx(workflow.analyzed.outputVolumes.getSamplingRate())
+    pump(explorer, 1.0)
+    assert np.abs(_surface(explorer) - before).mean() > 1
+
+
+def test_the_map_follows_the_mouse_with_no_new_process(explorer):
+    first, *others = _lonely(explorer, 6)
+    process_id = explorer._content.decoder.process_id
+    shown = []
+    _mouse(explorer, "<ButtonPress-1>", first)
+    for index in others:
+        _mouse(explorer, "<B1-Motion>", index)
+        _await_map_of(explorer, index)
+        shown.append(explorer.maps._entry.volume)
+        assert explorer.latents._marker.get_xydata()[0] == pytest.approx(explorer._content.projections[0].points[index])
+    _mouse(explorer, "<ButtonRelease-1>", others[-1])
+    assert all(np.abs(one - other).max() > 0 for one, other in itertools.pairwise(shown))
+    # With the button up the mouse moves nothing.
+    _mouse(explorer, "<Motion>", first)
+    pump(explorer, 0.5)
+    _await_map_of(explorer, others[-1])
+    assert explorer._content.decoder.process_id == process_id is not None
+
+
+def test_after_a_drag_in_one_go_the_map_is_that_of_the_last_particle(explorer):
+    places = _lonely(explorer, 30)
+    _mouse(explorer, "<ButtonPress-1>", places[0])
+    for index in places[1:]:
+        _mouse(explorer, "<B1-Motion>", index)
+    _mouse(explorer, "<ButtonRelease-1>", places[-1])
+    _await_map_of(explorer, places[-1])
+    assert not explorer._content.decoder.is_busy
+    # At rest it is drawn as finely as the maps of files.
+    pump(explorer, 2.0, until=lambda: explorer.maps._volume.shape[0] > explorer.maps._entry.volume.shape[0])
+    assert explorer.maps._volume.shape[0] > explorer.maps._entry.volume.shape[0]
 
 
 def test_playing_walks_along_the_series(explorer):
@@ -209,4 +270,7 @@ def test_a_training_without_analysis_shows_its_consensus(window, workflow):
     pump(made, 1.0)
     assert made.maps._heading.get().startswith("consensus")
     assert isinstance(made.root, tk.Toplevel)
-    made.close()
+    pump(made, 60, until=lambda: made._content.decoder.process_id is not None)
+    process = made._content.decoder._process
+    made.close()  # whether the engine is ready by then or not
+    assert process.wait(timeout=60) is not None
