@@ -10,6 +10,8 @@ from typing import Protocol
 import numpy as np
 
 BACKGROUND = "#ffffff"
+BOX = 100.0
+"""Edge of every map in the units of its surface, so that one sampled more finely has the same size."""
 
 
 class SurfaceRenderer(Protocol):
@@ -70,7 +72,9 @@ class PyvistaRenderer:
 
     def show(self, volume: np.ndarray, level: float, colour: str) -> None:
         grid = self._pyvista.ImageData(dimensions=volume.shape[::-1])
-        grid.origin = tuple(-(n // 2) for n in volume.shape[::-1])
+        step = BOX / volume.shape[0]
+        grid.spacing = (step,) * 3
+        grid.origin = tuple(-(n // 2) * step for n in volume.shape[::-1])
         grid["density"] = np.ascontiguousarray(volume, np.float32).ravel()
         mesh = grid.contour([level], scalars="density", method="flying_edges")
         self._plotter.clear_actors()
@@ -117,7 +121,7 @@ class MatplotlibRenderer:
         self._mesh = None
         if volume.min() < level < volume.max():
             points, faces, _, _ = marching_cubes(volume, level, step_size=step)
-            points = points[:, ::-1] - np.array(volume.shape[::-1]) // 2
+            points = (points[:, ::-1] - np.array(volume.shape[::-1]) // 2) * BOX / volume.shape[0]
             self._mesh = points, faces
             self._half = max(self._half, 0.9 * float(np.linalg.norm(points, axis=1).max()))
 

@@ -46,6 +46,16 @@ def test_a_level_above_the_map_draws_nothing(renderer, dumbbell):
     assert drawn.frame(0, 0, (64, 64)).min() == 255
 
 
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_a_finer_map_is_drawn_at_the_same_size(renderer, dumbbell):
+    drawn = renderer()
+    covered = []
+    for volume in (isosurface.finer(dumbbell, voxels=64), dumbbell):
+        drawn.show(volume, 0.4, "#4e79a7")
+        covered.append((drawn.frame(90, 0, (160, 120)).min(axis=2) < 250).sum())
+    assert covered[1] == pytest.approx(covered[0], rel=0.05)
+
+
 def test_a_finer_map_keeps_the_values_at_the_old_voxels(dumbbell):
     fine = isosurface.finer(dumbbell, voxels=64)
     assert fine.shape == (64, 64, 64)
