@@ -122,7 +122,7 @@ def test_a_run_of_several_regions_is_looked_at_and_resumed_at_its_last_checkpoin
     stopped = Run.open(copy)
     look_in(stopped)
     seen = stopped.latents()
-    assert seen.steps == (12, 13) and seen.columns == run.latents().columns
+    assert seen.steps == (13, 14) and seen.columns == run.latents().columns
     apart = [Run.open(stopped.region_dir(name)).latents().z for name in PLACES_ANG]
     np.testing.assert_array_equal(seen.z, np.concatenate(apart, axis=1))
     resumed = Run.create(copy, run.config, resume=True)
