@@ -37,15 +37,8 @@ SCHEMA = 1
 """Version of the folder's layout; raised when a reader of the old layout would misread the new one."""
 
 MAY_CHANGE_ON_RESUME = (
-    "device",
-    "backend",
-    "root",
-    "atoms.model",
-    "data.cache_mb",
-    "data.store",
-    "training.epochs",
-    "training.checkpoint_every",
-    "training.early_stop",
+    *("device", "backend", "root", "atoms.model", "data.cache_mb", "data.store"),
+    *("training.epochs", "training.checkpoint_every", "training.early_stop"),
 )
 """Settings that a resumed run may change: they decide how long and where it computes, not what. The model may lie
 elsewhere; that it is the same is checked when it is read."""

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
 from . import palette
 from .atoms_content import AtomsContent
 from .atoms_plots import plots_of
-from .chimerax import open_script
+from .chimerax_program import open_script
 
 
 class AtomsPanel(ttk.Frame):

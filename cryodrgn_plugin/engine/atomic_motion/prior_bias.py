@@ -31,6 +31,8 @@ TELLS = 0.2
 """r_u below which half-maps say nothing."""
 FLAGGED_SHARE = 0.02
 """Of the residues that are flagged by chance, at most."""
+LEAST_TOLD = 0.0005
+"""Share of flagged residues that is not none when it is written as a percentage."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +145,10 @@ def verdict(check: BiasCheck, flagged_residues: str) -> str:
             f"{check.untold.mean():.0%} of it."
         )
     if check.trusted:
+        but = f" but {check.flagged_share:.1%}" if check.flagged_share >= LEAST_TOLD else ""
         return (
-            "The model agrees with maps that know nothing of it: around all residues but "
-            f"{check.flagged_share:.1%} it predicts prior-free half-maps better than they predict each other."
+            f"The model agrees with maps that know nothing of it: around all residues{but} it predicts prior-free "
+            "half-maps better than they predict each other."
         )
     return (
         f"Do not trust the model around {check.flagged_share:.0%} of its residues ({flagged_residues}): there "

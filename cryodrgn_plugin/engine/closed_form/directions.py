@@ -230,7 +230,10 @@ def _in_frame(near: NearImages, matrix: Tensor) -> NearImages:
     c = len(matrix)
     whole = torch.eye(near.gram.shape[1], dtype=matrix.dtype, device=matrix.device)
     whole[:c, :c] = matrix
-    return replace(near, gram=whole.T @ near.gram @ whole, inner=near.inner @ whole)
+    gram = torch.empty_like(near.gram)
+    for rows in near.parts():  # of all at once what is made on the way would take as much again, twice
+        gram[rows] = whole.T @ near.gram[rows] @ whole
+    return replace(near, gram=gram, inner=near.inner @ whole)
 
 
 def reliability(found: Directions) -> Tensor:

@@ -117,8 +117,13 @@ def places(table: ParticleTable) -> np.ndarray:
         return alone  # a placeholder, such as 0, is no place
     shot = pd.MultiIndex.from_frame(table.frame[[PLACE[0], *tilts]]).factorize()[0]
     points = np.column_stack([xyz, 10 * SAME_PLACE_PX * shot])[known]
-    pairs = cKDTree(points).query_pairs(SAME_PLACE_PX, output_type="ndarray")
-    return _components(table.n, known[pairs])
+    # Rows of the very same place, as symmetry expansion has them, are one before neighbours are looked for in pairs.
+    distinct, which = np.unique(points, axis=0, return_inverse=True)
+    pairs = cKDTree(distinct).query_pairs(SAME_PLACE_PX, output_type="ndarray")
+    together = _components(len(distinct), pairs)[which.reshape(-1)]
+    _, first, number = np.unique(together, return_index=True, return_inverse=True)
+    alone[known] = known[first[number.reshape(-1)]]
+    return alone
 
 
 def has_places(table: ParticleTable) -> bool:

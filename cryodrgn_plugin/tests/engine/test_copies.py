@@ -1,14 +1,17 @@
 """Images that stand in a set more than once share a half-set, are counted once, and are spoken of."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial import cKDTree
 
 from cryodrgn_plugin.engine.analysis.populations import counted, most_likely
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.data import copies
 from cryodrgn_plugin.engine.data.copies import places, repeated
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.half_sets import drawn_halves
@@ -90,6 +93,17 @@ def test_neighbours_are_no_copies_and_placeholders_no_places(tmp_path):
     assert not repeated(places(table)).any()
     single = ParticleDataset.open(star).subset(np.arange(COUNT))
     assert not single.copies.any and single.copies.sentences() == []
+
+
+def test_neighbours_are_looked_for_among_places_and_not_among_rows(tmp_path, monkeypatch):
+    """Of 60 rows at one place there are 1,770 pairs, and of 500 rows 124,750."""
+    table = read_particles(noise_set(tmp_path, "place", count=4))
+    many = replace(table, frame=pd.concat([table.frame] * 50, ignore_index=True))
+    points = []
+    monkeypatch.setattr(copies, "cKDTree", lambda of: points.append(len(of)) or cKDTree(of))
+    found = places(many)
+    assert points == [8] and len(np.unique(found)) == 4
+    assert (found.reshape(50, 2, 4) == found[:4]).all()
 
 
 def test_rows_of_a_symmetry_expanded_set_share_a_half(tmp_path):

@@ -17,7 +17,7 @@ from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.atoms.model_writing import write_models
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.simulate.embedded import embedded_model
-from cryodrgn_plugin.viewers import chimerax
+from cryodrgn_plugin.viewers import chimerax_program
 
 from .patience import Patience
 from .scipion_project import Workflow, logs, new_protocol, run
@@ -119,7 +119,7 @@ def test_chimerax_is_started_on_the_script_where_there_is_one(window, tmp_path, 
     program, told = tmp_path / "ChimeraX", tmp_path / "told"
     program.write_text(f'#!/bin/sh\necho "$PWD $1" > "{told}.part"\n/bin/mv "{told}.part" "{told}"\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    assert chimerax.program() == str(program)
+    assert chimerax_program.program() == str(program)
     window.atoms.open_chimerax()
     patience = Patience(5)
     while not told.exists() and not patience.is_over():
