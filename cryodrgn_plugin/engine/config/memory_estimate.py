@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .run_config import RunConfig
 
 MB = 2**20
-LIBRARIES_MB = 680.0
+LIBRARIES_MB = 600.0
 """The program itself, with the kernels that it compiles."""
 ROW_BYTES = 1200.0
 """A row of the star file, and what is known of each particle whatever the recipe."""
