@@ -364,6 +364,7 @@ def test_conformers_of_which_one_is_left_end_as_a_molecule_kept_whole(rigid):
     assert moving_rounds(Maps([[model]] * 2, np.ones(1))) == config.ab_initio.moving_rounds > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("conformers", [1, 2])
 def test_a_moving_molecule_gets_poses_and_a_latent_space(tmp_path, conformers):
     star = simulated(tmp_path / "set", tiny_ensemble(6, 0.3), 500)

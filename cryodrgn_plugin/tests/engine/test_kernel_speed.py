@@ -6,6 +6,8 @@ import pytest
 
 from . import kernel_ratios
 
+pytestmark = pytest.mark.slow  # once, in one of the environments
+
 SLOWER = 1.6
 """What a ratio may have grown by. From run to run on one machine, idle and loaded, it moves by up to 1.4."""
 TRIES = 6

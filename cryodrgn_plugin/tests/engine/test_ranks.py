@@ -70,6 +70,7 @@ def assert_same(run: Run, alone: Run) -> None:
     assert np.abs(maps[0] - maps[1]).max() < 1e-5 * np.abs(maps[1]).max()
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(star, alone, tmp_path):
     out = tmp_path / "run"
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -86,6 +87,7 @@ def test_two_processes_find_what_one_finds(star, alone, tmp_path):
     assert_same(Run.open(out), alone)
 
 
+@pytest.mark.slow
 def test_a_lost_process_ends_the_others_in_a_sentence_and_the_run_goes_on_with_one(star, alone, tmp_path):
     out = tmp_path / "run"
     processes = started(command(star, out), 3)
@@ -100,6 +102,7 @@ def test_a_lost_process_ends_the_others_in_a_sentence_and_the_run_goes_on_with_o
     assert_same(Run.open(out), alone)
 
 
+@pytest.mark.slow
 def test_one_told_to_stop_stops_all_and_more_of_them_resume(star, alone, tmp_path):
     out = tmp_path / "run"
     processes = started(command(star, out), 2)

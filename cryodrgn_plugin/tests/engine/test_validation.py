@@ -299,6 +299,7 @@ def test_nothing_of_the_halves_stays_behind(validated):
     assert kept == {"validation.json", "validation.html", "confidence.npz", "figures"}
 
 
+@pytest.mark.slow
 def test_a_validation_that_was_killed_between_its_halves_goes_on_and_equals_an_uninterrupted_one(validated, tmp_path):
     # All in processes of their own: code compiled in this one may differ in last bits from what others find compiled.
     runs = [tmp_path / "whole", tmp_path / "killed"]
