@@ -6,10 +6,10 @@ every cache line read once a slice is 2.4 MB, or 4.6 MB at padding 1.5: 0.13 and
 takes 0.47 and 0.85 CPU-ms, torch's embedding_bag 1.5 and 1.9, or 0.75 and 1.1 with its places and weights ready
 (`benchmarks/slicing_speed.py`): eight times faster than that would be below the floor, unless images share lines.
 
-Measured at D = 64 with C = 9, on one thread, beside the floors at 18 GB/s (`benchmarks/near_poses.py`; ms per image up
-to shell 14, 31): `compress` 0.017, 0.095 (0.010, 0.048), with derivatives by the poses 0.022, 0.133 (0.013, 0.064);
-`accumulate` 0.043, 0.242 (0.069, 0.335: ordered points find their neighbours in the cache), `accumulate_near` 0.032,
-0.168 (0.024, 0.117).
+Measured at D = 64 with C = 9, on one thread, beside the floors at 31 GB/s (`benchmarks/near_poses.py`; ms per image up
+to shell 14, 31): `compress` 0.014, 0.083 (0.006, 0.028), with derivatives by the poses 0.022, 0.136 (0.008, 0.037);
+`accumulate` 0.022, 0.131 (0.040, 0.196: what falls into one cell is added once), `accumulate_near` 0.020, 0.102 (0.014,
+0.069).
 """
 
 from collections.abc import Callable
