@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -270,3 +272,10 @@ def test_plain_progress_is_one_line_per_step(capsys):
 
 def test_durations_read_as_people_write_them():
     assert [duration(s) for s in (8.4, 200, 7500)] == ["8 s", "3 min 20 s", "2 h 5 min"]
+
+
+def test_the_size_of_a_program_is_its_own_and_not_that_of_who_started_it():
+    ballast = np.ones(40_000_000)  # 320 MB
+    code = "from cryodrgn_plugin.engine.provenance import peak_memory_mb; print(peak_memory_mb())"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 5 < int(told) < 250 and len(ballast)
