@@ -330,6 +330,7 @@ def test_angles_and_origins_of_the_file_are_not_looked_at(rigid, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_path):
     chain = tiny_ensemble(1).states[0]
     half = chain[np.arange(len(chain.coords_ang)) < 60]
@@ -401,6 +402,7 @@ def test_what_frames_of_conformers_are_wrong_by_is_made_good_together(tmp_path, 
     assert maps.n_species == 1 and not engine.placement.species.any()
 
 
+@pytest.mark.slow
 def test_a_killed_search_resumes_bit_for_bit(rigid, tmp_path):
     command = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", "abinitio", str(rigid), "--homogeneous"]
     for name, value in {**QUICK, "ab_initio.rounds": 5, "ab_initio.refinements": 1}.items():

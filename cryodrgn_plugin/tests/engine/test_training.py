@@ -136,6 +136,7 @@ def outcome(path):
     return metrics, run.latents().z, torch.load(run.model_file, weights_only=True)["state"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "how"), [("mlp", signal.SIGKILL), ("basis", signal.SIGTERM)])
 def test_a_stopped_training_resumes_bit_for_bit(kind, how, two_states, tmp_path):
     star, _ = two_states

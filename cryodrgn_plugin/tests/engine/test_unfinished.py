@@ -158,6 +158,7 @@ def fit_for(run, steps, monkeypatch):
             pass
 
 
+@pytest.mark.slow
 def test_a_fast_run_is_shown_from_where_half_sets_are_apart_and_goes_on_unmoved(hinge, tmp_path, monkeypatch, capsys):
     config = recipe_config("fast", {**FAST, "particles": str(hinge)})
     looked, alone = (Run.create(tmp_path / name, config) for name in ("looked", "alone"))
