@@ -14,6 +14,7 @@ from ..data.store_key import StoredImages
 from ..data.store_writing import write_store
 from ..errors import NO_SPACE
 from ..io.writing import remove
+from ..ranks import Ranks
 from ..run import Run
 from ..run_lock import Busy, lock
 
@@ -44,7 +45,9 @@ def keep_images(run: Run, dataset: ParticleDataset, often: bool) -> None:
 def _place(run: Run, dataset: ParticleDataset, often: bool) -> Path | None:
     asked = dataset.config.store
     if asked == "auto":
-        return None if dataset.cache.holds_all or not often else run.image_store_dir
+        # Several processes read a part of the images each, and would each write a store of all.
+        gains = often and not dataset.cache.holds_all and Ranks.present().alone
+        return run.image_store_dir if gains else None
     return None if asked == "off" else Path(asked)
 
 

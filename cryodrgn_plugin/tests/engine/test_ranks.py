@@ -117,10 +117,13 @@ def test_one_told_to_stop_stops_all_and_more_of_them_resume(star, alone, tmp_pat
     assert_same(Run.open(out), alone)
 
 
-def test_a_recipe_that_trains_in_one_process_says_so(star, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("given", "named"), [(["--recipe", "paper"], "paper"), (["--z_dim", "0"], "fast with z_dim 0")]
+)
+def test_a_recipe_that_trains_in_one_process_says_so(given, named, star, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert main(["train", str(star), "--out", str(tmp_path / "run"), "--recipe", "paper"]) == 2
-    assert "torchrun has started 2 processes, and the recipe paper trains in one" in capsys.readouterr().err
+    assert main(["train", str(star), "--out", str(tmp_path / "run"), *given]) == 2
+    assert f"torchrun has started 2 processes, and the recipe {named} trains in one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("n", "count"), [(3, 2), (1, 4), (0, 2), (100, 7)])
