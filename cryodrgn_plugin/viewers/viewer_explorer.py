@@ -37,16 +37,26 @@ class HetExplorerViewer(Viewer):
         return []
 
     def open_window(self, protocol):
-        """The explorer's window over a protocol's run, not yet shown; what the protocol itself has made comes first."""
-        from .drawn_mask import keep_mask
+        """The explorer's window over a protocol's run, not yet shown; what the protocol itself has made comes first.
+
+        The window is empty and reads what it shows by itself. Raises DataError where there is no run.
+        """
         from .explorer import ExplorerWindow
-        from .load import content_of, entries_of
+        from .workbench import MODEL
 
         run = Run.open(protocol.getRunFolder())
         title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
-        content = content_of(run, title, entries_of(protocol.getMaps()), first=getattr(protocol, "MAKES", ""))
+        load = partial(self._load, protocol, run, title, protocol.getMaps())
+        first = MODEL if protocol.getClassName() == ProtHetAtoms.__name__ else ""
+        return ExplorerWindow(title, load, first, masterWindow=self.formWindow)
+
+    def _load(self, protocol, run, title, maps, tell):
+        """The content of the window; called in a thread."""
+        from .drawn_mask import keep_mask
+        from .handover import Handover
+        from .load import content_of, entries_of
+
+        content = content_of(run, title, entries_of(maps), first=getattr(protocol, "MAKES", ""), tell=tell)
         content.keep_mask = partial(keep_mask, self.getProject())
-        window = ExplorerWindow(content, masterWindow=self.formWindow)
-        if content.atoms is not None and protocol.getClassName() == ProtHetAtoms.__name__:
-            window.tabs.select(window.atoms)
-        return window
+        content.handover = Handover(self.getProject(), protocol, self.formWindow)
+        return content

@@ -36,18 +36,20 @@ def explorer(project, screen):
     balls = np.exp(-((x - 7) ** 2 + y**2 + (z - 4) ** 2) / 18) + np.exp(-((x + 7) ** 2 + y**2 + z**2) / 18)
     write_map("balls.mrc", balls.astype(np.float32), PIXEL_ANG)
     maps = [MapEntry("maps", "balls", "balls.mrc", "#7fa8d1")]
-    made = ExplorerWindow(Content("drawing", maps=maps, keep_mask=partial(keep_mask, project)))
+    content = Content("drawing", maps=maps, keep_mask=partial(keep_mask, project))
+    made = ExplorerWindow("drawing", lambda tell: content)
     made.root.geometry("1300x800+20+20")
     made.root.deiconify()
-    pump(made, 1.0)
+    pump(made, 30.0, until=lambda: made.is_filled)
+    pump(made, 0.5)
     yield made
     made.root.destroy()
 
 
-def pump(window, seconds: float) -> None:
-    """Let a window work for some seconds of an idle machine."""
+def pump(window, seconds: float, until=lambda: False) -> None:
+    """Let a window work for some seconds of an idle machine, or until something is true."""
     patience = Patience(seconds)
-    while not patience.is_over():
+    while not patience.is_over() and not until():
         window.root.update()
         time.sleep(0.02)
 

@@ -160,7 +160,7 @@ LEFT_TO_THE_FORM = {
     StatesOptions: {"particles", "points", "mask"},
     AtomsOptions: {"model"},
     ValidateOptions: set(),
-    SelectOptions: {"name", "lasso", "original", "same_order", "annotate"},
+    SelectOptions: {"name", "lasso", "listed", "original", "same_order", "annotate"},
     SubtractOptions: set(),
 }
 """Options that a form sets by other means, or that mean nothing in Scipion."""

@@ -131,7 +131,7 @@ def test_a_line_drawn_around_particles_selects_those_inside(window, workflow):
 def test_figures_can_be_chosen_and_fit_their_place(explorer):
     explorer.tabs.select(3)
     pump(explorer, 0.7)
-    panel = explorer.root.nametowidget(explorer.tabs.tabs()[3])
+    panel = explorer.bench.panel("Figures")
     names = list(panel._files)
     assert {"pca", "populations"} <= set(names)
     panel.select("populations")
@@ -151,7 +151,10 @@ def explorer(window, workflow):
     made = viewer(project=window.project, protocol=workflow.analyzed, parent=window).open_window(workflow.analyzed)
     made.root.geometry("1300x800+20+20")
     made.root.deiconify()
-    pump(made, 1.5)
+    made.root.update()
+    assert not made.is_filled  # it opens before anything is read
+    pump(made, 60, until=lambda: made.is_filled and len(made._content.object_ids) > 0)
+    pump(made, 1.0)
     yield made
     made.close()
 
@@ -178,17 +181,19 @@ def test_the_map_turns_under_the_mouse(explorer):
 
 
 def _mouse(explorer, kind: str, index: int) -> None:
-    """A mouse event on the plot, where particle `index` is drawn."""
-    panel = explorer.latents
-    paper = panel._canvas.get_tk_widget()
-    x, y = panel._axes.transData.transform(explorer._content.projections[0].points[index])
-    paper.event_generate(kind, x=round(x), y=round(panel._figure.bbox.height - y))
-    paper.update()
+    """A mouse event on the plane, where particle `index` is drawn."""
+    x, y = explorer.latents.canvas.pixel_of(explorer._content.projections[0].points[index])
+    _event(explorer, kind, x, y)
+
+
+def _event(explorer, kind: str, x: int, y: int) -> None:
+    explorer.latents.canvas.event_generate(kind, x=x, y=y)
+    explorer.latents.canvas.update()
 
 
 def _lonely(explorer, count: int) -> list[int]:
-    """The particles that lie farthest from all others in the plot, so that the mouse finds them."""
-    points = explorer.latents._axes.transData.transform(explorer._content.projections[0].points)
+    """The particles that lie farthest from all others in the plane, so that the mouse finds them."""
+    points = explorer.latents.canvas.view.to_pixels(explorer._content.projections[0].points)
     distances = np.linalg.norm(points[:, None] - points[None], axis=2) + 1e9 * np.eye(len(points))
     return np.argsort(-distances.min(axis=1))[:count].tolist()
 
@@ -224,7 +229,9 @@ def test_the_map_follows_the_mouse_with_no_new_process(explorer):
         _mouse(explorer, "<B1-Motion>", index)
         _await_map_of(explorer, index)
         shown.append(explorer.maps._entry.volume)
-        assert explorer.latents._marker.get_xydata()[0] == pytest.approx(explorer._content.projections[0].points[index])
+        assert explorer.latents.canvas.place_of("chosen") == pytest.approx(
+            explorer._content.projections[0].points[index]
+        )
     _mouse(explorer, "<ButtonRelease-1>", others[-1])
     assert all(np.abs(one - other).max() > 0 for one, other in itertools.pairwise(shown))
     # With the button up the mouse moves nothing.
@@ -255,11 +262,11 @@ def test_playing_walks_along_the_series(explorer):
     assert explorer.maps._place.get() > 0
 
 
-@pytest.mark.parametrize("tab", [1, 2], ids=["resolution", "training"])
+@pytest.mark.parametrize("tab", [1, 2], ids=["Resolution", "Training"])
 def test_the_curves_are_drawn(explorer, tab):
     explorer.tabs.select(tab)
     pump(explorer, 0.5)
-    figure = explorer.root.nametowidget(explorer.tabs.tabs()[tab])._figure
+    figure = explorer.bench.panel(explorer.tabs.tab(tab, "text"))._figure
     assert sum(len(axes.lines) for axes in figure.axes) >= 3
 
 
@@ -267,7 +274,7 @@ def test_a_training_without_analysis_shows_its_consensus(window, workflow):
     viewer = Domain.findViewers(workflow.trained, "tkinter")[0]
     made = viewer(project=window.project, protocol=workflow.trained, parent=window).open_window(workflow.trained)
     made.root.deiconify()
-    pump(made, 1.0)
+    pump(made, 60, until=lambda: made.is_filled)
     assert made.maps._heading.get().startswith("consensus")
     assert isinstance(made.root, tk.Toplevel)
     pump(made, 60, until=lambda: made._content.decoder.process_id is not None)
