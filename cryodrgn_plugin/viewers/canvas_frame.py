@@ -15,7 +15,7 @@ NAME = ("Helvetica", 9)
 ROW_PX, LEAST_ROW_PX = 17, 11
 LEGEND_PX, COLUMN_PX = 118, 96
 LETTERS = 16
-"""Longer labels are cut."""
+"""Of longer labels the middle is left out."""
 CLASS = "class-"
 """Tag of what stands for a class, before its number."""
 BAR = (14, 200)

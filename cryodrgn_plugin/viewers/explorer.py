@@ -16,7 +16,7 @@ from .background import Background, Tell
 from .content import Content
 from .styles import define_styles
 
-SIZE = (1360, 800)
+SIZE, SMALLEST = (1360, 800), (1160, 660)
 
 
 class ExplorerWindow(Window):
@@ -29,7 +29,7 @@ class ExplorerWindow(Window):
     """
 
     def __init__(self, title: str, load: Callable[[Tell], Content], first_tab: str = "", **kwargs):
-        super().__init__(title=title, minsize=(900, 560), **kwargs)
+        super().__init__(title=title, minsize=SMALLEST, **kwargs)
         define_styles(self.root)
         self.root.configure(bg=palette.PAPER)
         self._status = tk.StringVar(self.root, value="Reading the run …")

@@ -95,6 +95,22 @@ class LatentCanvas(tk.Canvas):
         self._marks = {name: mark for name, mark in self._marks.items() if not name.startswith(start)}
         self._draw_marks()
 
+    def tell(self, words: str, place: tuple[float, float] | None = None) -> None:
+        """Words beside a place of the plane, over everything; empty ones take them away."""
+        self.delete("told")
+        if not words or place is None:
+            return
+        x, y = self.pixel_of(place)
+        left, top, width, height = self._frame.inside()
+        sides = ("w" if x < left + width / 2 else "e"), ("n" if y < top + height / 2 else "s")
+        item = self.create_text(
+            x + (14 if sides[0] == "w" else -14), y, text=words, anchor=sides[1] + sides[0], fill=palette.INK,
+            font=("Helvetica", 9), tags="told",
+        )  # fmt: skip
+        x1, y1, x2, y2 = self.bbox(item)
+        self.create_rectangle(x1 - 5, y1 - 4, x2 + 5, y2 + 4, fill=palette.PAPER, outline=palette.NEUTRAL, tags="told")
+        self.tag_raise(item)
+
     def place_of(self, name: str) -> tuple[float, float] | None:
         """Where a mark is."""
         return self._marks[name][0] if name in self._marks else None
@@ -240,6 +256,7 @@ class LatentCanvas(tk.Canvas):
         """Tell of the particle under the mouse once it rests for a moment."""
         if self._resting is not None:
             self.after_cancel(self._resting)
+        self.delete("told")
         self._resting = self.after(40, self._rested, self._pixel(event))
 
     def _rested(self, pixel: tuple[int, int] | None) -> None:

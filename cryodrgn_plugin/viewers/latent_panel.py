@@ -18,7 +18,7 @@ CHOSEN, CENTRE = "chosen", "centre "
 """Names of marks."""
 TOOLS = {POINT: "Point", LASSO: "Line", RECTANGLE: "Rectangle"}
 HINTS = {
-    POINT: "Click or drag: map.  Wheel: zoom.  Right button: move.",
+    POINT: "Wheel: zoom.  Right button: move.",
     LASSO: "Draw a line around particles.",
     RECTANGLE: "Draw a rectangle around particles.",
 }

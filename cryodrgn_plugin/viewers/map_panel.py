@@ -115,10 +115,13 @@ class MapPanel(ttk.Frame):
         self._play.pack(side=tk.LEFT, padx=(8, 2))
         ttk.Combobox(bar, textvariable=self._speed, values=SPEEDS, state="readonly", width=4).pack(side=tk.LEFT)
         ttk.Label(bar, text="×", style="HetMuted.TLabel").pack(side=tk.LEFT, padx=(2, 8))
-        ttk.Label(bar, textvariable=self._heading, style="HetBold.TLabel").pack(side=tk.RIGHT)
 
         self._walk = ttk.Scale(self, from_=0, to=1, command=self._walked, style="Het.Horizontal.TScale")
         self._walk.pack(fill=tk.X, padx=(4, 10))
+        heading = ttk.Label(self, textvariable=self._heading, style="HetBold.TLabel", padding=(4, 6, 10, 0))
+        heading.pack(fill=tk.X)
+        self._add_sections()
+        self._add_levels()
         self._surface = tk.Label(self, bg=palette.PAPER, cursor="fleur", bd=0)
         self._surface.pack(fill=tk.BOTH, expand=True, padx=(4, 10), pady=4)
         self._surface.bind("<ButtonPress-1>", lambda event: self._grab(event.x, event.y))
@@ -127,8 +130,9 @@ class MapPanel(ttk.Frame):
         self._surface.bind("<Button-5>", lambda _event: self._enlarge(1 / 1.1))
         self._surface.bind("<Configure>", lambda _event: self._redraw_surface())
 
+    def _add_levels(self) -> None:
         levels = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 4))
-        levels.pack(fill=tk.X)
+        levels.pack(side=tk.BOTTOM, fill=tk.X)
         ttk.Label(levels, text="Level", style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 6))
         scale = ttk.Scale(levels, from_=LEVEL_RANGE[0], to=LEVEL_RANGE[1], variable=self._level,
                           command=lambda _value: self._redraw_surface(), style="Het.Horizontal.TScale")  # fmt: skip
@@ -140,8 +144,9 @@ class MapPanel(ttk.Frame):
             )
             self._draw_button.pack(side=tk.RIGHT)
 
+    def _add_sections(self) -> None:
         row = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 8))
-        row.pack()
+        row.pack(side=tk.BOTTOM)
         self._sections = []
         for name in ("section z", "section y", "section x"):
             cell = ttk.Frame(row, style="Het.TFrame")

@@ -32,9 +32,8 @@ class Question:
     z: np.ndarray
     minus: np.ndarray | None = None
     """(Z,) of a map to take off."""
-    images: tuple[int, ...] = ()
-    """Particles, by their place among the latents, whose images are wanted in place of a map, the first one's view that
-    of all."""
+    images: int = 0
+    """So many images of particles near z are wanted in place of a map, all in the view of particle `index`."""
 
     @property
     def kind(self) -> str:
@@ -46,7 +45,9 @@ class Question:
         if self.minus is not None:
             content["minus"] = [float(number) for number in self.minus]
         if self.images:
-            content["images"] = list(self.images)
+            content["images"] = self.images
+            if self.index is not None:
+                content["like"] = self.index
         return json.dumps(content).encode() + b"\n"
 
 
@@ -56,9 +57,14 @@ class Answer:
 
     question: Question
     volume: np.ndarray | None
-    """(D, D, D) float32, or images (K, D, D); None where `error` says why there is none."""
+    """(D, D, D) float32, or (2 + n, D, D), the mean of n images, the projection of the map and the images; None where
+    `error` says why there is none."""
     pixel_size_ang: float = 1.0
     error: str = ""
+    places: tuple[int, ...] = ()
+    """(n,) which particles the images are of."""
+    away_deg: tuple[float, ...] = ()
+    """(n,) how far their views are from the first one's."""
 
     @property
     def index(self) -> int | None:
@@ -208,7 +214,8 @@ class ResidentDecoder:
             return Answer(question, None, error=head["error"])
         content = process.stdout.read(head["bytes"])
         volume = np.frombuffer(content, head["type"]).reshape(head["shape"])
-        return Answer(question, volume, self._ready["pixel_size_ang"])
+        about = {name: tuple(head.get(name, ())) for name in ("places", "away_deg")}
+        return Answer(question, volume, self._ready["pixel_size_ang"], **about)
 
     @staticmethod
     def _read_head(process: subprocess.Popen[bytes]) -> dict[str, Any]:

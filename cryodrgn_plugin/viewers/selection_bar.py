@@ -99,7 +99,7 @@ class SelectionBar(ttk.Frame):
             self._button(first, text, lambda do=do: (do(), self._changed())).pack(side=tk.RIGHT, padx=(4, 0))
         self._ways = ttk.Combobox(first, textvariable=self._way, values=list(WAYS), state="readonly", width=8)
         self._ways.pack(side=tk.RIGHT, padx=(4, 8))
-        ttk.Label(first, text="What is chosen next", style="HetMuted.TLabel").pack(side=tk.RIGHT)
+        ttk.Label(first, text="The next choice", style="HetMuted.TLabel").pack(side=tk.RIGHT)
 
         second = self._row()
         ttk.Label(second, text="Rule", style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 6))

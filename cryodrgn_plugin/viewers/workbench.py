@@ -11,6 +11,7 @@ from .atoms_panel import AtomsPanel
 from .columns_content import ColumnsOfRun
 from .content import Content, MapEntry
 from .curve_panels import ResolutionPanel, TrainingPanel
+from .images_bar import ImagesBar
 from .latent_panel import LatentPanel, nearest
 from .map_panel import MapPanel
 from .picture_panel import PicturePanel
@@ -73,7 +74,7 @@ class Workbench:
         return self._panels[name]
 
     def _add_tray(self) -> None:
-        """Selection, pins and sliders under the latent space."""
+        """Selection, pins, sliders and images under the latent space."""
         content = self._content
         self.tray = ttk.Notebook(self._page, style="Het.TNotebook")
         self.tray.pack(side=tk.BOTTOM, fill=tk.X)
@@ -90,6 +91,9 @@ class Workbench:
         self.sliders = ZSliders(self.tray, content.z, names, lambda z: self.show_point(None, z, of_sliders=True))
         for panel, name in ((self.selection, "Selection"), (self.pins, "Pins"), (self.sliders, "Sliders")):
             self.tray.add(panel, text=name)
+        if content.decoder is not None:
+            self.images = ImagesBar(self.tray, content.decoder, self._name)
+            self.tray.add(self.images, text="Images")
         self.latents.bind("<<PlaneChanged>>", lambda _event: self._mark_pins())
 
     # ---- where is looked ---------------------------------------------------
@@ -114,6 +118,7 @@ class Workbench:
         if decoder is not None:
             decoder.ask(index, z)
             self._look_soon()
+            self.images.look(z, index)
         if index is not None and (decoder is None or not decoder.is_ready):
             self._show_class_map(index)
 
@@ -135,13 +140,14 @@ class Workbench:
         return f"particle {ids[index]}" if len(ids) else f"row {self._content.rows[index] + 1:,}"
 
     def _hovered(self, index: int | None) -> None:
-        """Say what is known of the particle under the mouse."""
-        if index is not None:
-            shown = self.latents.colouring
-            words = [self._name(index), *(item.told(index) for item in self._content.colourings)]
-            if shown is not None and shown.name not in {item.name for item in self._content.colourings}:
-                words.insert(1, shown.told(index))
-            self._say("   ·   ".join(words))
+        """Say what is known of the particle under the mouse, beside it."""
+        if index is None:
+            self.latents.canvas.tell("")
+            return
+        told = {item.name: item.told(index) for item in self._content.colourings}
+        if (shown := self.latents.colouring) is not None:
+            told[shown.name] = shown.told(index)
+        self.latents.canvas.tell("\n".join([self._name(index), *told.values()]), self.latents.place_of(index, None))
 
     def _show_class_map(self, index: int) -> None:
         series = self._content.series()

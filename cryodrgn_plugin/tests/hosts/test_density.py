@@ -79,14 +79,16 @@ def test_the_nearest_particle_is_so_on_the_screen(points):
     view = PlaneView((-1.0, 1.0), (-9.0, 9.0), *SIZE)
     index, away = Cloud(points).nearest(view, (33, 50))
     distances = np.hypot(*(view.to_pixels(points) - [33, 50]).T)
-    assert distances[index] == pytest.approx(distances.min(), abs=1e-3) and away == pytest.approx(distances.min(), abs=1e-3)
+    assert distances[index] == pytest.approx(distances.min(), abs=1e-3)
+    assert away == pytest.approx(distances[index], abs=1e-3)
 
 
 def test_the_wheel_enlarges_about_the_mouse_and_a_drag_moves_what_is_under_it():
     whole = PlaneView.fitting(np.array([[0.0, 0.0], [4.0, 2.0]]), *SIZE)
     under = whole.to_plane(np.array([40, 30]))
     near = whole.enlarged(5, (40, 30), whole)
-    assert near.to_plane(np.array([40, 30])) == pytest.approx(under) and near.scale[0] == pytest.approx(5 * whole.scale[0])
+    assert near.to_plane(np.array([40, 30])) == pytest.approx(under)
+    assert near.scale[0] == pytest.approx(5 * whole.scale[0])
     assert near.moved(17, -9).to_plane(np.array([57, 21])) == pytest.approx(under)
     assert near.enlarged(1e-9, (0, 0), whole).scale[0] == pytest.approx(whole.scale[0] / 2)
 
@@ -107,7 +109,9 @@ DICHROMATS = {
     "all": np.eye(3),
     "no red": np.array([[0.11238, 0.88762, 0], [0.11238, 0.88762, 0], [0.00401, -0.00401, 1]]),
     "no green": np.array([[0.29275, 0.70725, 0], [0.29275, 0.70725, 0], [-0.02234, 0.02234, 1]]),
-    "no blue": np.array([[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]]),
+    "no blue": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.3039]]
+    ),
 }
 
 

@@ -1,7 +1,5 @@
 """A region drawn in the explorer, in Scipion's own windows on a virtual screen, is a mask of the project."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,7 @@ from pyworkflow.gui.dialog import RESULT_YES
 
 from cryodrgn_plugin.engine.files import read_map, write_map
 
-from .patience import Patience
+from .patience import pump
 from .scipion_project import logs, project_named
 
 BOX, PIXEL_ANG = 32, 4.0
@@ -44,14 +42,6 @@ def explorer(project, screen):
     pump(made, 0.5)
     yield made
     made.root.destroy()
-
-
-def pump(window, seconds: float, until=lambda: False) -> None:
-    """Let a window work for some seconds of an idle machine, or until something is true."""
-    patience = Patience(seconds)
-    while not patience.is_over() and not until():
-        window.root.update()
-        time.sleep(0.02)
 
 
 def test_a_region_drawn_on_projections_becomes_a_mask_of_the_project(explorer, project):
