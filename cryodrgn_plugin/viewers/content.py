@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from .columns_content import ColumnsOfRun
     from .handover import Handover
 
+MODEL = "Atomic model"
+"""The tab that shows `Content.atoms`."""
+
 
 @dataclass(frozen=True)
 class Projection:
