@@ -1,11 +1,11 @@
 """What the explorer costs at few and at many particles: window, content, columns, redraws, colours, lasso, maps.
 
     xvfb-run -s "-screen 0 1366x768x24" python benchmarks/explorer.py --out benchmarks/results/explorer.json
-    … --map-runs RUN64 RUN128                   also maps at points of these trained runs
 
-Runs are planted: 8 latents, PCA, UMAP and 12 classes of so many particles, whose star file has 16 columns. Everything
-is asked of the real window, as its mouse and menus do; seconds are processor time, of the window's own thread for what it
-waits for and of all threads for what is read in the background. Each number is the worst of several.
+Runs are planted: 8 latents, PCA, UMAP and 12 classes of so many particles, whose star file has 16 columns; models have
+random parameters, for maps cost the same whatever they show. Everything is asked of the real window, as its mouse and
+menus do; seconds are processor time, of the window's own thread for what it waits for and of all threads for what is
+read in the background. Each number is the worst of several.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import tempfile
 import time
 import tkinter as tk
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,13 @@ from cryodrgn_plugin import scipion_home
 
 CLASSES, Z_DIM, CORNERS = 12, 8, 300
 TIMES = 5
-NOTCHES = 12
+NOTCHES, MAPS = 12, 50
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--particles", type=int, nargs="+", default=[5_000, 1_000_000])
-    parser.add_argument("--map-runs", nargs="*", default=[], help="folders of trained runs")
+    parser.add_argument("--particles", type=int, nargs="*", default=[5_000, 1_000_000])
+    parser.add_argument("--boxes", type=int, nargs="*", default=[64, 128], help="of the maps")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -41,8 +42,8 @@ def main() -> None:
         measured: dict[str, Any] = {"hardware": hardware(), "corners_of_the_lasso": CORNERS, "seconds": {}, "maps": {}}
         for n in args.particles:
             measured["seconds"][str(n)] = of_window(planted(Path(folder) / str(n), n))
-        for run in args.map_runs:
-            measured["maps"].update(of_maps(run))
+        for box in args.boxes:
+            measured["maps"][f"{box}^3"] = of_maps(with_model(planted(Path(folder) / f"box{box}", 100), box))
     text = json.dumps(measured, indent=1)
     print(text)
     if args.out:
@@ -73,11 +74,28 @@ def planted(folder: Path, n: int) -> Path:
     return run.path
 
 
+def with_model(path: Path, box: int) -> Path:
+    """The run with a model of random parameters, of as many bases as `fast` keeps."""
+    import torch
+
+    from cryodrgn_plugin.engine.config import recipe_config
+    from cryodrgn_plugin.engine.decoders.decoder_registry import make_decoder
+    from cryodrgn_plugin.engine.decoders.model_file import save_model
+    from cryodrgn_plugin.engine.run import Run
+
+    config = recipe_config("fast", {"z_dim": Z_DIM})
+    torch.manual_seed(0)
+    decoder = make_decoder(config, box)
+    with torch.no_grad():
+        decoder.coefs.normal_()
+    save_model(Run.open(path).model_file, config, decoder, None, 1.31)
+    return path
+
+
 def of_window(path: Path) -> dict[str, float]:
     """Processor seconds of everything that a user waits for in the explorer's window over a run."""
     import pwem.protocols  # noqa: F401
     import pyworkflow.gui.project  # noqa: F401 - as Scipion has them by then
-
 
     from cryodrgn_plugin.engine.run import Run
 
@@ -125,8 +143,9 @@ def of_canvas(window) -> dict[str, float]:
         seconds[f"zoom_or_move, {colouring}"] = max(worst)
     columns = ("class", "rlnDefocusU", "rlnMicrographName", "rlnRandomSubset", "number of particles")
     for colouring in columns:
-        seconds[f"colour_by {colouring}, first time"] = timed(window, lambda: latents.select(colouring=colouring))
-        seconds[f"colour_by {colouring}"] = worst_of(window, lambda: latents.select(colouring=colouring))
+        choose = partial(latents.select, colouring=colouring)
+        seconds[f"colour_by {colouring}, first time"] = timed(window, choose)
+        seconds[f"colour_by {colouring}"] = worst_of(window, choose)
     latents.select(colouring="class")
     window.root.update()
     seconds["lasso"] = worst_of(window, lambda: lasso(canvas, latents))
@@ -178,23 +197,23 @@ def until(window, is_so: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def of_maps(run: str) -> dict[str, Any]:
-    """Processor seconds of the engine's process per map at points of a run, and of the window that shows its sections."""
+def of_maps(path: Path) -> dict[str, float]:
+    """Processor seconds of the engine per map at points of a run, and of the window that shows its sections."""
     from resident_decoder import ask, cpu_seconds
 
     from cryodrgn_plugin.engine.run import Run
     from cryodrgn_plugin.viewers.resident_decoder import ResidentDecoder
 
-    z = Run.open(run).latents().z
-    decoder = ResidentDecoder([sys.executable, "-m", "cryodrgn_plugin.engine.cli", "serve", os.path.abspath(run)])
+    z = Run.open(path).latents().z
+    decoder = ResidentDecoder([sys.executable, "-m", "cryodrgn_plugin.engine.cli", "serve", os.path.abspath(path)])
     decoder.start()
-    box = ask(decoder, 0, z[0]).volume.shape[0]
+    ask(decoder, 0, z[0])
     began = cpu_seconds(decoder)
-    for index in range(1, 51):
+    for index in range(1, MAPS + 1):
         answer = ask(decoder, index, z[index])
-    made = (cpu_seconds(decoder) - began) / 50
+    made = (cpu_seconds(decoder) - began) / MAPS
     decoder.close()
-    return {f"{box}^3": {"made": round(made, 4), "shown": round(shown(answer.volume), 4)}}
+    return {"made": round(made, 4), "shown": round(shown(answer.volume), 4)}
 
 
 def shown(volume: np.ndarray) -> float:
@@ -207,10 +226,9 @@ def shown(volume: np.ndarray) -> float:
     panel.pack()
     root.update()
     entry = MapEntry("", "map", "", "#7fa8d1", volume=volume, pixel_size_ang=1.0)
-    panel._surface_ms = 1e9
     began = time.thread_time()
     for _ in range(10):
-        panel.follow(entry)
+        panel._take(entry, volume)
         root.update()
     seconds = (time.thread_time() - began) / 10
     root.destroy()

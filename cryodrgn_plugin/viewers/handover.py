@@ -48,7 +48,8 @@ class Handover:
         return self._begin(ProtHetStates, f"at {words}", particleIds=words)
 
     def _begin(self, kind: type, label: str, **values: Any) -> str:
-        protocol = self._project.newProtocol(kind, objLabel=f"{kind.getClassLabel()}: {label}", **values)
+        protocol = self._project.newProtocol(kind, **values)
+        protocol.setObjLabel(f"{kind._label}: {label}")
         source, output = self._particles()
         protocol.inputParticles.set(source)
         protocol.inputParticles.setExtended(output)
