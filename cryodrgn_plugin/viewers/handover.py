@@ -61,9 +61,10 @@ class Handover:
 
     def _particles(self) -> tuple[Any, str]:
         """The protocol and the name of its output that has the trained particles."""
-        own = getattr(self._protocol, outputs.PARTICLES, None)
-        if own is not None and trained_run(own) is not None:
-            return self._protocol, outputs.PARTICLES
+        given = sorted(self._protocol.iterOutputAttributes(), key=lambda item: item[0] != outputs.PARTICLES)
+        for name, output in given:
+            if trained_run(output) is not None:
+                return self._protocol, name
         given = self._protocol.inputParticles
         return given.getObjValue(), given.getExtended()
 

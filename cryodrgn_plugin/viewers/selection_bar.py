@@ -82,6 +82,11 @@ class SelectionBar(ttk.Frame):
         if name in self.selections.kept:
             self.take(self.selections.kept[name])
 
+    def clear(self) -> None:
+        """Choose nothing."""
+        self.selections.clear()
+        self._changed()
+
     def create(self) -> None:
         """Let a protocol make a set of the selected particles."""
         if not self.selections.count:
