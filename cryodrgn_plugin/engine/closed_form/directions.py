@@ -164,7 +164,11 @@ class Directions:
 
 
 def improved(
-    images: WhitenedImages, band: Band, found: Directions, half: np.ndarray | None = None
+    images: WhitenedImages,
+    band: Band,
+    found: Directions,
+    half: np.ndarray | None = None,
+    then: tuple[WhitenedImages, Nuisances] | None = None,
 ) -> tuple[list[LinearModel], NearImages, Directions]:
     """One round of EM: volumes from amplitudes, amplitudes from volumes.
 
@@ -172,14 +176,16 @@ def improved(
     ----------
     half : (N,) half-set of each image, each judged by the volumes of the other, at the contrasts known before; None
         solves all images together.
+    then : other images than those of `found`, whose amplitudes are found from the volumes, and what is known of them.
 
     Returns
     -------
     The volumes (one model, or one per half-set) and the compressed images over them, in the frame of the directions.
     """
     models = band.solved(equations(images, band, found, half), found.groups)
+    images, nuisances = then or (images, found.nuisances)
     near = replace(compress_near(models, images, band.count, band.moving, half), groups=found.groups)
-    posteriors, centre, spread, nuisances = settle(near, found.nuisances, INNER_ROUNDS, contrast_known=half is not None)
+    posteriors, centre, spread, nuisances = settle(near, nuisances, INNER_ROUNDS, contrast_known=half is not None)
     matrix, back, information = _frame(near, nuisances, centre, spread)
     posteriors = posteriors.turned(centre, back)
     turned = Directions(posteriors, nuisances, information, found.groups, found.parts, -posteriors.evidence)

@@ -54,6 +54,13 @@ class Nuisances:
         of_some = {name: getattr(self, name)[rows] for name in ("contrast", "contrast_variance", "moved")}
         return replace(self, **of_some)
 
+    def among(self, places: Tensor, count: int) -> "Nuisances":
+        """As images (N,) at `places` among `count`, of the others of which nothing is known."""
+        contrast, variance = self.contrast.new_ones(count), self.contrast.new_zeros(count)
+        moved = self.moved.new_zeros(count, self.moved.shape[1])
+        contrast[places], variance[places], moved[places] = self.contrast, self.contrast_variance, self.moved
+        return replace(self, contrast=contrast, contrast_variance=variance, moved=moved)
+
     def squared_contrast(self) -> Tensor:
         """(N,) E[g²]."""
         return self.contrast**2 + self.contrast_variance
