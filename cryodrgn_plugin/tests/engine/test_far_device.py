@@ -28,6 +28,8 @@ from cryodrgn_plugin.engine.slicing.place import on_host
 
 from .far_device import FAR, FarDevice
 
+pytestmark = pytest.mark.slow
+
 BOX, FEW, MANY = 16, 60, 120
 IMAGE_BYTES = 8 * BOX * BOX / 2
 """Of one image's Fourier coefficients in single precision; a run passes over it many times."""

@@ -24,6 +24,8 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
 from cryodrgn_plugin.engine.stopping import Stopped
 
+pytestmark = pytest.mark.slow
+
 FEWER = {"closed_form.iterations": 3, "closed_form.n_components": 2, "closed_form.nodes": 6}
 FEWER |= {"closed_form.first_particles": 100}
 SETTINGS = {"z_dim": 3, "closed_form.n_components": 3, "closed_form.iterations": 8, "closed_form.nodes": 20}
