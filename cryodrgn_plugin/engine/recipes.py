@@ -62,7 +62,7 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
     if dataset.copies.any:
         save_copies(run, dataset.rows, dataset.copies.shown)
     _say_what_memory_it_takes(run, config, dataset)
-    if run.info.get("notes", {}).get(ENDED_EARLY):
+    if run.ended_early:
         run.note(**{ENDED_EARLY: ""})
     try:
         training.fit(run, config, dataset, resume, until_epoch)

@@ -24,7 +24,7 @@ TRAIN = "train"
 """The step whose status is the run's own."""
 KILLED = "The process that trained was killed; the run goes on from its last checkpoint."
 ENDED_EARLY = "ended_early"
-"""The note of a training that was asked to end before its last epoch or step, and of when it was."""
+"""The note of a training that was asked to end before its last epoch or step: when it did."""
 ENDS_WHOLE = ("abinitio",)
 """Recipes that have latents and maps at their end only."""
 PROGRESS_EVERY_S = 1.0
@@ -66,6 +66,17 @@ class RunStatus(RunLayout):
         if self.status != "running" or not self.progress_file.exists():
             return None
         return HowFar.read(self.progress_file)
+
+    @property
+    def ended_early(self) -> str:
+        """`after epoch 3 of 20`, where the training was asked to end then; else empty."""
+        return self.info.get("notes", {}).get(ENDED_EARLY, "")
+
+    @property
+    def session(self) -> str:
+        """What tells the latest session of the training from those before it."""
+        training = self.info.get("steps", {}).get(TRAIN, {})
+        return f"{training.get('started', '')} {training.get('sessions', 0)}"
 
     def ask_to_stop(self, keep: bool) -> None:
         """Ask the training that is going on to stop at once or, with `keep`, to end with its epoch or step and to leave

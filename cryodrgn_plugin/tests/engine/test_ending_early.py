@@ -57,13 +57,13 @@ def test_what_is_kept_is_what_a_shorter_training_ends_with_and_it_goes_on_unmove
     run = Run.open(early)
     assert (run.status, run.latents().epochs) == ("stopped", (1, 3))
     assert "ended early, after epoch 1 of 3" in run.message and run.message in capsys.readouterr().err
-    assert run.info["notes"]["ended_early"] == "after epoch 1 of 3"
+    assert run.ended_early == "after epoch 1 of 3"
     assert not run.stop_file.exists() and not run.progress_file.exists()
     np.testing.assert_array_equal(run.latents().z, Run.open(short).latents().z)
     assert main(["analyze", str(early), "--clusters", "2", "--umap", "no", "--figures", "no"]) == 0
     assert train(star, early, 3, "--resume") == 0
     np.testing.assert_array_equal(run.latents().z, Run.open(alone).latents().z)
-    assert run.status == "finished" and not run.info["notes"]["ended_early"]
+    assert run.status == "finished" and not run.ended_early
 
 
 def test_a_training_that_is_asked_to_stop_does_so_within_its_epoch(star, tmp_path):
