@@ -38,7 +38,7 @@ from ..likelihood.whitened import WhitenedImages
 from ..ranks import Ranks
 from ..run import Run
 from ..slicing.sphere import HalfSphere
-from ..stopping import graceful_stop
+from ..stopping import graceful_stop, wish_of_any
 from .direction_search import PosedSet, advance, defocus_is_settled, schedule
 from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
@@ -95,6 +95,13 @@ class ClosedForm:
         self.n_steps = len(self.bands) + len(self.finishing) + settings.free_poses
         self._placed: NodePoses | None = None
         self.in_focus = InFocus(run, config, dataset, self.posed_set, self.series) if self.posed_set.focus else None
+
+    @property
+    def shown_from(self) -> int:
+        """The step after which there are latents and maps to look at: half-sets are apart."""
+        if self.in_focus and len(self.in_focus.runs) > 1:
+            return len(self.bands)  # before, particles lie along directions of several regions
+        return 1 + next(n for n, step in enumerate(self.bands) if step.crossed)
 
     @property
     def images(self) -> WhitenedImages:
@@ -272,7 +279,7 @@ def fit_fast(
         run.log(f"Resuming after step {state.done}.")
     state, ranks = state or recipe.start(), Ranks.present()
     run.log(f"Closed forms on {dataset.n:,} particles of {dataset.box}² px, {recipe.n_steps} steps.")
-    with graceful_stop() as stop:
+    with graceful_stop(run.stop_file) as stop:
         while state.done < recipe.n_steps:
             began = time.perf_counter()
             state, figures = recipe.advance(state)
@@ -284,8 +291,8 @@ def fit_fast(
             run.progress("step", state.done, recipe.n_steps, loss=figures["loss"])
             if state.done < recipe.n_steps:  # the last step is short of nothing but writing its results
                 save_state(run, state)
-                if not ranks.alone:
-                    stop.requested = ranks.any(stop.requested)
-                stop.raise_if_requested()
+                stop.raise_if_requested(
+                    may_keep=state.done >= recipe.shown_from, agreed=str if ranks.alone else wish_of_any(ranks.any)
+                )
     recipe.finish(state)
     return recipe.posed(state, species)

@@ -34,13 +34,10 @@ def leave_latest_fast(run: Run, config: RunConfig, dataset: ParticleDataset) -> 
     """
     recipe = ClosedForm(run, config, dataset)
     state = load_state(run, recipe.images.compute, dataset.n)
-    apart_from = 1 + next(n for n, step in enumerate(recipe.bands) if step.crossed)
-    if recipe.in_focus and len(recipe.in_focus.runs) > 1:
-        apart_from = len(recipe.bands)  # before, particles lie along directions of several regions
-    if state.done < apart_from:
+    if state.done < recipe.shown_from:
         raise DataError(
             f"{run.path} has not finished: it is {run.status} after step {state.done} of {recipe.n_steps}, and has "
-            f"latents and maps from step {apart_from} on; let it go on, or resume it."
+            f"latents and maps from step {recipe.shown_from} on; let it go on, or resume it."
         )
     recipe.posed_set.follow(state.nuisances)
     steps = state.done, recipe.n_steps

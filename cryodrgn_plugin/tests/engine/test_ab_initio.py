@@ -413,7 +413,7 @@ def test_a_killed_search_resumes_bit_for_bit(rigid, tmp_path):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert Run.open(killed).status == "running"
+    assert Run.open(killed).status == "stopped"
     subprocess.run([*command, "--out", str(killed), "--resume"], check=True, capture_output=True)
     assert (killed / "poses.star").read_bytes() == (whole / "poses.star").read_bytes()
     for name in ("score", "radius"):

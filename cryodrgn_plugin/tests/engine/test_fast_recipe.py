@@ -133,13 +133,16 @@ def test_a_killed_run_resumes_bit_for_bit(few, tmp_path):
 class AlwaysStopping:
     """In place of the watch for signals: every step is the last."""
 
+    def __init__(self, file):
+        pass
+
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
         return None
 
-    def raise_if_requested(self) -> None:
+    def raise_if_requested(self, **_) -> None:
         raise Stopped("now")
 
 
