@@ -46,13 +46,7 @@ from .fast_results import Outcome, leave
 from .harmonics import harmonics
 from .in_focus import FocusRound, InFocus
 from .judging_maps import FREEDOM, made_to_judge, solved_to_judge
-from .node_images import (
-    images_at_nodes,
-    moments_at_nodes,
-    node_images,
-    with_contrast_at,
-    with_contrast_of,
-)
+from .node_images import images_at_nodes, moments_at_nodes, node_images, with_contrast_at, with_contrast_of
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
 from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
 from .noise_cut import kept_above_noise
@@ -145,8 +139,10 @@ class ClosedForm:
             self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
         models = made_to_judge(models, filtered)
-        near = compress_near(models, self.images, band.count, band.moving, state.half)
-        seen = images_at_nodes(near, state.nuisances, self.series, features, state.responsibilities)
+        seen = images_at_nodes(
+            compress_near(models, self.images, band.count, band.moving, state.half),
+            *(state.nuisances, self.series, features, state.responsibilities),
+        )
         here = at_nodes(seen.gram, seen.inner, features, seen.contrast_sd)
         responsible = responsibilities(here.scores, state.responsibilities.population, POPULATION_ROUNDS)
         nuisances = with_contrast_at(responsible, here, state.nuisances)
