@@ -24,7 +24,8 @@ from ..protocols.trained import trained_run
 
 
 class HetExplorerViewer(Viewer):
-    """Latent space, maps, resolution, training curves and figures in one window."""
+    """Latent space, maps, resolution, training curves and figures in one window; of a training that goes on, how it
+    stands."""
 
     _name = "explore latent space and maps"
     _targets = [
@@ -43,8 +44,9 @@ class HetExplorerViewer(Viewer):
         return instance.getFlexInfo().getProgName() == PROGRAM_NAME
 
     def _visualize(self, obj, **kwargs):
+        protocol = self._maker_of(obj)
         try:
-            window = self.open_window(self._maker_of(obj))
+            window = self.live_window(protocol) if self._goes_on(protocol) else self.open_window(protocol)
         except EngineError as error:
             return [self.errorMessage(str(error), "There is nothing to show yet")]
         window.show(center=False)
@@ -59,7 +61,7 @@ class HetExplorerViewer(Viewer):
         from .explorer import ExplorerWindow
 
         run = Run.open(self._run_folder(protocol))
-        title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
+        title = self._title(protocol)
         load = partial(self._load, protocol, run, title, getattr(protocol, "getMaps", list)())
         first = MODEL if protocol.getClassName() == ProtHetAtoms.__name__ else ""
         return ExplorerWindow(title, load, first, masterWindow=self.formWindow)
@@ -91,3 +93,32 @@ class HetExplorerViewer(Viewer):
         content.keep_mask = partial(keep_mask, self.getProject())
         content.handover = Handover(self.getProject(), protocol, self.formWindow)
         return content
+
+    def live_window(self, protocol):
+        """The window over a training that goes on, not yet shown."""
+        from .live_window import LiveWindow
+
+        project = self.getProject()
+        particles = protocol.inputParticles.get()
+
+        def works() -> bool:
+            if protocol.isActive():
+                project._updateProtocol(protocol)
+            return protocol.isActive()
+
+        return LiveWindow(
+            Run.open(protocol.getRunFolder()),
+            self._title(protocol),
+            particles.getXDim() * particles.getSamplingRate(),
+            works,
+            stop=partial(project.stopProtocol, protocol),
+            explore=lambda: self.open_window(protocol).show(center=False),
+            masterWindow=self.formWindow,
+        )
+
+    @staticmethod
+    def _goes_on(protocol) -> bool:
+        return isinstance(protocol, ProtHetTrain) and protocol.isActive() and os.path.isdir(protocol.getRunFolder())
+
+    def _title(self, protocol) -> str:
+        return f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
