@@ -7,7 +7,7 @@ import pandas as pd
 
 from . import palette
 from .content import Colouring
-from .density import ClassShade, CountShade, MeanShade, Shade
+from .particle_density import ClassShade, CountShade, MeanShade, Shade
 from .plane_view import brief
 
 COUNT = "number of particles"

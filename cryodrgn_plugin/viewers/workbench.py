@@ -219,14 +219,13 @@ class Workbench:
         if answer is not None and answer.error:
             self._say(answer.error)
         elif answer is not None:
-            self._tell(answer.index, "its own map" if answer.index is not None else self._what(answer))
+            if answer.question.minus is not None:
+                self._say("Density that B has more of is blue, density that it has less of orange.")
+            else:
+                self._tell(answer.index, "map there" if answer.index is None else "its own map")
             self._maps.follow(self._entry_of(answer))
         if decoder.is_busy:
             self._look_soon()
-
-    @staticmethod
-    def _what(answer: Answer) -> str:
-        return "map of B − A: blue is gained, orange lost" if answer.question.minus is not None else "map there"
 
     def _entry_of(self, answer: Answer) -> MapEntry:
         """The map as an entry, drawn at the level of the other maps, so that they compare."""
