@@ -8,7 +8,7 @@ from ..constants import ID_COLUMN
 from ..convert import object_ids
 from ..engine.run import Run
 from ..engine.selection.columns import JUDGED, known_columns
-from .content import Colouring
+from .colouring import Colouring
 from .shading import colouring_of_column
 
 

@@ -7,7 +7,7 @@ from tkinter import ttk
 import numpy as np
 
 from ..engine.errors import EngineError
-from .selections import NEW, WAYS, Selections, completed, following, last_word
+from .chosen_particles import NEW, WAYS, Selections, completed, following, last_word
 
 MOST_OFFERED = 6
 

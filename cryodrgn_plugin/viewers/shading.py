@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from . import palette
-from .content import Colouring
+from .colouring import Colouring
 from .particle_density import ClassShade, CountShade, MeanShade, Shade
 from .plane_view import brief
 
