@@ -11,7 +11,7 @@ from pyworkflow.utils import Message
 from ..engine import config
 from ..engine.run import Run
 from . import outputs
-from .form_settings import RECIPES, FormSetting, as_arguments
+from .form_settings import RECIPE_LABELS, RECIPES, FormSetting, as_arguments
 from .protocol_base import EngineFailed, addGroup
 from .protocol_fit import ProtHetFit, image_settings
 from .training_state import ended_early, how_it_stands
@@ -98,8 +98,8 @@ class ProtHetTrain(ProtHetFit):
             help="Particles with orientations (from a 3D refinement) and CTF. Results are matched to them by their id.",
         )  # fmt: skip
         form.addParam(
-            "recipe", params.EnumParam, choices=list(RECIPES), default=RECIPES.index("fast"),
-            display=params.EnumParam.DISPLAY_HLIST,
+            "recipe", params.EnumParam, choices=[RECIPE_LABELS[name] for name in RECIPES],
+            default=RECIPES.index("fast"),
             label="Recipe", help=config.setting("recipe").help,
         )  # fmt: skip
         LATENT.add_to(form)

@@ -13,11 +13,11 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from ..analysis.embed import principal_components
 from ..errors import DataError
 from ..latents import Latents
 from ..run import Run
 from .junk import Judgement
+from .known_columns import known_columns
 
 JUDGED = ("likelihood", "outlier")
 
@@ -78,32 +78,7 @@ class ParticleColumns(Mapping[str, np.ndarray]):
 
     @cached_property
     def _found(self) -> dict[str, np.ndarray]:
-        latents = self.latents
-        columns = {"row": latents.rows, **_numbered("z", latents.z)}
-        for name in ("coordinate", "uncertainty"):
-            if getattr(latents, name) is not None:
-                columns[name] = getattr(latents, name)
-        return columns | self._of_analysis() | self._of_landscape() | self._of_validation()
-
-    def _of_analysis(self) -> dict[str, np.ndarray]:
-        stored = self._run.per_particle("analysis", self.latents.rows)
-        if not stored:
-            return _numbered("pc", principal_components(self.latents.z).scores) if self.latents.z.shape[1] else {}
-        columns = {"cluster": stored["labels"] + 1, **_numbered("pc", stored["pca"])}
-        if "class_probability" in stored:
-            columns["cluster_probability"] = stored["class_probability"]
-        return columns | (_numbered("umap", stored["umap"]) if "umap" in stored else {})
-
-    def _of_landscape(self) -> dict[str, np.ndarray]:
-        stored = self._run.per_particle("landscape", self.latents.rows)
-        if not stored:
-            return {}
-        columns = {"volume_cluster": stored["labels"] + 1, **_numbered("vpc", stored["pca"])}
-        return columns | ({"state": stored["state"] + 1} if "state" in stored else {})
-
-    def _of_validation(self) -> dict[str, np.ndarray]:
-        stored = self._run.per_particle("validation", self.latents.rows)
-        return {"confidence": stored["confidence"]} if stored else {}
+        return known_columns(self._run, self.latents)
 
 
 def annotations(columns: ParticleColumns, lines: np.ndarray, n: int) -> dict[str, np.ndarray]:
@@ -125,7 +100,3 @@ def annotations(columns: ParticleColumns, lines: np.ndarray, n: int) -> dict[str
 def n_clusters(run: Run) -> int:
     """How many classes the analysis of a run has; 0 without one."""
     return len(run.results("analysis").clusters) if run.has_results("analysis") else 0
-
-
-def _numbered(prefix: str, values: np.ndarray) -> dict[str, np.ndarray]:
-    return {f"{prefix}{k}": column for k, column in enumerate(values.T, start=1)}
