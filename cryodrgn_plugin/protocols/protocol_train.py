@@ -150,11 +150,14 @@ class ProtHetTrain(ProtHetFit):
         """
         if self._endedEarlySince(begun_after):
             return
+        again = self._again(recipe, json.loads(settings))
+        if again == "--resume" and last_epoch in self._blockEnds()[:-1] and self._epochsDone() >= last_epoch:
+            return  # of a training that goes on, or is extended
         until = [] if last_epoch is None else ["--until-epoch", last_epoch]
         try:
             self.runEngine(
                 "train", self._starFile(), "--out", self.getRunFolder(), "--recipe", recipe,
-                self._again(recipe, json.loads(settings)), *until, *as_arguments(json.loads(settings)),
+                again, *until, *as_arguments(json.loads(settings)),
             )  # fmt: skip
         except EngineFailed:
             paused = last_epoch is not None and self._hasPausedAfter(last_epoch)
@@ -256,9 +259,11 @@ class ProtHetTrain(ProtHetFit):
 
     def _hasPausedAfter(self, epoch: int) -> bool:
         """Whether the engine stopped because this block of epochs is over."""
+        return self._epochsDone() >= epoch and self._openRun().status == "stopped"
+
+    def _epochsDone(self) -> int:
         run = self._openRun()
-        done = run.metrics()[-1]["epoch"] if run and run.metrics() else 0
-        return done >= epoch and run.status == "stopped"
+        return run.metrics()[-1]["epoch"] if run is not None and run.metrics() else 0
 
     def _begunAfter(self) -> str:
         """The early end that the training goes on from, so that *Continue* renews the steps; empty without one."""

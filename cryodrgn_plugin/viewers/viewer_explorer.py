@@ -11,6 +11,7 @@ from ..protocols import (
     ProtHetAbInitio,
     ProtHetAnalyze,
     ProtHetAtoms,
+    ProtHetImport,
     ProtHetLandscape,
     ProtHetSelect,
     ProtHetStates,
@@ -25,7 +26,7 @@ class HetExplorerViewer(Viewer):
 
     _name = "explore latent space and maps"
     _targets = [
-        *(ProtHetTrain, ProtHetAbInitio, ProtHetAnalyze),
+        *(ProtHetTrain, ProtHetAbInitio, ProtHetAnalyze, ProtHetImport),
         *(ProtHetLandscape, ProtHetTrajectory, ProtHetStates, ProtHetAtoms, ProtHetSelect),
     ]
 

@@ -44,11 +44,8 @@ class HetRuleWizard(Wizard):
 
 def columns_of(run: Run) -> dict[str, np.ndarray]:
     """Name to (N,) numbers: what was found of the particles, then the numbers of their star file."""
-    from ..engine.files import read_star
-    from ..engine.selection.known_columns import known_columns
+    from ..engine.selection.columns import JUDGED, known_columns
 
-    latents = run.latents()
-    table = read_star(run.given_file)["particles"].iloc[latents.rows]
-    given = {name: values.to_numpy(float) for name, values in table.select_dtypes("number").items()}
-    columns = known_columns(run, latents) | {name: values for name, values in given.items() if name.startswith("rln")}
-    return {name: values for name, values in columns.items() if np.isfinite(values).all()}
+    columns = known_columns(run)
+    there = {name: np.asarray(columns[name]) for name in columns if name not in JUDGED}
+    return {name: values for name, values in there.items() if values.dtype.kind in "iuf" and np.isfinite(values).all()}

@@ -9,15 +9,19 @@ from 0. And the star file's columns by their own names.
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ..analysis.embed import principal_components
+from ..analysis.run_particles import particles_of
 from ..errors import DataError
 from ..latents import Latents
 from ..run import Run
-from .junk import Judgement
-from .known_columns import known_columns
+
+if TYPE_CHECKING:
+    from .junk import Judgement
 
 JUDGED = ("likelihood", "outlier")
 
@@ -28,7 +32,7 @@ class ParticleColumns(Mapping[str, np.ndarray]):
     `judge` makes the judgement of all particles; it is called at most once, and only for the columns that need it.
     """
 
-    def __init__(self, run: Run, frame: pd.DataFrame, judge: Callable[[], Judgement]) -> None:
+    def __init__(self, run: Run, frame: pd.DataFrame, judge: Callable[[], "Judgement"]) -> None:
         self._run, self._frame, self._judge = run, frame, judge
         self.latents: Latents = run.latents()
 
@@ -57,7 +61,7 @@ class ParticleColumns(Mapping[str, np.ndarray]):
         return name in JUDGED or name in self._found or name in self._frame
 
     @cached_property
-    def judgement(self) -> Judgement:
+    def judgement(self) -> "Judgement":
         """What the images say of each particle; made on first use."""
         return self._judge()
 
@@ -78,7 +82,42 @@ class ParticleColumns(Mapping[str, np.ndarray]):
 
     @cached_property
     def _found(self) -> dict[str, np.ndarray]:
-        return known_columns(self._run, self.latents)
+        latents = self.latents
+        columns = {"row": latents.rows, **_numbered("z", latents.z)}
+        for name in ("coordinate", "uncertainty"):
+            if getattr(latents, name) is not None:
+                columns[name] = getattr(latents, name)
+        return columns | self._of_analysis() | self._of_landscape() | self._of_validation()
+
+    def _of_analysis(self) -> dict[str, np.ndarray]:
+        stored = self._run.per_particle("analysis", self.latents.rows)
+        if not stored:
+            return _numbered("pc", principal_components(self.latents.z).scores) if self.latents.z.shape[1] else {}
+        columns = {"cluster": stored["labels"] + 1, **_numbered("pc", stored["pca"])}
+        if "class_probability" in stored:
+            columns["cluster_probability"] = stored["class_probability"]
+        return columns | (_numbered("umap", stored["umap"]) if "umap" in stored else {})
+
+    def _of_landscape(self) -> dict[str, np.ndarray]:
+        stored = self._run.per_particle("landscape", self.latents.rows)
+        if not stored:
+            return {}
+        columns = {"volume_cluster": stored["labels"] + 1, **_numbered("vpc", stored["pca"])}
+        return columns | ({"state": stored["state"] + 1} if "state" in stored else {})
+
+    def _of_validation(self) -> dict[str, np.ndarray]:
+        stored = self._run.per_particle("validation", self.latents.rows)
+        return {"confidence": stored["confidence"]} if stored else {}
+
+
+def known_columns(run: Run) -> ParticleColumns:
+    """What is known of the particles of a run without a look at their images. Raises DataError without latents, and for
+    the columns that need such a look."""
+
+    def judge() -> "Judgement":
+        raise DataError("How well maps explain the images is found out by `cryodrgn-plugin select --junk`.")
+
+    return ParticleColumns(run, particles_of(run).frame, judge)
 
 
 def annotations(columns: ParticleColumns, lines: np.ndarray, n: int) -> dict[str, np.ndarray]:
@@ -100,3 +139,7 @@ def annotations(columns: ParticleColumns, lines: np.ndarray, n: int) -> dict[str
 def n_clusters(run: Run) -> int:
     """How many classes the analysis of a run has; 0 without one."""
     return len(run.results("analysis").clusters) if run.has_results("analysis") else 0
+
+
+def _numbered(prefix: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"{prefix}{k}": column for k, column in enumerate(values.T, start=1)}

@@ -62,7 +62,6 @@ DOORS = {
     "files": "star files, tables of particles, maps, arrays",
     "decoders.restore": "maps at any latent of a trained run",
     "analysis.lists": "the columns that a list of particles has more than its star file",
-    "selection.known_columns": "the columns that a rule may name",
     "selection.export": "the particles that a selection left",
     "selection.lasso": "a line drawn around particles",
     "streams_out": "what is printed where nobody can read it",

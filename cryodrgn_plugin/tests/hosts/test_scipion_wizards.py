@@ -14,7 +14,7 @@ from cryodrgn_plugin.wizards.class_counts import class_counts
 from cryodrgn_plugin.wizards.wizard_rule import columns_of
 
 from .patience import Patience
-from .scipion_project import new_protocol
+from .scipion_project import forget_pictures, new_protocol
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -33,9 +33,11 @@ class Form:
 def root(screen):
     import tkinter as tk
 
+    forget_pictures()
     made = tk.Tk()
     yield made
     made.destroy()
+    forget_pictures()
 
 
 @pytest.fixture
