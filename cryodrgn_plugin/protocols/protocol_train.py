@@ -31,6 +31,7 @@ CLOSED_FORM = (
     FormSetting("nComponents", "closed_form.n_components", "Directions of motion", recipes=CLOSED),
     FormSetting("iterations", "closed_form.iterations", "EM iterations", recipes=CLOSED, expert=True),
     FormSetting("firstRadius", "closed_form.first_radius", "First Fourier shell", recipes=CLOSED, expert=True),
+    FormSetting("firstParticles", "closed_form.first_particles", "First particles", recipes=CLOSED, expert=True),
     FormSetting("nodes", "closed_form.nodes", "Nodes of the latent space", recipes=CLOSED, expert=True),
     FormSetting("freePoses", "closed_form.free_poses", "Find poses together with the motion?", recipes=CLOSED),
     FormSetting("focus", "closed_form.focus", "Focus (sphere)", recipes=CLOSED, expert=True),

@@ -46,13 +46,7 @@ from .fast_results import Outcome, leave
 from .harmonics import harmonics
 from .in_focus import FocusRound, InFocus
 from .judging_maps import FREEDOM, made_to_judge, solved_to_judge
-from .node_images import (
-    images_at_nodes,
-    moments_at_nodes,
-    node_images,
-    with_contrast_at,
-    with_contrast_of,
-)
+from .node_images import images_at_nodes, moments_at_nodes, node_images, with_contrast_at, with_contrast_of
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
 from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
 from .noise_cut import kept_above_noise
@@ -88,7 +82,7 @@ class ClosedForm:
         self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
         self.posed_set = PosedSet(config, dataset, self.series)
         self.last_radius = dataset.box // 2 - 1
-        self.bands = schedule(settings.iterations, settings.first_radius, self.last_radius)
+        self.bands = schedule(settings, self.last_radius, self.series.n)
         first = max(int(FINISHED_FROM * self.last_radius), self.bands[0].radius)
         self.finishing = [first, *FINISHED * [self.last_radius]]
         self.counted_after = len(self.bands) + COUNTED_AFTER
@@ -114,7 +108,8 @@ class ClosedForm:
         if settings.pose_errors and settings.defocus_errors and (reason := defocus_is_settled(self.dataset)):
             self.run.log(reason)
         groups = self.posed_set.groups(settings.n_components)
-        found = Directions.random(self.images, groups, self.config.seed, settings.pose_errors)
+        few = self.posed_set.among(self.bands[0].particles).images
+        found = Directions.random(few, groups, self.config.seed, settings.pose_errors)
         return State(0, 0.0, half, found.nuisances, found)
 
     def advance(self, state: State) -> tuple[State, dict[str, float]]:
@@ -144,8 +139,10 @@ class ClosedForm:
             self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
         del equations
         models = made_to_judge(models, filtered)
-        near = compress_near(models, self.images, band.count, band.moving, state.half)
-        seen = images_at_nodes(near, state.nuisances, self.series, features, state.responsibilities)
+        seen = images_at_nodes(
+            compress_near(models, self.images, band.count, band.moving, state.half),
+            *(state.nuisances, self.series, features, state.responsibilities),
+        )
         here = at_nodes(seen.gram, seen.inner, features, seen.contrast_sd)
         responsible = responsibilities(here.scores, state.responsibilities.population, POPULATION_ROUNDS)
         nuisances = with_contrast_at(responsible, here, state.nuisances)
@@ -228,7 +225,8 @@ class ClosedForm:
             self.in_focus.leave(state)
         else:
             leave(self.run, self.config, self.dataset, Outcome(state, self._left, self._features))
-        self.run.note(loader_wait_seconds=round(self.images.wait_seconds, 3))
+        passes = state.passed * self.images.ranks.count / self.images.n
+        self.run.note(loader_wait_seconds=round(self.images.wait_seconds, 3), image_passes=round(passes, 1))
 
     def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
         """The particles with the poses that the maps rest on; those that were found go into poses.star, with the
@@ -282,7 +280,9 @@ def fit_fast(
             began = time.perf_counter()
             state, figures = recipe.advance(state)
             ranks.require_same(figures["loss"])
-            state = replace(state, done=state.done + 1, seconds=state.seconds + time.perf_counter() - began)
+            seconds = state.seconds + time.perf_counter() - began
+            passed = state.passed + recipe.posed_set.passed.pop("images", 0)
+            state = replace(state, done=state.done + 1, seconds=seconds, passed=passed)
             run.append_metrics({"epoch": epochs_before + state.done, "seconds": round(state.seconds, 3), **figures})
             run.progress("step", state.done, recipe.n_steps, loss=figures["loss"])
             if state.done < recipe.n_steps:  # the last step is short of nothing but writing its results
