@@ -173,7 +173,7 @@ LEFT_TO_THE_FORM = {
     StatesOptions: {"particles", "points", "mask"},
     AtomsOptions: {"model"},
     ValidateOptions: set(),
-    SelectOptions: {"name", "lasso", "original", "same_order", "annotate"},
+    SelectOptions: {"name", "lasso", "listed", "original", "same_order", "annotate"},
     SubtractOptions: set(),
     ImportOptions: {"latents", "root", "passthrough", "pixel_size_ang"},
     ExportOptions: {"program", "only"},
