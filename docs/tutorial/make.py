@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import project as tutorial
+
 from cryodrgn_plugin import scipion_home
 
 HERE = Path(__file__).resolve().parent
