@@ -150,12 +150,15 @@ def network_command(star: Path, out: Path, name: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_networks_that_one_trains_and_one_goes_on(star, tmp_path):
+def test_two_processes_make_what_one_makes_by_other_recipes_and_one_goes_on(star, tmp_path):
     commands = {each: {name: network_command(star, tmp_path / each / name, name) for name in NETWORKS} for each in "12"}
     paused = [*commands["2"]["cryodrgn"], "--until-epoch", "1"]
-    shared = [commands["2"]["paper"], paused]
+    one_map = {
+        each: ["train", str(star), "--out", str(tmp_path / each / "map"), "--recipe", "homogeneous"] for each in "12"
+    }
+    shared = [commands["2"]["paper"], paused, one_map["2"]]
     processes = started([json.dumps(shared)], 2, ["-c", ALL_OF_THEM])
-    for arguments in commands["1"].values():
+    for arguments in [*commands["1"].values(), one_map["1"]]:
         assert main(arguments) == 0
     said = [each.communicate(timeout=120)[1] for each in processes]
     assert [each.returncode for each in processes] == [0, 0], said
@@ -167,6 +170,8 @@ def test_two_processes_train_the_networks_that_one_trains_and_one_goes_on(star, 
             assert {key: ours[key] for key in figures} == pytest.approx(figures, rel=1e-5), name
         z = one.latents().z
         assert np.abs(two.latents().z - z).max() < 1e-4 * z.std(), name
+    one, two = (load_decoder(Run.open(tmp_path / each / "map")).volume(None) for each in "12")
+    assert np.abs(two - one).max() < 1e-5 * np.abs(one).max()
 
 
 def test_a_recipe_that_trains_in_one_process_says_so(star, tmp_path, monkeypatch, capsys):
