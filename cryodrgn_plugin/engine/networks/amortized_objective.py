@@ -44,6 +44,8 @@ class AmortizedObjective(nn.Module):
     encoder_context : a context the encoder runs in, such as autocast.
     """
 
+    divides = False  # batch normalisation
+
     def __init__(
         self,
         decoder: Decoder,

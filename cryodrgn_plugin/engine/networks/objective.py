@@ -40,6 +40,11 @@ class LossTerms:
     others: dict[str, Tensor] = field(default_factory=dict)
     """Further figures of an objective, by the names of their columns in metrics.csv."""
 
+    def detached(self) -> "LossTerms":
+        """The figures alone, without what they were computed from."""
+        others = {name: value.detach() for name, value in self.others.items()}
+        return LossTerms(self.total.detach(), self.reconstruction.detach(), self.divergence.detach(), others)
+
 
 class VaeObjective(nn.Module):
     """The loss of a decoder with an encoder, or of a decoder alone (homogeneous).
@@ -54,6 +59,8 @@ class VaeObjective(nn.Module):
 
     `radius` limits the shells that count in a step; None is all.
     """
+
+    divides = True
 
     def __init__(
         self,

@@ -21,6 +21,8 @@ from ..data.loader import BatchLoader
 from ..data.step_draws import StepDraws
 from ..errors import DataError
 from ..io.reading import understood
+from ..out_of_memory import Halving
+from ..ranks import Ranks
 from ..run import Run
 from ..stopping import Stopped, StopRequest, graceful_stop
 from .network_checkpoint import TrainingState, load_checkpoint, save_checkpoint
@@ -35,6 +37,9 @@ CHECK_EVERY = 32
 
 class Objective(Protocol):
     """What the trainer minimises: a module with parameters."""
+
+    divides: bool
+    """Whether the loss of a batch is the mean of those of its particles, each by itself."""
 
     def __call__(self, batch: ImageBatch, beta: float, draws: StepDraws) -> LossTerms: ...
 
@@ -84,6 +89,8 @@ class Trainer:
         self.optimizers = make_optimizers(objective, tables, volumes)
         self.state = TrainingState()
         require_work_for_all(loader.particles_in(0))
+        batches = f"batches of {loader.batch_size} particles"
+        self._halving = Halving(batches, "a smaller training.batch_size", run.log, objective.divides)
 
     def fit(self, resume: bool = False, until_epoch: int | None = None) -> None:
         """Train to the last epoch, or until the held-out loss no longer falls; pause after `until_epoch` if it is
@@ -147,9 +154,8 @@ class Trainer:
             if self.prepare is not None and self.prepare(state.epoch, state.batch, order):
                 self.optimizers = make_optimizers(self.objective, self._tables, self._volumes)
             self.objective.train()
-            terms = self._step(batch.torch(self.device))
-            if terms is not None:
-                _accumulate(sums, terms, len(batch))
+            for terms, images in self._step(batch):
+                _accumulate(sums, terms, images)
             state.batch += 1
             if state.batch % CHECK_EVERY == 0:
                 self._totals(sums)
@@ -163,24 +169,37 @@ class Trainer:
         state.epoch_seconds += time.perf_counter() - began
         self._finish_epoch(totals)
 
-    def _step(self, batch: ImageBatch) -> LossTerms | None:
-        """One step, by this process's images of a batch; None where it has none of them."""
-        done = self.state.epoch + self.state.batch / len(self.loader)
+    def _step(self, batch: ImageBatch) -> list[tuple[LossTerms, int]]:
+        """One step, by this process's images of a batch: what was found of how many of them, piece by piece."""
         for optimizer in self.optimizers:
-            set_learning_rate(optimizer, learning_rate(self.config, done))
-            optimizer.zero_grad(set_to_none=True)
-        particles, terms = self.loader.particles_in(self.state.batch), None
-        own = self.ranks.share(particles)
-        if len(own):
-            draws = step_draws(self.seed, self.state.epoch, self.state.batch, own, particles)
-            terms = self.objective(batch, self.beta(done), draws)
-            # The loss of a batch is the mean over its particles.
-            (terms.total * (len(own) / particles)).backward()
+            set_learning_rate(optimizer, learning_rate(self.config, self._epochs_done))
+        told = self._halving.run(lambda pieces: self._explain(batch, pieces))
         if not self.ranks.alone:
             add_up_gradients(self.optimizers, self.ranks)
         for optimizer in self.optimizers:
             optimizer.step()
-        return terms
+        return told
+
+    def _explain(self, batch: ImageBatch, pieces: int) -> list[tuple[LossTerms, int]]:
+        """Leave the gradients of this process's share of the loss, from as many pieces of its images."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        particles = self.loader.particles_in(self.state.batch)
+        own, told = self.ranks.share(particles), []
+        images = len(batch) // max(len(own), 1)
+        for piece in filter(len, (Ranks(number, pieces).share(len(own)) for number in range(pieces))):
+            part = batch.part(slice(piece.start * images, piece.stop * images)) if pieces > 1 else batch
+            rows = range(own.start + piece.start, own.start + piece.stop)
+            draws = step_draws(self.seed, self.state.epoch, self.state.batch, rows, particles)
+            terms = self.objective(part.torch(self.device), self.beta(self._epochs_done), draws)
+            # The loss of a batch is the mean over its particles.
+            (terms.total * (len(piece) / particles)).backward()
+            told.append((terms.detached(), len(part)))
+        return told
+
+    @property
+    def _epochs_done(self) -> float:
+        return self.state.epoch + self.state.batch / len(self.loader)
 
     def _finish_epoch(self, sums: dict[str, float]) -> None:
         state = self.state
@@ -237,5 +256,5 @@ def step_draws(seed: int, epoch: int, batch: int, own: range = range(1), count: 
 def _accumulate(sums: dict[str, torch.Tensor], terms: LossTerms, count: int) -> None:
     values = {"loss": terms.total, "reconstruction": terms.reconstruction, "kl": terms.divergence, **terms.others}
     for name, value in values.items():
-        sums[name] = sums.get(name, 0.0) + value.detach().double() * count
+        sums[name] = sums.get(name, 0.0) + value.double() * count
     sums["count"] = sums.get("count", torch.zeros((), dtype=torch.float64)) + count
