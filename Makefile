@@ -5,8 +5,9 @@
 PYTHON ?= python3.11
 DEMO_FOLDER ?= demo
 PYTEST_FLAGS ?=
-# Test files are spread over this many processes, each computing with one thread.
+# Test files are spread over this many processes, each computing with one thread, in the order of conftest.py.
 WORKERS ?= 2
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 HOST_ENV := .venv
 ENGINE_ENV := .venv-numpy2
@@ -39,10 +40,10 @@ demo: demo-system env
 # The last line printed is the test runner's own closing line.
 test: test-system env engine-env check
 	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest $(ENGINE_TESTS) -m "not slow and not shared" \
-	    -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
-	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest $(ENGINE_ENV_TESTS) -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
+	    $(SPREAD) $(PYTEST_FLAGS)
+	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest $(ENGINE_ENV_TESTS) $(SPREAD) $(PYTEST_FLAGS)
 	$(ONE_THREAD) $(HOST_ENV)/bin/python -m pytest $(ENGINE_ENV_TESTS:%=--ignore %) -m "not shared" \
-	    -n $(WORKERS) --dist loadfile $(PYTEST_FLAGS)
+	    $(SPREAD) $(PYTEST_FLAGS)
 
 check: env
 	$(HOST_ENV)/bin/ruff check --no-cache .

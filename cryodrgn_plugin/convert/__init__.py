@@ -7,6 +7,7 @@ from .scipion_particles import (
     relion_alignment,
     scipion_matrices,
     with_images_of,
+    write_latents_star,
     write_particles_star,
 )
 from .scipion_results import (
@@ -40,5 +41,6 @@ __all__ = [
     "selected_ids",
     "volume_object",
     "with_images_of",
+    "write_latents_star",
     "write_particles_star",
 ]

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 from emtable import Table
 from pwem.constants import ALIGN_PROJ, NO_INDEX
-from pwem.objects import CTFModel, Particle, SetOfParticles, Transform
+from pwem.objects import CTFModel, Particle, SetOfParticles, SetOfParticlesFlex, Transform
 
 from ..constants import ID_COLUMN
+from ..engine.analysis.lists import latent_column
 from ..engine.errors import DataError
-from ..engine.files import euler_from_matrices, matrices_from_euler, read_star, write_star
+from ..engine.files import CLASS, euler_from_matrices, matrices_from_euler, read_star, write_star
 
 MRC_ENDINGS = (".mrc", ".mrcs", ".st")
 DEFAULT_OPTICS_NAME = "opticsGroup1"
@@ -186,9 +187,13 @@ def read_particles_star(path: str, particles: SetOfParticles) -> None:
     origins_px = table[["rlnOriginXAngst", "rlnOriginYAngst"]].to_numpy(float) / pixel_size_ang
     matrices = scipion_matrices(angles_deg, origins_px)
     defocus = table[["rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"]].to_numpy(float)
+    phases_deg = table["rlnPhaseShift"].to_numpy(float) if "rlnPhaseShift" in table else np.zeros(len(table))
     names = locations(table["rlnImageName"], os.path.dirname(path))
-    for location, matrix, values in zip(names, matrices, defocus, strict=True):
-        particles.append(_particle(location, matrix, values, pixel_size_ang))
+    for location, matrix, values, phase_deg in zip(names, matrices, defocus, phases_deg, strict=True):
+        particle = _particle(location, matrix, values, pixel_size_ang)
+        if phase_deg:
+            particle.getCTF().setPhaseShift(float(phase_deg))
+        particles.append(particle)
 
 
 def _particle(location: tuple[int, str], matrix: np.ndarray, defocus: np.ndarray, pixel_size_ang: float) -> Particle:
@@ -233,5 +238,21 @@ def with_images_of(particles: SetOfParticles, path: str) -> Iterator[Particle]:
 
 
 def object_ids(path: str | os.PathLike) -> np.ndarray:
-    """Object ids (N,) int64 of the rows of a star file written by `write_particles_star`."""
-    return read_star(path)["particles"][ID_COLUMN].to_numpy(np.int64)
+    """Object ids (N,) int64 of the rows of a star file written by `write_particles_star`; of any other they count from
+    1, as `read_particles_star` numbers them."""
+    table = read_star(path)["particles"]
+    return table[ID_COLUMN].to_numpy(np.int64) if ID_COLUMN in table else np.arange(1, len(table) + 1)
+
+
+def write_latents_star(particles: SetOfParticlesFlex, path: str, stack: str | None = None) -> int:
+    """`write_particles_star` with a column for each latent coordinate after the others, and the class where there is
+    one. RELION keeps columns that it does not know."""
+    count = write_particles_star(particles, path, stack)
+    tables = read_star(path)
+    z = np.array([particle.getZFlex() for particle in particles.iterItems()], np.float32)
+    columns = {latent_column(k + 1): z[:, k] for k in range(z.shape[1])}
+    classes = [particle.getClassId() for particle in particles.iterItems()]
+    if all(classes):
+        columns[CLASS] = classes
+    write_star(path, {**tables, "particles": tables["particles"].assign(**columns)})
+    return count

@@ -3,9 +3,15 @@
 Every front but a terminal gets plain lines, one per step, with the time left; the command line swaps in a bar.
 """
 
+import json
 import sys
 import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Protocol
+
+from .io.reading import read_object, understood
+from .io.writing import write_text
 
 
 class Reporter(Protocol):
@@ -37,6 +43,40 @@ class PlainReporter:
             return
         self._shown = (stage, time.monotonic())
         self.line("  ".join([f"{stage} {done}/{total}", *figures(values), f"{duration(spent)}, {duration(left)} left"]))
+
+
+@dataclass(frozen=True)
+class HowFar:
+    """How far a stage of a training is, for who looks at it from outside."""
+
+    stage: str
+    """What is counted: epoch, step, round."""
+    done: int
+    total: int
+    left_s: float
+    """Seconds left of the stage, at its pace so far."""
+    values: dict[str, float]
+    """Figures of the latest, such as the loss."""
+
+    def write(self, file: Path) -> None:
+        """Raises DataError as `write_text` does."""
+        write_text(file, json.dumps(asdict(self)) + "\n")
+
+    @classmethod
+    def read(cls, file: Path) -> "HowFar | None":
+        """None where it has just gone. Raises DataError for a damaged file."""
+        damaged = f"{file} is damaged; it is written anew with the next epoch or step."
+        try:
+            with understood(damaged, missing_ok=True):
+                return cls(**read_object(file, damaged))
+        except FileNotFoundError:
+            return None
+
+    @property
+    def sentence(self) -> str:
+        """As `Epoch 3 of 20, loss 0.987, 48 s left.`"""
+        words = [f"{self.stage.capitalize()} {self.done} of {self.total}", *figures(self.values)]
+        return ", ".join([*words, f"about {duration(self.left_s)} left"]) + "."
 
 
 class StageClock:

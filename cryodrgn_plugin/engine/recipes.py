@@ -18,7 +18,9 @@ from .errors import DataError
 from .io.writing import remove
 from .known_copies import save_copies
 from .run import Run
+from .run_status import ENDED_EARLY
 from .source_check import require_source, settle_source
+from .stopping import EndedEarly
 from .vetting.at_start import vetted
 from .vetting.kept_images import keep_images
 
@@ -60,9 +62,32 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
     if dataset.copies.any:
         save_copies(run, dataset.rows, dataset.copies.shown)
     _say_what_memory_it_takes(run, config, dataset)
-    training.fit(run, config, dataset, resume, until_epoch)
+    if run.ended_early:
+        run.note(**{ENDED_EARLY: ""})
+    try:
+        training.fit(run, config, dataset, resume, until_epoch)
+    except EndedEarly:
+        if training.leave_latest is None:
+            raise
+        ended_early = True
+    else:
+        ended_early = False
+    if ended_early:  # only here, where what the training held in memory is gone
+        _end_early(training, run, config, dataset)
     remove(run.image_store_dir)
     _say_whether_it_collapsed(run)
+
+
+def _end_early(training: Training, run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
+    """Leave what there is as if the training had ended; raises `EndedEarly`, which says so."""
+    assert training.leave_latest is not None
+    training.leave_latest(run, config, dataset)
+    when = run.latents().unfinished
+    run.note(**{ENDED_EARLY: when})
+    _say_whether_it_collapsed(run)
+    raise EndedEarly(
+        f"The training was ended early, {when}, and its latents and maps are those of then; resume it to go on."
+    )
 
 
 def look_in(run: Run) -> None:

@@ -17,7 +17,7 @@ LEARNT = ("outliers.npz", *(kind.folder for kind in KINDS.values() if kind.folde
 """What has been found out from that since."""
 CONTENTS = (
     *TRAINED, *IMPORTED, *LEARNT, "run.json", "run.log", "checkpoints", "volumes", "figures", "validating", "regions",
-    "image_store",
+    "image_store", "stop_request", "progress.json",
 )  # fmt: skip
 """Everything a run may contain; overwriting removes these and nothing else."""
 _FIRST, _LAST = ("checkpoints",), ("config.json", "run.json")
@@ -41,6 +41,16 @@ class RunLayout:
     @property
     def log_file(self) -> Path:
         return self.path / "run.log"
+
+    @property
+    def stop_file(self) -> Path:
+        """A request that the training end, until it has seen it."""
+        return self.path / "stop_request"
+
+    @property
+    def progress_file(self) -> Path:
+        """How far the training is, while it goes on."""
+        return self.path / "progress.json"
 
     @property
     def metrics_file(self) -> Path:

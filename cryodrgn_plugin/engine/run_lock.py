@@ -21,7 +21,7 @@ from .errors import DataError
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EROFS, errno.EACCES, errno.EINVAL)
 """File systems without locks: nobody can be kept out there."""
-_TRIES = 20
+_TRIES, _TRIES_IF_HELD = 20, 3
 _held: dict[Path, int] = {}
 """Lock files of this process, and how often each was taken."""
 
@@ -64,6 +64,28 @@ def refuse_busy(folder: Path) -> None:
             raise Busy(_busy(folder, holder))
 
 
+def is_left(folder: Path, step: str) -> bool:
+    """Whether nobody is at `step` of the run in `folder`, as far as this machine can tell: where there are no locks, or
+    another machine holds or has left one, somebody may be.
+    """
+    file = _lock_file(folder, step)
+    if file in _held:
+        return False
+    try:
+        descriptor = os.open(file, os.O_RDWR)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return _is_of_this_machine(file)
+
+
 def is_busy(folder: Path) -> bool:
     """Whether another process is at work on the run in `folder`."""
     try:
@@ -79,7 +101,7 @@ def _lock_file(folder: Path, step: str) -> Path:
 
 def _taken(file: Path, folder: Path) -> int | None:
     """Descriptor of the lock file, locked; None where there can be no locks."""
-    for _ in range(_TRIES):
+    for attempt in range(_TRIES):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
@@ -91,6 +113,9 @@ def _taken(file: Path, folder: Path) -> int | None:
             os.close(descriptor)
             if error.errno in _NO_LOCKS and error.errno != errno.EACCES:
                 return None
+            if attempt < _TRIES_IF_HELD:  # perhaps only by someone who looks whether anybody holds it
+                time.sleep(0.02)
+                continue
             raise Busy(_busy(folder, _said(file))) from None
         if _is_still(file, descriptor):
             with contextlib.suppress(OSError):
@@ -130,6 +155,13 @@ def _who() -> str:
     command = shlex.join(["cryodrgn-plugin", *sys.argv[1:]])
     since = time.strftime("%Y-%m-%d %H:%M:%S")
     return json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": since, "command": command})
+
+
+def _is_of_this_machine(file: Path) -> bool:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))["host"] == socket.gethostname()
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def _said(file: Path) -> str:

@@ -13,15 +13,22 @@ from typing import Any
 
 from .errors import DataError, EngineError, explain
 from .io.reading import read_object, understood
-from .io.writing import explained, write_text
-from .progress import PlainReporter, Reporter
+from .io.writing import explained, remove, write_text
+from .progress import HowFar, PlainReporter, Reporter, StageClock
 from .provenance import peak_memory_mb
 from .run_layout import RunLayout
-from .run_lock import lock
-from .stopping import Stopped
+from .run_lock import is_left, lock
+from .stopping import Stopped, ask_to_stop
 
 TRAIN = "train"
 """The step whose status is the run's own."""
+KILLED = "The process that trained was killed; the run goes on from its last checkpoint."
+ENDED_EARLY = "ended_early"
+"""The note of a training that was asked to end before its last epoch or step: when it did."""
+ENDS_WHOLE = ("abinitio",)
+"""Recipes that have latents and maps at their end only."""
+PROGRESS_EVERY_S = 1.0
+"""Between two notes of how far a training is."""
 _KINDS = {"schema": int, "status": str, "message": str, "provenance": dict, "steps": dict, "notes": dict}
 """What run.json holds."""
 
@@ -32,6 +39,8 @@ class RunStatus(RunLayout):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.reporter: Reporter = PlainReporter()
+        self._clock, self._noted = StageClock(), float("-inf")
+        self._trains = False
 
     @property
     def info(self) -> dict[str, Any]:
@@ -40,13 +49,49 @@ class RunStatus(RunLayout):
 
     @property
     def status(self) -> str:
-        """created, running, finished, failed or stopped."""
-        return self.info["status"]
+        """created, running, finished, failed or stopped; a run whose process was killed is stopped."""
+        return "stopped" if self._was_killed() else self.info["status"]
 
     @property
     def message(self) -> str:
         """Why the run failed or stopped; empty otherwise."""
-        return self.info["message"]
+        return KILLED if self._was_killed() else self.info["message"]
+
+    def _was_killed(self) -> bool:
+        return self.info["status"] == "running" and is_left(self.path, TRAIN)
+
+    @property
+    def how_far(self) -> HowFar | None:
+        """How far a training that is going on has come; None where none is, or has not said it yet."""
+        if self.status != "running" or not self.progress_file.exists():
+            return None
+        return HowFar.read(self.progress_file)
+
+    @property
+    def ended_early(self) -> str:
+        """`after epoch 3 of 20`, where the training was asked to end then; else empty."""
+        return self.info.get("notes", {}).get(ENDED_EARLY, "")
+
+    @property
+    def session(self) -> str:
+        """What tells the latest session of the training from those before it."""
+        training = self.info.get("steps", {}).get(TRAIN, {})
+        return f"{training.get('started', '')} {training.get('sessions', 0)}"
+
+    def ask_to_stop(self, keep: bool) -> None:
+        """Ask the training that is going on to stop at once or, with `keep`, to end with its epoch or step and to leave
+        what it has found by then.
+
+        Raises DataError where none is going on, or where it has nothing to keep before its end.
+        """
+        if self.status != "running":
+            raise DataError(f"{self.path}: no training is going on; it is {self.status}.")
+        if keep and read_json(self.config_file, self.path).get("recipe") in ENDS_WHOLE:
+            raise DataError(
+                f"{self.path} searches for poses, and has latents and maps at its end only; let it finish, or stop it "
+                "and resume it later."
+            )
+        ask_to_stop(self.stop_file, keep)
 
     @contextmanager
     def working(self, step: str = TRAIN) -> Iterator[None]:
@@ -57,7 +102,16 @@ class RunStatus(RunLayout):
         same step.
         """
         with lock(self.path, step):
-            yield from self._recorded(step)
+            self._trains = step == TRAIN
+            if self._trains and self.info["status"] == "running":  # and was killed: what was asked of it is past
+                remove(self.stop_file)
+            try:
+                yield from self._recorded(step)
+            finally:
+                if self._trains:
+                    for file in (self.stop_file, self.progress_file):
+                        remove(file)
+                self._trains = False
 
     def _recorded(self, step: str) -> Iterator[None]:
         began = time.time()
@@ -118,6 +172,10 @@ class RunStatus(RunLayout):
     def progress(self, stage: str, done: int, total: int, **values: float) -> None:
         """Show that `done` of `total` steps of `stage` are over, with figures such as loss=0.98."""
         self.reporter.step(stage, done, total, values)
+        left_s = self._clock.times(stage, done, total)[1]
+        if self._trains and time.monotonic() - self._noted >= PROGRESS_EVERY_S:
+            self._noted = time.monotonic()
+            HowFar(stage, done, total, left_s, values).write(self.progress_file)
 
     def _append_to_log(self, text: str) -> None:
         with explained(self.log_file), open(self.log_file, "a", encoding="utf-8", errors="backslashreplace") as log:

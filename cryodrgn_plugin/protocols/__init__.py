@@ -3,6 +3,8 @@
 from .protocol_ab_initio import ProtHetAbInitio
 from .protocol_analyze import ProtHetAnalyze
 from .protocol_atoms import ProtHetAtoms
+from .protocol_export import ProtHetExport
+from .protocol_import import ProtHetImport
 from .protocol_landscape import ProtHetLandscape
 from .protocol_preflight import ProtHetPreflight
 from .protocol_refine_poses import ProtHetRefinePoses
@@ -18,6 +20,8 @@ __all__ = [
     "ProtHetAbInitio",
     "ProtHetAnalyze",
     "ProtHetAtoms",
+    "ProtHetExport",
+    "ProtHetImport",
     "ProtHetLandscape",
     "ProtHetPreflight",
     "ProtHetRefinePoses",

@@ -16,6 +16,7 @@ from . import outputs
 from .form_settings import POSE_RECIPES, FormSetting, as_arguments
 from .protocol_base import addGroup
 from .protocol_fit import ProtHetFit, image_settings
+from .training_state import how_it_stands
 
 TARGETS = ("one rigid molecule", "one molecule that moves", "several species")
 RIGID, MOVING, MIXTURE = range(3)
@@ -184,8 +185,7 @@ class ProtHetAbInitio(ProtHetFit):
         if run is None:
             return ["The search has not started."]
         if not self.isFinished():
-            rows = run.metrics()
-            return [f"Round {rows[-1]['epoch']} is over." if rows else f"The search is {run.status}."]
+            return how_it_stands(run, self.isActive(), self._extentAng(), can_be_kept=False)
         particles, volume = (getattr(self, name) for name in (outputs.PARTICLES, outputs.VOLUME))
         lines = [(f"{particles.getSize():,} particles have poses; maps are {volume.getXDim()} px of "
                  f"{volume.getSamplingRate():.2f} Å.")]  # fmt: skip

@@ -162,6 +162,11 @@ class ProtHetFit(ProtHetBase):
         particles = self.inputParticles.get()
         return f"{particles.getObjId()} {particles.getSize()}"
 
+    def _extentAng(self) -> float:
+        """The width of an input image."""
+        particles = self.inputParticles.get()
+        return particles.getXDim() * particles.getSamplingRate()
+
     def _starFile(self) -> str:
         return self._getExtraPath("particles.star")
 

@@ -14,6 +14,7 @@ from . import outputs
 from .form_settings import RECIPES, FormSetting, as_arguments
 from .protocol_base import EngineFailed, addGroup
 from .protocol_fit import ProtHetFit, image_settings
+from .training_state import ended_early, how_it_stands
 
 MAX_BLOCKS = 5
 
@@ -30,6 +31,7 @@ CLOSED_FORM = (
     FormSetting("nComponents", "closed_form.n_components", "Directions of motion", recipes=CLOSED),
     FormSetting("iterations", "closed_form.iterations", "EM iterations", recipes=CLOSED, expert=True),
     FormSetting("firstRadius", "closed_form.first_radius", "First Fourier shell", recipes=CLOSED, expert=True),
+    FormSetting("firstParticles", "closed_form.first_particles", "First particles", recipes=CLOSED, expert=True),
     FormSetting("nodes", "closed_form.nodes", "Nodes of the latent space", recipes=CLOSED, expert=True),
     FormSetting("freePoses", "closed_form.free_poses", "Find poses together with the motion?", recipes=CLOSED),
     FormSetting("focus", "closed_form.focus", "Focus (sphere)", recipes=CLOSED, expert=True),
@@ -129,7 +131,12 @@ class ProtHetTrain(ProtHetFit):
     # --------------------------- INSERT steps functions ----------------------
     def _insertAllSteps(self):
         # Scipion compares steps one by one, so each carries everything its result depends on.
-        depends_on = (self._inputKey(), self._recipe(), json.dumps(self._overrides(), sort_keys=True))
+        depends_on = (
+            self._inputKey(),
+            self._recipe(),
+            json.dumps(self._overrides(), sort_keys=True),
+            self._begunAfter(),
+        )
         self._insertFunctionStep(self.convertInputStep, depends_on[0], needsGPU=False)
         for last_epoch in self._blockEnds():
             self._insertFunctionStep(self.trainStep, *depends_on, last_epoch, needsGPU=True)
@@ -137,8 +144,13 @@ class ProtHetTrain(ProtHetFit):
         self._insertFunctionStep(self.createOutputStep, *depends_on, needsGPU=False)
 
     # --------------------------- STEPS functions -----------------------------
-    def trainStep(self, source: str, recipe: str, settings: str, last_epoch: int | None):
-        """Train up to the end of `last_epoch`, or to the end; a run made with other settings is started anew."""
+    def trainStep(self, source: str, recipe: str, settings: str, begun_after: str, last_epoch: int | None):
+        """Train up to the end of `last_epoch`, or to the end; a run made with other settings is started anew.
+
+        A training that was ended early since these steps began is over, and the blocks that are left are passed over.
+        """
+        if self._endedEarlySince(begun_after):
+            return
         until = [] if last_epoch is None else ["--until-epoch", last_epoch]
         try:
             self.runEngine(
@@ -146,14 +158,15 @@ class ProtHetTrain(ProtHetFit):
                 self._again(recipe, json.loads(settings)), *until, *as_arguments(json.loads(settings)),
             )  # fmt: skip
         except EngineFailed:
-            if last_epoch is None or not self._hasPausedAfter(last_epoch):
+            paused = last_epoch is not None and self._hasPausedAfter(last_epoch)
+            if not paused and not self._endedEarlySince(begun_after):
                 raise
 
-    def consensusStep(self, source: str, recipe: str, settings: str):
+    def consensusStep(self, source: str, recipe: str, settings: str, begun_after: str):
         """One map of all particles, with half-maps and their resolution."""
         self._reconstruct(self._posesFile() or self._starFile(), json.loads(settings))
 
-    def createOutputStep(self, source: str, recipe: str, settings: str):
+    def createOutputStep(self, source: str, recipe: str, settings: str, begun_after: str):
         """The particles with their latents, and with poses where these were found anew, and the consensus map."""
         from ..convert import fill_flex_particles, latents_by_id, new_flex_particles, posed_particles
 
@@ -187,8 +200,11 @@ class ProtHetTrain(ProtHetFit):
         if run is None:
             return ["The training has not started."]
         if not self.isFinished():
-            return _progress(run)
-        lines = [f"Recipe *{run.config.recipe}* on {self.inputParticles.get().getSize():,} particles."]
+            return how_it_stands(run, self.isActive(), self._extentAng())
+        lines = [
+            *ended_early(run),
+            f"Recipe *{run.config.recipe}* on {self.inputParticles.get().getSize():,} particles.",
+        ]
         volume = getattr(self, outputs.VOLUME, None)
         if volume is not None:
             lines.append(f"Maps are {volume.getXDim()} px of {volume.getSamplingRate():.2f} Å.")
@@ -245,6 +261,14 @@ class ProtHetTrain(ProtHetFit):
         done = run.metrics()[-1]["epoch"] if run and run.metrics() else 0
         return done >= epoch and run.status == "stopped"
 
+    def _begunAfter(self) -> str:
+        """The early end that the training goes on from, so that *Continue* renews the steps; empty without one."""
+        run = self._openRun()
+        return run.session if run is not None and run.ended_early else ""
+
+    def _endedEarlySince(self, begun_after: str) -> bool:
+        return self._begunAfter() not in ("", begun_after)
+
     def _blockEnds(self) -> list[int | None]:
         """Last epoch of each training step: several, so that the host's progress moves; one for the fast recipe."""
         if self._recipe() == "fast":
@@ -252,12 +276,3 @@ class ProtHetTrain(ProtHetFit):
         epochs = self._config().training.epochs
         blocks = min(epochs, MAX_BLOCKS)
         return [epochs * block // blocks for block in range(1, blocks + 1)]
-
-
-def _progress(run: Run) -> list[str]:
-    """How far a training is, from the figures of its last epoch."""
-    rows = run.metrics()
-    if not rows:
-        return [f"The training is {run.status}."]
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in rows[-1].items() if name not in ("epoch", "seconds"))
-    return [f"Epoch {rows[-1]['epoch']} of {run.config.training.epochs}: {figures}."]

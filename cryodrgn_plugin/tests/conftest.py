@@ -58,7 +58,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests whose data or device this machine does not have."""
+    """Leave out tests whose data or device this machine does not have. Files that take long come first, so that no
+    process is left with one at the end."""
     absent = set() if _shared_folder() else {"shared"}
     if any(item.get_closest_marker("gpu") for item in items) and not _cuda_present():
         absent.add("gpu")
@@ -68,6 +69,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in slow, item.path.parent.name != "hosts"))
 
 
 @pytest.hookimpl(trylast=True)

@@ -20,7 +20,8 @@ from ..protocols import (
 
 
 class HetExplorerViewer(Viewer):
-    """Latent space, maps, resolution, training curves and figures in one window."""
+    """Latent space, maps, resolution, training curves and figures in one window; of a training that goes on, how it
+    stands."""
 
     _name = "explore latent space and maps"
     _targets = [
@@ -29,8 +30,9 @@ class HetExplorerViewer(Viewer):
     ]
 
     def _visualize(self, obj, **kwargs):
+        protocol = self.protocol if self.protocol is not None else obj
         try:
-            window = self.open_window(self.protocol if self.protocol is not None else obj)
+            window = self.live_window(protocol) if self._goes_on(protocol) else self.open_window(protocol)
         except EngineError as error:
             return [self.errorMessage(str(error), "There is nothing to show yet")]
         window.show(center=False)
@@ -43,10 +45,40 @@ class HetExplorerViewer(Viewer):
         from .load import content_of, entries_of
 
         run = Run.open(protocol.getRunFolder())
-        title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
-        content = content_of(run, title, entries_of(protocol.getMaps()), first=getattr(protocol, "MAKES", ""))
+        content = content_of(
+            run, self._title(protocol), entries_of(protocol.getMaps()), first=getattr(protocol, "MAKES", "")
+        )
         content.keep_mask = partial(keep_mask, self.getProject())
         window = ExplorerWindow(content, masterWindow=self.formWindow)
         if content.atoms is not None and protocol.getClassName() == ProtHetAtoms.__name__:
             window.tabs.select(window.atoms)
         return window
+
+    def live_window(self, protocol):
+        """The window over a training that goes on, not yet shown."""
+        from .live_window import LiveWindow
+
+        project = self.getProject()
+        particles = protocol.inputParticles.get()
+
+        def works() -> bool:
+            if protocol.isActive():
+                project._updateProtocol(protocol)
+            return protocol.isActive()
+
+        return LiveWindow(
+            Run.open(protocol.getRunFolder()),
+            self._title(protocol),
+            particles.getXDim() * particles.getSamplingRate(),
+            works,
+            stop=partial(project.stopProtocol, protocol),
+            explore=lambda: self.open_window(protocol).show(center=False),
+            masterWindow=self.formWindow,
+        )
+
+    @staticmethod
+    def _goes_on(protocol) -> bool:
+        return isinstance(protocol, ProtHetTrain) and protocol.isActive() and os.path.isdir(protocol.getRunFolder())
+
+    def _title(self, protocol) -> str:
+        return f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"

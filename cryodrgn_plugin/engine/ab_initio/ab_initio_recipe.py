@@ -174,7 +174,7 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
     kinds = f", {recipe.n_species} {'conformers' if recipe.moving else 'species'}" if recipe.n_species > 1 else ""
     rounds = len(recipe.steps(progress))
     run.log(f"Looking for the poses of {dataset.n:,} particles of {dataset.box}² px{kinds}: {rounds} rounds.")
-    with graceful_stop() as stop:
+    with graceful_stop(run.stop_file) as stop:
         while progress.done < len(recipe.steps(progress)):
             began = time.perf_counter()
             figures = recipe.advance(progress)
@@ -183,7 +183,7 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
             run.append_metrics({"epoch": progress.done, "seconds": round(progress.seconds, 3), **figures})
             run.progress("round", progress.done, len(recipe.steps(progress)), score=figures["score"])
             save_progress(run, progress)
-            stop.raise_if_requested()
+            stop.raise_if_requested(may_keep=False)
     if recipe.moving:
         recipe.make_one(run, progress)
     _finish(run, config, dataset, progress, resume)

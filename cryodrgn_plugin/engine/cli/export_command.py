@@ -18,6 +18,7 @@ examples
   cryodrgn-plugin export run
   cryodrgn-plugin export run --classes no
   cryodrgn-plugin export run --program cryodrgn
+  cryodrgn-plugin export run --only rows.txt         those particles only
 
 what comes out (docs/run_folder.md): RUN/exports/cryosparc/particles.cs and .csg, class_001.cs and .csg, …, export.json;
 RUN/exports/cryodrgn/poses.pkl, ctf.pkl, ind.pkl, z.pkl, class_001.pkl, …, export.json. Particles that came from

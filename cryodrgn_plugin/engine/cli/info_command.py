@@ -17,6 +17,7 @@ a particle file of RELION or cryoSPARC (optics groups, pixel and box sizes, pose
 
 examples
   cryodrgn-plugin info run
+  cryodrgn-plugin info run --latest                  of a training that goes on: latents and maps as they are now
   cryodrgn-plugin info particles.star
   cryodrgn-plugin info J12_particles.cs --passthrough J12_passthrough_particles.cs
 """
@@ -25,6 +26,11 @@ examples
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     parser.add_argument("path", metavar="RUN|FILE", help="folder of a run, or a particle file (.star, .cs, .csg)")
+    parser.add_argument(
+        "--latest",
+        action="store_true",
+        help="first make latents.npz and model.pt of a training that has not finished those of its last checkpoint",
+    )
     parser.add_argument(
         "--passthrough",
         default="",
@@ -37,9 +43,18 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.path)
     if not path.exists():
         raise DataError(f"There is no run folder or particle file {path}.")
+    if args.latest:
+        _bring_up_to_date(path)
     title, rows = about_run(path) if path.is_dir() else about_particles(path, args.passthrough)
     _print(title, rows)
     return 0
+
+
+def _bring_up_to_date(path: Path) -> None:
+    from ..recipes import look_in
+    from ..run import Run
+
+    look_in(Run.open(path))
 
 
 def about_run(path: Path) -> tuple[str, list[tuple[str, str]]]:
@@ -53,14 +68,14 @@ def about_run(path: Path) -> tuple[str, list[tuple[str, str]]]:
 def _rows_of_run(path: Path) -> list[tuple[str, str]]:
     from ..config import differing_settings, recipe_config
     from ..run import Run
-    from ..run_lock import is_busy
     from ..run_origin import IMPORTED, made_by
 
     run = Run.open(path)
     info, config = run.info, run.config
     provenance = info["provenance"]
-    lost = ", but no process of this machine is at work on it" if run.status == "running" and not is_busy(path) else ""
-    rows = [("status", run.status + lost), ("message", run.message), ("particles", config.particles)]
+    far = run.how_far
+    rows = [("status", run.status), ("message", run.message), ("how far", far.sentence if far else "")]
+    rows.append(("particles", config.particles))
     imported = IMPORTED in info.get("notes", {})
     rows += [("made of", made_by(config, info) if imported else "")]
     rows += [("recipe of halves" if imported else "recipe", config.recipe), ("seed", str(config.seed))]

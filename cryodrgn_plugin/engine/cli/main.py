@@ -28,6 +28,7 @@ COMMANDS = {
     "atoms": "an atomic model in the maps of a run: rigid parts, their motion and occupancy, and whether to trust them",
     "volumes": "maps at chosen particles or latent coordinates",
     "serve": "maps on request over a pipe, for programs that show them",
+    "stop": "end a training that goes on, at once or with what it has found so far",
     "validate": "whether what a run shows is real: halves, chance, leakage, populations, on one page",
     "select": "the particles that go on, by class, rule, lasso or likelihood, and the way back",
     "export": "what a run knows of its particles, in files of cryoSPARC or cryoDRGN",

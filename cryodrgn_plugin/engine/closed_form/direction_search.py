@@ -1,11 +1,14 @@
 """The first steps of the fast recipe: directions of variation, what noise would give, poses moved, the limit raised."""
 
+from collections import Counter
+from copy import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from ..config import RunConfig
+from ..config import ClosedFormConfig, RunConfig
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..geometry.continuous import turns
@@ -21,6 +24,7 @@ from ..slicing.compute import Compute
 from ..slicing.place import on_host
 from .directions import Band, Directions, band_of, improved
 from .focus import Focus
+from .growing_parts import images_of, sizes
 
 MOVED_AFTER = (1 / 3, 2 / 3)
 """Poses are moved to where their errors seem to be after these shares of the iterations in the first band."""
@@ -41,6 +45,10 @@ class BandStep:
     """One round of EM."""
 
     radius: int
+    particles: int
+    """How many take part."""
+    then: int
+    """And in the round after it, whose amplitudes this one finds."""
     crossed: bool
     """Images are judged by the volumes of the half-set they are not in."""
     moves: bool
@@ -49,13 +57,21 @@ class BandStep:
     """Directions that noise could have given are dropped afterwards."""
 
 
-def schedule(iterations: int, first_radius: int, last_radius: int) -> list[BandStep]:
-    """All iterations in the first band with all images together; then the limit rises, half-sets apart."""
-    first = min(first_radius, last_radius)
-    moving = {max(1, round(share * iterations)) for share in MOVED_AFTER}
-    settling = [BandStep(first, False, n in moving, n == iterations) for n in range(1, iterations + 1)]
+def schedule(settings: ClosedFormConfig, last_radius: int, particles: int) -> list[BandStep]:
+    """All iterations in the first band with the half-sets together, on a growing part of the particles; then the limit
+    rises, half-sets apart."""
+    first, count = min(settings.first_radius, last_radius), settings.iterations
+    moving = [max(1, round(share * count)) for share in MOVED_AFTER]
+    parts = [*sizes(particles, settings.first_particles, count, all_from=moving[-1]), particles]
+    settling = [
+        BandStep(first, *parts[n - 1 : n + 1], crossed=False, moves=n in moving, cuts=n == count)
+        for n in range(1, count + 1)
+    ]
     rising = [int(round(radius)) for radius in np.geomspace(first, last_radius, RAISED + 1)[1:]]
-    return settling + [BandStep(radius, True, n == RAISED, False) for n, radius in enumerate(rising, start=1)]
+    return settling + [
+        BandStep(radius, particles, particles, crossed=True, moves=n == RAISED, cuts=False)
+        for n, radius in enumerate(rising, start=1)
+    ]
 
 
 class PosedSet:
@@ -67,8 +83,9 @@ class PosedSet:
         asked = config.closed_form.pose_errors and config.closed_form.defocus_errors
         self._with_defocus = asked and not defocus_is_settled(dataset)
         self._noise, self.compute = estimate_noise(dataset, config.seed), Compute.chosen(config)
-        self._ranks = Ranks.present()
+        self._ranks, self.passed = Ranks.present(), Counter[str]()
         self._moved: Tensor | None = None
+        self._parts: dict[int, PosedSet] = {}
         self._at(dataset)
 
     def _at(self, dataset: ParticleDataset) -> None:
@@ -80,6 +97,7 @@ class PosedSet:
             compute=self.compute,
             with_defocus=self._with_defocus,
             ranks=self._ranks,
+            passed=self.passed,
         )
         self._bands: dict[int, Band] = {}
 
@@ -90,6 +108,24 @@ class PosedSet:
             return
         self._moved = moved
         self._at(moved_images(self.given, moved))
+
+    def among(self, particles: int) -> "PosedSet":
+        """So many of the particles (`growing_parts`); parts that are smaller than this one are let go."""
+        self._parts = {count: part for count, part in self._parts.items() if count >= particles}
+        if particles == self.series.n:
+            return self
+        if particles not in self._parts:
+            part, images = copy(self), images_of(self.series, particles, self.config.seed)
+            part.given, part.series = self.given.subset(images), self.series.among(images)
+            part._moved, part._parts = None, {}
+            part._at(part.given)
+            self._parts[particles] = part
+        return self._parts[particles]
+
+    def widened(self, nuisances: Nuisances, fewer: int, more: int) -> Nuisances:
+        """What is known of the images of `fewer` particles, as part of those of `more`, of which nothing is known."""
+        known, wanted = (images_of(self.series, count, self.config.seed) for count in (fewer, more))
+        return nuisances.among(torch.as_tensor(np.searchsorted(wanted, known)), len(wanted))
 
     def groups(self, inside: int) -> tuple[int, ...]:
         """Sizes of the groups of directions, `inside` in each region of a focus; (inside, 0) without one."""
@@ -144,9 +180,14 @@ def advance(
     posed: PosedSet, found: Directions, step: BandStep, half: np.ndarray
 ) -> tuple[list[LinearModel], NearImages, Directions]:
     """One step of the schedule, without what comes after it."""
-    posed.follow(found.nuisances)
-    band = posed.band(step.radius).with_parts(found.parts)
-    return improved(posed.images, band, found, half if step.crossed else None)
+    part = posed.among(step.particles)
+    part.follow(found.nuisances)
+    band = part.band(step.radius).with_parts(found.parts)
+    if step.then == step.particles:
+        return improved(part.images, band, found, half if step.crossed else None)
+    wider, nuisances = posed.among(step.then), posed.widened(found.nuisances, step.particles, step.then)
+    wider.follow(nuisances)
+    return improved(part.images, band, found, then=(wider.images, nuisances))
 
 
 def noise_information(posed: PosedSet, step: BandStep, iterations: int, seed: int) -> tuple[float, ...]:

@@ -37,11 +37,14 @@ class State:
     """(N, S) how far images belong to each of a few separate states, once they have been told apart."""
     places: FocusPlaces | None = None
     """In a focus all of these, of each of its regions."""
+    passed: int = 0
+    """Images passed over, an image as often as it was."""
 
 
 def save_state(run: Run, state: State) -> None:
     """Write the checkpoint of a state; the one before stays, older ones go."""
     content = {"done": state.done, "seconds": state.seconds, "half": torch.from_numpy(state.half)}
+    content |= {"passed": state.passed}
     content |= _tensors("nuisances", state.nuisances) | {"contrast_sd": state.nuisances.contrast_sd}
     if state.directions is not None:
         content |= _tensors("posteriors", state.directions.posteriors)
@@ -90,6 +93,7 @@ def load_state(run: Run, compute: Compute, count: int) -> State | None:
             tensors.get("apart"),
             tensors.get("states"),
             _places(tensors) if "places.first" in tensors else None,
+            content.get("passed", 0),
         )
         if not isinstance(state.done, int) or not isinstance(state.seconds, float) or state.half.shape != (count,):
             raise ValueError("of other images")

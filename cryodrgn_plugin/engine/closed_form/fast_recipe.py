@@ -38,7 +38,7 @@ from ..likelihood.whitened import WhitenedImages
 from ..ranks import Ranks
 from ..run import Run
 from ..slicing.sphere import HalfSphere
-from ..stopping import graceful_stop
+from ..stopping import graceful_stop, wish_of_any
 from .direction_search import PosedSet, advance, defocus_is_settled, schedule
 from .directions import Directions, reliability
 from .fast_checkpoint import State, load_state, save_state
@@ -46,13 +46,7 @@ from .fast_results import Outcome, leave
 from .harmonics import harmonics
 from .in_focus import FocusRound, InFocus
 from .judging_maps import FREEDOM, made_to_judge, solved_to_judge
-from .node_images import (
-    images_at_nodes,
-    moments_at_nodes,
-    node_images,
-    with_contrast_at,
-    with_contrast_of,
-)
+from .node_images import images_at_nodes, moments_at_nodes, node_images, with_contrast_at, with_contrast_of
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
 from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
 from .noise_cut import kept_above_noise
@@ -88,13 +82,20 @@ class ClosedForm:
         self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
         self.posed_set = PosedSet(config, dataset, self.series)
         self.last_radius = dataset.box // 2 - 1
-        self.bands = schedule(settings.iterations, settings.first_radius, self.last_radius)
+        self.bands = schedule(settings, self.last_radius, self.series.n)
         first = max(int(FINISHED_FROM * self.last_radius), self.bands[0].radius)
         self.finishing = [first, *FINISHED * [self.last_radius]]
         self.counted_after = len(self.bands) + COUNTED_AFTER
         self.n_steps = len(self.bands) + len(self.finishing) + settings.free_poses
         self._placed: NodePoses | None = None
         self.in_focus = InFocus(run, config, dataset, self.posed_set, self.series) if self.posed_set.focus else None
+
+    @property
+    def shown_from(self) -> int:
+        """The step after which there are latents and maps to look at: half-sets are apart."""
+        if self.in_focus and len(self.in_focus.runs) > 1:
+            return len(self.bands)  # before, particles lie along directions of several regions
+        return 1 + next(n for n, step in enumerate(self.bands) if step.crossed)
 
     @property
     def images(self) -> WhitenedImages:
@@ -107,7 +108,8 @@ class ClosedForm:
         if settings.pose_errors and settings.defocus_errors and (reason := defocus_is_settled(self.dataset)):
             self.run.log(reason)
         groups = self.posed_set.groups(settings.n_components)
-        found = Directions.random(self.images, groups, self.config.seed, settings.pose_errors)
+        few = self.posed_set.among(self.bands[0].particles).images
+        found = Directions.random(few, groups, self.config.seed, settings.pose_errors)
         return State(0, 0.0, half, found.nuisances, found)
 
     def advance(self, state: State) -> tuple[State, dict[str, float]]:
@@ -132,13 +134,15 @@ class ClosedForm:
         equations, sphere, features = self._equations(state, radius)
         band = self.posed_set.band(radius)
         filtered = state.done >= self.counted_after
-        models = solved_to_judge(equations, band.mask, filtered)
-        if state.done + 1 == self.n_steps:
-            self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
-        del equations
+        last = state.done + 1 == self.n_steps
+        models = solved_to_judge(equations, band.mask, filtered, spent=not last)
+        if last:
+            self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
         models = made_to_judge(models, filtered)
-        near = compress_near(models, self.images, band.count, band.moving, state.half)
-        seen = images_at_nodes(near, state.nuisances, self.series, features, state.responsibilities)
+        seen = images_at_nodes(
+            compress_near(models, self.images, band.count, band.moving, state.half),
+            *(state.nuisances, self.series, features, state.responsibilities),
+        )
         here = at_nodes(seen.gram, seen.inner, features, seen.contrast_sd)
         responsible = responsibilities(here.scores, state.responsibilities.population, POPULATION_ROUNDS)
         nuisances = with_contrast_at(responsible, here, state.nuisances)
@@ -190,8 +194,7 @@ class ClosedForm:
         functions = harmonics(state.responsibilities, self.config.z_dim).values
         responsible = merged(state.responsibilities, functions, NODES, self.config.seed)
         equations, sphere, features = self._equations(replace(state, responsibilities=responsible), self.last_radius)
-        models = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
-        del equations
+        models = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
         report = partial(self.run.progress, "pose")
         images, dataset = self.images, self.posed_set.dataset
         placed = place_at_nodes(images, dataset, self.series, models, features, state.half, report)
@@ -200,7 +203,7 @@ class ClosedForm:
         self._placed, self._features = placed, harmonics(responsible, self.config.z_dim).features
         weights = placed.weights(responsible)
         equations = accumulate_at_nodes(images, dataset, sphere, self._features, placed, weights, state.half)
-        self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
+        self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
         apart = map_distances(mean_model(self._left), self._features, BLUR_RADIUS)
         images_per_particle = images.compute.double(self.series.to_images(self.series.counts))
         per_image = scores.logsumexp(1) / images_per_particle
@@ -221,7 +224,8 @@ class ClosedForm:
             self.in_focus.leave(state)
         else:
             leave(self.run, self.config, self.dataset, Outcome(state, self._left, self._features))
-        self.run.note(loader_wait_seconds=round(self.images.wait_seconds, 3))
+        passes = state.passed * self.images.ranks.count / self.images.n
+        self.run.note(loader_wait_seconds=round(self.images.wait_seconds, 3), image_passes=round(passes, 1))
 
     def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
         """The particles with the poses that the maps rest on; those that were found go into poses.star, with the
@@ -270,18 +274,20 @@ def fit_fast(
         run.log(f"Resuming after step {state.done}.")
     state, ranks = state or recipe.start(), Ranks.present()
     run.log(f"Closed forms on {dataset.n:,} particles of {dataset.box}² px, {recipe.n_steps} steps.")
-    with graceful_stop() as stop:
+    with graceful_stop(run.stop_file) as stop:
         while state.done < recipe.n_steps:
             began = time.perf_counter()
             state, figures = recipe.advance(state)
             ranks.require_same(figures["loss"])
-            state = replace(state, done=state.done + 1, seconds=state.seconds + time.perf_counter() - began)
+            seconds = state.seconds + time.perf_counter() - began
+            passed = state.passed + recipe.posed_set.passed.pop("images", 0)
+            state = replace(state, done=state.done + 1, seconds=seconds, passed=passed)
             run.append_metrics({"epoch": epochs_before + state.done, "seconds": round(state.seconds, 3), **figures})
             run.progress("step", state.done, recipe.n_steps, loss=figures["loss"])
             if state.done < recipe.n_steps:  # the last step is short of nothing but writing its results
                 save_state(run, state)
-                if not ranks.alone:
-                    stop.requested = ranks.any(stop.requested)
-                stop.raise_if_requested()
+                stop.raise_if_requested(
+                    may_keep=state.done >= recipe.shown_from, agreed=str if ranks.alone else wish_of_any(ranks.any)
+                )
     recipe.finish(state)
     return recipe.posed(state, species)

@@ -34,13 +34,10 @@ def leave_latest_fast(run: Run, config: RunConfig, dataset: ParticleDataset) -> 
     """
     recipe = ClosedForm(run, config, dataset)
     state = load_state(run, recipe.images.compute, dataset.n)
-    apart_from = 1 + next(n for n, step in enumerate(recipe.bands) if step.crossed)
-    if recipe.in_focus and len(recipe.in_focus.runs) > 1:
-        apart_from = len(recipe.bands)  # before, particles lie along directions of several regions
-    if state.done < apart_from:
+    if state.done < recipe.shown_from:
         raise DataError(
             f"{run.path} has not finished: it is {run.status} after step {state.done} of {recipe.n_steps}, and has "
-            f"latents and maps from step {apart_from} on; let it go on, or resume it."
+            f"latents and maps from step {recipe.shown_from} on; let it go on, or resume it."
         )
     recipe.posed_set.follow(state.nuisances)
     steps = state.done, recipe.n_steps
@@ -93,7 +90,7 @@ def _maps(recipe: ClosedForm, state: State, moments: Moments, radius: int) -> li
     """The half-sets' maps up to a frequency limit."""
     sphere = HalfSphere(recipe.dataset.box, recipe.config.decoder.padding, radius)
     equations = accumulate(recipe.images, sphere, recipe.images.lattice.count(radius), moments, state.half)
-    return fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
+    return fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
 
 
 def _of_channels(model: LinearModel, count: int) -> LinearModel:

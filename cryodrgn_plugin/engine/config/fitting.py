@@ -46,6 +46,9 @@ class ClosedFormConfig(Settings, section="closed_form"):
     first_radius: Annotated[int, AtLeast(1)] = 14
     """Fourier shell up to which directions of motion are looked for. Lower it when noise drowns the motion, raise it
     when small motions are missed."""
+    first_particles: Annotated[int, AtLeast(100)] = 20_000
+    """Particles in the first iteration. Each of those that follow takes twice as many, up to all of them from two
+    thirds on. Raise it when weak motions of a large set are missed."""
     pose_errors: bool = True
     """Allow for small errors of the given poses, of a size that is learned, and correct them. Switch it off for poses
     that are known exactly."""

@@ -49,10 +49,17 @@ class Nuisances:
         pose_sd = images.compute.double(first_sizes(images.with_defocus)[: None if pose_errors else 0])
         return cls(ones, 0 * ones, ones.new_zeros(images.n, len(pose_sd)), FIRST_CONTRAST_SD, pose_sd)
 
-    def at(self, rows: Tensor) -> "Nuisances":
+    def at(self, rows: Tensor | slice) -> "Nuisances":
         """Of some of the images."""
         of_some = {name: getattr(self, name)[rows] for name in ("contrast", "contrast_variance", "moved")}
         return replace(self, **of_some)
+
+    def among(self, places: Tensor, count: int) -> "Nuisances":
+        """As images (N,) at `places` among `count`, of the others of which nothing is known."""
+        contrast, variance = self.contrast.new_ones(count), self.contrast.new_zeros(count)
+        moved = self.moved.new_zeros(count, self.moved.shape[1])
+        contrast[places], variance[places], moved[places] = self.contrast, self.contrast_variance, self.moved
+        return replace(self, contrast=contrast, contrast_variance=variance, moved=moved)
 
     def squared_contrast(self) -> Tensor:
         """(N,) E[g²]."""
@@ -80,6 +87,10 @@ class Posteriors:
         second = first[:, :, None] * first[:, None, :]
         second[:, 1:, 1:] += self.covariance
         return first, second
+
+    def at(self, rows: Tensor) -> "Posteriors":
+        """Of some of the images."""
+        return Posteriors(self.mean[rows], self.covariance[rows], self.errors[rows], self.tied[rows])
 
     def turned(self, centre: Tensor, back: Tensor) -> "Posteriors":
         """In the frame whose amplitudes are back · (a − centre); back is (K', K)."""

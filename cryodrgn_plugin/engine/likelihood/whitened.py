@@ -9,6 +9,7 @@ window of mean square a leaves a F independent coefficients of variance a σ². 
 before the window.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
@@ -125,6 +126,7 @@ class WhitenedImages:
     with_defocus : batches have the slopes of their CTFs by the defocus; the images must have CTFs.
     ranks : the processes that share the passes. Each goes over its own batches only, and what it makes of them has to
         be made common (`Ranks.total`).
+    passed : counts the "images" that are passed over.
     """
 
     def __init__(
@@ -136,8 +138,10 @@ class WhitenedImages:
         compute: Compute | None = None,
         with_defocus: bool = False,
         ranks: Ranks | None = None,
+        passed: Counter | None = None,
     ) -> None:
         self.ranks = ranks or Ranks()
+        self._passed = passed if passed is not None else Counter()
         self.compute = compute or Compute()
         self._dataset = dataset
         self._precision = self.compute.tensor(precision_of(dataset, noise))
@@ -190,7 +194,9 @@ class WhitenedImages:
             batches = (batch.leading(count) for batch in self._kept)
         else:
             batches = (self._whiten(raw, count) for raw in self._own(count))
-        yield from batches if self._noise_seed is None else (self._nothing(batch) for batch in batches)
+        for batch in batches:
+            self._passed["images"] += len(batch)
+            yield batch if self._noise_seed is None else self._nothing(batch)
 
     def _nothing(self, batch: WhitenedBatch) -> WhitenedBatch:
         """The batch with noise for targets, E|t|² = m w; the same whenever it is asked for."""

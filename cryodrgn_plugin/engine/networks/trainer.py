@@ -24,7 +24,7 @@ from ..io.reading import understood
 from ..out_of_memory import Halving
 from ..ranks import Ranks
 from ..run import Run
-from ..stopping import Stopped, StopRequest, graceful_stop
+from ..stopping import KEEP, Stopped, StopRequest, graceful_stop
 from .network_checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from .network_settings import require_work_for_all
 from .objective import LossTerms
@@ -98,13 +98,17 @@ class Trainer:
 
         Raises
         ------
-        Stopped : a signal came, or the training pauses; a checkpoint was written first.
+        Stopped : a signal or a request came, or the training pauses; a checkpoint was written first.
+        EndedEarly : the training was asked to end with the epoch that it was in.
         DataError : the loss is no longer a number.
         """
         if resume:
             self._resume()
-        with graceful_stop() as stop:
+        with graceful_stop(self.run.stop_file) as stop:
             while self.state.epoch < self.config.epochs and not self._has_stalled():
+                if self.state.epoch and stop.wish == KEEP:
+                    self._save()
+                    stop.raise_if_requested()
                 if until_epoch is not None and self.state.epoch >= until_epoch:
                     self._pause()
                 self._train_epoch(stop)

@@ -13,3 +13,6 @@ class ExportOptions(Settings):
     """Whose files are written: a .cs file with its result group, or poses.pkl, ctf.pkl, z.pkl and ind.pkl."""
     classes: bool = True
     """Also write the particles of each class of RUN/analysis by themselves, where there is one."""
+    only: str = ""
+    """Text file with the rows of the particles to write, counted from 0 in the file that the run was made from, one a
+    line; empty writes all of the run."""

@@ -15,6 +15,7 @@ from ..report_writer import Report
 from ..run import Run
 from .export_options import ExportOptions
 from .exported_cryodrgn import export_for_cryodrgn
+from .exported_rows import asked_for
 from .left_out import CRYOSPARC_ADVICE, aberrations_left_out, say_left_out
 
 PROGRAMS = {"cryosparc": "cryoSPARC", "cryodrgn": "cryoDRGN"}
@@ -36,13 +37,14 @@ def export(run: Run, options: ExportOptions) -> Path:
         )
     if options.program == "cryodrgn":
         return export_for_cryodrgn(run, options, particles)
+    kept = asked_for(options, latents.rows)
     fields = with_components(_fields(run, particles, latents.rows), latents.z)
     with run.report("export", options, options.program) as out:
-        out.index |= {"particles": len(latents.rows), "components": int(latents.z.shape[1])}
-        _write(out, "particles", fields, np.arange(len(latents.rows)), "All particles")
-        _write_classes(out, run, options, fields)
+        out.index |= {"particles": len(kept), "components": int(latents.z.shape[1])}
+        _write(out, "particles", fields, kept, "All particles" if len(kept) == len(latents.rows) else "Particles")
+        _write_classes(out, run, options, fields, kept)
         say_left_out(out, _left_out(run, particles))
-        out.conclusion = f"{len(latents.rows):,} particles are in {out.destination}, for Import Result Group."
+        out.conclusion = f"{len(kept):,} particles are in {out.destination}, for Import Result Group."
     return out.index_file
 
 
@@ -69,11 +71,15 @@ def _fields(run: Run, particles: RunParticles, rows: np.ndarray) -> dict[str, np
     return fields
 
 
-def _write_classes(out: Report, run: Run, options: ExportOptions, fields: dict[str, np.ndarray]) -> None:
+def _write_classes(
+    out: Report, run: Run, options: ExportOptions, fields: dict[str, np.ndarray], kept: np.ndarray
+) -> None:
     stored = run.per_particle("analysis", run.latents().rows) if options.classes else {}
     entries = []
     for label in np.unique(stored["labels"]) if stored else ():
-        members = np.flatnonzero(stored["labels"] == label)
+        members = kept[stored["labels"][kept] == label]
+        if not len(members):
+            continue
         _write(out, f"class_{label + 1:03d}", fields, members, f"Class {label + 1}")
         entries.append({"class": int(label) + 1, "particles": len(members)})
     out.index["classes"] = entries

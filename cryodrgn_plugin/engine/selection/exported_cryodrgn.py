@@ -15,6 +15,7 @@ from ..io.cryodrgn import write_ctf, write_indices, write_latents, write_poses
 from ..io.particles import ParticleTable
 from ..run import Run
 from .export_options import ExportOptions
+from .exported_rows import asked_for
 from .left_out import CRYODRGN_ADVICE, aberrations_left_out, say_left_out
 
 
@@ -25,7 +26,8 @@ def export_for_cryodrgn(run: Run, options: ExportOptions, particles: RunParticle
     """
     latents, given = run.latents(), run.given_particles()
     box, pixel_ang = _one_size(run, particles)
-    order = np.argsort(latents.rows, kind="stable")
+    kept = asked_for(options, latents.rows)
+    order = kept[np.argsort(latents.rows[kept], kind="stable")]
     rows = latents.rows[order]
     classes = run.per_particle("analysis", latents.rows) if options.classes else {}
     with run.report("export", options, options.program) as out:
@@ -38,8 +40,8 @@ def export_for_cryodrgn(run: Run, options: ExportOptions, particles: RunParticle
         if latents.z.shape[1]:
             write_latents(out.file("latents", "z.pkl"), latents.z[order])
         out.index |= {"particles": len(rows), "components": int(latents.z.shape[1]), "images": given.n, "classes": []}
-        for label in np.unique(classes["labels"]) if classes else ():
-            members = np.sort(latents.rows[classes["labels"] == label])
+        for label in np.unique(classes["labels"][order]) if classes else ():
+            members = rows[classes["labels"][order] == label]
             write_indices(out.file(f"class_{label + 1:03d}", f"class_{label + 1:03d}.pkl"), members)
             out.index["classes"].append({"class": int(label) + 1, "particles": len(members)})
         aberrations = aberrations_left_out(given, particles, "cryoDRGN", CRYODRGN_ADVICE)

@@ -47,6 +47,8 @@ from cryodrgn_plugin.engine.slicing.kernels.matching import match_poses
 from cryodrgn_plugin.engine.slicing.kernels.one_volume import match_one_volume
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
+pytestmark = pytest.mark.slow
+
 BOX = 16
 QUICK = {
     "ab_initio.rounds": 12,
@@ -330,7 +332,6 @@ def test_angles_and_origins_of_the_file_are_not_looked_at(rigid, tmp_path):
     )
 
 
-@pytest.mark.slow
 def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_path):
     chain = tiny_ensemble(1).states[0]
     half = chain[np.arange(len(chain.coords_ang)) < 60]
@@ -365,7 +366,6 @@ def test_conformers_of_which_one_is_left_end_as_a_molecule_kept_whole(rigid):
     assert moving_rounds(Maps([[model]] * 2, np.ones(1))) == config.ab_initio.moving_rounds > 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("conformers", [1, 2])
 def test_a_moving_molecule_gets_poses_and_a_latent_space(tmp_path, conformers):
     star = simulated(tmp_path / "set", tiny_ensemble(6, 0.3), 500)
@@ -402,7 +402,6 @@ def test_what_frames_of_conformers_are_wrong_by_is_made_good_together(tmp_path, 
     assert maps.n_species == 1 and not engine.placement.species.any()
 
 
-@pytest.mark.slow
 def test_a_killed_search_resumes_bit_for_bit(rigid, tmp_path):
     command = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", "abinitio", str(rigid), "--homogeneous"]
     for name, value in {**QUICK, "ab_initio.rounds": 5, "ab_initio.refinements": 1}.items():
@@ -414,7 +413,7 @@ def test_a_killed_search_resumes_bit_for_bit(rigid, tmp_path):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert Run.open(killed).status == "running"
+    assert Run.open(killed).status == "stopped"
     subprocess.run([*command, "--out", str(killed), "--resume"], check=True, capture_output=True)
     assert (killed / "poses.star").read_bytes() == (whole / "poses.star").read_bytes()
     for name in ("score", "radius"):

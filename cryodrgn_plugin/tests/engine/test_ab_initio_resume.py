@@ -14,6 +14,8 @@ from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate
 from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble
 from cryodrgn_plugin.engine.stopping import Stopped, stop_on_signals
 
+pytestmark = pytest.mark.slow
+
 QUICK = {
     "z_dim": 0,
     "seed": 1,

@@ -11,6 +11,8 @@ from cryodrgn_plugin.engine.run import Run
 
 from .aberrated_set import IGNORED, PERFECT, TOLD, aberrated_sets
 
+pytestmark = pytest.mark.slow
+
 RECIPES = {
     "fast": {"z_dim": 2, "closed_form.n_components": 2, "closed_form.iterations": 4, "closed_form.nodes": 10},
     "paper": {"z_dim": 1, "decoder.n_bases": 2, "training.epochs": 6, "encoder.width": 32, "training.batch_size": 32},

@@ -28,6 +28,8 @@ from cryodrgn_plugin.engine.simulate.simulation import simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 
+pytestmark = pytest.mark.slow
+
 BOX, PIXEL_ANG = 24, 4.7
 READING = {
     **{"decoder.kind": "basis", "decoder.n_bases": 0, "z_dim": 0, "poses.shift_extent": 0.0},

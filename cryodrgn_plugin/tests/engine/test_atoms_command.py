@@ -24,6 +24,8 @@ from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate
 from .planted_run import BlobDecoder, planted_run, serve_decoder
 from .two_domains import ARM, BOX, PIXEL_ANG, turned, two_domains
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"z_dim": 3, "closed_form.n_components": 3, "closed_form.iterations": 8, "closed_form.nodes": 20}
 ANGLES_DEG = np.linspace(-35, 35, 10)
 

@@ -22,6 +22,8 @@ from cryodrgn_plugin.engine.simulate.simulation import frame_centre_ang
 from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble, tiny_set
 from cryodrgn_plugin.engine.stopping import Stopped
 
+pytestmark = pytest.mark.slow
+
 BOX, STATES, IMAGES = 16, 6, 1200
 
 

@@ -9,6 +9,7 @@ from cryodrgn_plugin.engine.closed_form.direction_search import RAISED, schedule
 from cryodrgn_plugin.engine.closed_form.em import Amplitudes, normalized, posterior
 from cryodrgn_plugin.engine.closed_form.harmonics import along_the_motion, harmonics, positions
 from cryodrgn_plugin.engine.closed_form.nodes import Responsibilities, at_nodes, evidence, fit_nodes, responsibilities
+from cryodrgn_plugin.engine.config import ClosedFormConfig
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.likelihood.equations import NormalEquations, packed
 from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
@@ -73,10 +74,13 @@ def seen_volume(model: LinearModel, amplitudes: Amplitudes) -> np.ndarray:
 
 
 def test_the_search_settles_low_and_ends_at_the_full_band():
-    """Half-sets part where the limit rises; noise is asked for once, and poses move before that and at the end."""
-    steps = schedule(10, first_radius=8, last_radius=31)
+    """Few particles take part at first, all once poses have moved twice. Half-sets part where the limit rises; noise is
+    asked for once, and poses move before that and at the end."""
+    steps = schedule(ClosedFormConfig(iterations=10, first_radius=8), last_radius=31, particles=60_000)
     radii = [step.radius for step in steps]
     assert radii[:10] == [8] * 10 and radii[-1] == 31 and sorted(radii) == radii and len(radii) == 10 + RAISED
+    assert [step.particles for step in steps[:8]] == [20_000] * 5 + [30_000, 60_000, 60_000]
+    assert [step.then for step in steps] == [step.particles for step in steps[1:]] + [60_000]
     assert [step.crossed for step in steps] == [False] * 10 + [True] * RAISED
     assert [n for n, step in enumerate(steps, start=1) if step.cuts] == [10]
     assert [n for n, step in enumerate(steps, start=1) if step.moves] == [3, 7, 10 + RAISED]

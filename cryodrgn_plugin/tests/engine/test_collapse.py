@@ -12,6 +12,8 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.presets import PRESETS
 
+pytestmark = pytest.mark.slow
+
 SAID = "The latent space has collapsed: all"
 RECIPES = {
     "fast": ["--z_dim", "2", "--closed_form.n_components", "4", "--closed_form.iterations", "6"],

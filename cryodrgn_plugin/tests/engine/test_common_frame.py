@@ -13,6 +13,8 @@ from cryodrgn_plugin.engine.reconstruction.common_frame import CommonFrame, comm
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
 from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 
+pytestmark = pytest.mark.slow
+
 BOX, PIXEL_ANG = 28, 5.5
 ANGLES_DEG = (0.0, 45.0, 90.0)
 MIRRORED = (False, True, False)

@@ -29,6 +29,8 @@ from cryodrgn_plugin.engine.validation.validation_report import validate
 
 from .particle_files import molecule, optics, project, rows, write_set
 
+pytestmark = pytest.mark.slow
+
 COUNT, BOX = 300, 32
 ONCE = 250
 """Images of the run that stand twice."""

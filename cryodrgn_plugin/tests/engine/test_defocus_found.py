@@ -16,6 +16,8 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble
 
+pytestmark = pytest.mark.slow
+
 N, DEFOCUS_SD_ANG = 1200, 500.0
 PLANTED = SimulationConfig(
     n_particles=N, box=40, pixel_size_ang=2.5, snr=0.2, shift_px=2.0, contrast_sd=0.15, pose_error_deg=0.3,

@@ -19,7 +19,7 @@ from cryodrgn_plugin.engine.closed_form.direction_search import (
 )
 from cryodrgn_plugin.engine.closed_form.directions import Directions
 from cryodrgn_plugin.engine.closed_form.nuisance_report import learned_of_images, sizes
-from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.config import ClosedFormConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_series import TiltSeries
 from cryodrgn_plugin.engine.io.arrays import read_arrays
@@ -27,7 +27,7 @@ from cryodrgn_plugin.engine.simulate import SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble
 
 N, BOX, PIXEL_ANG = 1500, 32, 3.5
-ITERATIONS, FIRST_RADIUS = 9, 10
+SEARCH = ClosedFormConfig(iterations=9, first_radius=10)
 CONTRAST_SD, TURN_SD_DEG, SHIFT_SD_PX = 0.15, 1.5, 0.5
 PLANTED = SimulationConfig(
     n_particles=N, box=BOX, pixel_size_ang=PIXEL_ANG, snr=0.1, shift_px=2.0, contrast_sd=CONTRAST_SD,
@@ -66,10 +66,10 @@ def searched(folder: Path, states: int) -> Searched:
     dataset = ParticleDataset.open(str(star), config.data)
     posed = PosedSet(config, dataset, TiltSeries.singles(N))
     found, half = [Directions.random(posed.images, (2, 0), config.seed)], np.arange(N) % 2
-    for step in schedule(ITERATIONS, FIRST_RADIUS, BOX // 2 - 1):
+    for step in schedule(SEARCH, BOX // 2 - 1, N):
         _, _, directions = advance(posed, found[-1], step, half)
         if step.cuts:
-            seen, (noise,) = directions.information.numpy(), noise_information(posed, step, ITERATIONS, config.seed)
+            seen, (noise,) = directions.information.numpy(), noise_information(posed, step, 9, config.seed)
             (count,) = above_noise(directions, (noise,))
             directions = directions.leading(max(count, 1))
         found.append(directions.moved() if step.moves else directions)
@@ -110,7 +110,7 @@ def test_a_molecule_in_one_state_varies_no_more_than_noise(one_state):
 
 def test_a_direction_is_seen_as_well_when_the_limit_rises(two_states):
     """Half-sets apart, each image judged by volumes that it is not in."""
-    along = np.array([float(found.information[0]) for found in two_states.found[ITERATIONS - 1 :]])
+    along = np.array([float(found.information[0]) for found in two_states.found[SEARCH.iterations - 1 :]])
     assert (along[1:] > 0.9 * along[0]).all() and along[-1] > along[0]
 
 

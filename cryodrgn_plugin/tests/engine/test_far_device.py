@@ -16,7 +16,7 @@ from cryodrgn_plugin.engine.ab_initio.refinement import refine_poses
 from cryodrgn_plugin.engine.closed_form import fast_recipe, node_count, node_poses, part_scan, small_parts
 from cryodrgn_plugin.engine.closed_form.direction_search import PosedSet, schedule
 from cryodrgn_plugin.engine.closed_form.directions import Directions, improved
-from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.config import ClosedFormConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_series import TiltSeries
 from cryodrgn_plugin.engine.poses.refine_options import RefineOptions
@@ -27,6 +27,8 @@ from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.place import on_host
 
 from .far_device import FAR, FarDevice
+
+pytestmark = pytest.mark.slow
 
 BOX, FEW, MANY = 16, 60, 120
 IMAGE_BYTES = 8 * BOX * BOX / 2
@@ -118,7 +120,7 @@ def directions_with_parts(star: Path, run: Run) -> Directions:
     """One direction, and those of the small parts that stand out most, whether or not they are there."""
     dataset = ParticleDataset.open(star)
     posed = PosedSet(run.config, dataset, TiltSeries.singles(dataset.n))
-    step = schedule(2, 6, BOX // 2 - 1)[0]
+    step = schedule(ClosedFormConfig(iterations=2, first_radius=6), BOX // 2 - 1, dataset.n)[0]
     models, _, found = improved(posed.images, posed.band(step.radius), Directions.random(posed.images, (1, 0), 0))
     run.note(directions=1)
     return small_parts.with_small_parts(run, posed, found, models[0], step)

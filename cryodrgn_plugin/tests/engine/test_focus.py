@@ -29,6 +29,8 @@ from cryodrgn_plugin.engine.simulate.simulation import frame_centre_ang
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
 from cryodrgn_plugin.engine.validation.verdict import judge
 
+pytestmark = pytest.mark.slow
+
 BOX, PIXEL_ANG = 24, 4.5
 PART_AT_ANG = np.array([0.0, -26.0, -14.0])
 """Where the small part sits, at the foot of the chain whose arm swings."""

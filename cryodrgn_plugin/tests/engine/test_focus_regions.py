@@ -24,6 +24,8 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles, tiny_ensemble
 from cryodrgn_plugin.engine.simulate.simulation import frame_centre_ang
 
+pytestmark = pytest.mark.slow
+
 BOX, PIXEL_ANG, N = 24, 4.5, 1000
 PLACES_ANG = {"foot": np.array([0.0, -26.0, -14.0]), "head": np.array([0.0, 26.0, -8.0])}
 CORNERS = 5.0 * np.array(list(product((-1, 0, 1), repeat=3)))

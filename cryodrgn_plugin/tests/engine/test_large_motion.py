@@ -10,6 +10,8 @@ from cryodrgn_plugin.engine.atomic_motion.model_in_run import laid_into
 from cryodrgn_plugin.engine.atomic_motion.node_maps import NodeMaps
 from cryodrgn_plugin.engine.simulate.presets import adenylate_kinase
 
+pytestmark = pytest.mark.slow
+
 BOX, PIXEL_ANG, SIGMA_PX, NOISE = 40, 2.5, 0.7, 0.02
 ANGLES_DEG = np.arange(0.0, 90.0, 8.0)
 

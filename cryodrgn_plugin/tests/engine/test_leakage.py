@@ -18,6 +18,8 @@ from cryodrgn_plugin.engine.simulate.presets import PRESETS
 from cryodrgn_plugin.engine.validation.leakage import OVERT, leaks, second_moments
 from cryodrgn_plugin.engine.validation.shared_contrast import PartAmplitudes, SharedContrast, parts_of
 
+pytestmark = pytest.mark.slow
+
 N = 3000
 
 

@@ -28,6 +28,8 @@ from cryodrgn_plugin.engine.reconstruction.adaptive import filtered_halves
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"z_dim": 3, "closed_form.n_components": 3, "closed_form.iterations": 8, "closed_form.nodes": 16}
 LEAN_DEG, SCATTER_DEG, OFF_ANG = 6.0, 4.0, 3.0
 

@@ -20,7 +20,7 @@ from cryodrgn_plugin.engine.closed_form.part_scan import (
     scanned,
 )
 from cryodrgn_plugin.engine.closed_form.small_parts import with_small_parts
-from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.config import ClosedFormConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_series import TiltSeries
 from cryodrgn_plugin.engine.likelihood.near_images import ImagesApart
@@ -140,8 +140,9 @@ def posed(star) -> PosedSet:
 def searched(posed: PosedSet, run: Run) -> Directions:
     """From nothing known but the mean."""
     run.note(directions=0)
+    step = schedule(ClosedFormConfig(iterations=6, first_radius=RADIUS), BOX // 2 - 1, N)[0]
     models, _, found = improved(posed.images, posed.band(RADIUS), Directions.random(posed.images, (1, 0), 0))
-    return with_small_parts(run, posed, found, models[0], schedule(6, RADIUS, BOX // 2 - 1)[0])
+    return with_small_parts(run, posed, found, models[0], step)
 
 
 def test_a_part_that_few_particles_lack_is_found_and_told_apart(states, tmp_path):

@@ -22,6 +22,8 @@ from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 from cryodrgn_plugin.engine.stopping import Stopped
 
+pytestmark = pytest.mark.slow
+
 PIXEL_ANG = 3.73
 SEARCH = {
     "poses.first_radius": 4,

@@ -23,6 +23,8 @@ from cryodrgn_plugin.engine.poses.refine_options import RefineOptions
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 
+pytestmark = pytest.mark.slow
+
 N, BOX, PIXEL_ANG = 600, 48, 2.4
 WRONG_DEG, WRONG_PX = 3.0, 1.0
 OPTIONS = RefineOptions(max_shift_ang=4 * PIXEL_ANG)

@@ -24,6 +24,8 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 
+pytestmark = pytest.mark.slow
+
 N, BOX = 300, 32
 
 

@@ -33,6 +33,8 @@ from cryodrgn_plugin.engine.slicing.exact import exact_slices
 
 from .particle_files import optics
 
+pytestmark = pytest.mark.slow
+
 BOX, PIXEL_ANG, SNR = 24, 4.0, 4.0
 STAGES = {"pair": (0.0, 45.0), "series": (-50.0, -25.0, 0.0, 25.0, 50.0)}
 WRONG_DEG, WRONG_PX = 4.0, 0.5

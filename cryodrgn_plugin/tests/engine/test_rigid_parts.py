@@ -23,6 +23,8 @@ from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg
 
 from .two_domains import ARM, BOX, PIXEL_ANG, SIGMA_PX, maps_of, turned, two_domains
 
+pytestmark = pytest.mark.slow
+
 ANGLES_DEG = np.array([-40.0, -27, -13, 0, 13, 27, 40])
 NOISE = 0.02
 """A tenth of the densest voxel."""

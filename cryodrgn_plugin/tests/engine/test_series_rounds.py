@@ -17,6 +17,8 @@ from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.simulation import simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
 
+pytestmark = pytest.mark.slow
+
 PAIRS, BOX = 150, 24
 QUICK = {
     **{"z_dim": 0, "ab_initio.rounds": 10, "ab_initio.refinements": 3, "ab_initio.starts": 1},

@@ -13,6 +13,8 @@ from cryodrgn_plugin.engine.simulate.motions import best_fit
 
 from .two_domains import ARM, PIXEL_ANG, maps_of, turned, two_domains
 
+pytestmark = pytest.mark.slow
+
 NOISE, RESOLUTION_ANG = 0.03, 10.0
 SEEDS = (0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow))
 STILL, FEW = np.zeros(3), np.linspace(-10, 10, 3)

@@ -24,6 +24,8 @@ from cryodrgn_plugin.engine.states.states_report import make_states
 
 from .planted_run import BlobDecoder, planted_run, serve_decoder
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = {"z_dim": 3, "closed_form.n_components": 3, "closed_form.iterations": 8, "closed_form.nodes": 20}
 
 

@@ -136,7 +136,7 @@ class StopsAfter:
     def __exit__(self, *error):
         return None
 
-    def raise_if_requested(self):
+    def raise_if_requested(self, **_):
         self.steps -= 1
         if self.steps == 0:
             raise Stopped("now")
@@ -150,7 +150,7 @@ def hinge(tmp_path_factory):
 def fit_for(run, steps, monkeypatch):
     """Train for some steps; the whole of it with 0."""
     with monkeypatch.context() as patched:
-        patched.setattr(fast_recipe, "graceful_stop", lambda: StopsAfter(steps))
+        patched.setattr(fast_recipe, "graceful_stop", lambda _file: StopsAfter(steps))
         try:
             with run.working():
                 fit(run, run.config, resume=True)

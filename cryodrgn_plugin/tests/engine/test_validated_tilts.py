@@ -21,6 +21,8 @@ from cryodrgn_plugin.engine.validation.tied_images import TiedImages
 from .particle_files import optics, write_set
 from .tilt_sets import BOX, EXACT, PIXEL, VISIBLE, TiltSet, plant
 
+pytestmark = pytest.mark.slow
+
 PARTICLES, TILTS, NOISE = 60, int(VISIBLE.sum()), 2.5
 SHARE = 0.4
 QUICK = "--z_dim 1 --closed_form.n_components 2 --closed_form.iterations 3 --closed_form.nodes 6".split()

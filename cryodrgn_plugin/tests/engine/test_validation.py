@@ -38,6 +38,8 @@ from cryodrgn_plugin.engine.validation.validation_report import validate
 from cryodrgn_plugin.engine.validation.verdict import judge
 from cryodrgn_plugin.tests.engine.planted_run import planted_run
 
+pytestmark = pytest.mark.slow
+
 BOX, N = 24, 500
 QUICK = ["--states", "2", "--nodes", "8", "--permutations", "99"]
 
@@ -299,7 +301,6 @@ def test_nothing_of_the_halves_stays_behind(validated):
     assert kept == {"validation.json", "validation.html", "confidence.npz", "figures"}
 
 
-@pytest.mark.slow
 def test_a_validation_that_was_killed_between_its_halves_goes_on_and_equals_an_uninterrupted_one(validated, tmp_path):
     # All in processes of their own: code compiled in this one may differ in last bits from what others find compiled.
     runs = [tmp_path / "whole", tmp_path / "killed"]

@@ -16,8 +16,10 @@ from cryodrgn_plugin.engine import config
 from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
 from cryodrgn_plugin.engine.atomic_motion.atoms_options import AtomsOptions
 from cryodrgn_plugin.engine.errors import ConfigError
+from cryodrgn_plugin.engine.importing.import_options import ImportOptions
 from cryodrgn_plugin.engine.landscape.landscape_options import LandscapeOptions, TrajectoryOptions
 from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
+from cryodrgn_plugin.engine.selection.export_options import ExportOptions
 from cryodrgn_plugin.engine.selection.selection_options import SelectOptions
 from cryodrgn_plugin.engine.selection.subtract_options import SubtractOptions
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
@@ -27,6 +29,8 @@ from cryodrgn_plugin.protocols import (
     protocol_ab_initio,
     protocol_analyze,
     protocol_atoms,
+    protocol_export,
+    protocol_import,
     protocol_landscape,
     protocol_preflight,
     protocol_refine_poses,
@@ -46,7 +50,7 @@ DEMO = ("ProtHetSimulate", "ProtHetTrain", "ProtHetAnalyze")
 NAMES = (
     *(*DEMO, "ProtHetAbInitio", "ProtHetRefinePoses", "ProtHetPreflight"),
     *("ProtHetLandscape", "ProtHetTrajectory", "ProtHetStates", "ProtHetAtoms"),
-    *("ProtHetValidate", "ProtHetSelect", "ProtHetSubtract"),
+    *("ProtHetValidate", "ProtHetSelect", "ProtHetSubtract", "ProtHetImport", "ProtHetExport"),
 )
 
 
@@ -119,6 +123,8 @@ OPTIONS = [
         ("ProtHetValidate", protocol_validate.OPTIONS),
         ("ProtHetSelect", protocol_select.OPTIONS),
         ("ProtHetSubtract", protocol_subtract.OPTIONS),
+        ("ProtHetImport", protocol_import.OPTIONS),
+        ("ProtHetExport", protocol_export.OPTIONS),
     )
     for item in options
 ]
@@ -162,6 +168,8 @@ LEFT_TO_THE_FORM = {
     ValidateOptions: set(),
     SelectOptions: {"name", "lasso", "original", "same_order", "annotate"},
     SubtractOptions: set(),
+    ImportOptions: {"latents", "root", "passthrough", "pixel_size_ang"},
+    ExportOptions: {"program", "only"},
 }
 """Options that a form sets by other means, or that mean nothing in Scipion."""
 
