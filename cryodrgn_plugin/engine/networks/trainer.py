@@ -24,7 +24,7 @@ from ..io.reading import understood
 from ..out_of_memory import Halving
 from ..ranks import Ranks
 from ..run import Run
-from ..stopping import KEEP, Stopped, StopRequest, graceful_stop
+from ..stopping import KEEP, STOP, Stopped, StopRequest, graceful_stop
 from .network_checkpoint import TrainingState, load_checkpoint, save_checkpoint
 from .network_settings import require_work_for_all
 from .objective import LossTerms
@@ -106,9 +106,9 @@ class Trainer:
             self._resume()
         with graceful_stop(self.run.stop_file) as stop:
             while self.state.epoch < self.config.epochs and not self._has_stalled():
-                if self.state.epoch and stop.wish == KEEP:
-                    self._save()
-                    stop.raise_if_requested()
+                if self.state.epoch and self.ranks.any(stop.wish == KEEP):
+                    self._save(all_need_it=True)
+                    stop.raise_if_requested(agreed=lambda wish: KEEP)
                 if until_epoch is not None and self.state.epoch >= until_epoch:
                     self._pause()
                 self._train_epoch(stop)
@@ -164,11 +164,10 @@ class Trainer:
             if state.batch % CHECK_EVERY == 0:
                 self._totals(sums)
             if self.ranks.any(stop.requested):
-                stop.requested = True
                 state.sums = self._totals(sums)
                 state.epoch_seconds += time.perf_counter() - began
                 self._save()
-                stop.raise_if_requested()
+                stop.raise_if_requested(agreed=lambda wish: STOP)
         totals = self._totals(sums)
         state.epoch_seconds += time.perf_counter() - began
         self._finish_epoch(totals)
@@ -232,9 +231,9 @@ class Trainer:
         self.ranks.total(total)
         return float(total) / self.held_out.dataset.n
 
-    def _save(self) -> None:
-        """Leave a checkpoint; of several processes the first does, and those that may come back to an earlier one."""
-        if self.ranks.own and not self.config.early_stop:
+    def _save(self, all_need_it: bool = False) -> None:
+        """Leave a checkpoint; of several processes the first does, and all where each comes back to it."""
+        if self.ranks.own and not (all_need_it or self.config.early_stop):
             return
         save_checkpoint(self.run, self.state, self.objective.state_dict(), [o.state_dict() for o in self.optimizers])
 
