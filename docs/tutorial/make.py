@@ -33,7 +33,7 @@ def main(folder: str) -> None:
     runs = {label: tutorial.run_of(window.project, label) for label in tutorial.STEPS}
     picture_projects(window, runs)
     picture_forms(window, runs)
-    picture_training(window, runs[tutorial.TRAINED])
+    picture_training(window)
     picture_explorer(window, runs)
     picture_figures(window, runs)
     os._exit(0)  # Tk, VTK and the host's threads would otherwise argue about who ends first.
@@ -73,12 +73,11 @@ def picture_form(window, label: str, name: str, wizards=()) -> None:
     form = FormWindow(label, protocol, view._executeSaveProtocol, window,
                       updateProtocolCallback=view._updateProtocol, disableRunMode=True)  # fmt: skip
     form.adjustSize()
-    place(form, 860, 560)
+    place(form, 900, 640)
     grab(form.root, name, form)
     for field, picture, ready in wizards:
         picture_wizard(form, field, picture, ready)
     form.close()
-    window.project.deleteProtocol(protocol)
 
 
 def picture_wizard(form, field: str, name: str, ready) -> None:
@@ -86,7 +85,8 @@ def picture_wizard(form, field: str, name: str, ready) -> None:
     from pyworkflow.gui.dialog import RESULT_CANCEL
 
     def look() -> None:
-        dialogs = [each for each in form.root.winfo_children() if hasattr(each, "_handleResult")]
+        there = form.root.winfo_children()
+        dialogs = [each for each in there if hasattr(each, "_handleResult") and each.winfo_viewable()]
         if not dialogs or (ready is not None and not ready(dialogs[-1])):
             form.root.after(200, look)
             return
@@ -100,19 +100,21 @@ def picture_wizard(form, field: str, name: str, ready) -> None:
     form.widgetDict[field]._showWizard()
 
 
-def picture_training(window, trained) -> None:
-    """A training as it goes on: the same once more, stopped when the picture is there."""
+def picture_training(window) -> None:
+    """A training as it goes on: the same once more, of fewer and smaller images, stopped when the picture is there."""
     from cryodrgn_plugin.viewers import HetActiveTrainingViewer
 
     protocol = tutorial.prepared(window.project, tutorial.TRAINED)
     protocol.setObjLabel("how do they differ? (again)")
+    protocol.box.set(32)
+    protocol.otherSettings.set("data.max_particles=1000")
     window.project.launchProtocol(protocol, wait=False)
-    wait(window, 120, lambda: protocol._openRun() is not None and len(protocol._openRun().metrics()) > 18)
+    wait(window, 600, lambda: protocol._openRun() is not None and len(protocol._openRun().metrics()) > 8)
     window.project._updateProtocol(protocol)
     live = HetActiveTrainingViewer(project=window.project, protocol=protocol, parent=window).open_window(protocol)
     place(live, 900, 540)
-    live.look()
-    wait(live, 90, lambda: len(live._figure.axes) > 1 and live._figure.axes[1].get_title(loc="left") != "")
+    live._follows.set(True)
+    wait(live, 600, lambda: len(live._figure.axes) > 1 and live._figure.axes[1].get_title(loc="left") != "")
     grab(live.root, "07_training", live)
     live.root.destroy()
     window.project.stopProtocol(protocol)
@@ -123,10 +125,10 @@ def picture_explorer(window, runs) -> None:
     """Classes, and particles that were selected, in the explorer."""
     explorer = explore(window, runs[tutorial.ANALYZED])
     series = explorer._content.series()
-    explorer.maps.show_in_series(next(name for name in series if name != "consensus"), 0)
+    explorer.maps.show_in_series(next(name for name in series if name != "consensus"), 1)
     grab(explorer.root, "10_explorer", explorer)
     wait(explorer, 60, lambda: explorer.bench._columns is not None)
-    explorer.bench.selection.follow("cluster == 1")
+    explorer.bench.selection.follow("cluster == 2")
     grab(explorer.root, "11_selected", explorer)
     explorer.close()
 
