@@ -69,11 +69,15 @@ class Band:
         return np.stack([self.mask, *of_bases])
 
     def solved(self, equations: list[NormalEquations], groups: tuple[int, ...]) -> list[LinearModel]:
-        """The volumes of each half-set; `groups` as those of `Directions`."""
+        """The volumes of each half-set, whose equations go from the list as they are solved; `groups` as those of
+        `Directions`."""
         k = equations[0].rhs.shape[2] - 1
         prior = torch.cat([MEAN_SHARE * self.prior[:, None], PRIOR_SHARE * self.prior[:, None].expand(-1, k)], 1)
-        masks = self.masks(groups)
-        return [confined(each.backend, solve(each, self.support, prior), masks) for each in equations]
+        masks, models = self.masks(groups), []
+        while equations:
+            each = equations.pop(0)
+            models.append(confined(each.backend, solve(each, self.support, prior), masks))
+        return models
 
 
 def band_of(images: WhitenedImages, sphere: HalfSphere, pose_errors: bool, focus: Focus | None = None) -> Band:

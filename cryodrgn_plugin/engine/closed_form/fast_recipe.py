@@ -134,10 +134,10 @@ class ClosedForm:
         equations, sphere, features = self._equations(state, radius)
         band = self.posed_set.band(radius)
         filtered = state.done >= self.counted_after
-        models = solved_to_judge(equations, band.mask, filtered)
-        if state.done + 1 == self.n_steps:
-            self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
-        del equations
+        last = state.done + 1 == self.n_steps
+        models = solved_to_judge(equations, band.mask, filtered, spent=not last)
+        if last:
+            self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
         models = made_to_judge(models, filtered)
         seen = images_at_nodes(
             compress_near(models, self.images, band.count, band.moving, state.half),
@@ -194,8 +194,7 @@ class ClosedForm:
         functions = harmonics(state.responsibilities, self.config.z_dim).values
         responsible = merged(state.responsibilities, functions, NODES, self.config.seed)
         equations, sphere, features = self._equations(replace(state, responsibilities=responsible), self.last_radius)
-        models = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
-        del equations
+        models = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
         report = partial(self.run.progress, "pose")
         images, dataset = self.images, self.posed_set.dataset
         placed = place_at_nodes(images, dataset, self.series, models, features, state.half, report)
@@ -204,7 +203,7 @@ class ClosedForm:
         self._placed, self._features = placed, harmonics(responsible, self.config.z_dim).features
         weights = placed.weights(responsible)
         equations = accumulate_at_nodes(images, dataset, sphere, self._features, placed, weights, state.half)
-        self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
+        self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
         apart = map_distances(mean_model(self._left), self._features, BLUR_RADIUS)
         images_per_particle = images.compute.double(self.series.to_images(self.series.counts))
         per_image = scores.logsumexp(1) / images_per_particle
