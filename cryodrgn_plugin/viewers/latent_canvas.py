@@ -1,7 +1,7 @@
 """A plane full of particles under the mouse: the wheel enlarges, the right or the middle button moves, the left one
 points, or draws a line or a rectangle around particles.
 
-The picture is one image of all particles (`density`) with axes, marks and a legend drawn over it, so that a million
+The picture is one image of all particles (`particle_density`) with axes, marks and a legend over it, so that a million
 particles cost what a picture costs.
 """
 
@@ -14,7 +14,7 @@ from PIL import Image, ImageTk
 
 from . import palette
 from .canvas_frame import CanvasFrame
-from .density import Cloud, Shade
+from .particle_density import Cloud, Shade
 from .plane_view import PlaneView
 from .shading import Legend
 

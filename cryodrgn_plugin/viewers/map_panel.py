@@ -3,6 +3,7 @@
 import time
 import tkinter as tk
 from collections.abc import Callable
+from pathlib import Path
 from tkinter import ttk
 
 import numpy as np
@@ -11,11 +12,13 @@ from pyworkflow.gui.dialog import showError
 
 from ..engine.errors import EngineError
 from ..engine.files import read_map
-from . import palette
+from . import other_viewers, palette
 from .content import Content, MapEntry
 from .isosurface import SurfaceRenderer, finer, make_renderer, suggested_level
 
 SECTION_PX = 150
+SAMPLED = 40
+"""Voxels along an edge that tell the range of grey values."""
 STEP_MS = 350
 """Of a walk along a series at speed 1."""
 SPEEDS = ("0.25", "0.5", "1", "2", "4")
@@ -115,6 +118,7 @@ class MapPanel(ttk.Frame):
         self._play.pack(side=tk.LEFT, padx=(8, 2))
         ttk.Combobox(bar, textvariable=self._speed, values=SPEEDS, state="readonly", width=4).pack(side=tk.LEFT)
         ttk.Label(bar, text="×", style="HetMuted.TLabel").pack(side=tk.LEFT, padx=(2, 8))
+        self._add_programs(bar)
 
         self._walk = ttk.Scale(self, from_=0, to=1, command=self._walked, style="Het.Horizontal.TScale")
         self._walk.pack(fill=tk.X, padx=(4, 10))
@@ -129,6 +133,20 @@ class MapPanel(ttk.Frame):
         self._surface.bind("<Button-4>", lambda _event: self._enlarge(1.1))
         self._surface.bind("<Button-5>", lambda _event: self._enlarge(1 / 1.1))
         self._surface.bind("<Configure>", lambda _event: self._redraw_surface())
+
+    def _add_programs(self, bar: ttk.Frame) -> None:
+        """A menu of the other programs that can show the map, where there are any."""
+        if programs := other_viewers.installed():
+            button = ttk.Menubutton(bar, text="Open in")
+            menu = tk.Menu(button, tearoff=False)
+            for name, show in programs.items():
+                menu.add_command(label=name, command=lambda show=show: self._open_in(show))
+            button.configure(menu=menu)
+            button.pack(side=tk.RIGHT)
+
+    def _open_in(self, show: Callable[[Path], str]) -> None:
+        if self._entry is not None:
+            self._say(show(other_viewers.file_of(self._entry)))
 
     def _add_levels(self) -> None:
         levels = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 4))
@@ -252,7 +270,8 @@ class MapPanel(ttk.Frame):
 
     def _redraw_sections(self) -> None:
         middle = self._volume.shape[0] // 2
-        low, high = np.percentile(self._volume, (1, 99.7))
+        every = max(1, self._volume.shape[0] // SAMPLED)
+        low, high = np.percentile(self._volume[::every, ::every, ::every], (1, 99.7))
         for axis, label in enumerate(self._sections):
             plane = np.clip((np.take(self._volume, middle, axis) - low) / max(high - low, 1e-12), 0, 1)
             picture = Image.fromarray((255 * (1 - plane)).astype(np.uint8))

@@ -102,7 +102,7 @@ def picture_wizard(form, field: str, name: str, ready) -> None:
 
 def picture_training(window) -> None:
     """A training as it goes on: the same once more, of fewer and smaller images, stopped when the picture is there."""
-    from cryodrgn_plugin.viewers import HetActiveTrainingViewer
+    from cryodrgn_plugin.viewers import HetExplorerViewer
 
     protocol = tutorial.prepared(window.project, tutorial.TRAINED)
     protocol.setObjLabel("how do they differ? (again)")
@@ -111,7 +111,7 @@ def picture_training(window) -> None:
     window.project.launchProtocol(protocol, wait=False)
     wait(window, 600, lambda: protocol._openRun() is not None and len(protocol._openRun().metrics()) > 8)
     window.project._updateProtocol(protocol)
-    live = HetActiveTrainingViewer(project=window.project, protocol=protocol, parent=window).open_window(protocol)
+    live = HetExplorerViewer(project=window.project, protocol=protocol, parent=window).live_window(protocol)
     place(live, 900, 540)
     live._follows.set(True)
     wait(live, 600, lambda: len(live._figure.axes) > 1 and live._figure.axes[1].get_title(loc="left") != "")

@@ -12,6 +12,7 @@ pytest.importorskip("pwem")
 
 from PIL import ImageGrab
 from pwem import Domain
+from pwem.objects import SetOfParticlesFlex
 
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.run import Run
@@ -305,6 +306,21 @@ def test_nothing_is_cut_off_on_a_small_screen(explorer, size):
 
 def _all_within(widget: tk.Misc) -> list[tk.Misc]:
     return [widget, *(inner for child in widget.winfo_children() for inner in _all_within(child))]
+
+
+def test_outputs_of_ours_open_the_explorer_and_those_of_others_do_not(window, workflow):
+    def viewers(output):
+        return [viewer for viewer in Domain.findViewers(output, "tkinter") if viewer.__name__ == "HetExplorerViewer"]
+
+    for output in (workflow.analyzed.outputParticles, workflow.analyzed.outputVolumesFlex,
+                   workflow.analyzed.outputClasses, workflow.trained.outputParticles):  # fmt: skip
+        (viewer,) = viewers(output)
+    assert not viewers(workflow.simulated.outputParticles)
+    assert not viewers(SetOfParticlesFlex(progName="another"))
+    made = viewer(project=window.project, parent=window)
+    opened = made.open_window(made._maker_of(workflow.trained.outputParticles))
+    assert workflow.trained.getRunName() in opened.root.title()
+    opened.close()
 
 
 def test_a_training_without_analysis_shows_its_consensus(window, workflow):
