@@ -16,8 +16,9 @@ import project as tutorial
 from cryodrgn_plugin import scipion_home
 
 HERE = Path(__file__).resolve().parent
-COLOURS = 64
-"""Of a picture of a form or a table, which needs no more."""
+MOST_COLOURS = 256
+"""Of a picture that a palette holds, or has to."""
+MOST_BYTES = 150_000
 
 
 def main(folder: str) -> None:
@@ -41,9 +42,11 @@ def main(folder: str) -> None:
 
 def picture_projects(window, runs) -> None:
     """The project with all its runs, one chosen."""
-    place(window, 1180, 660)
+    place(window, 1180, 700)
+    view = window.viewWidget
     for label, name in ((tutorial.SIMULATED, "01_project"), (tutorial.REFINED, "15_end")):
-        window.viewWidget._selectItemProtocol(runs[label])
+        view._selectItemProtocol(runs[label])
+        view.drawRunsGraph()
         pump(window, 2.0)
         grab(window.root, name)
     window.root.withdraw()
@@ -101,13 +104,11 @@ def picture_wizard(form, field: str, name: str, ready) -> None:
 
 
 def picture_training(window) -> None:
-    """A training as it goes on: the same once more, of fewer and smaller images, stopped when the picture is there."""
+    """A training as it goes on: the same once more, stopped when the picture is there."""
     from cryodrgn_plugin.viewers import HetExplorerViewer
 
     protocol = tutorial.prepared(window.project, tutorial.TRAINED)
     protocol.setObjLabel("how do they differ? (again)")
-    protocol.box.set(32)
-    protocol.otherSettings.set("data.max_particles=1000")
     window.project.launchProtocol(protocol, wait=False)
     wait(window, 600, lambda: protocol._openRun() is not None and len(protocol._openRun().metrics()) > 8)
     window.project._updateProtocol(protocol)
@@ -127,7 +128,7 @@ def picture_explorer(window, runs) -> None:
     series = explorer._content.series()
     explorer.maps.show_in_series(next(name for name in series if name != "consensus"), 1)
     grab(explorer.root, "10_explorer", explorer)
-    wait(explorer, 60, lambda: explorer.bench._columns is not None)
+    wait(explorer, 60, lambda: explorer.bench.columns is not None)
     explorer.bench.selection.follow("cluster == 2")
     grab(explorer.root, "11_selected", explorer)
     explorer.close()
@@ -187,7 +188,12 @@ def grab(widget, name: str, window=None) -> None:
         pump(window, 1.2)
     x, y = widget.winfo_rootx(), widget.winfo_rooty()
     picture = ImageGrab.grab((x, y, x + widget.winfo_width(), y + widget.winfo_height())).convert("RGB")
-    picture.quantize(COLOURS).save(HERE / f"{name}.png", optimize=True)
+    few = picture.getcolors(MOST_COLOURS)
+    picture = picture if few is None else picture.quantize(max(len(few), 2))  # which loses nothing
+    file = HERE / f"{name}.png"
+    picture.save(file, optimize=True)
+    if file.stat().st_size > MOST_BYTES:
+        picture.quantize(MOST_COLOURS).save(file, optimize=True)
 
 
 if __name__ == "__main__":
