@@ -21,7 +21,8 @@ from ..protocols import (
 
 
 class HetExplorerViewer(Viewer):
-    """Latent space, maps, resolution, training curves and figures in one window."""
+    """Latent space, maps, resolution, training curves and figures in one window; of a training that goes on, how it
+    stands."""
 
     _name = "explore latent space and maps"
     _targets = [
@@ -30,8 +31,12 @@ class HetExplorerViewer(Viewer):
     ]
 
     def _visualize(self, obj, **kwargs):
+<<<<<<< HEAD
+=======
+        protocol = self._maker_of(obj)
+>>>>>>> host16
         try:
-            window = self.open_window(self.protocol if self.protocol is not None else obj)
+            window = self.live_window(protocol) if self._goes_on(protocol) else self.open_window(protocol)
         except EngineError as error:
             return [self.errorMessage(str(error), "There is nothing to show yet")]
         window.show(center=False)
@@ -45,9 +50,15 @@ class HetExplorerViewer(Viewer):
         from .content import MODEL
         from .explorer import ExplorerWindow
 
+<<<<<<< HEAD
         run = Run.open(protocol.getRunFolder())
         title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
         load = partial(self._load, protocol, run, title, protocol.getMaps())
+=======
+        run = Run.open(self._run_folder(protocol))
+        title = self._title(protocol)
+        load = partial(self._load, protocol, run, title, getattr(protocol, "getMaps", list)())
+>>>>>>> host16
         first = MODEL if protocol.getClassName() == ProtHetAtoms.__name__ else ""
         return ExplorerWindow(title, load, first, masterWindow=self.formWindow)
 
@@ -62,3 +73,35 @@ class HetExplorerViewer(Viewer):
         content.pictures += getattr(protocol, "getPictures", list)()
         content.handover = Handover(self.getProject(), protocol, self.formWindow)
         return content
+<<<<<<< HEAD
+=======
+
+    def live_window(self, protocol):
+        """The window over a training that goes on, not yet shown."""
+        from .live_window import LiveWindow
+
+        project = self.getProject()
+        particles = protocol.inputParticles.get()
+
+        def works() -> bool:
+            if protocol.isActive():
+                project._updateProtocol(protocol)
+            return protocol.isActive()
+
+        return LiveWindow(
+            Run.open(protocol.getRunFolder()),
+            self._title(protocol),
+            particles.getXDim() * particles.getSamplingRate(),
+            works,
+            stop=partial(project.stopProtocol, protocol),
+            explore=lambda: self.open_window(protocol).show(center=False),
+            masterWindow=self.formWindow,
+        )
+
+    @staticmethod
+    def _goes_on(protocol) -> bool:
+        return isinstance(protocol, ProtHetTrain) and protocol.isActive() and os.path.isdir(protocol.getRunFolder())
+
+    def _title(self, protocol) -> str:
+        return f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
+>>>>>>> host16
