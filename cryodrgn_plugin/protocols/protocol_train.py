@@ -11,7 +11,7 @@ from pyworkflow.utils import Message
 from ..engine import config
 from ..engine.run import Run
 from . import outputs
-from .form_settings import RECIPES, FormSetting, as_arguments
+from .form_settings import RECIPE_LABELS, RECIPES, FormSetting, as_arguments
 from .protocol_base import EngineFailed, addGroup
 from .protocol_fit import ProtHetFit, image_settings
 from .training_state import ended_early, how_it_stands
@@ -99,8 +99,8 @@ class ProtHetTrain(ProtHetFit):
             help="Particles with orientations (from a 3D refinement) and CTF. Results are matched to them by their id.",
         )  # fmt: skip
         form.addParam(
-            "recipe", params.EnumParam, choices=list(RECIPES), default=RECIPES.index("fast"),
-            display=params.EnumParam.DISPLAY_HLIST,
+            "recipe", params.EnumParam, choices=[RECIPE_LABELS[name] for name in RECIPES],
+            default=RECIPES.index("fast"),
             label="Recipe", help=config.setting("recipe").help,
         )  # fmt: skip
         LATENT.add_to(form)
@@ -151,11 +151,14 @@ class ProtHetTrain(ProtHetFit):
         """
         if self._endedEarlySince(begun_after):
             return
+        again = self._again(recipe, json.loads(settings))
+        if again == "--resume" and last_epoch in self._blockEnds()[:-1] and self._epochsDone() >= last_epoch:
+            return  # of a training that goes on, or is extended
         until = [] if last_epoch is None else ["--until-epoch", last_epoch]
         try:
             self.runEngine(
                 "train", self._starFile(), "--out", self.getRunFolder(), "--recipe", recipe,
-                self._again(recipe, json.loads(settings)), *until, *as_arguments(json.loads(settings)),
+                again, *until, *as_arguments(json.loads(settings)),
             )  # fmt: skip
         except EngineFailed:
             paused = last_epoch is not None and self._hasPausedAfter(last_epoch)
@@ -257,9 +260,11 @@ class ProtHetTrain(ProtHetFit):
 
     def _hasPausedAfter(self, epoch: int) -> bool:
         """Whether the engine stopped because this block of epochs is over."""
+        return self._epochsDone() >= epoch and self._openRun().status == "stopped"
+
+    def _epochsDone(self) -> int:
         run = self._openRun()
-        done = run.metrics()[-1]["epoch"] if run and run.metrics() else 0
-        return done >= epoch and run.status == "stopped"
+        return run.metrics()[-1]["epoch"] if run is not None and run.metrics() else 0
 
     def _begunAfter(self) -> str:
         """The early end that the training goes on from, so that *Continue* renews the steps; empty without one."""

@@ -15,7 +15,7 @@ from ..plugin import Plugin
 from ..protocols.training_state import COUNTED, how_it_stands
 from . import palette
 from .curve_panels import NOT_CURVES
-from .explorer import define_styles
+from .styles import define_styles
 
 EVERY_MS = 1000
 MOST_POINTS = 20_000

@@ -13,14 +13,18 @@ from ..engine.errors import EngineError
 from ..engine.files import read_map
 from . import palette
 from .content import Content, MapEntry
-from .isosurface import finer, make_renderer, suggested_level
+from .isosurface import SurfaceRenderer, finer, make_renderer, suggested_level
 
 SECTION_PX = 150
 STEP_MS = 350
+"""Of a walk along a series at speed 1."""
+SPEEDS = ("0.25", "0.5", "1", "2", "4")
 LIVE_MS = 60
 """Surfaces that take longer to draw, where no graphics card does it, do not follow the mouse map by map."""
 REST_MS, REFINE_MS = 120, 500
 """They are drawn when no other map has come for so long, and finely after so long again."""
+DIFFERENCE = 4.0
+"""Standard deviations at which the surfaces of a difference of maps are drawn, above and below."""
 LEVEL_RANGE = (0.3, 2.5)
 """The level slider covers these multiples of the suggested level."""
 
@@ -44,7 +48,8 @@ class MapPanel(ttk.Frame):
         self._drag: tuple[int, int] | None = None
         self._playing = self._pending = self._resting = None
         self._surface_ms = 0.0
-        self._renderer = make_renderer()
+        self._speed = tk.StringVar(self, value="1")
+        self._renderer: SurfaceRenderer | None = None
         self._build()
         self._fill_series()
 
@@ -107,11 +112,16 @@ class MapPanel(ttk.Frame):
         self._menu.pack(side=tk.LEFT)
         self._menu.bind("<<ComboboxSelected>>", lambda _event: self._fill_series())
         self._play = ttk.Button(bar, text="▶ Play", width=8, command=self._toggle_play, style="Het.TButton")
-        self._play.pack(side=tk.LEFT, padx=8)
-        ttk.Label(bar, textvariable=self._heading, style="HetBold.TLabel").pack(side=tk.RIGHT)
+        self._play.pack(side=tk.LEFT, padx=(8, 2))
+        ttk.Combobox(bar, textvariable=self._speed, values=SPEEDS, state="readonly", width=4).pack(side=tk.LEFT)
+        ttk.Label(bar, text="×", style="HetMuted.TLabel").pack(side=tk.LEFT, padx=(2, 8))
 
         self._walk = ttk.Scale(self, from_=0, to=1, command=self._walked, style="Het.Horizontal.TScale")
         self._walk.pack(fill=tk.X, padx=(4, 10))
+        heading = ttk.Label(self, textvariable=self._heading, style="HetBold.TLabel", padding=(4, 6, 10, 0))
+        heading.pack(fill=tk.X)
+        self._add_sections()
+        self._add_levels()
         self._surface = tk.Label(self, bg=palette.PAPER, cursor="fleur", bd=0)
         self._surface.pack(fill=tk.BOTH, expand=True, padx=(4, 10), pady=4)
         self._surface.bind("<ButtonPress-1>", lambda event: self._grab(event.x, event.y))
@@ -120,8 +130,9 @@ class MapPanel(ttk.Frame):
         self._surface.bind("<Button-5>", lambda _event: self._enlarge(1 / 1.1))
         self._surface.bind("<Configure>", lambda _event: self._redraw_surface())
 
+    def _add_levels(self) -> None:
         levels = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 4))
-        levels.pack(fill=tk.X)
+        levels.pack(side=tk.BOTTOM, fill=tk.X)
         ttk.Label(levels, text="Level", style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 6))
         scale = ttk.Scale(levels, from_=LEVEL_RANGE[0], to=LEVEL_RANGE[1], variable=self._level,
                           command=lambda _value: self._redraw_surface(), style="Het.Horizontal.TScale")  # fmt: skip
@@ -133,8 +144,9 @@ class MapPanel(ttk.Frame):
             )
             self._draw_button.pack(side=tk.RIGHT)
 
+    def _add_sections(self) -> None:
         row = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 8))
-        row.pack()
+        row.pack(side=tk.BOTTOM)
         self._sections = []
         for name in ("section z", "section y", "section x"):
             cell = ttk.Frame(row, style="Het.TFrame")
@@ -180,7 +192,7 @@ class MapPanel(ttk.Frame):
         if count > 1:
             self._place.set((self._place.get() + 1) % count)
             self._show_place()
-        self._playing = self.after(STEP_MS, self._step_on)
+        self._playing = self.after(round(STEP_MS / float(self._speed.get())), self._step_on)
 
     def _read(self, path: str) -> np.ndarray:
         if path not in self._volumes:
@@ -214,8 +226,12 @@ class MapPanel(ttk.Frame):
     def _redraw_surface(self) -> None:
         if self._volume is None:
             return
-        level = (self._entry.level or suggested_level(self._volume)) * self._level.get()
-        self._renderer.show(self._volume, level, self._entry.colour)
+        if self._renderer is None:
+            self._renderer = make_renderer()
+        below = self._entry.colour_below
+        usual = DIFFERENCE * self._volume.std() if below else suggested_level(self._volume)
+        level = (self._entry.level or usual) * self._level.get()
+        self._renderer.show(self._volume, float(level), self._entry.colour, below)
         self._refresh()
 
     def _refresh(self) -> None:

@@ -11,6 +11,7 @@ from ..protocols import (
     ProtHetAbInitio,
     ProtHetAnalyze,
     ProtHetAtoms,
+    ProtHetImport,
     ProtHetLandscape,
     ProtHetSelect,
     ProtHetStates,
@@ -20,65 +21,44 @@ from ..protocols import (
 
 
 class HetExplorerViewer(Viewer):
-    """Latent space, maps, resolution, training curves and figures in one window; of a training that goes on, how it
-    stands."""
+    """Latent space, maps, resolution, training curves and figures in one window."""
 
     _name = "explore latent space and maps"
     _targets = [
-        *(ProtHetTrain, ProtHetAbInitio, ProtHetAnalyze),
+        *(ProtHetTrain, ProtHetAbInitio, ProtHetAnalyze, ProtHetImport),
         *(ProtHetLandscape, ProtHetTrajectory, ProtHetStates, ProtHetAtoms, ProtHetSelect),
     ]
 
     def _visualize(self, obj, **kwargs):
-        protocol = self.protocol if self.protocol is not None else obj
         try:
-            window = self.live_window(protocol) if self._goes_on(protocol) else self.open_window(protocol)
+            window = self.open_window(self.protocol if self.protocol is not None else obj)
         except EngineError as error:
             return [self.errorMessage(str(error), "There is nothing to show yet")]
         window.show(center=False)
         return []
 
     def open_window(self, protocol):
-        """The explorer's window over a protocol's run, not yet shown; what the protocol itself has made comes first."""
-        from .drawn_mask import keep_mask
+        """The explorer's window over a protocol's run, not yet shown; what the protocol itself has made comes first.
+
+        The window is empty and reads what it shows by itself. Raises DataError where there is no run.
+        """
         from .explorer import ExplorerWindow
-        from .load import content_of, entries_of
+        from .workbench import MODEL
 
         run = Run.open(protocol.getRunFolder())
-        content = content_of(
-            run, self._title(protocol), entries_of(protocol.getMaps()), first=getattr(protocol, "MAKES", "")
-        )
+        title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
+        load = partial(self._load, protocol, run, title, protocol.getMaps())
+        first = MODEL if protocol.getClassName() == ProtHetAtoms.__name__ else ""
+        return ExplorerWindow(title, load, first, masterWindow=self.formWindow)
+
+    def _load(self, protocol, run, title, maps, tell):
+        """The content of the window; called in a thread."""
+        from .drawn_mask import keep_mask
+        from .handover import Handover
+        from .load import content_of, entries_of
+
+        content = content_of(run, title, entries_of(maps), first=getattr(protocol, "MAKES", ""), tell=tell)
         content.keep_mask = partial(keep_mask, self.getProject())
-        window = ExplorerWindow(content, masterWindow=self.formWindow)
-        if content.atoms is not None and protocol.getClassName() == ProtHetAtoms.__name__:
-            window.tabs.select(window.atoms)
-        return window
-
-    def live_window(self, protocol):
-        """The window over a training that goes on, not yet shown."""
-        from .live_window import LiveWindow
-
-        project = self.getProject()
-        particles = protocol.inputParticles.get()
-
-        def works() -> bool:
-            if protocol.isActive():
-                project._updateProtocol(protocol)
-            return protocol.isActive()
-
-        return LiveWindow(
-            Run.open(protocol.getRunFolder()),
-            self._title(protocol),
-            particles.getXDim() * particles.getSamplingRate(),
-            works,
-            stop=partial(project.stopProtocol, protocol),
-            explore=lambda: self.open_window(protocol).show(center=False),
-            masterWindow=self.formWindow,
-        )
-
-    @staticmethod
-    def _goes_on(protocol) -> bool:
-        return isinstance(protocol, ProtHetTrain) and protocol.isActive() and os.path.isdir(protocol.getRunFolder())
-
-    def _title(self, protocol) -> str:
-        return f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
+        content.pictures += getattr(protocol, "getPictures", list)()
+        content.handover = Handover(self.getProject(), protocol, self.formWindow)
+        return content

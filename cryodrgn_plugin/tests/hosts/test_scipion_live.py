@@ -7,8 +7,11 @@ import pytest
 
 pytest.importorskip("pwem")
 
+from pwem import Domain
+from pyworkflow.viewer import DESKTOP_TKINTER
+
 from .patience import Patience
-from .scipion_project import logs, new_protocol, project_named, run
+from .scipion_project import forget_pictures, logs, new_protocol, project_named, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -65,6 +68,7 @@ def test_a_training_is_stopped_taken_up_again_ended_early_and_extended(project, 
     window.keep()
     wait(lambda: not training.isActive(), training, window.root.update)
     window.root.destroy()
+    forget_pictures()
     assert training.isFinished(), logs(training)
     early = going.latents()
     assert early.epochs[0] == len(going.metrics()) < early.epochs[1] == MANY
@@ -81,9 +85,9 @@ def test_a_training_is_stopped_taken_up_again_ended_early_and_extended(project, 
 
 
 def live_window(project, protocol):
-    from cryodrgn_plugin.viewers import HetExplorerViewer
-
-    window = HetExplorerViewer(project=project, protocol=protocol).live_window(protocol)
+    viewer = Domain.findViewers(protocol, DESKTOP_TKINTER)[0]
+    forget_pictures()
+    window = viewer(project=project, protocol=protocol).open_window(protocol)
     window.root.deiconify()
     return window
 
