@@ -1,5 +1,6 @@
 """Work that a window does not wait for: done in a thread, with what it says on the way, and taken when it is there."""
 
+import gc
 import threading
 import tkinter as tk
 from collections.abc import Callable
@@ -25,6 +26,8 @@ class Background:
         self, work: Callable[[Tell], Any], done: Callable[[Any], None], failed: Callable[[str], None] | None = None
     ) -> None:
         """Begin; what goes wrong beyond the engine's own errors is raised in the widget's thread."""
+        # What of Tk is garbage by now must not be collected in the thread: only the window's own may end it.
+        gc.freeze()
         task = _Task(work)
         task.thread.start()
         self._look(task, done, failed or self._say)
@@ -32,6 +35,7 @@ class Background:
     def close(self) -> None:
         """Take no more results."""
         self._closed = True
+        gc.unfreeze()
         if self._later is not None:
             self._widget.after_cancel(self._later)
             self._later = None
@@ -43,6 +47,7 @@ class Background:
                 self._say(words)
             self._later = self._widget.after(POLL_MS, self._look, task, done, failed)
         elif not self._closed:
+            gc.unfreeze()
             _finish(task, done, failed)
 
 

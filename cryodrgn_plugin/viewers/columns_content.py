@@ -8,7 +8,7 @@ from ..constants import ID_COLUMN
 from ..convert import object_ids
 from ..engine.run import Run
 from ..engine.selection.columns import JUDGED, known_columns
-from .content import Colouring
+from .colouring import Colouring
 from .shading import colouring_of_column
 
 
@@ -18,8 +18,8 @@ class ColumnsOfRun(Mapping[str, np.ndarray]):
     def __init__(self, run: Run) -> None:
         self._columns = known_columns(run)
         self._colourings: dict[str, Colouring] = {}
-        own = ID_COLUMN in self._columns
-        self.object_ids = self._columns[ID_COLUMN] if own else object_ids(run.given_file)[self._columns.latents.rows]
+        self.object_ids = self._ids(run)
+        """(N,); none where the particles are no host's."""
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name in JUDGED:
@@ -37,3 +37,8 @@ class ColumnsOfRun(Mapping[str, np.ndarray]):
         if name not in self._colourings:
             self._colourings[name] = colouring_of_column(name, self[name])
         return self._colourings[name]
+
+    def _ids(self, run: Run) -> np.ndarray:
+        if ID_COLUMN in self._columns:
+            return self._columns[ID_COLUMN]
+        return object_ids(run.given_file)[self._columns.latents.rows] if run.poses_file.exists() else np.zeros(0, int)

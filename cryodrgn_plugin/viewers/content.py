@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .atoms_content import AtomsContent
-from .plane_view import brief
+from .colouring import Colouring
 from .resident_decoder import ResidentDecoder
 
 if TYPE_CHECKING:
     from .columns_content import ColumnsOfRun
     from .handover import Handover
+
+MODEL = "Atomic model"
+"""The tab that shows `Content.atoms`."""
 
 
 @dataclass(frozen=True)
@@ -26,29 +29,6 @@ class Projection:
     y: str
     axes: tuple[int, int] | None = None
     """The columns of z that x and y are, where they are such."""
-
-
-@dataclass(frozen=True)
-class Colouring:
-    """A value per particle to colour it by."""
-
-    name: str
-    values: np.ndarray
-    """(N,) class numbers from 1, or a quantity."""
-    categorical: bool = False
-    series: str = ""
-    """The series whose maps are those of the classes, in their order; empty for none."""
-    words: tuple[str, ...] = ()
-    """What the classes, or the values from 0 that stand for texts in their order, are called where numbers are not
-    enough."""
-
-    def told(self, index: int) -> str:
-        """Name and value at a particle."""
-        value = self.values[index]
-        if self.words:
-            place = int(value) - self.categorical
-            return f"{self.name} {self.words[place] if 0 <= place < len(self.words) else 'none'}"
-        return f"{self.name} {int(value)}" if self.categorical else f"{self.name} {brief(value)}"
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,8 @@ class Handover:
         return self._begin(ProtHetStates, f"at {words}", particleIds=words)
 
     def _begin(self, kind: type, label: str, **values: Any) -> str:
-        protocol = self._project.newProtocol(kind, objLabel=f"{kind.getClassLabel()}: {label}", **values)
+        protocol = self._project.newProtocol(kind, **values)
+        protocol.setObjLabel(f"{kind._label}: {label}")
         source, output = self._particles()
         protocol.inputParticles.set(source)
         protocol.inputParticles.setExtended(output)
@@ -60,9 +61,10 @@ class Handover:
 
     def _particles(self) -> tuple[Any, str]:
         """The protocol and the name of its output that has the trained particles."""
-        own = getattr(self._protocol, outputs.PARTICLES, None)
-        if own is not None and trained_run(own) is not None:
-            return self._protocol, outputs.PARTICLES
+        given = sorted(self._protocol.iterOutputAttributes(), key=lambda item: item[0] != outputs.PARTICLES)
+        for name, output in given:
+            if trained_run(output) is not None:
+                return self._protocol, name
         given = self._protocol.inputParticles
         return given.getObjValue(), given.getExtended()
 

@@ -26,10 +26,16 @@ class ImagesBar(ttk.Frame):
         self._later: str | None = None
         self._wanted: Question | None = None
         self._asked: Question | None = None
+        self._shown: Question | None = None
         self._cells = [self._cell(place) for place in range(COUNT + 2)]
         self._hint = ttk.Label(self, text="Point at a particle.", style="HetMuted.TLabel")
         self._hint.grid(row=2, column=0, columnspan=COUNT + 2, sticky="w")
         self.bind("<Map>", lambda _event: self._rest())
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether images of the place that was asked for last are shown."""
+        return self._shown is not None and self._shown is self._wanted
 
     def look(self, z: np.ndarray, index: int | None) -> None:
         """Show what lies near z (Z,), in the view of a particle, once the mouse rests and the row is in sight."""
@@ -78,6 +84,7 @@ class ImagesBar(ttk.Frame):
             cell.image = ImageTk.PhotoImage(drawn(pixels), master=self)
             cell.configure(image=cell.image)
             words.set(name)
+        self._shown = answer.question
         widest = max(answer.away_deg, default=0.0)
         self._hint.configure(
             text=f"The nearest particles that are seen alike, turned as the first one; views up to {widest:.0f}° off."

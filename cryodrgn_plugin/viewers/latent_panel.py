@@ -8,10 +8,11 @@ from tkinter import ttk
 import numpy as np
 
 from . import palette
+from .chosen_particles import inside_outline
+from .colouring import Colouring
 from .columns_content import ColumnsOfRun
-from .content import Colouring, Content, Projection
+from .content import Content, Projection
 from .latent_canvas import LASSO, POINT, RECTANGLE, LatentCanvas, Listeners
-from .selections import inside_outline
 from .shading import COUNT, shading_of
 
 CHOSEN, CENTRE = "chosen", "centre "

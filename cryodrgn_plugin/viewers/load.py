@@ -10,8 +10,9 @@ from ..engine.run import Run
 from ..plugin import Plugin
 from . import palette
 from .background import Tell
+from .colouring import Colouring
 from .columns_content import ColumnsOfRun
-from .content import Colouring, Content, MapEntry, Projection
+from .content import Content, MapEntry, Projection
 from .resident_decoder import ResidentDecoder
 from .run_content import add_findings
 

@@ -3,6 +3,7 @@
 import time
 import tkinter as tk
 from collections.abc import Callable
+from pathlib import Path
 from tkinter import ttk
 
 import numpy as np
@@ -11,11 +12,11 @@ from pyworkflow.gui.dialog import showError
 
 from ..engine.errors import EngineError
 from ..engine.files import read_map
-from . import palette
+from . import other_viewers, palette
 from .content import Content, MapEntry
 from .isosurface import SurfaceRenderer, finer, make_renderer, suggested_level
+from .section_row import SectionRow
 
-SECTION_PX = 150
 STEP_MS = 350
 """Of a walk along a series at speed 1."""
 SPEEDS = ("0.25", "0.5", "1", "2", "4")
@@ -115,12 +116,14 @@ class MapPanel(ttk.Frame):
         self._play.pack(side=tk.LEFT, padx=(8, 2))
         ttk.Combobox(bar, textvariable=self._speed, values=SPEEDS, state="readonly", width=4).pack(side=tk.LEFT)
         ttk.Label(bar, text="×", style="HetMuted.TLabel").pack(side=tk.LEFT, padx=(2, 8))
+        self._add_programs(bar)
 
         self._walk = ttk.Scale(self, from_=0, to=1, command=self._walked, style="Het.Horizontal.TScale")
         self._walk.pack(fill=tk.X, padx=(4, 10))
         heading = ttk.Label(self, textvariable=self._heading, style="HetBold.TLabel", padding=(4, 6, 10, 0))
         heading.pack(fill=tk.X)
-        self._add_sections()
+        self.sections = SectionRow(self)
+        self.sections.pack(side=tk.BOTTOM)
         self._add_levels()
         self._surface = tk.Label(self, bg=palette.PAPER, cursor="fleur", bd=0)
         self._surface.pack(fill=tk.BOTH, expand=True, padx=(4, 10), pady=4)
@@ -129,6 +132,20 @@ class MapPanel(ttk.Frame):
         self._surface.bind("<Button-4>", lambda _event: self._enlarge(1.1))
         self._surface.bind("<Button-5>", lambda _event: self._enlarge(1 / 1.1))
         self._surface.bind("<Configure>", lambda _event: self._redraw_surface())
+
+    def _add_programs(self, bar: ttk.Frame) -> None:
+        """A menu of the other programs that can show the map, where there are any."""
+        if programs := other_viewers.installed():
+            button = ttk.Menubutton(bar, text="Open in")
+            menu = tk.Menu(button, tearoff=False)
+            for name, show in programs.items():
+                menu.add_command(label=name, command=lambda show=show: self._open_in(show))
+            button.configure(menu=menu)
+            button.pack(side=tk.RIGHT)
+
+    def _open_in(self, show: Callable[[Path], str]) -> None:
+        if self._entry is not None:
+            self._say(show(other_viewers.file_of(self._entry)))
 
     def _add_levels(self) -> None:
         levels = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 4))
@@ -143,18 +160,6 @@ class MapPanel(ttk.Frame):
                 levels, text="Draw a region …", command=self.draw_region, style="Het.TButton"
             )
             self._draw_button.pack(side=tk.RIGHT)
-
-    def _add_sections(self) -> None:
-        row = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 8))
-        row.pack(side=tk.BOTTOM)
-        self._sections = []
-        for name in ("section z", "section y", "section x"):
-            cell = ttk.Frame(row, style="Het.TFrame")
-            cell.pack(side=tk.LEFT, padx=6)
-            label = tk.Label(cell, bg=palette.PAPER, bd=0)
-            label.pack()
-            ttk.Label(cell, text=name, style="HetMuted.TLabel").pack()
-            self._sections.append(label)
 
     # ---- the series --------------------------------------------------------
     def _fill_series(self) -> None:
@@ -209,7 +214,7 @@ class MapPanel(ttk.Frame):
             self._resting = None
         self._entry, self._volume = entry, volume
         self._heading.set(f"{entry.label}   {entry.reached}".rstrip())
-        self._redraw_sections()
+        self.sections.show(self._volume)
 
     def _rest(self) -> None:
         """Draw the surface of the map that was followed to, now that no other comes."""
@@ -221,7 +226,7 @@ class MapPanel(ttk.Frame):
         self._resting = None
         self._volume = finer(self._volume)
         self._redraw_surface()
-        self._redraw_sections()
+        self.sections.show(self._volume)
 
     def _redraw_surface(self) -> None:
         if self._volume is None:
@@ -249,16 +254,6 @@ class MapPanel(ttk.Frame):
         self._surface.image = ImageTk.PhotoImage(Image.fromarray(frame), master=self)
         self._surface.configure(image=self._surface.image)
         self._surface_ms = 1000 * (time.perf_counter() - began)
-
-    def _redraw_sections(self) -> None:
-        middle = self._volume.shape[0] // 2
-        low, high = np.percentile(self._volume, (1, 99.7))
-        for axis, label in enumerate(self._sections):
-            plane = np.clip((np.take(self._volume, middle, axis) - low) / max(high - low, 1e-12), 0, 1)
-            picture = Image.fromarray((255 * (1 - plane)).astype(np.uint8))
-            picture = picture.resize((SECTION_PX, SECTION_PX), Image.BICUBIC)
-            label.image = ImageTk.PhotoImage(picture, master=self)
-            label.configure(image=label.image)
 
     # ---- the mouse ---------------------------------------------------------
     def _grab(self, x: int, y: int) -> None:

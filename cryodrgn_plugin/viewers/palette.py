@@ -1,6 +1,5 @@
 """Colours and plot manners shared by the panels of the explorer."""
 
-import colorsys
 from collections.abc import Iterable
 
 import numpy as np
@@ -25,15 +24,20 @@ CATEGORIES = (
     "#00f0e1", "#a55a00", "#1e00a5", "#d21eff", "#b4b478", "#7896c3", "#693c4b", "#5a0f00", "#4b0f69", "#696969",
 )  # fmt: skip
 
+PALER = 0.6
+"""How far from white the twenty-first colour is, as a part of what the first is."""
+
 SEQUENTIAL = "viridis"
 
 
 def category_colours(count: int) -> list[str]:
-    """`count` colours for classes; beyond the hand-picked ones, evenly spaced hues."""
-    if count <= len(CATEGORIES):
-        return list(CATEGORIES[:count])
-    rgb = (colorsys.hls_to_rgb(k / count, 0.48 + 0.12 * (k % 2), 0.55) for k in range(count))
-    return ["#{:02x}{:02x}{:02x}".format(*(round(255 * part) for part in colour)) for colour in rgb]
+    """`count` colours for classes; beyond the hand-picked ones the same again, each time nearer to white."""
+    colours = []
+    for number in range(count):
+        again, place = divmod(number, len(CATEGORIES))
+        colour = as_rgb([CATEGORIES[place]])[0]
+        colours.append(to_hex(1 - (1 - colour) * PALER**again))
+    return colours
 
 
 def as_rgb(colours: Iterable[str]) -> np.ndarray:

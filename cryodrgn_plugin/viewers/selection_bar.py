@@ -7,7 +7,7 @@ from tkinter import ttk
 import numpy as np
 
 from ..engine.errors import EngineError
-from .selections import NEW, WAYS, Selections, completed, following, last_word
+from .chosen_particles import NEW, WAYS, Selections, completed, following, last_word
 
 MOST_OFFERED = 6
 
@@ -38,7 +38,7 @@ class SelectionBar(ttk.Frame):
         self._told = tk.StringVar(self)
         self._rule = tk.StringVar(self)
         self._offered = tk.StringVar(self)
-        self._name = tk.StringVar(self)
+        self._called = tk.StringVar(self)
         self._build()
         self._changed()
 
@@ -72,22 +72,27 @@ class SelectionBar(ttk.Frame):
         if self.selections.chosen is None:
             self._say("Nothing is selected yet: draw a line, click a class of the legend or type a rule.")
             return
-        self._name.set(self.selections.keep(name))
+        self._called.set(self.selections.keep(name))
         self._kept_menu.configure(values=list(self.selections.kept))
-        self._say(f"Kept {self.selections.count:,} particles as {self._name.get()}.")
+        self._say(f"Kept {self.selections.count:,} particles as {self._called.get()}.")
 
     def recall(self, name: str) -> None:
         """Choose the particles that were kept under a name, in the way that is set."""
-        self._name.set(name)
+        self._called.set(name)
         if name in self.selections.kept:
             self.take(self.selections.kept[name])
+
+    def clear(self) -> None:
+        """Choose nothing."""
+        self.selections.clear()
+        self._changed()
 
     def create(self) -> None:
         """Let a protocol make a set of the selected particles."""
         if not self.selections.count:
             self._say("Nothing is selected yet: draw a line, click a class of the legend or type a rule.")
         elif self._on_create is not None:
-            name = self._name.get().strip() or "selection"
+            name = self._called.get().strip() or "selection"
             self._on_create(self.selections.chosen, name)
 
     # ---- building ----------------------------------------------------------
@@ -113,10 +118,10 @@ class SelectionBar(ttk.Frame):
 
         third = self._row()
         ttk.Label(third, text="Name", style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 6))
-        self._kept_menu = ttk.Combobox(third, textvariable=self._name, width=22)
+        self._kept_menu = ttk.Combobox(third, textvariable=self._called, width=22)
         self._kept_menu.pack(side=tk.LEFT)
-        self._kept_menu.bind("<<ComboboxSelected>>", lambda _event: self.recall(self._name.get()))
-        self._button(third, "Keep", lambda: self.keep(self._name.get())).pack(side=tk.LEFT, padx=4)
+        self._kept_menu.bind("<<ComboboxSelected>>", lambda _event: self.recall(self._called.get()))
+        self._button(third, "Keep", lambda: self.keep(self._called.get())).pack(side=tk.LEFT, padx=4)
         if self._on_create is not None:
             self._button(third, "Create subset …", self.create).pack(side=tk.RIGHT)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from . import palette
-from .content import Colouring
-from .density import ClassShade, CountShade, MeanShade, Shade
+from .colouring import Colouring
+from .particle_density import ClassShade, CountShade, MeanShade, Shade
 from .plane_view import brief
 
 COUNT = "number of particles"

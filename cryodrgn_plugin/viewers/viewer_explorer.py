@@ -42,8 +42,8 @@ class HetExplorerViewer(Viewer):
 
         The window is empty and reads what it shows by itself. Raises DataError where there is no run.
         """
+        from .content import MODEL
         from .explorer import ExplorerWindow
-        from .workbench import MODEL
 
         run = Run.open(protocol.getRunFolder())
         title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"

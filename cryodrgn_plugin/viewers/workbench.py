@@ -9,7 +9,7 @@ import numpy as np
 from . import palette
 from .atoms_panel import AtomsPanel
 from .columns_content import ColumnsOfRun
-from .content import Content, MapEntry
+from .content import MODEL, Content, MapEntry
 from .curve_panels import ResolutionPanel, TrainingPanel
 from .images_bar import ImagesBar
 from .latent_panel import LatentPanel, nearest
@@ -21,8 +21,8 @@ from .selection_bar import SelectionBar
 from .z_sliders import ZSliders
 
 POLL_MS = 10
-LATENT, MODEL = "Latent space", "Atomic model"
-"""Tabs."""
+LATENT = "Latent space"
+"""A tab."""
 PIN = "pin "
 """Begins the names of their marks."""
 ABOVE, BELOW = "#2d78b4", "#e17800"
@@ -34,7 +34,7 @@ class Workbench:
 
     def __init__(self, tabs: ttk.Notebook, content: Content, maps: MapPanel, say: Callable[[str], None]):
         self._content, self._maps, self._say, self.tabs = content, maps, say, tabs
-        self._columns: ColumnsOfRun | None = None
+        self.columns: ColumnsOfRun | None = None
         self._looking: str | None = None
         self._here: Pin | None = None
         self._page = ttk.Frame(tabs, style="Het.TFrame")
@@ -99,7 +99,7 @@ class Workbench:
     # ---- where is looked ---------------------------------------------------
     def offer(self, columns: ColumnsOfRun) -> None:
         """Use all columns of the particles, from now on."""
-        self._columns = columns
+        self.columns = columns
         self._content.object_ids = columns.object_ids
         self.latents.offer(columns)
         if len(self._content.z):
@@ -219,14 +219,13 @@ class Workbench:
         if answer is not None and answer.error:
             self._say(answer.error)
         elif answer is not None:
-            self._tell(answer.index, "its own map" if answer.index is not None else self._what(answer))
+            if answer.question.minus is not None:
+                self._say("Density that B has more of is blue, density that it has less of orange.")
+            else:
+                self._tell(answer.index, "map there" if answer.index is None else "its own map")
             self._maps.follow(self._entry_of(answer))
         if decoder.is_busy:
             self._look_soon()
-
-    @staticmethod
-    def _what(answer: Answer) -> str:
-        return "map of B − A: blue is gained, orange lost" if answer.question.minus is not None else "map there"
 
     def _entry_of(self, answer: Answer) -> MapEntry:
         """The map as an entry, drawn at the level of the other maps, so that they compare."""

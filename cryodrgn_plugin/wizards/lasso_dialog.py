@@ -8,8 +8,8 @@ from pyworkflow.gui.dialog import RESULT_CANCEL, RESULT_YES, Dialog
 
 from ..engine.run import Run
 from ..viewers import palette
+from ..viewers.chosen_particles import inside_outline
 from ..viewers.latent_canvas import LASSO, LatentCanvas, Listeners
-from ..viewers.selections import inside_outline
 from ..viewers.shading import shading_of
 from ..viewers.styles import define_styles
 

@@ -125,7 +125,7 @@ def picture_explorer(window, runs) -> None:
     series = explorer._content.series()
     explorer.maps.show_in_series(next(name for name in series if name != "consensus"), 0)
     grab(explorer.root, "10_explorer", explorer)
-    wait(explorer, 60, lambda: explorer.bench._columns is not None)
+    wait(explorer, 60, lambda: explorer.bench.columns is not None)
     explorer.bench.selection.follow("cluster == 1")
     grab(explorer.root, "11_selected", explorer)
     explorer.close()

@@ -19,7 +19,7 @@ from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.simulate.embedded import embedded_model
 from cryodrgn_plugin.viewers import chimerax_program
 
-from .patience import Patience
+from .patience import Patience, pump
 from .scipion_project import Workflow, logs, new_protocol, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -90,17 +90,15 @@ def window(laid, workflow, screen):
     project_window = ProjectWindow(workflow.project.path)
     viewer = Domain.findViewers(laid, "tkinter")[0](project=workflow.project, protocol=laid, parent=project_window)
     made = viewer.open_window(laid)
+    made.root.deiconify()
+    pump(made, 60, until=lambda: made.is_filled)
+    made.atoms = made.bench.panel("Atomic model")
     yield made
     made.root.destroy()
     project_window.root.destroy()
 
 
 def test_the_window_opens_on_the_model_and_draws_every_plot(window):
-    window.root.deiconify()
-    patience = Patience(1)
-    while not patience.is_over():
-        window.root.update()
-        time.sleep(0.02)
     assert window.tabs.tab(window.tabs.select(), "text") == "Atomic model"
     for name in ("mobility", "parts", "motion", "occupancy", "check of the model", "motion undone"):
         window.atoms.show(name)

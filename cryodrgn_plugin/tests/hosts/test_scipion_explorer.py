@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from PIL import ImageGrab
+from PIL import Image, ImageGrab, ImageTk
 from pwem import Domain
 
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
@@ -264,6 +264,25 @@ def test_two_pins_have_a_difference_and_a_walk(explorer, workflow):
     pump(explorer, 5, until=lambda: pins._share.get() > 0.3)
     pins.play()
     assert pins._share.get() > 0.3
+
+
+def test_sections_move_with_the_wheel_and_give_way_to_projections(explorer):
+    explorer.maps.show_in_series("along the curve", 0)
+    volume, pictures = explorer.maps._volume, explorer.maps.sections._pictures
+
+    def likeness(plane):
+        shown = np.asarray(ImageTk.getimage(pictures[0].image).convert("L"), float)
+        wanted = Image.fromarray(plane.astype(np.float32)).resize(shown.shape[::-1])
+        return -np.corrcoef(shown.ravel(), np.asarray(wanted).ravel())[0, 1]
+
+    for _ in range(5):
+        pictures[0].event_generate("<Button-4>", x=5, y=5)
+    pump(explorer, 0.2)
+    moved = volume[round(0.6 * (len(volume) - 1))]
+    assert likeness(moved) > 0.95 > likeness(volume[len(volume) // 2])
+    explorer.maps.sections.use("Projections")
+    assert likeness(volume.sum(axis=0)) > 0.95
+    explorer.maps.sections.use("Sections")
 
 
 def test_a_slider_gives_the_map_of_a_point_that_is_no_particle(explorer, workflow):

@@ -5,7 +5,15 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from cryodrgn_plugin.viewers.selections import ADD, SUBTRACT, WITHIN, Selections, completed, following, inside_outline
+from cryodrgn_plugin.viewers.chosen_particles import (
+    ADD,
+    SUBTRACT,
+    WITHIN,
+    Selections,
+    completed,
+    following,
+    inside_outline,
+)
 
 N = 10
 U, V = "rlnDefocusU", "rlnDefocusV"

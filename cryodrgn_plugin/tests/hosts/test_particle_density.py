@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("pwem")
 
 from cryodrgn_plugin.viewers import palette
-from cryodrgn_plugin.viewers.density import ClassShade, Cloud, CountShade, MeanShade
+from cryodrgn_plugin.viewers.particle_density import ClassShade, Cloud, CountShade, MeanShade
 from cryodrgn_plugin.viewers.plane_view import PlaneView, brief, marks
 from cryodrgn_plugin.viewers.shading import colouring_of_column, shading_of
 
