@@ -12,7 +12,7 @@ half of the chain turned about a bond of its backbone through 50 states (CA only
 frames of adenylate kinase from closed to open; the error over the path is that of the beads at the median latent of the
 images of each state. With --recipes fast the same motions are found without descent by gradient: the command `atoms`
 lays the first state into the maps of a run of `fast`, where it stands at the median place of the images of each state.
-With --recipes refined a training of `atoms` starts from that (atoms.start_from), and images refine it.
+With --recipes refined a training of `refined_atoms` starts from that (atoms.start_from), and images refine it.
 Seeds are those of images, starts and trainings; the worst is what counts.
 """
 
@@ -185,10 +185,8 @@ class Bench:
         start = self._of_fast(star, {})
         options = {"corrected": False, "bias": False, "figures": False}
         fit_atoms(start, AtomsOptions(model=str(file), most_parts=MOST_PARTS, seed=self.seed, **options))
-        z = start.latents().z
-        settings = {"atoms.start_from": str(start.path), "z_dim": z.shape[1], "encoder.kind": "table"}
-        asked = {"particles": str(star), "seed": self.seed, **settings, **self.given}
-        config = recipe_config("atoms", asked)
+        settings = {"atoms.start_from": str(start.path), "z_dim": start.latents().z.shape[1]}
+        config = recipe_config("refined_atoms", {"particles": str(star), "seed": self.seed, **settings, **self.given})
         run = Run.create(star.parent.parent / "refined", config)
         fit(run, config)
         decoder, latents = load_model(run.model_file).decoder, run.latents()

@@ -92,6 +92,8 @@ class AtomsDecoder(Decoder):
         self.restraints = restraints_of(
             self.beads, atoms.bonds, atoms.elastic, atoms.elastic_ang, atoms.steric, atoms.steric_ang
         )
+        if start is not None:
+            self.restraints = self.restraints.along(self.beads.centres_ang + start.at_nodes())
         for name, tensor in packed(model).items():
             self.register_buffer(name, tensor)
         middle = model.centre_ang()
