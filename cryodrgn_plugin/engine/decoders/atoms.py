@@ -72,6 +72,11 @@ class AtomsDecoder(Decoder):
                 f"encoder.kind is {config.encoder.kind}; latents that a run has found (atoms.start_from) are the start "
                 "of a table: set encoder.kind to table."
             )
+        if config.recipe == "refined_atoms" and not config.atoms.start_from:
+            raise ConfigError(
+                "The recipe refined_atoms starts from a motion that was found; name the run into whose maps the command "
+                "atoms has laid a model, with atoms.start_from."
+            )
         if not config.atoms.model and not config.atoms.start_from:
             raise ConfigError(
                 "decoder.kind is atoms, which moves an atomic model, and there is none; name its file with atoms.model."

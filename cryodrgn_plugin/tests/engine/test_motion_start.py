@@ -120,6 +120,8 @@ def test_mistakes_are_explained(hinge, tmp_path):
     star, places, run = hinge
     with pytest.raises(ConfigError, match=r"set encoder\.kind to table"):
         AtomsDecoder.of(settings(hinge, **{"encoder.kind": "mlp"}), BOX)
+    with pytest.raises(ConfigError, match="starts from a motion that was found; name the run"):
+        AtomsDecoder.of(settings(hinge, **{"atoms.start_from": "", "atoms.model": "model.cif"}), BOX)
     with pytest.raises(ConfigError, match="have 2 dimensions; set z_dim to 2"):
         AtomsDecoder.of(settings(hinge, z_dim=1), BOX)
     with pytest.raises(ConfigError, match=r"leave atoms\.model empty"):
