@@ -74,8 +74,8 @@ class AtomsDecoder(Decoder):
             )
         if config.recipe == "refined_atoms" and not config.atoms.start_from:
             raise ConfigError(
-                "The recipe refined_atoms starts from a motion that was found; name the run into whose maps the command "
-                "atoms has laid a model, with atoms.start_from."
+                "The recipe refined_atoms starts from a motion that was found; name the run into whose maps the "
+                "command atoms has laid a model, with atoms.start_from."
             )
         if not config.atoms.model and not config.atoms.start_from:
             raise ConfigError(
