@@ -14,13 +14,16 @@ from . import outputs
 from .form_settings import RECIPE_LABELS, RECIPES, FormSetting, as_arguments
 from .protocol_base import EngineFailed, addGroup
 from .protocol_fit import ProtHetFit, image_settings
+from .trained import trained_run
 from .training_state import ended_early, how_it_stands
 
 MAX_BLOCKS = 5
 
 # The recipes that a setting matters to.
 CLOSED = ("fast",)
-OF_ATOMS = ("cryofold", "atoms")
+OF_ATOMS = ("cryofold", "atoms", "refined_atoms")
+FROM_REST = ("cryofold", "atoms")
+FOUND_MOTION = "refined_atoms"
 BY_EPOCHS = ("paper", "cryodrgn", "homogeneous", *OF_ATOMS)
 GRID = ("fast", "paper", "homogeneous")
 LATENT_RECIPES = ("fast", "paper", "cryodrgn", *OF_ATOMS)
@@ -56,8 +59,8 @@ DECODER = (
     FormSetting("encoding", "decoder.encoding", "Positional encoding", recipes=("cryodrgn",), expert=True),
 )  # fmt: skip
 ATOMS = (
-    FormSetting("atomsModel", "atoms.model", "Atomic model (file)", recipes=OF_ATOMS),
-    FormSetting("atomsPlace", "atoms.place", "Where the model lies", recipes=OF_ATOMS),
+    FormSetting("atomsModel", "atoms.model", "Atomic model (file)", recipes=FROM_REST),
+    FormSetting("atomsPlace", "atoms.place", "Where the model lies", recipes=FROM_REST),
     FormSetting("atomsBeads", "atoms.beads", "Beads", recipes=OF_ATOMS, expert=True),
     FormSetting("atomsResidues", "atoms.residues", "Residues per bead", recipes=OF_ATOMS, expert=True),
     FormSetting("atomsSigma", "atoms.sigma_ang", "Width of beads (Å)", recipes=OF_ATOMS, expert=True),
@@ -80,7 +83,8 @@ class ProtHetTrain(ProtHetFit):
 
     The particles need orientations from a 3D refinement and a CTF. The recipe *fast* solves the problem in closed form
     and takes minutes without a GPU; *paper* and *cryodrgn* train networks and are better with one; *homogeneous* makes
-    a single map, a check that poses, CTF and pixel size are right. *atoms* and *cryofold* move an atomic model.
+    a single map, a check that poses, CTF and pixel size are right. *atoms* and *cryofold* move an atomic model,
+    *refined_atoms* one whose motion *atomic heterogeneity* has found.
     """
 
     _label = "train heterogeneity"
@@ -124,6 +128,12 @@ class ProtHetTrain(ProtHetFit):
         addGroup(form, "Training", TRAINING, condition="recipe!=0")
         addGroup(form, "Decoder", DECODER)
         addGroup(form, "Atoms", ATOMS, condition=f"recipe in {[RECIPES.index(name) for name in OF_ATOMS]}")
+        form.addParam(
+            "foundMotion", params.PointerParam, pointerClass="SetOfParticlesFlex", allowsNull=True,
+            condition=f"recipe=={RECIPES.index(FOUND_MOTION)}", label="Start from",
+            help="Particles of *atomic heterogeneity* on a training of the input particles: its model, its motion and "
+                 "their latent coordinates are where this training begins.",
+        )  # fmt: skip
         SEED.add_to(form)
         self._addOtherSettings(form)
         self._addThreads(form)
@@ -196,6 +206,11 @@ class ProtHetTrain(ProtHetFit):
                 "The particles have no orientations; find them with ab initio maps, or run a 3D refinement first and "
                 "use its particles."
             )
+        if self._recipe() == FOUND_MOTION and trained_run(self.foundMotion.get()) is None:
+            errors.append(
+                f"The recipe {FOUND_MOTION} starts from a motion that was found; choose particles of atomic "
+                "heterogeneity as what to start from."
+            )
         return errors
 
     def _summary(self):
@@ -232,6 +247,7 @@ class ProtHetTrain(ProtHetFit):
             "paper": "a variational autoencoder with a structural-basis decoder (sparse Fourier backpropagation)",
             "cryodrgn": "a variational autoencoder with a coordinate-network decoder (cryoDRGN)",
             "homogeneous": "a single map",
+            **dict.fromkeys(OF_ATOMS, "an atomic model whose beads a network moves (Cryofold)"),
         }
         latent = f" with {run.config.z_dim} latent dimensions" if run.config.z_dim else ""
         return [f"Heterogeneity was described by {words[run.config.recipe]}{latent}, seed {run.config.seed}."]
@@ -243,7 +259,13 @@ class ProtHetTrain(ProtHetFit):
     def _formSettings(self) -> dict[str, Any]:
         """The settings that the form determines; masks beat spheres."""
         masks = self._masks() if self._recipe() == "fast" else []
-        return {**super()._formSettings(), **({"closed_form.focus": ";".join(masks)} if masks else {})}
+        focus = {"closed_form.focus": ";".join(masks)} if masks else {}
+        return {**super()._formSettings(), **focus, **self._startSettings()}
+
+    def _startSettings(self) -> dict[str, Any]:
+        """The motion that a training of atoms begins with; it has the latent dimensions of the run that found it."""
+        found = trained_run(self.foundMotion.get()) if self._recipe() == FOUND_MOTION else None
+        return {"atoms.start_from": found, "z_dim": Run.open(found).latents().z.shape[1]} if found else {}
 
     def _masks(self) -> list[str]:
         """The masks of the focus: files of one name are told apart by number."""

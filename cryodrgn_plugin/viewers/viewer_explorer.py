@@ -3,9 +3,12 @@
 import os
 from functools import partial
 
+from pwem.objects import SetOfClasses3D, SetOfParticlesFlex, SetOfVolumesFlex
+from pyworkflow.protocol import Protocol
 from pyworkflow.viewer import Viewer
 
-from ..engine.errors import EngineError
+from ..constants import PROGRAM_NAME
+from ..engine.errors import DataError, EngineError
 from ..engine.run import Run
 from ..protocols import (
     ProtHetAbInitio,
@@ -18,6 +21,7 @@ from ..protocols import (
     ProtHetTrain,
     ProtHetTrajectory,
 )
+from ..protocols.trained import trained_run
 
 
 class HetExplorerViewer(Viewer):
@@ -28,13 +32,20 @@ class HetExplorerViewer(Viewer):
     _targets = [
         *(ProtHetTrain, ProtHetAbInitio, ProtHetAnalyze, ProtHetImport),
         *(ProtHetLandscape, ProtHetTrajectory, ProtHetStates, ProtHetAtoms, ProtHetSelect),
+        *(SetOfParticlesFlex, SetOfVolumesFlex, SetOfClasses3D),
     ]
 
+    @classmethod
+    def can_handle_this_instance(cls, instance):
+        """Of sets, those that came from this plugin."""
+        if isinstance(instance, Protocol):
+            return True
+        if isinstance(instance, SetOfClasses3D):
+            return trained_run(instance.getImages()) is not None
+        return instance.getFlexInfo().getProgName() == PROGRAM_NAME
+
     def _visualize(self, obj, **kwargs):
-<<<<<<< HEAD
-=======
         protocol = self._maker_of(obj)
->>>>>>> host16
         try:
             window = self.live_window(protocol) if self._goes_on(protocol) else self.open_window(protocol)
         except EngineError as error:
@@ -50,17 +61,28 @@ class HetExplorerViewer(Viewer):
         from .content import MODEL
         from .explorer import ExplorerWindow
 
-<<<<<<< HEAD
-        run = Run.open(protocol.getRunFolder())
-        title = f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
-        load = partial(self._load, protocol, run, title, protocol.getMaps())
-=======
         run = Run.open(self._run_folder(protocol))
         title = self._title(protocol)
         load = partial(self._load, protocol, run, title, getattr(protocol, "getMaps", list)())
->>>>>>> host16
         first = MODEL if protocol.getClassName() == ProtHetAtoms.__name__ else ""
         return ExplorerWindow(title, load, first, masterWindow=self.formWindow)
+
+    def _maker_of(self, obj):
+        """The protocol itself, or the one that a set came from."""
+        if isinstance(obj, Protocol):
+            return obj
+        return self.protocol or self.getProject().getProtocol(obj.getObjParentId())
+
+    @staticmethod
+    def _run_folder(protocol) -> str:
+        """Of the plugin's own protocols, or of the particles that another has passed on. Raises DataError."""
+        if hasattr(protocol, "getRunFolder"):
+            return protocol.getRunFolder()
+        folders = [trained_run(output) for _, output in protocol.iterOutputAttributes()]
+        folder = next((folder for folder in folders if folder is not None), None)
+        if folder is None:
+            raise DataError(f"{protocol.getRunName()} has no particles of a training of this plugin.")
+        return folder
 
     def _load(self, protocol, run, title, maps, tell):
         """The content of the window; called in a thread."""
@@ -73,8 +95,6 @@ class HetExplorerViewer(Viewer):
         content.pictures += getattr(protocol, "getPictures", list)()
         content.handover = Handover(self.getProject(), protocol, self.formWindow)
         return content
-<<<<<<< HEAD
-=======
 
     def live_window(self, protocol):
         """The window over a training that goes on, not yet shown."""
@@ -104,4 +124,3 @@ class HetExplorerViewer(Viewer):
 
     def _title(self, protocol) -> str:
         return f"{protocol.getRunName()}: {os.path.basename(self.getProject().path)}"
->>>>>>> host16
