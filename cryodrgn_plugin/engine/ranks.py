@@ -19,7 +19,7 @@ from .errors import ConfigError, DataError
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHARED = ("fast", "paper", "cryodrgn", "homogeneous")
+SHARED = ("fast", "paper", "cryodrgn", "homogeneous", "abinitio")
 """Recipes whose trainings processes can share."""
 PATIENCE = timedelta(minutes=30)
 """How long a rank waits for another that says nothing; one that has died is noticed at once."""
@@ -118,11 +118,12 @@ def joined(config: RunConfig) -> Iterator[Ranks]:
     if not count.isdecimal() or int(count) < 2:
         yield Ranks()
         return
-    if config.recipe not in SHARED or config.poses.inference != "given":
+    searched = config.recipe != "abinitio" and config.poses.inference != "given"
+    if config.recipe not in SHARED or searched:
         raise ConfigError(
             f"torchrun has started {count} processes, and the recipe {config.recipe} with poses.inference "
             f"{config.poses.inference} trains in one: start it without torchrun, or choose one of the recipes "
-            f"{', '.join(SHARED)} with the poses of the star file."
+            f"{', '.join(SHARED)}, of which only the last looks for poses."
         )
     import torch
     from torch import distributed

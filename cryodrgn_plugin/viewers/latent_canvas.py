@@ -195,6 +195,11 @@ class LatentCanvas(tk.Canvas):
         x, y = event.x - left, event.y - top
         return (x, y) if self.view is not None and 0 <= x < width and 0 <= y < height else None
 
+    def _nearest_pixel(self, event: tk.Event) -> tuple[int, int]:
+        """The pixel of the picture nearest to the mouse, which a line may lead beyond its edge."""
+        left, top, width, height = self._frame.inside()
+        return min(max(event.x - left, 0), width - 1), min(max(event.y - top, 0), height - 1)
+
     def _place(self, pixel: tuple[int, int]) -> tuple[float, float]:
         x, y = self.view.to_plane(np.array(pixel))
         return float(x), float(y)
@@ -212,12 +217,13 @@ class LatentCanvas(tk.Canvas):
             self._listeners.pointed(self._place(pixel), True)
 
     def _moved(self, event: tk.Event) -> None:
-        pixel = self._pixel(event)
-        if not self._line or pixel is None:
+        if not self._line:
             return
         if self.tool == POINT:
-            self._listeners.pointed(self._place(pixel), False)
+            if (inside := self._pixel(event)) is not None:
+                self._listeners.pointed(self._place(inside), False)
             return
+        pixel = self._nearest_pixel(event)
         self._line = [*self._line, pixel] if self.tool == LASSO else [self._line[0], pixel]
         self._draw_line()
 

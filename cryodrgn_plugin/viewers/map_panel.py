@@ -15,10 +15,8 @@ from ..engine.files import read_map
 from . import other_viewers, palette
 from .content import Content, MapEntry
 from .isosurface import SurfaceRenderer, finer, make_renderer, suggested_level
+from .section_row import SectionRow
 
-SECTION_PX = 150
-SAMPLED = 40
-"""Voxels along an edge that tell the range of grey values."""
 STEP_MS = 350
 """Of a walk along a series at speed 1."""
 SPEEDS = ("0.25", "0.5", "1", "2", "4")
@@ -124,7 +122,8 @@ class MapPanel(ttk.Frame):
         self._walk.pack(fill=tk.X, padx=(4, 10))
         heading = ttk.Label(self, textvariable=self._heading, style="HetBold.TLabel", padding=(4, 6, 10, 0))
         heading.pack(fill=tk.X)
-        self._add_sections()
+        self.sections = SectionRow(self)
+        self.sections.pack(side=tk.BOTTOM)
         self._add_levels()
         self._surface = tk.Label(self, bg=palette.PAPER, cursor="fleur", bd=0)
         self._surface.pack(fill=tk.BOTH, expand=True, padx=(4, 10), pady=4)
@@ -161,18 +160,6 @@ class MapPanel(ttk.Frame):
                 levels, text="Draw a region …", command=self.draw_region, style="Het.TButton"
             )
             self._draw_button.pack(side=tk.RIGHT)
-
-    def _add_sections(self) -> None:
-        row = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 8))
-        row.pack(side=tk.BOTTOM)
-        self._sections = []
-        for name in ("section z", "section y", "section x"):
-            cell = ttk.Frame(row, style="Het.TFrame")
-            cell.pack(side=tk.LEFT, padx=6)
-            label = tk.Label(cell, bg=palette.PAPER, bd=0)
-            label.pack()
-            ttk.Label(cell, text=name, style="HetMuted.TLabel").pack()
-            self._sections.append(label)
 
     # ---- the series --------------------------------------------------------
     def _fill_series(self) -> None:
@@ -227,7 +214,7 @@ class MapPanel(ttk.Frame):
             self._resting = None
         self._entry, self._volume = entry, volume
         self._heading.set(f"{entry.label}   {entry.reached}".rstrip())
-        self._redraw_sections()
+        self.sections.show(self._volume)
 
     def _rest(self) -> None:
         """Draw the surface of the map that was followed to, now that no other comes."""
@@ -239,7 +226,7 @@ class MapPanel(ttk.Frame):
         self._resting = None
         self._volume = finer(self._volume)
         self._redraw_surface()
-        self._redraw_sections()
+        self.sections.show(self._volume)
 
     def _redraw_surface(self) -> None:
         if self._volume is None:
@@ -267,17 +254,6 @@ class MapPanel(ttk.Frame):
         self._surface.image = ImageTk.PhotoImage(Image.fromarray(frame), master=self)
         self._surface.configure(image=self._surface.image)
         self._surface_ms = 1000 * (time.perf_counter() - began)
-
-    def _redraw_sections(self) -> None:
-        middle = self._volume.shape[0] // 2
-        every = max(1, self._volume.shape[0] // SAMPLED)
-        low, high = np.percentile(self._volume[::every, ::every, ::every], (1, 99.7))
-        for axis, label in enumerate(self._sections):
-            plane = np.clip((np.take(self._volume, middle, axis) - low) / max(high - low, 1e-12), 0, 1)
-            picture = Image.fromarray((255 * (1 - plane)).astype(np.uint8))
-            picture = picture.resize((SECTION_PX, SECTION_PX), Image.BICUBIC)
-            label.image = ImageTk.PhotoImage(picture, master=self)
-            label.configure(image=label.image)
 
     # ---- the mouse ---------------------------------------------------------
     def _grab(self, x: int, y: int) -> None:

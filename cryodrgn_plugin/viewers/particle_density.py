@@ -107,10 +107,6 @@ class Cloud:
         _lay(picture, spots.of(shown), shade.colours)
         return (picture * 255).astype(np.uint8).reshape(view.height, view.width, 3)
 
-    def in_sight(self, view: PlaneView) -> int:
-        """How many particles a view shows."""
-        return self._in_sight(view).count
-
     def nearest(self, view: PlaneView, pixel: tuple[float, float]) -> tuple[int, float]:
         """Index of the particle that is drawn nearest to a pixel, and how many pixels away it is."""
         (x, y), (across, up) = view.to_plane(np.array(pixel)), view.scale
@@ -138,7 +134,6 @@ class _Spots:
     radius: int
     shape: tuple[int, int]
     """Of the grid with its rim."""
-    count: int
 
     @classmethod
     def of_points(cls, x: np.ndarray, y: np.ndarray, view: PlaneView) -> "_Spots":
@@ -153,7 +148,7 @@ class _Spots:
             right, down = right[which], down[which]
         shape = (view.height + 4 * radius, view.width + 4 * radius)
         columns, rows = (np.floor(place).astype(np.int32) + 2 * radius for place in (right, down))
-        return cls((rows * np.int32(shape[1]) + columns).astype(np.intp), which, radius, shape, count)
+        return cls((rows * np.int32(shape[1]) + columns).astype(np.intp), which, radius, shape)
 
     def of(self, shown: np.ndarray | None) -> "_Spots":
         """Those of them that are also in `shown` (N,) bool; None for all."""
@@ -161,7 +156,7 @@ class _Spots:
             return self
         here = np.flatnonzero(shown if self.which is None else shown[self.which])
         which = here if self.which is None else self.which[here]
-        return _Spots(self.cells[here], which, self.radius, self.shape, len(here))
+        return _Spots(self.cells[here], which, self.radius, self.shape)
 
     def sums(self, weights: np.ndarray | None) -> np.ndarray:
         """(height · width,) sums of the weights (N,) of particles, or their number, under discs with a soft edge."""

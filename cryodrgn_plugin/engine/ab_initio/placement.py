@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+
+from ..ranks import Ranks
 
 
 @dataclass
@@ -25,6 +28,14 @@ class Placement:
         rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (n, 3, 3)).copy()
         shifts, score = np.zeros((n, 2), np.float32), np.full(n, np.nan, np.float32)
         return cls(rotations, shifts, np.full(n, -1), score, np.zeros((n, n_species), np.float32))
+
+    def share(self, images: np.ndarray, ranks: Ranks) -> None:
+        """Make common where this process has placed the `images` (n,) that were its own, and others theirs."""
+        if ranks.alone:
+            return
+        every = ranks.gathered(torch.from_numpy(images)).numpy()
+        for values in (self.rotations, self.shifts_ang, self.species, self.score, self.lag):
+            values[every] = ranks.gathered(torch.from_numpy(values[images])).numpy()
 
     def only(self, kept: list[int]) -> "Placement":
         """The same for some of the species only. Images of the others are in none, and all are likely for them."""

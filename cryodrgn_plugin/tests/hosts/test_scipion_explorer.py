@@ -10,9 +10,8 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from PIL import ImageGrab
+from PIL import Image, ImageGrab, ImageTk
 from pwem import Domain
-from pwem.objects import SetOfParticlesFlex
 
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.run import Run
@@ -267,6 +266,25 @@ def test_two_pins_have_a_difference_and_a_walk(explorer, workflow):
     assert pins._share.get() > 0.3
 
 
+def test_sections_move_with_the_wheel_and_give_way_to_projections(explorer):
+    explorer.maps.show_in_series("along the curve", 0)
+    volume, pictures = explorer.maps._volume, explorer.maps.sections._pictures
+
+    def likeness(plane):
+        shown = np.asarray(ImageTk.getimage(pictures[0].image).convert("L"), float)
+        wanted = Image.fromarray(plane.astype(np.float32)).resize(shown.shape[::-1])
+        return -np.corrcoef(shown.ravel(), np.asarray(wanted).ravel())[0, 1]
+
+    for _ in range(5):
+        pictures[0].event_generate("<Button-4>", x=5, y=5)
+    pump(explorer, 0.2)
+    moved = volume[round(0.6 * (len(volume) - 1))]
+    assert likeness(moved) > 0.95 > likeness(volume[len(volume) // 2])
+    explorer.maps.sections.use("Projections")
+    assert likeness(volume.sum(axis=0)) > 0.95
+    explorer.maps.sections.use("Sections")
+
+
 def test_a_slider_gives_the_map_of_a_point_that_is_no_particle(explorer, workflow):
     sliders = explorer.bench.sliders
     sliders.middle()
@@ -306,21 +324,6 @@ def test_nothing_is_cut_off_on_a_small_screen(explorer, size):
 
 def _all_within(widget: tk.Misc) -> list[tk.Misc]:
     return [widget, *(inner for child in widget.winfo_children() for inner in _all_within(child))]
-
-
-def test_outputs_of_ours_open_the_explorer_and_those_of_others_do_not(window, workflow):
-    def viewers(output):
-        return [viewer for viewer in Domain.findViewers(output, "tkinter") if viewer.__name__ == "HetExplorerViewer"]
-
-    for output in (workflow.analyzed.outputParticles, workflow.analyzed.outputVolumesFlex,
-                   workflow.analyzed.outputClasses, workflow.trained.outputParticles):  # fmt: skip
-        (viewer,) = viewers(output)
-    assert not viewers(workflow.simulated.outputParticles)
-    assert not viewers(SetOfParticlesFlex(progName="another"))
-    made = viewer(project=window.project, parent=window)
-    opened = made.open_window(made._maker_of(workflow.trained.outputParticles))
-    assert workflow.trained.getRunName() in opened.root.title()
-    opened.close()
 
 
 def test_a_training_without_analysis_shows_its_consensus(window, workflow):
