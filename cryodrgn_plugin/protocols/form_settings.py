@@ -27,6 +27,7 @@ RECIPE_LABELS = {
     "homogeneous": "one map (homogeneous)",
     "cryofold": "an atomic model bent by bonds (cryofold)",
     "atoms": "an atomic model moved by beads (atoms)",
+    "refined_atoms": "an atomic model whose motion was found (refined_atoms)",
     "abinitio": "voxel maps in closed form (abinitio)",
     "cryodrgn2": "coordinate network, searched (cryodrgn2)",
     "bnb": "coordinate network, branch and bound (bnb)",

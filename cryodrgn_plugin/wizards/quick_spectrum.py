@@ -22,12 +22,9 @@ class Spectrum:
 
     information: tuple[float, ...]
     of_noise: float
+    count: int
+    """Directions that stand out from noise, by the engine's word."""
     images: int
-
-    @property
-    def count(self) -> int:
-        """Directions above noise."""
-        return sum(value > self.of_noise for value in self.information)
 
 
 class QuickSpectrum:
@@ -76,7 +73,7 @@ class QuickSpectrum:
             return None
         if "information_of_noise" not in notes:
             return None
-        return Spectrum(tuple(notes["information"]), notes["information_of_noise"], self.images)
+        return Spectrum(tuple(notes["information"]), notes["information_of_noise"], notes["directions"], self.images)
 
     def close(self) -> None:
         """End the process and remove its files."""

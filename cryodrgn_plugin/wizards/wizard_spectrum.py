@@ -91,7 +91,7 @@ class SpectrumDialog(Dialog):
             "bends takes more dimensions than one, and the recipe fast leaves out those that carry nothing."
         )
         numbers = range(1, len(found.information) + 1)
-        colours = [palette.CATEGORIES[0] if value > found.of_noise else palette.NEUTRAL for value in found.information]
+        colours = [palette.CATEGORIES[0] if number <= found.count else palette.NEUTRAL for number in numbers]
         axes = palette.tidy(self._figure.add_subplot(), "direction", "what an image tells of it")
         axes.bar(numbers, found.information, color=colours, width=0.7)
         axes.axhline(found.of_noise, color=palette.ACCENT, lw=1, ls=(0, (4, 3)))

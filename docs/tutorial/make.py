@@ -16,8 +16,9 @@ import project as tutorial
 from cryodrgn_plugin import scipion_home
 
 HERE = Path(__file__).resolve().parent
-COLOURS = 64
-"""Of a picture of a form or a table, which needs no more."""
+MOST_COLOURS = 256
+"""Of a picture that a palette holds, or has to."""
+MOST_BYTES = 150_000
 
 
 def main(folder: str) -> None:
@@ -33,7 +34,7 @@ def main(folder: str) -> None:
     runs = {label: tutorial.run_of(window.project, label) for label in tutorial.STEPS}
     picture_projects(window, runs)
     picture_forms(window, runs)
-    picture_training(window, runs[tutorial.TRAINED])
+    picture_training(window)
     picture_explorer(window, runs)
     picture_figures(window, runs)
     os._exit(0)  # Tk, VTK and the host's threads would otherwise argue about who ends first.
@@ -41,9 +42,11 @@ def main(folder: str) -> None:
 
 def picture_projects(window, runs) -> None:
     """The project with all its runs, one chosen."""
-    place(window, 1180, 660)
+    place(window, 1180, 700)
+    view = window.viewWidget
     for label, name in ((tutorial.SIMULATED, "01_project"), (tutorial.REFINED, "15_end")):
-        window.viewWidget._selectItemProtocol(runs[label])
+        view._selectItemProtocol(runs[label])
+        view.drawRunsGraph()
         pump(window, 2.0)
         grab(window.root, name)
     window.root.withdraw()
@@ -73,12 +76,11 @@ def picture_form(window, label: str, name: str, wizards=()) -> None:
     form = FormWindow(label, protocol, view._executeSaveProtocol, window,
                       updateProtocolCallback=view._updateProtocol, disableRunMode=True)  # fmt: skip
     form.adjustSize()
-    place(form, 860, 560)
+    place(form, 900, 640)
     grab(form.root, name, form)
     for field, picture, ready in wizards:
         picture_wizard(form, field, picture, ready)
     form.close()
-    window.project.deleteProtocol(protocol)
 
 
 def picture_wizard(form, field: str, name: str, ready) -> None:
@@ -86,7 +88,8 @@ def picture_wizard(form, field: str, name: str, ready) -> None:
     from pyworkflow.gui.dialog import RESULT_CANCEL
 
     def look() -> None:
-        dialogs = [each for each in form.root.winfo_children() if hasattr(each, "_handleResult")]
+        there = form.root.winfo_children()
+        dialogs = [each for each in there if hasattr(each, "_handleResult") and each.winfo_viewable()]
         if not dialogs or (ready is not None and not ready(dialogs[-1])):
             form.root.after(200, look)
             return
@@ -100,19 +103,19 @@ def picture_wizard(form, field: str, name: str, ready) -> None:
     form.widgetDict[field]._showWizard()
 
 
-def picture_training(window, trained) -> None:
+def picture_training(window) -> None:
     """A training as it goes on: the same once more, stopped when the picture is there."""
-    from cryodrgn_plugin.viewers import HetActiveTrainingViewer
+    from cryodrgn_plugin.viewers import HetExplorerViewer
 
     protocol = tutorial.prepared(window.project, tutorial.TRAINED)
     protocol.setObjLabel("how do they differ? (again)")
     window.project.launchProtocol(protocol, wait=False)
-    wait(window, 120, lambda: protocol._openRun() is not None and len(protocol._openRun().metrics()) > 18)
+    wait(window, 600, lambda: protocol._openRun() is not None and len(protocol._openRun().metrics()) > 8)
     window.project._updateProtocol(protocol)
-    live = HetActiveTrainingViewer(project=window.project, protocol=protocol, parent=window).open_window(protocol)
+    live = HetExplorerViewer(project=window.project, protocol=protocol, parent=window).live_window(protocol)
     place(live, 900, 540)
-    live.look()
-    wait(live, 90, lambda: len(live._figure.axes) > 1 and live._figure.axes[1].get_title(loc="left") != "")
+    live._follows.set(True)
+    wait(live, 600, lambda: len(live._figure.axes) > 1 and live._figure.axes[1].get_title(loc="left") != "")
     grab(live.root, "07_training", live)
     live.root.destroy()
     window.project.stopProtocol(protocol)
@@ -123,10 +126,10 @@ def picture_explorer(window, runs) -> None:
     """Classes, and particles that were selected, in the explorer."""
     explorer = explore(window, runs[tutorial.ANALYZED])
     series = explorer._content.series()
-    explorer.maps.show_in_series(next(name for name in series if name != "consensus"), 0)
+    explorer.maps.show_in_series(next(name for name in series if name != "consensus"), 1)
     grab(explorer.root, "10_explorer", explorer)
     wait(explorer, 60, lambda: explorer.bench.columns is not None)
-    explorer.bench.selection.follow("cluster == 1")
+    explorer.bench.selection.follow("cluster == 2")
     grab(explorer.root, "11_selected", explorer)
     explorer.close()
 
@@ -185,7 +188,12 @@ def grab(widget, name: str, window=None) -> None:
         pump(window, 1.2)
     x, y = widget.winfo_rootx(), widget.winfo_rooty()
     picture = ImageGrab.grab((x, y, x + widget.winfo_width(), y + widget.winfo_height())).convert("RGB")
-    picture.quantize(COLOURS).save(HERE / f"{name}.png", optimize=True)
+    few = picture.getcolors(MOST_COLOURS)
+    picture = picture if few is None else picture.quantize(max(len(few), 2))  # which loses nothing
+    file = HERE / f"{name}.png"
+    picture.save(file, optimize=True)
+    if file.stat().st_size > MOST_BYTES:
+        picture.quantize(MOST_COLOURS).save(file, optimize=True)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ VALUES = {
     CHECKED: {"box": 48},
     TRAINED: {"zDim": 4},
     ANALYZED: {"clusters": 4},
-    CHOSEN: {"clusters": "1", "junk": True},
+    CHOSEN: {"clusters": "2", "junk": True},
     REFINED: {"rounds": 2, "maxAngle": 4.0, "maxShift": 8.0, "followLatents": False},
 }
 STEPS = {

@@ -154,7 +154,7 @@ def make_objective(
     # Real and imaginary parts each carry half of the noise variance.
     encoder = make_encoder(config, torch.from_numpy(np.sqrt(2 / sigma2.mean(0))), dataset.n)
     if isinstance(decoder, AtomsDecoder) and isinstance(encoder, LatentTable) and config.atoms.start_from:
-        found = FoundMotion.of_run(config.atoms.start_from).latents_of(dataset.rows)
+        found = FoundMotion.of_run(config.atoms.start_from).latents_of(dataset.table, dataset.rows)
         encoder.begin(torch.from_numpy(found), FOUND_LOG_VARIANCE)
     return VaeObjective(
         decoder,

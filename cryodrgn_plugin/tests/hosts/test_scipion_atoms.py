@@ -16,7 +16,9 @@ from pyworkflow.object import Pointer
 from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.atoms.model_writing import write_models
 from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.embedded import embedded_model
+from cryodrgn_plugin.protocols.form_settings import RECIPES
 from cryodrgn_plugin.viewers import chimerax_program
 
 from .patience import Patience, pump
@@ -80,6 +82,20 @@ def test_a_validation_of_its_particles_tells_of_the_model_in_its_summary(laid, w
     bias = laid._ownRun().results("atoms").index["bias"]
     told = [line for line in validated.summary() if line.startswith("Atomic model ")]
     assert len(told) == 1 and f": {bias['outcome']}. {bias['verdict']}" in told[0]
+
+
+def test_a_training_starts_from_the_motion_that_was_found(laid, workflow):
+    values = {"recipe": RECIPES.index("refined_atoms"), "zDim": 3}
+    inputs = {"inputParticles": (workflow.simulated, "outputParticles")}
+    bare = new_protocol(workflow.project, "ProtHetTrain", inputs, **values)
+    assert [error for error in bare._validate() if "choose particles of atomic heterogeneity" in error]
+    inputs["foundMotion"] = (laid, "outputParticles")
+    training = new_protocol(workflow.project, "ProtHetTrain", inputs, **values)
+    assert training._validate() == []
+    config = training._config()
+    assert config.atoms.start_from == laid.getRunFolder()
+    assert config.z_dim == Run.open(laid.getRunFolder()).latents().z.shape[1]
+    assert (config.encoder.kind, config.atoms.model) == ("table", "")
 
 
 @pytest.fixture(scope="module")

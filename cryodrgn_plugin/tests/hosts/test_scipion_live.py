@@ -7,9 +7,6 @@ import pytest
 
 pytest.importorskip("pwem")
 
-from pwem import Domain
-from pyworkflow.viewer import DESKTOP_TKINTER
-
 from .patience import Patience
 from .scipion_project import forget_pictures, logs, new_protocol, project_named, run
 
@@ -85,9 +82,10 @@ def test_a_training_is_stopped_taken_up_again_ended_early_and_extended(project, 
 
 
 def live_window(project, protocol):
-    viewer = Domain.findViewers(protocol, DESKTOP_TKINTER)[0]
+    from cryodrgn_plugin.viewers import HetExplorerViewer
+
     forget_pictures()
-    window = viewer(project=project, protocol=protocol).open_window(protocol)
+    window = HetExplorerViewer(project=project, protocol=protocol).live_window(protocol)
     window.root.deiconify()
     return window
 

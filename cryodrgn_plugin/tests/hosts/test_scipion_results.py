@@ -234,30 +234,3 @@ def test_a_wrong_form_is_refused_in_one_sentence(name, values, sentence, flow):
     errors = asked(flow, name, source, **values).validate()
     assert len(errors) == 1 and sentence in errors[0]
     assert errors[0].endswith(".")
-
-
-@pytest.mark.parametrize("output", ["outputParticles", "outputVolumesFlex", "outputClasses"])
-def test_the_explorer_opens_from_each_output_that_has_latents(flow, output, monkeypatch):
-    from pyworkflow.viewer import DESKTOP_TKINTER
-
-    from cryodrgn_plugin.viewers import HetExplorerViewer, HetOutputsViewer
-
-    opened = []
-    monkeypatch.setattr(HetExplorerViewer, "_visualize", lambda _self, protocol: opened.append(protocol.getObjId()))
-    made = getattr(flow.project.getProtocol(flow.analyzed.getObjId()), output)
-    assert HetOutputsViewer in Domain.findViewers(made, DESKTOP_TKINTER)
-    HetOutputsViewer(project=flow.project)._visualize(made)
-    assert opened == [flow.analyzed.getObjId()]
-
-
-def test_sets_of_other_plugins_are_left_to_their_viewers(tmp_path):
-    from pwem.objects import SetOfClasses3D
-    from pyworkflow.viewer import DESKTOP_TKINTER
-
-    from cryodrgn_plugin.viewers import HetOutputsViewer
-
-    foreign = SetOfParticlesFlex(filename=str(tmp_path / "foreign.sqlite"), progName="another")
-    classes = SetOfClasses3D(filename=str(tmp_path / "classes.sqlite"))
-    for each in (foreign, classes):
-        assert HetOutputsViewer not in Domain.findViewers(each, DESKTOP_TKINTER)
-        each.close()

@@ -56,7 +56,8 @@ def shown(wizard, form, act, until=lambda dialog: True):
     patience = Patience(60)
 
     def look():
-        dialogs = [each for each in form.root.winfo_children() if hasattr(each, "_handleResult")]
+        there = form.root.winfo_children()
+        dialogs = [each for each in there if hasattr(each, "_handleResult") and each.winfo_viewable()]
         if (not dialogs or not until(dialogs[-1])) and not patience.is_over():
             form.root.after(100, look)
             return
