@@ -45,7 +45,8 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 def write_array(path: str | os.PathLike, array: "np.ndarray") -> None:
     """Write an array as .npy in place of `path`. Raises DataError as `replacing` does.
 
-    Not by `np.save` into the file itself, which does not say of a full disk that it is one. Importing numpy is left to here: the command line settles threads before it is loaded.
+    Not by `np.save` into the file itself, which does not say of a full disk that it is one. numpy is imported here and
+    not at once: the command line settles threads before it is loaded.
     """
     import numpy as np
 
