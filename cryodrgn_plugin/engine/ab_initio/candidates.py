@@ -23,6 +23,8 @@ from ..poses.series_score import TiltSeriesExpansion, TiltSeriesScore, tilted
 
 MARGIN = 15.0
 """Log-likelihood that a species may lack on the first grid and still be refined."""
+LEAST_WEIGHT = 0.02
+"""Candidates of less than this share of the best one's weight are left out."""
 LOCAL_DEG, LOCAL_PX, LOCAL_STEPS = 2.0, 1.0, 6
 """How far a pose may be moved uphill, and in how many steps."""
 
@@ -123,3 +125,10 @@ def among(some: Candidates | None, particles: Tensor, shape: tuple[int, int]) ->
         rotations[particles], shifts_ang[particles] = some.rotations.to(rotations), some.shifts_ang.to(shifts_ang)
         score[particles] = some.score.to(score)
     return Candidates(rotations, shifts_ang, score)
+
+
+def tempered(score: Tensor, temperature: float) -> Tensor:
+    """(B, P) float64 weights that sum to one, in proportion to exp(temperature · score)."""
+    weights = (temperature * (score - score.amax(1, keepdim=True)).double()).exp()
+    weights = weights.where(weights >= LEAST_WEIGHT, 0)  # the best one's is 1 here
+    return weights / weights.sum(1, keepdim=True)

@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+FAMILY = {"own": 1, "kin": 2}
+"""How many species, one after the other, are a family, whose images meet its members only."""
+
 
 @dataclass
 class Placement:
@@ -25,6 +28,21 @@ class Placement:
         rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (n, 3, 3)).copy()
         shifts, score = np.zeros((n, 2), np.float32), np.full(n, np.nan, np.float32)
         return cls(rotations, shifts, np.full(n, -1), score, np.zeros((n, n_species), np.float32))
+
+    def family(self, species: int, met: str) -> np.ndarray | None:
+        """Images of the family of a species; None where images meet others too."""
+        size = FAMILY.get(met)
+        return None if size is None else np.flatnonzero(self.species // size == species // size)
+
+    def split(self, rng: np.random.Generator) -> "Placement":
+        """Of each species two, 2s and 2s + 1, with its images dealt out among them; both are as likely as it was."""
+        dealt = 2 * self.species + rng.integers(0, 2, len(self.species))
+        return replace(self, species=np.where(self.species < 0, -1, dealt), lag=np.repeat(self.lag, 2, axis=1))
+
+    def renamed(self, new: np.ndarray) -> "Placement":
+        """Species s becomes `new[s]`; several may become one."""
+        first = np.unique(new, return_index=True)[1]
+        return replace(self, species=np.append(new, -1)[self.species], lag=self.lag[:, first])
 
     def only(self, kept: list[int]) -> "Placement":
         """The same for some of the species only. Images of the others are in none, and all are likely for them."""

@@ -32,15 +32,14 @@ from ..poses.inference import Candidates
 from ..slicing.backend import Backend
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
-from .candidates import Views, among, searched
-from .placement import Placement
+from .candidates import Views, among, searched, tempered
+from .placement import FAMILY, Placement
+from .spectral_groups import lag_behind_groups
 from .stages import Round
 
 POSE = ("rotations", "shifts_ang")
 MOST_AT_ONCE = 256
 """Particles that are searched together."""
-LEAST_WEIGHT = 0.02
-"""Candidates of less than this share of the best one's weight are left out."""
 HOPELESS = 30.0
 """Log-likelihood lacked from which an image does not meet a species again, save now and then."""
 AGAIN = 0.1
@@ -56,11 +55,13 @@ shells beyond it are tried."""
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a round gave: new maps, and the mean score of the images it used, of all and of each species (S,)."""
+    """What a round gave: new maps, and the mean score of the images it used, of all and of each species (S,), with the
+    number of each species' images (S,)."""
 
     maps: Maps
     score: float
     of_species: np.ndarray
+    counts: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,8 @@ class PoseRounds:
         backend, count = self._backend(plan.radius), self.dataset.lattice.count(plan.radius)
         models = []
         for species in range(n_species):
-            members = np.flatnonzero(self.placement.species == species)
-            chosen = drawn(members if plan.met == "own" else self.dataset.n, images, rng)
+            members = self.placement.family(species, plan.met)
+            chosen = drawn(self.dataset.n if members is None else members, images, rng)
             sums = MapSums(backend, self.dataset)
             lots = np.split(chosen, range(MOST_AT_ONCE, len(chosen), MOST_AT_ONCE))
             for batch in self._whitened.of_each(lots, count):
@@ -128,11 +129,15 @@ class PoseRounds:
             for own, poses, weights in zip(sums[visit.part], visit.candidates, by_species.unbind(1), strict=True):
                 own.add(batch, poses.rotations, poses.shifts_ang, weights, visit.ratio)
         solved = Maps(self._solve(sums, plan), shares / shares.sum(), misfit.factor() if misfit else None)
-        return Outcome(solved, float(scores.sum() / placed.sum()), scores / np.maximum(placed, 1))
+        return Outcome(solved, float(scores.sum() / placed.sum()), scores / np.maximum(placed, 1), placed)
 
     def place(self, maps: Maps, plan: Round, rng: np.random.Generator) -> float:
         """Place the images of a round and leave the maps as they are; the mean score."""
         return float(np.concatenate([visit.score for visit in self.visits(maps, plan, rng)]).mean())
+
+    def sorted_by_power(self, n_groups: int, fewest: int, rng: np.random.Generator) -> np.ndarray:
+        """(N, G) by how much an image suits groups of images alike in power less than its own; see there."""
+        return lag_behind_groups(self._whitened, self.dataset.n, n_groups, fewest, rng)
 
     def keep(self, species: list[int]) -> None:
         """Forget all other species."""
@@ -220,18 +225,20 @@ class PoseRounds:
     def _chosen(self, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
         """Particles of a round, in order: drawn from all, or as many from each species."""
         count = int(np.ceil(plan.images / self._series.counts.mean()))
-        if plan.met != "own" or plan.local:
+        if plan.met not in FAMILY or plan.local:
             return drawn(self._series.n, count, rng)
-        species = self.placement.species[self._series.images[:, 0]]
-        lots = [drawn(np.flatnonzero(species == own), count // n_species, rng) for own in range(n_species)]
+        size = FAMILY[plan.met]
+        family = self.placement.species[self._series.images[:, 0]] // size
+        lots = [drawn(np.flatnonzero(family == own), count * size // n_species, rng) for own in range(n_species // size)]
         return np.sort(np.concatenate(lots))
 
     def _met(self, index: np.ndarray, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
         """(B, S). Which species each image is compared with."""
         if self.placement.lag.shape[1] != n_species:
             self.placement = replace(self.placement, lag=np.zeros((self.dataset.n, n_species), np.float32))
-        if plan.met == "own":
-            return self.placement.species[index, None] == np.arange(n_species)
+        if plan.met in FAMILY:
+            size = FAMILY[plan.met]
+            return self.placement.species[index, None] // size == np.arange(n_species) // size
         likely = self.placement.lag[index] < HOPELESS
         return likely | (rng.random(likely.shape) < AGAIN) | (plan.met == "all")
 
@@ -285,10 +292,3 @@ def drawn(among: int | np.ndarray, count: int, rng: np.random.Generator) -> np.n
     """Up to `count` of some numbers, or of 0 … among − 1, in order, each once."""
     available = among if isinstance(among, int) else len(among)
     return np.sort(rng.choice(among, min(count, available), replace=False)) if available else np.empty(0, np.int64)
-
-
-def tempered(score: Tensor, temperature: float) -> Tensor:
-    """(B, P) float64 weights that sum to one, in proportion to exp(temperature · score)."""
-    weights = (temperature * (score - score.amax(1, keepdim=True)).double()).exp()
-    weights = weights.where(weights >= LEAST_WEIGHT, 0)  # the best one's is 1 here
-    return weights / weights.sum(1, keepdim=True)
