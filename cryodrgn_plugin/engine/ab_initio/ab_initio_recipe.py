@@ -3,8 +3,10 @@
 1. From several random starts, rounds of search and reconstruction on few images at low resolution (`rounds`); the
    likeliest start goes on.
 2. Several species are sorted, half-sets checking each other. Then each starts anew, several times, among its own
-   images, and goes on with its likeliest map: one start of all together seldom finds all of them. Where the number of
-   species is open, of two that are one molecule the smaller is dropped (`twins`).
+   images, and goes on with its likeliest map: one start of all together seldom finds all of them.
+   Where the number of species is open, there is no start of all together. Groups of images alike in power
+   (`spectral_groups`) start as two species each, and species are split in two where that pays (`splits`); of two that
+   are one molecule the smaller is dropped, and so is one that its images would not miss (`twins`).
 3. All images, the resolution rising, half-sets checking each other.
 4. With latent dimensions, the "fast" recipe, which finds poses once more together with the latent coordinates
    (`node_poses`). Maps of the found poses.
@@ -80,8 +82,8 @@ class AbInitio:
     def _stages(self, left: int) -> Stages:
         """The rounds, with as many images as the species that are left need where their number is open."""
         config, dataset = self.config, self.dataset
-        species = max(left, 2) if self._open else self.n_species
-        return Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n, species, self._open)
+        species = max(left, 2) if self.number_open else self.n_species
+        return Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n, species, self.number_open)
 
     def _rounds(self, noise: NoiseModel) -> PoseRounds:
         """The engine for particles of one image each, or for tilt pairs and series."""
@@ -95,7 +97,7 @@ class AbInitio:
         return self.config.ab_initio.starts or (3 if self.n_species == 1 else 1)
 
     @property
-    def _open(self) -> bool:
+    def number_open(self) -> bool:
         """Whether the number of species is to be found."""
         return not self.config.ab_initio.species
 
@@ -106,7 +108,7 @@ class AbInitio:
 
     @property
     def n_species(self) -> int:
-        """Species that a start begins with."""
+        """Species that a start begins with; groups of images alike in power where the number of species is open."""
         settings = self.config.ab_initio
         if self.moving:
             return max(1, min(settings.conformers, self.dataset.n // FEWEST_OF_CONFORMER))
@@ -124,7 +126,7 @@ class AbInitio:
             score = self._advance(progress, step, rng)
         progress.placement = self.engine.placement
         start = {} if step.start is None else {"start": step.start + 1}
-        species = {} if self.n_species == 1 else {"species": progress.maps.n_species}
+        species = {} if self.n_species == 1 and not self.number_open else {"species": progress.maps.n_species}
         return {**start, "radius": step.plan.radius, "score": score, **species}
 
     def _advance(self, progress: Progress, step: Step, rng: np.random.Generator) -> float:
@@ -172,7 +174,7 @@ class AbInitio:
 
     def _merge(self, progress: Progress) -> None:
         """Species that are one molecule become one, and those that no image would miss none."""
-        if self._open:
+        if self.number_open:
             self._keep(progress, missed(self.engine.placement, progress.maps.n_species, FEWEST_OF_SPECIES))
         lacks = lost_elsewhere(self.engine.placement, progress.maps.n_species)
         self._keep(progress, distinct(progress.maps, lacks))
@@ -196,7 +198,6 @@ class AbInitio:
         progress.best = progress.best.where(~better, outcome.maps)
         progress.best_score = np.maximum(score, progress.best_score)
 
-
     def _choose_pairs(self, progress: Progress, outcome: Outcome) -> None:
         if progress.best is not None:
             chosen = paying(progress.best_score, outcome, self.config.ab_initio.most_species - progress.best.n_species)
@@ -219,6 +220,7 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
         recipe.engine.placement = progress.placement
         run.log(f"Resuming after round {progress.done}.")
     kinds = f", {recipe.n_species} {'conformers' if recipe.moving else 'species'}" if recipe.n_species > 1 else ""
+    kinds = ", of species whose number is to be found" if recipe.number_open else kinds
     rounds = len(recipe.steps(progress))
     run.log(f"Looking for the poses of {dataset.n:,} particles of {dataset.box}² px{kinds}: {rounds} rounds.")
     with graceful_stop(run.stop_file) as stop:

@@ -40,9 +40,9 @@ class Placement:
         return replace(self, species=np.where(self.species < 0, -1, dealt), lag=np.repeat(self.lag, 2, axis=1))
 
     def renamed(self, new: np.ndarray) -> "Placement":
-        """Species s becomes `new[s]`; several may become one."""
-        first = np.unique(new, return_index=True)[1]
-        return replace(self, species=np.append(new, -1)[self.species], lag=self.lag[:, first])
+        """Species s becomes `new[s]`; several that become one are as likely together as the likeliest of them."""
+        lag = np.stack([self.lag[:, new == species].min(1) for species in range(new.max() + 1)], axis=1)
+        return replace(self, species=np.append(new, -1)[self.species], lag=lag)
 
     def only(self, kept: list[int]) -> "Placement":
         """The same for some of the species only. Images of the others are in none, and all are likely for them."""

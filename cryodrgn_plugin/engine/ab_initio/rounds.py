@@ -229,7 +229,9 @@ class PoseRounds:
             return drawn(self._series.n, count, rng)
         size = FAMILY[plan.met]
         family = self.placement.species[self._series.images[:, 0]] // size
-        lots = [drawn(np.flatnonzero(family == own), count * size // n_species, rng) for own in range(n_species // size)]
+        lots = [
+            drawn(np.flatnonzero(family == own), count * size // n_species, rng) for own in range(n_species // size)
+        ]
         return np.sort(np.concatenate(lots))
 
     def _met(self, index: np.ndarray, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:

@@ -27,7 +27,7 @@ def distinct(maps: Maps, lacks: np.ndarray | None = None) -> list[int]:
     are no rivals are not compared.
     """
     radius = int(maps.models[0][0].sphere.radius)
-    volumes = maps.volumes()
+    volumes = maps.volumes(radius)
     dropped: set[int] = set()
     for first, second in combinations(np.argsort(-maps.populations), 2):
         rivals = lacks is None or min(lacks[first, second], lacks[second, first]) < RIVALS

@@ -76,7 +76,11 @@ def test_species_that_were_not_split_take_their_images_back():
     np.testing.assert_allclose(maps.populations, [0.4, 0.45, 0.15])
     np.testing.assert_array_equal(kept.species[:2], 0)
     np.testing.assert_array_equal(kept.species[2:5], split.species[2:5] - 1)
-    assert kept.species[5] == -1 and kept.lag.shape == (6, 3)
+    assert kept.species[5] == -1
+    np.testing.assert_array_equal(kept.lag, split.lag[:, [0, 2, 3]])
+    split.lag[:, 1] = -1.0
+    # What is likely for one of a pair is likely for what they came of.
+    assert (split.renamed(np.array([0, 0, 1, 2])).lag[:, 0] == -1).all()
 
 
 def test_of_two_species_that_share_their_images_one_is_dropped_and_the_other_missed():
