@@ -176,8 +176,8 @@ class AbInitio:
         """Species that are one molecule become one, and those that no image would miss none."""
         if self.number_open:
             self._keep(progress, missed(self.engine.placement, progress.maps.n_species, FEWEST_OF_SPECIES))
-        lacks = lost_elsewhere(self.engine.placement, progress.maps.n_species)
-        self._keep(progress, distinct(progress.maps, lacks))
+        lost = lost_elsewhere(self.engine.placement, progress.maps.n_species)
+        self._keep(progress, distinct(progress.maps, lost))
 
     def _keep(self, progress: Progress, species: list[int]) -> None:
         if len(species) < progress.maps.n_species:

@@ -17,36 +17,44 @@ SAME = 0.5
 MISSED = 0.03
 """A species is missed if its images would lose this share of their log-likelihood, on average, without it."""
 RIVALS = 0.25
-"""Maps of species are compared where images of one would lose no more than this share in the other."""
+"""Maps of two species are compared where one is the other's nearest rival, in which its images would lose the least,
+and that is less than this share."""
 
 
-def distinct(maps: Maps, lacks: np.ndarray | None = None) -> list[int]:
+def distinct(maps: Maps, lost: np.ndarray | None = None) -> list[int]:
     """The species without the less populated of every two whose maps agree.
 
-    `lacks` (S, S) is the share of their log-likelihood that images of one species lose in another; maps of those that
-    are no rivals are not compared.
+    `lost` (S, S) is the share of their log-likelihood that images of one species lose in another (`lost_elsewhere`);
+    without it all maps are compared with each other, which takes seconds for every two.
     """
     radius = int(maps.models[0][0].sphere.radius)
     volumes = maps.volumes(radius)
+    close = np.ones((maps.n_species,) * 2, bool) if lost is None else _rivals(lost)
     dropped: set[int] = set()
     for first, second in combinations(np.argsort(-maps.populations), 2):
-        rivals = lacks is None or min(lacks[first, second], lacks[second, first]) < RIVALS
-        if rivals and not dropped & {first, second}:
+        if close[first, second] and not dropped & {first, second}:
             curve = align_maps(volumes[second], volumes[first]).curve[FIRST_SHELL - 1 :]
             if fsc_area(curve, radius - FIRST_SHELL + 1) > SAME:
                 dropped.add(second)
     return [species for species in range(maps.n_species) if species not in dropped]
 
 
+def _rivals(lost: np.ndarray) -> np.ndarray:
+    """(S, S) bool, symmetric."""
+    elsewhere = np.where(np.eye(len(lost), dtype=bool), np.inf, lost)
+    nearest = (elsewhere == elsewhere.min(1, keepdims=True)) & (elsewhere < RIVALS)
+    return nearest | nearest.T
+
+
 def lost_elsewhere(placed: Placement, n_species: int) -> np.ndarray:
     """(S, S) share of their log-likelihood that images of one species (rows) lose in another, on average; 1 of a
     species without images."""
-    lacks = np.ones((n_species, n_species))
+    lost = np.ones((n_species, n_species))
     for species in range(n_species):
         members = (placed.species == species) & np.isfinite(placed.score)
         if members.any() and placed.lag.shape[1] == n_species:
-            lacks[species] = placed.lag[members].mean(0) / max(float(placed.score[members].mean()), 1.0)
-    return lacks
+            lost[species] = placed.lag[members].mean(0) / max(float(placed.score[members].mean()), 1.0)
+    return lost
 
 
 def missed(placed: Placement, n_species: int, fewest: int) -> list[int]:

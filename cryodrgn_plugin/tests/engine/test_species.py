@@ -1,8 +1,11 @@
 """Species whose number is open: images sorted by power, pairs that pay and species that nobody misses."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from cryodrgn_plugin.engine.ab_initio import twins
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.rounds import Outcome
 from cryodrgn_plugin.engine.ab_initio.spectral_groups import lag_behind_groups
@@ -94,6 +97,23 @@ def test_of_two_species_that_share_their_images_one_is_dropped_and_the_other_mis
     left = missed(placed, 3, 5)
     assert len(left) == 2 and 2 in left
     assert missed(placed, 3, 150)[-1] == 2 or len(missed(placed, 3, 150)) == 1
+
+
+def test_maps_of_nearest_rivals_alone_are_compared(monkeypatch):
+    compared = []
+
+    def aligned(second, first):
+        compared.append({int(first[0, 0, 0]), int(second[0, 0, 0])})
+        return SimpleNamespace(curve=np.full(17, 0.9))
+
+    monkeypatch.setattr(twins, "align_maps", aligned)
+    monkeypatch.setattr(Maps, "volumes", lambda *_: [np.full((2, 2, 2), species) for species in range(4)])
+    model = SimpleNamespace(sphere=SimpleNamespace(radius=12))
+    lost = np.array([[0.0, 0.1, 0.2, 0.9], [0.1, 0.0, 0.2, 0.9], [0.2, 0.15, 0.0, 0.9], [0.6, 0.5, 0.7, 0.0]])
+    maps = Maps([[model] * 4], np.array([0.4, 0.3, 0.2, 0.1]))
+    # 2 is nearest to 1, which is gone by then; 3 is near to none.
+    assert twins.distinct(maps, lost) == [0, 2, 3]
+    assert compared == [{0, 1}]
 
 
 def test_a_species_and_its_pair_are_judged_by_the_same_images():
