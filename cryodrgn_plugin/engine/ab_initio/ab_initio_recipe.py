@@ -5,8 +5,9 @@
 2. Several species are sorted, half-sets checking each other. Then each starts anew, several times, among its own
    images, and goes on with its likeliest map: one start of all together seldom finds all of them.
    Where the number of species is open, there is no start of all together. Groups of images alike in power
-   (`spectral_groups`) start as two species each, and species are split in two where that pays (`splits`); of two that
-   are one molecule the smaller is dropped, and so is one that its images would not miss (`twins`).
+   (`spectral_groups`) start as two species each, and species are split in two where that pays (`splits`) and
+   made one where that loses nothing (`joins`); of two whose maps agree the smaller is dropped, and so is one that its
+   images would not miss (`twins`).
 3. All images, the resolution rising, half-sets checking each other.
 4. With latent dimensions, the "fast" recipe, which finds poses once more together with the latent coordinates
    (`node_poses`). Maps of the found poses.
@@ -38,6 +39,7 @@ from ..stopping import graceful_stop
 from .bases_rounds import BasesRounds
 from .conformers import join_conformers
 from .found_maps import fit_species, save_maps
+from .joins import chosen_joins, joined, scores_before
 from .placement import FAMILY
 from .rounds import Outcome, PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
@@ -151,8 +153,8 @@ class AbInitio:
         """The maps that a round begins with."""
         if step.begins:
             rng = np.random.default_rng([self.config.seed, 1000 + step.start])
-            if step.phase == "split":
-                n_species = self._split(progress, rng)
+            if step.phase in ("split", "join"):
+                n_species = self._split(progress, rng) if step.phase == "split" else self._join(progress)
             else:
                 n_species = self.n_species if step.phase == "settle" else progress.best.n_species
             progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)
@@ -172,6 +174,15 @@ class AbInitio:
         engine.placement = engine.placement.split(rng)
         return engine.placement.lag.shape[1]
 
+    def _join(self, progress: Progress) -> int:
+        """Of every two species near each other one, all of which begin anew; their number."""
+        self._keep(progress, missed(self.engine.placement, progress.maps.n_species, FEWEST_OF_SPECIES))
+        progress.best = progress.maps
+        progress.joins = joined(lost_elsewhere(self.engine.placement, progress.maps.n_species))
+        progress.best_score = scores_before(self.engine.placement, progress.joins)
+        self.engine.placement = self.engine.placement.renamed(progress.joins)
+        return len(progress.best_score)
+
     def _merge(self, progress: Progress) -> None:
         """Species that are one molecule become one, and those that no image would miss none."""
         if self.number_open:
@@ -186,9 +197,11 @@ class AbInitio:
 
     def _judge(self, progress: Progress, outcome: Outcome, step: Step) -> None:
         """Keep the maps of a start where they explain images better: all together or, in parting, each species'; in
-        splitting those of a pair where they explain them better than the species that it was made of."""
-        if step.phase == "split" and step.judged == "again":
-            self._choose_pairs(progress, outcome)
+        splitting those of a pair where they explain them better than the species that it was made of, in joining
+        those of one where they explain them no worse than its pair."""
+        if step.judged == "again" and step.phase in ("split", "join"):
+            choose = self._choose_pairs if step.phase == "split" else self._choose_joins
+            choose(progress, outcome)
             return
         score = np.array([outcome.score]) if step.phase == "settle" else outcome.of_species
         if step.judged == "first":
@@ -204,6 +217,11 @@ class AbInitio:
             progress.maps, placed = chosen_pairs(progress.best, outcome, self.engine.placement, chosen)
             self.engine.placement = placed
         progress.best, progress.best_score = progress.maps, outcome.of_species
+
+    def _choose_joins(self, progress: Progress, outcome: Outcome) -> None:
+        parts = progress.best, progress.best_score, outcome, self.engine.placement, progress.joins
+        progress.maps, self.engine.placement = chosen_joins(*parts)
+        progress.best = progress.maps
 
 
 def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> None:

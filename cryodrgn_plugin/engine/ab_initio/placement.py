@@ -44,6 +44,10 @@ class Placement:
         lag = np.stack([self.lag[:, new == species].min(1) for species in range(new.max() + 1)], axis=1)
         return replace(self, species=np.append(new, -1)[self.species], lag=lag)
 
+    def spread(self, new: np.ndarray, of_column: np.ndarray) -> "Placement":
+        """Species s becomes `new[s]` among species of which each is as likely as the old one in `of_column` was."""
+        return replace(self, species=np.append(new, -1)[self.species], lag=self.lag[:, of_column])
+
     def only(self, kept: list[int]) -> "Placement":
         """The same for some of the species only. Images of the others are in none, and all are likely for them."""
         # One entry more than species: a species of −1, not known, reads the last one and stays −1.

@@ -23,8 +23,8 @@ SPLITS, SPLIT_IMAGES, CHECKS = 3, 300, 3
 half-sets check what became of it."""
 SPLIT_START = 100
 """Number of the first of these starts."""
-RESORTING = 3
-"""Rounds in which species are sorted after they were split."""
+RESORTING = 2
+"""Rounds in which species are sorted after they were split, or tried as one."""
 Met = Literal["all", "likely", "own", "kin"]
 """Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, or both
 that were made of one."""
@@ -59,7 +59,7 @@ class Round:
 class Step:
     """One round of the whole reconstruction, with its place in it."""
 
-    phase: Literal["settle", "split", "sort", "part", "refine", "move"]
+    phase: Literal["settle", "split", "join", "sort", "part", "refine", "move"]
     plan: Round
     number: int
     """Of the random numbers; the same in every start of a phase, so that their last scores are of the same images."""
@@ -174,7 +174,8 @@ class Stages:
         return steps + [Step("move", self.refining[-1], number + offset) for offset in range(moving)]
 
     def _split(self, split: int, number: int) -> list[Step]:
-        """Each species in two, compared with what it was unless it was a group, and all sorted anew."""
+        """Each species in two, compared with what it was unless it was a group; then every two near ones as one. All
+        are sorted after either."""
         last = number + len(self.splitting)
         # There are half as many species then.
         whole = replace(self.splitting[-1], met="own", images=2 * self.splitting[-1].images)
@@ -184,8 +185,12 @@ class Stages:
             steps.append(Step("split", plan, number + offset, start, begins=offset == 0))
         # The same random numbers, and so the same images, as for the whole.
         steps.append(Step("split", self.splitting[-1], last, judged="again"))
-        sorting = [Step("sort", plan, last + 1 + offset) for offset, plan in enumerate(self.sorting)]
-        return steps + [*sorting[:-1], replace(sorting[-1], merges=True)]
+        steps += [Step("sort", plan, last + 1 + offset) for offset, plan in enumerate(self.sorting)]
+        number, start = last + 1 + len(self.sorting), SPLIT_START + SPLITS + split
+        joining = [replace(plan, met="own") for plan in self.splitting]
+        steps += _start("join", joining, number, start, first=False)
+        number += len(joining)
+        return steps + [Step("sort", plan, number + offset) for offset, plan in enumerate(self.sorting)]
 
 
 def _start(phase, rounds: list[Round], number: int, start: int | None, first: bool) -> list[Step]:

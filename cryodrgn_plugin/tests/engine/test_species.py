@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.ab_initio import twins
+from cryodrgn_plugin.engine.ab_initio.joins import chosen_joins, joined, scores_before
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.rounds import Outcome
 from cryodrgn_plugin.engine.ab_initio.spectral_groups import lag_behind_groups
@@ -97,6 +98,29 @@ def test_of_two_species_that_share_their_images_one_is_dropped_and_the_other_mis
     left = missed(placed, 3, 5)
     assert len(left) == 2 and 2 in left
     assert missed(placed, 3, 150)[-1] == 2 or len(missed(placed, 3, 150)) == 1
+
+
+def test_every_species_is_tried_as_one_with_its_nearest_and_with_no_other():
+    lost = np.array([[0.0, 0.3, 0.2, 0.9], [0.1, 0.0, 0.15, 0.9], [0.2, 0.3, 0.0, 0.9], [0.6, 0.5, 0.7, 0.0]])
+    np.testing.assert_array_equal(joined(lost), [0, 0, 1, 2])
+    np.testing.assert_array_equal(joined(np.ones((1, 1))), [0])
+
+
+def test_two_species_are_one_where_one_map_explains_the_images_of_both_as_well():
+    placed = Placement.unknown(8, 5)
+    placed.species[:] = [0, 0, 1, 2, 3, 3, 4, -1]
+    placed.score[:] = [10, 20, 30, 40, 50, 60, 70, np.nan]
+    number = np.array([0, 0, 1, 1, 2])
+    before = scores_before(placed, number)
+    np.testing.assert_allclose(before, [20, 50, 70])
+    old, new = Maps([list("abcde")], np.array([0.1, 0.2, 0.3, 0.1, 0.3])), Maps([list("xyz")], np.full(3, 1 / 3))
+    # Of the first pair the one map is as good, of the second it is worse, and the last species is no better anew.
+    tried = outcome([20, 40, 69], [3, 3, 1], new)
+    maps, left = chosen_joins(old, before, tried, placed.renamed(number), number)
+    assert maps.models == [["x", "c", "d", "e"]]
+    np.testing.assert_allclose(maps.populations, [0.3, 0.3, 0.1, 0.3])
+    np.testing.assert_array_equal(left.species, [0, 0, 0, 1, 1, 1, 3, -1])
+    assert left.lag.shape == (8, 4)
 
 
 def test_maps_of_nearest_rivals_alone_are_compared(monkeypatch):
