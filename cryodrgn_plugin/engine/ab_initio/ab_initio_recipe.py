@@ -39,7 +39,7 @@ from ..stopping import graceful_stop
 from .bases_rounds import BasesRounds
 from .conformers import join_conformers
 from .found_maps import fit_species, save_maps
-from .joins import chosen_joins, joined, scores_before
+from .joins import chosen_joins, joined, largest, scores_before
 from .placement import FAMILY
 from .rounds import Outcome, PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
@@ -151,10 +151,12 @@ class AbInitio:
 
     def _begin(self, progress: Progress, step: Step, after: Step | None) -> None:
         """The maps that a round begins with."""
-        if step.begins:
+        if step.begins and step.phase == "join":
+            self._join(progress)
+        elif step.begins:
             rng = np.random.default_rng([self.config.seed, 1000 + step.start])
-            if step.phase in ("split", "join"):
-                n_species = self._split(progress, rng) if step.phase == "split" else self._join(progress)
+            if step.phase == "split":
+                n_species = self._split(progress, rng)
             else:
                 n_species = self.n_species if step.phase == "settle" else progress.best.n_species
             progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)
@@ -174,14 +176,14 @@ class AbInitio:
         engine.placement = engine.placement.split(rng)
         return engine.placement.lag.shape[1]
 
-    def _join(self, progress: Progress) -> int:
-        """Of every two species near each other one, all of which begin anew; their number."""
+    def _join(self, progress: Progress) -> None:
+        """Of every two species near each other the larger takes up the images of both."""
         self._keep(progress, missed(self.engine.placement, progress.maps.n_species, FEWEST_OF_SPECIES))
         progress.best = progress.maps
         progress.joins = joined(lost_elsewhere(self.engine.placement, progress.maps.n_species))
         progress.best_score = scores_before(self.engine.placement, progress.joins)
+        progress.maps = progress.best.only(largest(progress.best.populations, progress.joins))
         self.engine.placement = self.engine.placement.renamed(progress.joins)
-        return len(progress.best_score)
 
     def _merge(self, progress: Progress) -> None:
         """Species that are one molecule become one, and those that no image would miss none."""

@@ -1,5 +1,5 @@
-"""Where the number of species is open: two that may be one molecule start anew as one, and are one where that loses
-nothing.
+"""Where the number of species is open: the larger of two that may be one molecule takes up the images of both, and they
+are one where that loses nothing.
 
 Two species can share a molecule by its views: each map is good for some and poor for the others, so that images of the
 one would lose much in the other, and the maps do not agree. One map of all their images explains them as well as both.
@@ -13,7 +13,7 @@ from .rounds import Outcome
 
 CANDIDATES = 0.35
 """Species are tried as one where images of one would lose less than this share of their log-likelihood in the other."""
-LOSES = 0.01
+LOSES = 0.02
 """Share of the log-likelihood that one map of a pair may lose."""
 
 
@@ -29,6 +29,12 @@ def joined(lost: np.ndarray) -> np.ndarray:
         leader[second] = first
         nearness[[first, second]], nearness[:, [first, second]] = np.inf, np.inf
     return np.unique(leader, return_inverse=True)[1]
+
+
+def largest(populations: np.ndarray, number: np.ndarray) -> list[int]:
+    """Of each new species the most populated old one, as `number` (S,) counts them."""
+    members = (np.flatnonzero(number == new) for new in range(number.max() + 1))
+    return [int(old[populations[old].argmax()]) for old in members]
 
 
 def scores_before(placed: Placement, number: np.ndarray) -> np.ndarray:
@@ -48,7 +54,7 @@ def chosen_joins(
     ----------
     before : maps of S species.
     score : (S',) mean score of the images of each new species under them.
-    outcome : of S' species, which started anew.
+    outcome : of S' species, which took up the images of those that they are made of.
     placed : images in the new species. Those of a pair that stays are put in its first, and may meet both.
     number : (S,) the new species of each old one.
     """

@@ -23,6 +23,8 @@ SPLITS, SPLIT_IMAGES, CHECKS = 3, 300, 3
 half-sets check what became of it."""
 SPLIT_START = 100
 """Number of the first of these starts."""
+JOINING = 4
+"""Rounds in which one map takes up the images of two."""
 RESORTING = 2
 """Rounds in which species are sorted after they were split, or tried as one."""
 Met = Literal["all", "likely", "own", "kin"]
@@ -187,7 +189,7 @@ class Stages:
         steps.append(Step("split", self.splitting[-1], last, judged="again"))
         steps += [Step("sort", plan, last + 1 + offset) for offset, plan in enumerate(self.sorting)]
         number, start = last + 1 + len(self.sorting), SPLIT_START + SPLITS + split
-        joining = [replace(plan, met="own") for plan in self.splitting]
+        joining = [replace(self.splitting[-1], met="own")] * JOINING
         steps += _start("join", joining, number, start, first=False)
         number += len(joining)
         return steps + [Step("sort", plan, number + offset) for offset, plan in enumerate(self.sorting)]

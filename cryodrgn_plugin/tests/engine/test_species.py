@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.ab_initio import twins
-from cryodrgn_plugin.engine.ab_initio.joins import chosen_joins, joined, scores_before
+from cryodrgn_plugin.engine.ab_initio.joins import chosen_joins, joined, largest, scores_before
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.rounds import Outcome
 from cryodrgn_plugin.engine.ab_initio.spectral_groups import lag_behind_groups
@@ -114,13 +114,14 @@ def test_two_species_are_one_where_one_map_explains_the_images_of_both_as_well()
     before = scores_before(placed, number)
     np.testing.assert_allclose(before, [20, 50, 70])
     old, new = Maps([list("abcde")], np.array([0.1, 0.2, 0.3, 0.1, 0.3])), Maps([list("xyz")], np.full(3, 1 / 3))
-    # Of the first pair the one map is as good, of the second it is worse, and the last species is no better anew.
+    # Of the first pair one map is as good, of the second it is worse, and the last species was better before.
     tried = outcome([20, 40, 69], [3, 3, 1], new)
     maps, left = chosen_joins(old, before, tried, placed.renamed(number), number)
     assert maps.models == [["x", "c", "d", "e"]]
     np.testing.assert_allclose(maps.populations, [0.3, 0.3, 0.1, 0.3])
     np.testing.assert_array_equal(left.species, [0, 0, 0, 1, 1, 1, 3, -1])
     assert left.lag.shape == (8, 4)
+    assert largest(old.populations, number) == [1, 2, 4]
 
 
 def test_maps_of_nearest_rivals_alone_are_compared(monkeypatch):
