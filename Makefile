@@ -1,9 +1,11 @@
-# make demo   a real Scipion project from simulated particles to maps; figures and numbers in demo/
+# make demo   a real Scipion project from simulated particles to maps; figures and numbers in demo/, and its explorer
+#             where there is a screen (DEMO_FLAGS=--no-window leaves it closed)
 # make test   style, types, and every test that needs no data from outside
 # Both install what they need into .venv (and .venv-numpy2) first; a complete environment is left as it is.
 
 PYTHON ?= python3.11
 DEMO_FOLDER ?= demo
+DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 # Test files are spread over this many processes, each computing with one thread, in the order of conftest.py.
 WORKERS ?= 2
@@ -32,10 +34,10 @@ PYTHON_PACKAGES := $(shell $(PYTHON) -c "import ensurepip, tkinter" 2>/dev/null 
 .PHONY: help demo test check env engine-env demo-system test-system picture
 
 help:
-	@sed -n '1,3s/^# //p' Makefile
+	@sed -n '1,4s/^# //p' Makefile
 
 demo: demo-system env
-	$(HOST_ENV)/bin/python -m cryodrgn_plugin.demo --folder $(DEMO_FOLDER)
+	$(HOST_ENV)/bin/python -m cryodrgn_plugin.demo --folder $(DEMO_FOLDER) $(DEMO_FLAGS)
 
 # The last line printed is the test runner's own closing line.
 test: test-system env engine-env check

@@ -62,6 +62,8 @@ SAMPLED = 40
 """Images whose maps are judged."""
 TURNED_DEG, TURNED_AXIS = 30.0, np.array([0.6, 0.0, 0.8])
 MOST_PARTS, MAPS = 5, 16
+BY_RUN, BY_IMAGES = PLACED = ("run", "images")
+"""Where images are along the motion: where the run has them, or placed anew by themselves."""
 
 
 def main() -> None:
@@ -73,6 +75,7 @@ def main() -> None:
     parser.add_argument("--particles", type=int, default=4000)
     parser.add_argument("--box", type=int, default=48)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--placed", nargs="+", choices=PLACED, default=PLACED, help="images in the corrected map")
     parser.add_argument("--models", nargs="+", help="of bias and moving, such as right; all unless given")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -146,13 +149,12 @@ def judged(name: str, seed: int, args: argparse.Namespace) -> dict:
         "residues_in_the_right_part": round(rightly_parted(found.part_of_atom, arm), 4),
     }
     stored = np.load(run.given_file.parent / "truth.npz")
-    frames, made = moved_back(run, found, metric, seconds)
+    frames, made = moved_back(run, found, metric, seconds, args.placed)
     particles = {called: particle_parts(found, one) for called, one in frames.items()}
     part = int(np.argmax([arm[found.part_of_atom == one].mean() for one in range(found.parts)]))
     if name == "absent":
-        report |= absence(found, particles["placed by images"].occupancy[:, part], stored["state"])
-        of_run = absence(found, particles["placed by the run"].occupancy[:, part], stored["state"])
-        report["placed by the run"] = of_run
+        for called, one in particles.items():
+            report[called] = absence(found, one.occupancy[:, part], stored["state"])
     else:
         for called, one in frames.items():
             report[f"angle_error_deg, {called}"] = angle_error(found, one, part, stored["coordinate"])
@@ -178,18 +180,19 @@ def absence(found: ModelInRun, occupancy: np.ndarray, state: np.ndarray) -> dict
 
 
 def moved_back(
-    run: Run, found: ModelInRun, metric: LatentMetric, seconds: dict
+    run: Run, found: ModelInRun, metric: LatentMetric, seconds: dict, placed: list[str]
 ) -> tuple[dict[str, PartFrames], dict[str, CorrectedMap]]:
     """How the parts lie in particles and the corrected map, with images where the run has them and placed anew."""
     latents, dataset = run.latents(), corrected(run)
     noise = estimate_noise(dataset)
     nodes = places_along(metric.positions, 0) if latents.states is None else found.maps.points
     made = {}
-    for called, places in (("placed by the run", None), ("placed by images", nodes)):
+    for by in placed:
         began = time.process_time()
+        places = nodes if by == BY_IMAGES else None
         correction = MotionCorrection(found, dataset, noise, metric.positions, latents.contrast, places)
-        made[called] = correction.maps(latents.half)
-        seconds[f"corrected map, {called}"] = round(time.process_time() - began, 1)
+        made[f"placed by {by}"] = correction.maps(latents.half)
+        seconds[f"corrected map, placed by {by}"] = round(time.process_time() - began, 1)
     frames = {called: each.frames for called, each in made.items()}
     return frames, made
 
@@ -238,7 +241,7 @@ def arm_in_frame(
 ) -> dict:
     """Areas under FSC curves inside the arm's mask: of half-maps, and with the truth in the state that is the
     model's."""
-    mask = made["placed by images"].part_masks[part]
+    mask = next(iter(made.values())).part_masks[part]
     last = len(mask) // 2 - 1
     planted = np.load(run.given_file.parent / "truth.npz")["state_coordinates"]
     middle = int(np.argmin(np.abs(planted)))

@@ -1,7 +1,8 @@
 """Time per epoch of the coordinate network beside cryoDRGN's, on the same images, and what each had learned by then.
 
     python benchmarks/coordinate_mlp_speed.py --peer PEER/bin/python --out benchmarks/results/coordinate_mlp_speed.json
-    python benchmarks/coordinate_mlp_speed.py --peer PEER/bin/python --width 256 --judge-epochs 10
+    python benchmarks/coordinate_mlp_speed.py --peer PEER/bin/python --box 128 --threads 1 --particles 48 --width 256
+    python benchmarks/coordinate_mlp_speed.py --peer PEER/bin/python --width 256 --rounds 0 --judge-epochs 10
 
 PEER is an environment of its own: python -m venv PEER; PEER/bin/pip install torch==2.13.0 cryodrgn==4.3.1 "numpy<2".
 It is run as a program; nothing of it is imported. Both sides have the same layers, width, z dimensions, batch size and
@@ -9,8 +10,11 @@ threads and run in turn, so that a machine that is busy is busy for both. `train
 Ours is timed with all Fourier points of an image and with half of them; an epoch ends with the latents (theirs) or the
 held-out loss (ours) and a checkpoint, which are left out of its time on both sides.
 
-With --judge-epochs both are trained that long and judged alike: correlation of the true coordinate with its best
-linear prediction from z, and the area under the FSC between maps at particles' z and those particles' true maps.
+The floor is what the decoder's matrix products alone would take at the rate of one large product, measured beside.
+
+With --judge-epochs both are trained that long and judged alike: the same loss of the same images at the z of each
+(misfit in units of the noise, per pixel; 1 is noise alone), correlation of the true coordinate with its best linear
+prediction from z, and the area under the FSC between maps at particles' z and those particles' true maps.
 """
 
 import argparse
@@ -29,16 +33,20 @@ import torch
 from hardware import hardware
 
 from cryodrgn_plugin.engine.analysis.truth import Truth, map_quality
-from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.config import DataConfig, recipe_config
+from cryodrgn_plugin.engine.data.batch import centred
+from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.data.loader import BatchLoader
+from cryodrgn_plugin.engine.decoders.model_file import load_model
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
+from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 
-BOX, PIXEL_ANG, Z_DIM, BATCH, LAYERS = 64, 1.75, 8, 16, 3
-FEATURES = 3 * BOX
+EXTENT_ANG, Z_DIM, BATCH, LAYERS = 112.0, 8, 16, 3
 JUDGED = 24
 """Particles whose maps are judged."""
 FINISHED = re.compile(r"Finished in (\d+):(\d+):([\d.]+)")
@@ -48,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", type=Path, required=True, help="python of the environment that has cryodrgn 4.3.1")
     parser.add_argument("--width", type=int, default=1024, help="units per hidden layer of both networks (both sides)")
+    parser.add_argument("--box", type=int, default=64)
     parser.add_argument("--particles", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3, help="times each side is timed, in turn")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -57,9 +66,10 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     with tempfile.TemporaryDirectory() as scratch:
-        report = {"hardware": hardware(), "box": BOX, "width": args.width, "batch": BATCH, "threads": args.threads}
-        report["speed"] = speed(args, Path(scratch))
-        print(json.dumps(report["speed"], indent=1), flush=True)
+        report = {"hardware": hardware(), "box": args.box, "width": args.width, "batch": BATCH, "threads": args.threads}
+        if args.rounds:
+            report["speed"] = speed(args, Path(scratch))
+            print(json.dumps(report["speed"], indent=1), flush=True)
         if args.judge_epochs:
             report["judged"] = judged(args, Path(scratch))
     text = json.dumps(report, indent=1)
@@ -74,23 +84,27 @@ def main() -> None:
 
 def speed(args: argparse.Namespace, scratch: Path) -> dict[str, object]:
     """Seconds per epoch of each side, one run of one epoch per round and side, in turn; medians and their ratios."""
-    folder = make_set(scratch / "speed", args.particles)
-    prepare_peer(args.peer, folder)
+    folder = make_set(scratch / "speed", args.particles, args.box)
+    prepare_peer(args, folder)
     sides = {"cryodrgn 4.3.1": lambda: peer_epoch(args, folder, scratch / "peer")}
     for name, settings in OURS.items():
         sides[name] = lambda settings=settings: our_epoch(args, folder, scratch / "ours", settings)
     seconds: dict[str, list[float]] = {name: [] for name in sides}
+    rates: list[dict[str, float]] = []
     for _ in range(args.rounds):
+        rates.append(gemm_rates(args))
         for name, epoch in sides.items():
             seconds[name].append(epoch() / args.particles * 1e3)
     median = {name: statistics.median(values) for name, values in seconds.items()}
-    first = next(iter(median.values()))
+    least = {name: min(values) for name, values in seconds.items()}
+    peer = next(iter(sides))
     return {
         "particles": args.particles,
         "ms_per_particle": {name: [round(value, 2) for value in values] for name, values in seconds.items()},
         "median_ms_per_particle": {name: round(value, 2) for name, value in median.items()},
-        "times_faster": {name: round(first / value, 2) for name, value in median.items()},
-        "floor": floor(args.width, args.threads, median),
+        "least_ms_per_particle": {name: round(value, 2) for name, value in least.items()},
+        "times_faster": {name: round(median[peer] / value, 2) for name, value in median.items()},
+        "floor": floor(args, least, rates),
     }
 
 
@@ -102,31 +116,37 @@ OURS = {
 }
 
 
-def floor(width: int, threads: int, median: dict[str, float]) -> dict[str, float]:
-    """What the decoder's matrix products alone would take at the rate this machine multiplies large matrices."""
-    points = HalfPlane(BOX, BOX // 2 - 1).size
-    products = 3 * LAYERS * width**2 + 2 * FEATURES * width + 3 * 2 * width
+def floor(args: argparse.Namespace, least: dict[str, float], rates: list[dict[str, float]]) -> dict[str, object]:
+    """What the decoder's matrix products alone would take at the best rate at which this machine has multiplied large
+    matrices, and how much of the least time of each of our sides that is.
+    """
+    points, width = HalfPlane(args.box, args.box // 2 - 1).size, args.width
+    # Forward and two products backward, of which the first layer needs one; features are 3 · box.
+    products = 3 * LAYERS * width**2 + 2 * 3 * args.box * width + 3 * 2 * width
     gflop = 2e-9 * points * products
-    rate = gemm_rate(width, BATCH * points, torch.bfloat16, threads)
-    return {
-        "gflop_per_particle": round(gflop, 3),
-        "bf16_gflop_per_second": round(rate, 1),
-        "float32_gflop_per_second": round(gemm_rate(width, BATCH * points, torch.float32, threads), 1),
-        "floor_ms_per_particle": round(gflop / rate * 1e3, 3),
-        "floor_share_of_our_time": round(gflop / rate * 1e3 / median["ours"], 3),
-    }
+    best = {kind: max(rate[kind] for rate in rates) for kind in rates[0]}
+    told: dict[str, object] = {"gflop_per_particle": round(gflop, 3)}
+    told |= {f"{kind}_gflop_per_second": round(rate, 1) for kind, rate in best.items()}
+    for name, settings in OURS.items():
+        kind = "float32" if "training.precision" in settings else "bfloat16"
+        needed = gflop * settings["training.points"] / best[kind] * 1e3
+        told[name] = {"floor_ms_per_particle": round(needed, 2), "times_the_floor": round(least[name] / needed, 2)}
+    return told
 
 
-def gemm_rate(width: int, rows: int, dtype: torch.dtype, threads: int) -> float:
-    """GFLOP/s of (rows, width) @ (width, width), the best of ten."""
-    torch.set_num_threads(threads)
-    a, b = torch.randn(rows, width).to(dtype), torch.randn(width, width).to(dtype)
-    best = float("inf")
-    for _ in range(10):
-        began = time.perf_counter()
-        a @ b
-        best = min(best, time.perf_counter() - began)
-    return 2e-9 * rows * width**2 / best
+def gemm_rates(args: argparse.Namespace) -> dict[str, float]:
+    """GFLOP/s of products (rows, width) @ (width, width) as large as those of a step, the best of thirty."""
+    rows, width = 8192, args.width
+    torch.set_num_threads(args.threads)
+    rates = {}
+    for kind in (torch.bfloat16, torch.float32):
+        a, b, best = torch.randn(rows, width).to(kind), torch.randn(width, width).to(kind), float("inf")
+        for _ in range(30):
+            began = time.perf_counter()
+            a @ b
+            best = min(best, time.perf_counter() - began)
+        rates[str(kind)[6:]] = 2e-9 * rows * width**2 / best
+    return rates
 
 
 # --- what was learned ---------------------------------------------------------------------------------------------
@@ -134,8 +154,8 @@ def gemm_rate(width: int, rows: int, dtype: torch.dtype, threads: int) -> float:
 
 def judged(args: argparse.Namespace, scratch: Path) -> dict[str, object]:
     """Both sides trained for `judge_epochs` on the same images, judged by the same figures."""
-    folder = make_set(scratch / "judge", args.judge_particles)
-    prepare_peer(args.peer, folder)
+    folder = make_set(scratch / "judge", args.judge_particles, args.box)
+    prepare_peer(args, folder)
     truth = Truth.open(folder)
     sample = np.sort(np.random.default_rng(0).choice(args.judge_particles, JUDGED, replace=False))
     found: dict[str, object] = {"particles": args.judge_particles, "epochs": args.judge_epochs}
@@ -143,10 +163,12 @@ def judged(args: argparse.Namespace, scratch: Path) -> dict[str, object]:
     train_peer(args, folder, peer, args.judge_epochs)
     z = peer_latents(args.peer, peer, args.judge_epochs)
     found["cryodrgn 4.3.1"] = figures(z, peer_volumes(args, peer, z[sample], truth), truth, sample)
+    found["cryodrgn 4.3.1"]["loss"] = loss(imported(peer, scratch / "imported"), folder)
     for name, settings in OURS.items():
         run = train_ours(args, folder, scratch / "judged_ours", settings, args.judge_epochs)
         decoder, z = load_decoder(run), run.latents().z
         found[name] = figures(z, np.stack([decoder.volume(row) for row in z[sample]]), truth, sample)
+        found[name]["loss"] = loss(run, folder)
     return found
 
 
@@ -161,13 +183,35 @@ def figures(z: np.ndarray, volumes: np.ndarray, truth: Truth, sample: np.ndarray
     }
 
 
+@torch.no_grad()
+def loss(run: Run, folder: Path) -> float:
+    """Misfit of all images at their z, in units of the noise, per pixel. The same for any run on the same images."""
+    dataset = ParticleDataset.open(folder / "particles.star", DataConfig())
+    lattice, noise = dataset.lattice, estimate_noise(dataset, 0)
+    decoder, z = load_model(run.model_file).decoder, torch.as_tensor(run.latents().z, dtype=torch.float32)
+    multiplicity, total = torch.as_tensor(lattice.multiplicity), 0.0
+    for batch in BatchLoader(dataset, 32, shuffle=False).iterate(0):
+        images = batch.torch()
+        centred_images = torch.from_numpy(centred(batch))
+        seen = decoder.slices(z[images.index], images.pose.rotations, lattice, lattice.size)[:, 0] * images.ctf
+        weights = multiplicity / torch.as_tensor(noise.per_coefficient(lattice, batch.group))
+        total += float(((centred_images - seen).abs().square() * weights).sum())
+    return round(total / (dataset.n * float(multiplicity.sum())), 5)
+
+
+def imported(peer: Path, out: Path) -> Run:
+    """The peer's training as a run, its maps in the grey scale of the images."""
+    quiet([sys.executable, "-m", "cryodrgn_plugin.engine.cli", "import", str(peer), "--out", str(out)])
+    return Run.open(out)
+
+
 # --- the two programs ---------------------------------------------------------------------------------------------
 
 
-def make_set(folder: Path, particles: int) -> Path:
+def make_set(folder: Path, particles: int, box: int) -> Path:
     """Images of a chain that opens at its hinge: 10 states, SNR 0.1, CTF, shifts of ± 3 px."""
-    config = SimulationConfig(snr=0.1, shift_px=3.0, pixel_size_ang=PIXEL_ANG)
-    tiny_set(folder, n=particles, box=BOX, seed=5, config=config)
+    config = SimulationConfig(snr=0.1, shift_px=3.0, pixel_size_ang=EXTENT_ANG / box)
+    tiny_set(folder, n=particles, box=box, seed=5, config=config)
     return folder
 
 
@@ -193,11 +237,11 @@ def train_ours(args: argparse.Namespace, folder: Path, out: Path, settings: dict
     return Run.open(out)
 
 
-def prepare_peer(peer: Path, folder: Path) -> None:
+def prepare_peer(args: argparse.Namespace, folder: Path) -> None:
     """Poses and CTF in the peer's own files, made by its own converters."""
     for step, name in (("parse_pose_star", "poses.pkl"), ("parse_ctf_star", "ctf.pkl")):
-        size = ["-D", str(BOX), "--Apix", str(PIXEL_ANG)]
-        quiet([program(peer), step, str(folder / "particles.star"), *size, "-o", str(folder / name)])
+        size = ["-D", str(args.box), "--Apix", str(EXTENT_ANG / args.box)]
+        quiet([program(args.peer), step, str(folder / "particles.star"), *size, "-o", str(folder / name)])
 
 
 def peer_epoch(args: argparse.Namespace, folder: Path, out: Path) -> float:

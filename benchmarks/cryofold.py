@@ -12,7 +12,7 @@ half of the chain turned about a bond of its backbone through 50 states (CA only
 frames of adenylate kinase from closed to open; the error over the path is that of the beads at the median latent of the
 images of each state. With --recipes fast the same motions are found without descent by gradient: the command `atoms`
 lays the first state into the maps of a run of `fast`, where it stands at the median place of the images of each state.
-With --recipes refined a training of `atoms` starts from that (atoms.start_from), and images refine it.
+With --recipes refined a training of `refined_atoms` starts from that (atoms.start_from), and images refine it.
 Seeds are those of images, starts and trainings; the worst is what counts.
 """
 
@@ -39,6 +39,7 @@ from cryodrgn_plugin.engine.atoms.model_writing import write_models
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.decoders.atoms import AtomsDecoder
 from cryodrgn_plugin.engine.decoders.model_file import load_model
+from cryodrgn_plugin.engine.decoders.motion_start import FoundMotion
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.recipes import fit
@@ -131,25 +132,13 @@ class Bench:
             ensemble = dihedral(haemoglobin(self.data, alpha_only=True), name)
         with tempfile.TemporaryDirectory() as place:
             star = self._images(ensemble, Path(place))
-            truth = np.load(star.with_name("truth.npz"))
+            truth = dict(np.load(star.with_name("truth.npz")))
             if self.recipe == "fast":
-                found = self._laid(star, ensemble)
-            elif self.recipe == "refined":
-                found = self._refined(star, ensemble)
-            else:
-                found = self._by_descent(star, ensemble)
-        states, there = truth["state"][found.rows], np.unique(truth["state"][found.rows])
-        medians = np.array([np.median(found.points[states == state], axis=0) for state in there])
-        places = found.alpha_at(medians) + frame_centre_ang(ensemble.states)
-        true = np.stack([ensemble.states[state].coords_ang for state in there])
-        errors = np.array([rmse(found, wanted) for found, wanted in zip(places, true, strict=True)])
-        return {
-            "start_ang": float(np.mean([rmse(true[0], one) for one in true])),
-            "ca_rmse_ang": float(errors.mean()),
-            "worst_state_ang": float(errors.max()),
-            "rank_correlation": float(abs(spearmanr(found.coordinate, truth["coordinate"][found.rows])[0])),
-            "seconds": found.seconds,
-        }
+                return _judged(self._laid(star, ensemble), ensemble, truth)
+            if self.recipe != "refined":
+                return _judged(self._by_descent(star, ensemble), ensemble, truth)
+            laid, refined = (_judged(found, ensemble, truth) for found in self._refined(star, ensemble))
+        return {"laid_ang": laid["ca_rmse_ang"], "laid_worst_state_ang": laid["worst_state_ang"], **refined}
 
     def _by_descent(self, star: Path, ensemble: Ensemble) -> "Motion":
         decoder, run, seconds = self._trained(star, ensemble.states[0], {"z_dim": 1}, ensemble)
@@ -178,28 +167,27 @@ class Bench:
             fit(run, config)
         return run
 
-    def _refined(self, star: Path, ensemble: Ensemble) -> "Motion":
-        """A training of `atoms` that starts with the first state in the maps of `fast`; settings are the training's."""
+    def _refined(self, star: Path, ensemble: Ensemble) -> tuple["Motion", "Motion"]:
+        """The motion as the command `atoms` lays it, the first state in the maps of `fast`, and as a training that
+        starts from it leaves it; settings are the training's."""
         first, began, file = ensemble.states[0], time.perf_counter(), star.parent / "first.cif"
         write_models(file, first, (first.coords_ang - frame_centre_ang(ensemble.states))[None])
         start = self._of_fast(star, {})
         options = {"corrected": False, "bias": False, "figures": False}
         fit_atoms(start, AtomsOptions(model=str(file), most_parts=MOST_PARTS, seed=self.seed, **options))
-        z = start.latents().z
-        settings = {"atoms.start_from": str(start.path), "z_dim": z.shape[1], "encoder.kind": "table"}
-        asked = {"particles": str(star), "seed": self.seed, **settings, **self.given}
-        config = recipe_config("atoms", asked)
+        settings = {"atoms.start_from": str(start.path), "z_dim": start.latents().z.shape[1]}
+        config = recipe_config("refined_atoms", {"particles": str(star), "seed": self.seed, **settings, **self.given})
         run = Run.create(star.parent.parent / "refined", config)
         fit(run, config)
-        decoder, latents = load_model(run.model_file).decoder, run.latents()
+        seconds = round(time.perf_counter() - began, 1)
+        at_first, latents = FoundMotion.of_run(str(start.path)), run.latents()
+        laid, refined = AtomsDecoder.of(config, self.box), load_model(run.model_file).decoder
+        of_laid = self._of_beads(laid, at_first.rows, at_first.z, seconds)
+        return of_laid, self._of_beads(refined, latents.rows, latents.z, seconds)
+
+    def _of_beads(self, decoder: AtomsDecoder, rows: np.ndarray, z: np.ndarray, seconds: float) -> "Motion":
         middle_ang, trace = self.box // 2 * BOX_ANG / self.box, decoder.beads.trace()
-        return Motion(
-            latents.rows,
-            latents.z,
-            latents.z[:, 0],
-            lambda points: decoder.places_ang(points)[:, trace] - middle_ang,
-            round(time.perf_counter() - began, 1),
-        )
+        return Motion(rows, z, z[:, 0], lambda points: decoder.places_ang(points)[:, trace] - middle_ang, seconds)
 
     def _images(self, ensemble: Ensemble, folder: Path) -> Path:
         config = SimulationConfig(
@@ -250,6 +238,22 @@ class Bench:
         began = time.perf_counter()
         fit(run, config)
         return load_model(run.model_file).decoder, run, round(time.perf_counter() - began, 1)
+
+
+def _judged(found: Motion, ensemble: Ensemble, truth: dict) -> dict:
+    """How far CA atoms are from the truth at the median place of the particles of each state."""
+    states, there = truth["state"][found.rows], np.unique(truth["state"][found.rows])
+    medians = np.array([np.median(found.points[states == state], axis=0) for state in there])
+    places = found.alpha_at(medians) + frame_centre_ang(ensemble.states)
+    true = np.stack([ensemble.states[state].coords_ang for state in there])
+    errors = np.array([rmse(one, wanted) for one, wanted in zip(places, true, strict=True)])
+    return {
+        "start_ang": float(np.mean([rmse(true[0], one) for one in true])),
+        "ca_rmse_ang": float(errors.mean()),
+        "worst_state_ang": float(errors.max()),
+        "rank_correlation": float(abs(spearmanr(found.coordinate, truth["coordinate"][found.rows])[0])),
+        "seconds": found.seconds,
+    }
 
 
 if __name__ == "__main__":

@@ -1,5 +1,8 @@
 """Names that the Scipion half of the plugin shares: the program name in flexibility objects, columns, menu labels."""
 
+DISPLAY_NAME = "HetEM"
+"""What users see before the name of a protocol."""
+
 PROGRAM_NAME = "cryodrgn_plugin"
 """FlexInfo program name of every flexibility object made here."""
 

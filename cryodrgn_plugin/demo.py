@@ -7,6 +7,7 @@ found is compared with what was planted. Scipion's own files, the project includ
 import argparse
 import os
 import shlex
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,9 +24,16 @@ def main(arguments: list[str] | None = None) -> int:
     args = _parse(arguments)
     folder = Path(args.folder).resolve()
     scipion_home.use(folder)
+    if args.show:
+        return _show()
     began = time.monotonic()
     project, runs = _run_workflow(args)
     agreement = _report(project, runs, folder, time.monotonic() - began)
+    if args.window and os.environ.get("DISPLAY") and not os.environ.get("CI"):
+        # In a process of its own, so that this one ends; the window stays until it is closed.
+        subprocess.Popen(
+            [sys.executable, "-m", "cryodrgn_plugin.demo", "--folder", str(folder), "--show"], start_new_session=True
+        )
     return 0 if agreement >= LEAST_AGREEMENT else 1
 
 
@@ -35,7 +43,27 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--particles", type=int, default=5000, help="particles to simulate (5000)")
     parser.add_argument("--box", type=int, default=64, help="their box in pixels (64)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the simulation and of the training (0)")
+    parser.add_argument(
+        "--no-window", dest="window", action="store_false", help="leave the explorer closed although there is a screen"
+    )
+    parser.add_argument("--show", action="store_true", help="open the explorer of a demonstration that was run before")
     return parser.parse_args(arguments)
+
+
+def _show() -> int:
+    """The explorer over the analysis of the project, until it is closed."""
+    from pyworkflow.project import Manager
+
+    from .viewers import HetExplorerViewer
+
+    project = Manager().loadProject(PROJECT)
+    os.chdir(project.path)
+    analyzed = next((run for run in project.getRuns() if run.getClassName() == "ProtHetAnalyze"), None)
+    if analyzed is None:
+        print("There is no finished demonstration in this folder; run it without --show first.", file=sys.stderr)
+        return 2
+    HetExplorerViewer(project=project, protocol=analyzed).open_window(analyzed).show()
+    return 0
 
 
 def _run_workflow(args: argparse.Namespace):

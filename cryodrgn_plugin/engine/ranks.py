@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from .config import RunConfig
 from .errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+SHARED = ("fast", "paper", "cryodrgn", "homogeneous", "abinitio")
+"""Recipes whose trainings processes can share."""
 PATIENCE = timedelta(minutes=30)
 """How long a rank waits for another that says nothing; one that has died is noticed at once."""
 LOST = (
@@ -63,13 +66,28 @@ class Ranks:
             with _lost_said():
                 distributed.all_reduce(each)
 
+    def gathered(self, rows: "Tensor") -> "Tensor":
+        """The rows (n, …) of this rank, n of its own, between those of the ranks before and after it."""
+        if self.alone:
+            return rows
+        import torch
+
+        counts = torch.zeros(self.count, dtype=torch.int64)
+        counts[self.own] = len(rows)
+        self.total(counts)
+        first = int(counts[: self.own].sum())
+        whole = rows.new_zeros(int(counts.sum()), *rows.shape[1:])
+        whole[first : first + len(rows)] = rows
+        self.total(whole)
+        return whole
+
     def any(self, flag: bool) -> bool:
         """Whether it is so for any of them."""
         if self.alone:
             return flag
         import torch
 
-        flags = torch.tensor([float(flag)], device=_device())
+        flags = torch.tensor([float(flag)])
         self.total(flags)
         return bool(flags.item())
 
@@ -79,7 +97,7 @@ class Ranks:
             return
         import torch
 
-        values = torch.zeros(self.count, dtype=torch.float64, device=_device())
+        values = torch.zeros(self.count, dtype=torch.float64)
         values[self.own] = value
         self.total(values)
         if not bool((values == values[0]).all() | values.isnan().all()):
@@ -90,19 +108,22 @@ class Ranks:
 
 
 @contextmanager
-def joined(recipe: str) -> Iterator[Ranks]:
+def joined(config: RunConfig) -> Iterator[Ranks]:
     """The ranks that torchrun has started, joined while the block runs; this process alone where it has not.
 
-    Raises ConfigError for a recipe that trains in one process.
+    Flags and figures go from host to host, so that no GPU waits for them. Raises ConfigError for a training that is
+    made in one process.
     """
     count = os.environ.get("WORLD_SIZE", "1")
     if not count.isdecimal() or int(count) < 2:
         yield Ranks()
         return
-    if recipe != "fast":
+    searched = config.recipe != "abinitio" and config.poses.inference != "given"
+    if config.recipe not in SHARED or searched:
         raise ConfigError(
-            f"torchrun has started {count} processes, and the recipe {recipe} trains in one: start it without "
-            "torchrun, or choose the recipe fast."
+            f"torchrun has started {count} processes, and the recipe {config.recipe} with poses.inference "
+            f"{config.poses.inference} trains in one: start it without torchrun, or choose one of the recipes "
+            f"{', '.join(SHARED)}, of which only the last looks for poses."
         )
     import torch
     from torch import distributed
@@ -116,12 +137,6 @@ def joined(recipe: str) -> Iterator[Ranks]:
         yield Ranks.present()
     finally:
         distributed.destroy_process_group()
-
-
-def _device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 @contextmanager

@@ -206,5 +206,6 @@ TRAININGS: dict[str, Callable[[RunConfig], Training]] = {
     "ace": lambda config: AMORTIZED,
     "cryofold": lambda config: NETWORK,
     "atoms": lambda config: NETWORK,
+    "refined_atoms": lambda config: NETWORK,
 }
 """The training of each recipe, which may depend on the settings."""

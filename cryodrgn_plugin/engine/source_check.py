@@ -33,12 +33,17 @@ def settle_source(run: "RunStatus", table: "ParticleTable", stacks: "StackReader
 
 def require_source(run: "RunStatus", table: "ParticleTable") -> None:
     """Raises DataError when the rows of `table` do not show the images that the run was made from."""
-    before = _noted(run)
-    if before and (differences := changes(before, rows_alone(table), ROWS, IMAGES)):
+    if differences := other_particles(run, table):
         raise DataError(
             f"{table.path} has changed since {run.path} was made from it: it {' and '.join(differences)}, so that "
             "results would go to other particles. Put back what it was, or say with --particles-at where that is."
         )
+
+
+def other_particles(run: "RunStatus", table: "ParticleTable") -> list[str]:
+    """In which ways the rows of `table` show other images than the run was made from, in words to follow a name."""
+    before = _noted(run)
+    return changes(before, rows_alone(table), ROWS, IMAGES) if before else []
 
 
 def _noted(run: "RunStatus") -> dict[str, Any]:

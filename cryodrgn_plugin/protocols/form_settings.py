@@ -20,6 +20,21 @@ RECIPES = tuple(name for name in config.RECIPES if not config.finds_poses(name))
 POSE_RECIPES = tuple(name for name in config.RECIPES if config.finds_poses(name))
 """Recipes that find poses, in the order of the form."""
 
+RECIPE_LABELS = {
+    "fast": "closed forms, no network (fast)",
+    "paper": "sparse Fourier backpropagation (paper)",
+    "cryodrgn": "coordinate network (cryodrgn)",
+    "homogeneous": "one map (homogeneous)",
+    "cryofold": "an atomic model bent by bonds (cryofold)",
+    "atoms": "an atomic model moved by beads (atoms)",
+    "refined_atoms": "an atomic model whose motion was found (refined_atoms)",
+    "abinitio": "voxel maps in closed form (abinitio)",
+    "cryodrgn2": "coordinate network, searched (cryodrgn2)",
+    "bnb": "coordinate network, branch and bound (bnb)",
+    "ace": "poses read off by a network (ace)",
+}
+"""What the recipes do, for the menu; whoever types one uses the word in brackets."""
+
 RECIPE_CHOICE = "recipe's choice"
 
 _PARAM_TYPES = {int: params.IntParam, float: params.FloatParam, str: params.StringParam, bool: params.BooleanParam}

@@ -13,7 +13,7 @@ from pyworkflow.utils import Message
 from ..engine import config
 from ..engine.run import Run
 from . import outputs
-from .form_settings import POSE_RECIPES, FormSetting, as_arguments
+from .form_settings import POSE_RECIPES, RECIPE_LABELS, FormSetting, as_arguments
 from .protocol_base import addGroup
 from .protocol_fit import ProtHetFit, image_settings
 from .training_state import how_it_stands
@@ -80,8 +80,8 @@ class ProtHetAbInitio(ProtHetFit):
         )  # fmt: skip
         LATENT.add_to(form)
         form.addParam(
-            "recipe", params.EnumParam, choices=list(POSE_RECIPES), default=POSE_RECIPES.index("abinitio"),
-            expertLevel=params.LEVEL_ADVANCED, label="Recipe",
+            "recipe", params.EnumParam, choices=[RECIPE_LABELS[name] for name in POSE_RECIPES],
+            default=POSE_RECIPES.index("abinitio"), expertLevel=params.LEVEL_ADVANCED, label="Recipe",
             help="*abinitio* searches against voxel maps that have a closed form, and takes minutes without a GPU. The "
                  "others find poses with neural networks; they are slow without a GPU.",
         )  # fmt: skip

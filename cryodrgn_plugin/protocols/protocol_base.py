@@ -9,11 +9,12 @@ from pwem.protocols import EMProtocol
 from pyworkflow.exceptions import PyworkflowException
 from pyworkflow.protocol import params
 
-from ..constants import RUN_FOLDER
+from ..constants import DISPLAY_NAME, RUN_FOLDER
 from ..engine.errors import EngineError
 from ..engine.run import Run
 from ..plugin import Plugin
 from .form_settings import FormSetting
+from .gpus import gpus
 
 ENGINE_MODULE = "cryodrgn_plugin.engine.cli"
 GPU_PLACE = "%(GPU)s"
@@ -34,12 +35,14 @@ class ProtHetBase(EMProtocol):
     @staticmethod
     def _addGpuParams(form):
         form.addHidden(
-            params.USE_GPU, params.BooleanParam, default=True, label="Use GPU for execution",
-            help="Compute on the GPU where there is one; without one the same calculation runs on the processor.",
+            params.USE_GPU, params.BooleanParam, default=bool(gpus()), label="Use GPU for execution",
+            help="Compute on the GPU where there is one; without one the same calculation runs on the processor. It is "
+                 "*no* at first where this machine has none; say *yes* for a queue whose machines have some.",
         )  # fmt: skip
+        there = "\n".join(gpus()) or "This machine has none that its driver tells of."
         form.addHidden(
             params.GPU_LIST, params.StringParam, default="0", label="Choose GPU IDs",
-            help="The GPU to use, as numbered by nvidia-smi.",
+            help=f"The GPU to use, as numbered by nvidia-smi. A queue gives its own.\n{there}",
         )  # fmt: skip
 
     @staticmethod
@@ -47,6 +50,17 @@ class ProtHetBase(EMProtocol):
         form.addParallelSection(threads=min(os.cpu_count() or 1, 8), mpi=0)
 
     # --------------------------- UTILS functions -----------------------------
+    @classmethod
+    def getClassLabel(cls, prependPackageName=True):
+        """As the host makes it, with the short name of the plugin: its package's would fill the box of a run."""
+        label = super().getClassLabel(prependPackageName=False)
+        return f"{DISPLAY_NAME} - {label}" if prependPackageName else label
+
+    def getSubmitDict(self):
+        """What the host tells a queue; no GPUs where none are to be used."""
+        told = super().getSubmitDict()
+        return told if self.usesGpu() else {**told, "GPU_COUNT": 0}
+
     def _give(self, name: str, output, *sources) -> None:
         """Define an output and tell that it comes from `sources`."""
         self._defineOutputs(**{name: output})
@@ -62,7 +76,7 @@ class ProtHetBase(EMProtocol):
         program = shlex.join([Plugin.getEnginePython()])
         words = shlex.join(["-m", ENGINE_MODULE, *map(str, arguments)])
         has_gpus = bool(self._stepsExecutor.getGpuList())
-        if has_gpus and self.usesGpu() and self.getGpuList():
+        if has_gpus and self.usesGpu() and self.getGpuList() and not self.useQueue():  # which says what it has given
             program = f"CUDA_VISIBLE_DEVICES={GPU_PLACE} {program.replace('%', '%%')}"
         # The host formats a line with the GPUs that it has to give, where it finds their place in it, and gives it to a
         # shell: so it is one text, in which each argument is quoted.

@@ -16,6 +16,8 @@ from .form_settings import FormSetting, as_arguments, chosen, typed
 from .protocol_base import ProtHetBase
 
 FEW_PARTICLES = 1000
+FIGURES = {"resolution": "fsc.png", "resolution by direction, and views": "fsc_directions.png"}
+"""Of the map of all particles, by their names for a person."""
 HALVES = ("run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc")
 IMAGE_SETTINGS = ("seed", "data.box", "data.sign", "data.ctf_applied", "data.window", "data.max_particles")
 """The settings that a reconstruction of one map shares with a training."""
@@ -112,6 +114,10 @@ class ProtHetFit(ProtHetBase):
     # --------------------------- UTILS functions -----------------------------
     def getConsensusMap(self) -> str:
         return self._consensusPath("map.mrc")
+
+    def getPictures(self) -> list[tuple[str, str]]:
+        """Name and file of each figure of the map of all particles, relative to the project."""
+        return [(name, path) for name, file in FIGURES.items() if os.path.isfile(path := self._consensusPath(file))]
 
     def _recipe(self) -> str:
         return self.RECIPES[self.recipe.get()]

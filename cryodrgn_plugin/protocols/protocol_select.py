@@ -67,6 +67,11 @@ class ProtHetSelect(ProtHetOnRun):
             help="A polygon drawn around particles: draw one with the wizard, or give a file with "
                  '{"space": "umap", "polygon": [[x, y], ...]}.',
         )  # fmt: skip
+        form.addParam(
+            "listed", params.FileParam, default="", label="List of particles",
+            help="What was selected in the explorer: a file with the particles' rows in the star file of the training, "
+                 "from 0 and one per line.",
+        )  # fmt: skip
         addGroup(form, "Junk", JUNK)
         addGroup(form, "What is left", REST)
         SEED.add_to(form)
@@ -114,7 +119,8 @@ class ProtHetSelect(ProtHetOnRun):
 
     # --------------------------- UTILS functions -----------------------------
     def _options(self) -> dict[str, Any]:
-        return {**super()._options(), "name": NAME, "lasso": self.lasso.get() or ""}
+        files = {name: getattr(self, name).get() or "" for name in ("lasso", "listed")}
+        return {**super()._options(), "name": NAME, **files}
 
     def _findings(self) -> Results:
         return self._ownRun().results("selection", NAME)

@@ -11,68 +11,25 @@ from pyworkflow.utils import Message
 from ..engine import config
 from ..engine.run import Run
 from . import outputs
-from .form_settings import RECIPES, FormSetting, as_arguments
+from .form_settings import RECIPE_LABELS, RECIPES, as_arguments
 from .protocol_base import EngineFailed, addGroup
-from .protocol_fit import ProtHetFit, image_settings
+from .protocol_fit import ProtHetFit
+from .trained import trained_run
+from .training_settings import (
+    ATOMS,
+    CLOSED_FORM,
+    DECODER,
+    FOUND_MOTION,
+    IMAGES,
+    LATENT,
+    OF_ATOMS,
+    SEED,
+    SETTINGS,
+    TRAINING,
+)
 from .training_state import ended_early, how_it_stands
 
 MAX_BLOCKS = 5
-
-# The recipes that a setting matters to.
-CLOSED = ("fast",)
-OF_ATOMS = ("cryofold", "atoms")
-BY_EPOCHS = ("paper", "cryodrgn", "homogeneous", *OF_ATOMS)
-GRID = ("fast", "paper", "homogeneous")
-LATENT_RECIPES = ("fast", "paper", "cryodrgn", *OF_ATOMS)
-NETWORKS = ("paper", "cryodrgn", *OF_ATOMS)
-
-IMAGES = image_settings(RECIPES)
-CLOSED_FORM = (
-    FormSetting("nComponents", "closed_form.n_components", "Directions of motion", recipes=CLOSED),
-    FormSetting("iterations", "closed_form.iterations", "EM iterations", recipes=CLOSED, expert=True),
-    FormSetting("firstRadius", "closed_form.first_radius", "First Fourier shell", recipes=CLOSED, expert=True),
-    FormSetting("firstParticles", "closed_form.first_particles", "First particles", recipes=CLOSED, expert=True),
-    FormSetting("nodes", "closed_form.nodes", "Nodes of the latent space", recipes=CLOSED, expert=True),
-    FormSetting("freePoses", "closed_form.free_poses", "Find poses together with the motion?", recipes=CLOSED),
-    FormSetting("focus", "closed_form.focus", "Focus (sphere)", recipes=CLOSED, expert=True),
-    FormSetting("outside", "closed_form.outside", "Directions outside of the focus", recipes=CLOSED, expert=True),
-)
-TRAINING = (
-    FormSetting("epochs", "training.epochs", "Epochs", recipes=BY_EPOCHS),
-    FormSetting("batchSize", "training.batch_size", "Batch size", recipes=BY_EPOCHS, expert=True),
-    FormSetting("learningRate", "training.learning_rate", "Learning rate", recipes=BY_EPOCHS, expert=True),
-    FormSetting("schedule", "training.schedule", "Learning rate schedule", recipes=BY_EPOCHS, expert=True),
-    FormSetting("beta", "training.beta", "Weight of the prior on z", recipes=BY_EPOCHS, expert=True),
-    FormSetting("warmup", "training.warmup_epochs", "Warm-up epochs", recipes=BY_EPOCHS, expert=True),
-    FormSetting("precision", "training.precision", "Precision", recipes=BY_EPOCHS, expert=True),
-    FormSetting("points", "training.points", "Share of Fourier points", recipes=BY_EPOCHS, expert=True),
-    FormSetting("earlyStop", "training.early_stop", "Patience (epochs)", recipes=BY_EPOCHS, expert=True),
-)  # fmt: skip
-DECODER = (
-    FormSetting("nBases", "decoder.n_bases", "Basis volumes", recipes=("paper",)),
-    FormSetting("padding", "decoder.padding", "Oversampling of the Fourier grid", recipes=GRID, expert=True),
-    FormSetting("layers", "decoder.layers", "Hidden layers", recipes=NETWORKS, expert=True),
-    FormSetting("width", "decoder.width", "Units per hidden layer", recipes=NETWORKS, expert=True),
-    FormSetting("encoding", "decoder.encoding", "Positional encoding", recipes=("cryodrgn",), expert=True),
-)  # fmt: skip
-ATOMS = (
-    FormSetting("atomsModel", "atoms.model", "Atomic model (file)", recipes=OF_ATOMS),
-    FormSetting("atomsPlace", "atoms.place", "Where the model lies", recipes=OF_ATOMS),
-    FormSetting("atomsBeads", "atoms.beads", "Beads", recipes=OF_ATOMS, expert=True),
-    FormSetting("atomsResidues", "atoms.residues", "Residues per bead", recipes=OF_ATOMS, expert=True),
-    FormSetting("atomsSigma", "atoms.sigma_ang", "Width of beads (Å)", recipes=OF_ATOMS, expert=True),
-    FormSetting("atomsAmplitude", "atoms.amplitude", "Grey value of an electron", recipes=OF_ATOMS, expert=True),
-    FormSetting("atomsBonds", "atoms.bonds", "Strength of bonds", recipes=OF_ATOMS, expert=True),
-    FormSetting("atomsElastic", "atoms.elastic", "Strength of the elastic network", recipes=OF_ATOMS),
-    FormSetting("atomsElasticAng", "atoms.elastic_ang", "Its reach (Å)", recipes=OF_ATOMS, expert=True),
-    FormSetting("atomsSteric", "atoms.steric", "Strength of repulsion", recipes=OF_ATOMS, expert=True),
-    FormSetting("atomsStericAng", "atoms.steric_ang", "Reach of repulsion (Å)", recipes=OF_ATOMS, expert=True),
-    FormSetting("atomsWarmup", "atoms.warmup_epochs", "Warm-up epochs of beads", recipes=OF_ATOMS, expert=True),
-    FormSetting("atomsFirst", "atoms.first_ang", "First resolution (Å)", recipes=OF_ATOMS, expert=True),
-)  # fmt: skip
-LATENT = FormSetting("zDim", "z_dim", "Latent dimensions", recipes=LATENT_RECIPES)
-SEED = FormSetting("seed", "seed", "Random seed", expert=True)
-SETTINGS = (*IMAGES, *CLOSED_FORM, *TRAINING, *DECODER, *ATOMS, LATENT, SEED)
 
 
 class ProtHetTrain(ProtHetFit):
@@ -80,7 +37,8 @@ class ProtHetTrain(ProtHetFit):
 
     The particles need orientations from a 3D refinement and a CTF. The recipe *fast* solves the problem in closed form
     and takes minutes without a GPU; *paper* and *cryodrgn* train networks and are better with one; *homogeneous* makes
-    a single map, a check that poses, CTF and pixel size are right. *atoms* and *cryofold* move an atomic model.
+    a single map, a check that poses, CTF and pixel size are right. *atoms* and *cryofold* move an atomic model,
+    *refined_atoms* one whose motion *atomic heterogeneity* has found.
     """
 
     _label = "train heterogeneity"
@@ -99,8 +57,8 @@ class ProtHetTrain(ProtHetFit):
             help="Particles with orientations (from a 3D refinement) and CTF. Results are matched to them by their id.",
         )  # fmt: skip
         form.addParam(
-            "recipe", params.EnumParam, choices=list(RECIPES), default=RECIPES.index("fast"),
-            display=params.EnumParam.DISPLAY_HLIST,
+            "recipe", params.EnumParam, choices=[RECIPE_LABELS[name] for name in RECIPES],
+            default=RECIPES.index("fast"),
             label="Recipe", help=config.setting("recipe").help,
         )  # fmt: skip
         LATENT.add_to(form)
@@ -124,6 +82,12 @@ class ProtHetTrain(ProtHetFit):
         addGroup(form, "Training", TRAINING, condition="recipe!=0")
         addGroup(form, "Decoder", DECODER)
         addGroup(form, "Atoms", ATOMS, condition=f"recipe in {[RECIPES.index(name) for name in OF_ATOMS]}")
+        form.addParam(
+            "foundMotion", params.PointerParam, pointerClass="SetOfParticlesFlex", allowsNull=True,
+            condition=f"recipe=={RECIPES.index(FOUND_MOTION)}", label="Start from",
+            help="Particles of *atomic heterogeneity* on a training of the input particles: its model, its motion and "
+                 "their latent coordinates are where this training begins.",
+        )  # fmt: skip
         SEED.add_to(form)
         self._addOtherSettings(form)
         self._addThreads(form)
@@ -151,11 +115,14 @@ class ProtHetTrain(ProtHetFit):
         """
         if self._endedEarlySince(begun_after):
             return
+        again = self._again(recipe, json.loads(settings))
+        if again == "--resume" and last_epoch in self._blockEnds()[:-1] and self._epochsDone() >= last_epoch:
+            return  # of a training that goes on, or is extended
         until = [] if last_epoch is None else ["--until-epoch", last_epoch]
         try:
             self.runEngine(
                 "train", self._starFile(), "--out", self.getRunFolder(), "--recipe", recipe,
-                self._again(recipe, json.loads(settings)), *until, *as_arguments(json.loads(settings)),
+                again, *until, *as_arguments(json.loads(settings)),
             )  # fmt: skip
         except EngineFailed:
             paused = last_epoch is not None and self._hasPausedAfter(last_epoch)
@@ -193,6 +160,11 @@ class ProtHetTrain(ProtHetFit):
                 "The particles have no orientations; find them with ab initio maps, or run a 3D refinement first and "
                 "use its particles."
             )
+        if self._recipe() == FOUND_MOTION and trained_run(self.foundMotion.get()) is None:
+            errors.append(
+                f"The recipe {FOUND_MOTION} starts from a motion that was found; choose particles of atomic "
+                "heterogeneity as what to start from."
+            )
         return errors
 
     def _summary(self):
@@ -229,6 +201,7 @@ class ProtHetTrain(ProtHetFit):
             "paper": "a variational autoencoder with a structural-basis decoder (sparse Fourier backpropagation)",
             "cryodrgn": "a variational autoencoder with a coordinate-network decoder (cryoDRGN)",
             "homogeneous": "a single map",
+            **dict.fromkeys(OF_ATOMS, "an atomic model whose beads a network moves (Cryofold)"),
         }
         latent = f" with {run.config.z_dim} latent dimensions" if run.config.z_dim else ""
         return [f"Heterogeneity was described by {words[run.config.recipe]}{latent}, seed {run.config.seed}."]
@@ -240,7 +213,13 @@ class ProtHetTrain(ProtHetFit):
     def _formSettings(self) -> dict[str, Any]:
         """The settings that the form determines; masks beat spheres."""
         masks = self._masks() if self._recipe() == "fast" else []
-        return {**super()._formSettings(), **({"closed_form.focus": ";".join(masks)} if masks else {})}
+        focus = {"closed_form.focus": ";".join(masks)} if masks else {}
+        return {**super()._formSettings(), **focus, **self._startSettings()}
+
+    def _startSettings(self) -> dict[str, Any]:
+        """The motion that a training of atoms begins with; it has the latent dimensions of the run that found it."""
+        found = trained_run(self.foundMotion.get()) if self._recipe() == FOUND_MOTION else None
+        return {"atoms.start_from": found, "z_dim": Run.open(found).latents().z.shape[1]} if found else {}
 
     def _masks(self) -> list[str]:
         """The masks of the focus: files of one name are told apart by number."""
@@ -257,9 +236,11 @@ class ProtHetTrain(ProtHetFit):
 
     def _hasPausedAfter(self, epoch: int) -> bool:
         """Whether the engine stopped because this block of epochs is over."""
+        return self._epochsDone() >= epoch and self._openRun().status == "stopped"
+
+    def _epochsDone(self) -> int:
         run = self._openRun()
-        done = run.metrics()[-1]["epoch"] if run and run.metrics() else 0
-        return done >= epoch and run.status == "stopped"
+        return run.metrics()[-1]["epoch"] if run is not None and run.metrics() else 0
 
     def _begunAfter(self) -> str:
         """The early end that the training goes on from, so that *Continue* renews the steps; empty without one."""

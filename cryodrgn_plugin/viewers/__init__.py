@@ -2,7 +2,14 @@
 
 from .viewer_explorer import HetExplorerViewer
 from .viewer_preflight import HetPreflightViewer
+from .viewer_refine import HetRefinementViewer
 from .viewer_subtract import HetSubtractionViewer
 from .viewer_validate import HetValidationViewer
 
-__all__ = ["HetExplorerViewer", "HetPreflightViewer", "HetSubtractionViewer", "HetValidationViewer"]
+__all__ = [
+    "HetExplorerViewer",
+    "HetPreflightViewer",
+    "HetRefinementViewer",
+    "HetSubtractionViewer",
+    "HetValidationViewer",
+]

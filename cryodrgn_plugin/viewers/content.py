@@ -2,11 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .atoms_content import AtomsContent
+from .colouring import Colouring
 from .resident_decoder import ResidentDecoder
+
+if TYPE_CHECKING:
+    from .columns_content import ColumnsOfRun
+    from .handover import Handover
+
+MODEL = "Atomic model"
+"""The tab that shows `Content.atoms`."""
 
 
 @dataclass(frozen=True)
@@ -18,20 +27,8 @@ class Projection:
     """(N, 2)."""
     x: str
     y: str
-
-
-@dataclass(frozen=True)
-class Colouring:
-    """A value per particle to colour it by."""
-
-    name: str
-    values: np.ndarray
-    """(N,) class numbers from 1, or a quantity."""
-    categorical: bool = False
-    series: str = ""
-    """The series whose maps are those of the classes, in their order; empty for none."""
-    words: tuple[str, ...] = ()
-    """What the classes are called, where numbers are not enough."""
+    axes: tuple[int, int] | None = None
+    """The columns of z that x and y are, where they are such."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,8 @@ class MapEntry:
     label: str
     path: str
     colour: str
+    colour_below: str = ""
+    """Of the surface at minus the level, where the map is a difference."""
     level: float | None = None
     """Density at which its surface is drawn; None lets the viewer choose."""
     particle: int | None = None
@@ -76,6 +75,11 @@ class Content:
     facts: list[str] = field(default_factory=list)
     """Short lines for the foot of the window."""
     object_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """(N,) of the particles; empty until `read_columns` was called."""
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """(N,) star row of each, from 0."""
+    read_columns: "Callable[[Callable[[str], None]], ColumnsOfRun] | None" = None
+    """Reads all that is known of each particle, ids too; called in a thread."""
     projections: list[Projection] = field(default_factory=list)
     colourings: list[Colouring] = field(default_factory=list)
     maps: list[MapEntry] = field(default_factory=list)
@@ -86,10 +90,14 @@ class Content:
     """Of the maps."""
     z: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     """(N, Z) where each particle lies."""
+    z_names: tuple[str, ...] = ()
+    """What the columns of z are called; empty for z1, z2, …"""
     decoder: ResidentDecoder | None = None
     """Makes the map at any z once it is started; None where no run can be asked."""
     atoms: AtomsContent | None = None
     """An atomic model in the maps, where one was laid into them."""
+    handover: "Handover | None" = None
+    """Starts protocols with what was chosen here; None where there is no project."""
     keep_mask: Callable[[list[np.ndarray], float], str] | None = None
     """Keeps regions (D, D, D) bool that were drawn, with their pixel size in Å, and says where; None where they have no
     place."""

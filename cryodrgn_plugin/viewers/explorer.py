@@ -1,39 +1,52 @@
-"""The explorer: latent space on the left, the map of what is chosen there on the right, in the host's own window."""
+"""The explorer: latent space on the left, the map of what is chosen there on the right, in the host's own window.
 
+The window opens empty; what it shows is read in the background, first what every particle is drawn by, then all columns
+of the particles.
+"""
+
+import importlib
 import tkinter as tk
+from collections.abc import Callable
 from tkinter import ttk
 
 from pyworkflow.gui import Window
 
 from . import palette
-from .atoms_panel import AtomsPanel
-from .content import Content, MapEntry
-from .curve_panels import ResolutionPanel, TrainingPanel
-from .latent_panel import LatentPanel
-from .map_panel import MapPanel
-from .picture_panel import PicturePanel
-from .resident_decoder import Answer
+from .background import Background, Tell
+from .content import Content
+from .styles import define_styles
 
-SIZE = (1360, 800)
-POLL_MS = 10
+SIZE, SMALLEST = (1360, 800), (1160, 660)
 
 
 class ExplorerWindow(Window):
-    """Window over one run's content."""
+    """Window over one run's content.
 
-    def __init__(self, content: Content, **kwargs):
-        super().__init__(title=content.title, minsize=(900, 560), **kwargs)
-        self._content = content
-        self._looking: str | None = None
-        self._status = tk.StringVar(self.root, value="   ·   ".join(content.facts))
+    Parameters
+    ----------
+    load : gives the content; it is called in a thread, with a function that takes a sentence on what is being read.
+    first_tab : is shown first, where there is one of this name.
+    """
+
+    def __init__(self, title: str, load: Callable[[Tell], Content], first_tab: str = "", **kwargs):
+        super().__init__(title=title, minsize=SMALLEST, **kwargs)
         define_styles(self.root)
         self.root.configure(bg=palette.PAPER)
+        self._status = tk.StringVar(self.root, value="Reading the run …")
+        self._first_tab = first_tab
+        self._content: Content | None = None
         self._place()
         self._build()
-        if content.decoder is not None:
-            content.decoder.start()
-            self.root.bind("<Destroy>", self._closed, add="+")
+        self._background = Background(self.root, self._status.set)
+        self.root.bind("<Destroy>", self._closed, add="+")
+        self._background.run(lambda tell: _prepared(load, tell), self._show, self._failed)
 
+    @property
+    def is_filled(self) -> bool:
+        """Whether the content is there."""
+        return self._content is not None
+
+    # ---- the empty window --------------------------------------------------
     def _place(self) -> None:
         """At its size in the middle of the screen, or as large as the screen allows."""
         screen = self.root.winfo_screenwidth(), self.root.winfo_screenheight()
@@ -44,100 +57,72 @@ class ExplorerWindow(Window):
         foot = ttk.Frame(self.root, style="HetFoot.TFrame", padding=(12, 5))
         foot.pack(side=tk.BOTTOM, fill=tk.X)
         ttk.Label(foot, textvariable=self._status, style="HetFoot.TLabel").pack(side=tk.LEFT)
-        split = ttk.PanedWindow(self.root, orient=tk.HORIZONTAL)
-        split.pack(fill=tk.BOTH, expand=True)
-        self.tabs = ttk.Notebook(split, style="Het.TNotebook")
-        self.maps = MapPanel(split, self._content, self._status.set)
-        split.add(self.tabs, weight=3)
-        split.add(self.maps, weight=2)
-        self.latents = LatentPanel(self.tabs, self._content, self.show_particle)
-        self.tabs.add(self.latents, text="Latent space")
-        self.tabs.add(ResolutionPanel(self.tabs, self._content), text="Resolution")
-        self.tabs.add(TrainingPanel(self.tabs, self._content), text="Training")
-        if self._content.atoms is not None:
-            self.atoms = AtomsPanel(self.tabs, self._content.atoms, self._status.set)
-            self.tabs.add(self.atoms, text="Atomic model")
-        if self._content.pictures:
-            self.tabs.add(PicturePanel(self.tabs, self._content.pictures), text="Figures")
-
-    def show_particle(self, index: int) -> None:
-        """Tell about a particle and show its own map, made on the spot: that of its class until the engine is ready,
-        or where the run has no model."""
-        decoder = self._content.decoder
-        if decoder is None:
-            self._tell(index)
-        else:
-            self._tell(index, *([] if decoder.is_ready else ["making its own map …"]))
-            decoder.ask(index, self._content.z[index])
-            self._look_soon()
-        if decoder is None or not decoder.is_ready:
-            self._show_class_map(index)
-
-    def _tell(self, index: int, *more: str) -> None:
-        words = [self._name(index)]
-        for item in self._content.colourings:
-            value = item.values[index]
-            words.append(f"{item.name} {int(value)}" if item.categorical else f"{item.name} {value:.3g}")
-        self._status.set("   ·   ".join([*words, *more]))
-
-    def _name(self, index: int) -> str:
-        return f"particle {self._content.object_ids[index]}"
-
-    def _show_class_map(self, index: int) -> None:
-        classes = next((item for item in self._content.colourings if item.series in self._content.series()), None)
-        if classes is not None:
-            self.maps.show_in_series(classes.series, int(classes.values[index]) - 1)
-
-    # ---- the map that follows ----------------------------------------------
-    def _look_soon(self) -> None:
-        if self._looking is None:
-            self._looking = self.root.after(POLL_MS, self._look)
-
-    def _look(self) -> None:
-        """Show the map that was made last, and look again while more are to come."""
-        self._looking = None
-        answer = self._content.decoder.newest()
-        if answer is not None and answer.error:
-            self._status.set(answer.error)
-        elif answer is not None:
-            self._tell(answer.index, "its own map")
-            self.maps.follow(self._entry_of(answer))
-        if self._content.decoder.is_busy:
-            self._look_soon()
-
-    def _entry_of(self, answer: Answer) -> MapEntry:
-        """The map as an entry, drawn at the level of the other maps, so that they compare."""
-        level = self._content.maps[0].level if self._content.maps else None
-        return MapEntry(
-            series="",
-            label=f"map of {self._name(answer.index)}",
-            path="",
-            colour=palette.ACCENT,
-            level=level,
-            volume=answer.volume,
-            pixel_size_ang=answer.pixel_size_ang,
+        self._progress = ttk.Progressbar(foot, mode="indeterminate", length=140)
+        self._progress.pack(side=tk.RIGHT)
+        self._progress.start(40)
+        self._split = ttk.PanedWindow(self.root, orient=tk.HORIZONTAL)
+        self._split.pack(fill=tk.BOTH, expand=True)
+        self._empty = ttk.Frame(self._split, style="Het.TFrame")
+        ttk.Label(self._empty, textvariable=self._status, style="HetMuted.TLabel").place(
+            relx=0.5, rely=0.45, anchor=tk.CENTER
         )
+        self._split.add(self._empty, weight=1)
+
+    # ---- what comes later --------------------------------------------------
+    def _show(self, content: Content) -> None:
+        """Fill the window, and read on."""
+        from .map_panel import MapPanel
+        from .workbench import Workbench
+
+        self._content = content
+        self._split.forget(self._empty)
+        self.tabs = ttk.Notebook(self._split, style="Het.TNotebook")
+        self.maps = MapPanel(self._split, content, self._status.set)
+        self._split.add(self.tabs, weight=3)
+        self._split.add(self.maps, weight=2)
+        self.bench = Workbench(self.tabs, content, self.maps, self._status.set)
+        self.latents = self.bench.latents
+        self.bench.add_tabs(self._first_tab)
+        self._status.set("   ·   ".join(content.facts))
+        if content.decoder is not None:
+            content.decoder.start()
+        if content.read_columns is None:
+            self._idle()
+        else:
+            self._background.run(content.read_columns, self._offer, self._without_columns)
+
+    def _offer(self, columns) -> None:
+        self._idle()
+        self._status.set("   ·   ".join(self._content.facts))
+        self.bench.offer(columns)
+
+    def _failed(self, sentence: str) -> None:
+        """There is nothing to show, for a reason that stays in the window."""
+        self._idle()
+        self._status.set(sentence)
+
+    def _without_columns(self, sentence: str) -> None:
+        self._idle()
+        self._status.set(f"Colours and rules have the run's own columns only: {sentence}")
+
+    def _idle(self) -> None:
+        self._progress.stop()
+        self._progress.pack_forget()
 
     def _closed(self, event: tk.Event) -> None:
-        """However the window ends, the engine's process ends with it."""
+        """However the window ends, reading and the engine's process end with it."""
         if event.widget is self.root:
-            self._content.decoder.close()
-            if self._looking is not None:
-                self.root.after_cancel(self._looking)
+            self._background.close()
+            if self._content is not None and self._content.decoder is not None:
+                self._content.decoder.close()
 
 
-def define_styles(root: tk.Misc) -> None:
-    """Ttk styles of the explorer, under names of their own so that the host's windows keep theirs."""
-    ttk_style = ttk.Style(root)
-    ttk_style.configure("Het.TFrame", background=palette.PAPER)
-    ttk_style.configure("Het.TLabel", background=palette.PAPER, foreground=palette.INK)
-    ttk_style.configure(
-        "HetBold.TLabel", background=palette.PAPER, foreground=palette.INK, font=("Helvetica", 11, "bold")
-    )
-    ttk_style.configure("HetMuted.TLabel", background=palette.PAPER, foreground=palette.MUTED, font=("Helvetica", 9))
-    ttk_style.configure("HetFoot.TFrame", background=palette.FAINT)
-    ttk_style.configure("HetFoot.TLabel", background=palette.FAINT, foreground=palette.INK, font=("Helvetica", 9))
-    ttk_style.configure("Het.TNotebook", background=palette.PAPER, borderwidth=0)
-    ttk_style.configure("Het.TNotebook.Tab", padding=(14, 6))
-    ttk_style.configure("Het.TButton", padding=(6, 2))
-    ttk_style.configure("Het.Horizontal.TScale", background=palette.PAPER)
+def _prepared(load: Callable[[Tell], Content], tell: Tell) -> Content:
+    """The content, with what draws it imported by then; in a thread."""
+    from .isosurface import prepare
+
+    content = load(tell)
+    tell("Preparing to draw …")
+    importlib.import_module(".workbench", __package__)
+    prepare()
+    return content

@@ -17,11 +17,17 @@ BOX = 100.0
 class SurfaceRenderer(Protocol):
     """Draws one surface at a time."""
 
-    def show(self, volume: np.ndarray, level: float, colour: str) -> None:
-        """Take the surface of `volume` (z, y, x) at `level`."""
+    def show(self, volume: np.ndarray, level: float, colour: str, colour_below: str = "") -> None:
+        """Take the surface of `volume` (z, y, x) at `level`, and with a `colour_below` that at minus the level."""
 
     def frame(self, azimuth: float, elevation: float, size: tuple[int, int], zoom: float = 1.0) -> np.ndarray:
         """Picture (height, width, 3) uint8 seen from a direction; `size` is (width, height) in pixels."""
+
+
+def prepare() -> None:
+    """Import what draws surfaces, which takes a second or two."""
+    if importlib.util.find_spec("pyvista"):
+        importlib.import_module("pyvista")
 
 
 def make_renderer() -> SurfaceRenderer:
@@ -58,6 +64,10 @@ def finer(volume: np.ndarray, voxels: int = 112) -> np.ndarray:
     return np.fft.ifftn(np.fft.ifftshift(padded)).real.astype(np.float32) * factor**3
 
 
+def _surfaces(level: float, colour: str, colour_below: str) -> list[tuple[float, str]]:
+    return [(level, colour), *([(-level, colour_below)] if colour_below else [])]
+
+
 class PyvistaRenderer:
     """Surfaces by VTK's flying edges, with soft light."""
 
@@ -70,21 +80,22 @@ class PyvistaRenderer:
         self._plotter.enable_anti_aliasing("ssaa")
         self._radius = 1.0
 
-    def show(self, volume: np.ndarray, level: float, colour: str) -> None:
+    def show(self, volume: np.ndarray, level: float, colour: str, colour_below: str = "") -> None:
         grid = self._pyvista.ImageData(dimensions=volume.shape[::-1])
         step = BOX / volume.shape[0]
         grid.spacing = (step,) * 3
         grid.origin = tuple(-(n // 2) * step for n in volume.shape[::-1])
         grid["density"] = np.ascontiguousarray(volume, np.float32).ravel()
-        mesh = grid.contour([level], scalars="density", method="flying_edges")
         self._plotter.clear_actors()
-        if mesh.n_points:
-            self._plotter.add_mesh(
-                mesh, color=colour, smooth_shading=True, specular=0.3, specular_power=15, ambient=0.28, diffuse=0.95,
-                show_scalar_bar=False, reset_camera=False,
-            )  # fmt: skip
-            # The widest surface so far fills the picture, so that a walk through states does not jump in size.
-            self._radius = max(self._radius, 1.08 * float(np.linalg.norm(mesh.points, axis=1).max()))
+        for height, paint in _surfaces(level, colour, colour_below):
+            mesh = grid.contour([height], scalars="density", method="flying_edges")
+            if mesh.n_points:
+                self._plotter.add_mesh(
+                    mesh, color=paint, smooth_shading=True, specular=0.3, specular_power=15, ambient=0.28,
+                    diffuse=0.95, show_scalar_bar=False, reset_camera=False,
+                )  # fmt: skip
+                # The widest surface so far fills the picture, so that a walk through states does not jump in size.
+                self._radius = max(self._radius, 1.08 * float(np.linalg.norm(mesh.points, axis=1).max()))
 
     def frame(self, azimuth: float, elevation: float, size: tuple[int, int], zoom: float = 1.0) -> np.ndarray:
         if tuple(self._plotter.window_size) != size:
@@ -109,21 +120,20 @@ class MatplotlibRenderer:
 
         self._figure = Figure(dpi=100, facecolor=BACKGROUND)
         self._canvas = FigureCanvasAgg(self._figure)
-        self._mesh: tuple[np.ndarray, np.ndarray] | None = None
-        self._colour = "#4c78a8"
+        self._meshes: list[tuple[np.ndarray, np.ndarray, str]] = []
         self._half = 1.0
 
-    def show(self, volume: np.ndarray, level: float, colour: str) -> None:
+    def show(self, volume: np.ndarray, level: float, colour: str, colour_below: str = "") -> None:
         from skimage.measure import marching_cubes
 
         step = max(1, max(volume.shape) // 64)
-        self._colour = colour
-        self._mesh = None
-        if volume.min() < level < volume.max():
-            points, faces, _, _ = marching_cubes(volume, level, step_size=step)
-            points = (points[:, ::-1] - np.array(volume.shape[::-1]) // 2) * BOX / volume.shape[0]
-            self._mesh = points, faces
-            self._half = max(self._half, 0.9 * float(np.linalg.norm(points, axis=1).max()))
+        self._meshes = []
+        for height, paint in _surfaces(level, colour, colour_below):
+            if volume.min() < height < volume.max():
+                points, faces, _, _ = marching_cubes(volume, height, step_size=step)
+                points = (points[:, ::-1] - np.array(volume.shape[::-1]) // 2) * BOX / volume.shape[0]
+                self._meshes.append((points, faces, paint))
+                self._half = max(self._half, 0.9 * float(np.linalg.norm(points, axis=1).max()))
 
     def frame(self, azimuth: float, elevation: float, size: tuple[int, int], zoom: float = 1.0) -> np.ndarray:
         self._figure.set_size_inches(size[0] / 100, size[1] / 100)
@@ -134,9 +144,8 @@ class MatplotlibRenderer:
         axes.set(xlim=(-half, half), ylim=(-half, half), zlim=(-half, half))
         axes.set_box_aspect((1, 1, 1), zoom=1.5)
         axes.view_init(elev=elevation, azim=azimuth)
-        if self._mesh:
-            (x, y, z), faces = self._mesh[0].T, self._mesh[1]
-            axes.plot_trisurf(x, y, z, triangles=faces, color=self._colour, linewidth=0, antialiased=False, shade=True)
+        for points, faces, paint in self._meshes:
+            axes.plot_trisurf(*points.T, triangles=faces, color=paint, linewidth=0, antialiased=False, shade=True)
         self._canvas.draw()
         return np.asarray(self._canvas.buffer_rgba())[..., :3].copy()
 

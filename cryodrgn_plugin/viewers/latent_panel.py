@@ -1,184 +1,196 @@
-"""The latent space as a scatter plot: choose the projection and the colouring, click a particle to see its map, or drag
-over particles and see it change."""
+"""The latent space: choose the plane and the colours, point at a particle to see its map, draw around particles to
+select them."""
 
 import tkinter as tk
 from collections.abc import Callable
 from tkinter import ttk
 
 import numpy as np
-from matplotlib.backends.backend_tkagg import FigureCanvasTkAgg
-from matplotlib.colors import ListedColormap
 
 from . import palette
-from .content import Colouring, Content, Projection
+from .chosen_particles import inside_outline
+from .colouring import Colouring
+from .columns_content import ColumnsOfRun
+from .content import Content, Projection
+from .latent_canvas import LASSO, POINT, RECTANGLE, LatentCanvas, Listeners
+from .shading import COUNT, shading_of
 
-MOST_POINTS = 60_000
-"""More particles than this are drawn as a random part of them; clicks still find any particle."""
+CHOSEN, CENTRE = "chosen", "centre "
+"""Names of marks."""
+TOOLS = {POINT: "Point", LASSO: "Line", RECTANGLE: "Rectangle"}
+HINTS = {
+    POINT: "Wheel: zoom.  Right button: move.",
+    LASSO: "Draw a line around particles.",
+    RECTANGLE: "Draw a rectangle around particles.",
+}
 
 
 class LatentPanel(ttk.Frame):
-    """Scatter plot of all particles; `on_particle(index)` is called when one is clicked, and for each that the mouse
-    comes to while its button is held."""
+    """All particles in a plane.
 
-    def __init__(self, master: tk.Misc, content: Content, on_particle: Callable[[int], None]):
+    Parameters
+    ----------
+    on_point : called with the index of the particle that is pointed at, or None, and with the latents (Z,) pointed at.
+    on_outline : called with the (N,) bool particles inside of a line that was drawn, or of a class that was clicked.
+    on_hover : called with the index of the particle under the mouse, or None.
+    """
+
+    def __init__(
+        self,
+        master: tk.Misc,
+        content: Content,
+        on_point: Callable[[int | None, np.ndarray], None],
+        on_outline: Callable[[np.ndarray], None],
+        on_hover: Callable[[int | None], None],
+    ):
         super().__init__(master, style="Het.TFrame")
-        self._content = content
-        self._on_particle = on_particle
-        self._chosen: int | None = None
-        self._projection = tk.StringVar(value=content.projections[0].name if content.projections else "")
-        self._colouring = tk.StringVar(value=content.colourings[0].name if content.colourings else "")
+        self._content, self._on_point, self._on_outline = content, on_point, on_outline
+        self._columns: ColumnsOfRun | None = None
+        self._colourings = {item.name: item for item in content.colourings}
+        self._last: int | None = None
+        self._z: np.ndarray | None = None
+        self._projection = tk.StringVar(self, value=content.projections[0].name if content.projections else "")
+        self._colouring = tk.StringVar(self, value=next(iter(self._colourings), COUNT))
+        self._tool = tk.StringVar(self, value=POINT)
+        self._free = tk.BooleanVar(self, value=False)
+        self._hint = tk.StringVar(self, value=HINTS[POINT])
         self._add_controls()
-        self._figure = palette.figure()
-        self._axes = self._figure.add_subplot()
-        self._marker = self._unmarked = None
-        self._held: np.ndarray | None = None
-        self._canvas = FigureCanvasTkAgg(self._figure, master=self)
-        self._canvas.get_tk_widget().configure(highlightthickness=0, cursor="crosshair")
-        self._canvas.get_tk_widget().pack(fill=tk.BOTH, expand=True)
-        self._canvas.mpl_connect("draw_event", lambda _event: self._drawn())
-        self._canvas.mpl_connect("button_press_event", self._pressed)
-        self._canvas.mpl_connect("motion_notify_event", self._moved)
-        self._canvas.mpl_connect("button_release_event", lambda _event: self._released())
-        self.draw()
+        self.canvas = LatentCanvas(self, Listeners(self._pointed, on_hover, self._outlined, self._class_clicked))
+        self.canvas.pack(fill=tk.BOTH, expand=True)
+        self._show_projection()
 
-    def choose(self, index: int) -> None:
-        """Mark a particle without telling anyone."""
-        self._chosen = index
-        self._mark()
+    # ---- what others ask of it ---------------------------------------------
+    def choose(self, index: int | None, z: np.ndarray | None = None) -> None:
+        """Mark a particle, or a place (Z,) of the latent space, without telling anyone."""
+        self._last = index
+        self._z = self._content.z[index] if index is not None and len(self._content.z) else z
+        self.canvas.mark(CHOSEN, self.place_of(index, self._z), palette.ACCENT)
 
     def select(self, projection: str | None = None, colouring: str | None = None) -> None:
         """Show another projection or colouring, by name."""
         if projection:
             self._projection.set(projection)
+            self._show_projection()
         if colouring:
             self._colouring.set(colouring)
-        self.draw()
+            self._shade()
+
+    def use(self, tool: str) -> None:
+        """Take a tool."""
+        self._tool.set(tool)
+        self.canvas.tool = tool
+        self._hint.set(HINTS[tool])
+
+    def offer(self, columns: ColumnsOfRun) -> None:
+        """Offer every column for colours."""
+        self._columns = columns
+        names = [*self._colourings, COUNT]
+        self._colour_menu.configure(values=[*names, *(name for name in columns if name not in names)])
+
+    def place_of(self, index: int | None, z: np.ndarray | None) -> tuple[float, float] | None:
+        """Where in the plane that is shown a particle or a point of the latent space is; a point that the plane does
+        not tell is where the particle nearest to it is."""
+        projection = self.projection
+        if projection is None or (index is None and z is None):
+            return None
+        if index is None and projection.axes is not None:
+            return float(z[projection.axes[0]]), float(z[projection.axes[1]])
+        if index is None:
+            index = nearest(self._content.z, z)
+        x, y = projection.points[index]
+        return float(x), float(y)
+
+    @property
+    def projection(self) -> Projection | None:
+        """The plane that is shown."""
+        return next((item for item in self._content.projections if item.name == self._projection.get()), None)
+
+    @property
+    def colouring(self) -> Colouring | None:
+        """What the particles are coloured by; None for their number."""
+        name = self._colouring.get()
+        if name in self._colourings or self._columns is None or name == COUNT:
+            return self._colourings.get(name)
+        return self._columns.colouring(name)
 
     # ---- drawing -----------------------------------------------------------
-    def draw(self) -> None:
-        """Draw everything again."""
-        self._figure.clear()
-        self._axes, self._marker, self._unmarked = self._figure.add_subplot(), None, None
-        self._canvas.draw_idle()
-        projection, colouring = self._current()
+    def _show_projection(self) -> None:
+        projection = self.projection
         if projection is None:
-            palette.note(self._axes, "This run has no latent space.")
+            ttk.Label(self, text="This run has no latent space.", style="HetMuted.TLabel").place(relx=0.5, rely=0.5)
             return
-        shown = _sample(len(projection.points))
-        dots = self._scatter(projection.points[shown], colouring, shown)
-        palette.tidy(self._axes, projection.x, projection.y)
-        self._axes.margins(0.03)
-        self._add_legend(dots, colouring)
-        self._add_centres(projection)
-        if len(shown) < len(projection.points):
-            text = f"{len(shown):,} of {len(projection.points):,} particles drawn"
-            self._axes.set_title(text, fontsize=8, color=palette.MUTED, loc="right")
-        (self._marker,) = self._axes.plot(
-            [], [], "o", ms=13, mfc="none", mec=palette.ACCENT, mew=2.0, zorder=5, animated=True
-        )
+        self._free_button.configure(state=tk.NORMAL if projection.axes is not None else tk.DISABLED)
+        self.canvas.show(projection.points, (projection.x, projection.y))
+        self._shade()
+        self._mark_centres(projection)
+        self.canvas.mark(CHOSEN, self.place_of(self._last, self._z), palette.ACCENT)
+        self.event_generate("<<PlaneChanged>>")
 
-    def _scatter(self, points: np.ndarray, colouring: Colouring | None, shown: np.ndarray):
-        size = float(np.clip(24000 / max(len(points), 1), 3.0, 22.0))
-        options = {"s": size, "linewidths": 0, "alpha": 0.75, "rasterized": True}
-        if colouring is None:
-            return self._axes.scatter(*points.T, color=palette.SURFACE, **options)
-        values = colouring.values[shown]
-        if colouring.categorical:
-            count = int(colouring.values.max())
-            colours = ListedColormap(palette.category_colours(count))
-            return self._axes.scatter(*points.T, c=values, cmap=colours, vmin=0.5, vmax=count + 0.5, **options)
-        low, high = np.percentile(values, (1, 99))
-        return self._axes.scatter(*points.T, c=values, cmap=palette.SEQUENTIAL, vmin=low, vmax=high, **options)
+    def _shade(self) -> None:
+        self.canvas.shaded(*shading_of(self.colouring))
 
-    def _add_legend(self, dots, colouring: Colouring | None) -> None:
-        if colouring is None:
-            return
-        bar = self._figure.colorbar(dots, ax=self._axes, shrink=0.6, aspect=24, pad=0.02)
-        bar.outline.set_visible(False)
-        bar.solids.set_alpha(1)
-        bar.ax.tick_params(colors=palette.MUTED, labelsize=8, length=0)
-        bar.set_label(colouring.name, color=palette.INK, fontsize=9)
-        if colouring.categorical:
-            numbers = np.arange(1, int(colouring.values.max()) + 1)
-            bar.set_ticks(numbers, labels=colouring.words or [str(number) for number in numbers])
-
-    def _add_centres(self, projection: Projection) -> None:
+    def _mark_centres(self, projection: Projection) -> None:
         """Numbers where the maps of the first series were made."""
+        self.canvas.unmark(CENTRE)
         series = self._content.series()
-        entries = self._content.maps_of(series[0]) if series else []
-        for number, entry in enumerate(entries, start=1):
-            if entry.particle is None:
-                continue
-            self._axes.annotate(
-                str(number), projection.points[entry.particle], ha="center", va="center", fontsize=8, color=palette.INK,
-                fontweight="bold",
-                bbox={"boxstyle": "circle,pad=0.25", "fc": palette.PAPER, "ec": entry.colour, "lw": 1.6, "alpha": 0.95},
-            )  # fmt: skip
+        for number, entry in enumerate(self._content.maps_of(series[0]) if series else [], start=1):
+            if entry.particle is not None:
+                x, y = projection.points[entry.particle]
+                self.canvas.mark(f"{CENTRE}{number}", (float(x), float(y)), entry.colour, str(number))
 
-    def _drawn(self) -> None:
-        """Keep the picture without its mark, so that the mark alone is drawn anew where it moves."""
-        if self._marker is not None:
-            self._unmarked = self._canvas.copy_from_bbox(self._axes.bbox)
-            self._add_mark()
-
-    def _add_mark(self) -> None:
-        projection, _ = self._current()
-        if self._chosen is not None:
-            self._marker.set_data(*projection.points[self._chosen][:, None])
-            self._axes.draw_artist(self._marker)
-
-    def _mark(self) -> None:
-        if self._marker is not None and self._unmarked is not None:
-            self._canvas.restore_region(self._unmarked)
-            self._add_mark()
-            self._canvas.blit(self._axes.bbox)
-
-    # ---- events ------------------------------------------------------------
+    # ---- controls ----------------------------------------------------------
     def _add_controls(self) -> None:
         bar = ttk.Frame(self, style="Het.TFrame", padding=(10, 8, 10, 0))
         bar.pack(fill=tk.X)
-        for text, variable, names in (
-            ("View", self._projection, [item.name for item in self._content.projections]),
-            ("Colour by", self._colouring, [item.name for item in self._content.colourings]),
-        ):
-            ttk.Label(bar, text=text, style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 5))
-            box = ttk.Combobox(bar, textvariable=variable, values=names, state="readonly", width=24)
-            box.pack(side=tk.LEFT, padx=(0, 16))
-            box.bind("<<ComboboxSelected>>", lambda _event: self.draw())
-        ttk.Label(bar, text="Click a particle to see its map, or drag.", style="HetMuted.TLabel").pack(side=tk.RIGHT)
+        projections = [item.name for item in self._content.projections]
+        self._menu(bar, "View", self._projection, projections, self._show_projection, 14)
+        self._colour_menu = self._menu(bar, "Colour by", self._colouring, [*self._colourings, COUNT], self._shade, 24)
+        ttk.Button(bar, text="Show all", command=self._fit, style="Het.TButton").pack(side=tk.RIGHT)
+        tools = ttk.Frame(self, style="Het.TFrame", padding=(10, 4, 10, 4))
+        tools.pack(fill=tk.X)
+        for tool, name in TOOLS.items():
+            ttk.Radiobutton(
+                tools, text=name, value=tool, variable=self._tool, style="Het.TRadiobutton",
+                command=lambda: self.use(self._tool.get()),
+            ).pack(side=tk.LEFT, padx=(0, 8))  # fmt: skip
+        self._free_button = ttk.Checkbutton(
+            tools, text="between particles", variable=self._free, style="Het.TCheckbutton"
+        )
+        self._free_button.pack(side=tk.LEFT, padx=(4, 8))
+        ttk.Label(tools, textvariable=self._hint, style="HetMuted.TLabel").pack(side=tk.RIGHT)
 
-    def _current(self) -> tuple[Projection | None, Colouring | None]:
-        projections = {item.name: item for item in self._content.projections}
-        colourings = {item.name: item for item in self._content.colourings}
-        return projections.get(self._projection.get()), colourings.get(self._colouring.get())
+    def _fit(self) -> None:
+        self.canvas.fit()
 
-    def _pressed(self, event) -> None:
-        projection, _ = self._current()
-        if projection is None or event.inaxes is not self._axes or event.button != 1:
+    @staticmethod
+    def _menu(bar: ttk.Frame, text: str, variable: tk.StringVar, names: list[str], do: Callable[[], None], width: int):
+        ttk.Label(bar, text=text, style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 5))
+        menu = ttk.Combobox(bar, textvariable=variable, values=names, state="readonly", width=width, height=24)
+        menu.pack(side=tk.LEFT, padx=(0, 12))
+        menu.bind("<<ComboboxSelected>>", lambda _event: do())
+        return menu
+
+    # ---- the mouse ---------------------------------------------------------
+    def _pointed(self, place: tuple[float, float], pressed: bool) -> None:
+        axes = self.projection.axes
+        if self._free.get() and axes is not None:
+            z = (self._content.z.mean(axis=0) if self._z is None else self._z).copy()
+            z[list(axes)] = place
+            self.choose(None, z)
+            self._on_point(None, z)
             return
-        self._held = self._axes.transData.transform(projection.points)
-        self._moved(event)
+        index = self.canvas.nearest_to(place)
+        if pressed or index != self._last:
+            self.choose(index)
+            self._on_point(index, self._content.z[index])
 
-    def _moved(self, event) -> None:
-        """Choose the particle nearest to the mouse while its button is held."""
-        if self._held is None or event.inaxes is not self._axes:
-            return
-        index = nearest(self._held, np.array([event.x, event.y]))
-        if event.name == "button_press_event" or index != self._chosen:
-            self._chosen = index
-            self._mark()
-            self._on_particle(index)
+    def _outlined(self, corners: np.ndarray) -> None:
+        self._on_outline(inside_outline(corners, self.projection.points))
 
-    def _released(self) -> None:
-        self._held = None
+    def _class_clicked(self, number: int) -> None:
+        self._on_outline(np.asarray(self.colouring.values) == number)
 
 
 def nearest(points: np.ndarray, point: np.ndarray) -> int:
-    """Index of the row of `points` (N, 2) nearest to `point` (2,)."""
+    """Index of the row of `points` (N, Z) nearest to `point` (Z,)."""
     return int(np.argmin(((points - point) ** 2).sum(axis=1)))
-
-
-def _sample(count: int) -> np.ndarray:
-    if count <= MOST_POINTS:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, MOST_POINTS, replace=False))

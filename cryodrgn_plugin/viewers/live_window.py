@@ -15,7 +15,7 @@ from ..plugin import Plugin
 from ..protocols.training_state import COUNTED, how_it_stands
 from . import palette
 from .curve_panels import NOT_CURVES
-from .explorer import define_styles
+from .styles import define_styles
 
 EVERY_MS = 1000
 MOST_POINTS = 20_000
@@ -196,6 +196,12 @@ class LiveWindow(Window):
         second = z[shown, 1] if z.shape[1] > 1 else np.zeros(len(shown))
         size = float(np.clip(24000 / len(shown), 2, 16))
         axes.scatter(z[shown, 0], second, s=size, c=palette.CATEGORIES[0], alpha=0.6, linewidths=0)
+        inside = [
+            np.quantile(values, (0.005, 0.995)) for values in (z[shown, 0], second)
+        ]  # a few far off hide the rest
+        for (low, high), limit in zip(inside, (axes.set_xlim, axes.set_ylim), strict=True):
+            margin = 0.06 * (high - low) or 1.0
+            limit(low - margin, high + margin)
         title = f"particles {latents.unfinished}" if latents.unfinished else "particles"
         palette.tidy(axes, "z1", "z2" if z.shape[1] > 1 else "").set_title(
             title, fontsize=10, color=palette.INK, loc="left"

@@ -2,29 +2,37 @@
 
 import itertools
 import os
+from functools import partial
 
 import numpy as np
 
-from ..convert import latents_by_id
 from ..engine.run import Run
 from ..plugin import Plugin
 from . import palette
-from .content import Colouring, Content, MapEntry, Projection
+from .background import Tell
+from .colouring import Colouring
+from .columns_content import ColumnsOfRun
+from .content import Content, MapEntry, Projection
 from .resident_decoder import ResidentDecoder
 from .run_content import add_findings
 
 
-def content_of(run: Run, title: str, extra_maps: list[MapEntry] | None = None, first: str = "") -> Content:
+def content_of(
+    run: Run, title: str, extra_maps: list[MapEntry] | None = None, first: str = "", tell: Tell = lambda words: None
+) -> Content:
     """Everything a run can show.
 
     Parameters
     ----------
     extra_maps : the protocol's own, such as the map of all particles.
     first : the kind of results, such as analysis, that comes before the others.
+    tell : takes a sentence on what is being read.
     """
     content = Content(title, facts=_facts(run), metrics=run.metrics(), maps=list(extra_maps or []))
     if run.latents_file.exists() and run.config.z_dim > 0:
+        tell("Reading latent coordinates …")
         _add_latents(content, run)
+    tell("Reading what was found …")
     add_findings(content, run, first)
     return content
 
@@ -39,21 +47,27 @@ def _facts(run: Run) -> list[str]:
 
 
 def _add_latents(content: Content, run: Run) -> None:
-    by_id = latents_by_id(run)
-    z = by_id.latents.z
-    content.object_ids = np.array(list(by_id.place), np.int64)
+    latents = run.latents()
+    z = latents.z
     content.facts.insert(1, f"{len(z):,} particles")
+    content.z_names = latents.columns or tuple(f"z{k + 1}" for k in range(z.shape[1]))
     pairs = list(itertools.combinations(range(min(z.shape[1], 4)), 2)) or [(0, 0)]
     for i, j in pairs:
         second = z[:, j] if i != j else np.zeros(len(z))
-        content.projections.append(Projection(f"z{i + 1} – z{j + 1}", np.c_[z[:, i], second], f"z{i + 1}", f"z{j + 1}"))
-    if by_id.latents.coordinate is not None:
-        content.colourings.append(Colouring("position on the curve", by_id.latents.coordinate))
-    if by_id.latents.uncertainty is not None:
-        content.colourings.append(Colouring("uncertainty", by_id.latents.uncertainty))
-    content.colourings += [Colouring(f"z{k + 1}", z[:, k]) for k in range(min(z.shape[1], 4))]
-    content.z = z
+        names, axes = (content.z_names[i], content.z_names[j]), (i, j) if i != j else None
+        content.projections.append(Projection(" – ".join(names), np.c_[z[:, i], second], *names, axes=axes))
+    if latents.coordinate is not None:
+        content.colourings.append(Colouring("position on the curve", latents.coordinate))
+    if latents.uncertainty is not None:
+        content.colourings.append(Colouring("uncertainty", latents.uncertainty))
+    content.z, content.rows = z, latents.rows
     content.decoder = decoder_of(run)
+    content.read_columns = partial(_columns_of, run)
+
+
+def _columns_of(run: Run, tell: Tell) -> ColumnsOfRun:
+    tell("Reading all columns of the particles …")
+    return ColumnsOfRun(run)
 
 
 def decoder_of(run: Run) -> ResidentDecoder | None:

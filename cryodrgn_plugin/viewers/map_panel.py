@@ -3,6 +3,7 @@
 import time
 import tkinter as tk
 from collections.abc import Callable
+from pathlib import Path
 from tkinter import ttk
 
 import numpy as np
@@ -11,16 +12,20 @@ from pyworkflow.gui.dialog import showError
 
 from ..engine.errors import EngineError
 from ..engine.files import read_map
-from . import palette
+from . import other_viewers, palette
 from .content import Content, MapEntry
-from .isosurface import finer, make_renderer, suggested_level
+from .isosurface import SurfaceRenderer, finer, make_renderer, suggested_level
+from .section_row import SectionRow
 
-SECTION_PX = 150
 STEP_MS = 350
+"""Of a walk along a series at speed 1."""
+SPEEDS = ("0.25", "0.5", "1", "2", "4")
 LIVE_MS = 60
 """Surfaces that take longer to draw, where no graphics card does it, do not follow the mouse map by map."""
 REST_MS, REFINE_MS = 120, 500
 """They are drawn when no other map has come for so long, and finely after so long again."""
+DIFFERENCE = 4.0
+"""Standard deviations at which the surfaces of a difference of maps are drawn, above and below."""
 LEVEL_RANGE = (0.3, 2.5)
 """The level slider covers these multiples of the suggested level."""
 
@@ -44,7 +49,8 @@ class MapPanel(ttk.Frame):
         self._drag: tuple[int, int] | None = None
         self._playing = self._pending = self._resting = None
         self._surface_ms = 0.0
-        self._renderer = make_renderer()
+        self._speed = tk.StringVar(self, value="1")
+        self._renderer: SurfaceRenderer | None = None
         self._build()
         self._fill_series()
 
@@ -107,11 +113,18 @@ class MapPanel(ttk.Frame):
         self._menu.pack(side=tk.LEFT)
         self._menu.bind("<<ComboboxSelected>>", lambda _event: self._fill_series())
         self._play = ttk.Button(bar, text="▶ Play", width=8, command=self._toggle_play, style="Het.TButton")
-        self._play.pack(side=tk.LEFT, padx=8)
-        ttk.Label(bar, textvariable=self._heading, style="HetBold.TLabel").pack(side=tk.RIGHT)
+        self._play.pack(side=tk.LEFT, padx=(8, 2))
+        ttk.Combobox(bar, textvariable=self._speed, values=SPEEDS, state="readonly", width=4).pack(side=tk.LEFT)
+        ttk.Label(bar, text="×", style="HetMuted.TLabel").pack(side=tk.LEFT, padx=(2, 8))
+        self._add_programs(bar)
 
         self._walk = ttk.Scale(self, from_=0, to=1, command=self._walked, style="Het.Horizontal.TScale")
         self._walk.pack(fill=tk.X, padx=(4, 10))
+        heading = ttk.Label(self, textvariable=self._heading, style="HetBold.TLabel", padding=(4, 6, 10, 0))
+        heading.pack(fill=tk.X)
+        self.sections = SectionRow(self)
+        self.sections.pack(side=tk.BOTTOM)
+        self._add_levels()
         self._surface = tk.Label(self, bg=palette.PAPER, cursor="fleur", bd=0)
         self._surface.pack(fill=tk.BOTH, expand=True, padx=(4, 10), pady=4)
         self._surface.bind("<ButtonPress-1>", lambda event: self._grab(event.x, event.y))
@@ -120,8 +133,23 @@ class MapPanel(ttk.Frame):
         self._surface.bind("<Button-5>", lambda _event: self._enlarge(1 / 1.1))
         self._surface.bind("<Configure>", lambda _event: self._redraw_surface())
 
+    def _add_programs(self, bar: ttk.Frame) -> None:
+        """A menu of the other programs that can show the map, where there are any."""
+        if programs := other_viewers.installed():
+            button = ttk.Menubutton(bar, text="Open in")
+            menu = tk.Menu(button, tearoff=False)
+            for name, show in programs.items():
+                menu.add_command(label=name, command=lambda show=show: self._open_in(show))
+            button.configure(menu=menu)
+            button.pack(side=tk.RIGHT)
+
+    def _open_in(self, show: Callable[[Path], str]) -> None:
+        if self._entry is not None:
+            self._say(show(other_viewers.file_of(self._entry)))
+
+    def _add_levels(self) -> None:
         levels = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 4))
-        levels.pack(fill=tk.X)
+        levels.pack(side=tk.BOTTOM, fill=tk.X)
         ttk.Label(levels, text="Level", style="Het.TLabel").pack(side=tk.LEFT, padx=(0, 6))
         scale = ttk.Scale(levels, from_=LEVEL_RANGE[0], to=LEVEL_RANGE[1], variable=self._level,
                           command=lambda _value: self._redraw_surface(), style="Het.Horizontal.TScale")  # fmt: skip
@@ -132,17 +160,6 @@ class MapPanel(ttk.Frame):
                 levels, text="Draw a region …", command=self.draw_region, style="Het.TButton"
             )
             self._draw_button.pack(side=tk.RIGHT)
-
-        row = ttk.Frame(self, style="Het.TFrame", padding=(4, 0, 10, 8))
-        row.pack()
-        self._sections = []
-        for name in ("section z", "section y", "section x"):
-            cell = ttk.Frame(row, style="Het.TFrame")
-            cell.pack(side=tk.LEFT, padx=6)
-            label = tk.Label(cell, bg=palette.PAPER, bd=0)
-            label.pack()
-            ttk.Label(cell, text=name, style="HetMuted.TLabel").pack()
-            self._sections.append(label)
 
     # ---- the series --------------------------------------------------------
     def _fill_series(self) -> None:
@@ -180,7 +197,7 @@ class MapPanel(ttk.Frame):
         if count > 1:
             self._place.set((self._place.get() + 1) % count)
             self._show_place()
-        self._playing = self.after(STEP_MS, self._step_on)
+        self._playing = self.after(round(STEP_MS / float(self._speed.get())), self._step_on)
 
     def _read(self, path: str) -> np.ndarray:
         if path not in self._volumes:
@@ -197,7 +214,7 @@ class MapPanel(ttk.Frame):
             self._resting = None
         self._entry, self._volume = entry, volume
         self._heading.set(f"{entry.label}   {entry.reached}".rstrip())
-        self._redraw_sections()
+        self.sections.show(self._volume)
 
     def _rest(self) -> None:
         """Draw the surface of the map that was followed to, now that no other comes."""
@@ -209,13 +226,17 @@ class MapPanel(ttk.Frame):
         self._resting = None
         self._volume = finer(self._volume)
         self._redraw_surface()
-        self._redraw_sections()
+        self.sections.show(self._volume)
 
     def _redraw_surface(self) -> None:
         if self._volume is None:
             return
-        level = (self._entry.level or suggested_level(self._volume)) * self._level.get()
-        self._renderer.show(self._volume, level, self._entry.colour)
+        if self._renderer is None:
+            self._renderer = make_renderer()
+        below = self._entry.colour_below
+        usual = DIFFERENCE * self._volume.std() if below else suggested_level(self._volume)
+        level = (self._entry.level or usual) * self._level.get()
+        self._renderer.show(self._volume, float(level), self._entry.colour, below)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -233,16 +254,6 @@ class MapPanel(ttk.Frame):
         self._surface.image = ImageTk.PhotoImage(Image.fromarray(frame), master=self)
         self._surface.configure(image=self._surface.image)
         self._surface_ms = 1000 * (time.perf_counter() - began)
-
-    def _redraw_sections(self) -> None:
-        middle = self._volume.shape[0] // 2
-        low, high = np.percentile(self._volume, (1, 99.7))
-        for axis, label in enumerate(self._sections):
-            plane = np.clip((np.take(self._volume, middle, axis) - low) / max(high - low, 1e-12), 0, 1)
-            picture = Image.fromarray((255 * (1 - plane)).astype(np.uint8))
-            picture = picture.resize((SECTION_PX, SECTION_PX), Image.BICUBIC)
-            label.image = ImageTk.PhotoImage(picture, master=self)
-            label.configure(image=label.image)
 
     # ---- the mouse ---------------------------------------------------------
     def _grab(self, x: int, y: int) -> None:

@@ -5,8 +5,8 @@ import tkinter as tk
 from pyworkflow.gui import Window
 
 from . import palette
-from .explorer import define_styles
 from .picture_panel import PicturePanel
+from .styles import define_styles
 
 SIZE = (1280, 800)
 

@@ -19,16 +19,57 @@ STARTS = 2
 """A process that dies is started once more, and not again."""
 
 
+MAP, IMAGES = "map", "images"
+"""Kinds of questions; a newer one takes the place of an older one of its kind."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked at z (Z,)."""
+
+    index: int | None
+    """Of the particle that lies there, if one is meant."""
+    z: np.ndarray
+    minus: np.ndarray | None = None
+    """(Z,) of a map to take off."""
+    images: int = 0
+    """So many images of particles near z are wanted in place of a map, all in the view of particle `index`."""
+
+    @property
+    def kind(self) -> str:
+        return IMAGES if self.images else MAP
+
+    def line(self) -> bytes:
+        """As the engine reads it."""
+        content: dict[str, Any] = {"z": [float(number) for number in self.z]}
+        if self.minus is not None:
+            content["minus"] = [float(number) for number in self.minus]
+        if self.images:
+            content["images"] = self.images
+            if self.index is not None:
+                content["like"] = self.index
+        return json.dumps(content).encode() + b"\n"
+
+
 @dataclass(frozen=True)
 class Answer:
     """What came of a question."""
 
-    index: int
-    """As it was asked."""
+    question: Question
     volume: np.ndarray | None
-    """(D, D, D) float32; None where `error` says why there is none."""
+    """(D, D, D) float32, or (2 + n, D, D), the mean of n images, the projection of the map and the images; None where
+    `error` says why there is none."""
     pixel_size_ang: float = 1.0
     error: str = ""
+    places: tuple[int, ...] = ()
+    """(n,) which particles the images are of."""
+    away_deg: tuple[float, ...] = ()
+    """(n,) how far their views are from the first one's."""
+
+    @property
+    def index(self) -> int | None:
+        """Of the particle that was asked about."""
+        return self.question.index
 
 
 class _Gone(Exception):
@@ -51,9 +92,9 @@ class ResidentDecoder:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
         self._command, self._environment = list(command), environment
         self._change = threading.Condition()
-        self._waiting: tuple[int, np.ndarray] | None = None
-        self._asked: tuple[int, np.ndarray] | None = None
-        self._answer: Answer | None = None
+        self._waiting: dict[str, Question] = {}
+        self._asked: Question | None = None
+        self._answers: dict[str, Answer] = {}
         self._ready: dict[str, Any] | None = None
         self._closing = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -63,17 +104,20 @@ class ResidentDecoder:
         """Load the model in the background."""
         threading.Thread(target=self._live, name="resident decoder", daemon=True).start()
 
-    def ask(self, index: int, z: np.ndarray) -> None:
-        """Ask for the map at z (Z,), in place of what was asked for before and has not begun."""
+    def ask(self, index: int | None, z: np.ndarray, minus: np.ndarray | None = None) -> None:
+        """Ask for the map at z (Z,), less that at `minus`, in place of what was asked for before and has not begun."""
+        self.put(Question(index, z, minus))
+
+    def put(self, question: Question) -> None:
+        """Ask, in place of a question of its kind that has not begun."""
         with self._change:
-            self._waiting = index, z
+            self._waiting[question.kind] = question
             self._change.notify()
 
-    def newest(self) -> Answer | None:
-        """The answer that came last, if it has not been taken yet."""
+    def newest(self, kind: str = MAP) -> Answer | None:
+        """The answer of a kind that came last, if it has not been taken yet."""
         with self._change:
-            answer, self._answer = self._answer, None
-            return answer
+            return self._answers.pop(kind, None)
 
     @property
     def is_ready(self) -> bool:
@@ -84,7 +128,7 @@ class ResidentDecoder:
     def is_busy(self) -> bool:
         """Whether an answer is still to come or to be taken."""
         with self._change:
-            return any(each is not None for each in (self._waiting, self._asked, self._answer))
+            return bool(self._waiting or self._asked or self._answers)
 
     @property
     def process_id(self) -> int | None:
@@ -112,7 +156,7 @@ class ResidentDecoder:
                 if gone.for_good:
                     break
         while (asked := self._next()) is not None:
-            self._put(Answer(asked[0], None, error=sentence))
+            self._put(Answer(asked, None, error=sentence))
 
     def _serve(self) -> None:
         """One life of the process, until the window closes. Raises _Gone when the process ends before that."""
@@ -121,7 +165,7 @@ class ResidentDecoder:
             try:
                 self._ready = self._read_head(process)
                 while (asked := self._next()) is not None:
-                    self._put(self._answer_of(process, *asked))
+                    self._put(self._answer_of(process, asked))
             except (OSError, ValueError, EOFError):
                 self._lost()
                 if not self._closing:
@@ -142,34 +186,36 @@ class ResidentDecoder:
                 process.terminate()
         return process
 
-    def _next(self) -> tuple[int, np.ndarray] | None:
-        """Wait for what is asked next; None when the window closes."""
+    def _next(self) -> Question | None:
+        """Wait for what is asked next, maps before images; None when the window closes."""
         with self._change:
-            self._change.wait_for(lambda: self._waiting is not None or self._closing)
+            self._change.wait_for(lambda: self._waiting or self._closing)
             if self._closing:
                 return None
-            self._asked, self._waiting = self._waiting, None
+            self._asked = self._waiting.pop(MAP if MAP in self._waiting else IMAGES)
             return self._asked
 
     def _put(self, answer: Answer) -> None:
         with self._change:
-            self._asked, self._answer = None, answer
+            self._asked, self._answers[answer.question.kind] = None, answer
 
     def _lost(self) -> None:
         """What the process did not live to answer is asked again, unless something newer is."""
         with self._change:
-            self._waiting = self._waiting or self._asked
+            if self._asked is not None:
+                self._waiting.setdefault(self._asked.kind, self._asked)
             self._asked = None
 
-    def _answer_of(self, process: subprocess.Popen[bytes], index: int, z: np.ndarray) -> Answer:
-        process.stdin.write(json.dumps({"z": [float(number) for number in z]}).encode() + b"\n")
+    def _answer_of(self, process: subprocess.Popen[bytes], question: Question) -> Answer:
+        process.stdin.write(question.line())
         process.stdin.flush()
         head = self._read_head(process)
         if "error" in head:
-            return Answer(index, None, error=head["error"])
+            return Answer(question, None, error=head["error"])
         content = process.stdout.read(head["bytes"])
         volume = np.frombuffer(content, head["type"]).reshape(head["shape"])
-        return Answer(index, volume, self._ready["pixel_size_ang"])
+        about = {name: tuple(head.get(name, ())) for name in ("places", "away_deg")}
+        return Answer(question, volume, self._ready["pixel_size_ang"], **about)
 
     @staticmethod
     def _read_head(process: subprocess.Popen[bytes]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from ..engine.run import Run
 from ..engine.selection.export import Selection
 from . import palette
 from .atoms_content import AtomsContent
-from .content import Colouring, Content, MapEntry, Projection
+from .colouring import Colouring
+from .content import Content, MapEntry, Projection
 
 TRAJECTORY, SELECTION = "path", "selected"
 """Names that the protocols give to theirs."""

@@ -2,7 +2,8 @@
 
     xvfb-run -s "-screen 0 1600x1000x24" python docs/screenshots/make.py demo
 
-writes explorer.png, curve.png, particle.png, resolution.png, form.png, wizard.png and project.png beside this file.
+writes explorer.png, curve.png, particle.png, selection.png, pins.png, resolution.png, form.png, wizard.png and
+project.png beside this file.
 """
 
 import os
@@ -43,24 +44,45 @@ def picture_project(window, run) -> None:
 
 
 def picture_explorer(window, run) -> None:
-    """The explorer: classes, the curve, one particle, the resolution."""
+    """The explorer: classes, the curve, one particle with images, a selection, two pins, the resolution."""
     from cryodrgn_plugin.viewers import HetExplorerViewer
 
     explorer = HetExplorerViewer(project=window.project, protocol=run, parent=window).open_window(run)
     place(explorer, 1400, 820)
+    pump(explorer, 120, until=lambda: explorer.is_filled and explorer.bench.columns is not None)
+    bench, latents = explorer.bench, explorer.latents
     explorer.maps.show_in_series("k-means centres", 1)
     grab(explorer.root, "explorer", explorer)
-    explorer.latents.select(projection="UMAP", colouring="position on the curve")
+    latents.select(projection="UMAP", colouring="position on the curve")
     explorer.maps.show_in_series("along the curve", 5)
     grab(explorer.root, "curve", explorer)
-    index = len(explorer._content.object_ids) // 3
-    explorer.latents.choose(index)
-    explorer.show_particle(index)
-    pump(explorer, 90, until=lambda: explorer._status.get().endswith("its own map"))
+    first, second = (len(bench.columns.object_ids) * share // 6 for share in (2, 5))
+    bench.tray.select(bench.images)
+    show(explorer, first)
+    pump(explorer, 90, until=lambda: bench.images.is_filled)
     grab(explorer.root, "particle", explorer)
+    latents.select(projection="PC1 – PC2", colouring="class")
+    bench.tray.select(bench.selection)
+    bench.selection.follow("pc1 > 0 and rlnDefocusU > 12000")
+    bench.selection.keep("right side")
+    grab(explorer.root, "selection", explorer)
+    bench.selection.clear()
+    bench.tray.select(bench.pins)
+    bench.pins.pin("A")
+    show(explorer, second)
+    bench.pins.pin("B")
+    bench.pins.difference()
+    pump(explorer, 90, until=lambda: explorer.maps._heading.get() == "map of B − A")
+    grab(explorer.root, "pins", explorer)
     explorer.tabs.select(1)
     grab(explorer.root, "resolution", explorer)
     explorer.close()
+
+
+def show(explorer, index: int) -> None:
+    """Point at a particle and wait for its map."""
+    explorer.bench.show_particle(index)
+    pump(explorer, 90, until=lambda: explorer._status.get().endswith("its own map"))
 
 
 def picture_form(window, simulated) -> None:

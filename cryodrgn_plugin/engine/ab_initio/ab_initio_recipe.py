@@ -33,15 +33,17 @@ from ..data.dataset import ParticleDataset
 from ..data.tilt_images import find_series
 from ..errors import DataError
 from ..imaging.noise import NoiseModel, estimate_noise
+from ..ranks import Ranks
 from ..run import Run
 from ..slicing.compute import Compute
-from ..stopping import graceful_stop
+from ..stopping import graceful_stop, wish_of_any
 from .bases_rounds import BasesRounds
 from .conformers import join_conformers
 from .found_maps import fit_species, save_maps
 from .joins import chosen_joins, joined, largest, scores_before
+from .outcome import Outcome
 from .placement import FAMILY
-from .rounds import Outcome, PoseRounds
+from .rounds import PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
 from .splits import chosen_pairs, paying
 from .stages import Stages, Step
@@ -234,7 +236,7 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
     DataError : too few particles.
     Stopped : a signal came; the run can be resumed.
     """
-    recipe = AbInitio(config, dataset.without_poses())
+    recipe, ranks = AbInitio(config, dataset.without_poses()), Ranks.present()
     progress = Progress(**((load_progress(run, recipe.engine.compute, dataset.lattice) if resume else None) or {}))
     if progress.done:
         recipe.engine.placement = progress.placement
@@ -251,8 +253,9 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
             progress.seconds += time.perf_counter() - began
             run.append_metrics({"epoch": progress.done, "seconds": round(progress.seconds, 3), **figures})
             run.progress("round", progress.done, len(recipe.steps(progress)), score=figures["score"])
+            ranks.require_same(figures["score"])
             save_progress(run, progress)
-            stop.raise_if_requested(may_keep=False)
+            stop.raise_if_requested(may_keep=False, agreed=str if ranks.alone else wish_of_any(ranks.any))
     if recipe.moving:
         recipe.make_one(run, progress)
     _finish(run, config, dataset, progress, resume)

@@ -23,10 +23,10 @@ from ..poses.series_score import TiltSeriesExpansion, TiltSeriesScore, tilted
 
 MARGIN = 15.0
 """Log-likelihood that a species may lack on the first grid and still be refined."""
-LEAST_WEIGHT = 0.02
-"""Candidates of less than this share of the best one's weight are left out."""
 LOCAL_DEG, LOCAL_PX, LOCAL_STEPS = 2.0, 1.0, 6
 """How far a pose may be moved uphill, and in how many steps."""
+LEAST_WEIGHT = 0.02
+"""Candidates of less than this share of the best one's weight are left out."""
 
 
 class Scored(Protocol):

@@ -8,8 +8,8 @@ one would lose much in the other, and the maps do not agree. One map of all thei
 import numpy as np
 
 from ..likelihood.species_maps import Maps
+from .outcome import Outcome
 from .placement import Placement
-from .rounds import Outcome
 
 CANDIDATES = 0.35
 """Species are tried as one where images of one would lose less than this share of their log-likelihood in the other."""

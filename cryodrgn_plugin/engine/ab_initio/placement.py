@@ -3,6 +3,9 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
+
+from ..ranks import Ranks
 
 FAMILY = {"own": 1, "kin": 2}
 """How many species, one after the other, are a family, whose images meet its members only."""
@@ -47,6 +50,14 @@ class Placement:
     def spread(self, new: np.ndarray, of_column: np.ndarray) -> "Placement":
         """Species s becomes `new[s]` among species of which each is as likely as the old one in `of_column` was."""
         return replace(self, species=np.append(new, -1)[self.species], lag=self.lag[:, of_column])
+
+    def share(self, images: np.ndarray, ranks: Ranks) -> None:
+        """Make common where this process has placed the `images` (n,) that were its own, and others theirs."""
+        if ranks.alone:
+            return
+        every = ranks.gathered(torch.from_numpy(images)).numpy()
+        for values in (self.rotations, self.shifts_ang, self.species, self.score, self.lag):
+            values[every] = ranks.gathered(torch.from_numpy(values[images])).numpy()
 
     def only(self, kept: list[int]) -> "Placement":
         """The same for some of the species only. Images of the others are in none, and all are likely for them."""

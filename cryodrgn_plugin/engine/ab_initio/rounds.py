@@ -29,10 +29,12 @@ from ..likelihood.species_maps import Maps
 from ..likelihood.whitened import WhitenedBatch, WhitenedImages
 from ..poses.hierarchical import HierarchicalSearch, SearchLevels
 from ..poses.inference import Candidates
+from ..ranks import Ranks
 from ..slicing.backend import Backend
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
 from .candidates import Views, among, searched, tempered
+from .outcome import Outcome
 from .placement import FAMILY, Placement
 from .spectral_groups import lag_behind_groups
 from .stages import Round
@@ -51,17 +53,6 @@ FIRST_KEPT = 4
 AGREED, BEYOND = 0.5, 3
 """FSC under their common mask, which makes noise agree as well, from which half-set maps tell about poses, and how many
 shells beyond it are tried."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a round gave: new maps, and the mean score of the images it used, of all and of each species (S,), with the
-    number of each species' images (S,)."""
-
-    maps: Maps
-    score: float
-    of_species: np.ndarray
-    counts: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -93,7 +84,7 @@ class PoseRounds:
     ):
         self.dataset, self.compute, self._poses, self._padding = dataset, compute or Compute(), poses, padding
         self._series = series or TiltSeries.singles(dataset.n)
-        self._whitened = WhitenedImages(dataset, noise, compute=self.compute)
+        self._whitened, self._ranks = WhitenedImages(dataset, noise, compute=self.compute), Ranks.present()
         self.placement = Placement.unknown(dataset.n)
         self.half = drawn_halves(dataset, [seed, 1])
         self._half_of_particle = self.half[self._series.images[:, 0]]
@@ -117,9 +108,10 @@ class PoseRounds:
     def advance(self, maps: Maps, plan: Round, rng: np.random.Generator) -> Outcome:
         """One round; places the images it uses."""
         backend, count = self._backend(self._solved(plan)), self.dataset.lattice.count(self._solved(plan))
-        sums = [[MapSums(backend, self.dataset) for _ in maps.populations] for _ in range(1 + plan.crossed)]
+        halves, species = range(1 + plan.crossed), range(maps.n_species)
+        sums = [[MapSums(backend, self.dataset, self._ranks) for _ in species] for _ in halves]
         shares, scores, placed = (np.zeros(maps.n_species) for _ in range(3))
-        misfit = Misfit(self.dataset.lattice, self.compute) if plan.crossed else None
+        misfit = Misfit(self.dataset.lattice, self.compute, self._ranks) if plan.crossed else None
         for visit in self.visits(maps, within_sight(plan, maps), rng, misfit):
             scores += np.bincount(visit.placed, visit.score, maps.n_species)
             placed += np.bincount(visit.placed, minlength=maps.n_species)
@@ -128,12 +120,14 @@ class PoseRounds:
             batch = visit.batch.leading(count)
             for own, poses, weights in zip(sums[visit.part], visit.candidates, by_species.unbind(1), strict=True):
                 own.add(batch, poses.rotations, poses.shifts_ang, weights, visit.ratio)
+        self._ranks.total(*map(torch.from_numpy, (shares, scores, placed)))
         solved = Maps(self._solve(sums, plan), shares / shares.sum(), misfit.factor() if misfit else None)
         return Outcome(solved, float(scores.sum() / placed.sum()), scores / np.maximum(placed, 1), placed)
 
     def place(self, maps: Maps, plan: Round, rng: np.random.Generator) -> float:
         """Place the images of a round and leave the maps as they are; the mean score."""
-        return float(np.concatenate([visit.score for visit in self.visits(maps, plan, rng)]).mean())
+        scores = [np.empty(0, np.float32), *(visit.score for visit in self.visits(maps, plan, rng))]
+        return float(self._ranks.gathered(torch.from_numpy(np.concatenate(scores))).numpy().mean())
 
     def sorted_by_power(self, n_groups: int, fewest: int, rng: np.random.Generator) -> np.ndarray:
         """(N, G) by how much an image suits groups of images alike in power less than its own; see there."""
@@ -147,46 +141,58 @@ class PoseRounds:
         self, maps: Maps, plan: Round, rng: np.random.Generator, misfit: Misfit | None = None
     ) -> Iterator[Visit]:
         """Search the particles of a round, a lot at a time, each against the maps of the half-set it is not in; what
-        their images differ from these by is added to `misfit`.
+        their images differ from these by is added to `misfit`. Processes share the lots and, after the last, know where
+        all images were placed.
         """
         search = self._search(plan, random_matrices(1, rng)[0])
         chosen = self._chosen(maps.n_species, plan, rng)
         banks = [[SliceBank(model) for model in half] for half in maps.models]
         prior = self.compute.tensor(np.repeat(np.log(np.maximum(maps.populations, 1e-6)), plan.kept))
+        if not plan.local and self.placement.lag.shape[1] != maps.n_species:
+            self.placement = replace(self.placement, lag=np.zeros((self.dataset.n, maps.n_species), np.float32))
+        visited = [np.empty(0, np.int64)]
         for part in range(1 + plan.crossed):
             particles = chosen[self._half_of_particle[chosen] == part] if plan.crossed else chosen
             against = banks[1 - part] if plan.crossed and len(banks) == 2 else banks[0]
-            for views in self._lots(particles, min(search.images_at_once(), MOST_AT_ONCE)):
+            for views, met in self._lots(particles, min(search.images_at_once(), MOST_AT_ONCE), plan, rng):
                 weighed = self._weighed(views, maps, plan)
-                candidates = self._candidates(search, against, weighed, plan, rng)
+                candidates = self._candidates(search, against, weighed, plan, met)
                 total = torch.cat([own.score for own in candidates], dim=1) + prior
                 weights = tempered(total, plan.temperature)
                 for view, batch in enumerate(views.images):
                     of_image = [views.in_image(view, own) for own in candidates]
                     score, species = self._place(batch.index, of_image, total / len(views.images))
+                    visited.append(batch.index)
                     if misfit:
                         self._add_misfit(misfit, against, batch)
                     yield Visit(part, weighed.images[view], of_image, score, species, weights, self._ratio(batch))
+        self.placement.share(np.concatenate(visited), self._ranks)
 
-    def _lots(self, particles: np.ndarray, at_once: int) -> Iterator[Views]:
-        """The particles in lots that can share a score, their images read ahead."""
-        ratio = self.dataset.frequency_ratio
+    def _lots(
+        self, particles: np.ndarray, at_once: int, plan: Round, rng: np.random.Generator
+    ) -> Iterator[tuple[Views, np.ndarray | None]]:
+        """The particles in lots that can share a score, their images read ahead, and which species each lot meets: of
+        this process, of all lots that are drawn by all alike.
+        """
+        ratio, at_once = self.dataset.frequency_ratio, min(at_once, -(-len(particles) // self._ranks.count))
         lots = [
             self._series.views(particles[members])
             for members in self._series.sharing_a_score(particles, ratio, at_once)
         ]
+        met = [None if plan.local else self._met(images[:, 0], plan, rng) for images, _, _ in lots]
+        own = self._ranks.share(len(lots))
+        lots, met = lots[own.start : own.stop], met[own.start : own.stop]
         batches = self._whitened.of_each((rows for lot in lots for rows in lot[0].T), self.dataset.lattice.size)
-        for images, tilts, carries in lots:
+        for (images, tilts, carries), species in zip(lots, met, strict=True):
             views = [next(batches) for _ in images.T]
-            yield Views(self.dataset, views, self.compute.double(tilts), self.compute.double(carries))
+            yield Views(self.dataset, views, self.compute.double(tilts), self.compute.double(carries)), species
 
     def _candidates(
-        self, search: HierarchicalSearch, banks: list[SliceBank], views: Views, plan: Round, rng: np.random.Generator
+        self, search: HierarchicalSearch, banks: list[SliceBank], views: Views, plan: Round, met: np.ndarray | None
     ) -> list[Candidates]:
         """Of each species, in the reference view: the last pose moved uphill, or poses searched for anew."""
-        if plan.local:
+        if met is None:
             return [self._nearby(species, bank, views, plan.radius) for species, bank in enumerate(banks)]
-        met = self._met(views.images[0].index, len(banks), plan, rng)
         candidates, lag = searched(search, banks, views, torch.as_tensor(met, device=self.compute.device))
         for batch in views.images:
             self.placement.lag[batch.index] = np.where(met, on_host(lag), self.placement.lag[batch.index])
@@ -229,18 +235,15 @@ class PoseRounds:
             return drawn(self._series.n, count, rng)
         size = FAMILY[plan.met]
         family = self.placement.species[self._series.images[:, 0]] // size
-        lots = [
-            drawn(np.flatnonzero(family == own), count * size // n_species, rng) for own in range(n_species // size)
-        ]
+        families = range(n_species // size)
+        lots = [drawn(np.flatnonzero(family == own), count // len(families), rng) for own in families]
         return np.sort(np.concatenate(lots))
 
-    def _met(self, index: np.ndarray, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
+    def _met(self, index: np.ndarray, plan: Round, rng: np.random.Generator) -> np.ndarray:
         """(B, S). Which species each image is compared with."""
-        if self.placement.lag.shape[1] != n_species:
-            self.placement = replace(self.placement, lag=np.zeros((self.dataset.n, n_species), np.float32))
         if plan.met in FAMILY:
             size = FAMILY[plan.met]
-            return self.placement.species[index, None] // size == np.arange(n_species) // size
+            return self.placement.species[index, None] // size == np.arange(self.placement.lag.shape[1]) // size
         likely = self.placement.lag[index] < HOPELESS
         return likely | (rng.random(likely.shape) < AGAIN) | (plan.met == "all")
 

@@ -8,8 +8,8 @@ explain less.
 import numpy as np
 
 from ..likelihood.species_maps import Maps
+from .outcome import Outcome
 from .placement import Placement
-from .rounds import Outcome
 
 PAYS = 0.02
 """Share of the log-likelihood that a pair must gain."""

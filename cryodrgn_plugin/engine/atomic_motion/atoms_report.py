@@ -133,10 +133,12 @@ def _describe(out: Report, found: ModelInRun) -> None:
             "stands_out": round(fit.stands_out, 2),
             "rotation": np.round(fit.rotation, 6).tolist(),
             "shift_ang": np.round(fit.shift_ang, 3).tolist(),
+            "size": round(fit.size, 4),
+            "beyond": round(found.beyond, 4),
         },
         "reference": found.reference + 1,
         "part_numbers": _numbers_tried(found),
-        "sentences": fit.sentences(),
+        "sentences": found.fit_sentences(),
     }
 
 
@@ -151,7 +153,7 @@ def _describe_parts(
     out: Report, found: ModelInRun, particles: ParticleParts, states: ParticleParts, latents: Latents
 ) -> None:
     entries, said = part_entries(found, particles), out.index["sentences"]
-    fitted = len(found.fit.sentences())
+    fitted = len(found.fit_sentences())
     out.index |= {"particles": len(latents.z), "parts": entries}
     out.index |= {"states": state_entries(found, states), "along": along_entry(found)}
     out.index["sentences"] = [*said[:fitted], *part_sentences(entries), *said[fitted:]]

@@ -25,6 +25,10 @@ STANDS_OUT = 4.0
 """Standard deviations of decoys by which a fit must exceed them."""
 HANDS_DIFFER = 0.02
 """Of the correlation, from which on one hand fits better than the other."""
+SIZES = 1 + 0.03 * np.arange(-3, 4)
+"""By which the model is made larger to see whether the pixel size is right."""
+SIZE_OFF = 0.03
+"""By how much it may seem to be off: a map of a molecule that moves is blurred."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,10 @@ class ModelFit:
     """The correlation of the best fit of the other hand."""
     decoys: np.ndarray
     """(m,) correlations at random rotations, each at its best shift."""
+    size: float
+    """How much larger the model would have to be to fit best."""
+    pixel_size_ang: float
+    """Of the map."""
 
     @property
     def stands_out(self) -> float:
@@ -82,6 +90,12 @@ class ModelFit:
             said.append(f"The map has the other hand than the model ({other}); it was mirrored for the fit.")
         elif self.correlation - self.other_hand < HANDS_DIFFER:
             said.append(f"Which hand the map has cannot be told at this resolution ({other}).")
+        if self.fits and abs(self.size - 1) > SIZE_OFF:
+            change = f"{abs(self.size - 1):.0%} {'larger' if self.size > 1 else 'smaller'}"
+            said.append(
+                f"The model fits best when it is made {change}: the pixel size of the particles seems to be wrong, and "
+                f"to be {self.pixel_size_ang / self.size:.3g} Å rather than {self.pixel_size_ang:.3g} Å."
+            )
         return said
 
 
@@ -107,12 +121,25 @@ def fit_model(
     decoys = np.array(
         [_at_best_shift(beads_px @ turn.T, electrons, target) for turn in Rotation.random(DECOYS, seed).as_matrix()]
     )
-    return ModelFit(rotation, shift_px * pixel_size_ang, centre, mirrored, best, found[1][0], decoys)
+    size = _best_size(beads_px @ rotation.T, electrons, target)
+    return ModelFit(
+        rotation, shift_px * pixel_size_ang, centre, mirrored, best, found[1][0], decoys, size, pixel_size_ang
+    )
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> float:
     """Of two maps (D, D, D), voxel by voxel over the box."""
     return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
+
+
+def _best_size(beads_px: np.ndarray, electrons: np.ndarray, target: np.ndarray) -> float:
+    """Of `SIZES` the best, or where the parabola through it and its neighbours is highest."""
+    tried = [_at_best_shift(size * beads_px, electrons, target) for size in SIZES]
+    best = int(np.argmax(tried))
+    if best in (0, len(SIZES) - 1):
+        return float(SIZES[best])
+    below, at, above = tried[best - 1 : best + 2]
+    return float(SIZES[best] + (SIZES[1] - SIZES[0]) * (below - above) / (2 * (below - 2 * at + above)))
 
 
 def _at_best_shift(beads_px: np.ndarray, electrons: np.ndarray, target: np.ndarray) -> float:

@@ -4,15 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from ..atoms.atomic_model import AtomicModel
 from ..atoms.beads import Beads, beads_of
 from ..errors import DataError
+from ..reconstruction.masks import auto_threshold, lowpass
 from .bead_overlap import BeadScale, density, scale_of
 from .displacements import BeadFit, BeadFitter, followed, gyration_px
 from .elastic import ElasticNetwork
-from .model_fit import ModelFit, correlation, fit_model
+from .model_fit import LOWPASS_PX, ModelFit, correlation, fit_model
 from .node_maps import NodeMaps, of_other_hand
 from .part_motion import PartMotion
 from .part_number import PartNumber, chosen_number
@@ -25,6 +27,11 @@ LEAST_ACROSS_ANG = 5.0
 """Diameter of a model whose atoms are in places of their own."""
 SCALE_BAND = 0.85
 """Share of the frequencies of the box in which the grey scale of beads is measured."""
+
+BEYOND_ANG, BEYOND_PX = 12.0, 3.0
+"""How far from every bead density is away from the model; at least so many voxels."""
+MOST_BEYOND = 0.05
+"""Of the density, away from a model that is whole."""
 
 Progress = Callable[[str, int, int], None]
 """Called as progress(stage, done, total)."""
@@ -44,6 +51,8 @@ class ModelInRun:
     scale: BeadScale
     reference_px: np.ndarray
     """(n, 3) the beads of the model in the map, in voxels from voxel D//2."""
+    beyond: float
+    """Share of the density of map `reference` that lies away from the model."""
     bead_fits: list[BeadFit]
     """The beads by themselves in each map."""
     candidates: list[np.ndarray]
@@ -61,6 +70,17 @@ class ModelInRun:
     def part_of_atom(self) -> np.ndarray:
         """(atoms,) from 0."""
         return self.motion.labels[self.beads.bead_of_atom]
+
+    def fit_sentences(self) -> list[str]:
+        """What is to be said of how the model lies in the maps."""
+        said = self.fit.sentences()
+        if self.fit.fits and self.beyond > MOST_BEYOND:
+            said.append(
+                f"{self.beyond:.0%} of the density of the map that the model fits best lies more than {BEYOND_ANG:.0f} "
+                "Å from it: what the images show there is not in the model, and its parts may be drawn there. Give the "
+                "whole of it."
+            )
+        return said
 
     def bead_places_px(self, points: np.ndarray) -> np.ndarray:
         """(m, n, 3) the beads at positions (m, D) of the latent space, in voxels."""
@@ -133,8 +153,9 @@ def laid_into(
         progress("rigid parts", node + 1, len(maps.z))
     motion = PartMotion.of(part_fitter.labels, part_fitter.centres_px, poses, maps.points, maps.share)
     return ModelInRun(
-        model, beads, fit, maps, pixel_size_ang, reference, scale, places, bead_fits, candidates, number, part_fitter,
-        poses, motion,
+        model, beads, fit, maps, pixel_size_ang, reference, scale, places,
+        density_beyond(maps.volumes[reference], places, pixel_size_ang),
+        bead_fits, candidates, number, part_fitter, poses, motion,
     )  # fmt: skip
 
 
@@ -154,6 +175,16 @@ def _require_room(beads: Beads, edge_ang: float) -> None:
             f"The model is {across_ang:.0f} Å across and the box of the maps {edge_ang:.0f} Å; give the molecule that "
             "the images show, alone, and check the pixel size."
         )
+
+
+def density_beyond(volume: np.ndarray, places_px: np.ndarray, pixel_size_ang: float) -> float:
+    """Share of the density of a map (D, D, D), over its threshold, that is away from beads at (n, 3) voxels."""
+    smooth = lowpass(volume, pixel_size_ang, LOWPASS_PX * pixel_size_ang)
+    voxels = np.argwhere(smooth > auto_threshold(smooth))
+    there = smooth[tuple(voxels.T)]
+    away_px = cKDTree(places_px).query(voxels[:, ::-1] - len(volume) // 2)[0]
+    beyond = away_px > max(BEYOND_ANG / pixel_size_ang, BEYOND_PX)
+    return float(there[beyond].sum() / max(there.sum(), 1e-30))
 
 
 def coarse_beads(model: AtomicModel) -> Beads:

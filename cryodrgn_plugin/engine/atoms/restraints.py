@@ -9,7 +9,7 @@ reference. The elastic network keeps whatever is near in the reference at its di
 apart what is not bonded.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,8 @@ LONGEST_STEP_ANG = 25.0
 """Consecutive numbers that lie farther apart than this in the reference are no neighbours."""
 TOUCHING_ANG = 4.2
 """CA that are nearer belong to neighbours."""
+BENDS_ANG = 1.0
+"""Ties of the elastic network whose length varies by more along a motion that was found are no part of it."""
 COVALENT_ANG = 2.1
 """Atoms of the same or of consecutive residues that lie nearer are bonded, where each atom is a bead."""
 
@@ -58,6 +60,14 @@ class Restraints:
     elastic_strength: float
     steric_strength: float
     steric_ang: float
+
+    def along(self, places_ang: np.ndarray) -> "Restraints":
+        """With an elastic network of what keeps its distance along a motion through (M, n, 3) places, at its mean."""
+        first, second = (beads.numpy() for beads in self.elastic[:2])
+        lengths = np.linalg.norm(places_ang[:, first] - places_ang[:, second], axis=2)
+        kept = np.ptp(lengths, axis=0) < BENDS_ANG
+        elastic = Pairs.of(np.stack([first, second], axis=1)[kept], lengths.mean(axis=0)[kept])
+        return replace(self, elastic=elastic)
 
     def energy(self, centres_ang: Tensor) -> Tensor:
         """E of (…, n, 3) centres in Å, (…,). Differentiable."""

@@ -38,7 +38,7 @@ def fit_run(args: argparse.Namespace, config: RunConfig) -> int:
     """Make or take up the run that `args` name, and train it. Returns the exit code."""
     from ..ranks import joined
 
-    with joined(config.recipe if config.z_dim else f"{config.recipe} with z_dim 0") as ranks:
+    with joined(config) as ranks:
         return _fit_first(args, config, ranks) if ranks.own == 0 else _fit_beside(args, config, ranks)
 
 
@@ -78,5 +78,5 @@ def _fit_beside(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> 
         with redirect_stdout(nowhere), run.working():
             from ..recipes import fit
 
-            fit(run, config, resume=args.resume)
+            fit(run, config, resume=args.resume, until_epoch=args.until_epoch)
     return 0

@@ -16,6 +16,7 @@ examples
   cryodrgn-plugin select run --where "z1 > 0 and confidence > 0.8" --name sure
   cryodrgn-plugin select run --junk --name clean         what the maps explain; train again on it, and once more
   cryodrgn-plugin select run --lasso drawn.json --original Extract/job012/particles.star
+  cryodrgn-plugin select run --listed rows.txt           star rows that were chosen elsewhere, one per line
   cryodrgn-plugin select run --random 10000 --clusters 2-5
 
 what comes out (docs/run_folder.md): RUN/selections/NAME/selected.star and rejected.star (selected.cs for cryoSPARC),

@@ -69,11 +69,15 @@ class Band:
         return np.stack([self.mask, *of_bases])
 
     def solved(self, equations: list[NormalEquations], groups: tuple[int, ...]) -> list[LinearModel]:
-        """The volumes of each half-set; `groups` as those of `Directions`."""
+        """The volumes of each half-set, whose equations go from the list as they are solved; `groups` as those of
+        `Directions`."""
         k = equations[0].rhs.shape[2] - 1
         prior = torch.cat([MEAN_SHARE * self.prior[:, None], PRIOR_SHARE * self.prior[:, None].expand(-1, k)], 1)
-        masks = self.masks(groups)
-        return [confined(each.backend, solve(each, self.support, prior), masks) for each in equations]
+        masks, models = self.masks(groups), []
+        while equations:
+            each = equations.pop(0)
+            models.append(confined(each.backend, solve(each, self.support, prior), masks))
+        return models
 
 
 def band_of(images: WhitenedImages, sphere: HalfSphere, pose_errors: bool, focus: Focus | None = None) -> Band:
@@ -187,22 +191,24 @@ def improved(
     near = replace(compress_near(models, images, band.count, band.moving, half), groups=found.groups)
     posteriors, centre, spread, nuisances = settle(near, nuisances, INNER_ROUNDS, contrast_known=half is not None)
     matrix, back, information = _frame(near, nuisances, centre, spread)
+    _put_in_frame(near, matrix)
     posteriors = posteriors.turned(centre, back)
     turned = Directions(posteriors, nuisances, information, found.groups, found.parts, -posteriors.evidence)
-    return [model.mixed(matrix) for model in models], _in_frame(near, matrix), turned
+    return [model.mixed(matrix) for model in models], near, turned
 
 
 def equations(images: WhitenedImages, band: Band, found: Directions, half: np.ndarray | None) -> list[NormalEquations]:
     """Normal equations of the mean and the bases: contrast weighs images, pose errors are taken off them."""
-    first, second = found.posteriors.moments()
-    contrast, square = found.nuisances.contrast[:, None], found.nuisances.squared_contrast()[:, None, None]
-    first, second, tied = contrast * first, square * second, square * found.posteriors.tied
-    sums = [EquationSums.over(images, band.sphere, first.shape[1]) for _ in range(1 if half is None else 2)]
+    channels = found.posteriors.mean.shape[1] + 1
+    contrasts, squares = found.nuisances.contrast, found.nuisances.squared_contrast()
+    sums = [EquationSums.over(images, band.sphere, channels) for _ in range(1 if half is None else 2)]
     for part, batch in images.by_halves(band.count, half):
-        rows = torch.as_tensor(batch.index, device=first.device)
-        sums[part].add(batch, first[rows], second[rows])
+        rows = torch.as_tensor(batch.index, device=contrasts.device)
+        posteriors, square = found.posteriors.at(rows), squares[rows, None, None]
+        first, second = posteriors.moments()
+        sums[part].add(batch, contrasts[rows, None] * first, square * second)
         if band.moving is not None:
-            sums[part].take_off(batch, band.moving, tied[rows])
+            sums[part].take_off(batch, band.moving, square * posteriors.tied)
     return [each.equations() for each in sums]
 
 
@@ -216,8 +222,7 @@ def _frame(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tenso
     lower = torch.linalg.cholesky(spread)
     white = torch.eye(len(centre) + 1, dtype=lower.dtype, device=lower.device)
     white[1:, 0], white[1:, 1:] = centre, lower
-    seen = _in_frame(near, white)
-    groups = [_axes(seen, nuisances, kept) for kept in members(near.groups, white.device) if len(kept)]
+    groups = [_axes(near, white, nuisances, kept) for kept in members(near.groups, white.device) if len(kept)]
     information = torch.cat([group[0] for group in groups])
     vectors = torch.block_diag(*(group[1] for group in groups))
     matrix = white.clone()
@@ -225,9 +230,14 @@ def _frame(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tenso
     return matrix, vectors.T @ torch.linalg.inv(lower), information
 
 
-def _axes(near: NearImages, nuisances: Nuisances, kept: Tensor) -> tuple[Tensor, Tensor]:
-    """Information (n,), falling, and axes (n, n) among some white amplitudes, the others being unknown."""
-    information, vectors = torch.linalg.eigh(mean_information(*as_nuisances(near, nuisances, kept)))
+def _axes(near: NearImages, white: Tensor, nuisances: Nuisances, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """Information (n,), falling, and axes (n, n) among some of the amplitudes that `white` (C, C) makes white, the
+    others being unknown."""
+    told = white.new_zeros(len(kept), len(kept))
+    for rows in near.parts():
+        part = _in_frame(near.at(rows), white)
+        told += len(part) * mean_information(*as_nuisances(part, nuisances.at(rows), kept))
+    information, vectors = torch.linalg.eigh(told / len(near))
     return information.flip(0), vectors.flip(1)
 
 
@@ -236,10 +246,14 @@ def _in_frame(near: NearImages, matrix: Tensor) -> NearImages:
     c = len(matrix)
     whole = torch.eye(near.gram.shape[1], dtype=matrix.dtype, device=matrix.device)
     whole[:c, :c] = matrix
-    gram = torch.empty_like(near.gram)
-    for rows in near.parts():  # of all at once what is made on the way would take as much again, twice
-        gram[rows] = whole.T @ near.gram[rows] @ whole
-    return replace(near, gram=gram, inner=near.inner @ whole)
+    return replace(near, gram=whole.T @ near.gram @ whole, inner=near.inner @ whole)
+
+
+def _put_in_frame(near: NearImages, matrix: Tensor) -> None:
+    """As `_in_frame`, in place of what they were: of a million images a copy takes gigabytes."""
+    for rows in near.parts():
+        part = _in_frame(near.at(rows), matrix)
+        near.gram[rows], near.inner[rows] = part.gram, part.inner
 
 
 def reliability(found: Directions) -> Tensor:

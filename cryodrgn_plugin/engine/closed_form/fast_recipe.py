@@ -46,13 +46,7 @@ from .fast_results import Outcome, leave
 from .harmonics import harmonics
 from .in_focus import FocusRound, InFocus
 from .judging_maps import FREEDOM, made_to_judge, solved_to_judge
-from .node_images import (
-    images_at_nodes,
-    moments_at_nodes,
-    node_images,
-    with_contrast_at,
-    with_contrast_of,
-)
+from .node_images import images_at_nodes, moments_at_nodes, node_images, with_contrast_at, with_contrast_of
 from .node_poses import NODES, NodePoses, accumulate_at_nodes, place_at_nodes
 from .nodes import at_nodes, evidence, fit_nodes, merged, responsibilities
 from .noise_cut import kept_above_noise
@@ -140,13 +134,15 @@ class ClosedForm:
         equations, sphere, features = self._equations(state, radius)
         band = self.posed_set.band(radius)
         filtered = state.done >= self.counted_after
-        models = solved_to_judge(equations, band.mask, filtered)
-        if state.done + 1 == self.n_steps:
-            self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
-        del equations
+        last = state.done + 1 == self.n_steps
+        models = solved_to_judge(equations, band.mask, filtered, spent=not last)
+        if last:
+            self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
         models = made_to_judge(models, filtered)
-        near = compress_near(models, self.images, band.count, band.moving, state.half)
-        seen = images_at_nodes(near, state.nuisances, self.series, features, state.responsibilities)
+        seen = images_at_nodes(
+            compress_near(models, self.images, band.count, band.moving, state.half),
+            *(state.nuisances, self.series, features, state.responsibilities),
+        )
         here = at_nodes(seen.gram, seen.inner, features, seen.contrast_sd)
         responsible = responsibilities(here.scores, state.responsibilities.population, POPULATION_ROUNDS)
         nuisances = with_contrast_at(responsible, here, state.nuisances)
@@ -198,8 +194,7 @@ class ClosedForm:
         functions = harmonics(state.responsibilities, self.config.z_dim).values
         responsible = merged(state.responsibilities, functions, NODES, self.config.seed)
         equations, sphere, features = self._equations(replace(state, responsibilities=responsible), self.last_radius)
-        models = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
-        del equations
+        models = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
         report = partial(self.run.progress, "pose")
         images, dataset = self.images, self.posed_set.dataset
         placed = place_at_nodes(images, dataset, self.series, models, features, state.half, report)
@@ -208,7 +203,7 @@ class ClosedForm:
         self._placed, self._features = placed, harmonics(responsible, self.config.z_dim).features
         weights = placed.weights(responsible)
         equations = accumulate_at_nodes(images, dataset, sphere, self._features, placed, weights, state.half)
-        self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
+        self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
         apart = map_distances(mean_model(self._left), self._features, BLUR_RADIUS)
         images_per_particle = images.compute.double(self.series.to_images(self.series.counts))
         per_image = scores.logsumexp(1) / images_per_particle

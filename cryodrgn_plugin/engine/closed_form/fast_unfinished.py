@@ -90,7 +90,7 @@ def _maps(recipe: ClosedForm, state: State, moments: Moments, radius: int) -> li
     """The half-sets' maps up to a frequency limit."""
     sphere = HalfSphere(recipe.dataset.box, recipe.config.decoder.padding, radius)
     equations = accumulate(recipe.images, sphere, recipe.images.lattice.count(radius), moments, state.half)
-    return fit_volumes(equations, soft_ball(sphere.box), FREEDOM)
+    return fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
 
 
 def _of_channels(model: LinearModel, count: int) -> LinearModel:

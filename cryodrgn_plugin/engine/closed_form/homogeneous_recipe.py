@@ -13,6 +13,7 @@ from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..decoders.decoder_registry import make_linear_decoder
 from ..decoders.model_file import save_model
+from ..ranks import Ranks
 from ..reconstruction.fsc import fsc_area
 from ..reconstruction.homogeneous import reconstruct
 from ..run import Run
@@ -22,7 +23,7 @@ def fit_homogeneous(run: Run, config: RunConfig, dataset: ParticleDataset) -> No
     """Reconstruct one map into `run`. Raises DataError without poses."""
     began = time.perf_counter()
     run.log(f"Backprojecting {dataset.n:,} particles of {dataset.box}² px.")
-    result = reconstruct(dataset, seed=config.seed)
+    result = reconstruct(dataset, seed=config.seed, ranks=Ranks.present())
     _save(run.model_file, config, result.volume, dataset.pixel_size_ang)
     for number, half in enumerate((result.half1, result.half2), start=1):
         _save(run.half_file(number), config, half, dataset.pixel_size_ang)

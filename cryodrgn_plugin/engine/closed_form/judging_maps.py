@@ -18,12 +18,15 @@ that are shrunk in each round take images from the states that differ most."""
 
 def judging_maps(equations: list[NormalEquations], mask: np.ndarray, filtered: bool) -> list[LinearModel]:
     """Solved inside `mask` (D, D, D), and filtered by what the halves share locally if `filtered`."""
-    return made_to_judge(solved_to_judge(equations, mask, filtered), filtered)
+    return made_to_judge(solved_to_judge(equations, mask, filtered, spent=False), filtered)
 
 
-def solved_to_judge(equations: list[NormalEquations], mask: np.ndarray, filtered: bool) -> list[LinearModel]:
-    """The first half of `judging_maps`. The equations, which take more memory than all else, are not needed after."""
-    return fit_volumes(equations, mask, FREEDOM if filtered else UNFILTERED_FREEDOM)
+def solved_to_judge(
+    equations: list[NormalEquations], mask: np.ndarray, filtered: bool, spent: bool
+) -> list[LinearModel]:
+    """The first half of `judging_maps`. The equations, which take more memory than all else, are not needed after;
+    `spent` as for `fit_volumes`."""
+    return fit_volumes(equations, mask, FREEDOM if filtered else UNFILTERED_FREEDOM, spent)
 
 
 def made_to_judge(models: list[LinearModel], filtered: bool) -> list[LinearModel]:

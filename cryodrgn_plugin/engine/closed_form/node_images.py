@@ -65,6 +65,7 @@ def images_at_nodes(
     spread is learned anew.
     """
     gram, inner = of_particles(*without_pose_errors(near, nuisances), series)
+    del near  # the larger part of what is known of many images
     population, contrast_sd = responsible.population, nuisances.contrast_sd
     for _ in range(CONTRAST_ROUNDS):
         here = at_nodes(gram, inner, nodes, contrast_sd)

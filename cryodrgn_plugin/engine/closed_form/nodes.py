@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from .. import threads
+from ..likelihood.near_images import parts_of
 from ..slicing.place import on_host
 
 RIDGE = 2.0
@@ -55,23 +56,26 @@ def at_nodes(gram: Tensor, inner: Tensor, nodes: Tensor, contrast_sd: float = 0.
     With p = sᵀ A s and q = b·s, ℓ = q − p/2 + ½ (q − p)²/(p + κ⁻²) − ½ log(1 + κ² p), g ~ N(1, κ²).
     """
     outer = (nodes[:, :, None] * nodes[:, None, :]).flatten(1)
-    power, shared = gram.flatten(1) @ outer.T, inner @ nodes.T
-    given_one = shared - power / 2
-    if not contrast_sd:
-        whole = torch.ones_like(power)
-        return AtNodes(given_one, whole, whole)
-    variance = 1 / (power.clamp(min=0) + contrast_sd**-2)
-    away = (shared - power) * variance
-    scores = given_one + (away**2 / variance + (variance / contrast_sd**2).log()) / 2
-    return AtNodes(scores, 1 + away, (1 + away) ** 2 + variance)
+    scores = gram.new_empty(len(gram), len(nodes))
+    contrast = square = torch.ones_like(scores)
+    if contrast_sd:
+        square = torch.ones_like(scores)
+    for rows in parts_of(len(gram)):
+        power, shared = gram[rows].flatten(1) @ outer.T, inner[rows] @ nodes.T
+        scores[rows] = shared - power / 2
+        if contrast_sd:
+            variance = 1 / (power.clamp(min=0) + contrast_sd**-2)
+            away = (shared - power) * variance
+            scores[rows] += (away**2 / variance + (variance / contrast_sd**2).log()) / 2
+            contrast[rows], square[rows] = 1 + away, (1 + away) ** 2 + variance
+    return AtNodes(scores, contrast, square)
 
 
 def contrasts(responsible: Responsibilities, here: AtNodes) -> tuple[float, float]:
     """Mean of the contrasts, and their standard deviation as a share of it."""
-    n = len(here.contrast)
-    mean = float((responsible.shares * here.contrast).sum() / n)
-    variance = float((responsible.shares * (here.square - 2 * mean * here.contrast + mean**2)).sum() / n)
-    return mean, max(max(variance, 0.0) ** 0.5 / mean, LEAST_CONTRAST_SD)
+    n, shares = len(here.contrast), responsible.shares.flatten()
+    mean, square = (float(shares @ of_all.flatten()) / n for of_all in (here.contrast, here.square))
+    return mean, max(max(square - mean**2, 0.0) ** 0.5 / mean, LEAST_CONTRAST_SD)
 
 
 def contrast_of_images(responsible: Responsibilities, here: AtNodes) -> tuple[Tensor, Tensor]:
@@ -130,11 +134,15 @@ def sums_at_nodes(
 ) -> tuple[Tensor, Tensor]:
     """What the images of each node say of its amplitudes but the first `given`: matrices (M, C', C') and right-hand
     sides (M, C')."""
-    weight, squared = responsible.shares * here.contrast, responsible.shares * here.square
-    kept = gram.shape[1] - given
-    left = (squared.T @ gram[:, given:, given:].flatten(1)).reshape(-1, kept, kept)
-    right = weight.T @ inner[:, given:]
-    return left, right - squared.T @ gram[:, 1:, 0] if given else right
+    count, kept, shares = len(responsible.population), gram.shape[1] - given, responsible.shares
+    left, right = gram.new_zeros(count, kept**2), gram.new_zeros(count, kept)
+    for rows in parts_of(len(gram)):
+        weight, squared = shares[rows] * here.contrast[rows], shares[rows] * here.square[rows]
+        left += squared.T @ gram[rows, given:, given:].flatten(1)
+        right += weight.T @ inner[rows, given:]
+        if given:
+            right -= squared.T @ gram[rows, 1:, 0]
+    return left.view(count, kept, kept), right
 
 
 def ridge_of(gram: Tensor, size: int) -> Tensor:

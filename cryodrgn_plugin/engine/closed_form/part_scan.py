@@ -77,6 +77,10 @@ class Pieces:
     def __len__(self) -> int:
         return len(self.places)
 
+    def at(self, some: np.ndarray) -> "Pieces":
+        """Some of them."""
+        return Pieces(self.body, self.places[some], self.widths[some])
+
     def around(self, some: np.ndarray) -> "Pieces":
         """Those that lie about some of these, with them."""
         ways = np.stack(np.meshgrid(*[(-STEP, 0, STEP)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
@@ -103,15 +107,11 @@ def _lattice(dense: np.ndarray, spacing: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scan:
-    """What N images say of P pieces: `z` (P,), `variance` (P,) of their amplitudes, and b, `told` (N, P), with A,
-    `precision` (N, P), each image's and all of its particle's together.
-    """
+    """What all images together say of P pieces: `z` (P,), and `variance` (P,) of their amplitudes."""
 
     pieces: Pieces
     z: np.ndarray
     variance: np.ndarray
-    told: Tensor
-    precision: Tensor
     limit: float = SURE
     """What `z` must exceed."""
 
@@ -164,34 +164,38 @@ def scanned(
     own = torch.as_tensor(one_of_each(dataset, series), device=images.compute.device)
 
     def scan(pieces: Pieces) -> Scan:
-        parts = zip(*_told(images, band, model, found.nuisances, pieces), strict=True)
-        of_images, sharpness = (torch.cat(part, 1) for part in parts)
-        told, precision = of_particles(of_images, sharpness, series)
-        average = (told.sum(0) / precision.sum(0)).nan_to_num(nan=0.0)
-        told = told - precision * average  # what the mean has too little of does not vary
-        score, square = (told[own] ** 2 - precision[own]).sum(0), (precision[own] ** 2).sum(0)
-        # Of a piece outside of the body images tell nothing, and 0 / 0 must not stand out.
-        z, variance = (values.nan_to_num(nan=0.0) for values in (score / (2 * square).sqrt(), score / square))
-        return Scan(pieces, on_host(z), on_host(variance), told, precision)
+        scores = [_scores(*each, own) for each in said_of(images, series, band, model, found, pieces)]
+        z, variance = (np.concatenate(values) for values in zip(*scores, strict=True))
+        return Scan(pieces, z, variance)
 
     everywhere = scan(Pieces.of(np.maximum(model.mean_map(), 0) * band.mask))
     closer = scan(everywhere.pieces.around(np.argsort(-everywhere.z, kind="stable")[:LOOKED_AT]))
     return replace(closer, limit=everywhere.limit_of_bulk)
 
 
-def _told(
-    images: WhitenedImages, band: Band, model: LinearModel, nuisances: Nuisances, pieces: Pieces
+def _scores(told: Tensor, precision: Tensor, own: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """`z` and `variance` (n,) of some pieces."""
+    score, square = (told[own] ** 2 - precision[own]).sum(0), (precision[own] ** 2).sum(0)
+    # Of a piece outside of the body images tell nothing, and 0 / 0 must not stand out.
+    z, variance = (values.nan_to_num(nan=0.0) for values in (score / (2 * square).sqrt(), score / square))
+    return on_host(z), on_host(variance)
+
+
+def said_of(
+    images: WhitenedImages, series: TiltSeries, band: Band, model: LinearModel, found: Directions, pieces: Pieces
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """b and A (N, n) of some pieces at a time."""
+    """b and A (N, n) of the N images, some pieces at a time, each image's and all of its particle's together."""
     for start in range(0, len(pieces), AT_ONCE):
         of_pieces = LinearModel.of(model.backend, pieces.volumes(slice(start, start + AT_ONCE))).coefs
         both = LinearModel(model.backend, torch.cat([model.coefs, of_pieces], 2))
         told = images.compute.double(torch.zeros(images.n, of_pieces.shape[2]))
         precision = torch.zeros_like(told)
         for rows, apart in compressed_apart(both, of_pieces.shape[2], images, band.count, band.moving):
-            told[rows], precision[rows] = left_of_pieces(apart, nuisances.at(rows))
+            told[rows], precision[rows] = left_of_pieces(apart, found.nuisances.at(rows))
         images.ranks.total(told, precision)
-        yield told, precision
+        told, precision = of_particles(told, precision, series)
+        average = (told.sum(0) / precision.sum(0)).nan_to_num(nan=0.0)
+        yield told - precision * average, precision  # what the mean has too little of does not vary
 
 
 def left_of_pieces(images: ImagesApart, nuisances: Nuisances) -> tuple[Tensor, Tensor]:

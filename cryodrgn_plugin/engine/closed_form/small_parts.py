@@ -16,7 +16,7 @@ from ..run import Run
 from .direction_search import BandStep, PosedSet, advance
 from .directions import Directions
 from .local_parts import LocalParts
-from .part_scan import Scan, scanned
+from .part_scan import Scan, said_of, scanned
 
 ROUNDS, AT_ONCE, MOST = 3, 4, 8
 """Scans, the directions that one may add, and all may."""
@@ -40,12 +40,14 @@ def with_small_parts(run: Run, posed: PosedSet, found: Directions, model: Linear
     half = np.zeros(len(found.posteriors.mean), np.int64)
     told: list[dict] = []
     for _ in range(ROUNDS if posed.series.n >= LEAST_PARTICLES else 0):
-        scan = scanned(posed.images, posed.dataset, posed.series, posed.band(step.radius), model, found)
+        band = posed.band(step.radius)
+        scan = scanned(posed.images, posed.dataset, posed.series, band, model, found)
         chosen = scan.standing_out(min(AT_ONCE, MOST - len(told)), REACH, found.parts)
         if not len(chosen):
             break
         told += _told(scan, chosen, posed)
-        found = _joined(found, scan, chosen)
+        of_images = said_of(posed.images, posed.series, band, model, found, scan.pieces.at(chosen))
+        found = _joined(found, scan, chosen, *next(of_images))
         if none:
             found, none = found.leading(0, *(1 for _ in chosen)), False
         for _ in range(SETTLING):
@@ -54,27 +56,23 @@ def with_small_parts(run: Run, posed: PosedSet, found: Directions, model: Linear
     return found
 
 
-def _joined(found: Directions, scan: Scan, chosen: np.ndarray) -> Directions:
-    """Directions along the chosen pieces as well, whose amplitudes are what each image says of them."""
-    where = torch.as_tensor(chosen, device=scan.told.device)
-    spread = torch.as_tensor(np.sqrt(scan.variance[chosen])).to(scan.told)
-    variance = 1 / (1 + spread**2 * scan.precision[:, where])
-    mean = variance * spread * scan.told[:, where]
+def _joined(found: Directions, scan: Scan, chosen: np.ndarray, said: Tensor, precision: Tensor) -> Directions:
+    """Directions along the n chosen pieces as well, whose amplitudes are what each image says of them: b and A,
+    `said` and `precision` (N, n)."""
+    spread = torch.as_tensor(np.sqrt(scan.variance[chosen])).to(said)
+    variance = 1 / (1 + spread**2 * precision)
+    mean = variance * spread * said
     own, n = found.posteriors, len(chosen)
     covariance = torch.nn.functional.pad(own.covariance, (0, n, 0, n))
     covariance[:, -n:, -n:] = torch.diag_embed(variance)
     tied = torch.cat([own.tied, own.errors[:, :, None] * mean[:, None, :]], 2)
     posteriors = Posteriors(torch.cat([own.mean, mean], 1), covariance, own.errors, tied)
-    information = torch.cat([found.information, _information(scan, where, spread)])
+    information = torch.cat([found.information, spread**2 * precision.mean(0)])
     box, pieces = len(scan.pieces.body), scan.pieces
     parts = LocalParts(np.column_stack([pieces.places[chosen], REACH * pieces.widths[chosen]]) / box)
     groups = (*found.groups[:-1], *[1] * n, found.groups[-1])
     parts = parts if found.parts is None else found.parts.and_those(parts)
     return replace(found, posteriors=posteriors, information=information, groups=groups, parts=parts)
-
-
-def _information(scan: Scan, where: Tensor, spread: Tensor) -> Tensor:
-    return (spread**2) * scan.precision[:, where].mean(0)
 
 
 def _told(scan: Scan, chosen: np.ndarray, posed: PosedSet) -> list[dict]:

@@ -15,7 +15,8 @@ class AtomsConfig(Settings, section="atoms"):
     start_from: str = ""
     """Folder of a finished run into whose maps the command atoms has laid a model: training starts with that model, its
     motion and the latents of the particles, and images refine them. In place of a model; z_dim is that of the run and
-    encoder.kind table. Empty starts with the model at rest, which large motions are not found from."""
+    encoder.kind table. Empty starts with the model at rest, which large motions are not found from. The recipe
+    refined_atoms has the settings for it."""
     place: Annotated[str, OneOf("map", "middle", "mass")] = "map"
     """Where the model lies. map: fitted to a map of these particles, whose corner is the origin, as ChimeraX and RELION
     have it. middle: its origin is the middle of the box. mass: its centre of mass is put there."""
@@ -34,7 +35,8 @@ class AtomsConfig(Settings, section="atoms"):
     image in units of its noise. The thesis has 0.1. Raise it where chains come apart or images are few."""
     elastic: Annotated[float, AtLeast(0)] = 0.0
     """Strength of an elastic network, which keeps what is near in the model at its distance there. Raise it where
-    images are too blurred to place single residues; 0 for changes within domains."""
+    images are too blurred to place single residues; 0 for changes within domains. With atoms.start_from it has no ties
+    between what the motion takes apart."""
     elastic_ang: Annotated[float, MoreThan(0)] = 8.0
     """How near two beads of the elastic network are in the model, in Å."""
     steric: Annotated[float, AtLeast(0)] = 0.0

@@ -73,6 +73,17 @@ RECIPES: dict[str, dict[str, Any]] = {
         "training.precision": "float32",
         "atoms.first_ang": 20.0,
     },
+    "refined_atoms": {
+        "decoder.kind": "atoms",
+        "encoder.kind": "table",
+        "training.epochs": 8,
+        "training.batch_size": 16,
+        "training.learning_rate": 5e-4,
+        "training.precision": "float32",
+        "atoms.warmup_epochs": 0,
+        "atoms.sigma_ang": 2.0,
+        "atoms.elastic": 1.0,
+    },
 }
 
 

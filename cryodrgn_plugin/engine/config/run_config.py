@@ -31,7 +31,8 @@ class RunConfig(Settings):
     recipe: Annotated[str, OneOf(*RECIPES)] = "fast"
     """fast: closed forms throughout, minutes on a workstation without a GPU. paper: sparse Fourier backpropagation end
     to end. cryodrgn: the coordinate MLP. homogeneous: one map. cryofold: an atomic model that moves, trained as in the
-    thesis; atoms: the same in larger steps, from low resolution up. These take the poses given;
+    thesis; atoms: the same in larger steps, from low resolution up; refined_atoms: from a motion that the command atoms
+    has found (atoms.start_from), in small ones. These take the poses given;
     abinitio finds them in closed form, cryodrgn2 and bnb search for them while a network trains, ace trains a network
     that reads them off images."""
     z_dim: Annotated[int, AtLeast(0), Means(0, "is one map")] = 8

@@ -45,6 +45,12 @@ class ImageBatch:
     def __len__(self) -> int:
         return len(self.index)
 
+    def part(self, rows: slice) -> "ImageBatch":
+        """Some of the particles, in their order."""
+        own = {name: getattr(self, name)[rows] for name in ("index", "spectra", "ctf", "group")}
+        pose = None if self.pose is None else Pose(self.pose.rotations[rows], self.pose.shifts_ang[rows])
+        return replace(self, pose=pose, **own)
+
     def torch(self, device: "str | torch.device" = "cpu") -> "ImageBatch":
         """The same as tensors on `device`."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from ..imaging.lattice import HalfPlane
+from ..ranks import Ranks
 from .batch import ImageBatch
 from .cache import SpectraCache
 
@@ -53,14 +54,22 @@ class BatchLoader:
     ----------
     batch_size : particles per batch; the last batch of an epoch may be smaller, unless `drop_last`.
     shuffle : False goes through the particles in their order.
+    ranks : processes that share every batch; each reads its own particles of it.
     """
 
     def __init__(
-        self, dataset: BatchSource, batch_size: int, seed: int = 0, shuffle: bool = True, drop_last: bool = False
+        self,
+        dataset: BatchSource,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
         self.seed = seed
+        self.ranks = ranks or Ranks()
         self.shuffle = shuffle
         self.drop_last = drop_last
         self.wait_seconds = 0.0
@@ -70,6 +79,10 @@ class BatchLoader:
     def __len__(self) -> int:
         """Batches per epoch."""
         return self.dataset.n // self.batch_size if self.drop_last else -(-self.dataset.n // self.batch_size)
+
+    def particles_in(self, batch: int) -> int:
+        """Of a batch, counted from 0, in all processes."""
+        return min(self.batch_size, self.dataset.n - batch * self.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
         """(N,) int64. The order of particles in an epoch."""
@@ -102,7 +115,9 @@ class BatchLoader:
     def _batches(self, epoch: int, start_batch: int, stop_batch: int | None, count: int | None) -> Iterator[ImageBatch]:
         order = self.order(epoch)[: (len(self) if stop_batch is None else stop_batch) * self.batch_size]
         for first in range(start_batch * self.batch_size, len(order), self.batch_size):
-            yield self.dataset.batch(order[first : first + self.batch_size], count)
+            batch = order[first : first + self.batch_size]
+            own = self.ranks.share(len(batch))
+            yield self.dataset.batch(batch[own.start : own.stop], count)
 
 
 def in_background(

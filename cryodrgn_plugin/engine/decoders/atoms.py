@@ -72,6 +72,11 @@ class AtomsDecoder(Decoder):
                 f"encoder.kind is {config.encoder.kind}; latents that a run has found (atoms.start_from) are the start "
                 "of a table: set encoder.kind to table."
             )
+        if config.recipe == "refined_atoms" and not config.atoms.start_from:
+            raise ConfigError(
+                "The recipe refined_atoms starts from a motion that was found; name the run into whose maps the "
+                "command atoms has laid a model, with atoms.start_from."
+            )
         if not config.atoms.model and not config.atoms.start_from:
             raise ConfigError(
                 "decoder.kind is atoms, which moves an atomic model, and there is none; name its file with atoms.model."
@@ -92,6 +97,8 @@ class AtomsDecoder(Decoder):
         self.restraints = restraints_of(
             self.beads, atoms.bonds, atoms.elastic, atoms.elastic_ang, atoms.steric, atoms.steric_ang
         )
+        if start is not None:
+            self.restraints = self.restraints.along(self.beads.centres_ang + start.at_nodes())
         for name, tensor in packed(model).items():
             self.register_buffer(name, tensor)
         middle = model.centre_ang()

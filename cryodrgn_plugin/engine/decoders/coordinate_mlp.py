@@ -21,7 +21,7 @@ from ..imaging.lattice import HalfPlane
 from .amplitudes import ResidualBlock
 from .data_statistics import DataStatistics
 from .decoder import Decoder
-from .encoding import make_waves
+from .encoding import EncodedPoints, make_waves
 from .residual_stack import fused_residual_stack, residual_stack
 
 VOLUME_CHUNK = 16384
@@ -93,54 +93,59 @@ class MlpDecoder(Decoder):
         -------
         (B, P, F) complex.
         """
-        axes = rotations[..., :2, :]
-        coordinates = freqs @ axes
-        phases = freqs @ (axes @ self.waves.T.to(axes.dtype) / self.box)
-        return self._values(z, coordinates, phases)
+        return self._values(z, freqs, rotations[..., :2, :])
 
-    def _values(self, z: Tensor | None, coordinates: Tensor, phases: Tensor) -> Tensor:
-        """V_z at (B, P, F, 3) `coordinates` in 1/(box · pixel), whose encodings have (B, P, F, W) `phases`; (B, P, F)
-        complex.
+    def _values(self, z: Tensor | None, points: Tensor, axes: Tensor) -> Tensor:
+        """V_z at `points` (F, d), or (B, 1, F, d) of each image's own, along `axes` (B, P, d, 3) of space; (B, P, F)
+        complex. Both in 1/(box · pixel).
         """
-        b, p, f, w = phases.shape
-        cosines, sines = torch.cos(phases), torch.sin(phases)
+        b, p, f = *axes.shape[:2], points.shape[-2]
         shift = self.first.bias.expand(b, -1) if self.latent is None else self.latent(z) + self.first.bias
+        shift = shift.repeat_interleave(p, dim=0)
+        coordinates = points @ axes
+        waves = (axes @ self.waves.T.to(axes.dtype) / self.box).flatten(0, 1)
         if self.hartley:
-            here = self._network(torch.cat([cosines, sines], -1).reshape(b, p * f, 2 * w), shift)
-            there = self._network(torch.cat([cosines, -sines], -1).reshape(b, p * f, 2 * w), shift)
+            here = self._network(self._views(points, b, p), waves, shift)
+            there = self._network(self._views(points, b, p), -waves, shift)
             real, imaginary = (here + there) / 2, (there - here) / 2
         else:
+            # The conjugate of a coefficient lies at the opposite point, whose phases are the negative ones.
             half = _hemisphere(coordinates)
-            features = torch.cat([cosines, sines * half[..., None]], -1)
-            real, imaginary = self._network(features.reshape(b, p * f, 2 * w), shift).unbind(-1)
-            imaginary = imaginary * half.reshape(b, p * f)
+            asked = self._views(points * half[..., None], b, p)
+            real, imaginary = self._network(asked, waves, shift).unbind(-1)
+            imaginary = imaginary * half.reshape(b * p, f)
         amplitude = interpolate_shells(self.profile, torch.linalg.vector_norm(coordinates, dim=-1))
-        values = torch.complex(real.reshape(b, p, f), imaginary.reshape(b, p, f))
+        values = torch.complex(real, imaginary).reshape(b, p, f)
         return values * amplitude.to(values.real.dtype)
 
-    def _network(self, features: Tensor, shift: Tensor) -> Tensor:
-        """(B, N, 2W) features and the (B, H) share of z in the first layer → (B, N) or (B, N, 2), in the type of
-        `shift`.
+    @staticmethod
+    def _views(points: Tensor, b: int, p: int) -> Tensor:
+        """(B · P, F, d)."""
+        return points.expand(b, p, *points.shape[-2:]).flatten(0, 1)
+
+    def _network(self, points: Tensor, waves: Tensor, shift: Tensor) -> Tensor:
+        """(V, N, d) points whose encodings have (V, d, W) `waves`, and the (V, H) share of z in the first layer →
+        (V, N) or (V, N, 2), in the type of `shift`.
         """
         layers = [(block.linear.weight, block.linear.bias) for block in self.blocks]
         parameters = (self.first.weight, shift, layers, self.head.weight, self.head.bias)
-        if features.requires_grad or shift.dtype != torch.float32:
-            out = residual_stack(features, *parameters)
+        if waves.requires_grad or shift.dtype != torch.float32:
+            out = residual_stack(EncodedPoints(points, waves, shift.dtype).all_features(), *parameters)
         else:
-            out = fused_residual_stack(features.to(self.compute_dtype), *parameters)
+            out = fused_residual_stack(EncodedPoints(points, waves, self.compute_dtype), *parameters)
         return out.squeeze(-1) if self.hartley else out
 
     @torch.no_grad()
     def volume(self, z: np.ndarray | None) -> np.ndarray:
         weight = self.first.weight
         latent = None if self.latent is None else torch.as_tensor(z, dtype=weight.dtype, device=weight.device)[None]
+        space = torch.eye(3, dtype=weight.dtype, device=weight.device)[None, None]
         index = half_sphere_indices(self.box, self.radius)
         values = np.empty(len(index), dtype=np.complex128)
         for start in range(0, len(index), VOLUME_CHUNK):
             part = slice(start, start + VOLUME_CHUNK)
-            coordinates = torch.as_tensor(index[part], dtype=weight.dtype, device=weight.device)[None, None]
-            phases = coordinates @ self.waves.T.to(weight.dtype) / self.box
-            values[part] = self._values(latent, coordinates, phases)[0, 0].cpu().numpy()
+            points = torch.as_tensor(index[part], dtype=weight.dtype, device=weight.device)
+            values[part] = self._values(latent, points, space)[0, 0].cpu().numpy()
         return volume_from_half_sphere(self.box, index, values)
 
 

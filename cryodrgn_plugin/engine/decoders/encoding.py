@@ -6,6 +6,7 @@ w = 2π r D.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -44,3 +45,45 @@ def make_waves(name: str, box: int, generator: torch.Generator) -> Tensor:
     if name == "geometric":
         return geometric_waves(box)
     raise ConfigError(f"decoder.encoding is {name!r}; choose gaussian or geometric.")
+
+
+@dataclass(frozen=True)
+class EncodedPoints:
+    """Points as the network sees them, encoded where and when they are asked for: their encodings are many times as
+    large as they are.
+
+    Parameters
+    ----------
+    points : (V, N, d). Of each of V views, in its d coordinates in 1/(box · pixel).
+    waves : (V, d, W). Wave vectors along those coordinates, in radian.
+    dtype : of the features; phases are computed in the type of the points.
+    """
+
+    points: Tensor
+    waves: Tensor
+    dtype: torch.dtype
+
+    @property
+    def views(self) -> int:
+        return len(self.points)
+
+    @property
+    def per_view(self) -> int:
+        return self.points.shape[1]
+
+    def features(self, views: slice, points: slice) -> Tensor:
+        """Cosines and sines of some points of some views, (V', N', 2W). Not differentiable."""
+        phases = self._phases(views, points)
+        n_waves = phases.shape[-1]
+        features = phases.new_empty(*phases.shape[:-1], 2 * n_waves, dtype=self.dtype)
+        features[..., :n_waves] = torch.cos(phases)
+        features[..., n_waves:] = phases.sin_()
+        return features
+
+    def all_features(self) -> Tensor:
+        """Those of all points, (V, N, 2W), differentiable in points and waves."""
+        phases = self._phases(slice(None), slice(None))
+        return torch.cat([torch.cos(phases), torch.sin(phases)], -1).to(self.dtype)
+
+    def _phases(self, views: slice, points: slice) -> Tensor:
+        return self.points[views, points] @ self.waves[views]

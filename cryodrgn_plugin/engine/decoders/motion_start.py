@@ -20,8 +20,10 @@ from ..atoms.atomic_model import AtomicModel
 from ..atoms.beads import Beads, beads_of
 from ..atoms.model_reading import read_model
 from ..errors import DataError
+from ..io.particles import ParticleTable
 from ..result_kinds import PLACE_SERIES
 from ..run import Run
+from ..source_check import other_particles
 
 LENGTH = 1.5
 """Of the kernel, in distances between neighbouring nodes."""
@@ -33,6 +35,7 @@ NOISE = 1e-2
 class FoundMotion:
     """What `atoms` has left in a run. `model` lies as in the map that it fits best, in the frame of the maps."""
 
+    run: Run
     model: AtomicModel
     nodes: np.ndarray
     """(M, Z) latents of the maps."""
@@ -59,10 +62,15 @@ class FoundMotion:
         scale = max(float(latents.z.std(axis=0).max()), 1e-12)
         reference = models[found.index["reference"] - 1]
         places = np.stack([model.coords_ang for model in models])
-        return cls(reference, (nodes - middle) / scale, places, (latents.z - middle) / scale, latents.rows)
+        return cls(run, reference, (nodes - middle) / scale, places, (latents.z - middle) / scale, latents.rows)
 
-    def latents_of(self, rows: np.ndarray) -> np.ndarray:
-        """(n, Z) of the particles at star rows (n,). Raises DataError where the run had others."""
+    def latents_of(self, table: ParticleTable, rows: np.ndarray) -> np.ndarray:
+        """(n, Z) of the particles at rows (n,) of a table. Raises DataError where the run had others."""
+        if differences := other_particles(self.run, table):
+            raise DataError(
+                f"The latents of atoms.start_from = {self.run.path} are of other particles: {table.path} "
+                f"{' and '.join(differences)}. Train on the file that the run was made from."
+            )
         order = np.argsort(self.rows)
         at = order[np.searchsorted(self.rows, rows, sorter=order).clip(max=len(order) - 1)]
         if not np.array_equal(self.rows[at], rows):
@@ -107,6 +115,11 @@ class StartingMotion(nn.Module):
         self.register_buffer("mean_ang", torch.zeros(beads, 3))
         self.register_buffer("pulls_ang", torch.zeros(nodes, beads, 3))
         self.register_buffer("length", torch.ones(()))
+
+    @torch.no_grad()
+    def at_nodes(self) -> np.ndarray:
+        """(M, n, 3) displacements in Å at the nodes."""
+        return self(self.nodes).double().cpu().numpy()
 
     def forward(self, z: Tensor) -> Tensor:
         apart2 = (z[:, None] - self.nodes).square().sum(-1)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..config import RunConfig
 from ..data.batch import ImageBatch
+from ..data.step_draws import StepDraws
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,9 @@ class LatentPosterior:
     mean: Tensor
     log_var: Tensor
 
-    def sample(self, generator: torch.Generator) -> Tensor:
-        """One draw per image, (B, Z), differentiable in mean and variance; noise comes from a CPU generator."""
-        noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype).to(self.mean.device)
+    def sample(self, draws: StepDraws) -> Tensor:
+        """One draw per image, (B, Z), differentiable in mean and variance."""
+        noise = draws.normal(self.mean.shape, self.mean.dtype).to(self.mean.device)
         return self.mean + noise * torch.exp(0.5 * self.log_var)
 
     def divergence(self) -> Tensor:

@@ -109,6 +109,7 @@ class EquationSums:
     def equations(self) -> NormalEquations:
         """The equations of all that was added; nothing can be added after."""
         self._ranks.total(self._lhs, self._rhs)
+        self.is_empty = not self._ranks.any(not self.is_empty)
         return NormalEquations(self._backend, *self._backend.completed(self._lhs, self._rhs))
 
 

@@ -95,18 +95,27 @@ def soft_ball(box: int, radius: float = 0.95) -> np.ndarray:
     return (0.5 + 0.5 * np.cos(np.pi * ramp)).astype(np.float32)
 
 
-def fit_volumes(equations: list[NormalEquations], mask: np.ndarray, freedom: float = 1.0) -> list[LinearModel]:
+def fit_volumes(
+    equations: list[NormalEquations], mask: np.ndarray, freedom: float = 1.0, spent: bool = False
+) -> list[LinearModel]:
     """Solve, confine the volumes to `mask` (D, D, D) in real space, and make them ready for slicing.
 
     One set of equations gets its prior by empirical Bayes; two half-sets share the prior that their agreement supports.
-    `freedom` widens the prior by this factor in variance, for maps whose noise is filtered afterwards.
+    `freedom` widens the prior by this factor in variance, for maps whose noise is filtered afterwards. Equations that
+    are `spent` go from the list, each as soon as it is solved: they take more memory than the maps.
     """
     support = float((mask**2).sum() / equations[0].sphere.grid ** 3)
     if len(equations) == 1:
         prior = empirical_prior(equations[0], support)
     else:
         prior = cross_validated_prior(equations, support)
-    return [confined(of_half.backend, solve(of_half, support, freedom * prior), mask) for of_half in equations]
+    left, solved = list(equations), []
+    if spent:
+        equations.clear()
+    while left:
+        solved.append((left[0].backend, solve(left[0], support, freedom * prior)))
+        del left[0]
+    return [confined(backend, solution, mask) for backend, solution in solved]
 
 
 def confined(backend: Backend, solution: Tensor, mask: np.ndarray) -> LinearModel:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import ParticleDataset
+from ..ranks import Ranks
 from ..reconstruction.masks import mask_from_map
 from ..slicing.backend import Backend
 from ..slicing.place import on_host
@@ -13,10 +14,10 @@ from .whitened import WhitenedBatch
 
 
 class MapSums:
-    """The normal equations of one map, from images with several weighted poses each."""
+    """The normal equations of one map, from images with several weighted poses each; processes may share them."""
 
-    def __init__(self, backend: Backend, dataset: ParticleDataset) -> None:
-        self._equations, self._backend, self._dataset = EquationSums(backend, 1), backend, dataset
+    def __init__(self, backend: Backend, dataset: ParticleDataset, ranks: Ranks | None = None) -> None:
+        self._equations, self._backend, self._dataset = EquationSums(backend, 1, ranks), backend, dataset
 
     def add(self, batch: WhitenedBatch, rotations: Tensor, shifts_ang: Tensor, weights: Tensor, ratio: Tensor) -> None:
         """Images of a batch at candidates (B, P, 3, 3), (B, P, 2) that count `weights` (B, P); ratio (B,)."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..imaging.lattice import HalfPlane
+from ..ranks import Ranks
 from ..slicing.compute import Compute
 from ..slicing.device_tables import table
 from ..slicing.place import on_host
@@ -20,10 +21,10 @@ from .whitened import WhitenedBatch, phases
 
 
 class Misfit:
-    """Sums of squared residuals over images, in units of the noise variance."""
+    """Sums of squared residuals over images, in units of the noise variance; of all where processes share them."""
 
-    def __init__(self, lattice: HalfPlane, compute: Compute) -> None:
-        self._lattice = lattice
+    def __init__(self, lattice: HalfPlane, compute: Compute, ranks: Ranks | None = None) -> None:
+        self._lattice, self._ranks = lattice, ranks or Ranks()
         self._sums = compute.double(torch.zeros(2, int(lattice.shells.max()) + 1))
 
     def add(self, model: LinearModel, batch: WhitenedBatch, rotations: Tensor, moves: Tensor) -> None:
@@ -42,7 +43,9 @@ class Misfit:
 
     def factor(self) -> np.ndarray:
         """(shells,). What the noise variance must be multiplied by to hold the residuals; at least 1."""
-        return on_host((self._sums[0] / self._sums[1].clamp(min=1)).clamp(min=1))
+        sums = self._sums.clone()
+        self._ranks.total(sums)
+        return on_host((sums[0] / sums[1].clamp(min=1)).clamp(min=1))
 
 
 def with_misfit(batch: WhitenedBatch, factor: np.ndarray, lattice: HalfPlane) -> WhitenedBatch:

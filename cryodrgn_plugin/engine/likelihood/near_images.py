@@ -1,7 +1,7 @@
 """Images compressed near their poses: over volumes, and over what errors of the poses and of the defocus add."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,6 +13,11 @@ from .whitened import WhitenedImages
 
 AT_ONCE = 4096
 """Images whose posteriors are worked out at a time."""
+
+
+def parts_of(count: int) -> Iterator[slice]:
+    """Rows of `count` images that are worked on at a time."""
+    return (slice(first, first + AT_ONCE) for first in range(0, count, AT_ONCE))
 
 
 @dataclass(frozen=True)
@@ -33,9 +38,13 @@ class NearImages:
     def __len__(self) -> int:
         return len(self.gram)
 
+    def at(self, rows: slice) -> "NearImages":
+        """Some of the images."""
+        return replace(self, gram=self.gram[rows], inner=self.inner[rows])
+
     def parts(self) -> Iterator[slice]:
         """Rows that are worked on at a time."""
-        return (slice(first, first + AT_ONCE) for first in range(0, len(self), AT_ONCE))
+        return parts_of(len(self))
 
 
 def compress_near(

@@ -49,7 +49,7 @@ class Nuisances:
         pose_sd = images.compute.double(first_sizes(images.with_defocus)[: None if pose_errors else 0])
         return cls(ones, 0 * ones, ones.new_zeros(images.n, len(pose_sd)), FIRST_CONTRAST_SD, pose_sd)
 
-    def at(self, rows: Tensor) -> "Nuisances":
+    def at(self, rows: Tensor | slice) -> "Nuisances":
         """Of some of the images."""
         of_some = {name: getattr(self, name)[rows] for name in ("contrast", "contrast_variance", "moved")}
         return replace(self, **of_some)
@@ -87,6 +87,10 @@ class Posteriors:
         second = first[:, :, None] * first[:, None, :]
         second[:, 1:, 1:] += self.covariance
         return first, second
+
+    def at(self, rows: Tensor) -> "Posteriors":
+        """Of some of the images."""
+        return Posteriors(self.mean[rows], self.covariance[rows], self.errors[rows], self.tied[rows])
 
     def turned(self, centre: Tensor, back: Tensor) -> "Posteriors":
         """In the frame whose amplitudes are back · (a − centre); back is (K', K)."""

@@ -47,8 +47,8 @@ def cross_validated_prior(halves: list[NormalEquations], support: float) -> Tens
     for equations in halves:
         weak = 20 * support / shell_information(equations).clamp(min=1e-30)
         raw.append(solve(equations, support, weak))
-    shared = _shell_mean(halves[0], (raw[0] * raw[1]).mean(1))
-    own = sum(_shell_mean(halves[0], solution.square_().mean(1)) for solution in raw) / 2
+    shared = _shell_products(halves[0], raw[0], raw[1])
+    own = sum(_shell_products(halves[0], solution, solution) for solution in raw) / 2
     return torch.maximum(shared, 1e-4 * own)
 
 
@@ -61,6 +61,12 @@ def shell_information(equations: NormalEquations) -> Tensor:
 
 def _solved(equations: NormalEquations, support: float, prior: Tensor) -> tuple[Tensor, Tensor]:
     return equations.backend.solve(equations.lhs, equations.rhs, support / prior.clamp(min=1e-30))
+
+
+def _shell_products(equations: NormalEquations, one: Tensor, other: Tensor) -> Tensor:
+    """(S, C) float64 means of the products of (M, 2, C), a channel at a time: all of them would take as much again."""
+    channels = zip(one.unbind(2), other.unbind(2), strict=True)
+    return torch.cat([_shell_mean(equations, (a * b).mean(1, keepdim=True)) for a, b in channels], 1)
 
 
 def _shell_mean(equations: NormalEquations, values: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ..config import AmortizedConfig
 from ..data.batch import ImageBatch
+from ..data.step_draws import StepDraws
 from ..decoders.decoder import Decoder
 from ..encoders.encoder import LatentPosterior
 from ..encoders.pose_baselines import divergence_from_uniform
@@ -42,6 +43,8 @@ class AmortizedObjective(nn.Module):
     z_dim : Z, 0 without latent space.
     encoder_context : a context the encoder runs in, such as autocast.
     """
+
+    divides = False  # batch normalisation
 
     def __init__(
         self,
@@ -66,8 +69,9 @@ class AmortizedObjective(nn.Module):
         freqs = formation.freqs_per_ang * formation.pixel_size_ang
         self._blur = torch.exp(-2 * (torch.pi * settings.warmup_blur_px) ** 2 * freqs.square().sum(1))
 
-    def forward(self, batch: ImageBatch, beta: float, generator: torch.Generator) -> LossTerms:
-        """The loss of one training step; `generator` (CPU) draws z, poses and noise. `beta` is not used: λz is."""
+    def forward(self, batch: ImageBatch, beta: float, draws: StepDraws) -> LossTerms:
+        """The loss of one training step; `draws` are for z, poses and noise. `beta` is not used: λz is."""
+        generator = draws.generator
         n_seen = int(self.seen)
         self.seen += len(batch)
         settings = self._settings
@@ -164,7 +168,7 @@ class AmortizedObjective(nn.Module):
         if latent is None:
             return None
         if learns_z:
-            return latent.sample(generator)
+            return latent.sample(StepDraws(generator))
         return torch.randn(count, self._z_dim, generator=generator).to(latent.mean.device)
 
     def _divergence(self, estimate: PoseEstimate, learns_z: bool) -> Tensor:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.batch import ImageBatch, Pose
+from ..data.step_draws import StepDraws
 from ..decoders.decoder import Decoder
 from ..encoders.encoder import Encoder, LatentPosterior
 from ..imaging.formation import ImageFormation
@@ -39,6 +40,11 @@ class LossTerms:
     others: dict[str, Tensor] = field(default_factory=dict)
     """Further figures of an objective, by the names of their columns in metrics.csv."""
 
+    def detached(self) -> "LossTerms":
+        """The figures alone, without what they were computed from."""
+        others = {name: value.detach() for name, value in self.others.items()}
+        return LossTerms(self.total.detach(), self.reconstruction.detach(), self.divergence.detach(), others)
+
 
 class VaeObjective(nn.Module):
     """The loss of a decoder with an encoder, or of a decoder alone (homogeneous).
@@ -53,6 +59,8 @@ class VaeObjective(nn.Module):
 
     `radius` limits the shells that count in a step; None is all.
     """
+
+    divides = True
 
     def __init__(
         self,
@@ -77,15 +85,15 @@ class VaeObjective(nn.Module):
         self._weights = precision * multiplicity
         self._freqs = torch.as_tensor(lattice.indices, dtype=torch.float32, device=device)
 
-    def forward(self, batch: ImageBatch, beta: float, generator: torch.Generator) -> LossTerms:
-        """The loss of one training step; `generator` (CPU) draws z and the coefficients used."""
+    def forward(self, batch: ImageBatch, beta: float, draws: StepDraws) -> LossTerms:
+        """The loss of one training step; `draws` are for z and the coefficients used."""
         batch = self.centred(batch)
         posterior = self.posterior(batch)
-        z = self._of_images(posterior.sample(generator)) if posterior else None
+        z = self._of_images(posterior.sample(draws)) if posterior else None
         if self.sampler is None:
             reconstruction = self._misfit(batch, z, self.radius)
         else:
-            reconstruction = self._sampled_misfit(batch, z, generator)
+            reconstruction = self._sampled_misfit(batch, z, draws)
         return self._terms(reconstruction, posterior, beta, self.decoder.restraint(z))
 
     @torch.no_grad()
@@ -125,11 +133,11 @@ class VaeObjective(nn.Module):
             predicted = self._formation.observe(slices, ctf, batch.pose.shifts_ang)
         return self._marginal(spectra, predicted, self._coefficient_weights(batch.group, ctf))
 
-    def _sampled_misfit(self, batch: ImageBatch, z: Tensor | None, generator: torch.Generator) -> Tensor:
+    def _sampled_misfit(self, batch: ImageBatch, z: Tensor | None, draws: StepDraws) -> Tensor:
         """The misfit from a part of the coefficients, each image its own, reweighted so that the expectation is the
         same.
         """
-        chosen, inverse = self.sampler.draw(batch.ctf, batch.group, generator)
+        chosen, inverse = self.sampler.draw(batch.ctf, batch.group, draws)
         ctf = batch.ctf.gather(1, chosen)
         slices = self.decoder.slices_at(z, batch.pose.rotations, self._freqs[chosen][:, None])
         weights = self._coefficient_weights(batch.group, batch.ctf).gather(1, chosen) * inverse

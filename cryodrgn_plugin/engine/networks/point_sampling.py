@@ -8,6 +8,8 @@ A coefficient that is drawn counts 1/probability, which keeps the expectation of
 import torch
 from torch import Tensor
 
+from ..data.step_draws import StepDraws
+
 UNIFORM_SHARE = 0.25
 """Share of the draws that ignores the expected information, so that no coefficient gets an extreme weight."""
 
@@ -27,12 +29,12 @@ class PointSampler:
         self._amplitude = amplitude
         self.count = max(1, round(share * amplitude.shape[1]))
 
-    def draw(self, ctf: Tensor, group: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(self, ctf: Tensor, group: Tensor, draws: StepDraws) -> tuple[Tensor, Tensor]:
         """Indices (B, n) int64 into the coefficients, and 1/probability of each, (B, n)."""
         probability = self.probabilities(ctf, group)
         total = probability.cumsum(1)
         total = total * (self.count / total[:, -1:])
-        offset = torch.rand(len(ctf), 1, generator=generator).to(ctf.device)
+        offset = draws.uniform((len(ctf), 1)).to(ctf.device)
         # Teeth one apart on a line where each coefficient takes up its probability: drawn as often as teeth meet it.
         comb = torch.arange(self.count, device=ctf.device) + offset
         index = torch.searchsorted(total, comb).clamp(max=total.shape[1] - 1)

@@ -2,10 +2,11 @@
 stopping.
 
 Every random choice of a step comes from a generator seeded with (seed, epoch, batch), and the order of batches from
-(seed, epoch), so a training that was killed and resumed takes the same steps as one that was not.
+(seed, epoch), so a training that was killed and resumed takes the same steps as one that was not. Processes that share
+a training share every batch: each explains its own images of it, and all take the step that is the sum of what they
+found, which is that of one process.
 """
 
-import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -17,13 +18,17 @@ from torch import nn
 from ..config import TrainingConfig
 from ..data.batch import ImageBatch
 from ..data.loader import BatchLoader
+from ..data.step_draws import StepDraws
 from ..errors import DataError
 from ..io.reading import understood
+from ..out_of_memory import Halving
+from ..ranks import Ranks
 from ..run import Run
-from ..stopping import KEEP, Stopped, StopRequest, graceful_stop
+from ..stopping import KEEP, STOP, Stopped, StopRequest, graceful_stop
 from .network_checkpoint import TrainingState, load_checkpoint, save_checkpoint
+from .network_settings import require_work_for_all
 from .objective import LossTerms
-from .optimizers import make_optimizers, set_learning_rate
+from .optimizers import add_up_gradients, make_optimizers, set_learning_rate
 from .rate_schedule import learning_rate
 
 CHECK_EVERY = 32
@@ -33,7 +38,10 @@ CHECK_EVERY = 32
 class Objective(Protocol):
     """What the trainer minimises: a module with parameters."""
 
-    def __call__(self, batch: ImageBatch, beta: float, generator: torch.Generator) -> LossTerms: ...
+    divides: bool
+    """Whether the loss of a batch is the mean of those of its particles, each by itself."""
+
+    def __call__(self, batch: ImageBatch, beta: float, draws: StepDraws) -> LossTerms: ...
 
     def evaluate(self, batch: ImageBatch, beta: float) -> LossTerms: ...
 
@@ -77,9 +85,12 @@ class Trainer:
     ):
         self.run, self.objective, self.loader, self.held_out = run, objective, loader, held_out
         self.config, self.beta, self.seed, self.device = config, beta, seed, device
-        self.prepare, self._tables, self._volumes = prepare, tables, volumes
+        self.prepare, self._tables, self._volumes, self.ranks = prepare, tables, volumes, loader.ranks
         self.optimizers = make_optimizers(objective, tables, volumes)
         self.state = TrainingState()
+        require_work_for_all(loader.particles_in(0))
+        batches = f"batches of {loader.batch_size} particles"
+        self._halving = Halving(batches, "a smaller training.batch_size", run.log, objective.divides)
 
     def fit(self, resume: bool = False, until_epoch: int | None = None) -> None:
         """Train to the last epoch, or until the held-out loss no longer falls; pause after `until_epoch` if it is
@@ -95,9 +106,9 @@ class Trainer:
             self._resume()
         with graceful_stop(self.run.stop_file) as stop:
             while self.state.epoch < self.config.epochs and not self._has_stalled():
-                if self.state.epoch and stop.wish == KEEP:
-                    self._save()
-                    stop.raise_if_requested()
+                if self.state.epoch and self.ranks.any(stop.wish == KEEP):
+                    self._save(all_need_it=True)
+                    stop.raise_if_requested(agreed=lambda wish: KEEP)
                 if until_epoch is not None and self.state.epoch >= until_epoch:
                     self._pause()
                 self._train_epoch(stop)
@@ -139,39 +150,59 @@ class Trainer:
     def _train_epoch(self, stop: StopRequest) -> None:
         """The epoch in progress, from the batch where it stands to its end."""
         state, began = self.state, time.perf_counter()
-        sums = {
-            name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in state.sums.items()
-        }
+        # What was summed before a stop was summed in all processes.
+        begun = state.sums if self.ranks.own == 0 else dict.fromkeys(state.sums, 0.0)
+        sums = {name: torch.tensor(value, dtype=torch.float64, device=self.device) for name, value in begun.items()}
         order = self.loader.order(state.epoch)
         for batch in self.loader.iterate(state.epoch, start_batch=state.batch):
             if self.prepare is not None and self.prepare(state.epoch, state.batch, order):
                 self.optimizers = make_optimizers(self.objective, self._tables, self._volumes)
             self.objective.train()
-            terms = self._step(batch.torch(self.device))
-            _accumulate(sums, terms, len(batch))
+            for terms, images in self._step(batch):
+                _accumulate(sums, terms, images)
             state.batch += 1
             if state.batch % CHECK_EVERY == 0:
-                self._require_finite(sums)
-            if stop.requested:
-                self._require_finite(sums)
-                state.sums = {name: float(value) for name, value in sums.items()}
+                self._totals(sums)
+            if self.ranks.any(stop.requested):
+                state.sums = self._totals(sums)
                 state.epoch_seconds += time.perf_counter() - began
                 self._save()
-                stop.raise_if_requested()
-        self._require_finite(sums)
+                stop.raise_if_requested(agreed=lambda wish: STOP)
+        totals = self._totals(sums)
         state.epoch_seconds += time.perf_counter() - began
-        self._finish_epoch({name: float(value) for name, value in sums.items()})
+        self._finish_epoch(totals)
 
-    def _step(self, batch: ImageBatch) -> LossTerms:
-        done = self.state.epoch + self.state.batch / len(self.loader)
+    def _step(self, batch: ImageBatch) -> list[tuple[LossTerms, int]]:
+        """One step, by this process's images of a batch: what was found of how many of them, piece by piece."""
         for optimizer in self.optimizers:
-            set_learning_rate(optimizer, learning_rate(self.config, done))
-            optimizer.zero_grad(set_to_none=True)
-        terms = self.objective(batch, self.beta(done), step_generator(self.seed, self.state.epoch, self.state.batch))
-        terms.total.backward()
+            set_learning_rate(optimizer, learning_rate(self.config, self._epochs_done))
+        told = self._halving.run(lambda pieces: self._explain(batch, pieces))
+        if not self.ranks.alone:
+            add_up_gradients(self.optimizers, self.ranks)
         for optimizer in self.optimizers:
             optimizer.step()
-        return terms
+        return told
+
+    def _explain(self, batch: ImageBatch, pieces: int) -> list[tuple[LossTerms, int]]:
+        """Leave the gradients of this process's share of the loss, from as many pieces of its images."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        particles = self.loader.particles_in(self.state.batch)
+        own, told = self.ranks.share(particles), []
+        images = len(batch) // max(len(own), 1)
+        for piece in filter(len, (Ranks(number, pieces).share(len(own)) for number in range(pieces))):
+            part = batch.part(slice(piece.start * images, piece.stop * images)) if pieces > 1 else batch
+            rows = range(own.start + piece.start, own.start + piece.stop)
+            draws = step_draws(self.seed, self.state.epoch, self.state.batch, rows, particles)
+            terms = self.objective(part.torch(self.device), self.beta(self._epochs_done), draws)
+            # The loss of a batch is the mean over its particles.
+            (terms.total * (len(piece) / particles)).backward()
+            told.append((terms.detached(), len(part)))
+        return told
+
+    @property
+    def _epochs_done(self) -> float:
+        return self.state.epoch + self.state.batch / len(self.loader)
 
     def _finish_epoch(self, sums: dict[str, float]) -> None:
         state = self.state
@@ -194,18 +225,24 @@ class Trainer:
 
     def _held_out_loss(self, beta: float) -> float:
         self.objective.eval()
-        total = sum(
-            float(self.objective.evaluate(batch.torch(self.device), beta).total) * len(batch)
-            for batch in self.held_out.iterate(0)
-        )
-        return total / self.held_out.dataset.n
+        own, total = self.ranks.share(len(self.held_out)), torch.zeros((), dtype=torch.float64)
+        for batch in self.held_out.iterate(0, own.start, own.stop):
+            total += float(self.objective.evaluate(batch.torch(self.device), beta).total) * len(batch)
+        self.ranks.total(total)
+        return float(total) / self.held_out.dataset.n
 
-    def _save(self) -> None:
+    def _save(self, all_need_it: bool = False) -> None:
+        """Leave a checkpoint; of several processes the first does, and all where each comes back to it."""
+        if self.ranks.own and not (all_need_it or self.config.early_stop):
+            return
         save_checkpoint(self.run, self.state, self.objective.state_dict(), [o.state_dict() for o in self.optimizers])
 
-    def _require_finite(self, sums: dict[str, torch.Tensor]) -> None:
-        if all(math.isfinite(float(value)) for value in sums.values()):
-            return
+    def _totals(self, sums: dict[str, torch.Tensor]) -> dict[str, float]:
+        """Sums over the particles seen by all processes. Raises DataError where one is no number."""
+        totals = torch.stack([value.cpu() for value in sums.values()])
+        self.ranks.total(totals)
+        if bool(totals.isfinite().all()):
+            return dict(zip(sums, totals.tolist(), strict=True))
         raise DataError(
             f"The loss stopped being a number in epoch {self.state.epoch + 1} (by batch {self.state.batch}). "
             f"Start again with a training.learning_rate below {self.config.learning_rate:g} or "
@@ -213,14 +250,14 @@ class Trainer:
         )
 
 
-def step_generator(seed: int, epoch: int, batch: int) -> torch.Generator:
-    """The random numbers of one training step."""
+def step_draws(seed: int, epoch: int, batch: int, own: range = range(1), count: int = 1) -> StepDraws:
+    """The random numbers of one training step, for the particles `own` of its `count`."""
     mixed = ((seed * 1_000_003 + epoch) * 1_000_003 + batch) % (2**63)
-    return torch.Generator().manual_seed(mixed)
+    return StepDraws(torch.Generator().manual_seed(mixed), own, count)
 
 
 def _accumulate(sums: dict[str, torch.Tensor], terms: LossTerms, count: int) -> None:
     values = {"loss": terms.total, "reconstruction": terms.reconstruction, "kl": terms.divergence, **terms.others}
     for name, value in values.items():
-        sums[name] = sums.get(name, 0.0) + value.detach().double() * count
+        sums[name] = sums.get(name, 0.0) + value.double() * count
     sums["count"] = sums.get("count", torch.zeros((), dtype=torch.float64)) + count

@@ -12,6 +12,7 @@ from ..run import Run
 from ..slicing.place import pick_device
 from . import amortized_recipe, vae_recipe
 from .network_checkpoint import load_checkpoint
+from .network_settings import searches
 from .pose_schedule import PoseSchedule
 from .precision import pick_dtype
 
@@ -26,7 +27,7 @@ def leave_latest(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
     dtype = pick_dtype(config.training.precision, device)
     objective = vae_recipe.make_objective(config, dataset, noise, device, dtype)
     done = _restored(run, objective, device)
-    wanted = PoseSchedule.of(config.poses).epochs if vae_recipe.searches(config) else config.training.epochs
+    wanted = PoseSchedule.of(config.poses).epochs if searches(config) else config.training.epochs
     source = vae_recipe.source_of(dataset, config)
     vae_recipe.leave(run, config, dataset, source, objective, device, epochs=(done, wanted))
 

@@ -21,18 +21,18 @@ from ..data.tilt_pairs import find_tilt_pairs
 from ..data.tilt_series import SeriesDataset, TiltSeries
 from ..decoders.atoms import AtomsDecoder
 from ..decoders.decoder import Decoder, LossWeight
-from ..decoders.decoder_registry import DECODERS, kinds, make_decoder
+from ..decoders.decoder_registry import make_decoder
 from ..decoders.model_file import save_model
 from ..decoders.motion_start import FoundMotion
 from ..encoders.encoder import Encoder
 from ..encoders.encoder_registry import ENCODERS, make_encoder
 from ..encoders.table import LatentTable
-from ..errors import ConfigError
 from ..imaging.formation import ImageFormation
 from ..imaging.noise import NoiseModel, estimate_noise
-from ..poses.strategy_registry import STRATEGIES
+from ..ranks import Ranks
 from ..run import Run
 from ..slicing.place import pick_device
+from .network_settings import require_consistent, searches
 from .objective import VaeObjective
 from .optimizers import keep_touched_rows
 from .point_sampling import PointSampler
@@ -78,7 +78,7 @@ def fit_vae(
     DataError : no poses, or a loss that is not a number.
     Stopped : a signal came, or `until_epoch` is over; the run can be resumed.
     """
-    _require_consistent(config)
+    require_consistent(config)
     schedule = PoseSchedule.of(config.poses) if searches(config) else None
     if schedule is None:
         dataset.require_poses()
@@ -105,7 +105,7 @@ def fit_vae(
             batch_size=batch_size,
         )
     training, held_out = _split(source, dataset, config)
-    loader = BatchLoader(training, batch_size, seed=config.seed)
+    loader = BatchLoader(training, batch_size, seed=config.seed, ranks=Ranks.present())
     if prepare is None and isinstance(objective.decoder, AtomsDecoder):
         prepare = RisingResolution(objective, config, len(loader), dataset.box * dataset.pixel_size_ang)
     trainer = Trainer(
@@ -154,7 +154,7 @@ def make_objective(
     # Real and imaginary parts each carry half of the noise variance.
     encoder = make_encoder(config, torch.from_numpy(np.sqrt(2 / sigma2.mean(0))), dataset.n)
     if isinstance(decoder, AtomsDecoder) and isinstance(encoder, LatentTable) and config.atoms.start_from:
-        found = FoundMotion.of_run(config.atoms.start_from).latents_of(dataset.rows)
+        found = FoundMotion.of_run(config.atoms.start_from).latents_of(dataset.table, dataset.rows)
         encoder.begin(torch.from_numpy(found), FOUND_LOG_VARIANCE)
     return VaeObjective(
         decoder,
@@ -166,11 +166,6 @@ def make_objective(
         poses=PoseTable(dataset) if searches(config) else None,
         encoder_context=partial(autocast, device, dtype),
     ).to(device)
-
-
-def searches(config: RunConfig) -> bool:
-    """Whether poses are searched for in training; else the particles bring them."""
-    return config.poses.inference in STRATEGIES
 
 
 @torch.no_grad()
@@ -193,6 +188,17 @@ def infer_latents(
     return np.concatenate(means), np.concatenate(deviations)
 
 
+def _latents_of_all(
+    objective: VaeObjective, source: SeriesDataset, device: torch.device
+) -> tuple[np.ndarray, np.ndarray]:
+    """`infer_latents` of all particles, by the processes that share the training."""
+    ranks = Ranks.present()
+    own = ranks.share(source.n)
+    found = infer_latents(objective, source, device, np.arange(own.start, own.stop))
+    z, uncertainty = (ranks.gathered(torch.from_numpy(values)).numpy() for values in found)
+    return z, uncertainty
+
+
 def leave(
     run: Run,
     config: RunConfig,
@@ -208,7 +214,7 @@ def leave(
     """
     z = uncertainty = None
     if objective.encoder is not None:
-        z, uncertainty = infer_latents(objective, source, device)
+        z, uncertainty = _latents_of_all(objective, source, device)
         z, uncertainty = source.series.to_images(z), source.series.to_images(uncertainty)
     z_or_none = np.zeros((dataset.n, 0)) if z is None else z
     run.save_latents(z_or_none, uncertainty=uncertainty, rows=dataset.rows, epochs=epochs)
@@ -221,37 +227,6 @@ def leave(
     decoder = objective.decoder.after_training()
     save_model(run.model_file, config, decoder, objective.encoder, dataset.pixel_size_ang)
     return VaeFit(decoder, objective.encoder, z, uncertainty)
-
-
-def _require_consistent(config: RunConfig) -> None:
-    encoder = ENCODERS[config.encoder.kind]
-    if config.training.early_stop and not (encoder.generalizes and encoder.images_per_particle == 1):
-        raise ConfigError(
-            "training.early_stop needs held-out particles, which there are none of with encoder.kind = "
-            f"{config.encoder.kind}; set it to 0."
-        )
-    decoder = DECODERS[config.decoder.kind]
-    if config.training.points < 1 and not decoder.takes_points:
-        able = kinds(lambda other: other.takes_points)
-        raise ConfigError(
-            f"training.points is {config.training.points}; only decoder.kind = {able} can use a part of the points."
-        )
-    decoder.require_consistent(config)
-    if config.training.sparse and not decoder.stores_volumes:
-        able = kinds(lambda other: other.stores_volumes)
-        raise ConfigError(
-            f"training.sparse is for decoder.kind = {able}; {config.decoder.kind} has no volumes in storage."
-        )
-    if searches(config) and config.training.early_stop:
-        raise ConfigError(
-            "training.early_stop needs held-out particles with poses, which a search for poses does not have; set it "
-            "to 0."
-        )
-    if config.poses.inference not in ("given", *STRATEGIES):
-        raise ConfigError(
-            f"poses.inference is {config.poses.inference!r}, which the recipe {config.recipe} has no network for; "
-            f"choose given or one of {', '.join(STRATEGIES)}, or the recipe ace."
-        )
 
 
 def _sparse_volumes(objective: VaeObjective, config: RunConfig) -> list[torch.nn.Parameter]:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from ..data.batch import centred
 from ..data.half_sets import drawn_halves, tied_images, united
 from ..data.loader import BatchLoader
 from ..errors import ConfigError, DataError
 from ..imaging.noise import NoiseModel
+from ..ranks import Ranks
 from .accumulator import Accumulator, precision_from_fsc, precision_from_power
 from .fsc import fsc
 from .masks import spherical_mask
@@ -44,6 +46,7 @@ def accumulate(
     labels: np.ndarray | None = None,
     padding: float = 2.0,
     progress: Callable[[int, int], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> list[Accumulator]:
     """Read the particles once and sum them into one accumulator per label.
 
@@ -53,8 +56,10 @@ def accumulate(
     index : (n,) particles to use, default all; `weights` (n,) and `labels` (n,) ints from 0 go with it.
     noise : variance per optics group and shell; None weights all coefficients alike.
     progress : told (particles done, particles in all) after each batch.
+    ranks : processes that share the pass; each has the sums of all.
     """
     dataset.require_poses()
+    ranks = ranks or Ranks()
     chosen = np.arange(dataset.n) if index is None else np.asarray(index)
     if not len(chosen):
         raise DataError("There are no particles to reconstruct from.")
@@ -62,25 +67,28 @@ def accumulate(
     weights = np.ones(len(chosen), dtype=np.float32) if weights is None else np.asarray(weights, dtype=np.float32)
     sums = [Accumulator(dataset.lattice, padding) for _ in range(int(labels.max()) + 1)]
     multiplied = dataset.ctf_multiplied[chosen]
-    done = 0
-    for batch in BatchLoader(dataset.subset(chosen), BATCH, shuffle=False).iterate(0):
+    loader = BatchLoader(dataset.subset(chosen), BATCH, shuffle=False)
+    own = ranks.share(len(loader))
+    done = own.start * BATCH
+    for batch in loader.iterate(0, own.start, own.stop):
         rows = slice(done, done + len(batch))
         done = rows.stop
         spectra = centred(batch)
         variance = None if noise is None else noise.per_coefficient(dataset.lattice, batch.group)
         for label, is_multiplied in np.ndindex(len(sums), 2):
-            own = np.flatnonzero((labels[rows] == label) & (multiplied[rows] == is_multiplied))
-            if len(own):
+            alike = np.flatnonzero((labels[rows] == label) & (multiplied[rows] == is_multiplied))
+            if len(alike):
                 sums[label].add(
-                    spectra[own],
-                    batch.ctf[own],
-                    batch.pose.rotations[own, 0],
-                    weights[rows][own],
-                    None if variance is None else variance[own],
+                    spectra[alike],
+                    batch.ctf[alike],
+                    batch.pose.rotations[alike, 0],
+                    weights[rows][alike],
+                    None if variance is None else variance[alike],
                     ctf_multiplied=bool(is_multiplied),
                 )
         if progress is not None:
             progress(done, len(chosen))
+    ranks.total(*(torch.from_numpy(each.sums) for each in sums))
     return sums
 
 
@@ -122,6 +130,7 @@ def half_maps(
     halves: np.ndarray | None = None,
     padding: float = 2.0,
     progress: Callable[[int, int], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> HalfMaps:
     """Maps of two halves and of all particles, reading the images once.
 
@@ -132,7 +141,7 @@ def half_maps(
     if halves is None:
         halves = drawn_halves(dataset if index is None else dataset.subset(np.asarray(index)), seed)
     halves = np.asarray(halves, dtype=np.int8)
-    sums = accumulate(dataset, index, weights, noise, halves, padding, progress)
+    sums = accumulate(dataset, index, weights, noise, halves, padding, progress, ranks)
     if len(sums) < 2 or len(halves) < 2:
         raise DataError(
             "Half-maps need particles in both halves; one half is empty. Give more particles (copies count as one)."

@@ -11,6 +11,7 @@ from ..data.half_sets import drawn_halves, tied_images, united
 from ..errors import ConfigError, DataError
 from ..imaging.noise import estimate_noise
 from ..io.mrc import read_map
+from ..ranks import Ranks
 from .backproject import half_maps
 from .directional_fsc import DirectionalFsc, directional_fsc
 from .fsc import FscCurves, fsc_corrected, resolution
@@ -59,6 +60,7 @@ def reconstruct(
     halves: str = "auto",
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> Reconstruction:
     """Backproject all particles and both halves, reading the images once.
 
@@ -68,6 +70,7 @@ def reconstruct(
     halves : auto (rlnRandomSubset if the star file has it, else random), star or random (`drawn_halves`).
     seed : of the random halves and of the random phases of the FSC.
     progress : told (particles done, all particles).
+    ranks : processes that share the pass over the images; each has the result.
     """
     dataset.require_poses()
     # A mask that does not fit should be known before the particles are read.
@@ -75,7 +78,7 @@ def reconstruct(
     given_by_file = given_halves(dataset, halves)
     labels = drawn_halves(dataset, seed) if given_by_file is None else given_by_file
     noise = estimate_noise(dataset, seed) if dataset.has_noise else None
-    maps = half_maps(dataset, seed, noise=noise, halves=labels, progress=progress)
+    maps = half_maps(dataset, seed, noise=noise, halves=labels, progress=progress, ranks=ranks)
     if mask == "sphere":
         soft_mask = spherical_mask(dataset.box)
     elif soft_mask is None:

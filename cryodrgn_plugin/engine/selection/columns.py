@@ -9,15 +9,19 @@ from 0. And the star file's columns by their own names.
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ..analysis.embed import principal_components
+from ..analysis.run_particles import particles_of
 from ..errors import DataError
 from ..latents import Latents
 from ..run import Run
-from .junk import Judgement
+
+if TYPE_CHECKING:
+    from .junk import Judgement
 
 JUDGED = ("likelihood", "outlier")
 
@@ -28,7 +32,7 @@ class ParticleColumns(Mapping[str, np.ndarray]):
     `judge` makes the judgement of all particles; it is called at most once, and only for the columns that need it.
     """
 
-    def __init__(self, run: Run, frame: pd.DataFrame, judge: Callable[[], Judgement]) -> None:
+    def __init__(self, run: Run, frame: pd.DataFrame, judge: Callable[[], "Judgement"]) -> None:
         self._run, self._frame, self._judge = run, frame, judge
         self.latents: Latents = run.latents()
 
@@ -57,7 +61,7 @@ class ParticleColumns(Mapping[str, np.ndarray]):
         return name in JUDGED or name in self._found or name in self._frame
 
     @cached_property
-    def judgement(self) -> Judgement:
+    def judgement(self) -> "Judgement":
         """What the images say of each particle; made on first use."""
         return self._judge()
 
@@ -104,6 +108,16 @@ class ParticleColumns(Mapping[str, np.ndarray]):
     def _of_validation(self) -> dict[str, np.ndarray]:
         stored = self._run.per_particle("validation", self.latents.rows)
         return {"confidence": stored["confidence"]} if stored else {}
+
+
+def known_columns(run: Run) -> ParticleColumns:
+    """What is known of the particles of a run without a look at their images. Raises DataError without latents, and for
+    the columns that need such a look."""
+
+    def judge() -> "Judgement":
+        raise DataError("How well maps explain the images is found out by `cryodrgn-plugin select --junk`.")
+
+    return ParticleColumns(run, particles_of(run).frame, judge)
 
 
 def annotations(columns: ParticleColumns, lines: np.ndarray, n: int) -> dict[str, np.ndarray]:

@@ -20,14 +20,19 @@ class Lasso:
 
     def inside(self, positions: np.ndarray) -> np.ndarray:
         """(N,) bool for positions (N, 2); where the outline crosses itself, the even-odd rule decides."""
-        within = np.zeros(len(positions), bool)
-        x, y = positions.T
+        # Along y each edge of the outline concerns a run of the sorted positions, so that a line of many corners costs
+        # little more than one of few.
+        order = np.argsort(positions[:, 1])
+        x, y = np.asarray(positions, np.float64)[order].T
+        within = np.zeros(len(y), bool)
         for (x1, y1), (x2, y2) in zip(self.polygon, np.roll(self.polygon, -1, axis=0), strict=True):
-            if y1 == y2:
-                continue
-            crosses = (y1 > y) != (y2 > y)
-            within ^= crosses & (x < x1 + (y - y1) * (x2 - x1) / (y2 - y1))
-        return within
+            first, last = np.searchsorted(y, sorted((y1, y2)))
+            if first < last:
+                run = slice(first, last)
+                within[run] ^= x[run] < x1 + (y[run] - y1) * (x2 - x1) / (y2 - y1)
+        inside = np.empty(len(y), bool)
+        inside[order] = within
+        return inside
 
 
 def read_lasso(path: str | Path) -> Lasso:

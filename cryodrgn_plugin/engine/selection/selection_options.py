@@ -20,6 +20,8 @@ class SelectOptions(Settings):
     lasso: str = ""
     """File with a polygon drawn around the particles to take: {"space": "umap", "polygon": [[x, y], …]}; the space is
     umap, or pca with "components": [1, 2]."""
+    listed: str = ""
+    """File that lists the particles to take: their rows in the run's star file, from 0 and one per line."""
     junk: bool = False
     """Take away the particles that the maps do not explain: noise, other molecules, off-centre ones."""
     junk_cut: Annotated[float, AtLeast(0)] = 0.0
@@ -47,6 +49,6 @@ class SelectOptions(Settings):
 
     def check_together(self) -> None:
         require(
-            bool(self.clusters or self.where or self.lasso or self.junk or self.once or self.random),
-            "Say which particles to select: by clusters, where, lasso, junk, once or random.",
+            any((self.clusters, self.where, self.lasso, self.listed, self.junk, self.once, self.random)),
+            "Say which particles to select: by clusters, where, lasso, listed, junk, once or random.",
         )

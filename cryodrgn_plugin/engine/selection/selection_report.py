@@ -22,6 +22,7 @@ from .columns import ParticleColumns, annotations, n_clusters
 from .junk import Judgement, judge
 from .kept import keep_judgement, kept_judgement
 from .lasso import read_lasso
+from .listed import read_listed
 from .originals import rows_in
 from .rules import names_in, obeying
 from .selection_figures import draw_selection
@@ -41,7 +42,7 @@ def select(run: Run, options: SelectOptions) -> Path:
 
     Raises
     ------
-    ConfigError : a class, rule or lasso that does not fit the run.
+    ConfigError : a class, rule, lasso or list that does not fit the run.
     DataError : nothing would be left, or the original does not list the particles.
     """
     particles = particles_of(run)
@@ -82,6 +83,9 @@ def _choices(run: Run, columns: ParticleColumns, options: SelectOptions) -> list
         lasso = read_lasso(options.lasso)
         positions = np.stack([columns.needed(axis, "the lasso") for axis in lasso.axes], axis=1)
         choices.append(Choice(f"inside the lasso {Path(options.lasso).name}", lasso.inside(positions)))
+    if options.listed:
+        listed = np.isin(columns.latents.rows, read_listed(options.listed))
+        choices.append(Choice(f"listed in {Path(options.listed).name}", listed))
     if options.junk:
         cut = columns.judgement.cut
         choices.append(Choice(f"outlier score at most {cut:g}", columns["outlier"] <= cut))

@@ -22,6 +22,10 @@ from ..errors import ConfigError
 RIM = 2.0
 """Grid steps kept beyond the radius; trilinear neighbours of a point inside it are at most √3 away."""
 
+KEPT = 4_000_000
+"""Up to so many voxels, the place of each in a volume's spectrum is kept (20 bytes each): maps are then made twice as
+fast."""
+
 
 @dataclass(frozen=True)
 class HalfSphere:
@@ -181,22 +185,34 @@ class HalfSphere:
         -------
         (C, D, D, D) float32.
         """
-        radius = self.radius if radius is None else radius
-        x, y, z = self.indices.T
-        keep = (self.indices.astype(np.float64) ** 2).sum(1) <= (radius * self.step) ** 2 + 1e-6
-        keep &= self._within_grid(x, y, z)
-        x, y, z = x[keep], y[keep], z[keep]
-        sign = (1.0 - 2.0 * ((x + y + z) % 2)).astype(np.float32)
+        small = self.n_voxels <= KEPT and radius is None
+        keep, places, sign = self._usual_places if small else self._places(self.radius if radius is None else radius)
         low = self.grid // 2 - self.box // 2
         inside = slice(low, low + self.box)
         correction = self.gridding() if convolve else 1.0 / self.gridding()
         out = np.empty((coefs.shape[2], self.box, self.box, self.box), dtype=np.float32)
         for channel in range(coefs.shape[2]):
             spectrum = np.zeros((self.grid, self.grid, self.grid // 2 + 1), dtype=np.complex64)
-            spectrum[z % self.grid, y % self.grid, x] = (coefs[keep, 0, channel] + 1j * coefs[keep, 1, channel]) * sign
+            kept = np.ascontiguousarray(coefs[keep, :, channel], np.float32).view(np.complex64)[:, 0]
+            spectrum.ravel()[places] = kept * sign
             volume = scipy.fft.irfftn(spectrum, s=(self.grid,) * 3, workers=threads.available(), overwrite_x=True)
             out[channel] = volume[inside, inside, inside] * correction
         return out
+
+    @cached_property
+    def _usual_places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self._places(self.radius)
+
+    def _places(self, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Numbers (n,) of the voxels with |k| up to `radius`, the place of each in the spectrum of a volume, and the
+        sign that brings the origin to its middle."""
+        x, y, z = self.indices.T
+        keep = (self.indices.astype(np.float64) ** 2).sum(1) <= (radius * self.step) ** 2 + 1e-6
+        keep &= self._within_grid(x, y, z)
+        x, y, z = x[keep], y[keep], z[keep]
+        sign = (1.0 - 2.0 * ((x + y + z) % 2)).astype(np.float32)
+        places = np.ravel_multi_index((z % self.grid, y % self.grid, x), (self.grid, self.grid, self.grid // 2 + 1))
+        return np.flatnonzero(keep), places, sign
 
     def _within_grid(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """False for rim voxels beyond the padded grid's own Nyquist limit (without padding the rim leaves the grid)."""

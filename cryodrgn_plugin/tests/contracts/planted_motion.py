@@ -20,7 +20,7 @@ from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.networks.optimizers import make_optimizers, set_learning_rate
-from cryodrgn_plugin.engine.networks.trainer import step_generator
+from cryodrgn_plugin.engine.networks.trainer import step_draws
 from cryodrgn_plugin.engine.networks.vae_recipe import make_objective
 from cryodrgn_plugin.engine.simulate.config import SimulationConfig
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
@@ -83,7 +83,7 @@ class PlantedMotion:
         optimizers = make_optimizers(objective, [], [])
         for epoch in range(EPOCHS):
             for number, batch in enumerate(loader.iterate(epoch)):
-                self._step(objective, optimizers, batch.torch("cpu"), step_generator(0, epoch, number))
+                self._step(objective, optimizers, batch.torch("cpu"), step_draws(0, epoch, number))
         return objective.decoder.after_training()
 
     @staticmethod

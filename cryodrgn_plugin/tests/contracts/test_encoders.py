@@ -5,6 +5,7 @@ import torch
 
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.batch import ImageBatch
+from cryodrgn_plugin.engine.data.step_draws import StepDraws
 from cryodrgn_plugin.engine.encoders.encoder_registry import ENCODERS, make_encoder
 
 N, COUNT, Z_DIM = 12, 40, 3
@@ -52,7 +53,7 @@ def test_samples_have_the_mean_and_variance_of_the_posterior(name):
     with torch.no_grad():
         posterior = encoder.encode(some_batch(encoder, range(N)))
         generator = torch.Generator().manual_seed(3)
-        draws = torch.stack([posterior.sample(generator) for _ in range(4000)])
+        draws = torch.stack([posterior.sample(StepDraws(generator)) for _ in range(4000)])
     spread = torch.exp(0.5 * posterior.log_var)
     assert ((draws.mean(0) - posterior.mean).abs() < 5 * spread / 4000**0.5).all()
     assert (draws.std(0) / spread - 1).abs().max() < 0.1

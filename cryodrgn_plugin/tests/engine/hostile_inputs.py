@@ -35,6 +35,7 @@ from cryodrgn_plugin.engine.options import AnalysisOptions, SelectOptions
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.selection.export import Selection
 from cryodrgn_plugin.engine.selection.lasso import read_lasso
+from cryodrgn_plugin.engine.selection.listed import read_listed
 from cryodrgn_plugin.engine.selection.rules import names_in, obeying
 from cryodrgn_plugin.relion.arguments import parse_arguments
 
@@ -42,7 +43,7 @@ from .particle_files import optics, rows, write_set
 from .planted_run import planted_run
 
 FILES = ["star", "cs", "tilt", "tomograms", "pickle", "map", "settings", "rule", "lasso", "points", "npy", "rows"]
-FILES += ["atoms", "mmtf"]
+FILES += ["atoms", "mmtf", "listed"]
 OF_A_RUN = ["model", "checkpoint", "labels", "run", "run settings", "metrics", "latents", "analysis", "embedding"]
 OF_A_RUN += ["selection", "selected"]
 """Names of what `readers` gives."""
@@ -178,6 +179,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         "lasso": Reader(
             ".json", [b'{"space": "pca", "components": [1, 2], "polygon": [[0, 0], [1, 0], [1, 1]]}'], read_lasso
         ),
+        "listed": Reader(".txt", [b"0\n17\n40\n"], read_listed),
         "points": Reader(".txt", [b"1 2 3 4\n0.5 1e3 -2 0\n"], lambda path: read_points(str(path), 4)),
         "npy": Reader(".npy", [_npy(np.zeros((3, 4)))], lambda path: read_points(str(path), 4)),
         "rows": Reader(".txt", [b"0,17,40-42"], lambda path: parse_rows(path.read_text(errors="replace"))),

@@ -15,8 +15,9 @@ from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.ab_initio import conformers
 from cryodrgn_plugin.engine.ab_initio.ab_initio_recipe import AbInitio, Progress
+from cryodrgn_plugin.engine.ab_initio.candidates import tempered
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
-from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds, tempered
+from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
 from cryodrgn_plugin.engine.ab_initio.stages import Round, Stages
 from cryodrgn_plugin.engine.ab_initio.twins import distinct
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses

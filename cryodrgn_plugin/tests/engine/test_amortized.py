@@ -9,6 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.config import AmortizedConfig, RunConfig, recipe_config
 from cryodrgn_plugin.engine.data.batch import ImageBatch
+from cryodrgn_plugin.engine.data.step_draws import StepDraws
 from cryodrgn_plugin.engine.decoders.decoder_registry import make_decoder
 from cryodrgn_plugin.engine.decoders.model_file import save_model
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
@@ -181,7 +182,7 @@ def small_network(z_dim: int = 0) -> PoseNetwork:
 def test_the_pose_task_teaches_the_encoder_and_leaves_the_decoder_alone():
     decoder, formation, batch, _ = known_views()
     objective = objective_of(decoder, small_network(), formation)
-    terms = objective(batch, 0.0, torch.Generator().manual_seed(6))
+    terms = objective(batch, 0.0, StepDraws(torch.Generator().manual_seed(6)))
     terms.others["pose_loss"].backward()
     assert decoder.coefs.grad is None
     assert all(parameter.grad is not None for parameter in objective.encoder.rotation.parameters())
@@ -199,7 +200,7 @@ def test_latents_are_drawn_from_their_prior_until_enough_images_were_seen():
     for seen, learns in ((0, False), (COUNT, True)):
         assert int(objective.seen) == seen
         objective.zero_grad(set_to_none=True)
-        terms = objective(batch, 0.0, torch.Generator().manual_seed(7))
+        terms = objective(batch, 0.0, StepDraws(torch.Generator().manual_seed(7)))
         terms.total.backward()
         moved = [p.grad is not None and bool(p.grad.any()) for p in objective.encoder.latent.parameters()]
         assert all(moved) if learns else not any(moved)
@@ -214,7 +215,9 @@ def test_labels_are_blurred_at_the_start_and_sharp_after_the_warm_up():
     blurred = batch.spectra * torch.exp(-2 * (np.pi * 1.5 * radius_per_px) ** 2)
     weights = torch.from_numpy(LATTICE.multiplicity)
     wanted = ((batch.spectra - blurred).abs().square() * weights).sum(1).mean()
-    first, second = (float(objective(batch, 0.0, torch.Generator()).reconstruction.detach()) for _ in range(2))
+    first, second = (
+        float(objective(batch, 0.0, StepDraws(torch.Generator())).reconstruction.detach()) for _ in range(2)
+    )
     assert first == pytest.approx(float(wanted), rel=1e-3)
     assert second < 1e-6 * first
 

@@ -32,7 +32,7 @@ LAYERS = [
     | {"run", "run_status", "run_layout", "run_lock", "run_origin", "relocation"}
     | {"latents", "result_kinds", "results", "report_writer", "borrowing", "collapse"}
     | {"known_copies", "source_check", "progress", "provenance", "ranks", "stopping", "threads"}
-    | {"streams_out", "large_pages"},
+    | {"streams_out", "large_pages", "out_of_memory"},
     {"imaging", "slicing", "data"},
     {"atoms"},
     {"decoders", "encoders", "poses"},
@@ -64,6 +64,9 @@ DOORS = {
     "analysis.lists": "the columns that a list of particles has more than its star file",
     "selection.export": "the particles that a selection left",
     "selection.lasso": "a line drawn around particles",
+    "selection.rules": "a rule typed where particles are looked at",
+    "selection.columns": "what is known of each particle, by name",
+    "selection.listed": "particles that were chosen one by one",
     "streams_out": "what is printed where nobody can read it",
     "selection.drawn_region": "lines drawn around parts of a molecule",
     "simulate.presets": "the molecules that a form offers",

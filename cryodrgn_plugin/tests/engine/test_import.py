@@ -25,6 +25,7 @@ from cryodrgn_plugin.engine.importing.import_latents import import_latents
 from cryodrgn_plugin.engine.importing.import_options import ImportOptions
 from cryodrgn_plugin.engine.importing.import_training import import_training
 from cryodrgn_plugin.engine.io import cryodrgn
+from cryodrgn_plugin.engine.io.cs import read_records
 from cryodrgn_plugin.engine.io.mrc import write_stack
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import write_star
@@ -280,6 +281,21 @@ def test_what_is_exported_for_cryodrgn_imports_as_it_was(trained, run, tmp_path,
     for name in ("defocus_u_ang", "defocus_v_ang", "defocus_angle_deg", "voltage_kv", "phase_shift_deg"):
         np.testing.assert_allclose(getattr(again.ctf(), name), getattr(before.ctf(), name), rtol=1e-6)
     assert main(arguments) == 2 and "is there already" in capsys.readouterr().err
+
+
+def test_only_the_particles_that_are_asked_for_are_exported(trained, run, tmp_path, capsys):
+    rows = tmp_path / "rows.txt"
+    rows.write_text("11\n3\n7\n")
+    folder = export(run, ExportOptions(program="cryodrgn", only=str(rows))).parent
+    np.testing.assert_array_equal(cryodrgn.read_indices(folder / "ind.pkl", N), [3, 7, 11])
+    np.testing.assert_array_equal(cryodrgn.read_latents(folder / "z.pkl")[0], trained["z"][[3, 7, 11]])
+    folder = export(run, ExportOptions(only=str(rows))).parent
+    np.testing.assert_array_equal(
+        read_records(folder / "particles.cs")["components_mode_0/value"], trained["z"][[3, 7, 11], 0]
+    )
+    for text, said in (("", "lists no rows"), (f"{N}", f"lists row {N}"), ("three", "cannot be read")):
+        rows.write_text(text)
+        assert main(["export", str(run.path), "--only", str(rows)]) == 2 and said in capsys.readouterr().err
 
 
 def test_a_stack_without_ctf_needs_a_pixel_size(tmp_path, capsys):

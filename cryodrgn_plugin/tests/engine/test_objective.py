@@ -9,6 +9,7 @@ import torch
 
 from cryodrgn_plugin.engine.config import DecoderConfig, EncoderConfig, TrainingConfig
 from cryodrgn_plugin.engine.data.batch import ImageBatch, Pose
+from cryodrgn_plugin.engine.data.step_draws import StepDraws
 from cryodrgn_plugin.engine.decoders.coordinate_mlp import MlpDecoder
 from cryodrgn_plugin.engine.encoders.image_mlp import MlpEncoder
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
@@ -90,7 +91,7 @@ def test_a_part_of_the_points_has_the_same_expectation():
     z = torch.zeros(len(batch), 2)
     wanted = whole._misfit(whole.centred(batch), z)
     draws = [
-        part._sampled_misfit(part.centred(batch), z, torch.Generator().manual_seed(seed)).detach()
+        part._sampled_misfit(part.centred(batch), z, StepDraws(torch.Generator().manual_seed(seed))).detach()
         for seed in range(600)
     ]
     draws = torch.stack(draws)

@@ -88,7 +88,7 @@ def test_what_images_tell_of_a_piece_is_the_marginal_of_the_joint_posterior():
 
 def test_the_surest_pieces_are_chosen_and_neighbours_of_theirs_are_not():
     pieces = Pieces(body(), np.array([[5, 5, 5], [5, 5, 7], [18, 18, 18], [12, 12, 12]]), np.ones(4))
-    scan = Scan(pieces, np.array([9.0, 8.0, 7.0, 4.0]), np.ones(4), torch.zeros(1, 4), torch.zeros(1, 4))
+    scan = Scan(pieces, np.array([9.0, 8.0, 7.0, 4.0]), np.ones(4))
     assert scan.standing_out(4, 2.5).tolist() == [0, 2]
     assert scan.standing_out(1, 2.5).tolist() == [0]
     taken = LocalParts(np.array([[5, 5, 5, 3]]) / 24)
@@ -96,11 +96,10 @@ def test_the_surest_pieces_are_chosen_and_neighbours_of_theirs_are_not():
 
 
 def test_whatever_is_wrong_with_all_pieces_raises_what_one_must_exceed():
-    nothing = torch.zeros(1, 400)
     z = np.random.default_rng(1).normal(size=400)
     pieces = Pieces(body(), np.zeros((400, 3)), np.ones(400))
-    assert Scan(pieces, z, z, nothing, nothing).limit_of_bulk == pytest.approx(SURE, abs=0.5)
-    assert Scan(pieces, 6 + 3 * z, z, nothing, nothing).limit_of_bulk > 15
+    assert Scan(pieces, z, z).limit_of_bulk == pytest.approx(SURE, abs=0.5)
+    assert Scan(pieces, 6 + 3 * z, z).limit_of_bulk > 15
 
 
 def test_a_part_that_is_a_piece_needs_what_the_score_test_needs():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from cryodrgn_plugin.engine.data.step_draws import StepDraws
 from cryodrgn_plugin.engine.networks.point_sampling import PointSampler
 
 COUNT = 200
@@ -19,7 +20,7 @@ def some_ctf() -> torch.Tensor:
 
 
 def test_the_number_drawn_is_the_share_asked_for():
-    index, weight = sampler(0.25).draw(some_ctf(), torch.tensor([0, 1, 0]), torch.Generator().manual_seed(0))
+    index, weight = sampler(0.25).draw(some_ctf(), torch.tensor([0, 1, 0]), StepDraws(torch.Generator().manual_seed(0)))
     assert index.shape == weight.shape == (3, 50)
     assert (index.diff(dim=1) >= 0).all() and index.max() < COUNT
 
@@ -30,7 +31,7 @@ def test_reweighted_sums_are_unbiased():
     generator = torch.Generator().manual_seed(1)
     sums = []
     for _ in range(2000):
-        index, weight = chooser.draw(ctf, group, generator)
+        index, weight = chooser.draw(ctf, group, StepDraws(generator))
         sums.append((values[index] * weight).sum(1))
     sums = torch.stack(sums)
     error = sums.std(0) / np.sqrt(len(sums))
@@ -47,6 +48,8 @@ def test_probabilities_follow_the_expected_signal_and_sum_to_the_number_drawn():
 
 
 def test_all_coefficients_are_drawn_once_when_all_are_asked_for():
-    index, weight = sampler(1.0).draw(torch.ones(2, COUNT), torch.zeros(2).long(), torch.Generator().manual_seed(2))
+    index, weight = sampler(1.0).draw(
+        torch.ones(2, COUNT), torch.zeros(2).long(), StepDraws(torch.Generator().manual_seed(2))
+    )
     drawn = torch.zeros(2, COUNT).scatter_add_(1, index, weight)
     assert drawn.mean() == pytest.approx(1, rel=1e-3)

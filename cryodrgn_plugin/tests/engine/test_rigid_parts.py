@@ -1,5 +1,7 @@
 """Planted parts, angles and occupancies are found in maps with noise, and nothing is found where nothing is planted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
@@ -7,7 +9,8 @@ from scipy.spatial.transform import Rotation
 from cryodrgn_plugin.engine.atomic_motion.bead_overlap import BeadScale, density
 from cryodrgn_plugin.engine.atomic_motion.displacements import BeadFitter, followed, gyration_px, spanning_order
 from cryodrgn_plugin.engine.atomic_motion.elastic import ElasticNetwork
-from cryodrgn_plugin.engine.atomic_motion.model_in_run import laid_into
+from cryodrgn_plugin.engine.atomic_motion.model_fit import fit_model
+from cryodrgn_plugin.engine.atomic_motion.model_in_run import density_beyond, laid_into
 from cryodrgn_plugin.engine.atomic_motion.node_maps import NodeMaps
 from cryodrgn_plugin.engine.atomic_motion.part_frames import PartFrames
 from cryodrgn_plugin.engine.atomic_motion.part_table import (
@@ -117,6 +120,24 @@ def test_a_map_of_the_other_hand_is_mirrored_and_said(moving):
     assert found.fit.mirrored and found.fit.correlation > found.fit.other_hand + 0.02
     assert "other hand" in " ".join(found.fit.sentences())
     assert angular_distance_deg(found.fit.rotation, moving.fit.rotation) < 5
+
+
+def test_a_wrong_pixel_size_is_told_and_how_wrong(moving):
+    model = displaced(two_domains())
+    assert abs(moving.fit.size - 1) < 0.02 and len(moving.fit_sentences()) == 1
+    larger = fit_model(1.06 * model.coords_ang, model.weights, moving.maps.mean, PIXEL_ANG)
+    assert larger.fits and larger.size == pytest.approx(1 / 1.06, abs=0.02)
+    assert (
+        f"rather than {PIXEL_ANG:.3g} Å" in larger.sentences()[-1]
+        and "smaller: the pixel size" in larger.sentences()[-1]
+    )
+
+
+def test_density_that_is_not_in_the_model_is_told(moving):
+    assert moving.beyond < 0.02
+    of_body = density_beyond(moving.maps.volumes[moving.reference], moving.reference_px[~ARM], PIXEL_ANG)
+    assert of_body > 0.25
+    assert "is not in the model" in replace(moving, beyond=of_body).fit_sentences()[-1]
 
 
 def test_maps_are_followed_along_the_nearest(moving):

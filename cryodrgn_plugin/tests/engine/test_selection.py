@@ -21,6 +21,7 @@ from cryodrgn_plugin.engine.selection import selection_report as select_module
 from cryodrgn_plugin.engine.selection.export import Selection
 from cryodrgn_plugin.engine.selection.junk import judge, outlier_scores, suggested_cut
 from cryodrgn_plugin.engine.selection.lasso import Lasso, read_lasso
+from cryodrgn_plugin.engine.selection.listed import write_listed
 from cryodrgn_plugin.engine.selection.originals import rows_in
 from cryodrgn_plugin.engine.selection.rules import names_in, obeying
 from cryodrgn_plugin.engine.selection.selection_options import SelectOptions
@@ -143,6 +144,16 @@ def test_a_lasso_takes_what_lies_inside_it(analyzed, tmp_path):
     (tmp_path / "lasso.json").write_text(json.dumps({"space": "pca", "components": [1, 2], "polygon": corners}))
     taken = chosen(analyzed, lasso=str(tmp_path / "lasso.json"), name="lasso")
     assert (taken == (pca[:, 0] > 0)).all()
+
+
+def test_a_list_takes_the_particles_whose_star_rows_it_has(analyzed, tmp_path):
+    rows = analyzed.latents().rows
+    write_listed(tmp_path / "rows.txt", rows[::7])
+    taken = chosen(analyzed, listed=str(tmp_path / "rows.txt"), name="listed")
+    assert (taken == (np.arange(len(rows)) % 7 == 0)).all()
+    (tmp_path / "rows.txt").write_text("3\n-1\n")
+    with pytest.raises(DataError, match="'-1'"):
+        chosen(analyzed, listed=str(tmp_path / "rows.txt"), name="listed")
 
 
 def test_a_rule_sees_the_landscape_when_there_is_one(analyzed):

@@ -7,8 +7,8 @@ import pytest
 
 from cryodrgn_plugin.engine.ab_initio import twins
 from cryodrgn_plugin.engine.ab_initio.joins import chosen_joins, joined, largest, scores_before
+from cryodrgn_plugin.engine.ab_initio.outcome import Outcome
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
-from cryodrgn_plugin.engine.ab_initio.rounds import Outcome
 from cryodrgn_plugin.engine.ab_initio.spectral_groups import lag_behind_groups
 from cryodrgn_plugin.engine.ab_initio.splits import chosen_pairs, paying
 from cryodrgn_plugin.engine.ab_initio.stages import Stages

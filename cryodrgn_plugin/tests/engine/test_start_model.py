@@ -31,7 +31,7 @@ def known_place(monkeypatch):
     def laid(coords_ang, electrons, volume, pixel_size_ang, seed=0):
         centre = coords_ang.mean(axis=0)
         rotation, shift = best_fit(coords_ang - centre, two_domains().coords_ang)
-        return ModelFit(rotation, shift, centre, False, 0.9, 0.5, np.array([0.4, 0.5]))
+        return ModelFit(rotation, shift, centre, False, 0.9, 0.5, np.array([0.4, 0.5]), 1.0, pixel_size_ang)
 
     monkeypatch.setattr(model_in_run, "fit_model", laid)
 

@@ -51,6 +51,18 @@ def screen():
     os.environ.pop("DISPLAY") if before is None else os.environ.update(DISPLAY=before)
 
 
+@pytest.fixture(scope="module")
+def window(workflow, screen):
+    """Scipion's window over the project of `workflow`."""
+    from pyworkflow.gui.project import ProjectWindow
+
+    with workflow.inside():
+        made = ProjectWindow(workflow.project.path)
+        made.root.deiconify()
+        yield made
+        made.root.destroy()
+
+
 def _die_with_parent() -> None:
     """Ask Linux to end this process with the one that starts it.
 

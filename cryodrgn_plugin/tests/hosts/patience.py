@@ -71,3 +71,11 @@ def run(words: list[str], seconds: float, **options) -> subprocess.CompletedProc
     with subprocess.Popen(words, **pipes | options) as process:
         output = finish(process, seconds)
     return subprocess.CompletedProcess(words, process.returncode, *output)
+
+
+def pump(window, seconds: float, until=lambda: False) -> None:
+    """Let a window work for some seconds of an idle machine, or until something is true."""
+    patience = Patience(seconds)
+    while not patience.is_over() and not until():
+        window.root.update()
+        time.sleep(0.02)

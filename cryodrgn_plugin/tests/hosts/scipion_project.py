@@ -57,6 +57,13 @@ def logs(protocol) -> str:
     return "\n".join(texts)
 
 
+def forget_pictures() -> None:
+    """Let the host make its icons anew: those of a window that is gone cannot be drawn in another."""
+    from pyworkflow.gui import gui
+
+    gui.image_cache.clear()
+
+
 class Workflow:
     """simulate, train and analyze, run once in a project of their own; tests enter it with `inside`."""
 

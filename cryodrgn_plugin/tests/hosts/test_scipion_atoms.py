@@ -16,10 +16,12 @@ from pyworkflow.object import Pointer
 from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.atoms.model_writing import write_models
 from cryodrgn_plugin.engine.io.mrc import read_map
+from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.embedded import embedded_model
+from cryodrgn_plugin.protocols.form_settings import RECIPES
 from cryodrgn_plugin.viewers import chimerax_program
 
-from .patience import Patience
+from .patience import Patience, pump
 from .scipion_project import Workflow, logs, new_protocol, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -82,6 +84,20 @@ def test_a_validation_of_its_particles_tells_of_the_model_in_its_summary(laid, w
     assert len(told) == 1 and f": {bias['outcome']}. {bias['verdict']}" in told[0]
 
 
+def test_a_training_starts_from_the_motion_that_was_found(laid, workflow):
+    values = {"recipe": RECIPES.index("refined_atoms"), "zDim": 3}
+    inputs = {"inputParticles": (workflow.simulated, "outputParticles")}
+    bare = new_protocol(workflow.project, "ProtHetTrain", inputs, **values)
+    assert [error for error in bare._validate() if "choose particles of atomic heterogeneity" in error]
+    inputs["foundMotion"] = (laid, "outputParticles")
+    training = new_protocol(workflow.project, "ProtHetTrain", inputs, **values)
+    assert training._validate() == []
+    config = training._config()
+    assert config.atoms.start_from == laid.getRunFolder()
+    assert config.z_dim == Run.open(laid.getRunFolder()).latents().z.shape[1]
+    assert (config.encoder.kind, config.atoms.model) == ("table", "")
+
+
 @pytest.fixture(scope="module")
 def window(laid, workflow, screen):
     """The window that the viewer of the protocol opens."""
@@ -90,17 +106,15 @@ def window(laid, workflow, screen):
     project_window = ProjectWindow(workflow.project.path)
     viewer = Domain.findViewers(laid, "tkinter")[0](project=workflow.project, protocol=laid, parent=project_window)
     made = viewer.open_window(laid)
+    made.root.deiconify()
+    pump(made, 60, until=lambda: made.is_filled)
+    made.atoms = made.bench.panel("Atomic model")
     yield made
     made.root.destroy()
     project_window.root.destroy()
 
 
 def test_the_window_opens_on_the_model_and_draws_every_plot(window):
-    window.root.deiconify()
-    patience = Patience(1)
-    while not patience.is_over():
-        window.root.update()
-        time.sleep(0.02)
     assert window.tabs.tab(window.tabs.select(), "text") == "Atomic model"
     for name in ("mobility", "parts", "motion", "occupancy", "check of the model", "motion undone"):
         window.atoms.show(name)

@@ -1,7 +1,5 @@
 """A region drawn in the explorer, in Scipion's own windows on a virtual screen, is a mask of the project."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,7 @@ from pyworkflow.gui.dialog import RESULT_YES
 
 from cryodrgn_plugin.engine.files import read_map, write_map
 
-from .patience import Patience
+from .patience import pump
 from .scipion_project import logs, project_named
 
 BOX, PIXEL_ANG = 32, 4.0
@@ -36,20 +34,14 @@ def explorer(project, screen):
     balls = np.exp(-((x - 7) ** 2 + y**2 + (z - 4) ** 2) / 18) + np.exp(-((x + 7) ** 2 + y**2 + z**2) / 18)
     write_map("balls.mrc", balls.astype(np.float32), PIXEL_ANG)
     maps = [MapEntry("maps", "balls", "balls.mrc", "#7fa8d1")]
-    made = ExplorerWindow(Content("drawing", maps=maps, keep_mask=partial(keep_mask, project)))
+    content = Content("drawing", maps=maps, keep_mask=partial(keep_mask, project))
+    made = ExplorerWindow("drawing", lambda tell: content)
     made.root.geometry("1300x800+20+20")
     made.root.deiconify()
-    pump(made, 1.0)
+    pump(made, 30.0, until=lambda: made.is_filled)
+    pump(made, 0.5)
     yield made
     made.root.destroy()
-
-
-def pump(window, seconds: float) -> None:
-    """Let a window work for some seconds of an idle machine."""
-    patience = Patience(seconds)
-    while not patience.is_over():
-        window.root.update()
-        time.sleep(0.02)
 
 
 def test_a_region_drawn_on_projections_becomes_a_mask_of_the_project(explorer, project):

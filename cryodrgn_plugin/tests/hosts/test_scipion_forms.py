@@ -43,6 +43,7 @@ from cryodrgn_plugin.protocols import (
     protocol_validate,
 )
 from cryodrgn_plugin.protocols.form_settings import RECIPE_CHOICE, typed
+from cryodrgn_plugin.protocols.gpus import gpus
 
 from .scipion_project import new_protocol, project_named
 
@@ -52,6 +53,10 @@ NAMES = (
     *("ProtHetLandscape", "ProtHetTrajectory", "ProtHetStates", "ProtHetAtoms"),
     *("ProtHetValidate", "ProtHetSelect", "ProtHetSubtract", "ProtHetImport", "ProtHetExport"),
 )
+
+
+DEVICE = "auto" if gpus() else "cpu"
+"""What a form says of it that nobody has changed."""
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +69,7 @@ def project(scipion):
 def test_the_host_finds_each_protocol_under_the_plugins_name(name, scipion):
     protocol = Domain.getProtocols()[name]
     assert protocol.getPlugin().getName() == "cryodrgn_plugin"
+    assert protocol.getClassLabel().startswith("HetEM - ")
     assert Path(protocol.getPluginLogoPath()).exists()
     assert protocol.isInstalled()
 
@@ -71,7 +77,8 @@ def test_the_host_finds_each_protocol_under_the_plugins_name(name, scipion):
 def test_the_host_finds_the_viewer_and_the_wizard(scipion):
     viewers = {"HetExplorerViewer", "HetPreflightViewer", "HetSubtractionViewer", "HetValidationViewer"}
     assert viewers <= set(Domain.getViewers())
-    assert {"HetBoxWizard", "HetCentresWizard", "HetLassoWizard"} <= set(Domain.getWizards())
+    wizards = {f"Het{name}Wizard" for name in ("Box", "Centres", "Classes", "Lasso", "Rule", "Spectrum", "Window")}
+    assert wizards <= set(Domain.getWizards())
 
 
 def test_every_protocol_has_its_place_in_both_trees():
@@ -166,7 +173,7 @@ LEFT_TO_THE_FORM = {
     StatesOptions: {"particles", "points", "mask"},
     AtomsOptions: {"model"},
     ValidateOptions: set(),
-    SelectOptions: {"name", "lasso", "original", "same_order", "annotate"},
+    SelectOptions: {"name", "lasso", "listed", "original", "same_order", "annotate"},
     SubtractOptions: set(),
     ImportOptions: {"latents", "root", "passthrough", "pixel_size_ang"},
     ExportOptions: {"program", "only"},
@@ -186,7 +193,7 @@ def test_every_option_of_the_engine_is_in_a_form(source):
 )
 def test_what_is_looked_for_decides_latent_space_and_species(target, z_dim, species, project):
     made = new_protocol(project, "ProtHetAbInitio", target=target)._config()
-    expected = config.recipe_config("abinitio", {"z_dim": z_dim, "ab_initio.species": species})
+    expected = config.recipe_config("abinitio", {"z_dim": z_dim, "ab_initio.species": species, "device": DEVICE})
     assert made == expected
 
 
@@ -199,7 +206,7 @@ def test_a_number_of_species_and_a_search_reach_the_engine(project):
 @pytest.mark.parametrize("recipe", range(4))
 def test_an_untouched_form_is_the_recipe_itself(recipe, project):
     protocol = new_protocol(project, "ProtHetTrain", recipe=recipe)
-    assert protocol._config() == config.recipe_config(protocol_train.RECIPES[recipe])
+    assert protocol._config() == config.recipe_config(protocol_train.RECIPES[recipe], {"device": DEVICE})
 
 
 def test_what_is_typed_as_other_settings_beats_the_form(project):
@@ -287,6 +294,19 @@ def test_the_template_makes_the_whole_workflow(scipion):
     assert runs["ProtHetSimulate"].nParticles.get() == 123
     assert runs["ProtHetTrain"].inputParticles.getUniqueId().endswith("outputParticles")
     assert runs["ProtHetAnalyze"].inputParticles.getObjValue().getObjId() == runs["ProtHetTrain"].getObjId()
+
+
+def test_the_workflow_that_import_workflow_reads_is_the_template_as_it_is_offered(scipion):
+    """Scipion's menu reads plain JSON, in which a template's fields are no values."""
+    templates = Path(cryodrgn_plugin.__file__).with_name("templates")
+    text = (templates / "heterogeneity_demo.json.template").read_text().partition("\n")[2]
+    offered = "".join(part.split("|")[1] if k % 2 else part for k, part in enumerate(text.split("~")))
+    workflow = templates / "heterogeneity_demo.json"
+    assert json.loads(workflow.read_text()) == json.loads(offered)
+    with project_named("workflow_menu") as made:
+        made.loadProtocols(str(workflow))
+        runs = {protocol.getClassName(): protocol for protocol in made.getRuns()}
+    assert set(runs) == set(DEMO) and runs["ProtHetAnalyze"].inputParticles.getObjValue() is not None
 
 
 @pytest.mark.parametrize("name", NAMES)

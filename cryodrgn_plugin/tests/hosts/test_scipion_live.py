@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("pwem")
 
 from .patience import Patience
-from .scipion_project import logs, new_protocol, project_named, run
+from .scipion_project import forget_pictures, logs, new_protocol, project_named, run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -65,6 +65,7 @@ def test_a_training_is_stopped_taken_up_again_ended_early_and_extended(project, 
     window.keep()
     wait(lambda: not training.isActive(), training, window.root.update)
     window.root.destroy()
+    forget_pictures()
     assert training.isFinished(), logs(training)
     early = going.latents()
     assert early.epochs[0] == len(going.metrics()) < early.epochs[1] == MANY
@@ -83,6 +84,7 @@ def test_a_training_is_stopped_taken_up_again_ended_early_and_extended(project, 
 def live_window(project, protocol):
     from cryodrgn_plugin.viewers import HetExplorerViewer
 
+    forget_pictures()
     window = HetExplorerViewer(project=project, protocol=protocol).live_window(protocol)
     window.root.deiconify()
     return window

@@ -65,6 +65,9 @@ class Protocol(ProtHetBase):
     def getGpuList(self):
         return ["0"] if self._uses_gpu else []
 
+    def useQueue(self):
+        return False
+
     def getStderrLog(self):
         return str(self._log_file)
 

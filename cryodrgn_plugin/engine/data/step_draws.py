@@ -1,0 +1,32 @@
+"""The random numbers of one training step: the same ones however many processes share its images."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class StepDraws:
+    """Numbers in rows, one for each particle of a step or some for each, from a CPU `generator`.
+
+    Where this process has the particles `own` of `count`, rows are drawn for all of them, and it is given its own.
+    """
+
+    generator: torch.Generator
+    own: range = range(1)
+    count: int = 1
+
+    def normal(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+        """From the standard normal distribution; `shape` has this process's rows first."""
+        return self._rows(torch.randn, shape, dtype)
+
+    def uniform(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
+        """From 0 to 1."""
+        return self._rows(torch.rand, shape, dtype)
+
+    def _rows(self, draw: Callable[..., Tensor], shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        each = shape[0] // len(self.own)
+        whole = draw(each * self.count, *shape[1:], generator=self.generator, dtype=dtype)
+        return whole[each * self.own.start : each * self.own.stop]
