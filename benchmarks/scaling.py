@@ -140,27 +140,37 @@ def trained(recipe: str, point: Point, folder: Path) -> dict[str, float]:
 
 
 def draw(report: dict, file: Path) -> None:
-    """Seconds along each axis, points and fitted lines, both recipes in one panel."""
+    """Seconds along each axis, points and fitted lines, both recipes in one panel; slopes above it."""
     axes = list(next(iter(report["recipes"].values()))["axes"])
     with figure(file, 2.6 * len(axes), 2.7) as page:
         for panel, axis in zip(page.subplots(1, len(axes), squeeze=False)[0], axes, strict=True):
-            ticks: list[float] = []
+            slopes, every = [], []
             for colour, (recipe, told) in zip(DISTINCT, report["recipes"].items(), strict=False):
                 along = told["axes"][axis]
                 x, y = (np.array([row[name] for row in along["points"]], float) for name in (axis, "seconds"))
                 height = np.exp(np.log(y).mean() - along["slope"] * np.log(x).mean())
                 panel.plot(x, height * x ** along["slope"], color=colour, lw=1)
-                panel.plot(x, y, "o", color=colour, ms=4, label=f"{recipe}, slope {along['slope']:g}")
-                ticks = list(x)
+                panel.plot(x, y, "o", color=colour, ms=4, label=recipe)
+                slopes.append(f"{along['slope']:.2f}".replace("-", "−"))
+                every += list(y)
+            panel.set_title(f"slopes {', '.join(slopes)}", fontsize=8.5, fontweight="normal")
             panel.set_xscale("log")
             panel.set_yscale("log")
-            panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            panel.set_xticks([], minor=True)
+            panel.set_xticks(x, [f"{tick:g}" for tick in x])
+            panel.set_yticks(round_seconds(min(every), max(every)))
+            panel.yaxis.set_major_formatter("{x:g}")
+            panel.minorticks_off()
             panel.grid(axis="y", color=FAINT, lw=0.6)
             panel.set_xlabel(AXES[axis])
             panel.set_ylabel("wall clock (s)" if axis == "ranks" else "processor time (s)")
-            panel.margins(y=0.25)
-            panel.legend(loc="upper left" if axis != "ranks" else "upper right", handletextpad=0.2)
+            panel.margins(0.08, 0.1)
+        panel.legend()
+
+
+def round_seconds(least: float, most: float) -> list[float]:
+    """1, 2, 5, 10, … from just below to just above."""
+    steps = [first * 10.0**power for power in range(-1, 6) for first in (1, 2, 5)]
+    return [step for step in steps if least / 2 < step < most * 2]
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ..errors import NO_SPACE, DataError
 from .atomic import atomic_path, is_leftover
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 _BROUGHT_BACK = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
@@ -40,11 +42,14 @@ def write_text(path: str | os.PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def write_array(path: str | os.PathLike, array: np.ndarray) -> None:
+def write_array(path: str | os.PathLike, array: "np.ndarray") -> None:
     """Write an array as .npy in place of `path`. Raises DataError as `replacing` does.
 
-    Not by `np.save` into the file itself, which does not say of a full disk that it is one.
+    Not by `np.save` into the file itself, which does not say of a full disk that it is one. numpy is imported here and
+    not at once: the command line settles threads before it is loaded.
     """
+    import numpy as np
+
     content = io.BytesIO()
     np.save(content, array, allow_pickle=False)
     with replacing(path) as temporary:

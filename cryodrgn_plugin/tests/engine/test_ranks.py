@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from cryodrgn_plugin.engine.cli.main import main
+from cryodrgn_plugin.engine.data.step_draws import StepDraws
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.ranks import LOST, Ranks
 from cryodrgn_plugin.engine.run import Run
@@ -194,8 +195,21 @@ def test_shares_are_all_of_it_and_alike(n, count):
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
+def test_random_numbers_of_some_particles_are_rows_of_those_of_all():
+    def drawn(own: range, rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+        draws = StepDraws(torch.Generator().manual_seed(5), own, 30)
+        return draws.normal((rows, 3)), draws.uniform((2 * rows, 1))  # two images of each particle
+
+    normal, uniform = drawn(range(30), 30)
+    for own in (range(13), range(13, 30)):
+        found = drawn(own, len(own))
+        assert torch.equal(found[0], normal[own.start : own.stop])
+        assert torch.equal(found[1], uniform[2 * own.start : 2 * own.stop])
+
+
 def test_alone_nothing_is_exchanged():
     sums = torch.ones(3)
     Ranks().total(sums)
     Ranks().require_same(float("nan"))
-    assert sums.tolist() == [1, 1, 1] and Ranks().any(True) and not Ranks().any(False)
+    assert Ranks().gathered(sums) is sums and sums.tolist() == [1, 1, 1]
+    assert Ranks().any(True) and not Ranks().any(False)

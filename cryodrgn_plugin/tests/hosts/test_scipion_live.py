@@ -64,7 +64,7 @@ def test_a_training_is_stopped_taken_up_again_ended_early_and_extended(project, 
     wait(lambda: "particles after epoch" in title_of(window), training, window.root.update)
     window.keep()
     wait(lambda: not training.isActive(), training, window.root.update)
-    window.root.destroy()
+    window.root.master.destroy()  # the root that the host hides behind a window without a master
     forget_pictures()
     assert training.isFinished(), logs(training)
     early = going.latents()

@@ -33,11 +33,15 @@ class Form:
 def root(screen):
     import tkinter as tk
 
-    forget_pictures()
-    made = tk.Tk()
+    before = tk._default_root  # of a window of another test, whose icons are drawn for it
+    if before is None:
+        forget_pictures()
+    made = tk.Toplevel()
     yield made
     made.destroy()
-    forget_pictures()
+    if before is None:
+        tk._default_root.destroy()
+        forget_pictures()
 
 
 @pytest.fixture
