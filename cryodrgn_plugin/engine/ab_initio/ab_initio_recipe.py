@@ -3,8 +3,11 @@
 1. From several random starts, rounds of search and reconstruction on few images at low resolution (`rounds`); the
    likeliest start goes on.
 2. Several species are sorted, half-sets checking each other. Then each starts anew, several times, among its own
-   images, and goes on with its likeliest map: one start of all together seldom finds all of them. Where the number of
-   species is open, of two that are one molecule the smaller is dropped (`twins`).
+   images, and goes on with its likeliest map: one start of all together seldom finds all of them.
+   Where the number of species is open, there is no start of all together. Groups of images alike in power
+   (`spectral_groups`) start as two species each, and species are split in two where that pays (`splits`) and
+   made one where that loses nothing (`joins`); of two whose maps agree the smaller is dropped, and so is one that its
+   images would not miss (`twins`).
 3. All images, the resolution rising, half-sets checking each other.
 4. With latent dimensions, the "fast" recipe, which finds poses once more together with the latent coordinates
    (`node_poses`). Maps of the found poses.
@@ -20,6 +23,7 @@ the seed and its number.
 """
 
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,10 +40,14 @@ from ..stopping import graceful_stop, wish_of_any
 from .bases_rounds import BasesRounds
 from .conformers import join_conformers
 from .found_maps import fit_species, save_maps
-from .rounds import Outcome, PoseRounds
+from .joins import chosen_joins, joined, largest, scores_before
+from .outcome import Outcome
+from .placement import FAMILY
+from .rounds import PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
+from .splits import chosen_pairs, paying
 from .stages import Stages, Step
-from .twins import distinct
+from .twins import distinct, lost_elsewhere, missed
 
 FIRST_IMAGES = 300
 """Images in random orientations that a start's maps are made of."""
@@ -47,6 +55,9 @@ FEWEST_OF_SPECIES = 5
 """A species of fewer images in a round is empty."""
 FEWEST_OF_CONFORMER = 100
 """There are no more conformers than such lots of images."""
+MOST_GROUPS, GROUP, LEAST_GROUP = 12, 400, 30
+"""Where the number of species is open, images are sorted by their power first: into how many groups at most, at one
+for so many images, and the fewest images of one."""
 FEWEST = 20
 """Fewer particles than this have no map worth looking for."""
 ROUGH, MOST_REPEATS = 1.1, 10
@@ -64,14 +75,19 @@ class AbInitio:
         noise = estimate_noise(dataset, config.seed)
         self.engine = self._rounds(noise)
         self.bases = BasesRounds(config, self.engine, noise)
-        self._stages = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n, self.n_species)
 
     def steps(self, progress: Progress) -> list[Step]:
         """All rounds, as far as is known by now."""
         settings = self.config.ab_initio
         left = progress.maps.n_species if progress.maps else self.n_species
         moving = settings.moving_rounds if self.moving and left == 1 else 0
-        return self._stages.steps(self.n_starts, not settings.species, progress.repeats, moving)
+        return self._stages(left).steps(self.n_starts, not settings.species, progress.repeats, moving)
+
+    def _stages(self, left: int) -> Stages:
+        """The rounds, with as many images as the species that are left need where their number is open."""
+        config, dataset = self.config, self.dataset
+        species = max(left, 2) if self.number_open else self.n_species
+        return Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n, species, self.number_open)
 
     def _rounds(self, noise: NoiseModel) -> PoseRounds:
         """The engine for particles of one image each, or for tilt pairs and series."""
@@ -85,17 +101,22 @@ class AbInitio:
         return self.config.ab_initio.starts or (3 if self.n_species == 1 else 1)
 
     @property
+    def number_open(self) -> bool:
+        """Whether the number of species is to be found."""
+        return not self.config.ab_initio.species
+
+    @property
     def moving(self) -> bool:
         """Whether the species are conformers of one molecule."""
         return self.config.z_dim > 0 and self.config.ab_initio.species == 1
 
     @property
     def n_species(self) -> int:
-        """Species that a start begins with."""
+        """Species that a start begins with; groups of images alike in power where the number of species is open."""
         settings = self.config.ab_initio
         if self.moving:
             return max(1, min(settings.conformers, self.dataset.n // FEWEST_OF_CONFORMER))
-        return settings.species or settings.most_species
+        return settings.species or max(1, min(MOST_GROUPS, settings.most_species // 2, self.dataset.n // GROUP))
 
     def advance(self, progress: Progress) -> dict[str, float]:
         """The next round; changes `progress` and returns figures for metrics.csv."""
@@ -109,7 +130,7 @@ class AbInitio:
             score = self._advance(progress, step, rng)
         progress.placement = self.engine.placement
         start = {} if step.start is None else {"start": step.start + 1}
-        species = {} if self.n_species == 1 else {"species": progress.maps.n_species}
+        species = {} if self.n_species == 1 and not self.number_open else {"species": progress.maps.n_species}
         return {**start, "radius": step.plan.radius, "score": score, **species}
 
     def _advance(self, progress: Progress, step: Step, rng: np.random.Generator) -> float:
@@ -126,22 +147,52 @@ class AbInitio:
         """Of all conformers one species; changes `progress`."""
         if progress.maps.n_species > 1:
             self.engine.placement = progress.placement
-            progress.maps = join_conformers(run, self.engine, progress.maps, self._stages.local)
+            progress.maps = join_conformers(run, self.engine, progress.maps, self._stages(self.n_species).local)
             progress.placement = self.engine.placement
         progress.placement.species = np.zeros_like(progress.placement.species)
 
     def _begin(self, progress: Progress, step: Step, after: Step | None) -> None:
         """The maps that a round begins with."""
-        if step.begins:
+        if step.begins and step.phase == "join":
+            self._join(progress)
+        elif step.begins:
             rng = np.random.default_rng([self.config.seed, 1000 + step.start])
-            n_species = self.n_species if step.phase == "settle" else progress.best.n_species
+            if step.phase == "split":
+                n_species = self._split(progress, rng)
+            else:
+                n_species = self.n_species if step.phase == "settle" else progress.best.n_species
             progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)
         elif after and after.judged:
             progress.maps = progress.best
         if step.merges:
-            self._keep(progress, distinct(progress.maps))
-        if step.plan.met != "own":
+            self._merge(progress)
+        if step.plan.met not in FAMILY:
             self._keep(progress, progress.maps.occupied(FEWEST_OF_SPECIES / step.plan.images))
+
+    def _split(self, progress: Progress, rng: np.random.Generator) -> int:
+        """Two species of each, which begin anew: at first of groups of images alike in power; their number."""
+        engine = self.engine
+        if progress.maps is None:
+            lag = engine.sorted_by_power(self.n_species, LEAST_GROUP, rng)
+            engine.placement = replace(engine.placement, species=lag.argmin(1), lag=lag)
+        engine.placement = engine.placement.split(rng)
+        return engine.placement.lag.shape[1]
+
+    def _join(self, progress: Progress) -> None:
+        """Of every two species near each other the larger takes up the images of both."""
+        self._keep(progress, missed(self.engine.placement, progress.maps.n_species, FEWEST_OF_SPECIES))
+        progress.best = progress.maps
+        progress.joins = joined(lost_elsewhere(self.engine.placement, progress.maps.n_species))
+        progress.best_score = scores_before(self.engine.placement, progress.joins)
+        progress.maps = progress.best.only(largest(progress.best.populations, progress.joins))
+        self.engine.placement = self.engine.placement.renamed(progress.joins)
+
+    def _merge(self, progress: Progress) -> None:
+        """Species that are one molecule become one, and those that no image would miss none."""
+        if self.number_open:
+            self._keep(progress, missed(self.engine.placement, progress.maps.n_species, FEWEST_OF_SPECIES))
+        lost = lost_elsewhere(self.engine.placement, progress.maps.n_species)
+        self._keep(progress, distinct(progress.maps, lost))
 
     def _keep(self, progress: Progress, species: list[int]) -> None:
         if len(species) < progress.maps.n_species:
@@ -149,14 +200,32 @@ class AbInitio:
             self.engine.keep(species)
 
     def _judge(self, progress: Progress, outcome: Outcome, step: Step) -> None:
-        """Keep the maps of a start where they explain images better: all together or, in parting, each species'."""
-        score = outcome.of_species if step.phase == "part" else np.array([outcome.score])
+        """Keep the maps of a start where they explain images better: all together or, in parting, each species'; in
+        splitting those of a pair where they explain them better than the species that it was made of, in joining
+        those of one where they explain them no worse than its pair."""
+        if step.judged == "again" and step.phase in ("split", "join"):
+            choose = self._choose_pairs if step.phase == "split" else self._choose_joins
+            choose(progress, outcome)
+            return
+        score = np.array([outcome.score]) if step.phase == "settle" else outcome.of_species
         if step.judged == "first":
             progress.best, progress.best_score = outcome.maps, score
             return
         better = np.broadcast_to(score > progress.best_score, outcome.maps.n_species)
         progress.best = progress.best.where(~better, outcome.maps)
         progress.best_score = np.maximum(score, progress.best_score)
+
+    def _choose_pairs(self, progress: Progress, outcome: Outcome) -> None:
+        if progress.best is not None:
+            chosen = paying(progress.best_score, outcome, self.config.ab_initio.most_species - progress.best.n_species)
+            progress.maps, placed = chosen_pairs(progress.best, outcome, self.engine.placement, chosen)
+            self.engine.placement = placed
+        progress.best, progress.best_score = progress.maps, outcome.of_species
+
+    def _choose_joins(self, progress: Progress, outcome: Outcome) -> None:
+        parts = progress.best, progress.best_score, outcome, self.engine.placement, progress.joins
+        progress.maps, self.engine.placement = chosen_joins(*parts)
+        progress.best = progress.maps
 
 
 def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> None:
@@ -173,6 +242,7 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
         recipe.engine.placement = progress.placement
         run.log(f"Resuming after round {progress.done}.")
     kinds = f", {recipe.n_species} {'conformers' if recipe.moving else 'species'}" if recipe.n_species > 1 else ""
+    kinds = ", of species whose number is to be found" if recipe.number_open else kinds
     rounds = len(recipe.steps(progress))
     run.log(f"Looking for the poses of {dataset.n:,} particles of {dataset.box}² px{kinds}: {rounds} rounds.")
     with graceful_stop(run.stop_file) as stop:

@@ -7,6 +7,9 @@ import torch
 
 from ..ranks import Ranks
 
+FAMILY = {"own": 1, "kin": 2}
+"""How many species, one after the other, are a family, whose images meet its members only."""
+
 
 @dataclass
 class Placement:
@@ -28,6 +31,25 @@ class Placement:
         rotations = np.broadcast_to(np.eye(3, dtype=np.float32), (n, 3, 3)).copy()
         shifts, score = np.zeros((n, 2), np.float32), np.full(n, np.nan, np.float32)
         return cls(rotations, shifts, np.full(n, -1), score, np.zeros((n, n_species), np.float32))
+
+    def family(self, species: int, met: str) -> np.ndarray | None:
+        """Images of the family of a species; None where images meet others too."""
+        size = FAMILY.get(met)
+        return None if size is None else np.flatnonzero(self.species // size == species // size)
+
+    def split(self, rng: np.random.Generator) -> "Placement":
+        """Of each species two, 2s and 2s + 1, with its images dealt out among them; both are as likely as it was."""
+        dealt = 2 * self.species + rng.integers(0, 2, len(self.species))
+        return replace(self, species=np.where(self.species < 0, -1, dealt), lag=np.repeat(self.lag, 2, axis=1))
+
+    def renamed(self, new: np.ndarray) -> "Placement":
+        """Species s becomes `new[s]`; several that become one are as likely together as the likeliest of them."""
+        lag = np.stack([self.lag[:, new == species].min(1) for species in range(new.max() + 1)], axis=1)
+        return replace(self, species=np.append(new, -1)[self.species], lag=lag)
+
+    def spread(self, new: np.ndarray, of_column: np.ndarray) -> "Placement":
+        """Species s becomes `new[s]` among species of which each is as likely as the old one in `of_column` was."""
+        return replace(self, species=np.append(new, -1)[self.species], lag=self.lag[:, of_column])
 
     def share(self, images: np.ndarray, ranks: Ranks) -> None:
         """Make common where this process has placed the `images` (n,) that were its own, and others theirs."""

@@ -34,7 +34,9 @@ from ..slicing.backend import Backend
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
 from .candidates import Views, among, searched, tempered
-from .placement import Placement
+from .outcome import Outcome
+from .placement import FAMILY, Placement
+from .spectral_groups import lag_behind_groups
 from .stages import Round
 
 POSE = ("rotations", "shifts_ang")
@@ -51,15 +53,6 @@ FIRST_KEPT = 4
 AGREED, BEYOND = 0.5, 3
 """FSC under their common mask, which makes noise agree as well, from which half-set maps tell about poses, and how many
 shells beyond it are tried."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a round gave: new maps, and the mean score of the images it used, of all and of each species (S,)."""
-
-    maps: Maps
-    score: float
-    of_species: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -101,8 +94,8 @@ class PoseRounds:
         backend, count = self._backend(plan.radius), self.dataset.lattice.count(plan.radius)
         models = []
         for species in range(n_species):
-            members = np.flatnonzero(self.placement.species == species)
-            chosen = drawn(members if plan.met == "own" else self.dataset.n, images, rng)
+            members = self.placement.family(species, plan.met)
+            chosen = drawn(self.dataset.n if members is None else members, images, rng)
             sums = MapSums(backend, self.dataset)
             lots = np.split(chosen, range(MOST_AT_ONCE, len(chosen), MOST_AT_ONCE))
             for batch in self._whitened.of_each(lots, count):
@@ -129,12 +122,16 @@ class PoseRounds:
                 own.add(batch, poses.rotations, poses.shifts_ang, weights, visit.ratio)
         self._ranks.total(*map(torch.from_numpy, (shares, scores, placed)))
         solved = Maps(self._solve(sums, plan), shares / shares.sum(), misfit.factor() if misfit else None)
-        return Outcome(solved, float(scores.sum() / placed.sum()), scores / np.maximum(placed, 1))
+        return Outcome(solved, float(scores.sum() / placed.sum()), scores / np.maximum(placed, 1), placed)
 
     def place(self, maps: Maps, plan: Round, rng: np.random.Generator) -> float:
         """Place the images of a round and leave the maps as they are; the mean score."""
         scores = [np.empty(0, np.float32), *(visit.score for visit in self.visits(maps, plan, rng))]
         return float(self._ranks.gathered(torch.from_numpy(np.concatenate(scores))).numpy().mean())
+
+    def sorted_by_power(self, n_groups: int, fewest: int, rng: np.random.Generator) -> np.ndarray:
+        """(N, G) by how much an image suits groups of images alike in power less than its own; see there."""
+        return lag_behind_groups(self._whitened, self.dataset.n, n_groups, fewest, rng)
 
     def keep(self, species: list[int]) -> None:
         """Forget all other species."""
@@ -234,16 +231,19 @@ class PoseRounds:
     def _chosen(self, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
         """Particles of a round, in order: drawn from all, or as many from each species."""
         count = int(np.ceil(plan.images / self._series.counts.mean()))
-        if plan.met != "own" or plan.local:
+        if plan.met not in FAMILY or plan.local:
             return drawn(self._series.n, count, rng)
-        species = self.placement.species[self._series.images[:, 0]]
-        lots = [drawn(np.flatnonzero(species == own), count // n_species, rng) for own in range(n_species)]
+        size = FAMILY[plan.met]
+        family = self.placement.species[self._series.images[:, 0]] // size
+        families = range(n_species // size)
+        lots = [drawn(np.flatnonzero(family == own), count // len(families), rng) for own in families]
         return np.sort(np.concatenate(lots))
 
     def _met(self, index: np.ndarray, plan: Round, rng: np.random.Generator) -> np.ndarray:
         """(B, S). Which species each image is compared with."""
-        if plan.met == "own":
-            return self.placement.species[index, None] == np.arange(self.placement.lag.shape[1])
+        if plan.met in FAMILY:
+            size = FAMILY[plan.met]
+            return self.placement.species[index, None] // size == np.arange(self.placement.lag.shape[1]) // size
         likely = self.placement.lag[index] < HOPELESS
         return likely | (rng.random(likely.shape) < AGAIN) | (plan.met == "all")
 

@@ -37,6 +37,8 @@ class Progress:
     """Maps of the best start of this phase so far."""
     best_score: np.ndarray = field(default_factory=lambda: np.empty(0))
     """What they are judged by: the mean score of the same images, of all of them or (S,) of each species."""
+    joins: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    """(S,) int64. What each species of `best` is called while some are tried as one."""
     repeats: int = 0
     """Local rounds at the end beyond the first."""
     placement: Placement = field(default_factory=lambda: Placement.unknown(0))
@@ -49,6 +51,7 @@ def save_progress(run: Run, progress: Progress) -> None:
         "maps": _packed(progress.maps),
         "best": _packed(progress.best),
         "best_score": torch.from_numpy(progress.best_score),
+        "joins": torch.from_numpy(progress.joins),
         "placement": {name: torch.from_numpy(getattr(progress.placement, name)) for name in PLACED},
     }
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
@@ -67,6 +70,7 @@ def load_progress(run: Run, compute: Compute, lattice: HalfPlane) -> dict[str, A
             "maps": _unpacked(content["maps"], compute, lattice),
             "best": _unpacked(content["best"], compute, lattice),
             "best_score": on_host(content["best_score"]),
+            "joins": on_host(content["joins"]),
             "placement": Placement(**{name: on_host(content["placement"][name]) for name in PLACED}),
         }
 

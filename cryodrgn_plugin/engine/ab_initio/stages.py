@@ -18,8 +18,18 @@ LOW_RADIUS, MIDDLE_RADIUS = 5, 8
 FIRST_RADII = 7, 10
 """Limits of the first grid, in the first and the last round over all images: a grid at too low a frequency loses the
 right pose of every tenth noisy image, and a rough map has nothing to say at a higher one."""
-Met = Literal["all", "likely", "own"]
-"""Species that an image is compared with: all, those that are not hopeless for it, or the one it was last put in."""
+SPLITS, SPLIT_IMAGES, CHECKS = 3, 300, 3
+"""Where the number of species is open: how often each is split in two, images of each half, and the rounds in which
+half-sets check what became of it."""
+SPLIT_START = 100
+"""Number of the first of these starts."""
+JOINING = 4
+"""Rounds in which one map takes up the images of two."""
+RESORTING = 2
+"""Rounds in which species are sorted after they were split, or tried as one."""
+Met = Literal["all", "likely", "own", "kin"]
+"""Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, or both
+that were made of one."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Round:
 class Step:
     """One round of the whole reconstruction, with its place in it."""
 
-    phase: Literal["settle", "sort", "part", "refine", "move"]
+    phase: Literal["settle", "split", "join", "sort", "part", "refine", "move"]
     plan: Round
     number: int
     """Of the random numbers; the same in every start of a phase, so that their last scores are of the same images."""
@@ -75,12 +85,17 @@ class Stages:
     """Species tell themselves apart; none where there is one."""
     parting: list[Round]
     """As settling, each species among its own images; none where there is one."""
+    splitting: list[Round]
+    """As settling, two species of each one among its own images, then checked by half-sets; none where their number is
+    known."""
     refining: list[Round]
     """All images, ever finer."""
 
     @classmethod
-    def of(cls, config: AbInitioConfig, poses: PoseConfig, box: int, n: int, species: int = 1) -> "Stages":
-        """The rounds for `n` images of `box`² pixels and so many species."""
+    def of(
+        cls, config: AbInitioConfig, poses: PoseConfig, box: int, n: int, species: int = 1, grows: bool = False
+    ) -> "Stages":
+        """The rounds for `n` images of `box`² pixels and so many species, whose number may grow or not."""
         last = min(poses.last_radius, box // 2 - 1)
         low, middle = min(LOW_RADIUS, last), min(MIDDLE_RADIUS, last)
         settling = [
@@ -110,10 +125,15 @@ class Stages:
             for step, (radius, level, first) in enumerate(zip(radii, levels, firsts, strict=True))
         ]
         if species == 1:
-            return cls(settling, [], [], refining)
+            return cls(settling, [], [], [], refining)
         images = min(n, SORTED_IMAGES * species)
         sort = Round(min(SORTING_RADIUS, last), images, 1.0, poses.kept, 1, crossed=True, met="likely")
-        return cls(settling, [sort] * SORTING, [replace(plan, met="own") for plan in settling], refining)
+        parting = [replace(plan, met="own") for plan in settling]
+        if not grows:
+            return cls(settling, [sort] * SORTING, parting, [], refining)
+        kin = [replace(plan, met="kin", images=min(n, SPLIT_IMAGES * species)) for plan in settling[::2]]
+        checks = [replace(sort, met="kin", images=kin[0].images)] * CHECKS
+        return cls([], [sort] * RESORTING, parting, kin + checks, refining)
 
     @property
     def local(self) -> Round:
@@ -131,12 +151,17 @@ class Stages:
         moving : rounds against bases after them.
         """
         steps = []
-        for start in range(starts):
+        for start in range(starts if self.settling else 0):
             steps += _start("settle", self.settling, 0, start, first=start == 0)
-        number = len(self.settling)
-        for offset, plan in enumerate(self.sorting):
-            steps.append(Step("sort", plan, number + offset, merges=merges and offset == SORTING // 2))
-        number += len(self.sorting)
+        if self.splitting:
+            for split in range(SPLITS):
+                steps += self._split(split, len(steps))
+            number = len(steps)
+        else:
+            number = len(self.settling)
+            for offset, plan in enumerate(self.sorting):
+                steps.append(Step("sort", plan, number + offset, merges=merges and offset == SORTING // 2))
+            number += len(self.sorting)
         if self.parting:
             # The maps so far compete with new starts after a few of the rounds that these go through.
             incumbents = _start("part", self.parting, number, None, first=True)[-INCUMBENT_ROUNDS:]
@@ -149,6 +174,25 @@ class Stages:
             steps.append(Step("refine", plan, number + offset, merges=merges and offset == 0))
         number += len(refining)
         return steps + [Step("move", self.refining[-1], number + offset) for offset in range(moving)]
+
+    def _split(self, split: int, number: int) -> list[Step]:
+        """Each species in two, compared with what it was unless it was a group; then every two near ones as one. All
+        are sorted after either."""
+        last = number + len(self.splitting)
+        # There are half as many species then.
+        whole = replace(self.splitting[-1], met="own", images=2 * self.splitting[-1].images)
+        steps = [Step("split", whole, last, judged="first")] if split else []
+        for offset, plan in enumerate(self.splitting[:-1]):
+            start = SPLIT_START + split if offset == 0 else None
+            steps.append(Step("split", plan, number + offset, start, begins=offset == 0))
+        # The same random numbers, and so the same images, as for the whole.
+        steps.append(Step("split", self.splitting[-1], last, judged="again"))
+        steps += [Step("sort", plan, last + 1 + offset) for offset, plan in enumerate(self.sorting)]
+        number, start = last + 1 + len(self.sorting), SPLIT_START + SPLITS + split
+        joining = [replace(self.splitting[-1], met="own")] * JOINING
+        steps += _start("join", joining, number, start, first=False)
+        number += len(joining)
+        return steps + [Step("sort", plan, number + offset) for offset, plan in enumerate(self.sorting)]
 
 
 def _start(phase, rounds: list[Round], number: int, start: int | None, first: bool) -> list[Step]:

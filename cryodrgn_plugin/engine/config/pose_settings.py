@@ -55,10 +55,10 @@ class PoseConfig(Settings, section="poses"):
 @dataclass(frozen=True, kw_only=True)
 class AbInitioConfig(Settings, section="ab_initio"):
     species: Annotated[int, AtLeast(0), Means(0, "lets the data decide")] = 1
-    """Kinds of molecule told apart while poses are found; 0 lets the data decide, starting from `most_species`. 1 for
+    """Kinds of molecule told apart while poses are found; 0 lets the data decide, up to `most_species`. 1 for
     one molecule, moving or not."""
-    most_species: Annotated[int, AtLeast(2)] = 8
-    """Species started with when their number is left to the data; empty ones are dropped on the way."""
+    most_species: Annotated[int, AtLeast(2)] = 64
+    """Species at most when their number is left to the data."""
     rounds: Annotated[int, AtLeast(2)] = 20
     """Rounds of search and reconstruction at low resolution, from random orientations. Raise it when the maps still
     change at the end of them."""

@@ -48,6 +48,19 @@ class Maps:
         models = [[mine if own else theirs for own, (mine, theirs) in zip(chosen, pair, strict=True)] for pair in pairs]
         return Maps(models, self.populations, self.misfit)
 
+    def split_where(self, chosen: np.ndarray, pairs: "Maps", shares: np.ndarray) -> "Maps":
+        """These maps, S of them, but for the species `chosen` (S,) the two that `pairs` has of each, 2s and 2s + 1.
+
+        `shares` (S,) is the part of each species' population that goes to the first of its pair.
+        """
+        models, populations = [[] for _ in self.models], []
+        for species, split in enumerate(chosen):
+            of_pair = [shares[species], 1 - shares[species]] if split else [1.0]
+            populations += [self.populations[species] * share for share in of_pair]
+            for all_of_half, mine, theirs in zip(models, self.models, pairs.models, strict=True):
+                all_of_half += theirs[2 * species : 2 * species + 2] if split else [mine[species]]
+        return Maps(models, np.array(populations), self.misfit)
+
     def occupied(self, least: float) -> list[int]:
         """Species whose share of the images is at least `least`; if none is, the largest."""
         return [int(s) for s in np.flatnonzero(self.populations >= least)] or [int(self.populations.argmax())]

@@ -278,10 +278,10 @@ def test_a_local_round_moves_poses_to_the_best_ones_nearby(tmp_path):
 def test_an_image_meets_a_species_that_is_hopeless_for_it_only_now_and_then(rigid):
     engine, plan = engine_for(rigid), Round(5, 500, 1.0, 1, met="likely")
     engine.placement = replace(engine.placement, species=np.arange(500) % 2, lag=np.tile([0.0, 100.0], (500, 1)))
-    met = engine._met(np.arange(500), 2, plan, np.random.default_rng(0))
+    met = engine._met(np.arange(500), plan, np.random.default_rng(0))
     assert met[:, 0].all()
     assert 0.05 < met[:, 1].mean() < 0.15
-    own = engine._met(np.arange(500), 2, replace(plan, met="own"), np.random.default_rng(0))
+    own = engine._met(np.arange(500), replace(plan, met="own"), np.random.default_rng(0))
     np.testing.assert_array_equal(own, np.arange(500)[:, None] % 2 == np.arange(2))
 
 

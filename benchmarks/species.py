@@ -1,0 +1,133 @@
+"""Many species without poses: sets of 6, 12 or 20 molecules of 45 to 470 kDa, their number told or found.
+
+    python benchmarks/species.py --data DATA --sets SETS --count 6 --species auto
+    python benchmarks/species.py --data DATA --sets SETS --count 20 --images 500 --species 20 --seeds 0
+    python benchmarks/species.py --data DATA --sets SETS --count 6 --images 300 --box 32       a look, in a few minutes
+    python benchmarks/species.py --data DATA --sets SETS --count 12 --junk 0.2
+
+DATA holds models/ and ctf/empiar10028_ctf_5000.npy. All images have noise of one strength, which gives the median
+species an SNR of 0.1 at 64² pixels (in smaller boxes as much more as cropping leaves noise out) and the others what
+their mass makes of it. Each set is made when it is first asked for. The command `abinitio` runs as a user gives it,
+once for each seed; runs of one set and another way of counting species are kept side by side in the same JSON file.
+
+`named` is the share of all good particles in the species matched one to one with their own, `purity` that of those in
+a species most of which is their own.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from ab_initio import children_cpu
+from hardware import hardware
+from make_ab_initio_sets import withhold_poses
+from scipy.optimize import linear_sum_assignment
+from species_models import SIX, TWELVE, TWENTY, molecules, signal_variance
+
+from cryodrgn_plugin.engine.analysis.known_poses import KnownPoses, read_poses
+from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.simulate import SimulationConfig, equal_parts, simulate_particles
+
+NAMES = {6: SIX, 12: TWELVE, 20: TWENTY}
+BOX_ANG, SNR, SNR_BOX = 224.0, 0.1, 64
+FEWEST = 10
+"""A species of fewer particles is none."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--sets", type=Path, required=True, help="folder where sets are made and found again")
+    parser.add_argument("--count", type=int, choices=tuple(NAMES), default=6)
+    parser.add_argument("--images", type=int, default=500, help="of each species")
+    parser.add_argument("--box", type=int, default=64)
+    parser.add_argument("--junk", type=float, default=0.0, help="share of images that show none of the species")
+    parser.add_argument("--species", default="auto", help="their number, or auto")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--set-value", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the run")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    name = f"species{args.count}_{args.images}_{args.box}" + (f"_junk{args.junk:g}" if args.junk else "")
+    folder = args.sets / name
+    if not (folder / "particles.star").exists():
+        make_set(args, folder)
+    report = json.loads(args.out.read_text()) if args.out and args.out.exists() else {}
+    for seed in args.seeds:
+        figures = one_run(args, folder, seed)
+        print(json.dumps(figures), flush=True)
+        runs = report.setdefault(name, {}).setdefault(args.species, [])
+        report[name][args.species] = [run for run in runs if run["seed"] != seed] + [figures]
+        if args.out:
+            args.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def make_set(args: argparse.Namespace, folder: Path) -> None:
+    """Simulate the set; its star file has no poses and no classes, truth.npz has."""
+    names, pixel_size_ang = NAMES[args.count], BOX_ANG / args.box
+    models = molecules(args.data, names)
+    variances = [signal_variance(model, SNR_BOX, BOX_ANG / SNR_BOX) for model in models]
+    config = SimulationConfig(
+        n_particles=args.images * args.count,
+        box=args.box,
+        pixel_size_ang=pixel_size_ang,
+        snr=SNR * float(np.mean(variances) / np.median(variances)) * (SNR_BOX / args.box) ** 2,
+        shift_px=3 * args.box / SNR_BOX,
+        ctf_rows=str(args.data / "ctf" / "empiar10028_ctf_5000.npy"),
+        junk_share=args.junk,
+    )
+    withhold_poses(simulate_particles(equal_parts(models, names), config, folder, args.count), None)
+
+
+def one_run(args: argparse.Namespace, folder: Path, seed: int) -> dict:
+    """The command as a user gives it, and what came out."""
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch) / "run"
+        command = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", "abinitio", str(folder / "particles.star")]
+        command += ["--out", str(out), "--homogeneous", "--species", args.species, "--seed", str(seed)]
+        command += [word for pair in args.set_value for word in (f"--{pair.split('=')[0]}", pair.split("=", 1)[1])]
+        threads = {f"{name}_NUM_THREADS": str(args.threads) for name in ("OMP", "NUMBA", "MKL")}
+        before, began = children_cpu(), time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ | threads)
+        seconds = {"wall": round(time.perf_counter() - began), "cpu": round(children_cpu() - before)}
+        run = Run.open(out)
+        settings = {"set_value": args.set_value, "threads": args.threads, "hardware": hardware()}
+        return {"seed": seed, "seconds": seconds, **species_figures(run, folder), **settings}
+
+
+def species_figures(run: Run, folder: Path) -> dict:
+    """How many species were found, how many images are in their own, and how well those are placed."""
+    found, true = read_poses(run.poses_file), read_poses(folder / "truth.npz")
+    with np.load(folder / "truth.npz") as truth:
+        good = np.flatnonzero(truth["kind"] == 0) if "kind" in truth else np.arange(len(true))
+    counts = np.zeros((found.species.max(), true.species.max()), int)
+    np.add.at(counts, (found.species[good] - 1, true.species[good] - 1), 1)
+    matched = [(int(mine), int(theirs)) for mine, theirs in zip(*linear_sum_assignment(-counts), strict=True)]
+    placed = [_errors_deg(found, true, good, *pair) for pair in matched if counts[pair] >= FEWEST]
+    pose_deg = [round(float(np.median(errors)), 2) for errors in placed]
+    return {
+        "species": int((counts.sum(1) >= FEWEST).sum()),
+        "named": round(sum(counts[pair] for pair in matched) / len(good), 4),
+        "purity": round(counts.max(1).sum() / len(good), 4),
+        "pose_median_deg": pose_deg,
+        "pose_median_of_all_deg": round(float(np.median(np.concatenate(placed))), 2),
+        "counts": counts.tolist(),
+    }
+
+
+def _errors_deg(found: KnownPoses, true: KnownPoses, good: np.ndarray, mine: int, theirs: int) -> np.ndarray:
+    """Pose errors of the rightly named particles of one species, in the frame and hand that fit them best."""
+    right = good[(found.species[good] == mine + 1) & (true.species[good] == theirs + 1)]
+    one, other = found[right], true[right]
+    return align_poses(one.rotations, other.rotations, one.shifts_ang, other.shifts_ang).angle_deg
+
+
+if __name__ == "__main__":
+    main()

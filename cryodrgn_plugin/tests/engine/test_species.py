@@ -1,0 +1,153 @@
+"""Species whose number is open: images sorted by power, pairs that pay and species that nobody misses."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cryodrgn_plugin.engine.ab_initio import twins
+from cryodrgn_plugin.engine.ab_initio.joins import chosen_joins, joined, largest, scores_before
+from cryodrgn_plugin.engine.ab_initio.outcome import Outcome
+from cryodrgn_plugin.engine.ab_initio.placement import Placement
+from cryodrgn_plugin.engine.ab_initio.spectral_groups import lag_behind_groups
+from cryodrgn_plugin.engine.ab_initio.splits import chosen_pairs, paying
+from cryodrgn_plugin.engine.ab_initio.stages import Stages
+from cryodrgn_plugin.engine.ab_initio.twins import missed
+from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.imaging.noise import estimate_noise
+from cryodrgn_plugin.engine.likelihood.species_maps import Maps
+from cryodrgn_plugin.engine.likelihood.whitened import WhitenedImages
+from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
+from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble
+
+
+@pytest.fixture(scope="module")
+def of_two_sizes(tmp_path_factory):
+    """A chain and the fourth of it that lies in its middle."""
+    chain = tiny_ensemble(1).states[0]
+    both = Ensemble([chain, chain[np.arange(120) // 30 == 1]], np.arange(2.0), np.ones(2), ("whole", "quarter"))
+    settings = SimulationConfig(n_particles=300, box=32, pixel_size_ang=3.5, snr=0.5, shift_px=2.0)
+    return simulate_particles(both, settings, tmp_path_factory.mktemp("sizes"), seed=3)
+
+
+def test_images_of_molecules_of_different_mass_are_sorted_by_their_power(of_two_sizes):
+    dataset = ParticleDataset.open(of_two_sizes).without_poses()
+    images = WhitenedImages(dataset, estimate_noise(dataset))
+    lag = lag_behind_groups(images, dataset.n, 2, 10, np.random.default_rng(0))
+    state = np.load(of_two_sizes.parent / "truth.npz")["state"]
+    assert lag.shape == (300, 2)
+    # Groups are ordered by strength: the whole chain, state 0, is the last.
+    assert np.mean(lag.argmin(1) == 1 - state) > 0.97
+    assert (lag.min(1) == 0).all()
+
+
+def test_groups_of_too_few_images_are_left_out(of_two_sizes):
+    dataset = ParticleDataset.open(of_two_sizes).without_poses()
+    images = WhitenedImages(dataset, estimate_noise(dataset))
+    sizes = np.bincount(lag_behind_groups(images, dataset.n, 12, 40, np.random.default_rng(0)).argmin(1))
+    assert len(sizes) < 12 and sizes.min() >= 40
+
+
+def outcome(scores, counts, maps=None) -> Outcome:
+    return Outcome(maps, 0.0, np.array(scores, float), np.array(counts, float))
+
+
+def test_a_pair_stays_where_its_images_are_explained_better_by_both():
+    whole = np.array([100.0, 100.0, 100.0, 100.0])
+    # The first gains 10 %, the second nothing, the third as much as noise might, and of the last one half is empty.
+    pairs = outcome([100, 120, 99, 99, 101, 101, 0, 150], [50, 50, 50, 50, 50, 50, 2, 98])
+    np.testing.assert_array_equal(paying(whole, pairs, 9), [True, False, False, False])
+    np.testing.assert_array_equal(paying(whole, pairs, 0), [False] * 4)
+
+
+def test_of_pairs_that_pay_those_go_first_that_gain_most():
+    pairs = outcome([120, 120, 140, 140, 130, 130], [50] * 6)
+    np.testing.assert_array_equal(paying(np.full(3, 100.0), pairs, 2), [False, True, True])
+
+
+def test_species_that_were_not_split_take_their_images_back():
+    placed = Placement.unknown(6, 2)
+    placed.species[:] = [0, 0, 1, 1, 1, -1]
+    placed.lag[:] = np.arange(12).reshape(6, 2)
+    split = placed.split(np.random.default_rng(0))
+    np.testing.assert_array_equal(split.species // 2, placed.species)
+    np.testing.assert_array_equal(split.lag[:, [0, 2]], placed.lag)
+    whole = Maps([["a", "b"]], np.array([0.4, 0.6]))
+    pairs = outcome([0] * 4, [1, 1, 30, 10], Maps([["c", "d", "e", "f"]], np.full(4, 0.25)))
+    maps, kept = chosen_pairs(whole, pairs, split, np.array([False, True]))
+    assert maps.models == [["a", "e", "f"]]
+    np.testing.assert_allclose(maps.populations, [0.4, 0.45, 0.15])
+    np.testing.assert_array_equal(kept.species[:2], 0)
+    np.testing.assert_array_equal(kept.species[2:5], split.species[2:5] - 1)
+    assert kept.species[5] == -1
+    np.testing.assert_array_equal(kept.lag, split.lag[:, [0, 2, 3]])
+    split.lag[:, 1] = -1.0
+    # What is likely for one of a pair is likely for what they came of.
+    assert (split.renamed(np.array([0, 0, 1, 2])).lag[:, 0] == -1).all()
+
+
+def test_of_two_species_that_share_their_images_one_is_dropped_and_the_other_missed():
+    placed, n = Placement.unknown(300, 3), 100
+    placed.score[:] = 100.0
+    own = np.repeat(np.arange(3), n)
+    placed.species[:] = own
+    # Images of 0 and 1 lack 1 % in the other; those of 2 lack a fifth in both.
+    placed.lag[:] = np.where(own[:, None] == np.arange(3), 0.0, 20.0)
+    placed.lag[own == 0, 1] = placed.lag[own == 1, 0] = 1.0
+    left = missed(placed, 3, 5)
+    assert len(left) == 2 and 2 in left
+    assert missed(placed, 3, 150)[-1] == 2 or len(missed(placed, 3, 150)) == 1
+
+
+def test_every_species_is_tried_as_one_with_its_nearest_and_with_no_other():
+    lost = np.array([[0.0, 0.3, 0.2, 0.9], [0.1, 0.0, 0.15, 0.9], [0.2, 0.3, 0.0, 0.9], [0.6, 0.5, 0.7, 0.0]])
+    np.testing.assert_array_equal(joined(lost), [0, 0, 1, 2])
+    np.testing.assert_array_equal(joined(np.ones((1, 1))), [0])
+
+
+def test_two_species_are_one_where_one_map_explains_the_images_of_both_as_well():
+    placed = Placement.unknown(8, 5)
+    placed.species[:] = [0, 0, 1, 2, 3, 3, 4, -1]
+    placed.score[:] = [10, 20, 30, 40, 50, 60, 70, np.nan]
+    number = np.array([0, 0, 1, 1, 2])
+    before = scores_before(placed, number)
+    np.testing.assert_allclose(before, [20, 50, 70])
+    old, new = Maps([list("abcde")], np.array([0.1, 0.2, 0.3, 0.1, 0.3])), Maps([list("xyz")], np.full(3, 1 / 3))
+    # Of the first pair one map is as good, of the second it is worse, and the last species was better before.
+    tried = outcome([20, 40, 69], [3, 3, 1], new)
+    maps, left = chosen_joins(old, before, tried, placed.renamed(number), number)
+    assert maps.models == [["x", "c", "d", "e"]]
+    np.testing.assert_allclose(maps.populations, [0.3, 0.3, 0.1, 0.3])
+    np.testing.assert_array_equal(left.species, [0, 0, 0, 1, 1, 1, 3, -1])
+    assert left.lag.shape == (8, 4)
+    assert largest(old.populations, number) == [1, 2, 4]
+
+
+def test_maps_of_nearest_rivals_alone_are_compared(monkeypatch):
+    compared = []
+
+    def aligned(second, first):
+        compared.append({int(first[0, 0, 0]), int(second[0, 0, 0])})
+        return SimpleNamespace(curve=np.full(17, 0.9))
+
+    monkeypatch.setattr(twins, "align_maps", aligned)
+    monkeypatch.setattr(Maps, "volumes", lambda *_: [np.full((2, 2, 2), species) for species in range(4)])
+    model = SimpleNamespace(sphere=SimpleNamespace(radius=12))
+    lost = np.array([[0.0, 0.1, 0.2, 0.9], [0.1, 0.0, 0.2, 0.9], [0.2, 0.15, 0.0, 0.9], [0.6, 0.5, 0.7, 0.0]])
+    maps = Maps([[model] * 4], np.array([0.4, 0.3, 0.2, 0.1]))
+    # 2 is nearest to 1, which is gone by then; 3 is near to none.
+    assert twins.distinct(maps, lost) == [0, 2, 3]
+    assert compared == [{0, 1}]
+
+
+def test_a_species_and_its_pair_are_judged_by_the_same_images():
+    config = recipe_config("abinitio", {"ab_initio.species": 0})
+    steps = Stages.of(config.ab_initio, config.poses, 64, 100_000, species=8, grows=True).steps(1, True, 0, 0)
+    halved = Stages.of(config.ab_initio, config.poses, 64, 100_000, species=4, grows=True).steps(1, True, 0, 0)
+    whole = [step for step in halved if step.phase == "split" and step.judged == "first"]
+    pairs = [step for step in steps if step.phase == "split" and step.judged == "again"]
+    assert [step.number for step in whole] == [step.number for step in pairs[1:]]
+    assert {step.plan.images for step in whole} == {step.plan.images for step in pairs}
+    assert {step.plan.met for step in whole} == {"own"} and {step.plan.met for step in pairs} == {"kin"}
+    assert len(steps) == len(halved)
