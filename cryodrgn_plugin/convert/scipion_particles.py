@@ -189,9 +189,10 @@ def read_particles_star(path: str, particles: SetOfParticles) -> None:
     defocus = table[["rlnDefocusU", "rlnDefocusV", "rlnDefocusAngle"]].to_numpy(float)
     phases_deg = table["rlnPhaseShift"].to_numpy(float) if "rlnPhaseShift" in table else np.zeros(len(table))
     names = locations(table["rlnImageName"], os.path.dirname(path))
+    has_phases = phases_deg.any()  # a set has one list of columns, that of its first particle
     for location, matrix, values, phase_deg in zip(names, matrices, defocus, phases_deg, strict=True):
         particle = _particle(location, matrix, values, pixel_size_ang)
-        if phase_deg:
+        if has_phases:
             particle.getCTF().setPhaseShift(float(phase_deg))
         particles.append(particle)
 

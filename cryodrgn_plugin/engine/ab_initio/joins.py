@@ -7,6 +7,7 @@ one would lose much in the other, and the maps do not agree. One map of all thei
 
 import numpy as np
 
+from ..likelihood.linear_model import LinearModel
 from ..likelihood.species_maps import Maps
 from .outcome import Outcome
 from .placement import Placement
@@ -61,7 +62,8 @@ def chosen_joins(
     members = [np.flatnonzero(number == new) for new in range(number.max() + 1)]
     least = np.array([1 - LOSES if len(old) == 2 else 1.0 for old in members])
     better = outcome.of_species >= least * score
-    models, populations, of_column = [[] for _ in before.models], [], []
+    models: list[list[LinearModel]] = [[] for _ in before.models]
+    populations, of_column = [], []
     for new, old in enumerate(members):
         share = before.populations[old]
         for all_of_half, mine, theirs in zip(models, before.models, outcome.maps.models, strict=True):

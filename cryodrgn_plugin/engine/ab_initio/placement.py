@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from ..ranks import Ranks
+from ..slicing.place import on_host
 
 FAMILY = {"own": 1, "kin": 2}
 """How many species, one after the other, are a family, whose images meet its members only."""
@@ -55,9 +56,9 @@ class Placement:
         """Make common where this process has placed the `images` (n,) that were its own, and others theirs."""
         if ranks.alone:
             return
-        every = ranks.gathered(torch.from_numpy(images)).numpy()
+        every = on_host(ranks.gathered(torch.from_numpy(images)))
         for values in (self.rotations, self.shifts_ang, self.species, self.score, self.lag):
-            values[every] = ranks.gathered(torch.from_numpy(values[images])).numpy()
+            values[every] = on_host(ranks.gathered(torch.from_numpy(values[images])))
 
     def only(self, kept: list[int]) -> "Placement":
         """The same for some of the species only. Images of the others are in none, and all are likely for them."""

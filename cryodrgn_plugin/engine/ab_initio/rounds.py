@@ -127,7 +127,7 @@ class PoseRounds:
     def place(self, maps: Maps, plan: Round, rng: np.random.Generator) -> float:
         """Place the images of a round and leave the maps as they are; the mean score."""
         scores = [np.empty(0, np.float32), *(visit.score for visit in self.visits(maps, plan, rng))]
-        return float(self._ranks.gathered(torch.from_numpy(np.concatenate(scores))).numpy().mean())
+        return float(on_host(self._ranks.gathered(torch.from_numpy(np.concatenate(scores)))).mean())
 
     def sorted_by_power(self, n_groups: int, fewest: int, rng: np.random.Generator) -> np.ndarray:
         """(N, G) by how much an image suits groups of images alike in power less than its own; see there."""

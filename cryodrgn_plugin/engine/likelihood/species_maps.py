@@ -53,7 +53,8 @@ class Maps:
 
         `shares` (S,) is the part of each species' population that goes to the first of its pair.
         """
-        models, populations = [[] for _ in self.models], []
+        models: list[list[LinearModel]] = [[] for _ in self.models]
+        populations: list[float] = []
         for species, split in enumerate(chosen):
             of_pair = [shares[species], 1 - shares[species]] if split else [1.0]
             populations += [self.populations[species] * share for share in of_pair]

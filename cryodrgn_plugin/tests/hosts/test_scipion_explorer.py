@@ -26,10 +26,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def explorer(window, workflow):
     viewer = Domain.findViewers(workflow.analyzed, "tkinter")[0]
     made = viewer(project=window.project, protocol=workflow.analyzed, parent=window).open_window(workflow.analyzed)
+    assert not made.is_filled  # it opens before anything is read
     made.root.geometry("1300x800+20+20")
     made.root.deiconify()
     made.root.update()
-    assert not made.is_filled  # it opens before anything is read
     pump(made, 60, until=lambda: made.is_filled and len(made._content.object_ids) > 0)
     pump(made, 1.0)
     yield made
