@@ -34,6 +34,8 @@ from cryodrgn_plugin.engine.simulate.simulation import simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map
 from cryodrgn_plugin.engine.stopping import Stopped
 
+pytestmark = pytest.mark.slow
+
 BOX, PIXEL_ANG, COUNT = 24, 4.7, 6
 LATTICE = HalfPlane(BOX, BOX // 2 - 1)
 ONE_MAP = {"decoder.kind": "basis", "decoder.n_bases": 0, "z_dim": 0}

@@ -29,6 +29,8 @@ from cryodrgn_plugin.tests.engine.planted_run import (
     planted_run,
 )
 
+pytestmark = pytest.mark.slow
+
 QUICK = {"clusters": 3, "components": 1, "steps": 4, "umap": False, "figures": False}
 
 

@@ -18,6 +18,8 @@ from cryodrgn_plugin.engine.vetting.transfer import NONE
 
 from .particle_files import ctf_params, molecule, optics, project, rows, write_set
 
+pytestmark = pytest.mark.slow
+
 COUNT, BOX, PIXEL = 400, 32, 4.0
 CHANGES = {"none": np.ones_like, "flipped": np.sign, "multiplied": lambda ctf: ctf}
 CORRECTED = "corrected"

@@ -4,6 +4,8 @@ import pytest
 
 from .hostile_inputs import OF_A_RUN, readers, refuses_all
 
+pytestmark = pytest.mark.slow
+
 INPUTS = 200
 
 

@@ -15,6 +15,8 @@ from cryodrgn_plugin.engine.reconstruction.map_alignment import align_maps
 from cryodrgn_plugin.engine.simulate.projectors import AtomProjector
 from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 
+pytestmark = pytest.mark.slow
+
 BOX = 24
 TURN = Rotation.from_rotvec([0.8, -1.7, 0.9]).as_matrix()
 ORIGIN_PX = np.array([1.5, -2.25, 0.75])

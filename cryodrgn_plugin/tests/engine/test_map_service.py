@@ -19,6 +19,8 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.tests.contracts.needed_settings import settings_of
 from cryodrgn_plugin.tests.engine.planted_run import BOX, PIXEL_ANG, BlobDecoder, blob_place_px, planted_run
 
+pytestmark = pytest.mark.slow
+
 CLI = [sys.executable, "-m", "cryodrgn_plugin.engine.cli"]
 Z_DIM = 4
 

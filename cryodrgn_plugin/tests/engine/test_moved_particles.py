@@ -15,6 +15,8 @@ from cryodrgn_plugin.engine.run import Run
 
 from .particle_files import molecule, optics, project, rows, write_set
 
+pytestmark = pytest.mark.slow
+
 COUNT, BOX = 240, 24
 QUICK = {
     "analyze": ["--clusters", "2", "--umap", "no", "--components", "1", "--steps", "3"],

@@ -13,6 +13,8 @@ from cryodrgn_plugin.engine.io.star import write_star
 
 from .particle_files import molecule, optics, project, rows, write_set
 
+pytestmark = pytest.mark.slow
+
 BOX, COUNT = 48, 600
 
 

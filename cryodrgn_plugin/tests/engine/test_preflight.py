@@ -37,6 +37,8 @@ from cryodrgn_plugin.engine.vetting.verdicts import OK, STOP, WARN, Verdict
 
 from .particle_files import ctf_params, molecule, optics, project, rows, write_set
 
+pytestmark = pytest.mark.slow
+
 COUNT, BOX, PIXEL = 300, 32, 4.0
 GROUP = optics(box=BOX, pixel_ang=PIXEL)
 

@@ -23,6 +23,8 @@ from cryodrgn_plugin.engine.networks.vae_recipe import fit_vae
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"decoder.width": 32, "decoder.layers": 2, "encoder.width": 32, "encoder.layers": 2, "decoder.n_bases": 2}
 
 MLP = {"training.learning_rate": 2e-3, "decoder.width": 64, "encoder.width": 64}
@@ -136,7 +138,6 @@ def outcome(path):
     return metrics, run.latents().z, torch.load(run.model_file, weights_only=True)["state"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "how"), [("mlp", signal.SIGKILL), ("basis", signal.SIGTERM)])
 def test_a_stopped_training_resumes_bit_for_bit(kind, how, two_states, tmp_path):
     star, _ = two_states

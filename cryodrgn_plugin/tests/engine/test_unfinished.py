@@ -17,6 +17,8 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 from cryodrgn_plugin.engine.stopping import Stopped
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 3
 NETWORKS = {
     "paper": ["--recipe", "paper", "--decoder.n_bases", "2", "--z_dim", "2"],
@@ -158,7 +160,6 @@ def fit_for(run, steps, monkeypatch):
             pass
 
 
-@pytest.mark.slow
 def test_a_fast_run_is_shown_from_where_half_sets_are_apart_and_goes_on_unmoved(hinge, tmp_path, monkeypatch, capsys):
     config = recipe_config("fast", {**FAST, "particles": str(hinge)})
     looked, alone = (Run.create(tmp_path / name, config) for name in ("looked", "alone"))
