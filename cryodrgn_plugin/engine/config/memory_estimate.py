@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .run_config import RunConfig
 
 MB = 2**20
-LIBRARIES_MB = 600.0
+LIBRARIES_MB = 700.0
 """The program itself, with the kernels that it compiles."""
 ROW_BYTES = 1200.0
 """A row of the star file, and what is known of each particle whatever the recipe."""
@@ -24,7 +24,7 @@ EQUATION_BYTES = 2 * 4
 """Of one entry of the normal equations, in both half-sets."""
 MAPS_HELD, SPHERE_BYTES = 6.0, 72.0
 """Half-set maps of all channels that are held beside the equations, and what else a stored voxel takes."""
-COMPRESSED_HELD, NUISANCES = 6.7, 6
+COMPRESSED_HELD, NUISANCES = 4.3, 6
 """Matrices of an image, over the amplitudes and the errors of its pose and defocus, that are held at the most."""
 LARGE_SHARE = 0.9
 """Share of a machine's memory beyond which a training is warned of."""
