@@ -224,7 +224,9 @@ class ClosedForm:
             self.in_focus.leave(state)
         else:
             leave(self.run, self.config, self.dataset, Outcome(state, self._left, self._features))
-        passes = state.passed * self.images.ranks.count / self.images.n
+        passed = self.images.compute.double(np.array([state.passed]))
+        self.images.ranks.total(passed)
+        passes = float(passed) / self.images.n
         self.run.note(loader_wait_seconds=round(self.images.wait_seconds, 3), image_passes=round(passes, 1))
 
     def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
