@@ -6,7 +6,8 @@
 
 Sets are simulated as real ones are (contrast, wrong poses, coloured noise, uneven views). With --repeat 2,000 images of
 each stand in the stacks again and again under other grey scales, where simulating all would take hours; times do not
-depend on that. What stands after `--` are further settings of the training. One process after the other, each as a user runs it, from the star file to coordinates, states and maps.
+depend on that. What stands after `--` are further settings of the training. One process after the other, each as a user
+runs it, from the star file to coordinates, states and maps.
 """
 
 import argparse
