@@ -42,6 +42,16 @@ def test_a_machine_with_less_is_named_with_what_to_lower():
     assert memory_needs(recipe_config("paper"), 1000, 64) is None
 
 
+def test_equations_take_what_is_free_or_what_was_asked_for():
+    settings = {"data.box": 256, "z_dim": 16}
+    whole, small = (memory_needs(recipe_config("fast", settings), 1000, 256, mb) for mb in (64 * 1024, 16 * 1024))
+    assert whole == memory_needs(recipe_config("fast", settings), 1000, 256)
+    assert small.total < 16 * 1024 < 1.5 * small.total and small.warning(16 * 1024) == ""
+    asked = memory_needs(recipe_config("fast", settings | {"closed_form.equations_mb": 2000}), 1000, 256)
+    assert small.maps > asked.maps > memory_needs(recipe_config("fast", settings), 1000, 256, 1024).maps / 1.5
+    assert memory_needs(recipe_config("fast", settings), 1000, 256, 8 * 1024).warning(8 * 1024)  # maps alone take more
+
+
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory) -> None:
     """Kernels are compiled at first use, which takes a GB once, and are there afterwards."""
