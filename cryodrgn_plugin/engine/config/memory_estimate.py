@@ -20,7 +20,7 @@ SPECTRUM_BYTES, WHITENED_BYTES = 8, 16
 READ_AHEAD = 8 * 256
 """Images that are on their way while they stream from disk."""
 SINGLE_BYTES = 4
-MAPS_HELD, SPHERE_BYTES = 6.0, 72.0
+MAPS_HELD, SPHERE_BYTES = 4.5, 72.0
 """Half-set maps of all channels that are held once the equations are solved, and what else a stored voxel takes."""
 AT_LEAST_MB, FREE_SHARE = 512, 0.8
 """Equations may take so much, or as much as the maps that are solved from them: what follows takes that as well. But no
