@@ -129,11 +129,12 @@ def _is_behind(run: Run, checkpoint: Path) -> bool:
 
 def _say_what_memory_it_takes(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
     """A note and a line of the log, and another where the machine has hardly as much."""
-    needs = memory_needs(config, dataset.table.n, dataset.box)
+    machine_mb = machine_memory_mb()
+    needs = memory_needs(config, dataset.table.n, dataset.box, machine_mb)
     if needs is None:
         return
     run.note(memory_needed_mb=round(needs.total))
-    for sentence in filter(None, (needs.sentence(), needs.warning(machine_memory_mb()))):
+    for sentence in filter(None, (needs.sentence(), needs.warning(machine_mb))):
         run.log(sentence)
 
 
