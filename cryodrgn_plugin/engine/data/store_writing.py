@@ -41,7 +41,7 @@ def write_store(folder: Path, source: ParticleSource, rows: np.ndarray, progress
     images, _, row = StoredImages.of(source, rows)
     files = StoreFiles(folder / images.digest)
     done = _begun(files, images)
-    writer = _Writer(source, images, row)
+    writer = StoreWriter(source, images, row)
     sizes = files.sizes(len(images), images.lattice)
     with opened(list(sizes), os.O_RDWR | os.O_CREAT) as descriptors, ThreadPoolExecutor(available()) as pool:
         for descriptor, size in zip(descriptors, sizes.values(), strict=True):
@@ -87,7 +87,7 @@ def _state(images: StoredImages, done: int) -> dict[str, Any]:
     return {"schema": SCHEMA, "images": len(images), "done": done, **made_from}
 
 
-class _Writer:
+class StoreWriter:
     """Prepares images and puts them into their places."""
 
     def __init__(self, source: ParticleSource, images: StoredImages, row: np.ndarray) -> None:
