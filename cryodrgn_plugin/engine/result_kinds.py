@@ -58,6 +58,7 @@ KINDS = {
         ResultKind("states", "states", "states"),
         ResultKind("atoms", "atoms", "atoms", arrays=("motion", "motion.npz"), always=("rows", "occupancy")),
         ResultKind("validation", "validate", "validation", False, _CONFIDENCE, ("rows", "confidence")),
+        ResultKind("species", "abinitio", "species", arrays=("particles", "species.npz"), always=("rows", "species")),
         ResultKind("selection", "select", "selections", True, ("arrays", "selection.npz"), ("rows", "selected")),
         ResultKind("export", "export", "exports", True),
         ResultKind("preflight", "preflight", "", escaped=False),

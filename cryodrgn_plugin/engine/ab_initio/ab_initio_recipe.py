@@ -41,6 +41,7 @@ from .bases_rounds import BasesRounds
 from .conformers import join_conformers
 from .found_maps import fit_species, save_maps
 from .joins import chosen_joins, joined, largest, scores_before
+from .membership import memberships
 from .outcome import Outcome
 from .placement import FAMILY
 from .rounds import PoseRounds
@@ -264,11 +265,13 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
 def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, resume: bool) -> None:
     """Poses and maps into the run, then the latent space where one was asked for."""
     placed = progress.placement
-    species = placed.species if config.ab_initio.species != 1 else None
-    run.save_poses(dataset.rows, placed.rotations, placed.shifts_ang, species=species, score=placed.score)
+    one = config.ab_initio.species == 1
+    belongs = np.ones((dataset.n, 1)) if one else memberships(placed, progress.maps.populations)
+    species = {} if one else {"species": placed.species, "probability": belongs.max(1)}
+    run.save_poses(dataset.rows, placed.rotations, placed.shifts_ang, score=placed.score, **species)
     posed = dataset.with_poses(placed.rotations, placed.shifts_ang)
     if config.z_dim:
         posed = fit_fast(run, config, posed, resume, epochs_before=progress.done, species=species)
     maps = save_maps(run, posed, placed.species, progress.maps.n_species, config.seed)
     if not config.z_dim:
-        fit_species(run, config, posed, maps, placed.species)
+        fit_species(run, config, posed, maps, belongs)
