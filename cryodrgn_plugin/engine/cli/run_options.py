@@ -43,8 +43,11 @@ def fit_run(args: argparse.Namespace, config: RunConfig, then: "Callable[[Run], 
     from ..ranks import joined
 
     with joined(config) as ranks:
-        run = _fit_first(args, config, ranks) if ranks.own == 0 else _fit_beside(args, config, ranks)
-    if run is not None and then is not None:
+        if ranks.own:
+            _fit_beside(args, config, ranks)
+            return 0
+        run = _fit_first(args, config, ranks)
+    if then is not None:
         then(run)
     return 0
 

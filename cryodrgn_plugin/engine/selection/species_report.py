@@ -95,7 +95,7 @@ def _species(run: Run, number: int, probability: np.ndarray, unexplained: np.nda
     volume, pixel_size_ang = read_map(run.found_map_file(number))
     halves = [read_map(run.found_map_file(number, which))[0] for which in ("half1", "half2")]
     mask = mask_from_map((halves[0] + halves[1]) / 2, pixel_size_ang)
-    curve = fsc_corrected(*halves, mask, run.config.seed).corrected
+    curve = fsc_corrected(halves[0], halves[1], mask, run.config.seed).corrected
     reached = resolution(curve, pixel_size_ang, len(volume)) if len(probability) else np.nan
     return Species(number, volume, curve, reached, probability, unexplained)
 

@@ -84,7 +84,7 @@ def _draw_particles(ax: Axes, kinds: Sequence[Species]) -> None:
     ax.set_yticks(range(len(kinds)), [str(kind.number) for kind in kinds])
     ax.set_ylim(max(len(kinds), LEAST_COLUMNS) - 0.4, -0.6)
     ax.set(title="particles of each species", xlabel="full: surely its own   pale: less sure   black: not explained")
-    ax.xaxis.label.set_size(7.5)
+    ax.xaxis.label.set_fontsize(7.5)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
 
