@@ -18,6 +18,7 @@ Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -229,7 +230,7 @@ class ClosedForm:
         passes = float(passed) / self.images.n
         self.run.note(loader_wait_seconds=round(self.images.wait_seconds, 3), image_passes=round(passes, 1))
 
-    def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
+    def posed(self, state: State, species: Mapping[str, np.ndarray]) -> ParticleDataset:
         """The particles with the poses that the maps rest on; those that were found go into poses.star, with the
         defocus that was found where it is worth telling."""
         defocus = defocus_worth_telling(self.dataset, state.nuisances)
@@ -237,12 +238,10 @@ class ClosedForm:
             posed = self.posed_set.dataset
             if worth_telling(self.dataset, state.nuisances):
                 poses = posed.physical_poses()
-                self.run.save_poses(self.dataset.rows, *poses, species=species, defocus_moved_ang=defocus)
+                self.run.save_poses(self.dataset.rows, *poses, defocus_moved_ang=defocus, **species)
             return posed
         rotations, shifts_ang, score = self._placed.likeliest(state.responsibilities)
-        self.run.save_poses(
-            self.dataset.rows, rotations, shifts_ang, species=species, score=score, defocus_moved_ang=defocus
-        )
+        self.run.save_poses(self.dataset.rows, rotations, shifts_ang, score=score, defocus_moved_ang=defocus, **species)
         return self.posed_set.dataset.with_poses(rotations, shifts_ang)
 
 
@@ -252,14 +251,14 @@ def fit_fast(
     dataset: ParticleDataset,
     resume: bool = False,
     epochs_before: int = 0,
-    species: np.ndarray | None = None,
+    species: Mapping[str, np.ndarray] | None = None,
 ) -> ParticleDataset:
     """Train by closed forms; leaves metrics, checkpoints, latents.npz, model.pt and half-set models in `run`.
 
     Parameters
     ----------
     epochs_before : rows of metrics.csv that another training of the same run, of poses, has left.
-    species : (N,) from 0, for poses.star, where poses are found anew.
+    species : what `Run.save_poses` is told of the species of particles, where poses are found anew.
 
     Returns
     -------
@@ -292,4 +291,4 @@ def fit_fast(
                     may_keep=state.done >= recipe.shown_from, agreed=str if ranks.alone else wish_of_any(ranks.any)
                 )
     recipe.finish(state)
-    return recipe.posed(state, species)
+    return recipe.posed(state, species or {})

@@ -88,7 +88,7 @@ def test_every_batch_of_both_halves_is_told_of(hinge, tmp_path):
     told = []
 
     class Listener(PlainReporter):
-        def step(self, stage, done, total, values):
+        def step(self, stage, done, total, values, left_s=None):
             told.extend([(done, total)] if stage == "pose" else [])
 
     settings = {**SETTINGS, "particles": str(hinge), "closed_form.free_poses": True}
