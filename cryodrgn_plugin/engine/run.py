@@ -37,7 +37,7 @@ SCHEMA = 1
 """Version of the folder's layout; raised when a reader of the old layout would misread the new one."""
 
 MAY_CHANGE_ON_RESUME = (
-    *("device", "backend", "root", "atoms.model", "data.cache_mb", "data.store"),
+    *("device", "backend", "root", "atoms.model", "data.cache_mb", "data.store", "closed_form.equations_mb"),
     *("training.epochs", "training.checkpoint_every", "training.early_stop"),
 )
 """Settings that a resumed run may change: they decide how long and where it computes, not what. The model may lie

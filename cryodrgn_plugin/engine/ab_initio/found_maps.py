@@ -10,6 +10,7 @@ from ..decoders.decoder_registry import make_linear_decoder
 from ..decoders.model_file import save_model
 from ..geometry.hand import mirrored_map
 from ..io.mrc import write_map
+from ..ranks import Ranks
 from ..reconstruction.adaptive import local_wiener
 from ..reconstruction.homogeneous import Reconstruction, reconstruct
 from ..run import Run
@@ -35,7 +36,7 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
     reconstructions = []
     for number in range(n_species):
         members = posed.subset(species == number)
-        plain = reconstruct(members if members.n >= FEWEST else posed, seed=seed)
+        plain = reconstruct(members if members.n >= FEWEST else posed, seed=seed, ranks=Ranks.present())
         result = replace(plain, volume=local_wiener(plain.half1, plain.half2) * plain.mask)
         reconstructions.append(result)
         written = {

@@ -1,11 +1,9 @@
 """What the commands that make a run share: where it goes, whether it goes on, and the training itself."""
 
 import argparse
-import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -42,7 +40,7 @@ def fit_run(args: argparse.Namespace, config: RunConfig, then: "Callable[[Run], 
     """
     from ..ranks import joined
 
-    with joined(config) as ranks:
+    with joined() as ranks:
         if ranks.own:
             _fit_beside(args, config, ranks)
             return 0
@@ -74,18 +72,18 @@ def _fit_first(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> "
 
 
 def _fit_beside(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> None:
-    """The same training in a folder of its own that nobody looks at, and in silence."""
+    """The same training in a folder of its own that nobody looks at."""
     from ..borrowing import copy_training
     from ..run import Run
 
     if ranks.any(False):
         return
-    with TemporaryDirectory(prefix="cryodrgn-rank-") as place, open(os.devnull, "w") as nowhere:
+    with TemporaryDirectory(prefix="cryodrgn-rank-") as place:
         folder = Path(place) / "run"
         if args.resume:
             copy_training(args.out, folder)
         run = Run(folder, config) if args.resume else Run.create(folder, config)
-        with redirect_stdout(nowhere), run.working():
+        with run.working():
             from ..recipes import fit
 
             fit(run, config, resume=args.resume, until_epoch=args.until_epoch)

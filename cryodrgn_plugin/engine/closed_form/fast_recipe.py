@@ -32,8 +32,8 @@ from ..data.half_sets import drawn_halves
 from ..data.tilt_images import find_series
 from ..data.tilt_series import TiltSeries
 from ..errors import DataError
-from ..likelihood.equations import NormalEquations, accumulate
-from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
+from ..likelihood.equations import HalfSetEquations, accumulate
+from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, soft_ball, sphere_at
 from ..likelihood.near_images import NearImages, compress_near
 from ..likelihood.whitened import WhitenedImages
 from ..ranks import Ranks
@@ -81,7 +81,7 @@ class ClosedForm:
         dataset.require_poses()
         self.run, self.config, self.dataset = run, config, dataset
         self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
-        self.posed_set = PosedSet(config, dataset, self.series)
+        self.posed_set = PosedSet(config, dataset, self.series, run.log)
         self.last_radius = dataset.box // 2 - 1
         self.bands = schedule(settings, self.last_radius, self.series.n)
         first = max(int(FINISHED_FROM * self.last_radius), self.bands[0].radius)
@@ -148,7 +148,7 @@ class ClosedForm:
         responsible = responsibilities(here.scores, state.responsibilities.population, POPULATION_ROUNDS)
         nuisances = with_contrast_at(responsible, here, state.nuisances)
         self._features = features
-        apart = map_distances(mean_model(models), features, BLUR_RADIUS)
+        apart = map_distances(models, features, BLUR_RADIUS)
         visible = float(harmonics(responsible, self.config.z_dim).visibility.sum())
         figures = {"radius": radius, "directions": visible, "loss": -evidence(here.scores, responsible.population)}
         if state.done + 1 == self.counted_after:
@@ -183,7 +183,7 @@ class ClosedForm:
         """Nodes that are fitted to the images along the directions, and the contrasts there."""
         seen = node_images(near, found, self.series)
         placed = fit_nodes(*seen.compressed, self.most_nodes, NODE_ROUNDS, self.config.seed, seen.contrast_sd)
-        apart = map_distances(mean_model(models), placed.nodes, BLUR_RADIUS)
+        apart = map_distances(models, placed.nodes, BLUR_RADIUS)
         return replace(state, responsibilities=placed.responsible, apart=apart), with_contrast_of(placed, found)
 
     @property
@@ -205,13 +205,13 @@ class ClosedForm:
         weights = placed.weights(responsible)
         equations = accumulate_at_nodes(images, dataset, sphere, self._features, placed, weights, state.half)
         self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
-        apart = map_distances(mean_model(self._left), self._features, BLUR_RADIUS)
+        apart = map_distances(self._left, self._features, BLUR_RADIUS)
         images_per_particle = images.compute.double(self.series.to_images(self.series.counts))
         per_image = scores.logsumexp(1) / images_per_particle
         figures = {"radius": self.last_radius, "loss": -float(per_image.mean())}
         return replace(state, responsibilities=responsible, apart=apart), figures
 
-    def _equations(self, state: State, radius: int) -> tuple[list[NormalEquations], HalfSphere, Tensor]:
+    def _equations(self, state: State, radius: int) -> tuple[HalfSetEquations, HalfSphere, Tensor]:
         """The half-sets' equations for one volume per harmonic, and the harmonics at the nodes (M, Q + 1)."""
         features = harmonics(state.responsibilities, self.config.z_dim).features
         moments = moments_at_nodes(state.responsibilities, features, state.nuisances)
