@@ -27,8 +27,8 @@ NANOSECONDS = {
     "round": 5e7,
 }
 """Of a core: a pose and shift of an image on the first grid, and each coefficient of it; a coefficient at a pose of an
-image's own; an image's coefficient in one look uphill; a voxel of a map solved; an image visited with a species; a round
-of nothing. They foresaw 185 rounds on 24² and 32² pixels, one with another, to within a fifth."""
+image's own; an image's coefficient in one look uphill; a voxel of a map solved; an image visited with a species; a
+round of nothing. They foresaw 185 rounds on 24² and 32² pixels to within a fourth, nine of ten."""
 MET_OF_MANY = 0.3
 """Share of the other species that an image meets where it meets those that are not hopeless for it."""
 UPHILL = 7

@@ -44,6 +44,6 @@ def _say_how_much_is_nothing(run: Run, score: np.ndarray, nothing: float) -> Non
     run.note(score_of_nothing=round(nothing, 3), share_of_nothing=round(share, 4))
     if share >= HARDLY:
         run.log(
-            f"Maps explain {share:.0%} of the images no better than they explain noise: there may be no molecule in them, "
-            "or it is too faint to be found without poses."
+            f"Maps explain {share:.0%} of the images no better than they explain noise: there may be no molecule in "
+            "them, or it is too faint to be found without poses."
         )
