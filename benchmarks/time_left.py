@@ -3,9 +3,9 @@
     python benchmarks/time_left.py SET/particles.star --species auto --out benchmarks/results/time_left.json
     python benchmarks/time_left.py SET/particles.star --species 6 --set-value ab_initio.rounds=8
 
-The search runs as the command runs it. `told` is what was said to be left, `true` what was: seconds until the last round
-ended, at the start and after a tenth, a quarter, half and three quarters of the time. Both are elapsed seconds, so other
-work on the machine shows.
+The search runs as the command runs it. `told` is what was said to be left, `true` what was: seconds until the last
+round ended, at the start and after a tenth, a quarter, half and three quarters of the time. Both are elapsed seconds,
+so other work on the machine shows.
 """
 
 import argparse
