@@ -1,9 +1,9 @@
 """What the operations of a backend must move and compute at least, by name.
 
-Two counts of bytes: `once` counts every tensor once, as if a cache held all volumes; `each` counts the voxels that every
-image's slice touches anew, with no voxel read twice for one image. A kernel may be faster than the second by as much as
-its cache serves several images. Operations count a multiplication and an addition as two; what a sum of eight voxels,
-a product of channels or a factorisation takes, and nothing for finding places.
+Two counts of bytes: `once` counts every tensor once, as if a cache held all volumes; `each` counts the voxels that the
+slice of every image touches anew, with no voxel read twice for one image. A kernel may be faster than the second by as
+much as its cache serves several images. Operations count a multiplication and an addition as two, of sums over eight
+voxels, products of channels and factorisations; finding places counts nothing.
 """
 
 import statistics

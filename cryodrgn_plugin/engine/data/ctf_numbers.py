@@ -20,9 +20,11 @@ N_NUMBERS = 8
 class NumberedCtfs:
     """A dataset, as a loader reads it, whose batches have numbers (B, 8) float64 in place of the values of the CTF.
 
-    With integer frequencies kx and ky and k² = kx² + ky², the CTF is numbers[6] · exp(−numbers[5] k²) · sin 2π(numbers[0]
-    k² + numbers[1] (kx² − ky²) + numbers[2] 2 kx ky + numbers[3] k⁴ + numbers[4]), or its modulus where numbers[7] is 1.
-    The limit of an optics group is not in there.
+    With numbers n and k² = kx² + ky² of integer frequencies, the CTF is
+
+        n₆ exp(−n₅ k²) sin 2π(n₀ k² + n₁ (kx² − ky²) + n₂ 2 kx ky + n₃ k⁴ + n₄),
+
+    or its modulus where n₇ is 1. The limit of an optics group is not in there.
     """
 
     def __init__(self, dataset: ParticleDataset) -> None:

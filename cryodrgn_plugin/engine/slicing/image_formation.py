@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..imaging.lattice import HalfPlane
-from .device_tables import table
 from .place import Place
 
 AT_ONCE = 32
@@ -24,7 +22,7 @@ AT_ONCE = 32
 
 @dataclass(frozen=True)
 class Observed:
-    """B images on the first F coefficients, and what forms them; all on one device."""
+    """B images on F coefficients, and what forms them; all on one device."""
 
     spectra: Tensor
     """(B, F) complex64."""
@@ -33,26 +31,29 @@ class Observed:
     moves: Tensor
     """(B, 2) float64. Shifts in boxes by which the images are moved back."""
     precision: Tensor
-    """(G, F') float32, F' ≥ F: of each optics group, 0 beyond its limit."""
+    """(G, F) float32. Of each optics group, 0 beyond its limit."""
     group: Tensor
     """(B,) int64."""
     multiplied: Tensor
     """(B,) bool. Whether an image was multiplied by its CTF already."""
 
 
-def folded(observed: Observed, lattice: HalfPlane, place: Place, with_kernel: bool) -> tuple[Tensor, Tensor]:
-    """Targets (B, F) complex and weights (B, F), in the precision of the place; by the kernel or by its plain twin."""
+def folded(observed: Observed, freqs: Tensor, place: Place, with_kernel: bool) -> tuple[Tensor, Tensor]:
+    """Targets (B, F) complex and weights (B, F), in the precision of the place; by the kernel or by its plain twin.
+
+    freqs (F, 2) float32 are the integer frequencies of the coefficients.
+    """
     if with_kernel:
         from .triton_kernels.image_folding import fold
 
-        return fold(observed, lattice, place.device)
+        return fold(observed, freqs)
     targets = torch.empty(observed.spectra.shape, dtype=place.complex_dtype, device=place.device)
     weights = torch.empty(observed.spectra.shape, dtype=place.dtype, device=place.device)
-    freqs = table(lattice, "indices", place.device, torch.float64)[: targets.shape[1]]
+    freqs = freqs.double()
     for first in range(0, len(targets), AT_ONCE):
         some = slice(first, first + AT_ONCE)
         ctf = place.tensor(_ctf(observed.ctf_numbers[some], freqs))
-        precision = place.tensor(observed.precision[observed.group[some], : targets.shape[1]])
+        precision = place.tensor(observed.precision[observed.group[some]])
         factor = torch.where(observed.multiplied[some, None], 1.0, ctf) * precision
         angle = _sine_angle(observed.moves[some, :1] * freqs[:, 0] + observed.moves[some, 1:] * freqs[:, 1])
         re, im = observed.spectra[some].real * factor, observed.spectra[some].imag * factor
