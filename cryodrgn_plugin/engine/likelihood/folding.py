@@ -14,6 +14,7 @@ from ..data.dataset import ParticleDataset
 from ..slicing.compute import Compute
 from ..slicing.device_tables import table
 from ..slicing.image_formation import Observed, folded
+from ..slicing.place import Place
 from .waves import AT_ONCE, product, waves
 
 
@@ -45,7 +46,8 @@ class Folding:
             moves = on_device.pose.shifts_ang[:, 0].double() / extent_ang
         observed = Observed(spectra, on_device.ctf, moves, precision, on_device.group, multiplied)
         freqs = table(self._dataset.lattice, "indices", self._compute.device, torch.float32)[some]
-        return folded(observed, freqs, self._compute, self._compute.member == "triton")
+        fold = by_kernel if self._compute.member == "triton" else folded
+        return fold(observed, freqs, self._compute)
 
     def _of_values(
         self, on_device: ImageBatch, spectra: Tensor, precision: Tensor, multiplied: Tensor, some: slice
@@ -66,3 +68,10 @@ class Folding:
                 poses = on_device.pose.shifts_ang[part, 0].double(), on_device.freqs_per_ang[some].double()
                 targets[part] = product(targets[part], waves(*poses, targets.dtype))
         return targets, weights
+
+
+def by_kernel(observed: Observed, freqs: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+    """`folded`, by the kernel of the Triton member."""
+    from ..slicing.triton_kernels.image_folding import fold
+
+    return fold(observed, freqs)

@@ -3,9 +3,9 @@
 With y an image moved back to the origin by the wave of its shift, c its CTF and p the precision m / σ² of its optics
 group, targets are p c y and weights p c²; of images that were multiplied by their CTF already, targets are p y.
 
-Phases are taken in double precision, in turns, of which whole ones are left out: in single precision a defocus of 3 µm
-would leave an error of 10⁻⁴ at 3 Å. Sines are taken in single. Plain torch anywhere; a kernel where the Triton member
-works (`triton_kernels.image_folding`), which reads 8 bytes per coefficient and writes 12.
+Phases are taken in double precision, in turns, of which whole ones are left out: single precision knows
+hundreds of radians to some 10⁻⁵ only. Sines are taken in single. Plain torch anywhere; a kernel where the Triton member
+works (`triton_kernels.image_folding`, which equals this), with 8 bytes per coefficient read and 12 written.
 """
 
 import math
@@ -38,15 +38,11 @@ class Observed:
     """(B,) bool. Whether an image was multiplied by its CTF already."""
 
 
-def folded(observed: Observed, freqs: Tensor, place: Place, with_kernel: bool) -> tuple[Tensor, Tensor]:
-    """Targets (B, F) complex and weights (B, F), in the precision of the place; by the kernel or by its plain twin.
+def folded(observed: Observed, freqs: Tensor, place: Place) -> tuple[Tensor, Tensor]:
+    """Targets (B, F) complex and weights (B, F), in the precision of the place.
 
     freqs (F, 2) float32 are the integer frequencies of the coefficients.
     """
-    if with_kernel:
-        from .triton_kernels.image_folding import fold
-
-        return fold(observed, freqs)
     targets = torch.empty(observed.spectra.shape, dtype=place.complex_dtype, device=place.device)
     weights = torch.empty(observed.spectra.shape, dtype=place.dtype, device=place.device)
     freqs = freqs.double()

@@ -8,8 +8,6 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ...imaging.lattice import HalfPlane
-from ..device_tables import table
 from ..image_formation import Observed
 from .geometry import launch, single, sized
 from .image_sums import TWO_PI
@@ -21,16 +19,15 @@ POINTS = sized(256, interpreted=1024)
 N_NUMBERS = tl.constexpr(8)
 
 
-def fold(observed: Observed, lattice: HalfPlane, device: torch.device) -> tuple[Tensor, Tensor]:
-    """(B, F) complex64 and (B, F) float32."""
+def fold(observed: Observed, freqs: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, F) complex64 and (B, F) float32; see `image_formation.folded`."""
     n, count = observed.spectra.shape
-    targets = torch.empty(n, count, 2, dtype=torch.float32, device=device)
-    weights = torch.empty(n, count, dtype=torch.float32, device=device)
+    targets = torch.empty(n, count, 2, dtype=torch.float32, device=freqs.device)
+    weights = torch.empty(n, count, dtype=torch.float32, device=freqs.device)
     arrays = single(observed.spectra, observed.ctf_numbers, observed.moves, observed.precision, observed.group)
-    freqs = table(lattice, "indices", device, torch.float32)
     launch(
-        _fold, (n, triton.cdiv(count, POINTS)), *arrays, observed.multiplied.to(torch.int8), freqs, targets, weights,
-        count, observed.precision.shape[1],
+        _fold, (n, triton.cdiv(count, POINTS)), *arrays, observed.multiplied.to(torch.int8), freqs.contiguous(),
+        targets, weights, count,
         POINTS=POINTS,
     )  # fmt: skip
     return torch.view_as_complex(targets), weights
@@ -38,15 +35,14 @@ def fold(observed: Observed, lattice: HalfPlane, device: torch.device) -> tuple[
 
 @triton.jit
 def _fold(
-    spectra, numbers, moves, precision, groups, multiplied, freqs, targets, weights, count, n_precise,
-    POINTS: tl.constexpr,
+    spectra, numbers, moves, precision, groups, multiplied, freqs, targets, weights, count, POINTS: tl.constexpr,
 ):  # fmt: skip
     image = tl.program_id(0).to(tl.int64)
     points = tl.program_id(1) * POINTS + tl.arange(0, POINTS)
     mask = points < count
     kx, ky = frequencies(freqs, points, mask)
     ctf = ctf_values(numbers + image * N_NUMBERS, kx, ky)
-    share = tl.load(precision + tl.load(groups + image) * n_precise + points, mask=mask, other=0.0)
+    share = tl.load(precision + tl.load(groups + image) * count + points, mask=mask, other=0.0)
     factor = tl.where(tl.load(multiplied + image) != 0, 1.0, ctf) * share
     turns = kx.to(tl.float64) * tl.load(moves + 2 * image) + ky.to(tl.float64) * tl.load(moves + 2 * image + 1)
     angle = sine_angle(turns)
