@@ -27,8 +27,8 @@ SPLIT_START = 100
 """Number of the first of these starts."""
 GROUPS_SORTED, DISSOLVING = 3, 3
 """Rounds in which species are sorted after groups were split, and in which some do without others."""
-DISSOLVED = ((2, 3), (3,), (3,))
-"""After groups were split, and after each time that species were: one in so many is dissolved, once or twice."""
+DISSOLVED = 2, 3
+"""After each split one species in so many is dissolved, and once more one in so many."""
 Met = Literal["all", "likely", "own", "kin", "group"]
 """Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, both
 that were made of one, or the four made of one group."""
@@ -197,7 +197,7 @@ class Stages:
             steps.append(Step("split", of_group, place, start, begins=offset == 0, judged=judged))
         number, sort = last + 1, self.sorting[0]
         rounds = [Step("sort", sort, 0)] * (1 if split else GROUPS_SORTED)
-        for one_in in DISSOLVED[split]:
+        for one_in in DISSOLVED:
             some = [Step("dissolve", sort, 0)] * DISSOLVING
             some[0], some[-1] = replace(some[0], begins=True, one_in=one_in), replace(some[-1], judged="again")
             rounds += [*some, Step("sort", sort, 0)]
