@@ -5,9 +5,10 @@
 
 One thing changes at a time from the middle of the grid; each point is one training by the command line, in processes
 of one thread. Processor seconds are counted, which other work on the machine disturbs least, less those of the same
-training of next to nothing (imports, reading, figures); where several processes share the images, wall clock. A slope
-is that of the straight line through the logarithms: 1 is in proportion, -1 is a gain in full. A quiet half hour on two
-cores; --reduced takes a few minutes.
+training of a few particles, which it takes whatever their number; where several processes share the images, those of
+the busiest. A slope is that of the straight line through the logarithms: 1 is in proportion, -1 is a gain in full.
+About ten minutes of two cores that do nothing else, --reduced two. Trainings that --out has already are not repeated,
+so that the benchmark can be made in parts (--within).
 """
 
 import argparse
@@ -33,6 +34,8 @@ EXTENT_ANG = 112.0
 EPOCHS = 2
 """Of `paper`; one epoch is half of what is told."""
 RECIPES = ("fast", "paper")
+FEW = 250
+"""Particles of the trainings that are taken off."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Point:
     box: int
     bases: int
     ranks: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.particles} particles, {self.box} px, {self.bases} bases, {self.ranks} processes"
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,8 @@ class Grid:
     ranks: tuple[int, ...] = (1, 2)
 
 
-WHOLE = Grid(Point(2000, 64, 8), (1000, 2000, 4000, 8000), (32, 48, 64, 96, 128), (2, 4, 8, 16))
-REDUCED = Grid(Point(800, 48, 4), (400, 800, 1600), (32, 48, 64), (2, 4, 8))
-NOTHING = Point(60, 32, 2)
+WHOLE = Grid(Point(4000, 48, 8), (1000, 2000, 4000, 8000), (32, 48, 64, 96), (2, 4, 8, 16))
+REDUCED = Grid(Point(1000, 32, 4), (500, 1000, 2000), (32, 48), (2, 4))
 AXES = {"particles": "particles", "box": "pixels a side", "bases": "bases", "ranks": "processes"}
 
 
@@ -66,40 +71,63 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reduced", action="store_true")
     parser.add_argument("--axes", nargs="+", default=list(AXES), choices=list(AXES))
+    parser.add_argument("--sets", type=Path, help="folder for the simulated particles; by default one that goes again")
+    parser.add_argument("--within", type=float, default=np.inf, help="no training begins after so many seconds")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--figure", type=Path)
     args = parser.parse_args()
     os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    grid = REDUCED if args.reduced else WHOLE
-    report: dict = {"hardware": hardware(), "threads": 1, "epochs_of_paper": EPOCHS, "recipes": {}}
-    with tempfile.TemporaryDirectory() as folder:
+    grid, until = REDUCED if args.reduced else WHOLE, time.monotonic() + args.within
+    report: dict = {"hardware": hardware(), "threads": 1, "epochs_of_paper": EPOCHS, "few_particles": FEW}
+    report |= {"middle": vars(grid.middle), "trainings": {recipe: {} for recipe in RECIPES}, "recipes": {}}
+    if args.out and args.out.exists():
+        report["trainings"] = json.loads(args.out.read_text())["trainings"]
+    with tempfile.TemporaryDirectory() as place:
         for recipe in RECIPES:
-            report["recipes"][recipe] = measured(recipe, grid, args.axes, Path(folder))
-            if args.out:
-                args.out.write_text(json.dumps(report, indent=1) + "\n")
+            sets = args.sets or Path(place)
+            known = Trainings(recipe, report["trainings"][recipe], sets, until, report, args.out)
+            report["recipes"][recipe] = {axis: along(axis, grid, known) for axis in args.axes}
+            known.write()
     if args.figure:
         draw(report, args.figure)
 
 
-def measured(recipe: str, grid: Grid, axes: list[str], folder: Path) -> dict:
-    """The figures of one recipe: what next to nothing takes, and along each axis its points and their slope."""
-    trained(recipe, NOTHING, folder)  # kernels are compiled for the first time in here
-    start = trained(recipe, NOTHING, folder)
-    print(recipe, "next to nothing", json.dumps(start), flush=True)
-    known: dict[Point, dict] = {}
-    told: dict = {"next_to_nothing": start, "middle": vars(grid.middle), "axes": {}}
-    for axis in axes:
-        rows = []
-        for value in getattr(grid, axis):
-            point = replace(grid.middle, **{axis: value})
-            if point not in known:
-                known[point] = trained(recipe, point, folder)
-            counted = "wall_seconds" if axis == "ranks" else "cpu_seconds"
-            seconds = known[point][counted] - start[counted]
-            rows.append({axis: value, "seconds": round(seconds, 2), **known[point]})
-            print(recipe, json.dumps(rows[-1]), flush=True)
-        told["axes"][axis] = {"counted": counted, "slope": slope(rows, axis), "points": rows}
-    return told
+@dataclass
+class Trainings:
+    """What trainings of one recipe took, by their points; those that are not known yet are made and written down."""
+
+    recipe: str
+    known: dict[str, dict]
+    sets: Path
+    until: float
+    report: dict
+    out: Path | None
+
+    def of(self, point: Point) -> dict:
+        if str(point) not in self.known:
+            if time.monotonic() > self.until:
+                sys.exit("The time is over; give the command again for the rest.")
+            if not self.known:
+                trained(self.recipe, point, self.sets)  # kernels are compiled for the first time in here
+            self.known[str(point)] = trained(self.recipe, point, self.sets)
+            print(self.recipe, point, json.dumps(self.known[str(point)]), flush=True)
+            self.write()
+        return self.known[str(point)]
+
+    def write(self) -> None:
+        if self.out:
+            self.out.write_text(json.dumps(self.report, indent=1) + "\n")
+
+
+def along(axis: str, grid: Grid, trainings: Trainings) -> dict:
+    """The points of one axis, with what particles beyond a few took, and the slope of that."""
+    rows = []
+    for value in getattr(grid, axis):
+        point = replace(grid.middle, **{axis: value})
+        few = trainings.of(replace(point, particles=FEW, ranks=1))["busiest_cpu_seconds"]
+        seconds = trainings.of(point)["busiest_cpu_seconds"] - few
+        rows.append({axis: value, "seconds": round(seconds, 2), "seconds_of_few": few})
+    return {"slope": slope(rows, axis), "points": rows}
 
 
 def slope(rows: list[dict], axis: str) -> float:
@@ -108,7 +136,7 @@ def slope(rows: list[dict], axis: str) -> float:
 
 
 def trained(recipe: str, point: Point, folder: Path) -> dict[str, float]:
-    """Processor seconds of all processes, wall clock of the slowest and the most memory that one held."""
+    """Processor seconds of all processes and of the busiest, wall clock of the slowest and the most memory of one."""
     star = folder / f"{point.particles}x{point.box}" / "particles.star"
     if not star.exists():
         config = SimulationConfig(snr=0.1, shift_px=2.0, pixel_size_ang=EXTENT_ANG / point.box)
@@ -130,10 +158,12 @@ def trained(recipe: str, point: Point, folder: Path) -> dict[str, float]:
         environment = {**os.environ, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)}
         processes.append(subprocess.Popen([*command, "--out", str(folder / "run")], env=environment, **quiet))
     used = [os.wait4(process.pid, 0) for process in processes]
+    seconds = [each.ru_utime + each.ru_stime for _, _, each in used]
     if any(status for _, status, _ in used):
         sys.exit(f"{' '.join(command)} failed")
     return {
-        "cpu_seconds": round(sum(each.ru_utime + each.ru_stime for _, _, each in used), 2),
+        "cpu_seconds": round(sum(seconds), 2),
+        "busiest_cpu_seconds": round(max(seconds), 2),
         "wall_seconds": round(time.perf_counter() - began, 2),
         "peak_mb": round(max(each.ru_maxrss for _, _, each in used) / 1024),
     }
@@ -141,12 +171,12 @@ def trained(recipe: str, point: Point, folder: Path) -> dict[str, float]:
 
 def draw(report: dict, file: Path) -> None:
     """Seconds along each axis, points and fitted lines, both recipes in one panel; slopes above it."""
-    axes = list(next(iter(report["recipes"].values()))["axes"])
+    axes = list(next(iter(report["recipes"].values())))
     with figure(file, 2.6 * len(axes), 2.7) as page:
         for panel, axis in zip(page.subplots(1, len(axes), squeeze=False)[0], axes, strict=True):
             slopes, every = [], []
             for colour, (recipe, told) in zip(DISTINCT, report["recipes"].items(), strict=False):
-                along = told["axes"][axis]
+                along = told[axis]
                 x, y = (np.array([row[name] for row in along["points"]], float) for name in (axis, "seconds"))
                 height = np.exp(np.log(y).mean() - along["slope"] * np.log(x).mean())
                 panel.plot(x, height * x ** along["slope"], color=colour, lw=1)
@@ -162,7 +192,7 @@ def draw(report: dict, file: Path) -> None:
             panel.minorticks_off()
             panel.grid(axis="y", color=FAINT, lw=0.6)
             panel.set_xlabel(AXES[axis])
-            panel.set_ylabel("wall clock (s)" if axis == "ranks" else "processor time (s)")
+            panel.set_ylabel("per process (s)" if axis == "ranks" else "processor time (s)")
             panel.margins(0.08, 0.1)
         panel.legend()
 

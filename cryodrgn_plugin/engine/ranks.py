@@ -1,31 +1,29 @@
-"""Several processes at one training, as torchrun starts them: each goes over its own images, and sums are made common.
+"""Several processes at one work, as torchrun starts them: each goes over its own images, and sums are made common.
 
     torchrun --standalone --nproc-per-node 4 -m cryodrgn_plugin.engine.cli train particles.star --out run
 
 Every process (a rank) does everything but pass over the images of others, so that what is not a sum over images is the
-same everywhere. The first writes the run folder.
+same everywhere. The first writes the results. Commands that are not for several are the first's alone.
 """
 
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .config import RunConfig
-from .errors import ConfigError, DataError
+from .errors import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHARED = ("fast", "paper", "cryodrgn", "homogeneous", "abinitio")
-"""Recipes whose trainings processes can share."""
 PATIENCE = timedelta(minutes=30)
 """How long a rank waits for another that says nothing; one that has died is noticed at once."""
 LOST = (
-    "Another process of this training has ended; its own message says why. Start the training again with --resume: it "
-    "goes on from its last checkpoint, with any number of processes."
+    "Another of the processes at this work has ended; its own message says why. Start it again with --resume: it goes "
+    "on from its last checkpoint, with any number of processes."
 )
 
 
@@ -81,6 +79,16 @@ class Ranks:
         self.total(whole)
         return whole
 
+    def mean(self, values: "Tensor") -> "Tensor":
+        """The mean, a scalar, of the values (n,) of all ranks; each may have any number, or none."""
+        if self.alone:
+            return values.mean()
+        import torch
+
+        sums = torch.stack([values.sum(), values.new_tensor(len(values))])
+        self.total(sums)
+        return sums[0] / sums[1]
+
     def any(self, flag: bool) -> bool:
         """Whether it is so for any of them."""
         if self.alone:
@@ -102,29 +110,26 @@ class Ranks:
         self.total(values)
         if not bool((values == values[0]).all() | values.isnan().all()):
             raise DataError(
-                f"The processes of this training came to different results ({', '.join(map(str, values.tolist()))}): "
+                f"The processes at this work came to different results ({', '.join(map(str, values.tolist()))}): "
                 "run them on machines of one kind, with the same versions of torch and numpy."
             )
 
 
+def started() -> int:
+    """How many processes torchrun has started; 1 without it."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    return int(count) if count.isdecimal() else 1
+
+
 @contextmanager
-def joined(config: RunConfig) -> Iterator[Ranks]:
+def joined() -> Iterator[Ranks]:
     """The ranks that torchrun has started, joined while the block runs; this process alone where it has not.
 
-    Flags and figures go from host to host, so that no GPU waits for them. Raises ConfigError for a training that is
-    made in one process.
+    Flags and figures go from host to host, so that no GPU waits for them.
     """
-    count = os.environ.get("WORLD_SIZE", "1")
-    if not count.isdecimal() or int(count) < 2:
+    if started() < 2:
         yield Ranks()
         return
-    searched = config.recipe != "abinitio" and config.poses.inference != "given"
-    if config.recipe not in SHARED or searched:
-        raise ConfigError(
-            f"torchrun has started {count} processes, and the recipe {config.recipe} with poses.inference "
-            f"{config.poses.inference} trains in one: start it without torchrun, or choose one of the recipes "
-            f"{', '.join(SHARED)}, of which only the last looks for poses."
-        )
     import torch
     from torch import distributed
 
@@ -134,9 +139,34 @@ def joined(config: RunConfig) -> Iterator[Ranks]:
     with _lost_said():
         distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
     try:
-        yield Ranks.present()
+        with _first_heard(distributed.get_rank()):
+            yield Ranks.present()
     finally:
         distributed.destroy_process_group()
+
+
+def left_to_the_first(command: str) -> bool:
+    """Whether this process is to do what is done by one, which it and those that it starts then take themselves for;
+    the others have nothing to do.
+    """
+    count = started()
+    if count < 2:
+        return True
+    if os.environ.get("RANK", "0") != "0":
+        return False
+    os.environ["WORLD_SIZE"] = "1"
+    print(f"torchrun has started {count} processes, and one does `{command}`; the others have ended.", file=sys.stderr)
+    return True
+
+
+@contextmanager
+def _first_heard(own: int) -> Iterator[None]:
+    """Of the lines that all would print, those of the first only are printed."""
+    if own == 0:
+        yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 @contextmanager

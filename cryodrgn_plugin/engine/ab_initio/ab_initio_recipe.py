@@ -32,15 +32,18 @@ from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..data.tilt_images import find_series
 from ..errors import DataError
-from ..imaging.noise import NoiseModel, estimate_noise
+from ..imaging.noise import estimate_noise
+from ..progress import duration
 from ..ranks import Ranks
 from ..run import Run
 from ..slicing.compute import Compute
 from ..stopping import graceful_stop, wish_of_any
 from .bases_rounds import BasesRounds
 from .conformers import join_conformers
+from .costs import RoundCosts, TimeLeft
 from .dissolving import brought_back, expendable
 from .found_maps import fit_species, save_maps
+from .membership import memberships
 from .outcome import Outcome
 from .placement import FAMILY, Placement
 from .rounds import PoseRounds
@@ -72,9 +75,10 @@ class AbInitio:
         if dataset.n < FEWEST:
             raise DataError(f"{config.particles}: {dataset.n} particles are too few for ab initio reconstruction.")
         self.config, self.dataset = config, dataset
-        noise = estimate_noise(dataset, config.seed)
-        self.engine = self._rounds(noise)
-        self.bases = BasesRounds(config, self.engine, noise)
+        self._noise = estimate_noise(dataset, config.seed)
+        self.engine = self._rounds()
+        self.bases = BasesRounds(config, self.engine, self._noise)
+        self.time_left = TimeLeft(RoundCosts(config.poses, dataset.box, config.decoder.padding, dataset.n))
 
     def steps(self, progress: Progress) -> list[Step]:
         """All rounds, as far as is known by now."""
@@ -83,17 +87,26 @@ class AbInitio:
         moving = settings.moving_rounds if self.moving and left == 1 else 0
         return self._stages(left).steps(self.n_starts, not settings.species, progress.repeats, moving)
 
+    def try_out(self) -> None:
+        """Time a small round, so that how long all of them take is known before the first."""
+        self.time_left.try_out(self._rounds(), self.steps(Progress())[0].plan)
+
+    def left_s(self, progress: Progress) -> float:
+        """Seconds that the rounds which are not done will take, as far as these are known by now."""
+        species = progress.maps.n_species if progress.maps else self.n_species
+        return self.time_left.of((step.plan for step in self.steps(progress)[progress.done :]), species)
+
     def _stages(self, left: int) -> Stages:
         """The rounds, with as many images as the species that are left need where their number is open."""
         config, dataset = self.config, self.dataset
         species = max(left, 2) if self.number_open else self.n_species
         return Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n, species, self.number_open)
 
-    def _rounds(self, noise: NoiseModel) -> PoseRounds:
+    def _rounds(self) -> PoseRounds:
         """The engine for particles of one image each, or for tilt pairs and series."""
         config, series = self.config, find_series(self.dataset)
         padding, compute = config.decoder.padding, Compute.chosen(config)
-        return PoseRounds(self.dataset, noise, config.poses, padding, config.seed, series, compute)
+        return PoseRounds(self.dataset, self._noise, config.poses, padding, config.seed, series, compute)
 
     @property
     def n_starts(self) -> int:
@@ -242,18 +255,23 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
     if progress.done:
         recipe.engine.placement = progress.placement
         run.log(f"Resuming after round {progress.done}.")
+    recipe.try_out()
     kinds = f", {recipe.n_species} {'conformers' if recipe.moving else 'species'}" if recipe.n_species > 1 else ""
     kinds = ", of species whose number is to be found" if recipe.number_open else kinds
-    rounds = len(recipe.steps(progress))
-    run.log(f"Looking for the poses of {dataset.n:,} particles of {dataset.box}² px{kinds}: {rounds} rounds.")
+    rounds, left = len(recipe.steps(progress)) - progress.done, duration(recipe.left_s(progress))
+    what = f"{dataset.n:,} particles of {dataset.box}² px{kinds}"
+    run.log(f"Looking for the poses of {what}: {rounds} rounds, about {left}.")
     with graceful_stop(run.stop_file) as stop:
         while progress.done < len(recipe.steps(progress)):
             began = time.perf_counter()
-            figures = recipe.advance(progress)
+            step, figures = recipe.steps(progress)[progress.done], recipe.advance(progress)
             progress.done += 1
-            progress.seconds += time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            progress.seconds += seconds
+            recipe.time_left.took(step.plan, progress.maps.n_species, seconds)
             run.append_metrics({"epoch": progress.done, "seconds": round(progress.seconds, 3), **figures})
-            run.progress("round", progress.done, len(recipe.steps(progress)), score=figures["score"])
+            told = {"left_s": recipe.left_s(progress), "score": figures["score"]}
+            run.progress("round", progress.done, len(recipe.steps(progress)), **told)
             ranks.require_same(figures["score"])
             save_progress(run, progress)
             stop.raise_if_requested(may_keep=False, agreed=str if ranks.alone else wish_of_any(ranks.any))
@@ -265,11 +283,13 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
 def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, resume: bool) -> None:
     """Poses and maps into the run, then the latent space where one was asked for."""
     placed = progress.placement
-    species = placed.species if config.ab_initio.species != 1 else None
-    run.save_poses(dataset.rows, placed.rotations, placed.shifts_ang, species=species, score=placed.score)
+    one = config.ab_initio.species == 1
+    belongs = np.ones((dataset.n, 1)) if one else memberships(placed, progress.maps.populations)
+    species = {} if one else {"species": placed.species, "probability": belongs.max(1)}
+    run.save_poses(dataset.rows, placed.rotations, placed.shifts_ang, score=placed.score, **species)
     posed = dataset.with_poses(placed.rotations, placed.shifts_ang)
     if config.z_dim:
         posed = fit_fast(run, config, posed, resume, epochs_before=progress.done, species=species)
     maps = save_maps(run, posed, placed.species, progress.maps.n_species, config.seed)
     if not config.z_dim:
-        fit_species(run, config, posed, maps, placed.species)
+        fit_species(run, config, posed, maps, belongs)

@@ -10,6 +10,7 @@ from ..decoders.decoder_registry import make_linear_decoder
 from ..decoders.model_file import save_model
 from ..geometry.hand import mirrored_map
 from ..io.mrc import write_map
+from ..ranks import Ranks
 from ..reconstruction.adaptive import local_wiener
 from ..reconstruction.homogeneous import Reconstruction, reconstruct
 from ..run import Run
@@ -35,7 +36,7 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
     reconstructions = []
     for number in range(n_species):
         members = posed.subset(species == number)
-        plain = reconstruct(members if members.n >= FEWEST else posed, seed=seed)
+        plain = reconstruct(members if members.n >= FEWEST else posed, seed=seed, ranks=Ranks.present())
         result = replace(plain, volume=local_wiener(plain.half1, plain.half2) * plain.mask)
         reconstructions.append(result)
         written = {
@@ -54,12 +55,12 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
 
 
 def fit_species(
-    run: Run, config: RunConfig, posed: ParticleDataset, maps: list[Reconstruction], species: np.ndarray
+    run: Run, config: RunConfig, posed: ParticleDataset, maps: list[Reconstruction], belongs: np.ndarray
 ) -> None:
     """A model of rigid molecules: latents.npz, model.pt and half-set models.
 
-    One molecule has no latent. Of several, z (N, S) says with 1 which one a particle is, and the model's volume at it
-    is that species' map.
+    One molecule has no latent. Of several, z is how far a particle `belongs` (N, S) to each, which are separate states
+    as well; the model's volume at (1, 0, …) is the map of the first.
     """
     rigid = len(maps) == 1
     settings = with_settings(config, z_dim=0 if rigid else len(maps), decoder={"n_bases": 0 if rigid else len(maps)})
@@ -69,9 +70,9 @@ def fit_species(
         decoder = make_linear_decoder(settings, posed.box)
         decoder.set_volumes(mean[None] if rigid else np.concatenate([mean[None], volumes - mean]))
         save_model(path, settings, decoder, None, posed.pixel_size_ang)
-    z = np.zeros((posed.n, 0)) if rigid else np.eye(len(maps))[species]
-    run.save_latents(z, rows=posed.rows)
+    z, states = (np.zeros((posed.n, 0)), None) if rigid else (belongs, belongs)
+    run.save_latents(z, rows=posed.rows, states=states)
     run.note(
         resolution_ang=[round(reconstruction.resolution_ang(), 3) for reconstruction in maps],
-        particles=[int((species == number).sum()) for number in range(len(maps))],
+        particles=np.bincount(belongs.argmax(1), minlength=len(maps)).tolist(),
     )

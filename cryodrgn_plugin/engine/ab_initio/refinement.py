@@ -29,6 +29,7 @@ from ..likelihood.whitened import WhitenedImages
 from ..poses.refine import Bounds, RefinedPoses, rising_limits
 from ..poses.refine_options import RefineOptions
 from ..poses.tied import Ties, TiesInSpace, refine_tied
+from ..ranks import Ranks
 from ..reconstruction.homogeneous import given_halves
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
@@ -79,6 +80,7 @@ def refine_poses(
     told: Callable[[Refinement], None] | None = None,
     done: Refinement | None = None,
     compute: Compute | None = None,
+    ranks: Ranks | None = None,
 ) -> Refinement:
     """Refine the poses of `dataset` against its own maps.
 
@@ -95,6 +97,7 @@ def refine_poses(
     told : given where the refinement stands after each round.
     done : rounds of the same refinement that are over already; it goes on from there as if it had not been interrupted.
     compute : the device to work on.
+    ranks : processes that share the images; each has the poses of all.
 
     Raises
     ------
@@ -108,20 +111,19 @@ def refine_poses(
     first = dataset.physical_poses()
     _require_tilts(dataset, series, first, options.max_angle_deg)
     done = done or Refinement(KnownPoses(*first, np.zeros(dataset.n), np.zeros(dataset.n)), ())
-    poses, figures = done.poses, done.rounds
-    placed = len(figures) * dataset.n
+    poses, figures, ranks = done.poses, done.rounds, ranks or Ranks()
     for number in range(len(figures) + 1, options.rounds + 1):
-        before = poses
+        before, own = poses, [np.empty(0, np.int64)]
         posed = dataset.with_poses(before.rotations, before.shifts_ang)
-        for kind in np.unique(kinds):
-            members = np.flatnonzero(kinds == kind)
-            own_z = None if z is None else z[members]
-            part = _Part(posed.subset(members), series.among(members), noise, half[members], own_z, options, compute)
+        for members in (np.flatnonzero(kinds == kind) for kind in np.unique(kinds)):
+            part = _Part.of(members, posed, series, noise, half, z, options, compute, ranks)
             for index, refined in part.refined((first[0][members], first[1][members])):
                 poses = _with(poses, members[index], refined)
-                placed += len(index)
+                own.append(members[index])
                 if progress:
-                    progress(placed, options.rounds * dataset.n)
+                    placed = min(ranks.count * sum(map(len, own)), dataset.n)
+                    progress((number - 1) * dataset.n + placed, options.rounds * dataset.n)
+        poses = _of_all(poses, np.concatenate(own), ranks)
         figures = (*figures, _figures(number, before, poses))
         if told:
             told(Refinement(poses, figures))
@@ -140,14 +142,32 @@ class _Part:
         z: np.ndarray | None,
         options: RefineOptions,
         compute: Compute | None,
+        ranks: Ranks,
     ) -> None:
         self.dataset, self.series, self.half, self.options = dataset, series, half, options
-        self.images = WhitenedImages(dataset, noise, series=series, compute=compute)
+        self.images = WhitenedImages(dataset, noise, series=series, compute=compute, ranks=ranks)
         self.amplitudes = self.images.compute.double(_amplitudes(z, dataset.n))
         self.radius = dataset.box // 2 - 1
 
+    @classmethod
+    def of(
+        cls,
+        members: np.ndarray,
+        dataset: ParticleDataset,
+        series: TiltSeries,
+        noise: NoiseModel,
+        half: np.ndarray,
+        z: np.ndarray | None,
+        options: RefineOptions,
+        compute: Compute | None,
+        ranks: Ranks,
+    ) -> "_Part":
+        """The images `members` (n,) of a dataset, with what belongs to them."""
+        images, particles, own_z = dataset.subset(members), series.among(members), None if z is None else z[members]
+        return cls(images, particles, noise, half[members], own_z, options, compute, ranks)
+
     def refined(self, first: tuple[np.ndarray, np.ndarray]):
-        """(index (B,), refined poses) of the images of batch after batch, within bounds of the `first` poses."""
+        """(index (B,), refined poses) of this process's images, batch after batch, within bounds of the `first`."""
         max_angle_deg, max_shift_ang = self.options.max_angle_deg, self.options.max_shift_ang
         models = self._half_models()
         radii = rising_limits(self.options, self.dataset.box, self.dataset.pixel_size_ang, self.radius)
@@ -228,10 +248,21 @@ def _amplitudes(z: np.ndarray | None, n: int) -> np.ndarray:
 
 def _with(poses: KnownPoses, index: np.ndarray, refined: RefinedPoses) -> KnownPoses:
     """`poses` with refined ones at `index`; gains add up over the rounds."""
-    arrays = {name: getattr(poses, name).copy() for name in ("rotations", "shifts_ang", "score", "gain")}
+    arrays = {name: values.copy() for name, values in vars(poses).items()}
     for name in ("rotations", "shifts_ang", "score"):
         arrays[name][index] = on_host(getattr(refined, name))
     arrays["gain"][index] += on_host(refined.gain)
+    return KnownPoses(**arrays)
+
+
+def _of_all(poses: KnownPoses, own: np.ndarray, ranks: Ranks) -> KnownPoses:
+    """`poses`, of which this process has refined the images `own` (n,), with those that others have refined."""
+    if ranks.alone:
+        return poses
+    every = on_host(ranks.gathered(torch.from_numpy(own)))
+    arrays = {name: values.copy() for name, values in vars(poses).items()}
+    for values in arrays.values():
+        values[every] = on_host(ranks.gathered(torch.from_numpy(values[own])))
     return KnownPoses(**arrays)
 
 

@@ -2,12 +2,15 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import RECIPES, finds_poses, recipe_config
 from ..errors import ConfigError
 from .run_options import add_recipe, add_run_options, fit_run
 from .setting_flags import add_settings, given_settings
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 DESCRIPTION = """\
 Find the poses of particles (a RELION star file with CTF), and the maps they show. Angles and origins that the star file
@@ -67,7 +70,21 @@ def run(args: argparse.Namespace) -> int:
             f"one of {', '.join(name for name in RECIPES if finds_poses(name))}."
         )
     overrides = {**what_is_looked_for(args), "particles": str(Path(args.particles))}
-    return fit_run(args, recipe_config(args.recipe, overrides))
+    config = recipe_config(args.recipe, overrides)
+    sorts = config.recipe == "abinitio" and config.ab_initio.species != 1
+    return fit_run(args, config, then=_leave_species if sorts else None)
+
+
+def _leave_species(run: "Run") -> None:
+    """What each species goes on with, unless it is there."""
+    from .progress_bar import shown
+
+    if run.has_results("species"):
+        return
+    with run.working("species"), shown(run):
+        from ..selection.species_report import leave_species
+
+        leave_species(run)
 
 
 def what_is_looked_for(args: argparse.Namespace) -> dict[str, Any]:

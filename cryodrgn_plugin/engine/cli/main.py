@@ -12,6 +12,7 @@ from ... import __version__
 from .. import streams_out, threads
 from ..config import nearest_names
 from ..errors import NO_SPACE, EngineError, explain
+from ..ranks import left_to_the_first
 from ..stopping import Stopped, stop_on_signals
 from .option_flags import Switch, bare_switches_said
 
@@ -43,6 +44,8 @@ COMMANDS = {
     "info": "what a run or a particle file holds",
 }
 """Command to summary; the module NAME_command of this package (with underscores) does the work."""
+SHARED = ("train", "abinitio", "refine-poses")
+"""What several processes do together, where torchrun has started them; everything else is the work of one."""
 
 HELP = """\
 usage: cryodrgn-plugin COMMAND ...
@@ -113,7 +116,10 @@ def main(arguments: list[str] | None = None) -> int:
     command = importlib.import_module(f".{name.replace('-', '_')}_command", __package__)
     parser = Parser(prog=f"cryodrgn-plugin {name}")
     command.add_arguments(parser)
-    return _run(command.run, parser.parse_args(rest))
+    parsed = parser.parse_args(rest)
+    if name not in SHARED and not left_to_the_first(name):
+        return DONE
+    return _run(command.run, parsed)
 
 
 def _run(run, args: argparse.Namespace) -> int:

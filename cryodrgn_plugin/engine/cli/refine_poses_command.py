@@ -16,9 +16,11 @@ from .setting_flags import add_settings, given_settings
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..ab_initio.refinement import KnownPoses, Refinement
     from ..data.dataset import ParticleDataset
     from ..io.particles import ParticleTable
-    from ..poses.refine import RefinedPoses
+    from ..ranks import Ranks
+    from ..reconstruction.homogeneous import Reconstruction
 
 DESCRIPTION = """\
 Improve poses that are nearly right: those of a consensus refinement, or those that `cryodrgn-plugin abinitio` found.
@@ -37,6 +39,7 @@ examples
   cryodrgn-plugin refine-poses particles.star --out refined --max_angle_deg 3 --max_shift_ang 4
   cryodrgn-plugin refine-poses optimisation_set.star --out refined --moves particle     weak images, well aligned
   cryodrgn-plugin refine-poses particles.star --out refined --resume           go on after the last finished round
+  torchrun --standalone --nproc-per-node 4 -m cryodrgn_plugin.engine.cli refine-poses run --out refined   on four GPUs
 
 what comes out
   poses.star                     the particles, every original column, with the refined angles and origins and, as
@@ -84,37 +87,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     options = chosen_options(args, RefineOptions)
     path, settings = Path(args.particles), given_settings(args)
+    from ..data.tilt_images import find_series
+    from ..ranks import joined
+
+    with joined() as ranks:
+        subject = run_subject(path, settings) if path.is_dir() else star_subject(path, settings)
+        series = find_series(subject.dataset)
+        particles = subject.dataset.n if series is None else series.n
+        if series:
+            print(f"{particles:,} particles with {subject.dataset.n:,} images; those of a particle turn together")
+        before, refinement, after = _refined(args, subject, options, settings, ranks)
+        if ranks.own == 0:
+            _write(Path(args.out), subject, particles, options, before, refinement, after)
+    return 0
+
+
+def _refined(
+    args: argparse.Namespace, subject: Subject, options: RefineOptions, settings: dict[str, str], ranks: "Ranks"
+) -> "tuple[float, Refinement, Reconstruction]":
+    """The resolution before, the refinement by all processes, and the map of the poses that it has found."""
     from ..ab_initio.refinement import refine_poses
     from ..ab_initio.refinement_checkpoint import SOURCE, load_refinement, save_refinement
-    from ..analysis.reconstruction_files import write_reconstruction
-    from ..data.tilt_images import find_series
     from ..io.fingerprint import fingerprint
     from ..reconstruction.homogeneous import reconstruct
     from ..slicing.compute import Compute
     from .progress_bar import reporter
 
-    subject = run_subject(path, settings) if path.is_dir() else star_subject(path, settings)
-    dataset, seed = subject.dataset, int(settings.get("seed", 0))
-    series = find_series(dataset)
-    particles = dataset.n if series is None else series.n
-    if series:
-        print(f"{particles:,} particles with {dataset.n:,} images; those of a particle turn together")
-    out, checkpoint = Path(args.out), Path(args.out) / CHECKPOINT
+    dataset, seed, checkpoint = subject.dataset, int(settings.get("seed", 0)), Path(args.out) / CHECKPOINT
     asked = {"particles": args.particles, "number of particles": dataset.n, **settings, **asdict(options)}
     asked = {name: value for name, value in asked.items() if name not in PLACE}
     asked[SOURCE] = fingerprint(dataset.table, dataset.source.stacks)
     done = load_refinement(checkpoint, asked) if args.resume else None
+    ranks.require_same(len(done.rounds) if done else 0)
     with reporter() as shown:
-        before = reconstruct(dataset, seed=seed).resolution_ang()
+        before = reconstruct(dataset, seed=seed, ranks=ranks).resolution_ang()
         refinement = refine_poses(
-            dataset, options, z=subject.z, species=subject.species, seed=seed,
-            progress=in_tenths(shown, "refine"), told=partial(save_refinement, checkpoint, asked), done=done,
+            dataset, options, z=subject.z, species=subject.species, seed=seed, progress=in_tenths(shown, "refine"),
+            told=partial(save_refinement, checkpoint, asked) if ranks.own == 0 else None, done=done, ranks=ranks,
             compute=Compute.asked_for(settings.get("device", "auto"), settings.get("backend", "auto")),
         )  # fmt: skip
-        poses = refinement.poses
-        after = reconstruct(dataset.with_poses(poses.rotations, poses.shifts_ang), seed=seed)
+        found = refinement.poses
+        after = reconstruct(dataset.with_poses(found.rotations, found.shifts_ang), seed=seed, ranks=ranks)
+    return before, refinement, after
+
+
+def _write(
+    out: Path,
+    subject: Subject,
+    particles: int,
+    options: RefineOptions,
+    before: float,
+    refinement: "Refinement",
+    after: "Reconstruction",
+) -> None:
+    """All results, and what has come of them in a few lines; the checkpoint goes."""
+    from ..analysis.reconstruction_files import write_reconstruction
+
     write_reconstruction(after, out)
-    for sentence in write_poses(out, subject, poses):
+    for sentence in write_poses(out, subject, refinement.poses):
         print(sentence)
     resolution = {"before": round(before, 3), "after": round(after.resolution_ang(), 3)}
     _write_summary(out / SUMMARY, particles, options, refinement.rounds, resolution)
@@ -124,8 +154,7 @@ def run(args: argparse.Namespace) -> int:
         f"{particles:,} particles; FSC 0.143 of the halves at {before:.2f} Å before, {resolution['after']:.2f} Å after"
     )
     print(f"poses.star and the map are in {out}")
-    checkpoint.unlink()
-    return 0
+    (out / CHECKPOINT).unlink()
 
 
 def star_subject(path: Path, settings: dict[str, str]) -> Subject:
@@ -167,7 +196,7 @@ def run_subject(path: Path, settings: dict[str, str]) -> Subject:
     return Subject(dataset, table, latents.z[index] if latents.z.shape[1] else None, species)
 
 
-def write_poses(out: Path, subject: Subject, poses: "RefinedPoses") -> list[str]:
+def write_poses(out: Path, subject: Subject, poses: "KnownPoses") -> list[str]:
     """The particle file with the refined poses; classes stay as they were. Of tilt series it lists images, and their
     particles are written beside it; returns what those leave out."""
     from ..io.found_poses import posed_frame

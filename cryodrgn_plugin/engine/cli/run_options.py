@@ -1,11 +1,9 @@
 """What the commands that make a run share: where it goes, whether it goes on, and the training itself."""
 
 import argparse
-import os
 import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -14,6 +12,7 @@ from ..config import RunConfig
 
 if TYPE_CHECKING:
     from ..ranks import Ranks
+    from ..run import Run
 
 
 def add_recipe(parser: argparse.ArgumentParser, names: Sequence[str], default: str) -> None:
@@ -34,15 +33,24 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def fit_run(args: argparse.Namespace, config: RunConfig) -> int:
-    """Make or take up the run that `args` name, and train it. Returns the exit code."""
+def fit_run(args: argparse.Namespace, config: RunConfig, then: "Callable[[Run], None] | None" = None) -> int:
+    """Make or take up the run that `args` name, and train it. Returns the exit code.
+
+    `then` is called with the finished run, also where it was finished before; of several processes the first does so.
+    """
     from ..ranks import joined
 
-    with joined(config) as ranks:
-        return _fit_first(args, config, ranks) if ranks.own == 0 else _fit_beside(args, config, ranks)
+    with joined() as ranks:
+        if ranks.own:
+            _fit_beside(args, config, ranks)
+            return 0
+        run = _fit_first(args, config, ranks)
+    if then is not None:
+        then(run)
+    return 0
 
 
-def _fit_first(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> int:
+def _fit_first(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> "Run":
     from ..run import Run
     from ..run_lock import lock
     from ..run_status import TRAIN
@@ -54,29 +62,28 @@ def _fit_first(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> i
         if args.resume and run.status == "finished" and run.latents_file.exists():
             run.log(f"{run.path} is finished; there is nothing to resume.")
             ranks.any(True)
-            return 0
+            return run
         ranks.any(False)
         with run.working(TRAIN), shown(run):
             from ..recipes import fit
 
             fit(run, config, resume=args.resume, until_epoch=args.until_epoch)
-    return 0
+    return run
 
 
-def _fit_beside(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> int:
-    """The same training in a folder of its own that nobody looks at, and in silence."""
+def _fit_beside(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> None:
+    """The same training in a folder of its own that nobody looks at."""
     from ..borrowing import copy_training
     from ..run import Run
 
     if ranks.any(False):
-        return 0
-    with TemporaryDirectory(prefix="cryodrgn-rank-") as place, open(os.devnull, "w") as nowhere:
+        return
+    with TemporaryDirectory(prefix="cryodrgn-rank-") as place:
         folder = Path(place) / "run"
         if args.resume:
             copy_training(args.out, folder)
         run = Run(folder, config) if args.resume else Run.create(folder, config)
-        with redirect_stdout(nowhere), run.working():
+        with run.working():
             from ..recipes import fit
 
             fit(run, config, resume=args.resume, until_epoch=args.until_epoch)
-    return 0

@@ -47,7 +47,8 @@ def leave(
 def leave_maps(
     run: Run, config: RunConfig, dataset: ParticleDataset, outcome: Outcome, steps: tuple[int, int] | None = None
 ) -> tuple[np.ndarray, list[LinearModel]]:
-    """Write latents and decoders; `steps`, done and wanted, mark those of a training that has not finished.
+    """Write latents and decoders; `steps`, done and wanted, mark those of a training that has not finished. The maps go
+    from the outcome as they become functions of z.
 
     Returns
     -------
@@ -70,7 +71,9 @@ def leave_maps(
         half=state.half,
         **learned,
     )
-    halves = [metric.model(model) for model in outcome.halves]
+    halves = []
+    while outcome.halves:
+        halves.append(metric.model(outcome.halves.pop(0)))
     save_decoders(run, config, dataset, halves)
     return z, halves
 

@@ -11,12 +11,14 @@ from torch import Tensor
 class StepDraws:
     """Numbers in rows, one for each particle of a step or some for each, from a CPU `generator`.
 
-    Where this process has the particles `own` of `count`, rows are drawn for all of them, and it is given its own.
+    Where this process has the particles `own` of `count`, rows are drawn for all of them, and it is given its own. Rows
+    may come in `blocks`, each with those of all particles in their order.
     """
 
     generator: torch.Generator
     own: range = range(1)
     count: int = 1
+    blocks: int = 1
 
     def normal(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32) -> Tensor:
         """From the standard normal distribution; `shape` has this process's rows first."""
@@ -27,6 +29,10 @@ class StepDraws:
         return self._rows(torch.rand, shape, dtype)
 
     def _rows(self, draw: Callable[..., Tensor], shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        each = shape[0] // len(self.own)
-        whole = draw(each * self.count, *shape[1:], generator=self.generator, dtype=dtype)
-        return whole[each * self.own.start : each * self.own.stop]
+        each = shape[0] // (len(self.own) * self.blocks)
+        whole = draw(self.blocks, each * self.count, *shape[1:], generator=self.generator, dtype=dtype)
+        return whole[:, each * self.own.start : each * self.own.stop].flatten(0, 1)
+
+    def of_all(self, rows: int) -> int:
+        """How many rows all processes have together where this one has `rows`."""
+        return rows // len(self.own) * self.count

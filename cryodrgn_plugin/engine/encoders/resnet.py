@@ -8,6 +8,8 @@ pixels brought the median error to 24°; with normalisation over all channels of
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .common_norm import BatchNorm
+
 
 class ResNet18(nn.Module):
     """Convolutional trunk.
@@ -22,7 +24,7 @@ class ResNet18(nn.Module):
     def __init__(self, channels: int, width: int):
         super().__init__()
         self.stem = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
-        self.norm = nn.BatchNorm2d(width)
+        self.norm = BatchNorm(width)
         self.pool = nn.MaxPool2d(3, stride=2, padding=1)
         stages, inputs = [], width
         for stage in range(4):
@@ -61,10 +63,10 @@ class BasicBlock(nn.Module):
         super().__init__()
         self.convolutions = nn.Sequential(
             Convolution(inputs, outputs, 3, stride=stride, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm(outputs),
             nn.ReLU(),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            nn.BatchNorm2d(outputs),
+            BatchNorm(outputs),
         )
         same = stride == 1 and inputs == outputs
         self.direct = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)

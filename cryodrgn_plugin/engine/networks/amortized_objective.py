@@ -25,7 +25,7 @@ from ..decoders.decoder import Decoder
 from ..encoders.encoder import LatentPosterior
 from ..encoders.pose_baselines import divergence_from_uniform
 from ..encoders.pose_estimate import PoseEncoder, PoseEstimate
-from ..geometry.continuous import random_rotations, turns
+from ..geometry.continuous import rotations_from_six, turns
 from ..imaging.formation import ImageFormation
 from .objective import LossTerms
 from .synthetic_noise import SyntheticNoise
@@ -71,30 +71,29 @@ class AmortizedObjective(nn.Module):
 
     def forward(self, batch: ImageBatch, beta: float, draws: StepDraws) -> LossTerms:
         """The loss of one training step; `draws` are for z, poses and noise. `beta` is not used: λz is."""
-        generator = draws.generator
         n_seen = int(self.seen)
-        self.seen += len(batch)
+        self.seen += draws.of_all(len(batch))
         settings = self._settings
         terms, z = self._nothing(), None
         if n_seen >= settings.images_from:
-            terms, z = self._image_to_image(batch, n_seen, generator)
+            terms, z = self._image_to_image(batch, n_seen, draws)
         elif self._z_dim:
-            z = torch.randn(len(batch), self._z_dim, generator=generator).to(batch.spectra.device)
+            z = draws.normal((len(batch), self._z_dim)).to(batch.spectra.device)
         if not (self._reads_images and settings.pose_weight):
             return terms
-        pose_loss = self._pose_to_pose(batch, z, generator)
+        pose_loss = self._pose_to_pose(batch, z, draws)
         total = terms.total + settings.pose_weight * pose_loss
         return LossTerms(total, terms.reconstruction, terms.divergence, {"pose_loss": pose_loss})
 
-    def _image_to_image(
-        self, batch: ImageBatch, n_seen: int, generator: torch.Generator
-    ) -> tuple[LossTerms, Tensor | None]:
+    def _image_to_image(self, batch: ImageBatch, n_seen: int, draws: StepDraws) -> tuple[LossTerms, Tensor | None]:
         """The loss of explaining images after `n_seen` others, and the z (B, Z) that were drawn, without gradient."""
         settings = self._settings
-        images = both_ways(batch) if self._asks_both_ways else batch
-        estimate = self._spread_out(self.estimate(images), generator)
+        images = batch
+        if self._asks_both_ways:
+            images, draws = both_ways(batch), dataclasses.replace(draws, blocks=2)
+        estimate = self._spread_out(self.estimate(images), draws)
         learns_z = n_seen >= settings.latent_from
-        z = self._draw_latents(estimate.latent, len(images), learns_z, generator)
+        z = self._draw_latents(estimate.latent, len(images), learns_z, draws)
         labels = dataclasses.replace(images, spectra=images.spectra * self._sharpness(n_seen))
         misfit = self.misfit(labels, estimate, z).reshape(-1, len(batch)).amin(0).mean()
         divergence = self._divergence(estimate, learns_z)
@@ -143,14 +142,14 @@ class AmortizedObjective(nn.Module):
         slices = self.decoder.slices(z, rotations[:, None], lattice, lattice.size)
         return self._formation.observe(slices, ctf, shifts_ang[:, None])[:, 0]
 
-    def _pose_to_pose(self, batch: ImageBatch, z: Tensor | None, generator: torch.Generator) -> Tensor:
+    def _pose_to_pose(self, batch: ImageBatch, z: Tensor | None, draws: StepDraws) -> Tensor:
         """‖R − R̂‖²/9 + ‖t − t̂‖²/2, the shift t in units of its extent, over random poses (eq. 11)."""
         device, count = batch.spectra.device, len(batch)
-        rotations = random_rotations(count, generator).to(device)
-        unit = (2 * torch.rand(count, 2, generator=generator) - 1).to(device)
+        rotations = rotations_from_six(draws.normal((count, 6))).to(device)
+        unit = (2 * draws.uniform((count, 2)) - 1).to(device)
         with torch.no_grad():
             clean = self._view(rotations, unit * self._shift_extent_ang, z, batch.ctf)
-            views = dataclasses.replace(batch, spectra=self._noise.add(clean, batch.group, generator))
+            views = dataclasses.replace(batch, spectra=self._noise.add(clean, batch.group, draws))
         estimate = self.estimate(views)
         loss = (estimate.rotations - rotations).square().mean()
         if self._shift_extent_ang:
@@ -163,13 +162,13 @@ class AmortizedObjective(nn.Module):
         return share + (1 - share) * self._blur
 
     def _draw_latents(
-        self, latent: LatentPosterior | None, count: int, learns_z: bool, generator: torch.Generator
+        self, latent: LatentPosterior | None, count: int, learns_z: bool, draws: StepDraws
     ) -> Tensor | None:
         if latent is None:
             return None
         if learns_z:
-            return latent.sample(StepDraws(generator))
-        return torch.randn(count, self._z_dim, generator=generator).to(latent.mean.device)
+            return latent.sample(draws)
+        return draws.normal((count, self._z_dim)).to(latent.mean.device)
 
     def _divergence(self, estimate: PoseEstimate, learns_z: bool) -> Tensor:
         if estimate.spread is not None:
@@ -178,11 +177,11 @@ class AmortizedObjective(nn.Module):
             return estimate.latent.divergence().mean()
         return estimate.rotations.new_zeros(())
 
-    def _spread_out(self, estimate: PoseEstimate, generator: torch.Generator) -> PoseEstimate:
+    def _spread_out(self, estimate: PoseEstimate, draws: StepDraws) -> PoseEstimate:
         """A draw from the distribution of rotations of an encoder that gives one."""
         if estimate.spread is None:
             return estimate
-        drawn = torch.randn(estimate.spread.shape, generator=generator).to(estimate.spread.device)
+        drawn = draws.normal(estimate.spread.shape).to(estimate.spread.device)
         return dataclasses.replace(estimate, rotations=turns(estimate.spread * drawn) @ estimate.rotations)
 
 

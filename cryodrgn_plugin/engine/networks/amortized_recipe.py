@@ -24,6 +24,7 @@ from ..errors import ConfigError, DataError
 from ..imaging.formation import ImageFormation
 from ..imaging.noise import NoiseModel, estimate_noise
 from ..imaging.preprocess import soft_window
+from ..ranks import Ranks
 from ..run import Run
 from ..slicing.place import pick_device
 from .amortized_objective import AmortizedObjective
@@ -61,7 +62,7 @@ def fit_amortized(
     trainer = Trainer(
         run,
         objective,
-        BatchLoader(dataset, config.training.batch_size, seed=config.seed, drop_last=_drops_last(config, dataset)),
+        _loader(config, dataset),
         None,
         config.training,
         beta=lambda epochs_done: config.amortized.kl_weight,
@@ -192,9 +193,13 @@ def leave(
     save_model(run.model_file, config, decoder, objective.encoder, dataset.pixel_size_ang)
 
 
-def _drops_last(config: RunConfig, dataset: ParticleDataset) -> bool:
-    """A last batch of few images spoils batch normalisation; it is left out where there are others."""
-    return config.amortized.method == "network" and dataset.n > config.training.batch_size
+def _loader(config: RunConfig, dataset: ParticleDataset) -> BatchLoader:
+    """A last batch of few images spoils batch normalisation; it is left out where there are others, and so is one that
+    leaves a process without work.
+    """
+    size, ranks = config.training.batch_size, Ranks.present()
+    few = config.amortized.method == "network" or 0 < dataset.n % size < ranks.count
+    return BatchLoader(dataset, size, seed=config.seed, drop_last=few and dataset.n > size, ranks=ranks)
 
 
 def _require_consistent(config: RunConfig, dataset: ParticleDataset) -> None:

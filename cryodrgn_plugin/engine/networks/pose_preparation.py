@@ -12,6 +12,7 @@ from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
 from ..poses.refine_options import RefineOptions
+from ..ranks import Ranks
 from ..run import Run
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
@@ -79,9 +80,8 @@ class PosePreparation:
         posed = posed_dataset(self._dataset, self._table)
         z = self._latents(np.arange(self._series.n))
         z_of_images = None if z is None else self._series.to_images(z)
-        refined = refine_poses(
-            posed, RefineOptions(rounds=1), z=z_of_images, seed=self._seed, compute=self._compute
-        ).poses
+        asked = {"z": z_of_images, "seed": self._seed, "compute": self._compute, "ranks": Ranks.present()}
+        refined = refine_poses(posed, RefineOptions(rounds=1), **asked).poses
         self._table.put(np.arange(posed.n), refined.rotations, refined.shifts_ang, refined.score)
 
     def _begin_anew(self, epoch: int) -> None:

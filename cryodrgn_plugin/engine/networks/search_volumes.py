@@ -2,6 +2,7 @@
 space. A map costs a network one evaluation per voxel and then serves every image and pose, by matrix products.
 """
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..likelihood.linear_model import LinearModel
 from ..likelihood.linear_score import LinearScore, SliceBank
 from ..likelihood.whitened import WhitenedBatch
 from ..poses.inference import Score
+from ..ranks import Ranks
 from ..slicing.compute import Compute
 from ..slicing.sphere import HalfSphere
 
@@ -40,6 +42,7 @@ class RenderedVolumes:
     padding : oversampling of the Fourier grid that slices are interpolated on.
     radius : highest frequency asked for.
     compute : the device that images are on.
+    ranks : processes that render some of the maps each; all have all of them.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class RenderedVolumes:
         radius: float,
         seed: int,
         compute: Compute,
+        ranks: Ranks | None = None,
     ):
         centres: list[np.ndarray | None] = [None]
         self.volume = np.zeros(n_images, dtype=np.int64)
@@ -63,12 +67,23 @@ class RenderedVolumes:
             centres, self.volume = list(clusters.cluster_centers_.astype(np.float32)), clusters.labels_
         self._extent_ang = extent_ang
         backend = compute.backend(HalfSphere(decoder.box, padding, radius), lattice)
-        models = (LinearModel.of(backend, decoder.volume(centre)[None]) for centre in centres)
-        self._banks = [SliceBank(model) for model in models]
+        maps = _rendered(decoder, centres, ranks or Ranks())
+        self._banks = [SliceBank(LinearModel.of(backend, volume[None])) for volume in maps]
 
     def score(self, images: WhitenedBatch, members: np.ndarray) -> Score:
         bank = self._banks[self.volume[members[0]]]
         return LinearScore(bank, images.targets, images.weights, self._extent_ang)
+
+
+def _rendered(decoder: Decoder, centres: list[np.ndarray | None], ranks: Ranks) -> Iterable[np.ndarray]:
+    """The map (D, D, D) at each of the centres; of one process they are made one by one, as they are taken."""
+    if ranks.alone:
+        return map(decoder.volume, centres)
+    maps = np.zeros((len(centres), *[decoder.box] * 3), np.float32)
+    for number in ranks.share(len(centres)):
+        maps[number] = decoder.volume(centres[number])
+    ranks.total(torch.from_numpy(maps))
+    return maps
 
 
 class DecodedVolumes:

@@ -9,6 +9,9 @@ shell, and the data's strength is never exceeded.
 import torch
 from torch import Tensor
 
+from ..data.step_draws import StepDraws
+from ..ranks import Ranks
+
 LOWEST_SIGNAL = 1e-3
 """Share of the images' variance that is granted to the signal, should the noise be estimated higher than the images."""
 
@@ -33,11 +36,11 @@ class SyntheticNoise:
         noise_power = float((sigma2 @ multiplicity / multiplicity.sum()).mean())
         return cls(sigma2, max(image_power - noise_power, LOWEST_SIGNAL * image_power), multiplicity)
 
-    def add(self, clean: Tensor, group: Tensor, generator: torch.Generator) -> Tensor:
-        """(B, F) noise-free spectra of particles in optics groups (B,) → the same with noise; CPU `generator`."""
-        power = (torch.view_as_real(clean).square().sum(-1) @ self._multiplicity).mean()
+    def add(self, clean: Tensor, group: Tensor, draws: StepDraws) -> Tensor:
+        """(B, F) noise-free spectra of particles in optics groups (B,) → the same with noise."""
+        power = Ranks.present().mean(torch.view_as_real(clean).square().sum(-1) @ self._multiplicity)
         strength = (power / self._signal_power).clamp(max=1.0)
         # Real and imaginary parts each carry half of the variance.
-        drawn = torch.randn(*clean.shape, 2, generator=generator).to(clean.device)
+        drawn = draws.normal((*clean.shape, 2)).to(clean.device)
         scale = (self._sigma2[group.long()] * strength / 2).sqrt()
         return clean + torch.view_as_complex(drawn) * scale

@@ -99,7 +99,7 @@ def fit_vae(
             PoseSearch(config, dataset, noise, device, source.series),
             source.series,
             schedule,
-            latents=lambda index: infer_latents(objective, source, device, index)[0] if objective.encoder else None,
+            latents=lambda index: _shared_latents(objective, source, device, index)[0] if objective.encoder else None,
             untrained=lambda seed: make(replace(config, seed=seed)),
             config=config,
             batch_size=batch_size,
@@ -177,8 +177,8 @@ def infer_latents(
     A network that reads single images of particles with several gives the mean over these.
     """
     objective.eval()
-    means, deviations = [], []
     index = np.arange(source.n) if index is None else index
+    means, deviations = [np.empty((0, objective.encoder.z_dim), np.float32)], [np.empty(0, np.float32)]
     for start in range(0, len(index), 256):
         some = index[start : start + 256]
         posterior = objective.posterior(objective.centred(source.batch(some).torch(device)))
@@ -188,13 +188,12 @@ def infer_latents(
     return np.concatenate(means), np.concatenate(deviations)
 
 
-def _latents_of_all(
-    objective: VaeObjective, source: SeriesDataset, device: torch.device
+def _shared_latents(
+    objective: VaeObjective, source: SeriesDataset, device: torch.device, index: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`infer_latents` of all particles, by the processes that share the training."""
+    """`infer_latents` of particles, by the processes that share the training."""
     ranks = Ranks.present()
-    own = ranks.share(source.n)
-    found = infer_latents(objective, source, device, np.arange(own.start, own.stop))
+    found = infer_latents(objective, source, device, index[ranks.share(len(index))])
     z, uncertainty = (ranks.gathered(torch.from_numpy(values)).numpy() for values in found)
     return z, uncertainty
 
@@ -214,7 +213,7 @@ def leave(
     """
     z = uncertainty = None
     if objective.encoder is not None:
-        z, uncertainty = _latents_of_all(objective, source, device)
+        z, uncertainty = _shared_latents(objective, source, device, np.arange(source.n))
         z, uncertainty = source.series.to_images(z), source.series.to_images(uncertainty)
     z_or_none = np.zeros((dataset.n, 0)) if z is None else z
     run.save_latents(z_or_none, uncertainty=uncertainty, rows=dataset.rows, epochs=epochs)

@@ -21,6 +21,7 @@ from cryodrgn_plugin.engine.slicing.backend import Backend
 from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
+from cryodrgn_plugin.engine.slicing.sphere_block import SphereBlock, run_from
 from cryodrgn_plugin.engine.slicing.torch_slices import slice_channels
 
 SPHERE, LATTICE = HalfSphere(16, 1.5, 7.0), HalfPlane(16, 7)
@@ -407,6 +408,40 @@ def test_normal_equations_are_the_sums_written_out(backend, rng, channels):
     whole = SPHERE.symmetrize_real(double(lhs).copy()), SPHERE.symmetrize(double(rhs).copy(), total=True)
     for found, expected in zip(backend.completed(lhs, rhs), whole, strict=True):
         assert_close(backend, double(found), expected)
+
+
+def test_blocks_of_shells_have_the_sums_of_the_whole_sphere(backend, rng):
+    """From the coefficients of their part of the plane alone, each voxel in one of them: of a shell each, or of half
+    the sphere in the interpreter, which is slow."""
+    most = 0.6 * SPHERE.n_voxels if backend.compute.member == "triton" else 0
+    images = {name: rng.random((IMAGES, LATTICE.size)) for name in ("weights", "slopes")}
+    images["targets"] = complex_normal(rng, IMAGES, LATTICE.size)
+    rotations, moving = rotations_of(rng, IMAGES), rng.standard_normal((SPHERE.n_voxels, 2, 4))
+    shapes = (IMAGES, 6), (IMAGES, 3), (IMAGES, 6, 3)
+    moments, amplitudes, corrections = (rng.standard_normal(shape) for shape in shapes)
+
+    def sums(part: Backend, some: slice) -> list[np.ndarray]:
+        lhs, rhs = part.nothing(3)
+        weights, slopes, targets = (part.compute.tensor(each[:, some]) for each in images.values())
+        given = map(part.compute.tensor, (moments, amplitudes, corrections, rotations, moving))
+        second, first, tied, turned, whole = given
+        part.accumulate(lhs, rhs, weights, second, targets, first, turned)
+        part.accumulate_near(rhs, part.moving_here(whole), weights, tied, turned, slopes)
+        return [double(each) for each in part.completed(lhs, rhs)]
+
+    wanted, seen, first = sums(backend, slice(None)), np.zeros(SPHERE.n_voxels, int), 0
+    while first < SPHERE.n_shells:
+        stop = run_from(SPHERE, first, most)
+        block = SphereBlock.of(SPHERE, first, stop)
+        ring = block.ring(LATTICE, 0.8, 1.2)
+        found = sums(backend.compute.backend(block, ring), slice(ring.first, ring.stop))
+        voxels = block.stored[block.own]
+        for ours, theirs in zip(found, wanted, strict=True):
+            limit = 1e-5 if backend.compute.dtype == torch.float32 else 1e-12
+            assert np.abs(ours[block.own] - theirs[voxels]).max() < limit * np.abs(theirs).max()
+        seen[voxels] += 1
+        first = stop
+    assert (seen == 1).all()
 
 
 @pytest.mark.parametrize("channels", [1, 5, 17])

@@ -233,13 +233,13 @@ def test_views_of_the_model_get_the_signal_to_noise_ratio_of_the_data():
     group = torch.zeros(200, dtype=torch.int64)
     for strength in (0.02, 0.1):
         clean = strength * torch.randn(200, LATTICE.size, dtype=torch.complex64, generator=generator)
-        added = noise.add(clean, group, generator) - clean
+        added = noise.add(clean, group, StepDraws(generator)) - clean
         power = (added.abs().square() @ multiplicity).mean() / (clean.abs().square() @ multiplicity).mean()
         assert float(power) == pytest.approx(4.0, rel=0.05)
         colour = added.abs().square().mean(0) / sigma2[0]
         assert float(colour[:200].mean() / colour[-200:].mean()) == pytest.approx(1.0, rel=0.05)
     strong = 100.0 * torch.randn(200, LATTICE.size, dtype=torch.complex64, generator=generator)
-    added = noise.add(strong, group, generator) - strong
+    added = noise.add(strong, group, StepDraws(generator)) - strong
     assert float(added.abs().square().mean() / sigma2.mean()) == pytest.approx(1.0, rel=0.05)
 
 

@@ -16,6 +16,8 @@ import torch
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.data.step_draws import StepDraws
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
+from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler
+from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.ranks import LOST, Ranks
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
@@ -182,10 +184,75 @@ def test_two_processes_make_what_one_makes_by_other_recipes_and_one_goes_on(star
     assert two[:3] == pytest.approx(one[:3], rel=1e-5) and two == pytest.approx(one, rel=2e-3)
 
 
-def test_a_recipe_that_trains_in_one_process_says_so(star, tmp_path, monkeypatch, capsys):
+def finding_poses(star: Path, out: Path) -> dict[str, list[str]]:
+    """Poses searched for on the way of a training, read off images, and made better."""
+    own = {
+        "bnb": {**SMALL, "poses.schedule": "search:2", "training.batch_size": 31, "poses.block": 62},
+        "ace": {
+            **{"decoder.width": 16, "decoder.layers": 1, "encoder.width": 32, "amortized.trunk_width": 8},
+            **{"training.epochs": 2, "training.batch_size": 47, "training.learning_rate": 1e-6, "amortized.search": 1},
+            **{"amortized.images_from": 40, "amortized.latent_from": 90, "amortized.warmup_images": 100},
+        },
+    }
+    shared = {"z_dim": 2, "training.precision": "float32", "poses.first_radius": 4, "poses.last_radius": 7}
+    commands = {}
+    for recipe, settings in own.items():
+        options = [f"--{name}={value}" for name, value in {"recipe": recipe, **shared, **settings}.items()]
+        commands[recipe] = ["abinitio", str(star), "--out", str(out / recipe), "--poses.levels=2", *options]
+    refined = ["refine-poses", str(star), "--out", str(out / "refined"), "--rounds", "1", "--max-angle-deg", "5"]
+    return {**commands, "refined": refined}
+
+
+@pytest.mark.slow
+def test_two_processes_find_the_poses_that_one_finds(tmp_path):
+    star = tiny_set(tmp_path / "set", n=120, box=16, seed=2)
+    one, two = (finding_poses(star, tmp_path / each) for each in "12")
+    processes = started([json.dumps(list(two.values()))], 2, ["-c", ALL_OF_THEM])
+    for arguments in one.values():
+        assert main(arguments) == 0
+    said = [each.communicate(timeout=120)[1] for each in processes]
+    assert [each.returncode for each in processes] == [0, 0], said
+    for name in ("bnb", "ace"):
+        ours, theirs = (Run.open(tmp_path / each / name) for each in "21")
+        for row, wanted in zip(ours.metrics(), theirs.metrics(), strict=True):
+            figures = {key: value for key, value in wanted.items() if key != "seconds"}
+            assert {key: row[key] for key in figures} == pytest.approx(figures, rel=1e-5), name
+        assert np.abs(ours.latents().z - theirs.latents().z).max() < 1e-4 * theirs.latents().z.std(), name
+        assert apart_deg(ours.poses_file, theirs.poses_file).max() < 1e-3, name
+    # A step uphill or not is decided by rounding now and then; most are no question.
+    apart = apart_deg(*(tmp_path / each / "refined" / "poses.star" for each in "21"))
+    assert np.percentile(apart, 75) < 1e-4 and apart.max() < 5
+
+
+def apart_deg(a: Path, b: Path) -> np.ndarray:
+    """(N,) angles between the rotations of two star files."""
+    return angular_distance_deg(*(matrices_from_euler(read_particles(each).euler_deg) for each in (a, b)))
+
+
+@pytest.mark.slow
+def test_a_refinement_that_lost_a_process_goes_on_with_one(star, tmp_path):
+    words = ["refine-poses", str(star), "--rounds", "2", "--out", str(tmp_path)]
+    processes = started(words, 2)
+    until = time.monotonic() + 60
+    while not (tmp_path / "refinement.npz").exists():
+        assert time.monotonic() < until and all(each.poll() is None for each in processes), processes[0].stderr.read()
+        time.sleep(0.02)
+    processes[1].kill()
+    said = [each.communicate(timeout=60)[1] for each in processes]
+    assert [each.returncode for each in processes] == [2, -signal.SIGKILL] and LOST in said[0]
+    assert main([*words, "--resume"]) == 0
+    assert [each["number"] for each in json.loads((tmp_path / "refinement.json").read_text())["rounds"]] == [1, 2]
+
+
+def test_what_one_process_does_is_left_to_the_first(star, tmp_path, monkeypatch, capsys):
+    reconstruct = ["reconstruct", str(star), "--out"]
     monkeypatch.setenv("WORLD_SIZE", "2")
-    assert main(["train", str(star), "--out", str(tmp_path / "run"), "--recipe", "cryodrgn2"]) == 2
-    assert "torchrun has started 2 processes, and the recipe cryodrgn2" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "1")
+    assert main([*reconstruct, str(tmp_path / "second")]) == 0 and not (tmp_path / "second").exists()
+    monkeypatch.setenv("RANK", "0")
+    assert main([*reconstruct, str(tmp_path / "first")]) == 0 and (tmp_path / "first" / "map.mrc").exists()
+    assert "torchrun has started 2 processes, and one does `reconstruct`" in capsys.readouterr().err
+    assert os.environ["WORLD_SIZE"] == "1"  # for what it starts itself
 
 
 @pytest.mark.parametrize(("n", "count"), [(3, 2), (1, 4), (0, 2), (100, 7)])
@@ -205,6 +272,14 @@ def test_random_numbers_of_some_particles_are_rows_of_those_of_all():
         found = drawn(own, len(own))
         assert torch.equal(found[0], normal[own.start : own.stop])
         assert torch.equal(found[1], uniform[2 * own.start : 2 * own.stop])
+
+
+def test_rows_in_blocks_have_the_particles_of_a_process_in_each():
+    whole, part = (
+        StepDraws(torch.Generator().manual_seed(5), own, 30, blocks=2).normal((2 * len(own), 3))
+        for own in (range(30), range(13, 30))
+    )
+    assert torch.equal(part, torch.cat([whole[13:30], whole[43:60]]))
 
 
 def test_alone_nothing_is_exchanged():
