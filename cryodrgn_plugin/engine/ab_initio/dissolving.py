@@ -1,4 +1,4 @@
-"""Where the number of species is open: small ones are dissolved, many at a time, and come back where the others, given
+"""Where the number of species is open: some are dissolved, several at a time, and come back where the others, given
 their images, do not explain them as well.
 
 A molecule that is spread over several species has parts of itself, or some of its views, in each; every one of them
@@ -13,18 +13,23 @@ import numpy as np
 
 from ..likelihood.species_maps import Maps
 from .placement import Placement
+from .twins import use
 
 LOSES = 0.07
 """Share of their log-likelihood that images of a species may lose without it, beyond what images of the others do in
 the same rounds; images of a molecule that no other species has lose a fifth and more."""
 
 
-def expendable(placed: Placement, n_species: int, most: int) -> list[int]:
-    """Up to `most` species, those of the fewest images, of which none is the nearest rival of a smaller one."""
+def expendable(placed: Placement, n_species: int, most: int, young: bool) -> list[int]:
+    """Up to `most` species, fewer than all, of which none is the nearest rival of one before it: of `young` ones, whose
+    maps say little, those of the fewest images first, of others those whose images would lose least without them."""
     known = placed.species[placed.species >= 0]
-    sizes = np.bincount(known, minlength=n_species)
+    rank = np.bincount(known, minlength=n_species).astype(float)
+    if most and not young:
+        columns = placed.lag, placed.score, placed.species
+        rank = np.array([use(*columns, species, fewest=1) for species in range(n_species)])
     chosen: list[int] = []
-    for species in np.argsort(sizes, kind="stable"):
+    for species in np.argsort(rank, kind="stable"):
         if len(chosen) < most and nearest_rival(placed, int(species)) not in chosen:
             chosen.append(int(species))
     return chosen

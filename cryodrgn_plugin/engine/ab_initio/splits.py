@@ -12,7 +12,7 @@ from ..likelihood.species_maps import Maps
 from .outcome import Outcome
 from .placement import Placement
 
-COSTS = 0.05
+COSTS = 0.12
 """Share of the log-likelihood that a pair may lose."""
 FEWEST = 20
 """Images of each of a pair, in the round that judges it."""

@@ -27,8 +27,9 @@ SPLIT_START = 100
 """Number of the first of these starts."""
 GROUPS_SORTED, DISSOLVING = 3, 3
 """Rounds in which species are sorted after groups were split, and in which some do without others."""
-DISSOLVED = 2, 3
-"""After each split one species in so many is dissolved, and once more one in so many."""
+DISSOLVED = ((2, 3), (3, 4), (3, 4))
+"""After groups were split, and after each time that species were: one species in so many is dissolved, and then one in
+so many once more."""
 Met = Literal["all", "likely", "own", "kin", "group"]
 """Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, both
 that were made of one, or the four made of one group."""
@@ -77,6 +78,8 @@ class Step:
     """Whether species that are one molecule become one before it."""
     one_in: int = 0
     """One species in so many is dissolved before it."""
+    young: bool = False
+    """Whether species were made of groups just now."""
 
 
 @dataclass(frozen=True)
@@ -197,10 +200,10 @@ class Stages:
             steps.append(Step("split", of_group, place, start, begins=offset == 0, judged=judged))
         number, sort = last + 1, self.sorting[0]
         rounds = [Step("sort", sort, 0)] * (1 if split else GROUPS_SORTED)
-        for one_in in DISSOLVED:
+        for one_in in DISSOLVED[split]:
             some = [Step("dissolve", sort, 0)] * DISSOLVING
-            some[0], some[-1] = replace(some[0], begins=True, one_in=one_in), replace(some[-1], judged="again")
-            rounds += [*some, Step("sort", sort, 0)]
+            some[0] = replace(some[0], begins=True, one_in=one_in, young=not split)
+            rounds += [*some[:-1], replace(some[-1], judged="again"), Step("sort", sort, 0)]
         return steps + [replace(step, number=number + offset) for offset, step in enumerate(rounds)]
 
 

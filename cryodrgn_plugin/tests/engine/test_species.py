@@ -56,8 +56,8 @@ def outcome(scores, counts, maps=None) -> Outcome:
 
 def test_a_pair_stays_unless_its_images_are_explained_worse_by_both():
     whole = np.array([100.0, 100.0, 100.0, 100.0])
-    # The first gains 10 %, the second loses as much, the third a little, and of the last one half is empty.
-    pairs = outcome([100, 120, 90, 90, 97, 97, 0, 150], [50, 50, 50, 50, 50, 50, 2, 98])
+    # The first gains 10 %, the second loses twice as much, the third a little, and of the last one half is empty.
+    pairs = outcome([100, 120, 80, 80, 97, 97, 0, 150], [50, 50, 50, 50, 50, 50, 2, 98])
     np.testing.assert_array_equal(paying(whole, pairs, 9), [True, False, True, False])
     np.testing.assert_array_equal(paying(whole, pairs, 0), [False] * 4)
 
@@ -116,11 +116,14 @@ def of_three_and_a_piece() -> Placement:
 
 def test_small_species_are_dissolved_but_not_beside_their_nearest_rival():
     placed = of_three_and_a_piece()
-    assert expendable(placed, 4, 2) == [3, 1]
-    assert expendable(placed, 4, 1) == [3]
+    assert expendable(placed, 4, 2, young=True) == [3, 1]
+    assert expendable(placed, 4, 1, young=True) == [3]
+    # Once maps are known, those that images would miss least: of the third, then of the first.
+    placed.lag[70:90, 3], placed.lag[:40, 1] = 2.0, 5.0
+    assert expendable(placed, 4, 3, young=False) == [2, 0, 3]
     alone = Placement.unknown(3)
     alone.species[:] = 0
-    assert expendable(alone, 1, 0) == []
+    assert expendable(alone, 1, 0, young=False) == []
 
 
 def test_a_species_comes_back_where_its_images_are_explained_worse_without_it():
