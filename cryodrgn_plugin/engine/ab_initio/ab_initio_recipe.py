@@ -168,7 +168,7 @@ class AbInitio:
     def _begin(self, progress: Progress, step: Step, after: Step | None) -> None:
         """The maps that a round begins with."""
         if step.begins and step.phase == "dissolve":
-            self._dissolve(progress, step)
+            self._dissolve(progress, step.one_in)
         elif step.begins:
             rng = np.random.default_rng([self.config.seed, 1000 + step.start])
             if step.phase == "split":
@@ -192,12 +192,12 @@ class AbInitio:
         engine.placement = engine.placement.split(rng, parts)
         return engine.placement.lag.shape[1]
 
-    def _dissolve(self, progress: Progress, step: Step) -> None:
+    def _dissolve(self, progress: Progress, one_in: int) -> None:
         """Some species are no more, and their images are free."""
         self._keep(progress, missed(self.engine.placement, progress.maps.n_species, FEWEST_OF_SPECIES))
         progress.best, progress.before = progress.maps, self.engine.placement.copied()
         n_species = progress.maps.n_species
-        gone = expendable(progress.before, n_species, n_species // step.one_in, step.young)
+        gone = expendable(progress.before, n_species, n_species // one_in)
         progress.dissolved = np.array(gone, np.int64)
         self._keep(progress, [species for species in range(n_species) if species not in gone])
 

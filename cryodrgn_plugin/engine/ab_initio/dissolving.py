@@ -20,16 +20,16 @@ LOSES = 0.07
 the same rounds; images of a molecule that no other species has lose a fifth and more."""
 
 
-def expendable(placed: Placement, n_species: int, most: int, young: bool) -> list[int]:
-    """Up to `most` species, fewer than all, of which none is the nearest rival of one before it: of `young` ones, whose
-    maps say little, those of the fewest images first, of others those whose images would lose least without them."""
-    known = placed.species[placed.species >= 0]
-    rank = np.bincount(known, minlength=n_species).astype(float)
-    if most and not young:
-        columns = placed.lag, placed.score, placed.species
-        rank = np.array([use(*columns, species, fewest=1) for species in range(n_species)])
+def expendable(placed: Placement, n_species: int, most: int) -> list[int]:
+    """Up to `most` species, fewer than all, without which least is lost in all, a small one and one that is near others
+    first; none is the nearest rival of one before it."""
+    if not most:
+        return []
+    columns = placed.lag, placed.score, placed.species
+    sizes = np.bincount(placed.species[placed.species >= 0], minlength=n_species)
+    lost = [size * use(*columns, species, fewest=1) for species, size in enumerate(sizes)]
     chosen: list[int] = []
-    for species in np.argsort(rank, kind="stable"):
+    for species in np.argsort(lost, kind="stable"):
         if len(chosen) < most and nearest_rival(placed, int(species)) not in chosen:
             chosen.append(int(species))
     return chosen

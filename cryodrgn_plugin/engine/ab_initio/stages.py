@@ -78,8 +78,6 @@ class Step:
     """Whether species that are one molecule become one before it."""
     one_in: int = 0
     """One species in so many is dissolved before it."""
-    young: bool = False
-    """Whether species were made of groups just now."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +200,7 @@ class Stages:
         rounds = [Step("sort", sort, 0)] * (1 if split else GROUPS_SORTED)
         for one_in in DISSOLVED[split]:
             some = [Step("dissolve", sort, 0)] * DISSOLVING
-            some[0] = replace(some[0], begins=True, one_in=one_in, young=not split)
+            some[0] = replace(some[0], begins=True, one_in=one_in)
             rounds += [*some[:-1], replace(some[-1], judged="again"), Step("sort", sort, 0)]
         return steps + [replace(step, number=number + offset) for offset, step in enumerate(rounds)]
 

@@ -116,14 +116,15 @@ def of_three_and_a_piece() -> Placement:
 
 def test_small_species_are_dissolved_but_not_beside_their_nearest_rival():
     placed = of_three_and_a_piece()
-    assert expendable(placed, 4, 2, young=True) == [3, 1]
-    assert expendable(placed, 4, 1, young=True) == [3]
-    # Once maps are known, those that images would miss least: of the third, then of the first.
-    placed.lag[70:90, 3], placed.lag[:40, 1] = 2.0, 5.0
-    assert expendable(placed, 4, 3, young=False) == [2, 0, 3]
+    # Each image would lose a tenth, so that the smallest go first; the nearest rival of the third is among them.
+    assert expendable(placed, 4, 3) == [3, 1]
+    assert expendable(placed, 4, 1) == [3]
+    # A large one goes first that others explain as well.
+    placed.lag[:40, 1] = 1.0
+    assert expendable(placed, 4, 2) == [0, 3]
     alone = Placement.unknown(3)
     alone.species[:] = 0
-    assert expendable(alone, 1, 0, young=False) == []
+    assert expendable(alone, 1, 0) == []
 
 
 def test_a_species_comes_back_where_its_images_are_explained_worse_without_it():
