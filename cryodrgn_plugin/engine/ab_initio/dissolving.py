@@ -15,7 +15,7 @@ from ..likelihood.species_maps import Maps
 from .placement import Placement
 from .twins import use
 
-LOSES = 0.07
+LOSES = 0.1
 """Share of their log-likelihood that images of a species may lose without it, beyond what images of the others do in
 the same rounds; images of a molecule that no other species has lose a fifth and more."""
 
