@@ -167,6 +167,8 @@ class AbInitio:
 
     def _begin(self, progress: Progress, step: Step, after: Step | None) -> None:
         """The maps that a round begins with."""
+        if after and after.judged:
+            progress.maps = progress.best
         if step.begins and step.phase == "dissolve":
             self._dissolve(progress, step.one_in)
         elif step.begins:
@@ -176,8 +178,6 @@ class AbInitio:
             else:
                 n_species = self.n_species if step.phase == "settle" else progress.best.n_species
             progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)
-        elif after and after.judged:
-            progress.maps = progress.best
         if step.merges:
             self._merge(progress)
         if step.plan.met not in FAMILY:

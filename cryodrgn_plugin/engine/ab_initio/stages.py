@@ -27,9 +27,9 @@ SPLIT_START = 100
 """Number of the first of these starts."""
 GROUPS_SORTED, DISSOLVING = 3, 3
 """Rounds in which species are sorted after groups were split, and in which some do without others."""
-DISSOLVED = ((2, 3), (3, 4), (3, 4))
-"""After groups were split, and after each time that species were: one species in so many is dissolved, and then one in
-so many once more."""
+DISSOLVED = ((2, 3), (3, 4), (3, 4), (3,))
+"""After groups were split, after each time that species were, and after they were parted: one species in so many is
+dissolved, and then one in so many once more."""
 Met = Literal["all", "likely", "own", "kin", "group"]
 """Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, both
 that were made of one, or the four made of one group."""
@@ -176,6 +176,9 @@ class Stages:
             for start in range(starts, starts + PARTED_STARTS):
                 steps += _start("part", self.parting, number, start, first=False)
         number += len(self.parting)
+        if self.splitting:
+            steps += self._dissolve(1, DISSOLVED[-1], number)
+            number = steps[-1].number + 1
         refining = self.refining + [self.local] * (1 + repeats)
         for offset, plan in enumerate(refining):
             steps.append(Step("refine", plan, number + offset, merges=merges and offset == 0))
@@ -196,13 +199,16 @@ class Stages:
             start = SPLIT_START + split if offset == 0 else None
             place = last if judged else number + offset
             steps.append(Step("split", of_group, place, start, begins=offset == 0, judged=judged))
-        number, sort = last + 1, self.sorting[0]
-        rounds = [Step("sort", sort, 0)] * (1 if split else GROUPS_SORTED)
-        for one_in in DISSOLVED[split]:
-            some = [Step("dissolve", sort, 0)] * DISSOLVING
-            some[0] = replace(some[0], begins=True, one_in=one_in)
-            rounds += [*some[:-1], replace(some[-1], judged="again"), Step("sort", sort, 0)]
-        return steps + [replace(step, number=number + offset) for offset, step in enumerate(rounds)]
+        return steps + self._dissolve(1 if split else GROUPS_SORTED, DISSOLVED[split], last + 1)
+
+    def _dissolve(self, sorts: int, dissolved: tuple[int, ...], number: int) -> list[Step]:
+        """Species are sorted in so many rounds; then one in so many is dissolved, once or twice, and all are sorted."""
+        sort, some = Step("sort", self.sorting[0], 0), Step("dissolve", self.sorting[0], 0)
+        rounds = [sort] * sorts
+        for one_in in dissolved:
+            rounds += [replace(some, begins=True, one_in=one_in), *[some] * (DISSOLVING - 2)]
+            rounds += [replace(some, judged="again"), sort]
+        return [replace(step, number=number + offset) for offset, step in enumerate(rounds)]
 
 
 def _start(phase, rounds: list[Round], number: int, start: int | None, first: bool) -> list[Step]:
