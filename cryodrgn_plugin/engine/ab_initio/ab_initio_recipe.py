@@ -24,6 +24,7 @@ the seed and its number.
 
 import time
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 
@@ -91,9 +92,13 @@ class AbInitio:
         self.time_left.try_out(self._rounds(), self.steps(Progress())[0].plan)
 
     def left_s(self, progress: Progress) -> float:
-        """Seconds that the rounds which are not done will take, as far as these are known by now."""
+        """Seconds that the rounds which are not done will take, as far as these are known by now: of the parts that a
+        species is split in one, as a rule, is left."""
         species = progress.maps.n_species if progress.maps else self.n_species
-        return self.time_left.of((step.plan for step in self.steps(progress)[progress.done :]), species)
+        plans = [step.plan for step in self.steps(progress)[progress.done :]]
+        now = [*takewhile(lambda plan: plan.met == plans[0].met, plans)]
+        later = max(1, species // FAMILY.get(now[0].met, 1)) if now and progress.maps else species
+        return self.time_left.of(now, species) + self.time_left.of(plans[len(now) :], later)
 
     def score_of_nothing(self, progress: Progress) -> float:
         """The score that images which show nothing stay below; not a number where a particle has several images."""
