@@ -27,7 +27,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..closed_form.fast_recipe import fit_fast
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..data.tilt_images import find_series
@@ -42,12 +41,12 @@ from .bases_rounds import BasesRounds
 from .conformers import join_conformers
 from .costs import RoundCosts, TimeLeft
 from .dissolving import brought_back, expendable
-from .found_maps import fit_species, save_maps
-from .membership import memberships
+from .finding import leave_found
 from .missed_species import missed
+from .nothing import SAMPLE, RoundsOfNothing, score_of_nothing
 from .outcome import Outcome
 from .placement import FAMILY, Placement
-from .rounds import PoseRounds
+from .rounds import PoseRounds, drawn
 from .search_checkpoint import Progress, load_progress, save_progress
 from .splits import chosen_pairs, paying
 from .stages import Stages, Step
@@ -95,6 +94,16 @@ class AbInitio:
         """Seconds that the rounds which are not done will take, as far as these are known by now."""
         species = progress.maps.n_species if progress.maps else self.n_species
         return self.time_left.of((step.plan for step in self.steps(progress)[progress.done :]), species)
+
+    def score_of_nothing(self, progress: Progress) -> float:
+        """The score that images which show nothing stay below; not a number where a particle has several images."""
+        rows = drawn(self.dataset.n, SAMPLE, np.random.default_rng([self.config.seed, 2]))
+        few, stages = self.dataset.subset(rows), self._stages(progress.maps.n_species)
+        if find_series(few) is not None:
+            return np.nan
+        config, compute = self.config, self.engine.compute
+        rounds = RoundsOfNothing(few, self._noise, config.poses, config.decoder.padding, config.seed, None, compute)
+        return score_of_nothing(rounds, progress.maps, stages.refining[-1], stages.local)
 
     def _stages(self, left: int) -> Stages:
         """The rounds, with as many images as the species that are left need where their number is open."""
@@ -274,19 +283,4 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
             stop.raise_if_requested(may_keep=False, agreed=str if ranks.alone else wish_of_any(ranks.any))
     if recipe.moving:
         recipe.make_one(run, progress)
-    _finish(run, config, dataset, progress, resume)
-
-
-def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, resume: bool) -> None:
-    """Poses and maps into the run, then the latent space where one was asked for."""
-    placed = progress.placement
-    one = config.ab_initio.species == 1
-    belongs = np.ones((dataset.n, 1)) if one else memberships(placed, progress.maps.populations)
-    species = {} if one else {"species": placed.species, "probability": belongs.max(1)}
-    run.save_poses(dataset.rows, placed.rotations, placed.shifts_ang, score=placed.score, **species)
-    posed = dataset.with_poses(placed.rotations, placed.shifts_ang)
-    if config.z_dim:
-        posed = fit_fast(run, config, posed, resume, epochs_before=progress.done, species=species)
-    maps = save_maps(run, posed, placed.species, progress.maps.n_species, config.seed)
-    if not config.z_dim:
-        fit_species(run, config, posed, maps, belongs)
+    leave_found(run, config, dataset, progress, recipe.score_of_nothing(progress), resume)

@@ -136,10 +136,7 @@ class ClosedForm:
         band = self.posed_set.band(radius)
         filtered = state.done >= self.counted_after
         last = state.done + 1 == self.n_steps
-        models = solved_to_judge(equations, band.mask, filtered, spent=not last)
-        if last:
-            self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
-        models = made_to_judge(models, filtered)
+        models = made_to_judge(solved_to_judge(equations, band.mask, filtered, spent=not last), filtered)
         seen = images_at_nodes(
             compress_near(models, self.images, band.count, band.moving, state.half),
             *(state.nuisances, self.series, features, state.responsibilities),
@@ -149,6 +146,9 @@ class ClosedForm:
         nuisances = with_contrast_at(responsible, here, state.nuisances)
         self._features = features
         apart = map_distances(models, features, BLUR_RADIUS)
+        del models  # the maps that are kept take as much
+        if last:
+            self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
         visible = float(harmonics(responsible, self.config.z_dim).visibility.sum())
         figures = {"radius": radius, "directions": visible, "loss": -evidence(here.scores, responsible.population)}
         if state.done + 1 == self.counted_after:

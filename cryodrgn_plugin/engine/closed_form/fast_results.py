@@ -85,7 +85,8 @@ def save_decoders(run: Run, config: RunConfig, dataset: ParticleDataset, halves:
         decoder = make_linear_decoder(settings, dataset.box)
         decoder.set_coefficients(model.sphere, on_host(model.coefs))
         save_model(run.half_file(number), settings, decoder, None, pixel)
-    volumes = [on_host(model.volumes()) for model in halves]
+    channels = (slice(first, first + 1) for first in range(halves[0].n_bases + 1))
+    pairs = ([on_host(model.backend.volumes(model.coefs[:, :, some])[0]) for model in halves] for some in channels)
     joined: LinearDecoder = make_linear_decoder(settings, dataset.box)
-    joined.set_volumes(np.stack([local_wiener(a, b) for a, b in zip(*volumes, strict=True)]))
+    joined.set_volumes(np.stack([local_wiener(*pair) for pair in pairs]))
     save_model(run.model_file, settings, joined, None, pixel)

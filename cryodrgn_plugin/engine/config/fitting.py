@@ -69,7 +69,8 @@ class ClosedFormConfig(Settings, section="closed_form"):
     a mask that numbers its parts 1, 2, …"""
     equations_mb: Annotated[int, AtLeast(0)] = 0
     """Memory for the equations of the maps, in MB; where they take more they are solved in blocks of shells, with the
-    same result. 0 takes what is free. Give a figure when something else will want memory meanwhile."""
+    same result. 0 takes as much as for the maps themselves, 512 at least, or what is free where that is less; on a GPU
+    what is free. Raise it for large boxes when there is memory to spare: it saves a little time."""
     outside: Annotated[int, AtLeast(0)] = 4
     """Directions of motion outside of the focus, found beside those inside and integrated out. Raise it when large
     motions there show up inside."""

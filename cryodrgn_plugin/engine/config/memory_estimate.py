@@ -20,10 +20,11 @@ SPECTRUM_BYTES, WHITENED_BYTES = 8, 16
 READ_AHEAD = 8 * 256
 """Images that are on their way while they stream from disk."""
 SINGLE_BYTES = 4
-MAPS_HELD, SPHERE_BYTES = 6.0, 72.0
+MAPS_HELD, SPHERE_BYTES = 4.5, 72.0
 """Half-set maps of all channels that are held once the equations are solved, and what else a stored voxel takes."""
-FREE_SHARE = 0.8
-"""Of what is free, as much as equations may take with their solutions: something else may want memory, too."""
+AT_LEAST_MB, FREE_SHARE = 512, 0.8
+"""Equations may take so much, or as much as the maps that are solved from them: what follows takes that as well. But no
+more than that share of what is free: something else may want memory, too."""
 LEAST_BLOCK = 0.1
 """Of all equations, about what those of the outermost shell take."""
 COMPRESSED_HELD, NUISANCES = 4.3, 6
@@ -82,7 +83,7 @@ def memory_needs(
     rows, images = particles * ROW_BYTES / MB, _images_mb(config, used, coefficients)
     voxels = _voxels(box, config.decoder.padding) / MB
     left_mb = machine_mb - LIBRARIES_MB - rows - images - voxels * SPHERE_BYTES
-    asked_mb = config.closed_form.equations_mb or FREE_SHARE * left_mb - voxels * map_bytes(channels, 2)
+    asked_mb = config.closed_form.equations_mb or usual_mb(voxels * map_bytes(channels, 2), left_mb)
     every_mb = voxels * equation_bytes(channels, 2)
     equations_mb = min(every_mb, max(asked_mb, LEAST_BLOCK * every_mb))
     solving = voxels * map_bytes(channels, 2) + equations_mb
@@ -90,10 +91,15 @@ def memory_needs(
     return MemoryNeeds(LIBRARIES_MB, rows, images, used * compressed / MB, maps)
 
 
+def usual_mb(maps_mb: float, free_mb: float) -> float:
+    """What equations take where nobody says, and the maps so much."""
+    return max(min(max(AT_LEAST_MB, maps_mb), FREE_SHARE * free_mb - maps_mb), 0)
+
+
 def equation_bytes(channels: int, halves: int) -> float:
-    """Of a voxel's normal equations in all half-sets, with a solution of each and the variance of one."""
+    """Of a voxel's normal equations in all half-sets, with a solution of each."""
     triangle, both_parts = channels * (channels + 1) / 2, 2 * channels
-    return SINGLE_BYTES * (halves * (triangle + 2 * both_parts) + channels)
+    return SINGLE_BYTES * halves * (triangle + 2 * both_parts)
 
 
 def map_bytes(channels: int, halves: int) -> float:

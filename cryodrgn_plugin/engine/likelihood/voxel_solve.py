@@ -31,7 +31,7 @@ def solve(equations: NormalEquations, support: float, prior: Tensor) -> Tensor:
     -------
     (M, 2, C), before masking.
     """
-    return _solved(equations, support, prior)[0]
+    return _solved(equations, support, prior, with_variance=False)[0]
 
 
 def solved(
@@ -77,7 +77,7 @@ def empirical_prior(equations: NormalEquations, support: float, rounds: int = 3)
     noise = information / support
     prior = torch.maximum(power - noise, 0.1 * noise) / (information**2).clamp(min=1e-30)
     for _ in range(rounds):
-        solution, variance = _solved(equations, support, prior)
+        solution, variance = _solved(equations, support, prior, with_variance=True)
         prior = _shell_mean(equations, (solution**2).mean(1) + support * variance)
     return prior
 
@@ -100,8 +100,9 @@ def shell_information(equations: NormalEquations) -> Tensor:
     return _shell_mean(equations, equations.lhs[:, diagonal])
 
 
-def _solved(equations: NormalEquations, support: float, prior: Tensor) -> tuple[Tensor, Tensor]:
-    return equations.backend.solve(equations.lhs, equations.rhs, support / prior.clamp(min=1e-30))
+def _solved(equations: NormalEquations, support: float, prior: Tensor, with_variance: bool) -> tuple[Tensor, Tensor]:
+    precision = support / prior.clamp(min=1e-30)
+    return equations.backend.solve(equations.lhs, equations.rhs, precision, with_variance=with_variance)
 
 
 def _shell_products(equations: NormalEquations, one: Tensor, other: Tensor) -> Tensor:

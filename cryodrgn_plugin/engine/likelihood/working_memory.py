@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 
 from ..config.machine_memory import MB, free_memory_mb
-from ..config.memory_estimate import FREE_SHARE
+from ..config.memory_estimate import FREE_SHARE, usual_mb
 from ..out_of_memory import Halving
 
 Result = TypeVar("Result")
@@ -19,7 +19,7 @@ class WorkingMemory:
 
     Parameters
     ----------
-    equations_mb : for normal equations, in MB; 0 takes what is free.
+    equations_mb : for normal equations, in MB; 0 takes what is usual, and on a GPU what is free.
     told : is given the sentences that say what was done.
     """
 
@@ -46,10 +46,9 @@ class WorkingMemory:
         if self._equations_mb:
             return self._equations_mb * MB
         if device.type == "cuda":
-            free = torch.cuda.mem_get_info(device)[0]
-        else:
-            free = free_memory_mb() * MB / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        return max(FREE_SHARE * free - beside, 0)
+            return max(FREE_SHARE * torch.cuda.mem_get_info(device)[0] - beside, 0)
+        free_mb = free_memory_mb() / int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return usual_mb(beside / MB, free_mb) * MB
 
     def say(self, sentence: str) -> None:
         """Say it, if it is not what was said last."""

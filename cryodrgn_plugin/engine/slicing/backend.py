@@ -241,10 +241,13 @@ class Backend(ABC):
         """Accumulated sums with both members of every pair on the plane kx = 0 added; may change them in place."""
 
     @abstractmethod
-    def solve(self, lhs: Tensor, rhs: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
+    def solve(
+        self, lhs: Tensor, rhs: Tensor, precision: Tensor, *, with_variance: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Per-voxel normal equations, (A_v + diag precision[shell]) V_v = b_v.
 
-        precision (S, C). Returns V (M, 2, C) and the posterior variance of a real or imaginary part, (M, C).
+        precision (S, C). Returns V (M, 2, C) and the posterior variance of a real or imaginary part, (M, C), or (0, C)
+        without it, which takes half of the time.
         """
 
     @abstractmethod

@@ -157,8 +157,10 @@ class NumbaBackend(Backend):
         self.sphere.symmetrize(rhs.numpy(), total=True)
         return lhs, rhs
 
-    def solve(self, lhs: Tensor, rhs: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
-        solution, variance = torch.empty_like(rhs), torch.empty(len(rhs), rhs.shape[2])
+    def solve(
+        self, lhs: Tensor, rhs: Tensor, precision: Tensor, *, with_variance: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        solution, variance = torch.empty_like(rhs), torch.empty(len(rhs) * with_variance, rhs.shape[2])
         arrays = _arrays(lhs, rhs, precision.float())
         solve_voxels(*arrays, self.sphere.shells, solution.numpy(), variance.numpy())
         return solution, variance

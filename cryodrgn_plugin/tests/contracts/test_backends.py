@@ -473,6 +473,8 @@ def test_voxel_systems_are_solved_as_numpy_solves_them(backend, rng):
     rtol = 1e-3 if backend.compute.dtype == torch.float32 else 1e-9
     np.testing.assert_allclose(solution, np.linalg.solve(full[:, None], rhs[..., None])[..., 0], rtol=rtol, atol=1e-5)
     np.testing.assert_allclose(variance, np.linalg.inv(full).diagonal(axis1=1, axis2=2), rtol=rtol)
+    alone, nothing = run(backend, "solve", matrices[:, i, j], rhs, precision, with_variance=False)
+    assert (alone == solution).all() and nothing.shape == (0, channels)
 
 
 def test_backprojection_is_the_sum_written_out(backend, rng):
