@@ -31,8 +31,9 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch):
     """Each species is split once, and no more rounds than it takes to see all kinds of them."""
-    for name, few in {"SPLITS": 1, "CHECKS": 1, "GROUPS_SORTED": 1, "DISSOLVING": 2}.items():
-        monkeypatch.setattr(stages, name, few)
+    few = {"SPLITS": 1, "CHECKS": 1, "GROUPS_SORTED": 1, "DISSOLVING": 2, "DISSOLVED": ((2,), (3,), (4,))}
+    for name, value in few.items():
+        monkeypatch.setattr(stages, name, value)
 
 
 def simulated(folder: Path, models, n: int, snr: float) -> str:
