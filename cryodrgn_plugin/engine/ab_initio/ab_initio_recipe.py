@@ -5,9 +5,9 @@
 2. Several species are sorted, half-sets checking each other. Then each starts anew, several times, among its own
    images, and goes on with its likeliest map: one start of all together seldom finds all of them.
    Where the number of species is open, there is no start of all together. Groups of images alike in power
-   (`spectral_groups`) start as four species each; those that others can do without are dissolved (`dissolving`), and
-   species are split in two where that pays (`splits`). Of two whose maps agree the smaller is dropped, and so is one
-   that its images would not miss (`twins`).
+   (`spectral_groups`) start as four species each, and species are split in two unless that costs much (`splits`);
+   those that images can do without are dissolved (`dissolving`), or dropped where nothing would be missed
+   (`missed_species`).
 3. All images, the resolution rising, half-sets checking each other.
 4. With latent dimensions, the "fast" recipe, which finds poses once more together with the latent coordinates
    (`node_poses`). Maps of the found poses.
@@ -43,6 +43,7 @@ from .conformers import join_conformers
 from .costs import RoundCosts, TimeLeft
 from .dissolving import brought_back, expendable
 from .finding import leave_found
+from .missed_species import missed
 from .nothing import SAMPLE, RoundsOfNothing, score_of_nothing
 from .outcome import Outcome
 from .placement import FAMILY, Placement
@@ -50,7 +51,6 @@ from .rounds import PoseRounds, drawn
 from .search_checkpoint import Progress, load_progress, save_progress
 from .splits import chosen_pairs, paying
 from .stages import Stages, Step
-from .twins import distinct, lost_elsewhere, missed
 
 FIRST_IMAGES = 300
 """Images in random orientations that a start's maps are made of."""
@@ -192,8 +192,8 @@ class AbInitio:
             else:
                 n_species = self.n_species if step.phase == "settle" else progress.best.n_species
             progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)
-        if step.merges:
-            self._merge(progress)
+        if step.drops:
+            self._drop_unmissed(progress)
         if step.plan.met not in FAMILY:
             self._keep(progress, progress.maps.occupied(FEWEST_OF_SPECIES / step.plan.images))
 
@@ -208,19 +208,16 @@ class AbInitio:
 
     def _dissolve(self, progress: Progress, one_in: int) -> None:
         """Some species are no more, and their images are free."""
-        self._keep(progress, missed(self.engine.placement, progress.maps.n_species, FEWEST_OF_SPECIES))
+        self._drop_unmissed(progress)
         progress.best, progress.before = progress.maps, self.engine.placement.copied()
         n_species = progress.maps.n_species
-        gone = expendable(progress.before, n_species, n_species // one_in)
+        gone = expendable(progress.before, n_species, min(n_species - 1, -(-n_species // one_in)))
         progress.dissolved = np.array(gone, np.int64)
         self._keep(progress, [species for species in range(n_species) if species not in gone])
 
-    def _merge(self, progress: Progress) -> None:
-        """Species that are one molecule become one, and those that no image would miss none."""
-        if self.number_open:
-            self._keep(progress, missed(self.engine.placement, progress.maps.n_species, FEWEST_OF_SPECIES))
-        lost = lost_elsewhere(self.engine.placement, progress.maps.n_species)
-        self._keep(progress, distinct(progress.maps, lost))
+    def _drop_unmissed(self, progress: Progress) -> None:
+        """Maps that agree would not show which species are one: at low frequency all small molecules are alike."""
+        self._keep(progress, missed(self.engine.placement, progress.maps.n_species, FEWEST_OF_SPECIES))
 
     def _keep(self, progress: Progress, species: list[int]) -> None:
         if len(species) < progress.maps.n_species:

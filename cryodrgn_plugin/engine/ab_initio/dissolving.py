@@ -12,12 +12,13 @@ from dataclasses import replace
 import numpy as np
 
 from ..likelihood.species_maps import Maps
+from .missed_species import use
 from .placement import Placement
-from .twins import use
 
-LOSES = 0.1
+LOSES = 0.03
 """Share of their log-likelihood that images of a species may lose without it, beyond what images of the others do in
-the same rounds; images of a molecule that no other species has lose a fifth and more."""
+the same rounds. Those of a molecule that no other species is like lose a fifth and more, and of two small ones that
+hardly differ still a little."""
 
 
 def expendable(placed: Placement, n_species: int, most: int) -> list[int]:

@@ -27,7 +27,7 @@ SPLIT_START = 100
 """Number of the first of these starts."""
 GROUPS_SORTED, DISSOLVING = 3, 3
 """Rounds in which species are sorted after groups were split, and in which some do without others."""
-DISSOLVED = ((2, 3), (3, 4), (3, 4), (3,))
+DISSOLVED = ((2, 3), (3, 4), (3, 4), (4,))
 """After groups were split, after each time that species were, and after they were parted: one species in so many is
 dissolved, and then one in so many once more."""
 Met = Literal["all", "likely", "own", "kin", "group"]
@@ -74,8 +74,8 @@ class Step:
     """Whether that start begins with it."""
     judged: Literal["", "first", "again"] = ""
     """Whether it is the last of a start, the first start or one that must be better than those before."""
-    merges: bool = False
-    """Whether species that are one molecule become one before it."""
+    drops: bool = False
+    """Whether species that no image would miss are dropped before it."""
     one_in: int = 0
     """One species in so many is dissolved before it."""
 
@@ -147,13 +147,13 @@ class Stages:
         """Poses moved uphill from where they are, at the last frequency limit."""
         return replace(self.refining[-1], kept=1, met="own", local=True, masked=True)
 
-    def steps(self, starts: int, merges: bool, repeats: int, moving: int) -> list[Step]:
+    def steps(self, starts: int, drops: bool, repeats: int, moving: int) -> list[Step]:
         """All rounds in order.
 
         Parameters
         ----------
         starts : random starts of the first phase.
-        merges : whether to look for species that are one molecule.
+        drops : whether to drop species that no image would miss.
         repeats : how many more local rounds there are at the end than one.
         moving : rounds against bases after them.
         """
@@ -167,12 +167,12 @@ class Stages:
         else:
             number = len(self.settling)
             for offset, plan in enumerate(self.sorting):
-                steps.append(Step("sort", plan, number + offset, merges=merges and offset == SORTING // 2))
+                steps.append(Step("sort", plan, number + offset, drops=drops and offset == SORTING // 2))
             number += len(self.sorting)
         if self.parting:
             # The maps so far compete with new starts after a few of the rounds that these go through.
             incumbents = _start("part", self.parting, number, None, first=True)[-INCUMBENT_ROUNDS:]
-            steps += [replace(incumbents[0], merges=merges), *incumbents[1:]]
+            steps += [replace(incumbents[0], drops=drops), *incumbents[1:]]
             for start in range(starts, starts + PARTED_STARTS):
                 steps += _start("part", self.parting, number, start, first=False)
         number += len(self.parting)
@@ -181,7 +181,7 @@ class Stages:
             number = steps[-1].number + 1
         refining = self.refining + [self.local] * (1 + repeats)
         for offset, plan in enumerate(refining):
-            steps.append(Step("refine", plan, number + offset, merges=merges and offset == 0))
+            steps.append(Step("refine", plan, number + offset, drops=drops and offset == 0))
         number += len(refining)
         return steps + [Step("move", self.refining[-1], number + offset) for offset in range(moving)]
 

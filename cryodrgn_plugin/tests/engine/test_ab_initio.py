@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.ab_initio import conformers
@@ -19,7 +18,6 @@ from cryodrgn_plugin.engine.ab_initio.candidates import tempered
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
 from cryodrgn_plugin.engine.ab_initio.stages import Round, Stages
-from cryodrgn_plugin.engine.ab_initio.twins import distinct
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
@@ -31,7 +29,7 @@ from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import write_star
-from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, soft_ball
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel
 from cryodrgn_plugin.engine.likelihood.linear_score import LinearScore, SliceBank
 from cryodrgn_plugin.engine.likelihood.misfit import Misfit, with_misfit
 from cryodrgn_plugin.engine.likelihood.species_maps import Maps
@@ -43,7 +41,6 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import lopsided_map, tiny_ensemble
 from cryodrgn_plugin.engine.slicing.compute import Compute
-from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 from cryodrgn_plugin.engine.slicing.kernels.matching import match_poses
 from cryodrgn_plugin.engine.slicing.kernels.one_volume import match_one_volume
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
@@ -168,14 +165,6 @@ def test_empty_species_are_dropped_and_one_always_stays():
     models = [[object(), object(), object()]]
     assert Maps(models, np.array([0.98, 0.0005, 0.0195])).occupied(0.01) == [0, 2]
     assert Maps(models, np.array([0.2, 0.5, 0.3])).occupied(2.0) == [1]
-
-
-def test_of_two_maps_of_one_molecule_in_any_orientation_and_hand_the_smaller_species_is_dropped():
-    there = padded_transform(lopsided_map(32))
-    turned = moved_volume(there, matrices_from_euler(np.array([40.0, 70.0, 15.0])), np.zeros(3), 32)[::-1].copy()
-    other = gaussian_filter(np.random.default_rng(0).standard_normal((32, 32, 32)), 2.0) * soft_ball(32, 0.5)
-    models = [model_of(volume[None], 12) for volume in (lopsided_map(32), turned, other)]
-    assert distinct(Maps([models], np.array([0.2, 0.5, 0.3]))) == [1, 2]
 
 
 def test_errors_of_a_map_are_told_from_noise_shell_by_shell():
@@ -309,7 +298,7 @@ def test_a_species_whose_map_is_wrong_finds_a_better_one_among_its_own_images(ri
 def test_the_rounds_of_several_species_come_in_order():
     config = recipe_config("abinitio", {"ab_initio.species": 2, **QUICK})
     stages = Stages.of(config.ab_initio, config.poses, 32, 1000, species=2)
-    steps = stages.steps(starts=2, merges=True, repeats=3, moving=1)
+    steps = stages.steps(starts=2, drops=True, repeats=3, moving=1)
     phases = [step.phase for step in steps]
     assert phases == sorted(phases, key=["settle", "sort", "part", "refine", "move"].index)
     assert [step.start for step in steps if step.begins] == [0, 1, 2, 3]

@@ -1,19 +1,16 @@
 """Species whose number is open: images sorted by power, pairs that pay, and species that others can do without or
 miss."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
-from cryodrgn_plugin.engine.ab_initio import twins
 from cryodrgn_plugin.engine.ab_initio.dissolving import brought_back, expendable, lost_without
+from cryodrgn_plugin.engine.ab_initio.missed_species import missed
 from cryodrgn_plugin.engine.ab_initio.outcome import Outcome
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.spectral_groups import lag_behind_groups
 from cryodrgn_plugin.engine.ab_initio.splits import chosen_pairs, paying
 from cryodrgn_plugin.engine.ab_initio.stages import Stages
-from cryodrgn_plugin.engine.ab_initio.twins import missed
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
@@ -144,23 +141,6 @@ def test_a_species_comes_back_where_its_images_are_explained_worse_without_it():
     assert placed.lag.shape == (101, 3) and (placed.lag[70:90] == 0).all() and (placed.score[70:90] == 100).all()
     after.score[70:90] = 110.0
     assert brought_back(old, before, maps, after, dissolved)[0] is maps
-
-
-def test_maps_of_nearest_rivals_alone_are_compared(monkeypatch):
-    compared = []
-
-    def aligned(second, first):
-        compared.append({int(first[0, 0, 0]), int(second[0, 0, 0])})
-        return SimpleNamespace(curve=np.full(17, 0.9))
-
-    monkeypatch.setattr(twins, "align_maps", aligned)
-    monkeypatch.setattr(Maps, "volumes", lambda *_: [np.full((2, 2, 2), species) for species in range(4)])
-    model = SimpleNamespace(sphere=SimpleNamespace(radius=12))
-    lost = np.array([[0.0, 0.1, 0.2, 0.9], [0.1, 0.0, 0.2, 0.9], [0.2, 0.15, 0.0, 0.9], [0.6, 0.5, 0.7, 0.0]])
-    maps = Maps([[model] * 4], np.array([0.4, 0.3, 0.2, 0.1]))
-    # 2 is nearest to 1, which is gone by then; 3 is near to none.
-    assert twins.distinct(maps, lost) == [0, 2, 3]
-    assert compared == [{0, 1}]
 
 
 def test_a_species_and_its_pair_are_judged_by_the_same_images():
