@@ -31,8 +31,8 @@ from cryodrgn_plugin.engine.simulate.tiny import tiny_set
 
 EXTENT_ANG = 112.0
 """Width of the box, whatever its pixels."""
-EPOCHS = 2
-"""Of `paper`; one epoch is half of what is told."""
+EPOCHS = 1
+"""Of `paper`."""
 RECIPES = ("fast", "paper")
 FEW = 250
 """Particles of the trainings that are taken off."""
@@ -62,9 +62,9 @@ class Grid:
     ranks: tuple[int, ...] = (1, 2)
 
 
-WHOLE = Grid(Point(4000, 48, 8), (1000, 2000, 4000, 8000), (32, 48, 64, 96), (2, 4, 8, 16))
+WHOLE = Grid(Point(4000, 48, 8), (1000, 2000, 4000, 8000), (32, 48, 64), (4, 8, 16))
 REDUCED = Grid(Point(1000, 32, 4), (500, 1000, 2000), (32, 48), (2, 4))
-AXES = {"particles": "particles", "box": "pixels a side", "bases": "bases", "ranks": "processes"}
+AXES = {"particles": "particles", "ranks": "processes", "box": "pixels a side", "bases": "bases"}
 
 
 def main() -> None:

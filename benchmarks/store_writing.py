@@ -4,11 +4,11 @@
 
 A lot of images is written again and again into a store, and as many are transformed from the processor's cache, by the
 transform that the engine takes (scipy's) and by torch's. All three take turns, so that other work on the machine hits
-them alike; processor time, medians of the rounds. The stack is int16 and lies in the
-system's memory of files, and so do the files written: reading and writing are copies, and no disk is measured.
+them alike; processor time, medians of the rounds. The stack is int16 and lies in the system's memory of files, as do
+the files written: reading and writing are copies, and no disk is measured.
 
-Torch's transform (MKL's here) is the faster one at boxes 64 and 128, not at 48, 90, 180 or 256, and at 32 an image alone
-differs in its last bits from itself among others; so the engine, which promises that it does not, takes scipy's.
+Torch's transform (MKL's here) is the faster one at boxes 64 and 128, not at 48, 90, 180 or 256, and at 32 an image
+alone differs in its last bits from itself among others; so the engine, which promises otherwise, takes scipy's.
 """
 
 import argparse

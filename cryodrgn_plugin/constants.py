@@ -15,6 +15,9 @@ RUN_FOLDER = "run"
 PYTHON_VARIABLE = "CRYODRGN_PLUGIN_PYTHON"
 """Scipion variable: the python that runs the engine; empty means the host's own."""
 
+PROCESSES_VARIABLE = "CRYODRGN_PLUGIN_PROCESSES"
+"""Scipion variable, and the engine's own: how many processes share a training; empty means one."""
+
 # Attributes of a FlexInfo made by the training protocol.
 FLEX_RUN = "runFolder"
 FLEX_RECIPE = "recipe"

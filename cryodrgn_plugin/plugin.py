@@ -12,7 +12,7 @@ import pwem
 from pyworkflow import VarTypes
 from pyworkflow.utils import Environ
 
-from .constants import PYTHON_VARIABLE
+from .constants import PROCESSES_VARIABLE, PYTHON_VARIABLE
 
 _logo = "icon.png"
 _references = ["Kimanius2022", "Zhong2021"]
@@ -32,6 +32,12 @@ class Plugin(pwem.Plugin):
             description="Python that runs the reconstruction engine; empty uses Scipion's own environment.",
             var_type=VarTypes.PATH,
         )
+        cls._defineVar(
+            PROCESSES_VARIABLE,
+            "",
+            description="Processes that share a training: a number, or gpu for one on each GPU in the form's list.",
+            var_type=VarTypes.STRING,
+        )
 
     @classmethod
     def getEnginePython(cls) -> str:
@@ -43,6 +49,7 @@ class Plugin(pwem.Plugin):
         """The environment of engine processes: the host's, with output unbuffered so that progress shows at once."""
         environ = Environ(os.environ)
         environ.set("PYTHONUNBUFFERED", "1")
+        environ.set(PROCESSES_VARIABLE, cls.getVar(PROCESSES_VARIABLE))
         return environ
 
     @classmethod

@@ -125,7 +125,8 @@ def started() -> int:
 def joined() -> Iterator[Ranks]:
     """The ranks that torchrun has started, joined while the block runs; this process alone where it has not.
 
-    Flags and figures go from host to host, so that no GPU waits for them.
+    Flags and figures go from host to host, so that no GPU waits for them; so does everything of processes that share a
+    GPU.
     """
     if started() < 2:
         yield Ranks()
@@ -136,8 +137,9 @@ def joined() -> Iterator[Ranks]:
     gpus = torch.cuda.device_count()
     if gpus:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % gpus)
+    one_each = 0 < int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= gpus
     with _lost_said():
-        distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if one_each else "gloo", timeout=PATIENCE)
     try:
         with _first_heard(distributed.get_rank()):
             yield Ranks.present()

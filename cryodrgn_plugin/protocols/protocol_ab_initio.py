@@ -77,8 +77,8 @@ class ProtHetAbInitio(ProtHetFit):
         )  # fmt: skip
         form.addParam(
             "species", params.StringParam, default=AUTO, condition=f"target == {MIXTURE}", label="Number of species",
-            help=f"A number, or *{AUTO}*: the data decide, up to the setting ab_initio.most_species. Of each species "
-                 "come its map in both hands, its particles as a class of their own, and how probable it is for each of "
+            help=f"A number, or *{AUTO}*: the data decide, up to the setting ab_initio.most_species. Of each "
+                 "species come its map in both hands, its particles as a class, and how probable it is for each of "
                  "them; the figure *species* of the explorer shows all of them.",
         )  # fmt: skip
         LATENT.add_to(form)

@@ -33,8 +33,10 @@ examples
 
 what comes out (docs/run_folder.md): poses.star, the particles with rlnAngleRot/Tilt/Psi and rlnOriginX/YAngst, which
 any 3D refinement takes; volumes/ab_initio/map_001.mrc, one map per species, each also in the other hand, which images
-cannot tell apart; latents.npz, model.pt and metrics.csv as in every run. Look at it with `cryodrgn-plugin analyze`,
-improve the poses with `cryodrgn-plugin refine-poses`, compare with known ones with `cryodrgn-plugin align`.
+cannot tell apart; latents.npz, model.pt and metrics.csv as in every run. Where several species were looked for,
+species/ has the particles, confidence and resolution of each, a sheet of their maps, and commands for the states of
+each (docs/species.md). Look at it with `cryodrgn-plugin analyze`, improve the poses with
+`cryodrgn-plugin refine-poses`, compare with known ones with `cryodrgn-plugin align`.
 """
 
 RECIPE_SUMMARIES = {

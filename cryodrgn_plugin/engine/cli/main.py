@@ -15,6 +15,7 @@ from ..errors import NO_SPACE, EngineError, explain
 from ..ranks import left_to_the_first
 from ..stopping import Stopped, stop_on_signals
 from .option_flags import Switch, bare_switches_said
+from .several_processes import by_several, processes_asked
 
 DONE, BUG, USER_ERROR, STOPPED = 0, 1, 2, 3
 
@@ -117,9 +118,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = Parser(prog=f"cryodrgn-plugin {name}")
     command.add_arguments(parser)
     parsed = parser.parse_args(rest)
-    if name not in SHARED and not left_to_the_first(name):
-        return DONE
-    return _run(command.run, parsed)
+    if name in SHARED:
+        return _run(lambda args: _by_all(command.run, args, arguments), parsed)
+    return _run(command.run, parsed) if left_to_the_first(name) else DONE
+
+
+def _by_all(run, args: argparse.Namespace, arguments: list[str]) -> int:
+    """What several processes share, by as many as are asked for."""
+    count = processes_asked()
+    return by_several(count, arguments) if count > 1 else run(args)
 
 
 def _run(run, args: argparse.Namespace) -> int:

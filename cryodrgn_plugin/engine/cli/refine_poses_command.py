@@ -39,7 +39,7 @@ examples
   cryodrgn-plugin refine-poses particles.star --out refined --max_angle_deg 3 --max_shift_ang 4
   cryodrgn-plugin refine-poses optimisation_set.star --out refined --moves particle     weak images, well aligned
   cryodrgn-plugin refine-poses particles.star --out refined --resume           go on after the last finished round
-  torchrun --standalone --nproc-per-node 4 -m cryodrgn_plugin.engine.cli refine-poses run --out refined   on four GPUs
+  CRYODRGN_PLUGIN_PROCESSES=gpu cryodrgn-plugin refine-poses run --out refined --device cuda     on all GPUs
 
 what comes out
   poses.star                     the particles, every original column, with the refined angles and origins and, as

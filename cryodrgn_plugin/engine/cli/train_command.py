@@ -21,6 +21,7 @@ examples
   cryodrgn-plugin train particles.star --out quick --data.box 64 --data.max_particles 5000     a first look
   cryodrgn-plugin train particles.star --out big --recipe paper --device cuda:0 --z_dim 8 --seed 1
   cryodrgn-plugin train particles.star --out run --resume                                      go on where it stopped
+  CRYODRGN_PLUGIN_PROCESSES=gpu cryodrgn-plugin train particles.star --out run --recipe paper       on all GPUs
 
 what comes out (docs/run_folder.md): latents.npz with `z` in the order of the star file's rows, model.pt, metrics.csv,
 run.json with the status. Look at it with `cryodrgn-plugin analyze`.

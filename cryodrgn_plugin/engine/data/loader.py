@@ -12,6 +12,7 @@ from ..imaging.lattice import HalfPlane
 from ..ranks import Ranks
 from .batch import ImageBatch
 from .cache import SpectraCache
+from .tilt_series import SeriesDataset
 
 Item = TypeVar("Item")
 
@@ -83,6 +84,13 @@ class BatchLoader:
     def particles_in(self, batch: int) -> int:
         """Of a batch, counted from 0, in all processes."""
         return min(self.batch_size, self.dataset.n - batch * self.batch_size)
+
+    def images_in(self, batch: int, order: np.ndarray) -> np.ndarray:
+        """(P,) int. How many images each particle of a batch has, in all processes; `order` (N,) is the epoch's."""
+        particles = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        if isinstance(self.dataset, SeriesDataset):
+            return self.dataset.series.counts[particles]
+        return np.ones(len(particles), np.int64)
 
     def order(self, epoch: int) -> np.ndarray:
         """(N,) int64. The order of particles in an epoch."""

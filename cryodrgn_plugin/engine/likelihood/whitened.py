@@ -29,8 +29,9 @@ from ..slicing.backend import Backend
 from ..slicing.compute import Compute
 from ..slicing.device_tables import table
 from ..slicing.sphere import HalfSphere
+from .folding import Folding
 from .image_precision import precision_of
-from .waves import AT_ONCE, phases, product, waves
+from .waves import phases, product
 from .working_memory import WorkingMemory
 
 BYTES_PER_COEFFICIENT = 12
@@ -132,13 +133,13 @@ class WhitenedImages:
         self._passed = passed if passed is not None else Counter()
         self.compute = compute or Compute()
         self._dataset = dataset
-        self._precision = self.compute.tensor(precision_of(dataset, noise))
-        self._multiplied = dataset.ctf_multiplied
+        self._folding = Folding(dataset, precision_of(dataset, noise), self.compute)
+        source = self._folding.source
         if series is None:
-            self._loader = BatchLoader(dataset, batch_size, shuffle=False)
+            self._loader = BatchLoader(source, batch_size, shuffle=False)
         else:
             at_once = max(1, batch_size // series.images.shape[1])
-            self._loader = BatchLoader(SeriesDataset(dataset, series), at_once, shuffle=False)
+            self._loader = BatchLoader(SeriesDataset(source, series), at_once, shuffle=False)
         self._share = self.ranks.share(len(self._loader))
         self.n_batches = len(self._share)
         self.with_defocus = with_defocus
@@ -254,35 +255,19 @@ class WhitenedImages:
 
     def of(self, index: np.ndarray, count: int) -> WhitenedBatch:
         """The images `index` (B,) with their first `count` coefficients."""
-        return self._whiten(self._dataset.batch(index, count), count)
+        return self._whiten(self._folding.source.batch(index, count), count)
 
     def of_each(self, lots: Iterable[np.ndarray], count: int) -> Iterator[WhitenedBatch]:
         """As `of`, one lot of images after the other, the next ones read in the background."""
-        read = in_background(lambda: (self._dataset.batch(index, count) for index in lots))
+        read = in_background(lambda: (self._folding.source.batch(index, count) for index in lots))
         return (self._whiten(raw, count) for raw in read)
 
     def _whiten(self, raw: ImageBatch, count: int, first: int = 0) -> WhitenedBatch:
         """The coefficients `first` to before `count`."""
-        on_device = raw.torch(self.compute.device)
-        options = {"device": self.compute.device}
-        targets = torch.empty(len(raw), count - first, dtype=self.compute.complex_dtype, **options)
-        weights = torch.empty(len(raw), count - first, dtype=self.compute.dtype, **options)
-        multiplied = torch.as_tensor(self._multiplied[raw.index], **options)[:, None]
-        for begin in range(0, len(raw), AT_ONCE):
-            some = slice(begin, begin + AT_ONCE)
-            ctf = self.compute.tensor(on_device.ctf[some, first:count])
-            precision = self._precision[on_device.group[some], first:count]
-            weighted = ctf * precision
-            # Images already multiplied by their CTF are targets as they are.
-            factor = torch.where(multiplied[some], precision, weighted)
-            targets[some] = self.compute.tensor(on_device.spectra[some, first:count]) * factor
-            weights[some] = weighted * ctf
-            if on_device.pose is not None:
-                poses = on_device.pose.shifts_ang[some, 0].double(), on_device.freqs_per_ang[first:count].double()
-                targets[some] = product(targets[some], waves(*poses, targets.dtype))
+        targets, weights = self._folding(raw, slice(first, count))
         rotations = weights.new_empty(len(raw), 0, 3, 3)
-        if on_device.pose is not None:
-            rotations = self.compute.tensor(on_device.pose.rotations[:, 0])
+        if raw.pose is not None:
+            rotations = self.compute.tensor(raw.pose.rotations[:, 0])
         return WhitenedBatch(targets, weights, rotations, raw.index, self._slopes(raw.index, count, first))
 
     def _slopes(self, index: np.ndarray, count: int, first: int) -> Tensor | None:

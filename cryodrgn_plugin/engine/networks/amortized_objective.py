@@ -72,7 +72,7 @@ class AmortizedObjective(nn.Module):
     def forward(self, batch: ImageBatch, beta: float, draws: StepDraws) -> LossTerms:
         """The loss of one training step; `draws` are for z, poses and noise. `beta` is not used: λz is."""
         n_seen = int(self.seen)
-        self.seen += draws.of_all(len(batch))
+        self.seen += draws.among_all(len(batch))[1]
         settings = self._settings
         terms, z = self._nothing(), None
         if n_seen >= settings.images_from:

@@ -9,6 +9,7 @@ found, which is that of one process.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -158,7 +159,7 @@ class Trainer:
             if self.prepare is not None and self.prepare(state.epoch, state.batch, order):
                 self.optimizers = make_optimizers(self.objective, self._tables, self._volumes)
             self.objective.train()
-            for terms, images in self._step(batch):
+            for terms, images in self._step(batch, self.loader.images_in(state.batch, order)):
                 _accumulate(sums, terms, images)
             state.batch += 1
             if state.batch % CHECK_EVERY == 0:
@@ -172,31 +173,34 @@ class Trainer:
         state.epoch_seconds += time.perf_counter() - began
         self._finish_epoch(totals)
 
-    def _step(self, batch: ImageBatch) -> list[tuple[LossTerms, int]]:
-        """One step, by this process's images of a batch: what was found of how many of them, piece by piece."""
+    def _step(self, batch: ImageBatch, counts: np.ndarray) -> list[tuple[LossTerms, int]]:
+        """One step, by this process's images of a batch, whose particles have `counts` (P,) images in all processes:
+        what was found of how many of them, piece by piece.
+        """
         for optimizer in self.optimizers:
             set_learning_rate(optimizer, learning_rate(self.config, self._epochs_done))
-        told = self._halving.run(lambda pieces: self._explain(batch, pieces))
+        told = self._halving.run(lambda pieces: self._explain(batch, counts, pieces))
         if not self.ranks.alone:
             add_up_gradients(self.optimizers, self.ranks)
         for optimizer in self.optimizers:
             optimizer.step()
         return told
 
-    def _explain(self, batch: ImageBatch, pieces: int) -> list[tuple[LossTerms, int]]:
+    def _explain(self, batch: ImageBatch, counts: np.ndarray, pieces: int) -> list[tuple[LossTerms, int]]:
         """Leave the gradients of this process's share of the loss, from as many pieces of its images."""
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        particles = self.loader.particles_in(self.state.batch)
-        own, told = self.ranks.share(particles), []
-        images = len(batch) // max(len(own), 1)
+        own, told = self.ranks.share(len(counts)), []
+        first_image = np.append(0, np.cumsum(counts)).tolist()
         for piece in filter(len, (Ranks(number, pieces).share(len(own)) for number in range(pieces))):
-            part = batch.part(slice(piece.start * images, piece.stop * images)) if pieces > 1 else batch
             rows = range(own.start + piece.start, own.start + piece.stop)
-            draws = step_draws(self.seed, self.state.epoch, self.state.batch, rows, particles)
+            images, before = range(first_image[rows.start], first_image[rows.stop]), first_image[own.start]
+            part = batch.part(slice(images.start - before, images.stop - before)) if pieces > 1 else batch
+            draws = step_draws(self.seed, self.state.epoch, self.state.batch, rows, len(counts))
+            draws = replace(draws, images=(images, first_image[-1]))
             terms = self.objective(part.torch(self.device), self.beta(self._epochs_done), draws)
-            # The loss of a batch is the mean over its particles.
-            (terms.total * (len(piece) / particles)).backward()
+            # The loss of a batch is the mean over its images.
+            (terms.total * (len(images) / first_image[-1])).backward()
             told.append((terms.detached(), len(part)))
         return told
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
+from ..ranks import Ranks
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ def on_host(tensor: Tensor) -> np.ndarray:
 
 
 def pick_device(name: str) -> torch.device:
-    """auto: a GPU when there is one. Raises ConfigError when the device asked for is not there."""
+    """auto: a GPU when there is one; auto and cuda are a process's own where several share the work. Raises ConfigError
+    when the device asked for is not there, or is asked for by several.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -53,6 +56,11 @@ def pick_device(name: str) -> torch.device:
         raise ConfigError(f"device is {name!r}; choose auto, cpu, or cuda with an index (cuda:0).") from None
     if device.type not in ("cpu", "cuda"):
         raise ConfigError(f"device is {name!r}; choose auto, cpu, or cuda with an index (cuda:0).")
+    if device.type == "cuda" and device.index is not None and not Ranks.present().alone:
+        raise ConfigError(
+            f"device is {name!r}, and {Ranks.present().count} processes share the work; with cuda or auto each takes a "
+            "GPU of its own."
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(
             f"device is {name!r}, but torch finds {torch.cuda.device_count()} GPUs here; choose auto or cpu."

@@ -14,13 +14,19 @@ import pytest
 import torch
 
 from cryodrgn_plugin.engine.cli.main import main
+from cryodrgn_plugin.engine.cli.several_processes import PROCESSES, processes_asked
 from cryodrgn_plugin.engine.data.step_draws import StepDraws
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
+from cryodrgn_plugin.engine.errors import ConfigError
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler
 from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.io.star import read_star, write_star
 from cryodrgn_plugin.engine.ranks import LOST, Ranks
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
+from cryodrgn_plugin.engine.slicing.place import pick_device
+
+from .tilt_sets import tilt_series
 
 SETTINGS = {"z_dim": 2, "closed_form.iterations": 4, "closed_form.n_components": 2, "closed_form.nodes": 8}
 
@@ -80,10 +86,9 @@ def assert_same(run: Run, alone: Run) -> None:
 @pytest.mark.slow
 def test_two_processes_find_what_one_finds(star, alone, tmp_path):
     out = tmp_path / "run"
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     result = subprocess.run(
-        [*launcher, "-m", "cryodrgn_plugin.engine.cli", *command(star, out)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
+        [sys.executable, *ENGINE, *command(star, out)],  # which is torchrun's work then
+        env={**os.environ, PROCESSES: "2", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"},
         check=False,
         capture_output=True,
         text=True,
@@ -184,21 +189,27 @@ def test_two_processes_make_what_one_makes_by_other_recipes_and_one_goes_on(star
     assert two[:3] == pytest.approx(one[:3], rel=1e-5) and two == pytest.approx(one, rel=2e-3)
 
 
-def finding_poses(star: Path, out: Path) -> dict[str, list[str]]:
-    """Poses searched for on the way of a training, read off images, and made better."""
-    own = {
-        "bnb": {**SMALL, "poses.schedule": "search:2", "training.batch_size": 31, "poses.block": 62},
-        "ace": {
-            **{"decoder.width": 16, "decoder.layers": 1, "encoder.width": 32, "amortized.trunk_width": 8},
-            **{"training.epochs": 2, "training.batch_size": 47, "training.learning_rate": 1e-6, "amortized.search": 1},
-            **{"amortized.images_from": 40, "amortized.latent_from": 90, "amortized.warmup_images": 100},
-        },
+def finding_poses(star: Path, tilts: Path, out: Path) -> dict[str, list[str]]:
+    """Poses searched for on the way of a training, of tilt series too, read off images, and made better."""
+    searched = {**SMALL, "poses.schedule": "search:2", "poses.block": 62}
+    trainings = {
+        "bnb": (star, {**searched, "training.batch_size": 31}),
+        "cryodrgn2": (tilts, {**searched, "poses.spacing_deg": 30, "training.batch_size": 16}),
+        "ace": (
+            star,
+            {
+                **{"decoder.width": 16, "decoder.layers": 1, "encoder.width": 32, "amortized.trunk_width": 8},
+                **{"training.epochs": 2, "training.batch_size": 47, "training.learning_rate": 1e-6},
+                **{"amortized.images_from": 40, "amortized.latent_from": 90, "amortized.warmup_images": 100},
+                **{"amortized.search": 1},
+            },
+        ),
     }
     shared = {"z_dim": 2, "training.precision": "float32", "poses.first_radius": 4, "poses.last_radius": 7}
     commands = {}
-    for recipe, settings in own.items():
-        options = [f"--{name}={value}" for name, value in {"recipe": recipe, **shared, **settings}.items()]
-        commands[recipe] = ["abinitio", str(star), "--out", str(out / recipe), "--poses.levels=2", *options]
+    for recipe, (particles, settings) in trainings.items():
+        options = [f"--{name}={value}" for name, value in {"poses.levels": 2, **shared, **settings}.items()]
+        commands[recipe] = ["abinitio", str(particles), "--out", str(out / recipe), "--recipe", recipe, *options]
     refined = ["refine-poses", str(star), "--out", str(out / "refined"), "--rounds", "1", "--max-angle-deg", "5"]
     return {**commands, "refined": refined}
 
@@ -206,13 +217,14 @@ def finding_poses(star: Path, out: Path) -> dict[str, list[str]]:
 @pytest.mark.slow
 def test_two_processes_find_the_poses_that_one_finds(tmp_path):
     star = tiny_set(tmp_path / "set", n=120, box=16, seed=2)
-    one, two = (finding_poses(star, tmp_path / each) for each in "12")
+    tilts = ragged_series(tmp_path)
+    one, two = (finding_poses(star, tilts, tmp_path / each) for each in "12")
     processes = started([json.dumps(list(two.values()))], 2, ["-c", ALL_OF_THEM])
     for arguments in one.values():
         assert main(arguments) == 0
     said = [each.communicate(timeout=120)[1] for each in processes]
     assert [each.returncode for each in processes] == [0, 0], said
-    for name in ("bnb", "ace"):
+    for name in one.keys() - {"refined"}:
         ours, theirs = (Run.open(tmp_path / each / name) for each in "21")
         for row, wanted in zip(ours.metrics(), theirs.metrics(), strict=True):
             figures = {key: value for key, value in wanted.items() if key != "seconds"}
@@ -222,6 +234,17 @@ def test_two_processes_find_the_poses_that_one_finds(tmp_path):
     # A step uphill or not is decided by rounding now and then; most are no question.
     apart = apart_deg(*(tmp_path / each / "refined" / "poses.star" for each in "21"))
     assert np.percentile(apart, 75) < 1e-4 and apart.max() < 5
+
+
+def ragged_series(folder: Path) -> Path:
+    """Three particles of a tomogram with four, three and four images."""
+    place = folder / "tilts"
+    place.mkdir()
+    _, path = tilt_series(place, True, away_ang=3.0)
+    tables = read_star(place / "p.star")
+    seen = ["[1,0,1,1,1]", "[1,0,1,0,1]", "[1,0,1,1,1]"]
+    write_star(place / "p.star", {**tables, "particles": tables["particles"].assign(rlnTomoVisibleFrames=seen)})
+    return path
 
 
 def apart_deg(a: Path, b: Path) -> np.ndarray:
@@ -280,6 +303,35 @@ def test_rows_in_blocks_have_the_particles_of_a_process_in_each():
         for own in (range(30), range(13, 30))
     )
     assert torch.equal(part, torch.cat([whole[13:30], whole[43:60]]))
+
+
+def test_rows_of_images_are_those_of_particles_with_different_numbers_of_them():
+    whole, part = (
+        StepDraws(torch.Generator().manual_seed(5), own, 3, images=(images, 11)).normal((len(images), 2))
+        for own, images in ((range(3), range(11)), (range(1, 3), range(4, 11)))
+    )
+    assert torch.equal(part, whole[4:])
+
+
+def test_the_environment_may_ask_for_processes(star, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv(PROCESSES, raising=False)
+    assert processes_asked() == 1
+    monkeypatch.setenv(PROCESSES, "gpu")
+    assert processes_asked() == torch.cuda.device_count()
+    monkeypatch.setenv(PROCESSES, "4")
+    assert processes_asked() == 4
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert processes_asked() == 1
+    monkeypatch.delenv("WORLD_SIZE")
+    monkeypatch.setenv(PROCESSES, "many")
+    assert main(["train", str(star), "--out", str(tmp_path / "run")]) == 2
+    assert "CRYODRGN_PLUGIN_PROCESSES is 'many'; give a number of processes" in capsys.readouterr().err
+
+
+def test_processes_that_name_one_gpu_are_told_to_take_one_each(monkeypatch):
+    monkeypatch.setattr(Ranks, "present", lambda: Ranks(1, 4))
+    with pytest.raises(ConfigError, match="and 4 processes share the work; with cuda or auto each takes"):
+        pick_device("cuda:0")
 
 
 def test_alone_nothing_is_exchanged():
