@@ -4,9 +4,8 @@
     python benchmarks/kernels_gpu.py --rehearse         small sizes in Triton's interpreter, without times: a check
                                                         of this file where there is no GPU
 
-Two floors, both at the bandwidth of a large copy measured in the same run (bytes read and bytes written). `once` counts
-every tensor once, as if a cache held all volumes. `each` counts the voxels that every image's slice touches anew, with
-no voxel read twice for one image: a kernel may be faster than that by as much as its cache serves several images.
+The floors are those of `kernel_floors`, at the bandwidth of a large copy measured in the same run (bytes read and bytes
+written).
 Times are medians of events on the device. Differences are norms over norms, from the twin in the same precision.
 """
 
@@ -18,11 +17,10 @@ from pathlib import Path
 
 import torch
 from hardware import hardware
+from kernel_floors import floors
 
 from cryodrgn_plugin.engine.slicing.compute import Compute
-from cryodrgn_plugin.engine.slicing.device_tables import table
-from cryodrgn_plugin.engine.slicing.torch_slices import Corners
-from cryodrgn_plugin.tests.engine.slice_operations import Operation, Problem, operations_on, random_turns
+from cryodrgn_plugin.tests.engine.slice_operations import Operation, Problem, operations_on
 
 SMALL = Problem(box=8, radius=3, channels=3, images=3, candidates=2, shifts=3)
 COPIED_BYTES = 2**32
@@ -93,39 +91,6 @@ def differences(device: torch.device, problem: Problem) -> dict[str, float]:
         if not apart[name] < ALIKE:
             raise SystemExit(f"{name} differs from its twin by {apart[name]:.1e}; at most {ALIKE:.0e} is rounding.")
     return apart
-
-
-def floors(problem: Problem, device: torch.device) -> dict[str, dict[str, float]]:
-    """Bytes that operations must move, by name: every tensor `once`, or the volumes' voxels for `each` image."""
-    p, f, m, c = problem, problem.lattice.size, problem.sphere.n_voxels, problem.channels
-    terms, touched = c * (c + 1) // 2, voxels_of_a_slice(problem, device)
-    volume, image = 4 * 2 * m, 12 * f * p.images
-    slices = 4 * 2 * touched * p.images
-
-    def of(read_once: float, read_each: float, else_moved: float) -> dict[str, float]:
-        return {"once": read_once + else_moved, "each": read_each + else_moved}
-
-    poses = p.images * p.candidates
-    matched = 4 * poses * (terms + c * p.shifts)
-    sums = 2 * 4 * m * (terms + 2 * c)
-    return {
-        "project": of(c * volume, c * slices, 8 * f * c * p.images),
-        "compress": of(c * volume, c * slices, image + 8 * c * c * p.images),
-        "compress_near": of((c + 3) * volume, (c + 3) * slices, image + 4 * f * p.images + 8 * (c + 6) ** 2 * p.images),
-        "match": of(c * volume, c * slices * p.candidates, image + matched),
-        "expand": of(c * volume, c * slices, image),
-        "accumulate": of(sums, sums, image + 4 * terms * p.images),
-        "accumulate_near": of(4 * volume, 4 * slices, 2 * c * volume + 8 * f * p.images),
-        "backproject": of(2 * 12 * m, 2 * 12 * m, image),
-        "solve": of(0, 0, 4 * m * (terms + 5 * c)),
-    }
-
-
-def voxels_of_a_slice(problem: Problem, device: torch.device) -> float:
-    """Stored voxels that a slice touches; the mean of eight."""
-    sphere, freqs = problem.sphere, table(problem.lattice, "indices", device, torch.float32)
-    corners = Corners.of(random_turns(8).to(device), sphere, freqs)
-    return statistics.fmean(len(voxels.unique()) for voxels in corners.voxels.flatten(1))
 
 
 def copy_bandwidth() -> float:

@@ -2,10 +2,12 @@
 
     python benchmarks/sizes.py --sets 2000x128 10000x128 20000x64 --out benchmarks/results/sizes.json
     python benchmarks/sizes.py --sets 100000x128 --device cuda --repeat --out benchmarks/results/sizes_gpu.json
+    python benchmarks/sizes.py --sets 400x256 --components 16 --out benchmarks/results/sizes.json -- --z_dim 16
 
 Sets are simulated as real ones are (contrast, wrong poses, coloured noise, uneven views). With --repeat 2,000 images of
 each stand in the stacks again and again under other grey scales, where simulating all would take hours; times do not
-depend on that. One process after the other, each as a user runs it, from the star file to coordinates, states and maps.
+depend on that. What stands after `--` are further settings of the training. One process after the other, each as a user
+runs it, from the star file to coordinates, states and maps.
 """
 
 import argparse
@@ -34,6 +36,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--folder", type=Path, help="where sets are kept; a temporary folder otherwise")
     parser.add_argument("--out", type=Path, help="sets measured before stay in it")
+    parser.add_argument("settings", nargs="*", help="further options of the training, after --")
     args = parser.parse_args()
     report = json.loads(args.out.read_text()) if args.out and args.out.exists() else {"sets": {}}
     with tempfile.TemporaryDirectory() as temporary:
@@ -41,8 +44,9 @@ def main() -> None:
             particles, box = (int(number) for number in name.split("x"))
             star = the_set(args, args.folder or Path(temporary), particles, box)
             for components in args.components:
-                row = trained(args, star, Path(temporary) / "run", components)
-                report["sets"][f"{name}, {components} directions, {args.device}"] = row
+                row = trained(args, star, Path(temporary) / "run", box, components)
+                words = name, f"{components} directions", args.device, " ".join(args.settings)
+                report["sets"][", ".join(filter(None, words))] = row
                 print(name, json.dumps(row, indent=1), flush=True)
                 report["hardware"] = hardware()
                 if args.out:
@@ -63,12 +67,12 @@ def the_set(args: argparse.Namespace, folder: Path, particles: int, box: int) ->
     return star
 
 
-def trained(args: argparse.Namespace, star: Path, run: Path, components: int) -> dict:
+def trained(args: argparse.Namespace, star: Path, run: Path, box: int, components: int) -> dict:
     """Figures of one training."""
-    settings = ["--device", args.device, "--closed_form.n_components", str(components), "--seed", "0"]
+    settings = ["--device", args.device, "--data.box", str(box), "--closed_form.n_components", str(components)]
     threads = {name: str(args.threads) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    train = [*ENGINE, "train", str(star), "--out", str(run), "--overwrite", *settings]
+    train = [*ENGINE, "train", str(star), "--out", str(run), "--overwrite", "--seed", "0", *settings, *args.settings]
     subprocess.run(train, check=True, env=os.environ | threads)
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     info = json.loads((run / "run.json").read_text())

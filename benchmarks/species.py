@@ -4,6 +4,7 @@
     python benchmarks/species.py --data DATA --sets SETS --count 20 --images 500 --species 20 --seeds 0
     python benchmarks/species.py --data DATA --sets SETS --count 6 --images 300 --box 32       a look, in a few minutes
     python benchmarks/species.py --data DATA --sets SETS --count 12 --junk 0.2
+    python benchmarks/species.py --data DATA --sets SETS --count 6 --moving            one of them swings by 40°
 
 DATA holds models/ and ctf/empiar10028_ctf_5000.npy. All images have noise of one strength, which gives the median
 species an SNR of 0.1 at 64² pixels (in smaller boxes as much more as cropping leaves noise out) and the others what
@@ -21,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +30,12 @@ from ab_initio import children_cpu
 from hardware import hardware
 from make_ab_initio_sets import withhold_poses
 from scipy.optimize import linear_sum_assignment
-from species_models import SIX, TWELVE, TWENTY, molecules, signal_variance
+from species_models import CONFORMERS, MOVING, SIX, TWELVE, TWENTY, conformers, molecules, signal_variance
 
 from cryodrgn_plugin.engine.analysis.known_poses import KnownPoses, read_poses
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.simulate import SimulationConfig, equal_parts, simulate_particles
+from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, equal_parts, simulate_particles
 
 NAMES = {6: SIX, 12: TWELVE, 20: TWENTY}
 BOX_ANG, SNR, SNR_BOX = 224.0, 0.1, 64
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=500, help="of each species")
     parser.add_argument("--box", type=int, default=64)
     parser.add_argument("--junk", type=float, default=0.0, help="share of images that show none of the species")
+    parser.add_argument("--moving", action="store_true", help="one of the molecules has many conformations")
     parser.add_argument("--species", default="auto", help="their number, or auto")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=1)
@@ -56,6 +59,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     name = f"species{args.count}_{args.images}_{args.box}" + (f"_junk{args.junk:g}" if args.junk else "")
+    name += "_moving" if args.moving else ""
     folder = args.sets / name
     if not (folder / "particles.star").exists():
         make_set(args, folder)
@@ -83,7 +87,17 @@ def make_set(args: argparse.Namespace, folder: Path) -> None:
         ctf_rows=str(args.data / "ctf" / "empiar10028_ctf_5000.npy"),
         junk_share=args.junk,
     )
-    withhold_poses(simulate_particles(equal_parts(models, names), config, folder, args.count), None)
+    ensemble = with_conformers(models, names) if args.moving else equal_parts(models, names)
+    withhold_poses(simulate_particles(ensemble, config, folder, args.count), None)
+
+
+def with_conformers(models: list, names: tuple[str, ...]) -> Ensemble:
+    """All molecules equally often; the one that moves comes last, in all its conformations."""
+    moving = names.index(MOVING)
+    states = [model for model in models if model is not models[moving]] + conformers(models[moving])
+    others = [name for name in names if name != MOVING]
+    share = np.append(np.ones(len(others)), np.full(CONFORMERS, 1 / CONFORMERS))
+    return Ensemble(states, np.arange(len(states), dtype=float), share, (*others, *[MOVING] * CONFORMERS))
 
 
 def one_run(args: argparse.Namespace, folder: Path, seed: int) -> dict:
@@ -99,12 +113,14 @@ def one_run(args: argparse.Namespace, folder: Path, seed: int) -> dict:
         seconds = {"wall": round(time.perf_counter() - began), "cpu": round(children_cpu() - before)}
         run = Run.open(out)
         settings = {"set_value": args.set_value, "threads": args.threads, "hardware": hardware()}
-        return {"seed": seed, "seconds": seconds, **species_figures(run, folder), **settings}
+        return {"seed": seed, "seconds": seconds, **species_figures(run, folder, args.count), **settings}
 
 
-def species_figures(run: Run, folder: Path) -> dict:
+def species_figures(run: Run, folder: Path, count: int) -> dict:
     """How many species were found, how many images are in their own, and how well those are placed."""
     found, true = read_poses(run.poses_file), read_poses(folder / "truth.npz")
+    # Conformers, which come last, are one molecule.
+    true = replace(true, species=np.minimum(true.species, count))
     with np.load(folder / "truth.npz") as truth:
         good = np.flatnonzero(truth["kind"] == 0) if "kind" in truth else np.arange(len(true))
     counts = np.zeros((found.species.max(), true.species.max()), int)

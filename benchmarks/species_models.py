@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel
 from cryodrgn_plugin.engine.atoms.model_reading import read_model
+from cryodrgn_plugin.engine.simulate.motions import hinge_rotation, likely_hinge
 
 FILES = {
     "polymerase": "1WCM.pdb.gz",
@@ -54,11 +55,21 @@ TWENTY = (
     *("16S 3' major domain", "23S domain I", "23S domain II", "23S domain IV"),
 )
 
+MOVING, TURNED, CONFORMERS, SWING_DEG = "spike protomer", ("A", 27, 590), 10, 20.0
+"""The molecule that moves where one does: its S1 swings to both sides by so much, in so many conformers."""
+
 
 def molecules(data: Path, names: tuple[str, ...]) -> list[AtomicModel]:
     """The molecules of these names, each in the middle of the box."""
     files: dict[str, AtomicModel] = {}
     return [in_the_middle(_molecule(data, name, files)) for name in names]
+
+
+def conformers(model: AtomicModel) -> list[AtomicModel]:
+    """The molecule that moves, in all its conformations."""
+    turned = model.select(*TURNED)
+    hinge = likely_hinge(model.coords_ang[turned], model.coords_ang[~turned])
+    return hinge_rotation(model, turned, *hinge, np.deg2rad(np.linspace(-SWING_DEG, SWING_DEG, CONFORMERS)))
 
 
 def _molecule(data: Path, name: str, files: dict[str, AtomicModel]) -> AtomicModel:

@@ -20,8 +20,9 @@ class Reporter(Protocol):
     def line(self, text: str) -> None:
         """Show one line of text."""
 
-    def step(self, stage: str, done: int, total: int, values: dict[str, float]) -> None:
-        """`done` of `total` steps of `stage` are over; `values` are figures worth seeing, such as the loss."""
+    def step(self, stage: str, done: int, total: int, values: dict[str, float], left_s: float | None = None) -> None:
+        """`done` of `total` steps of `stage` are over; `values` are figures worth seeing, such as the loss. `left_s` is
+        how many seconds the others will take, where that is known better than from those that are over."""
 
 
 class PlainReporter:
@@ -36,8 +37,9 @@ class PlainReporter:
     def line(self, text: str) -> None:
         print(text, file=sys.stdout, flush=True)
 
-    def step(self, stage: str, done: int, total: int, values: dict[str, float]) -> None:
+    def step(self, stage: str, done: int, total: int, values: dict[str, float], left_s: float | None = None) -> None:
         spent, left = self._clock.times(stage, done, total)
+        left = left if left_s is None else left_s
         last_stage, last_time = self._shown
         if stage == last_stage and done < total and time.monotonic() - last_time < self._least_interval_s:
             return
@@ -54,7 +56,7 @@ class HowFar:
     done: int
     total: int
     left_s: float
-    """Seconds left of the stage, at its pace so far."""
+    """Seconds left of the stage: at its pace so far, or by what its steps cost."""
     values: dict[str, float]
     """Figures of the latest, such as the loss."""
 

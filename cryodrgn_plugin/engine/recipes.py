@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .atoms.model_source import settle_model
 from .collapse import advice, has_collapsed, reliability
+from .compiled_kernels import told_when_compiling
 from .config import RunConfig, finds_poses, machine_memory_mb, memory_needs
 from .data.dataset import ParticleDataset
 from .decoders.decoder_registry import has_closed_form, linear_decoder
@@ -46,6 +47,11 @@ def fit(run: Run, config: RunConfig, resume: bool = False, until_epoch: int | No
 
     Raises ConfigError, before anything is read, for a decoder that the recipe cannot make.
     """
+    with told_when_compiling(run.log):
+        _fit(run, config, resume, until_epoch)
+
+
+def _fit(run: Run, config: RunConfig, resume: bool, until_epoch: int | None) -> None:
     training = TRAININGS[config.recipe](config)
     if training.closed_form:
         linear_decoder(config)
@@ -123,11 +129,12 @@ def _is_behind(run: Run, checkpoint: Path) -> bool:
 
 def _say_what_memory_it_takes(run: Run, config: RunConfig, dataset: ParticleDataset) -> None:
     """A note and a line of the log, and another where the machine has hardly as much."""
-    needs = memory_needs(config, dataset.table.n, dataset.box)
+    machine_mb = machine_memory_mb()
+    needs = memory_needs(config, dataset.table.n, dataset.box, machine_mb)
     if needs is None:
         return
     run.note(memory_needed_mb=round(needs.total))
-    for sentence in filter(None, (needs.sentence(), needs.warning(machine_memory_mb()))):
+    for sentence in filter(None, (needs.sentence(), needs.warning(machine_mb))):
         run.log(sentence)
 
 

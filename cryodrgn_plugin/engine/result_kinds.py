@@ -49,6 +49,7 @@ class ResultKind:
 
 _CONFIDENCE = ("confidence", "confidence.npz")
 _GROUPED = ("rows", "labels", "pca")
+_SORTED = ("rows", "species", "probability")
 KINDS = {
     kind.name: kind
     for kind in (
@@ -58,6 +59,7 @@ KINDS = {
         ResultKind("states", "states", "states"),
         ResultKind("atoms", "atoms", "atoms", arrays=("motion", "motion.npz"), always=("rows", "occupancy")),
         ResultKind("validation", "validate", "validation", False, _CONFIDENCE, ("rows", "confidence")),
+        ResultKind("species", "abinitio", "species", False, ("particles", "species.npz"), _SORTED),
         ResultKind("selection", "select", "selections", True, ("arrays", "selection.npz"), ("rows", "selected")),
         ResultKind("export", "export", "exports", True),
         ResultKind("preflight", "preflight", "", escaped=False),

@@ -131,7 +131,7 @@ class Results:
 
 _LONGEST_NAME = 250
 """Letters that a file system takes for one name, with room for those of half-maps."""
-_OF_ONE_LENGTH = ("rows", "labels", "pca", "confidence", "selected")
+_OF_ONE_LENGTH = ("rows", "labels", "pca", "confidence", "selected", "species", "probability")
 _LISTS = ("series", "clusters")
 _OF_AN_ENTRY: dict[str, type | tuple[type, ...]] = {
     "name": str, "title": str, "label": str, "file": str, "star": str, "class": int, "particles": int,

@@ -37,7 +37,7 @@ SCHEMA = 1
 """Version of the folder's layout; raised when a reader of the old layout would misread the new one."""
 
 MAY_CHANGE_ON_RESUME = (
-    *("device", "backend", "root", "atoms.model", "data.cache_mb", "data.store"),
+    *("device", "backend", "root", "atoms.model", "data.cache_mb", "data.store", "closed_form.equations_mb"),
     *("training.epochs", "training.checkpoint_every", "training.early_stop"),
 )
 """Settings that a resumed run may change: they decide how long and where it computes, not what. The model may lie
@@ -245,6 +245,7 @@ class Run(RunStatus):
         species: np.ndarray | None = None,
         score: np.ndarray | None = None,
         defocus_moved_ang: np.ndarray | None = None,
+        probability: np.ndarray | None = None,
     ) -> None:
         """Write poses.star (`found_poses.posed_frame`) of the particles at `rows` (N,): `rotations` (N, 3, 3), volume
         to view, and `shifts_ang` (N, 2) of the feature, both physical. Those of tilt series are written beside it."""
@@ -252,7 +253,8 @@ class Run(RunStatus):
         from .io.particle_lists import write_posed
 
         table = self.given_particles()
-        frame = posed_frame(table, np.asarray(rows), rotations, shifts_ang, species, score, defocus_moved_ang)
+        known = (species, score, defocus_moved_ang, probability)
+        frame = posed_frame(table, np.asarray(rows), rotations, shifts_ang, *known)
         for sentence in write_posed(self.poses_file, table, frame, self.posed_particles_file):
             self.log(sentence)
 

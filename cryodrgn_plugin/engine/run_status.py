@@ -169,10 +169,12 @@ class RunStatus(RunLayout):
         self._append_to_log(f"{_timestamp(time.time())}  {line}\n")
         self.reporter.line(line)
 
-    def progress(self, stage: str, done: int, total: int, **values: float) -> None:
-        """Show that `done` of `total` steps of `stage` are over, with figures such as loss=0.98."""
-        self.reporter.step(stage, done, total, values)
-        left_s = self._clock.times(stage, done, total)[1]
+    def progress(self, stage: str, done: int, total: int, left_s: float | None = None, **values: float) -> None:
+        """Show that `done` of `total` steps of `stage` are over, with figures such as loss=0.98; `left_s` is how many
+        seconds the others will take, where steps differ in what they cost."""
+        self.reporter.step(stage, done, total, values, left_s)
+        by_pace_s = self._clock.times(stage, done, total)[1]
+        left_s = by_pace_s if left_s is None else left_s
         if self._trains and time.monotonic() - self._noted >= PROGRESS_EVERY_S:
             self._noted = time.monotonic()
             HowFar(stage, done, total, left_s, values).write(self.progress_file)

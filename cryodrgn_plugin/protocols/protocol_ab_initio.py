@@ -10,7 +10,6 @@ from pyworkflow import BETA
 from pyworkflow.protocol import params
 from pyworkflow.utils import Message
 
-from ..engine import config
 from ..engine.run import Run
 from . import outputs
 from .form_settings import POSE_RECIPES, RECIPE_LABELS, FormSetting, as_arguments
@@ -20,6 +19,8 @@ from .training_state import how_it_stands
 
 TARGETS = ("one rigid molecule", "one molecule that moves", "several species")
 RIGID, MOVING, MIXTURE = range(3)
+AUTO = "auto"
+"""Number of species that the data decide."""
 _SERIES = ("ab initio", "ab initio, other hand")
 """Series of the explorer: maps as they were found, and mirrored."""
 
@@ -75,8 +76,10 @@ class ProtHetAbInitio(ProtHetFit):
                  "with its own map.",
         )  # fmt: skip
         form.addParam(
-            "species", params.IntParam, default=0, condition=f"target == {MIXTURE}", label="Number of species",
-            help=config.setting("ab_initio.species").help,
+            "species", params.StringParam, default=AUTO, condition=f"target == {MIXTURE}", label="Number of species",
+            help=f"A number, or *{AUTO}*: the data decide, up to the setting ab_initio.most_species. Of each "
+                 "species come its map in both hands, its particles as a class, and how probable it is for each of "
+                 "them; the figure *species* of the explorer shows all of them.",
         )  # fmt: skip
         LATENT.add_to(form)
         form.addParam(
@@ -176,6 +179,8 @@ class ProtHetAbInitio(ProtHetFit):
     # --------------------------- INFO functions ------------------------------
     def _validate(self):
         errors = self._inputErrors()
+        if self.target.get() == MIXTURE and self._species() is None:
+            errors.append(f"The number of species is {self.species.get()!r}; give a number of at least 1, or {AUTO}.")
         if self.target.get() == MIXTURE and self._recipe() != "abinitio":
             errors.append("Only the recipe abinitio tells species apart; choose it, or look for one molecule.")
         return errors
@@ -195,6 +200,7 @@ class ProtHetAbInitio(ProtHetFit):
             sizes = class_sizes(self._posesFile())
             shares = ", ".join(f"{size / particles.getSize():.0%}" for size in sizes.values())
             lines.append(f"{len(sizes)} species hold {shares} of them.")
+            lines += self._howSure(run)
         reached = run.info.get("notes", {}).get("resolution_ang", [])
         if reached:
             limits = ", ".join(f"{resolution:.1f}" for resolution in reached)
@@ -202,6 +208,15 @@ class ProtHetAbInitio(ProtHetFit):
         lines.append("Images do not tell the hand: the set of volumes has every map in both.")
         lines.append(f"Everything the engine wrote is in {self.getRunFolder()}.")
         return lines
+
+    def _howSure(self, run: Run) -> list[str]:
+        """How many particles are surely of their species, and how many no map explains."""
+        if not run.has_results("species"):
+            return []
+        told = run.results("species").index
+        sure, unexplained = (sum(kind[name] for kind in told["species"]) for name in ("sure", "unexplained"))
+        return [(f"{sure:,} particles are of their species with a probability of {told['sure_from']:g} or more; "
+                 f"{unexplained:,} are explained by no map.")]  # fmt: skip
 
     def _methods(self):
         if not self.isFinished():
@@ -214,9 +229,16 @@ class ProtHetAbInitio(ProtHetFit):
     # --------------------------- UTILS functions -----------------------------
     def _formSettings(self):
         target = self.target.get()
-        species = self.species.get() if target == MIXTURE else 1
+        species = self._species() if target == MIXTURE else 1
         rigid = {} if target == MOVING else {"z_dim": 0}
         return {**super()._formSettings(), **rigid, "ab_initio.species": species}
+
+    def _species(self) -> int | None:
+        """Their number, 0 where the data decide; None where the form has something else."""
+        word = str(self.species.get()).strip().lower()
+        if word in (AUTO, "0"):
+            return 0
+        return int(word) if word.isdecimal() and len(word) < 10 else None
 
     def _hasSpecies(self) -> bool:
         return self._config().ab_initio.species != 1

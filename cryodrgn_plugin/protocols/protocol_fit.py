@@ -105,10 +105,11 @@ class ProtHetFit(ProtHetBase):
 
     def _memoryWarnings(self, particles) -> list[str]:
         try:
-            needs = config.memory_needs(self._config(), particles.getSize(), particles.getXDim())
+            machine_mb = config.machine_memory_mb()
+            needs = config.memory_needs(self._config(), particles.getSize(), particles.getXDim(), machine_mb)
         except EngineError:
             return []  # settings that are refused anyway
-        warning = "" if needs is None else needs.warning(config.machine_memory_mb())
+        warning = "" if needs is None else needs.warning(machine_mb)
         return [warning] if warning else []
 
     # --------------------------- UTILS functions -----------------------------

@@ -22,6 +22,7 @@ CLOSED_FORM = (
     FormSetting("nodes", "closed_form.nodes", "Nodes of the latent space", recipes=CLOSED, expert=True),
     FormSetting("freePoses", "closed_form.free_poses", "Find poses together with the motion?", recipes=CLOSED),
     FormSetting("focus", "closed_form.focus", "Focus (sphere)", recipes=CLOSED, expert=True),
+    FormSetting("equationsMb", "closed_form.equations_mb", "Memory for equations (MB)", recipes=CLOSED, expert=True),
     FormSetting("outside", "closed_form.outside", "Directions outside of the focus", recipes=CLOSED, expert=True),
 )
 TRAINING = (

@@ -119,12 +119,18 @@ def _place_without_clusters(run: Run, job: Path) -> list[ClassFiles]:
     table, frame = place_latents(run, job)
     if not run.poses_file.exists() or run.config.ab_initio.species == 1:
         return [ClassFiles(1, listed(table, np.asarray(run.latents().rows)))]
-    classes = []
+    classes, reached = [], _reached_by_species(run)
     for number, members in frame.groupby(CLASS, sort=True):
         star = f"particles_class{int(number):03d}.star"
         write_particles(job / star, table, members.reset_index(drop=True))
-        classes.append(ClassFiles(int(number), len(members), star=star))
+        classes.append(ClassFiles(int(number), len(members), star=star, resolution_ang=reached.get(int(number))))
     return classes
+
+
+def _reached_by_species(run: Run) -> dict[int, dict[str, float]]:
+    """Resolution of the half-maps of each species that has particles, by its number."""
+    told = run.results("species").index["species"] if run.has_results("species") else []
+    return {kind["species"]: {"0.143": kind["resolution_ang"]} for kind in told if kind["particles"]}
 
 
 def place_latents(

@@ -141,8 +141,13 @@ def _table(classes: list[ClassFiles]) -> list[list[str]]:
 def _figures(run: Run, results: Results | None) -> list[tuple[str, Path]]:
     """The figures of what was looked at, under their titles; after training alone, the training curves."""
     if results is None:
-        return _training_curves(run)
+        return _species_sheet(run) + _training_curves(run)
     return [(_TITLES.get(name, ""), file) for name, file in results.figures.items() if name not in _LEFT_OUT]
+
+
+def _species_sheet(run: Run) -> list[tuple[str, Path]]:
+    """All maps of a search that has told species apart."""
+    return [("Species", file) for file in run.results("species").figures.values()] if run.has_results("species") else []
 
 
 def _training_curves(run: Run) -> list[tuple[str, Path]]:

@@ -98,6 +98,14 @@ def _add_selection(content: Content, run: Run) -> Pictured:
     return [], [Colouring("selected", selection.selected.astype(int) + 1, categorical=True, words=CHOICES)]
 
 
+def _add_species(content: Content, run: Run) -> Pictured:
+    results = run.results("species")
+    content.pictures += [(name, str(file)) for name, file in results.figures.items()]
+    arrays = results.arrays
+    colourings = [Colouring("species", arrays["species"], categorical=True)]
+    return [], [*colourings, Colouring("probability of its species", arrays["probability"])]
+
+
 def _add_atoms(content: Content, run: Run) -> Pictured:
     results = run.results("atoms")
     _add_maps(content, results)
@@ -129,6 +137,7 @@ def _corrected_entry(results: Results, path: str) -> MapEntry:
 
 _ADDERS: dict[str, Callable[[Content, Run], Pictured]] = {
     "selection": _add_selection,
+    "species": _add_species,
     "analysis": _add_analysis,
     "landscape": _add_landscape,
     "states": _add_states,

@@ -5,9 +5,9 @@
 2. Several species are sorted, half-sets checking each other. Then each starts anew, several times, among its own
    images, and goes on with its likeliest map: one start of all together seldom finds all of them.
    Where the number of species is open, there is no start of all together. Groups of images alike in power
-   (`spectral_groups`) start as two species each, and species are split in two where that pays (`splits`) and
-   made one where that loses nothing (`joins`); of two whose maps agree the smaller is dropped, and so is one that its
-   images would not miss (`twins`).
+   (`spectral_groups`) start as four species each; those that others can do without are dissolved (`dissolving`), and
+   species are split in two where that pays (`splits`). Of two whose maps agree the smaller is dropped, and so is one
+   that its images would not miss (`twins`).
 3. All images, the resolution rising, half-sets checking each other.
 4. With latent dimensions, the "fast" recipe, which finds poses once more together with the latent coordinates
    (`node_poses`). Maps of the found poses.
@@ -27,23 +27,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..closed_form.fast_recipe import fit_fast
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..data.tilt_images import find_series
 from ..errors import DataError
-from ..imaging.noise import NoiseModel, estimate_noise
+from ..imaging.noise import estimate_noise
+from ..progress import duration
 from ..ranks import Ranks
 from ..run import Run
 from ..slicing.compute import Compute
 from ..stopping import graceful_stop, wish_of_any
 from .bases_rounds import BasesRounds
 from .conformers import join_conformers
-from .found_maps import fit_species, save_maps
-from .joins import chosen_joins, joined, largest, scores_before
+from .costs import RoundCosts, TimeLeft
+from .dissolving import brought_back, expendable
+from .finding import leave_found
+from .nothing import SAMPLE, RoundsOfNothing, score_of_nothing
 from .outcome import Outcome
-from .placement import FAMILY
-from .rounds import PoseRounds
+from .placement import FAMILY, Placement
+from .rounds import PoseRounds, drawn
 from .search_checkpoint import Progress, load_progress, save_progress
 from .splits import chosen_pairs, paying
 from .stages import Stages, Step
@@ -72,9 +74,10 @@ class AbInitio:
         if dataset.n < FEWEST:
             raise DataError(f"{config.particles}: {dataset.n} particles are too few for ab initio reconstruction.")
         self.config, self.dataset = config, dataset
-        noise = estimate_noise(dataset, config.seed)
-        self.engine = self._rounds(noise)
-        self.bases = BasesRounds(config, self.engine, noise)
+        self._noise = estimate_noise(dataset, config.seed)
+        self.engine = self._rounds()
+        self.bases = BasesRounds(config, self.engine, self._noise)
+        self.time_left = TimeLeft(RoundCosts(config.poses, dataset.box, config.decoder.padding, dataset.n))
 
     def steps(self, progress: Progress) -> list[Step]:
         """All rounds, as far as is known by now."""
@@ -83,17 +86,36 @@ class AbInitio:
         moving = settings.moving_rounds if self.moving and left == 1 else 0
         return self._stages(left).steps(self.n_starts, not settings.species, progress.repeats, moving)
 
+    def try_out(self) -> None:
+        """Time a small round, so that how long all of them take is known before the first."""
+        self.time_left.try_out(self._rounds(), self.steps(Progress())[0].plan)
+
+    def left_s(self, progress: Progress) -> float:
+        """Seconds that the rounds which are not done will take, as far as these are known by now."""
+        species = progress.maps.n_species if progress.maps else self.n_species
+        return self.time_left.of((step.plan for step in self.steps(progress)[progress.done :]), species)
+
+    def score_of_nothing(self, progress: Progress) -> float:
+        """The score that images which show nothing stay below; not a number where a particle has several images."""
+        rows = drawn(self.dataset.n, SAMPLE, np.random.default_rng([self.config.seed, 2]))
+        few, stages = self.dataset.subset(rows), self._stages(progress.maps.n_species)
+        if find_series(few) is not None:
+            return np.nan
+        config, compute = self.config, self.engine.compute
+        rounds = RoundsOfNothing(few, self._noise, config.poses, config.decoder.padding, config.seed, None, compute)
+        return score_of_nothing(rounds, progress.maps, stages.refining[-1], stages.local)
+
     def _stages(self, left: int) -> Stages:
         """The rounds, with as many images as the species that are left need where their number is open."""
         config, dataset = self.config, self.dataset
         species = max(left, 2) if self.number_open else self.n_species
         return Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n, species, self.number_open)
 
-    def _rounds(self, noise: NoiseModel) -> PoseRounds:
+    def _rounds(self) -> PoseRounds:
         """The engine for particles of one image each, or for tilt pairs and series."""
         config, series = self.config, find_series(self.dataset)
         padding, compute = config.decoder.padding, Compute.chosen(config)
-        return PoseRounds(self.dataset, noise, config.poses, padding, config.seed, series, compute)
+        return PoseRounds(self.dataset, self._noise, config.poses, padding, config.seed, series, compute)
 
     @property
     def n_starts(self) -> int:
@@ -116,7 +138,8 @@ class AbInitio:
         settings = self.config.ab_initio
         if self.moving:
             return max(1, min(settings.conformers, self.dataset.n // FEWEST_OF_CONFORMER))
-        return settings.species or max(1, min(MOST_GROUPS, settings.most_species // 2, self.dataset.n // GROUP))
+        groups = min(MOST_GROUPS, settings.most_species // FAMILY["group"], self.dataset.n // GROUP)
+        return settings.species or max(1, groups)
 
     def advance(self, progress: Progress) -> dict[str, float]:
         """The next round; changes `progress` and returns figures for metrics.csv."""
@@ -153,39 +176,39 @@ class AbInitio:
 
     def _begin(self, progress: Progress, step: Step, after: Step | None) -> None:
         """The maps that a round begins with."""
-        if step.begins and step.phase == "join":
-            self._join(progress)
+        if after and after.judged:
+            progress.maps = progress.best
+        if step.begins and step.phase == "dissolve":
+            self._dissolve(progress, step.one_in)
         elif step.begins:
             rng = np.random.default_rng([self.config.seed, 1000 + step.start])
             if step.phase == "split":
-                n_species = self._split(progress, rng)
+                n_species = self._split(progress, rng, FAMILY[step.plan.met])
             else:
                 n_species = self.n_species if step.phase == "settle" else progress.best.n_species
             progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)
-        elif after and after.judged:
-            progress.maps = progress.best
         if step.merges:
             self._merge(progress)
         if step.plan.met not in FAMILY:
             self._keep(progress, progress.maps.occupied(FEWEST_OF_SPECIES / step.plan.images))
 
-    def _split(self, progress: Progress, rng: np.random.Generator) -> int:
-        """Two species of each, which begin anew: at first of groups of images alike in power; their number."""
+    def _split(self, progress: Progress, rng: np.random.Generator, parts: int) -> int:
+        """Some species of each, which begin anew: at first of groups of images alike in power; their number."""
         engine = self.engine
         if progress.maps is None:
             lag = engine.sorted_by_power(self.n_species, LEAST_GROUP, rng)
             engine.placement = replace(engine.placement, species=lag.argmin(1), lag=lag)
-        engine.placement = engine.placement.split(rng)
+        engine.placement = engine.placement.split(rng, parts)
         return engine.placement.lag.shape[1]
 
-    def _join(self, progress: Progress) -> None:
-        """Of every two species near each other the larger takes up the images of both."""
+    def _dissolve(self, progress: Progress, one_in: int) -> None:
+        """Some species are no more, and their images are free."""
         self._keep(progress, missed(self.engine.placement, progress.maps.n_species, FEWEST_OF_SPECIES))
-        progress.best = progress.maps
-        progress.joins = joined(lost_elsewhere(self.engine.placement, progress.maps.n_species))
-        progress.best_score = scores_before(self.engine.placement, progress.joins)
-        progress.maps = progress.best.only(largest(progress.best.populations, progress.joins))
-        self.engine.placement = self.engine.placement.renamed(progress.joins)
+        progress.best, progress.before = progress.maps, self.engine.placement.copied()
+        n_species = progress.maps.n_species
+        gone = expendable(progress.before, n_species, n_species // one_in)
+        progress.dissolved = np.array(gone, np.int64)
+        self._keep(progress, [species for species in range(n_species) if species not in gone])
 
     def _merge(self, progress: Progress) -> None:
         """Species that are one molecule become one, and those that no image would miss none."""
@@ -201,10 +224,10 @@ class AbInitio:
 
     def _judge(self, progress: Progress, outcome: Outcome, step: Step) -> None:
         """Keep the maps of a start where they explain images better: all together or, in parting, each species'; in
-        splitting those of a pair where they explain them better than the species that it was made of, in joining
-        those of one where they explain them no worse than its pair."""
-        if step.judged == "again" and step.phase in ("split", "join"):
-            choose = self._choose_pairs if step.phase == "split" else self._choose_joins
+        splitting those of a pair where they explain them better than the species that it was made of; in dissolving
+        the old ones of species whose images were better off with them."""
+        if step.judged == "again" and step.phase in ("split", "dissolve"):
+            choose = self._choose_pairs if step.phase == "split" else self._bring_back
             choose(progress, outcome)
             return
         score = np.array([outcome.score]) if step.phase == "settle" else outcome.of_species
@@ -222,10 +245,10 @@ class AbInitio:
             self.engine.placement = placed
         progress.best, progress.best_score = progress.maps, outcome.of_species
 
-    def _choose_joins(self, progress: Progress, outcome: Outcome) -> None:
-        parts = progress.best, progress.best_score, outcome, self.engine.placement, progress.joins
-        progress.maps, self.engine.placement = chosen_joins(*parts)
-        progress.best = progress.maps
+    def _bring_back(self, progress: Progress, outcome: Outcome) -> None:
+        parts = progress.best, progress.before, outcome.maps, self.engine.placement, progress.dissolved
+        progress.maps, self.engine.placement = brought_back(*parts)
+        progress.best, progress.before = progress.maps, Placement.unknown(0)
 
 
 def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> None:
@@ -241,34 +264,26 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
     if progress.done:
         recipe.engine.placement = progress.placement
         run.log(f"Resuming after round {progress.done}.")
+    recipe.try_out()
     kinds = f", {recipe.n_species} {'conformers' if recipe.moving else 'species'}" if recipe.n_species > 1 else ""
     kinds = ", of species whose number is to be found" if recipe.number_open else kinds
-    rounds = len(recipe.steps(progress))
-    run.log(f"Looking for the poses of {dataset.n:,} particles of {dataset.box}² px{kinds}: {rounds} rounds.")
+    rounds, left = len(recipe.steps(progress)) - progress.done, duration(recipe.left_s(progress))
+    what = f"{dataset.n:,} particles of {dataset.box}² px{kinds}"
+    run.log(f"Looking for the poses of {what}: {rounds} rounds, about {left}.")
     with graceful_stop(run.stop_file) as stop:
         while progress.done < len(recipe.steps(progress)):
             began = time.perf_counter()
-            figures = recipe.advance(progress)
+            step, figures = recipe.steps(progress)[progress.done], recipe.advance(progress)
             progress.done += 1
-            progress.seconds += time.perf_counter() - began
+            seconds = time.perf_counter() - began
+            progress.seconds += seconds
+            recipe.time_left.took(step.plan, progress.maps.n_species, seconds)
             run.append_metrics({"epoch": progress.done, "seconds": round(progress.seconds, 3), **figures})
-            run.progress("round", progress.done, len(recipe.steps(progress)), score=figures["score"])
+            told = {"left_s": recipe.left_s(progress), "score": figures["score"]}
+            run.progress("round", progress.done, len(recipe.steps(progress)), **told)
             ranks.require_same(figures["score"])
             save_progress(run, progress)
             stop.raise_if_requested(may_keep=False, agreed=str if ranks.alone else wish_of_any(ranks.any))
     if recipe.moving:
         recipe.make_one(run, progress)
-    _finish(run, config, dataset, progress, resume)
-
-
-def _finish(run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, resume: bool) -> None:
-    """Poses and maps into the run, then the latent space where one was asked for."""
-    placed = progress.placement
-    species = placed.species if config.ab_initio.species != 1 else None
-    run.save_poses(dataset.rows, placed.rotations, placed.shifts_ang, species=species, score=placed.score)
-    posed = dataset.with_poses(placed.rotations, placed.shifts_ang)
-    if config.z_dim:
-        posed = fit_fast(run, config, posed, resume, epochs_before=progress.done, species=species)
-    maps = save_maps(run, posed, placed.species, progress.maps.n_species, config.seed)
-    if not config.z_dim:
-        fit_species(run, config, posed, maps, placed.species)
+    leave_found(run, config, dataset, progress, recipe.score_of_nothing(progress), resume)

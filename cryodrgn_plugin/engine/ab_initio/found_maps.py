@@ -55,12 +55,12 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
 
 
 def fit_species(
-    run: Run, config: RunConfig, posed: ParticleDataset, maps: list[Reconstruction], species: np.ndarray
+    run: Run, config: RunConfig, posed: ParticleDataset, maps: list[Reconstruction], belongs: np.ndarray
 ) -> None:
     """A model of rigid molecules: latents.npz, model.pt and half-set models.
 
-    One molecule has no latent. Of several, z (N, S) says with 1 which one a particle is, and the model's volume at it
-    is that species' map.
+    One molecule has no latent. Of several, z is how far a particle `belongs` (N, S) to each, which are separate states
+    as well; the model's volume at (1, 0, …) is the map of the first.
     """
     rigid = len(maps) == 1
     settings = with_settings(config, z_dim=0 if rigid else len(maps), decoder={"n_bases": 0 if rigid else len(maps)})
@@ -70,9 +70,9 @@ def fit_species(
         decoder = make_linear_decoder(settings, posed.box)
         decoder.set_volumes(mean[None] if rigid else np.concatenate([mean[None], volumes - mean]))
         save_model(path, settings, decoder, None, posed.pixel_size_ang)
-    z = np.zeros((posed.n, 0)) if rigid else np.eye(len(maps))[species]
-    run.save_latents(z, rows=posed.rows)
+    z, states = (np.zeros((posed.n, 0)), None) if rigid else (belongs, belongs)
+    run.save_latents(z, rows=posed.rows, states=states)
     run.note(
         resolution_ang=[round(reconstruction.resolution_ang(), 3) for reconstruction in maps],
-        particles=[int((species == number).sum()) for number in range(len(maps))],
+        particles=np.bincount(belongs.argmax(1), minlength=len(maps)).tolist(),
     )

@@ -8,7 +8,7 @@ import torch
 from ..ranks import Ranks
 from ..slicing.place import on_host
 
-FAMILY = {"own": 1, "kin": 2}
+FAMILY = {"own": 1, "kin": 2, "group": 4}
 """How many species, one after the other, are a family, whose images meet its members only."""
 
 
@@ -38,19 +38,16 @@ class Placement:
         size = FAMILY.get(met)
         return None if size is None else np.flatnonzero(self.species // size == species // size)
 
-    def split(self, rng: np.random.Generator) -> "Placement":
-        """Of each species two, 2s and 2s + 1, with its images dealt out among them; both are as likely as it was."""
-        dealt = 2 * self.species + rng.integers(0, 2, len(self.species))
-        return replace(self, species=np.where(self.species < 0, -1, dealt), lag=np.repeat(self.lag, 2, axis=1))
+    def split(self, rng: np.random.Generator, parts: int = 2) -> "Placement":
+        """Of each species `parts`, one after the other, with its images dealt out among them; all are as likely as it
+        was."""
+        dealt = parts * self.species + rng.integers(0, parts, len(self.species))
+        return replace(self, species=np.where(self.species < 0, -1, dealt), lag=np.repeat(self.lag, parts, axis=1))
 
     def renamed(self, new: np.ndarray) -> "Placement":
         """Species s becomes `new[s]`; several that become one are as likely together as the likeliest of them."""
         lag = np.stack([self.lag[:, new == species].min(1) for species in range(new.max() + 1)], axis=1)
         return replace(self, species=np.append(new, -1)[self.species], lag=lag)
-
-    def spread(self, new: np.ndarray, of_column: np.ndarray) -> "Placement":
-        """Species s becomes `new[s]` among species of which each is as likely as the old one in `of_column` was."""
-        return replace(self, species=np.append(new, -1)[self.species], lag=self.lag[:, of_column])
 
     def share(self, images: np.ndarray, ranks: Ranks) -> None:
         """Make common where this process has placed the `images` (n,) that were its own, and others theirs."""
@@ -59,6 +56,11 @@ class Placement:
         every = on_host(ranks.gathered(torch.from_numpy(images)))
         for values in (self.rotations, self.shifts_ang, self.species, self.score, self.lag):
             values[every] = on_host(ranks.gathered(torch.from_numpy(values[images])))
+
+    def copied(self) -> "Placement":
+        """The same in memory of its own."""
+        columns = (self.rotations, self.shifts_ang, self.species, self.score, self.lag)
+        return Placement(*(np.array(values) for values in columns))
 
     def only(self, kept: list[int]) -> "Placement":
         """The same for some of the species only. Images of the others are in none, and all are likely for them."""

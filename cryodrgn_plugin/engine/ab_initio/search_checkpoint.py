@@ -37,8 +37,10 @@ class Progress:
     """Maps of the best start of this phase so far."""
     best_score: np.ndarray = field(default_factory=lambda: np.empty(0))
     """What they are judged by: the mean score of the same images, of all of them or (S,) of each species."""
-    joins: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
-    """(S,) int64. What each species of `best` is called while some are tried as one."""
+    dissolved: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    """int64. Species of `best` that others have to do without for some rounds."""
+    before: Placement = field(default_factory=lambda: Placement.unknown(0))
+    """Where images were placed before these rounds."""
     repeats: int = 0
     """Local rounds at the end beyond the first."""
     placement: Placement = field(default_factory=lambda: Placement.unknown(0))
@@ -51,8 +53,9 @@ def save_progress(run: Run, progress: Progress) -> None:
         "maps": _packed(progress.maps),
         "best": _packed(progress.best),
         "best_score": torch.from_numpy(progress.best_score),
-        "joins": torch.from_numpy(progress.joins),
-        "placement": {name: torch.from_numpy(getattr(progress.placement, name)) for name in PLACED},
+        "dissolved": torch.from_numpy(progress.dissolved),
+        "before": _columns(progress.before),
+        "placement": _columns(progress.placement),
     }
     run.checkpoints_dir.mkdir(parents=True, exist_ok=True)
     save_torch(run.pose_checkpoint_file, content)
@@ -70,9 +73,14 @@ def load_progress(run: Run, compute: Compute, lattice: HalfPlane) -> dict[str, A
             "maps": _unpacked(content["maps"], compute, lattice),
             "best": _unpacked(content["best"], compute, lattice),
             "best_score": on_host(content["best_score"]),
-            "joins": on_host(content["joins"]),
+            "dissolved": on_host(content["dissolved"]),
+            "before": Placement(**{name: on_host(content["before"][name]) for name in PLACED}),
             "placement": Placement(**{name: on_host(content["placement"][name]) for name in PLACED}),
         }
+
+
+def _columns(placed: Placement) -> dict[str, torch.Tensor]:
+    return {name: torch.from_numpy(getattr(placed, name)) for name in PLACED}
 
 
 def _packed(maps: Maps | None) -> dict[str, Any] | None:

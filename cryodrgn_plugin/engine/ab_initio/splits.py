@@ -1,8 +1,9 @@
-"""Where the number of species is open: each is split in two among its own images, and stays so where that pays.
+"""Where the number of species is open: each is split in two among its own images, and stays so unless that costs much.
 
 What a pair of species explains is compared with what the one did, by the same images, each held against maps of the
 half-set that it is not in. More maps fit noise no better so, and of one molecule two maps of half the images each
-explain less.
+explain less. So do two young maps of two small molecules, for some rounds, than one old map of both: a pair may lose a
+little, and whether both are needed is decided when some are dissolved (`dissolving`).
 """
 
 import numpy as np
@@ -11,14 +12,14 @@ from ..likelihood.species_maps import Maps
 from .outcome import Outcome
 from .placement import Placement
 
-PAYS = 0.02
-"""Share of the log-likelihood that a pair must gain."""
+COSTS = 0.12
+"""Share of the log-likelihood that a pair may lose."""
 FEWEST = 20
 """Images of each of a pair, in the round that judges it."""
 
 
 def paying(whole: np.ndarray, pairs: Outcome, room: int) -> np.ndarray:
-    """(S,) bool. Species whose pairs explain the images of both better, those that gain most first, up to `room`.
+    """(S,) bool. Species whose pairs stay, those that gain most first, up to `room`.
 
     `whole` (S,) is the mean score of the same images before.
     """
@@ -28,7 +29,7 @@ def paying(whole: np.ndarray, pairs: Outcome, room: int) -> np.ndarray:
     order = np.argsort(-gain)
     best = np.zeros(len(gain), bool)
     best[order[: max(room, 0)]] = True
-    return best & (gain > PAYS)
+    return best & (gain > -COSTS)
 
 
 def chosen_pairs(whole: Maps, pairs: Outcome, placed: Placement, chosen: np.ndarray) -> tuple[Maps, Placement]:

@@ -18,18 +18,21 @@ LOW_RADIUS, MIDDLE_RADIUS = 5, 8
 FIRST_RADII = 7, 10
 """Limits of the first grid, in the first and the last round over all images: a grid at too low a frequency loses the
 right pose of every tenth noisy image, and a rough map has nothing to say at a higher one."""
-SPLITS, SPLIT_IMAGES, CHECKS = 3, 300, 3
-"""Where the number of species is open: how often each is split in two, images of each half, and the rounds in which
+SPLIT_IMAGES, CHECKS = 300, 3
+"""Where the number of species is open: images of each part of a group or species that is split, and the rounds in which
 half-sets check what became of it."""
+SPLITS = 2
+"""How often each species is split in two after groups were split in four."""
 SPLIT_START = 100
 """Number of the first of these starts."""
-JOINING = 4
-"""Rounds in which one map takes up the images of two."""
-RESORTING = 2
-"""Rounds in which species are sorted after they were split, or tried as one."""
-Met = Literal["all", "likely", "own", "kin"]
-"""Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, or both
-that were made of one."""
+GROUPS_SORTED, DISSOLVING = 3, 3
+"""Rounds in which species are sorted after groups were split, and in which some do without others."""
+DISSOLVED = ((2, 3), (3, 4), (3, 4), (3,))
+"""After groups were split, after each time that species were, and after they were parted: one species in so many is
+dissolved, and then one in so many once more."""
+Met = Literal["all", "likely", "own", "kin", "group"]
+"""Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, both
+that were made of one, or the four made of one group."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Round:
 class Step:
     """One round of the whole reconstruction, with its place in it."""
 
-    phase: Literal["settle", "split", "join", "sort", "part", "refine", "move"]
+    phase: Literal["settle", "split", "dissolve", "sort", "part", "refine", "move"]
     plan: Round
     number: int
     """Of the random numbers; the same in every start of a phase, so that their last scores are of the same images."""
@@ -73,6 +76,8 @@ class Step:
     """Whether it is the last of a start, the first start or one that must be better than those before."""
     merges: bool = False
     """Whether species that are one molecule become one before it."""
+    one_in: int = 0
+    """One species in so many is dissolved before it."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,7 @@ class Stages:
     """As settling, each species among its own images; none where there is one."""
     splitting: list[Round]
     """As settling, two species of each one among its own images, then checked by half-sets; none where their number is
-    known."""
+    known. Groups are split in four so."""
     refining: list[Round]
     """All images, ever finer."""
 
@@ -131,9 +136,11 @@ class Stages:
         parting = [replace(plan, met="own") for plan in settling]
         if not grows:
             return cls(settling, [sort] * SORTING, parting, [], refining)
-        kin = [replace(plan, met="kin", images=min(n, SPLIT_IMAGES * species)) for plan in settling[::2]]
+        # As many images of each species, which are not equally large: there may be fewer than these in all.
+        parting = [replace(plan, images=config.images_per_round * species) for plan in parting]
+        kin = [replace(plan, met="kin", images=SPLIT_IMAGES * species) for plan in settling[::2]]
         checks = [replace(sort, met="kin", images=kin[0].images)] * CHECKS
-        return cls([], [sort] * RESORTING, parting, kin + checks, refining)
+        return cls([], [sort], parting, kin + checks, refining)
 
     @property
     def local(self) -> Round:
@@ -154,7 +161,7 @@ class Stages:
         for start in range(starts if self.settling else 0):
             steps += _start("settle", self.settling, 0, start, first=start == 0)
         if self.splitting:
-            for split in range(SPLITS):
+            for split in range(1 + SPLITS):
                 steps += self._split(split, len(steps))
             number = len(steps)
         else:
@@ -169,6 +176,9 @@ class Stages:
             for start in range(starts, starts + PARTED_STARTS):
                 steps += _start("part", self.parting, number, start, first=False)
         number += len(self.parting)
+        if self.splitting:
+            steps += self._dissolve(1, DISSOLVED[-1], number)
+            number = steps[-1].number + 1
         refining = self.refining + [self.local] * (1 + repeats)
         for offset, plan in enumerate(refining):
             steps.append(Step("refine", plan, number + offset, merges=merges and offset == 0))
@@ -176,23 +186,29 @@ class Stages:
         return steps + [Step("move", self.refining[-1], number + offset) for offset in range(moving)]
 
     def _split(self, split: int, number: int) -> list[Step]:
-        """Each species in two, compared with what it was unless it was a group; then every two near ones as one. All
-        are sorted after either."""
+        """Groups in four, or each species in two, compared with what it was; then species are sorted, and some of them
+        dissolved."""
         last = number + len(self.splitting)
         # There are half as many species then.
         whole = replace(self.splitting[-1], met="own", images=2 * self.splitting[-1].images)
         steps = [Step("split", whole, last, judged="first")] if split else []
-        for offset, plan in enumerate(self.splitting[:-1]):
+        for offset, plan in enumerate(self.splitting):
+            of_group = plan if split else replace(plan, met="group")
+            # The last one has the same random numbers, and so the same images, as the whole.
+            judged = "again" if offset == len(self.splitting) - 1 else ""
             start = SPLIT_START + split if offset == 0 else None
-            steps.append(Step("split", plan, number + offset, start, begins=offset == 0))
-        # The same random numbers, and so the same images, as for the whole.
-        steps.append(Step("split", self.splitting[-1], last, judged="again"))
-        steps += [Step("sort", plan, last + 1 + offset) for offset, plan in enumerate(self.sorting)]
-        number, start = last + 1 + len(self.sorting), SPLIT_START + SPLITS + split
-        joining = [replace(self.splitting[-1], met="own")] * JOINING
-        steps += _start("join", joining, number, start, first=False)
-        number += len(joining)
-        return steps + [Step("sort", plan, number + offset) for offset, plan in enumerate(self.sorting)]
+            place = last if judged else number + offset
+            steps.append(Step("split", of_group, place, start, begins=offset == 0, judged=judged))
+        return steps + self._dissolve(1 if split else GROUPS_SORTED, DISSOLVED[split], last + 1)
+
+    def _dissolve(self, sorts: int, dissolved: tuple[int, ...], number: int) -> list[Step]:
+        """Species are sorted in so many rounds; then one in so many is dissolved, once or twice, and all are sorted."""
+        sort, some = Step("sort", self.sorting[0], 0), Step("dissolve", self.sorting[0], 0)
+        rounds = [sort] * sorts
+        for one_in in dissolved:
+            rounds += [replace(some, begins=True, one_in=one_in), *[some] * (DISSOLVING - 2)]
+            rounds += [replace(some, judged="again"), sort]
+        return [replace(step, number=number + offset) for offset, step in enumerate(rounds)]
 
 
 def _start(phase, rounds: list[Round], number: int, start: int | None, first: bool) -> list[Step]:

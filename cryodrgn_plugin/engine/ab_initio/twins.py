@@ -67,7 +67,7 @@ def missed(placed: Placement, n_species: int, fewest: int) -> list[int]:
     while len(left) > 1:
         lag = placed.lag[:, left]
         own = lag.argmin(1)
-        uses = [_use(lag, placed.score, own, species, fewest) for species in range(len(left))]
+        uses = [use(lag, placed.score, own, species, fewest) for species in range(len(left))]
         least = int(np.argmin(uses))
         if uses[least] > MISSED:
             break
@@ -75,7 +75,7 @@ def missed(placed: Placement, n_species: int, fewest: int) -> list[int]:
     return left
 
 
-def _use(lag: np.ndarray, score: np.ndarray, own: np.ndarray, species: int, fewest: int) -> float:
+def use(lag: np.ndarray, score: np.ndarray, own: np.ndarray, species: int, fewest: int) -> float:
     """What images of a species would lose without it, as a share of their log-likelihood."""
     members = (own == species) & np.isfinite(score)
     if members.sum() < fewest:

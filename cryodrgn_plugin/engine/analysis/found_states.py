@@ -19,7 +19,7 @@ TOLD_APART = 1e-6
 
 @dataclass(frozen=True)
 class FoundStates:
-    """S separate states of N particles, numbered along the curve as classes are."""
+    """S separate states of N particles, numbered along the curve as classes are; species keep the numbers they have."""
 
     posterior: np.ndarray
     """(N, S) float64: how far each particle belongs to each state; rows sum to 1."""
@@ -45,9 +45,16 @@ def found_states(latents: Latents) -> FoundStates | None:
     if len(present) < 2:
         return None
     labels = labels.reshape(-1)
-    means = np.stack([latents.z[labels == m].mean(axis=0) for m in range(len(present))])
-    posterior = posterior[:, present[in_order(labels, means, latents.coordinate)]]
+    posterior = posterior[:, present[_numbers(latents, labels, len(present))]]
     return FoundStates(posterior / posterior.sum(axis=1, keepdims=True), latents.states.shape[1] - len(present))
+
+
+def _numbers(latents: Latents, labels: np.ndarray, count: int) -> np.ndarray:
+    """(S,) old numbers of the states with `labels` (N,), in their new order."""
+    if np.array_equal(latents.z, latents.states):  # species that were told apart, whose numbers are in poses.star
+        return np.arange(count)
+    means = np.stack([latents.z[labels == m].mean(axis=0) for m in range(count)])
+    return in_order(labels, means, latents.coordinate)
 
 
 def state_classes(z: np.ndarray, found: FoundStates) -> Clusters:

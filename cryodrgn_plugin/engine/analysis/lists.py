@@ -3,14 +3,12 @@
 import numpy as np
 import pandas as pd
 
-from ..io.found_poses import CLASS, FORMER_CLASS
+from ..io.found_poses import CLASS, FORMER_CLASS, PROBABILITY
 from ..io.particle_lists import write_particles
 from ..io.particles import ParticleTable
 from ..report_writer import Report
 
 COORDINATE = "cryodrgnCoordinate"
-PROBABILITY = "cryodrgnClassProbability"
-"""That a particle is in its class, where classes are separate states."""
 
 
 def latent_column(dimension: int) -> str:

@@ -19,7 +19,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from ..geometry.hand import mirrored_rotations
-from ..likelihood.whitened import WhitenedBatch, WhitenedImages, phases, product
+from ..likelihood.waves import phases, product
+from ..likelihood.whitened import WhitenedBatch, WhitenedImages
 from ..slicing.fine import moved_volume, padded_transform
 from ..slicing.sphere import HalfSphere
 from .part_frames import PartFrames

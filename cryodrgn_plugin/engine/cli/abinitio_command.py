@@ -2,12 +2,15 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import RECIPES, finds_poses, recipe_config
 from ..errors import ConfigError
 from .run_options import add_recipe, add_run_options, fit_run
 from .setting_flags import add_settings, given_settings
+
+if TYPE_CHECKING:
+    from ..run import Run
 
 DESCRIPTION = """\
 Find the poses of particles (a RELION star file with CTF), and the maps they show. Angles and origins that the star file
@@ -30,8 +33,10 @@ examples
 
 what comes out (docs/run_folder.md): poses.star, the particles with rlnAngleRot/Tilt/Psi and rlnOriginX/YAngst, which
 any 3D refinement takes; volumes/ab_initio/map_001.mrc, one map per species, each also in the other hand, which images
-cannot tell apart; latents.npz, model.pt and metrics.csv as in every run. Look at it with `cryodrgn-plugin analyze`,
-improve the poses with `cryodrgn-plugin refine-poses`, compare with known ones with `cryodrgn-plugin align`.
+cannot tell apart; latents.npz, model.pt and metrics.csv as in every run. Where several species were looked for,
+species/ has the particles, confidence and resolution of each, a sheet of their maps, and commands for the states of
+each (docs/species.md). Look at it with `cryodrgn-plugin analyze`, improve the poses with
+`cryodrgn-plugin refine-poses`, compare with known ones with `cryodrgn-plugin align`.
 """
 
 RECIPE_SUMMARIES = {
@@ -67,7 +72,21 @@ def run(args: argparse.Namespace) -> int:
             f"one of {', '.join(name for name in RECIPES if finds_poses(name))}."
         )
     overrides = {**what_is_looked_for(args), "particles": str(Path(args.particles))}
-    return fit_run(args, recipe_config(args.recipe, overrides))
+    config = recipe_config(args.recipe, overrides)
+    sorts = config.recipe == "abinitio" and config.ab_initio.species != 1
+    return fit_run(args, config, then=_leave_species if sorts else None)
+
+
+def _leave_species(run: "Run") -> None:
+    """What each species goes on with, unless it is there."""
+    from .progress_bar import shown
+
+    if run.has_results("species"):
+        return
+    with run.working("species"), shown(run):
+        from ..selection.species_report import leave_species
+
+        leave_species(run)
 
 
 def what_is_looked_for(args: argparse.Namespace) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The progress bar of a terminal. Pipes and log files get `PlainReporter`'s lines instead."""
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,10 +37,12 @@ class BarReporter:
     def line(self, text: str) -> None:
         self._bars.console.print(text, markup=False, highlight=False)
 
-    def step(self, stage: str, done: int, total: int, values: dict[str, float]) -> None:
+    def step(self, stage: str, done: int, total: int, values: dict[str, float], left_s: float | None = None) -> None:
         if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total, completed=done - 1, figures="")
-        self._bars.update(self._tasks[stage], completed=done, total=total, figures="  ".join(figures(values)))
+            self._tasks[stage] = self._bars.add_task(stage, total=total, completed=done - 1, figures="", until=None)
+        until = None if left_s is None else time.monotonic() + left_s
+        shown = "  ".join(figures(values))
+        self._bars.update(self._tasks[stage], completed=done, total=total, figures=shown, until=until)
 
 
 def _bars():
@@ -51,6 +54,17 @@ def _bars():
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.text import Text
+
+    class TimeLeftColumn(TimeRemainingColumn):
+        """Counts down what a stage says is left; at the pace of its steps where it says nothing."""
+
+        def render(self, task) -> Text:
+            until = task.fields.get("until")
+            if until is None or task.finished:
+                return super().render(task)
+            seconds = max(int(until - time.monotonic()), 0)
+            return Text(f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}", style="progress.remaining")
 
     return Progress(
         TextColumn("{task.description:>12}"),
@@ -58,6 +72,6 @@ def _bars():
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeLeftColumn(),
         TextColumn("{task.fields[figures]}"),
     )

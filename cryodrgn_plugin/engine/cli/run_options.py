@@ -3,7 +3,7 @@
 import argparse
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from ..config import RunConfig
 
 if TYPE_CHECKING:
     from ..ranks import Ranks
+    from ..run import Run
 
 
 def add_recipe(parser: argparse.ArgumentParser, names: Sequence[str], default: str) -> None:
@@ -32,15 +33,24 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def fit_run(args: argparse.Namespace, config: RunConfig) -> int:
-    """Make or take up the run that `args` name, and train it. Returns the exit code."""
+def fit_run(args: argparse.Namespace, config: RunConfig, then: "Callable[[Run], None] | None" = None) -> int:
+    """Make or take up the run that `args` name, and train it. Returns the exit code.
+
+    `then` is called with the finished run, also where it was finished before; of several processes the first does so.
+    """
     from ..ranks import joined
 
     with joined() as ranks:
-        return _fit_first(args, config, ranks) if ranks.own == 0 else _fit_beside(args, config, ranks)
+        if ranks.own:
+            _fit_beside(args, config, ranks)
+            return 0
+        run = _fit_first(args, config, ranks)
+    if then is not None:
+        then(run)
+    return 0
 
 
-def _fit_first(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> int:
+def _fit_first(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> "Run":
     from ..run import Run
     from ..run_lock import lock
     from ..run_status import TRAIN
@@ -52,22 +62,22 @@ def _fit_first(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> i
         if args.resume and run.status == "finished" and run.latents_file.exists():
             run.log(f"{run.path} is finished; there is nothing to resume.")
             ranks.any(True)
-            return 0
+            return run
         ranks.any(False)
         with run.working(TRAIN), shown(run):
             from ..recipes import fit
 
             fit(run, config, resume=args.resume, until_epoch=args.until_epoch)
-    return 0
+    return run
 
 
-def _fit_beside(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> int:
+def _fit_beside(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> None:
     """The same training in a folder of its own that nobody looks at."""
     from ..borrowing import copy_training
     from ..run import Run
 
     if ranks.any(False):
-        return 0
+        return
     with TemporaryDirectory(prefix="cryodrgn-rank-") as place:
         folder = Path(place) / "run"
         if args.resume:
@@ -77,4 +87,3 @@ def _fit_beside(args: argparse.Namespace, config: RunConfig, ranks: "Ranks") -> 
             from ..recipes import fit
 
             fit(run, config, resume=args.resume, until_epoch=args.until_epoch)
-    return 0

@@ -1,6 +1,7 @@
 """The first steps of the fast recipe: directions of variation, what noise would give, poses moved, the limit raised."""
 
 from collections import Counter
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
 
@@ -19,6 +20,7 @@ from ..likelihood.near_images import NearImages
 from ..likelihood.nuisance_sizes import DEFOCUS
 from ..likelihood.nuisances import Nuisances
 from ..likelihood.whitened import ANG_PER_MICROMETRE, WhitenedImages
+from ..likelihood.working_memory import WorkingMemory
 from ..ranks import Ranks
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
@@ -77,13 +79,20 @@ def schedule(settings: ClosedFormConfig, last_radius: int, particles: int) -> li
 class PosedSet:
     """The images of a dataset at poses that are moved as their errors become known."""
 
-    def __init__(self, config: RunConfig, dataset: ParticleDataset, series: TiltSeries) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        dataset: ParticleDataset,
+        series: TiltSeries,
+        told: Callable[[str], object] = lambda sentence: None,
+    ) -> None:
         self.config, self.given, self.series = config, dataset, series
         self.focus = Focus.chosen(config, dataset)
         asked = config.closed_form.pose_errors and config.closed_form.defocus_errors
         self._with_defocus = asked and not defocus_is_settled(dataset)
         self._noise, self.compute = estimate_noise(dataset, config.seed), Compute.chosen(config)
         self._ranks, self.passed = Ranks.present(), Counter[str]()
+        self._memory = WorkingMemory(config.closed_form.equations_mb, told)
         self._moved: Tensor | None = None
         self._parts: dict[int, PosedSet] = {}
         self._at(dataset)
@@ -98,6 +107,7 @@ class PosedSet:
             with_defocus=self._with_defocus,
             ranks=self._ranks,
             passed=self.passed,
+            memory=self._memory,
         )
         self._bands: dict[int, Band] = {}
 

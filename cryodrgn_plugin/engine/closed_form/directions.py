@@ -15,13 +15,13 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from ..likelihood.equations import EquationSums, NormalEquations, accumulate
-from ..likelihood.linear_model import LinearModel, confined, fit_volumes, soft_ball
+from ..likelihood.equations import EquationSums, HalfSetEquations, accumulate
+from ..likelihood.linear_model import LinearModel, all_confined, fit_volumes, mix_in_place, soft_ball
 from ..likelihood.near_images import NearImages, compress_near
 from ..likelihood.nuisances import Nuisances, Posteriors, mean_information, settle
 from ..likelihood.outside import as_nuisances, members
-from ..likelihood.voxel_solve import solve
-from ..likelihood.whitened import WhitenedImages
+from ..likelihood.voxel_solve import solved
+from ..likelihood.whitened import WhitenedBatch, WhitenedImages
 from ..slicing.sphere import HalfSphere
 from .focus import Focus
 from .local_parts import LocalParts
@@ -68,16 +68,12 @@ class Band:
         of_bases = [region for region, size in zip(self.regions, groups, strict=True) for _ in range(size)]
         return np.stack([self.mask, *of_bases])
 
-    def solved(self, equations: list[NormalEquations], groups: tuple[int, ...]) -> list[LinearModel]:
-        """The volumes of each half-set, whose equations go from the list as they are solved; `groups` as those of
-        `Directions`."""
-        k = equations[0].rhs.shape[2] - 1
+    def solved(self, equations: HalfSetEquations, groups: tuple[int, ...]) -> list[LinearModel]:
+        """The volumes of each half-set; the equations are spent. `groups` as those of `Directions`."""
+        k = equations.n_channels - 1
         prior = torch.cat([MEAN_SHARE * self.prior[:, None], PRIOR_SHARE * self.prior[:, None].expand(-1, k)], 1)
-        masks, models = self.masks(groups), []
-        while equations:
-            each = equations.pop(0)
-            models.append(confined(each.backend, solve(each, self.support, prior), masks))
-        return models
+        volumes = solved(equations, self.support, lambda sets: prior, spent=True)
+        return all_confined(equations.backend, volumes, self.masks(groups))
 
 
 def band_of(images: WhitenedImages, sphere: HalfSphere, pose_errors: bool, focus: Focus | None = None) -> Band:
@@ -194,22 +190,23 @@ def improved(
     _put_in_frame(near, matrix)
     posteriors = posteriors.turned(centre, back)
     turned = Directions(posteriors, nuisances, information, found.groups, found.parts, -posteriors.evidence)
-    return [model.mixed(matrix) for model in models], near, turned
+    mix_in_place(models, matrix)
+    return models, near, turned
 
 
-def equations(images: WhitenedImages, band: Band, found: Directions, half: np.ndarray | None) -> list[NormalEquations]:
+def equations(images: WhitenedImages, band: Band, found: Directions, half: np.ndarray | None) -> HalfSetEquations:
     """Normal equations of the mean and the bases: contrast weighs images, pose errors are taken off them."""
-    channels = found.posteriors.mean.shape[1] + 1
     contrasts, squares = found.nuisances.contrast, found.nuisances.squared_contrast()
-    sums = [EquationSums.over(images, band.sphere, channels) for _ in range(1 if half is None else 2)]
-    for part, batch in images.by_halves(band.count, half):
+
+    def add(sums: EquationSums, batch: WhitenedBatch) -> None:
         rows = torch.as_tensor(batch.index, device=contrasts.device)
         posteriors, square = found.posteriors.at(rows), squares[rows, None, None]
         first, second = posteriors.moments()
-        sums[part].add(batch, contrasts[rows, None] * first, square * second)
+        sums.add(batch, contrasts[rows, None] * first, square * second)
         if band.moving is not None:
-            sums[part].take_off(batch, band.moving, square * posteriors.tied)
-    return [each.equations() for each in sums]
+            sums.take_off(batch, band.moving, square * posteriors.tied)
+
+    return HalfSetEquations(images, band.sphere, band.count, found.posteriors.mean.shape[1] + 1, half, add)
 
 
 def _frame(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -18,6 +18,7 @@ Each step ends in a checkpoint, and a resumed run equals an uninterrupted one.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -31,8 +32,8 @@ from ..data.half_sets import drawn_halves
 from ..data.tilt_images import find_series
 from ..data.tilt_series import TiltSeries
 from ..errors import DataError
-from ..likelihood.equations import NormalEquations, accumulate
-from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
+from ..likelihood.equations import HalfSetEquations, accumulate
+from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, soft_ball, sphere_at
 from ..likelihood.near_images import NearImages, compress_near
 from ..likelihood.whitened import WhitenedImages
 from ..ranks import Ranks
@@ -80,7 +81,7 @@ class ClosedForm:
         dataset.require_poses()
         self.run, self.config, self.dataset = run, config, dataset
         self.series = find_series(dataset) or TiltSeries.singles(dataset.n)
-        self.posed_set = PosedSet(config, dataset, self.series)
+        self.posed_set = PosedSet(config, dataset, self.series, run.log)
         self.last_radius = dataset.box // 2 - 1
         self.bands = schedule(settings, self.last_radius, self.series.n)
         first = max(int(FINISHED_FROM * self.last_radius), self.bands[0].radius)
@@ -135,10 +136,7 @@ class ClosedForm:
         band = self.posed_set.band(radius)
         filtered = state.done >= self.counted_after
         last = state.done + 1 == self.n_steps
-        models = solved_to_judge(equations, band.mask, filtered, spent=not last)
-        if last:
-            self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
-        models = made_to_judge(models, filtered)
+        models = made_to_judge(solved_to_judge(equations, band.mask, filtered, spent=not last), filtered)
         seen = images_at_nodes(
             compress_near(models, self.images, band.count, band.moving, state.half),
             *(state.nuisances, self.series, features, state.responsibilities),
@@ -147,7 +145,10 @@ class ClosedForm:
         responsible = responsibilities(here.scores, state.responsibilities.population, POPULATION_ROUNDS)
         nuisances = with_contrast_at(responsible, here, state.nuisances)
         self._features = features
-        apart = map_distances(mean_model(models), features, BLUR_RADIUS)
+        apart = map_distances(models, features, BLUR_RADIUS)
+        del models  # the maps that are kept take as much
+        if last:
+            self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
         visible = float(harmonics(responsible, self.config.z_dim).visibility.sum())
         figures = {"radius": radius, "directions": visible, "loss": -evidence(here.scores, responsible.population)}
         if state.done + 1 == self.counted_after:
@@ -182,7 +183,7 @@ class ClosedForm:
         """Nodes that are fitted to the images along the directions, and the contrasts there."""
         seen = node_images(near, found, self.series)
         placed = fit_nodes(*seen.compressed, self.most_nodes, NODE_ROUNDS, self.config.seed, seen.contrast_sd)
-        apart = map_distances(mean_model(models), placed.nodes, BLUR_RADIUS)
+        apart = map_distances(models, placed.nodes, BLUR_RADIUS)
         return replace(state, responsibilities=placed.responsible, apart=apart), with_contrast_of(placed, found)
 
     @property
@@ -204,13 +205,13 @@ class ClosedForm:
         weights = placed.weights(responsible)
         equations = accumulate_at_nodes(images, dataset, sphere, self._features, placed, weights, state.half)
         self._left = fit_volumes(equations, soft_ball(sphere.box), FREEDOM, spent=True)
-        apart = map_distances(mean_model(self._left), self._features, BLUR_RADIUS)
+        apart = map_distances(self._left, self._features, BLUR_RADIUS)
         images_per_particle = images.compute.double(self.series.to_images(self.series.counts))
         per_image = scores.logsumexp(1) / images_per_particle
         figures = {"radius": self.last_radius, "loss": -float(per_image.mean())}
         return replace(state, responsibilities=responsible, apart=apart), figures
 
-    def _equations(self, state: State, radius: int) -> tuple[list[NormalEquations], HalfSphere, Tensor]:
+    def _equations(self, state: State, radius: int) -> tuple[HalfSetEquations, HalfSphere, Tensor]:
         """The half-sets' equations for one volume per harmonic, and the harmonics at the nodes (M, Q + 1)."""
         features = harmonics(state.responsibilities, self.config.z_dim).features
         moments = moments_at_nodes(state.responsibilities, features, state.nuisances)
@@ -229,7 +230,7 @@ class ClosedForm:
         passes = float(passed) / self.images.n
         self.run.note(loader_wait_seconds=round(self.images.wait_seconds, 3), image_passes=round(passes, 1))
 
-    def posed(self, state: State, species: np.ndarray | None) -> ParticleDataset:
+    def posed(self, state: State, species: Mapping[str, np.ndarray]) -> ParticleDataset:
         """The particles with the poses that the maps rest on; those that were found go into poses.star, with the
         defocus that was found where it is worth telling."""
         defocus = defocus_worth_telling(self.dataset, state.nuisances)
@@ -237,12 +238,10 @@ class ClosedForm:
             posed = self.posed_set.dataset
             if worth_telling(self.dataset, state.nuisances):
                 poses = posed.physical_poses()
-                self.run.save_poses(self.dataset.rows, *poses, species=species, defocus_moved_ang=defocus)
+                self.run.save_poses(self.dataset.rows, *poses, defocus_moved_ang=defocus, **species)
             return posed
         rotations, shifts_ang, score = self._placed.likeliest(state.responsibilities)
-        self.run.save_poses(
-            self.dataset.rows, rotations, shifts_ang, species=species, score=score, defocus_moved_ang=defocus
-        )
+        self.run.save_poses(self.dataset.rows, rotations, shifts_ang, score=score, defocus_moved_ang=defocus, **species)
         return self.posed_set.dataset.with_poses(rotations, shifts_ang)
 
 
@@ -252,14 +251,14 @@ def fit_fast(
     dataset: ParticleDataset,
     resume: bool = False,
     epochs_before: int = 0,
-    species: np.ndarray | None = None,
+    species: Mapping[str, np.ndarray] | None = None,
 ) -> ParticleDataset:
     """Train by closed forms; leaves metrics, checkpoints, latents.npz, model.pt and half-set models in `run`.
 
     Parameters
     ----------
     epochs_before : rows of metrics.csv that another training of the same run, of poses, has left.
-    species : (N,) from 0, for poses.star, where poses are found anew.
+    species : what `Run.save_poses` is told of the species of particles, where poses are found anew.
 
     Returns
     -------
@@ -292,4 +291,4 @@ def fit_fast(
                     may_keep=state.done >= recipe.shown_from, agreed=str if ranks.alone else wish_of_any(ranks.any)
                 )
     recipe.finish(state)
-    return recipe.posed(state, species)
+    return recipe.posed(state, species or {})

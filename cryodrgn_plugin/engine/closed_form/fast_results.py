@@ -47,7 +47,8 @@ def leave(
 def leave_maps(
     run: Run, config: RunConfig, dataset: ParticleDataset, outcome: Outcome, steps: tuple[int, int] | None = None
 ) -> tuple[np.ndarray, list[LinearModel]]:
-    """Write latents and decoders; `steps`, done and wanted, mark those of a training that has not finished.
+    """Write latents and decoders; `steps`, done and wanted, mark those of a training that has not finished. The maps go
+    from the outcome as they become functions of z.
 
     Returns
     -------
@@ -70,7 +71,9 @@ def leave_maps(
         half=state.half,
         **learned,
     )
-    halves = [metric.model(model) for model in outcome.halves]
+    halves = []
+    while outcome.halves:
+        halves.append(metric.model(outcome.halves.pop(0)))
     save_decoders(run, config, dataset, halves)
     return z, halves
 
@@ -82,7 +85,8 @@ def save_decoders(run: Run, config: RunConfig, dataset: ParticleDataset, halves:
         decoder = make_linear_decoder(settings, dataset.box)
         decoder.set_coefficients(model.sphere, on_host(model.coefs))
         save_model(run.half_file(number), settings, decoder, None, pixel)
-    volumes = [on_host(model.volumes()) for model in halves]
+    channels = (slice(first, first + 1) for first in range(halves[0].n_bases + 1))
+    pairs = ([on_host(model.backend.volumes(model.coefs[:, :, some])[0]) for model in halves] for some in channels)
     joined: LinearDecoder = make_linear_decoder(settings, dataset.box)
-    joined.set_volumes(np.stack([local_wiener(a, b) for a, b in zip(*volumes, strict=True)]))
+    joined.set_volumes(np.stack([local_wiener(*pair) for pair in pairs]))
     save_model(run.model_file, settings, joined, None, pixel)

@@ -14,8 +14,8 @@ from torch import Tensor
 from ..config import RunConfig
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
-from ..likelihood.equations import NormalEquations, accumulate
-from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, mean_model, soft_ball, sphere_at
+from ..likelihood.equations import HalfSetEquations, accumulate
+from ..likelihood.linear_model import LinearModel, fit_volumes, map_distances, soft_ball, sphere_at
 from ..likelihood.near_images import NearImages, compress_near
 from ..likelihood.nuisances import Nuisances, without_pose_errors
 from ..likelihood.outside import at_known_contrast, members
@@ -67,7 +67,7 @@ class InFocus:
         for own in found.members()[:-1]:
             seen = seen_in(gram, inner, own, found.posteriors.mean[:, own])
             fitted.append(fit_nodes(*seen.compressed, most, NODE_ROUNDS, seed))
-            apart = map_distances(mean_model(models).channels(with_mean(own)), fitted[-1].nodes, BLUR_RADIUS)
+            apart = map_distances(models, fitted[-1].nodes, BLUR_RADIUS, with_mean(own))
             regions.append(AtRegion(fitted[-1].responsible, apart))
         note_together(self.run, self.focus, near, found)
         return replace(state, places=self._joint(regions, [each.nodes for each in fitted], gram, inner))
@@ -89,7 +89,7 @@ class InFocus:
             seen = seen_in(gram, inner, numbers, of_region.responsible.shares @ at[:, 1:])
             here = at_nodes(seen.gram, seen.inner, at)
             responsible = responsibilities(here.scores, of_region.responsible.population, POPULATION_ROUNDS)
-            apart = map_distances(mean_model(models).channels(with_mean(numbers)), at, BLUR_RADIUS)
+            apart = map_distances(models, at, BLUR_RADIUS, with_mean(numbers))
             if step.counts:
                 note_states(run, seen, self.dataset, self.series, len(at), self.config.seed)
             states = shares_of_states(run, seen, len(at), self.config.seed) if step.last else None
@@ -119,17 +119,17 @@ class InFocus:
         shares = [each.responsible.shares for each in regions]
         return FocusPlaces(tuple(regions), *joint_moments(shares, at, features, gram, inner))
 
-    def _equations(self, state: State, radius: int) -> list[NormalEquations]:
+    def _equations(self, state: State, radius: int) -> HalfSetEquations:
         images = self.posed_set.images
         sphere = sphere_at(self.dataset.box, self.config.decoder.padding, radius)
         moments = state.places.moments(state.nuisances)
         return accumulate(images, sphere, images.lattice.count(radius), moments, state.half)
 
-    def _kept(self, equations: list[NormalEquations], features: list[Tensor]) -> FocusMaps:
+    def _kept(self, equations: HalfSetEquations, features: list[Tensor]) -> FocusMaps:
         """The half-sets' maps as functions of the harmonics, what moves outside left to be what it is on average."""
         channels = 1 + sum(each.shape[1] - 1 for each in features)
-        alone = [each.leading(channels) for each in equations]
-        return FocusMaps(self.focus, fit_volumes(alone, soft_ball(alone[0].sphere.box), FREEDOM), features)
+        alone = equations.leading(channels)
+        return FocusMaps(self.focus, fit_volumes(alone, soft_ball(alone.sphere.box), FREEDOM), features)
 
     def _confined(self, models: list[LinearModel], own: list[Tensor]) -> list[LinearModel]:
         """Maps of each region inside of it, those of the directions outside elsewhere, the mean everywhere."""

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..data.dataset import ParticleDataset
 from ..data.tilt_series import TiltSeries
-from ..likelihood.equations import EquationSums, NormalEquations
+from ..likelihood.equations import EquationSums, HalfSetEquations
 from ..likelihood.expansion import ChosenExpansion, LocalImages
 from ..likelihood.half_models import without_solvent
 from ..likelihood.linear_model import LinearModel, sphere_at
@@ -171,11 +171,11 @@ def accumulate_at_nodes(
     placed: NodePoses,
     weights: Tensor,
     half: np.ndarray,
-) -> list[NormalEquations]:
+) -> HalfSetEquations:
     """As `equations.accumulate`, each image with its `weights` (N, K) at its nodes and the pose that it has there."""
     count, extent_ang = images.lattice.count(sphere.radius), dataset.box * dataset.pixel_size_ang
-    sums = [EquationSums.over(images, sphere, features.shape[1]) for _ in range(2)]
-    for part, batch in images.by_halves(count, half):
+
+    def add(sums: EquationSums, batch: WhitenedBatch) -> None:
         rows = torch.as_tensor(batch.index, device=weights.device)
         ratio = images.compute.double(dataset.frequency_ratio[batch.index])
         moved_by = images.compute.double(dataset.shifts_ang[batch.index])
@@ -186,9 +186,10 @@ def accumulate_at_nodes(
             turned = placed.rotations[row, rank] * ratio[image, None, None]
             share = weights[row, rank].to(batch.weights.dtype)
             amplitudes = features[placed.nodes[row, rank]]
-            posed = batch.counted(image, turned, moves, share, images.lattice)
-            sums[part].add(posed, amplitudes, amplitudes[:, :, None] * amplitudes[:, None, :])
-    return [of_half.equations() for of_half in sums]
+            posed = batch.counted(image, turned, moves, share, sums.lattice)
+            sums.add(posed, amplitudes, amplitudes[:, :, None] * amplitudes[:, None, :])
+
+    return HalfSetEquations(images, sphere, count, features.shape[1], half, add)
 
 
 def totals(values: Tensor, series: TiltSeries) -> Tensor:

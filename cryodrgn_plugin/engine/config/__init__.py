@@ -11,7 +11,8 @@ from .checks import Settings, require
 from .data import DataConfig
 from .explanations import field_help
 from .fitting import ClosedFormConfig, TrainingConfig
-from .memory_estimate import MemoryNeeds, machine_memory_mb, memory_needs
+from .machine_memory import machine_memory_mb
+from .memory_estimate import MemoryNeeds, memory_needs
 from .nearest import nearest_names, same_name
 from .networks import DecoderConfig, EncoderConfig
 from .pose_settings import AbInitioConfig, AmortizedConfig, PoseConfig

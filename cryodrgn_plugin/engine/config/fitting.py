@@ -67,6 +67,10 @@ class ClosedFormConfig(Settings, section="closed_form"):
     one when a small part comes and goes, or moves, beside larger motions elsewhere that would come first. Several parts
     get a latent space each, and it is told whether they move together: name them as arm=arm.mrc;foot=0,0,40,20, or give
     a mask that numbers its parts 1, 2, …"""
+    equations_mb: Annotated[int, AtLeast(0)] = 0
+    """Memory for the equations of the maps, in MB; where they take more they are solved in blocks of shells, with the
+    same result. 0 takes as much as for the maps themselves, 512 at least, or what is free where that is less; on a GPU
+    what is free. Raise it for large boxes when there is memory to spare: it saves a little time."""
     outside: Annotated[int, AtLeast(0)] = 4
     """Directions of motion outside of the focus, found beside those inside and integrated out. Raise it when large
     motions there show up inside."""

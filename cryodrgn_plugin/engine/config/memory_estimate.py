@@ -5,12 +5,11 @@ those of `fast`; of other recipes nothing is said.
 """
 
 import math
-import os
 from dataclasses import dataclass
 
+from .machine_memory import MB
 from .run_config import RunConfig
 
-MB = 2**20
 LIBRARIES_MB = 700.0
 """The program itself, with the kernels that it compiles."""
 ROW_BYTES = 1200.0
@@ -20,10 +19,14 @@ SPECTRUM_BYTES, WHITENED_BYTES = 8, 16
 """Of one coefficient in memory: its spectrum; target, weight and slope by the defocus."""
 READ_AHEAD = 8 * 256
 """Images that are on their way while they stream from disk."""
-EQUATION_BYTES = 2 * 4
-"""Of one entry of the normal equations, in both half-sets."""
-MAPS_HELD, SPHERE_BYTES = 6.0, 72.0
-"""Half-set maps of all channels that are held beside the equations, and what else a stored voxel takes."""
+SINGLE_BYTES = 4
+MAPS_HELD, SPHERE_BYTES = 4.5, 72.0
+"""Half-set maps of all channels that are held once the equations are solved, and what else a stored voxel takes."""
+AT_LEAST_MB, FREE_SHARE = 512, 0.8
+"""Equations may take so much, or as much as the maps that are solved from them: what follows takes that as well. But no
+more than that share of what is free: something else may want memory, too."""
+LEAST_BLOCK = 0.1
+"""Of all equations, about what those of the outermost shell take."""
 COMPRESSED_HELD, NUISANCES = 4.3, 6
 """Matrices of an image, over the amplitudes and the errors of its pose and defocus, that are held at the most."""
 LARGE_SHARE = 0.9
@@ -39,6 +42,7 @@ class MemoryNeeds:
     images: float
     compressed: float
     maps: float
+    """With the equations that they are solved from, as many of those as are held at a time."""
 
     @property
     def total(self) -> float:
@@ -64,8 +68,11 @@ class MemoryNeeds:
         )
 
 
-def memory_needs(config: RunConfig, particles: int, stored_box: int) -> MemoryNeeds | None:
-    """Of a training of `particles` images of `stored_box` pixels; None where the recipe's are not known."""
+def memory_needs(
+    config: RunConfig, particles: int, stored_box: int, machine_mb: float = math.inf
+) -> MemoryNeeds | None:
+    """Of a training of `particles` images of `stored_box` pixels on a machine that has so much memory; None where the
+    recipe's are not known."""
     if config.recipe != "fast" or not config.z_dim or config.device not in ("auto", "cpu"):
         return None
     box = config.data.box or min(stored_box, LARGEST_DEFAULT_BOX)
@@ -73,18 +80,31 @@ def memory_needs(config: RunConfig, particles: int, stored_box: int) -> MemoryNe
     channels = 1 + max(config.z_dim, config.closed_form.n_components)
     coefficients = math.pi / 2 * (box / 2 - 1) ** 2
     compressed = COMPRESSED_HELD * 8 * (channels + NUISANCES) ** 2
-    return MemoryNeeds(
-        LIBRARIES_MB,
-        particles * ROW_BYTES / MB,
-        _images_mb(config, used, coefficients),
-        used * compressed / MB,
-        _voxels(box, config.decoder.padding) * _voxel_bytes(channels) / MB,
-    )
+    rows, images = particles * ROW_BYTES / MB, _images_mb(config, used, coefficients)
+    voxels = _voxels(box, config.decoder.padding) / MB
+    left_mb = machine_mb - LIBRARIES_MB - rows - images - voxels * SPHERE_BYTES
+    asked_mb = config.closed_form.equations_mb or usual_mb(voxels * map_bytes(channels, 2), left_mb)
+    every_mb = voxels * equation_bytes(channels, 2)
+    equations_mb = min(every_mb, max(asked_mb, LEAST_BLOCK * every_mb))
+    solving = voxels * map_bytes(channels, 2) + equations_mb
+    maps = voxels * SPHERE_BYTES + max(solving, voxels * MAPS_HELD * map_bytes(channels, 1))
+    return MemoryNeeds(LIBRARIES_MB, rows, images, used * compressed / MB, maps)
 
 
-def machine_memory_mb() -> float:
-    """What this machine has."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / MB
+def usual_mb(maps_mb: float, free_mb: float) -> float:
+    """What equations take where nobody says, and the maps so much."""
+    return max(min(max(AT_LEAST_MB, maps_mb), FREE_SHARE * free_mb - maps_mb), 0)
+
+
+def equation_bytes(channels: int, halves: int) -> float:
+    """Of a voxel's normal equations in all half-sets, with a solution of each."""
+    triangle, both_parts = channels * (channels + 1) / 2, 2 * channels
+    return SINGLE_BYTES * halves * (triangle + 2 * both_parts)
+
+
+def map_bytes(channels: int, halves: int) -> float:
+    """Of a voxel of the maps of all half-sets."""
+    return SINGLE_BYTES * halves * 2 * channels
 
 
 def _images_mb(config: RunConfig, used: int, coefficients: float) -> float:
@@ -99,8 +119,3 @@ def _images_mb(config: RunConfig, used: int, coefficients: float) -> float:
 def _voxels(box: int, padding: float) -> float:
     """About as many as a half-sphere up to the last limit stores."""
     return 2 / 3 * math.pi * ((box / 2 - 1) * padding + 2) ** 3
-
-
-def _voxel_bytes(channels: int) -> float:
-    triangle, both_parts = channels * (channels + 1) / 2, 2 * channels
-    return EQUATION_BYTES * (triangle + both_parts) + 4 * both_parts * MAPS_HELD + SPHERE_BYTES

@@ -34,7 +34,8 @@ class ImageBatch:
     spectra: Any
     """(B, F) complex64. As observed: neither shifted back nor phase-flipped."""
     ctf: Any
-    """(B, F) float32. 0 where a particle has no information at that frequency."""
+    """(B, F) float32. 0 where a particle has no information at that frequency. For devices that make it themselves
+    (B, 8), see `ctf_numbers`."""
     pose: Pose | None
     """Given poses (P = 1), or None."""
     group: Any
@@ -64,6 +65,12 @@ def centred(batch: ImageBatch) -> np.ndarray:
     if batch.pose is None:
         return batch.spectra
     return batch.spectra * shift_phases(-batch.pose.shifts_ang[:, 0], batch.freqs_per_ang)
+
+
+def numbers_of(index: np.ndarray) -> np.ndarray:
+    """(B,) int64 of particles given by numbers or by a mask."""
+    index = np.asarray(index)
+    return np.flatnonzero(index) if index.dtype == bool else np.atleast_1d(index).astype(np.int64)
 
 
 def _tensor(array: np.ndarray, device: "str | torch.device") -> "torch.Tensor":

@@ -12,6 +12,7 @@ are 0 in spectra and CTF. Amplitudes are brought to the reference's: equal doses
 """
 
 import os
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from ..imaging.preprocess import soft_window
 from ..io.chosen_rows import particle_of_image
 from ..io.particles import ParticleTable
 from ..io.tables import read_table, search_folders
-from .batch import ImageBatch, Pose
+from .batch import ImageBatch, Pose, numbers_of
 from .cache import SpectraCache
 from .copies import Copies, find_copies
 from .first_look import FirstLook
@@ -44,8 +45,8 @@ class ParticleDataset:
         self.cache = cache
         self._own_poses: Pose | None = None
         """In place of the file's, times L/L_g; see `with_poses`."""
-        self._ignores_file, self._squares_ctf = False, False
-        self._defocus_moved_ang: np.ndarray | None = None
+        self._ignores_file, self.squares_ctf = False, False
+        self.defocus_moved_ang: np.ndarray | None = None
         """(N,) by how much the defocus is another than the file's; see `with_defocus_moved`."""
 
     @classmethod
@@ -139,12 +140,12 @@ class ParticleDataset:
     @cached_property
     def ctf_multiplied(self) -> np.ndarray:
         """(N,) bool. Whether the images were multiplied by their CTF already, which batches do not allow for."""
-        return self.source.multiplied[self.rows] & (not self._squares_ctf)
+        return self.source.multiplied[self.rows] & (not self.squares_ctf)
 
     @cached_property
     def ctf_params(self) -> CtfParams | None:
         """CTF parameters, or None for images without CTF."""
-        given, moved_ang = self.source.ctf_params, self._defocus_moved_ang
+        given, moved_ang = self.source.ctf_params, self.defocus_moved_ang
         given = None if given is None else given[self.rows]
         return given if given is None or moved_ang is None else given.defocused(moved_ang)
 
@@ -216,7 +217,7 @@ class ParticleDataset:
     def with_defocus_moved(self, moved_ang: np.ndarray) -> "ParticleDataset":
         """The same particles at the same poses with another defocus: the file's, both values moved by (N,) angstrom."""
         moved = self.subset(np.arange(self.n))
-        moved._defocus_moved_ang = np.asarray(moved_ang, dtype=np.float64)
+        moved.defocus_moved_ang = np.asarray(moved_ang, dtype=np.float64)
         return moved
 
     def physical_poses(self) -> tuple[np.ndarray, np.ndarray]:
@@ -237,15 +238,15 @@ class ParticleDataset:
         A map fits them as well as before; only their noise is taken to be as strong where the CTF is weak.
         """
         squared = self.subset(np.arange(self.n))
-        squared._squares_ctf = True
+        squared.squares_ctf = True
         return squared
 
     def _of(self, rows: np.ndarray, index: np.ndarray | slice) -> "ParticleDataset":
         """The particles at `index`, star rows `rows`, with what is known of their images but without poses."""
         part = ParticleDataset(self.source, rows, self.cache)
-        part._squares_ctf = self._squares_ctf
-        if self._defocus_moved_ang is not None:
-            part._defocus_moved_ang = self._defocus_moved_ang[index]
+        part.squares_ctf = self.squares_ctf
+        if self.defocus_moved_ang is not None:
+            part.defocus_moved_ang = self.defocus_moved_ang[index]
         for name in ("first_look", "copies"):
             if name in self.__dict__:
                 setattr(part, name, self.__dict__[name].at(index))
@@ -267,33 +268,33 @@ class ParticleDataset:
 
     def unwindowed(self, index: np.ndarray) -> np.ndarray:
         """(B, D, D) float32. As `images`, before the circular window: the background is still there."""
-        return self.source.unwindowed(self.rows[_numbers(index)])
+        return self.source.unwindowed(self.rows[numbers_of(index)])
 
     def batch(self, index: np.ndarray, count: int | None = None) -> ImageBatch:
         """Spectra, CTF and poses of particles (numbers or a mask), on the first `count` coefficients (None: all).
 
         Raises DataError naming the row of an image that holds NaN or infinite values.
         """
-        index = _numbers(index)
-        rows = self.rows[index]
-        pose = None
+        observed = self.observed(index, count)
+        rows = self.rows[observed.index]
+        ctf = self.source.ctf(rows, self._moved_ang(observed.index), count)
+        if self.squares_ctf:
+            ctf = np.where(self.source.multiplied[rows, None], ctf**2, ctf)
+        return replace(observed, ctf=ctf)
+
+    def observed(self, index: np.ndarray, count: int | None = None) -> ImageBatch:
+        """As `batch`, without CTF."""
+        index = numbers_of(index)
+        rows, pose = self.rows[index], None
         if self.rotations is not None and self.shifts_ang is not None:
             pose = Pose(self.rotations[index][:, None], self.shifts_ang[index][:, None])
         in_memory = self.cache.holds_all or self.source.store is None
         spectra = self.cache.get(rows, self.source.kept, count) if in_memory else self.source.kept(rows, count)
-        ctf = self.source.ctf(rows, self._moved_ang(index), count)
-        if self._squares_ctf:
-            ctf = np.where(self.source.multiplied[rows, None], ctf**2, ctf)
-        return ImageBatch(index, spectra, ctf, pose, self.optics_group[index], self.freqs_per_ang[:count])
+        return ImageBatch(index, spectra, None, pose, self.optics_group[index], self.freqs_per_ang[:count])
 
     def defocus_slopes(self, index: np.ndarray, count: int | None = None) -> np.ndarray:
         """(B, F) float32 in 1/Å. By how much of itself each CTF changes with the defocus; F as of `batch`."""
         return self.source.defocus_slopes(self.rows[index], self._moved_ang(index), count)
 
     def _moved_ang(self, index: np.ndarray) -> np.ndarray | None:
-        return None if self._defocus_moved_ang is None else self._defocus_moved_ang[index]
-
-
-def _numbers(index: np.ndarray) -> np.ndarray:
-    index = np.asarray(index)
-    return np.flatnonzero(index) if index.dtype == bool else np.atleast_1d(index).astype(np.int64)
+        return None if self.defocus_moved_ang is None else self.defocus_moved_ang[index]

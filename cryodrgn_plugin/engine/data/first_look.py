@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..imaging.outliers import Mended
+from ..imaging.outliers import Seen
 
 PIXELS_AT_ONCE = 2**19
 LARGEST_GREY = 1e15
@@ -37,15 +37,14 @@ class FirstLook:
         n = len(rows)
         return cls(rows, np.zeros(n, np.int64), np.zeros(n, bool), np.zeros(n, np.uint64))
 
-    def take(self, listed_in: Path, places: np.ndarray, raw: np.ndarray, found: Mended) -> None:
-        """Put in what the images `raw` (B, D, D) at some of the N places, and their mended form, show. `listed_in` is
-        the star file, for messages.
+    def take(self, listed_in: Path, places: np.ndarray, seen: Seen) -> None:
+        """Put in what was seen at images in some of the N places. `listed_in` is the star file, for messages.
 
         Raises DataError naming a row whose squares single precision does not hold.
         """
-        self.far_out[places], self.lost[places] = found.far_out, found.lost
-        _require_squares(listed_in, self.rows[places], found)
-        self.fingerprint[places] = raw.reshape(len(raw), -1).view(np.uint32).sum(axis=1, dtype=np.uint64)
+        _require_squares(listed_in, self.rows[places], seen)
+        self.far_out[places], self.lost[places] = seen.far_out, seen.lost
+        self.fingerprint[places] = seen.fingerprint
 
     def at(self, index: np.ndarray) -> "FirstLook":
         """Of the images at `index` (numbers or a mask)."""
@@ -70,9 +69,9 @@ class FirstLook:
         return found
 
 
-def _require_squares(listed_in: Path, rows: np.ndarray, found: Mended) -> None:
-    largest = np.maximum(found.images.max(axis=(1, 2)), -found.images.min(axis=(1, 2)))
-    bad = ~found.lost & ((largest > LARGEST_GREY) | (largest < 1 / LARGEST_GREY))
+def _require_squares(listed_in: Path, rows: np.ndarray, seen: Seen) -> None:
+    largest = seen.largest
+    bad = ~seen.lost & ((largest > LARGEST_GREY) | (largest < 1 / LARGEST_GREY))
     if bad.any():
         raise DataError(
             f"{listed_in}: the grey values of row {rows[bad][0] + 1:,} reach {largest[bad][0]:.2g}, and single "

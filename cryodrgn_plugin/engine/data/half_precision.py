@@ -20,15 +20,18 @@ _LIFT = np.uint32((127 - 15) << 23)
 
 
 @njit(nogil=True, cache=True)
-def to_halves(parts, halves, scale):
-    """Round spectra to half precision.
+def to_halves(parts, places, edges, halves, scale):
+    """Round spectra to half precision and put each into its place.
 
     Parameters
     ----------
     parts : (B, 2F) uint32, the bits of real and imaginary parts in single precision; finite.
-    halves : (B, 2F) uint16, overwritten.
-    scale : (B,) float32, overwritten: halves times this are the spectra.
+    places : (B,) int64. Which of the n images in `halves` and `scale` each is.
+    edges : (K + 1,) int64. Where in the 2F parts each of K bands begins, and where the last ends.
+    halves : (n · 2F,) uint16, band after band and in each of them image after image; those of the B are overwritten.
+    scale : (n,) float32, likewise: halves times this are the spectra.
     """
+    n = len(scale)
     sign_bit, rest = np.uint32(0x8000), np.uint32(0x7FFFFFFF)
     for b in range(parts.shape[0]):
         largest = np.uint32(0)
@@ -37,14 +40,18 @@ def to_halves(parts, halves, scale):
         exponent = np.int64(largest >> np.uint32(23))
         # Bits are counted as numbers: adding to them at the place of the exponent multiplies by a power of two.
         shift = np.int64(127 + LARGEST_EXPONENT - 1) - exponent if exponent else np.int64(0)
-        scale[b] = math.ldexp(1.0, -shift)
+        scale[places[b]] = math.ldexp(1.0, -shift)
         offset = np.int64(_LIFT) - (shift << 23)
         smallest = offset + (1 << 23)
-        for f in range(parts.shape[1]):
-            bits = np.int64(parts[b, f] & rest)
-            rounded = (bits - offset + 0x0FFF + ((bits >> 13) & 1)) >> 13
-            sign = (parts[b, f] >> np.uint32(16)) & sign_bit
-            halves[b, f] = np.uint16(sign | np.uint32(rounded if bits >= smallest else 0))
+        for k in range(len(edges) - 1):
+            band, width = parts[b, edges[k] : edges[k + 1]], edges[k + 1] - edges[k]
+            begin = n * edges[k] + places[b] * width
+            target = halves[begin : begin + width]
+            for f in range(width):
+                bits = np.int64(band[f] & rest)
+                rounded = (bits - offset + 0x0FFF + ((bits >> 13) & 1)) >> 13
+                sign = (band[f] >> np.uint32(16)) & sign_bit
+                target[f] = np.uint16(sign | np.uint32(rounded if bits >= smallest else 0))
 
 
 @njit(nogil=True, cache=True)

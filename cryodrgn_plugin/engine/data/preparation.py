@@ -9,7 +9,7 @@ import scipy.fft
 from ..imaging.correction import Correction
 from ..imaging.lattice import HalfPlane
 from ..imaging.outliers import Mended, mended
-from ..imaging.preprocess import background, background_statistics, fourier_crop, soft_window
+from ..imaging.preprocess import background, background_statistics, even_weights, fourier_crop, soft_window
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,12 @@ class Preparation:
 
     def mended(self, raw: np.ndarray) -> Mended:
         """(B, D', D') raw images without grey values that are far out, and what was wrong with them."""
-        return mended(raw, self.reach or (0.0 if self.has_noise else np.inf))
+        return mended(raw, self.grey_reach)
+
+    @property
+    def grey_reach(self) -> float:
+        """`reach` as `imaging.outliers` wants it."""
+        return self.reach or (0.0 if self.has_noise else np.inf)
 
     def unwindowed(self, raw: np.ndarray) -> np.ndarray:
         """(B, D, D) float32 prepared images of (B, D', D') raw ones, before the circular window."""
@@ -38,28 +43,34 @@ class Preparation:
         mean, scale = self._statistics(cropped)
         return (cropped - mean[:, None, None]) * scale[:, None, None]
 
-    def spectra(self, raw: np.ndarray, lattice: HalfPlane) -> np.ndarray:
-        """(B, F) complex64 spectra of the prepared images of (B, D', D') raw ones."""
-        return self.spectra_of(self.mended(raw).images, lattice)
-
     def spectra_of(self, images: np.ndarray, lattice: HalfPlane) -> np.ndarray:
-        """As `spectra`, of (B, D', D') raw images that are mended.
+        """(B, F) complex64 spectra of the prepared images of (B, D', D') mended ones, which may be overwritten.
 
         The mean is taken off in Fourier space, where that costs F and not D² operations.
         """
         from ..imaging.pixel_kernels import pick_coefficients
 
         cropped = fourier_crop(images, self.box)
-        mean, scale = self._statistics(cropped)
-        window = soft_window(self.box, self.window)
         if self.correction is not None and self.correction.resamples:
-            windowed = (cropped - mean[:, None, None]) * (scale[:, None, None] * window)
+            mean, scale = self._statistics(cropped)
+            windowed = (cropped - mean[:, None, None]) * (scale[:, None, None] * soft_window(self.box, self.window))
             return self.correction.turned_back(self.correction.resampled(windowed))
-        full = scipy.fft.rfft2(cropped if self.window >= 1 else cropped * window).reshape(len(images), -1)
+        mean, scale, windowed = self._windowed(cropped)
+        full = scipy.fft.rfft2(windowed).reshape(len(images), -1)
         picked = np.empty((len(images), lattice.size), np.complex64)
-        positions, signs = transform_places(lattice)
-        pick_coefficients(full, positions, signs, window_coefficients(lattice, self.window), mean, scale, picked)
+        pick_coefficients(full, *_picked_parts(lattice, self.window), mean, scale, picked)
         return picked if self.correction is None else self.correction.turned_back(picked)
+
+    def _windowed(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`_statistics` of (B, D, D) images, and the images times the window, which take their place."""
+        from ..imaging.pixel_kernels import windowed_statistics
+
+        if not self.has_noise:
+            windowed = images if self.window >= 1 else images * soft_window(self.box, self.window)
+            return *self._statistics(images), windowed
+        (mean, deviation), flat = np.empty((2, len(images)), np.float32), images.reshape(len(images), -1)
+        windowed_statistics(flat, *_weights_and_window(self.box, self.window), mean, deviation)
+        return mean, self._scale(deviation), images
 
     def scale(self, raw: np.ndarray) -> np.ndarray:
         """(B,) float32 what the grey values of (B, D', D') raw images are multiplied with, the sign included."""
@@ -70,9 +81,12 @@ class Preparation:
         if not self.has_noise:
             return np.zeros(len(images), np.float32), np.full(len(images), self.gain, np.float32)
         mean, deviation = background_statistics(images, background(self.box, self.window))
+        return mean, self._scale(deviation)
+
+    def _scale(self, deviation: np.ndarray) -> np.ndarray:
+        """(B,) float32 by the standard deviation of the background."""
         # An image without any background (padded, or blank) has no scale of its own and keeps its grey values.
-        scale = np.where(deviation > 0, self.gain / np.maximum(deviation, 1e-30), self.gain)
-        return mean, scale.astype(np.float32)
+        return np.where(deviation > 0, self.gain / np.maximum(deviation, 1e-30), self.gain).astype(np.float32)
 
 
 @lru_cache(maxsize=16)
@@ -87,3 +101,16 @@ def transform_places(lattice: HalfPlane) -> tuple[np.ndarray, np.ndarray]:
 def window_coefficients(lattice: HalfPlane, radius: float) -> np.ndarray:
     """(F,) complex64. Those of the soft window, in the places of a real transform and without the signs."""
     return scipy.fft.rfft2(soft_window(lattice.box, radius)).reshape(-1)[transform_places(lattice)[0]]
+
+
+@lru_cache(maxsize=16)
+def _weights_and_window(box: int, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """(D²,) float32 each: what averages over the background, and the soft window."""
+    return even_weights(background(box, radius)), soft_window(box, radius).reshape(-1)
+
+
+@lru_cache(maxsize=16)
+def _picked_parts(lattice: HalfPlane, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions (F,), signs and the window's coefficients (2F,), as `pick_coefficients` takes them."""
+    positions, signs = transform_places(lattice)
+    return positions, signs.repeat(2), window_coefficients(lattice, radius).view(np.float32)

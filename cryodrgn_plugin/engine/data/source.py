@@ -16,7 +16,7 @@ from ..geometry.shifts import shift_phases
 from ..imaging.correction import Correction
 from ..imaging.ctf import CtfParams, defocus_slopes, evaluate_ctf
 from ..imaging.lattice import HalfPlane
-from ..imaging.outliers import mended, typical_reach
+from ..imaging.outliers import Mended, mended, typical_reach
 from ..imaging.preprocess import background, fourier_crop, has_noise
 from ..io.optics_terms import about_detector, not_applied
 from ..io.particles import ParticleTable
@@ -27,8 +27,7 @@ from .preparation import Preparation
 from .sign import SAMPLE, measure_contrast
 from .spectra_store import SpectraStore
 
-_NOISE_SAMPLE = 100
-_PIXELS_AT_ONCE = 2**17
+_NOISE_SAMPLE, _PIXELS_AT_ONCE = 100, 2**17
 _COEFFICIENTS_ASKED, _IMAGES_AT_ONCE = 400, 1000
 
 
@@ -97,18 +96,24 @@ class ParticleSource:
     def raw(self, rows: np.ndarray) -> np.ndarray:
         """Images as stored, (B, D, D) float32. Raises DataError naming the first row whose image is not finite."""
         images = self.stacks.read(rows)
-        flat = images.reshape(len(images), -1)
-        with np.errstate(invalid="ignore", over="ignore"):
-            suspicious = not np.isfinite(flat @ np.ones(flat.shape[1], np.float32)).all()
-        if suspicious:
-            bad = rows[~np.isfinite(flat).all(1)]
-            if len(bad):
-                raise DataError(
-                    f"{self.table.path}: the image of row {bad.min() + 1:,} ({self.table.image_names[bad.min()]}) "
-                    f"holds NaN or infinite values; so do {len(bad):,} of the {len(rows):,} images read together. "
-                    "Remove such particles, or extract them again."
-                )
+        self.require_finite(rows, np.isfinite(images).all((1, 2)))
         return images
+
+    def mended(self, group: int, rows: np.ndarray) -> Mended:
+        """Images of one group without grey values that are far out, and what was wrong with them. Raises as `raw`."""
+        found = self.preparations[group].mended(self.stacks.read(rows))
+        self.require_finite(rows, found.seen.finite)
+        return found
+
+    def require_finite(self, rows: np.ndarray, finite: np.ndarray) -> None:
+        """Raises DataError naming the first of star rows (B,) whose image is not finite; `finite` (B,) bool."""
+        bad = rows[~finite]
+        if len(bad):
+            raise DataError(
+                f"{self.table.path}: the image of row {bad.min() + 1:,} ({self.table.image_names[bad.min()]}) "
+                f"holds NaN or infinite values; so do {len(bad):,} of the {len(rows):,} images read together. "
+                "Remove such particles, or extract them again."
+            )
 
     def unwindowed(self, rows: np.ndarray) -> np.ndarray:
         """(B, D, D) float32 prepared images, before the circular window."""
@@ -124,7 +129,7 @@ class ParticleSource:
             step = self.read_together(group)
             for start in range(0, len(members), step):
                 some = members[start : start + step]
-                result[some] = self.transformed(group, self.preparations[group].mended(self.raw(rows[some])).images)
+                result[some] = self.transformed(group, self.mended(group, rows[some]).images)
         return result * self.factors(rows)[:, None] if self.multiplied.any() else result
 
     def kept(self, rows: np.ndarray, count: int | None = None) -> np.ndarray:
@@ -147,19 +152,18 @@ class ParticleSource:
             step = max(1, PIXELS_AT_ONCE // int(self.geometry.boxes[group]) ** 2)
             for start in range(0, len(members), step):
                 some = order[members[start : start + step]]
-                raw = self.raw(rows[some])
-                look.take(self.table.path, some, raw, self.preparations[group].mended(raw))
+                look.take(self.table.path, some, self.mended(group, rows[some]).seen)
         return look
 
     def read_together(self, group: int) -> int:
-        """How many images of a group to prepare at a time: a few stay in the processor's cache, twice as fast as
-        many."""
+        """How many images of a group to prepare at a time: few stay in the processor's cache, twice as fast."""
         return max(4, _PIXELS_AT_ONCE // int(self.geometry.boxes[group]) ** 2)
 
     def transformed(self, group: int, images: np.ndarray) -> np.ndarray:
-        """(B, F) complex64 spectra of (B, D', D') mended images of one group, without their `strength`."""
+        """(B, F) complex64, without `strength`, of (B, D', D') mended images of one group; may overwrite these."""
         spectra = self.preparations[group].spectra_of(images, self.lattice)
-        spectra[:, self.reach[group] :] = 0
+        if self.reach[group] < self.lattice.size:
+            spectra[:, self.reach[group] :] = 0
         return spectra
 
     def factors(self, rows: np.ndarray) -> np.ndarray:
@@ -233,6 +237,8 @@ class ParticleSource:
     def by_group(self, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
         """The optics groups among `rows` and the places of their members."""
         groups = self.group[rows]
+        if (groups == groups[:1]).all():
+            return [(int(group), np.arange(len(groups))) for group in groups[:1]]
         return [(int(group), np.flatnonzero(groups == group)) for group in np.unique(groups)]
 
     def _preparations(self, rng: np.random.Generator) -> list[Preparation]:

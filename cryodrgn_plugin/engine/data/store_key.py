@@ -19,7 +19,7 @@ from ..imaging.lattice import HalfPlane
 if TYPE_CHECKING:
     from .source import ParticleSource
 
-PREPARED = 1
+PREPARED = 2
 """Raised when spectra of the same images would come out otherwise than before."""
 ALWAYS_SAMPLED = 2**26
 """Bytes from which on a stack is always looked into; of smaller ones, of which there may be thousands, one in 16."""

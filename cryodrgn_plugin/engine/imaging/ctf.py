@@ -111,13 +111,26 @@ def _phase(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
     freqs = np.asarray(freqs_per_ang, dtype=np.float64)
     kx, ky = freqs[..., 0], freqs[..., 1]
     k2 = kx**2 + ky**2
+    weights = phase_weights(params)
+    terms = np.stack([k2, kx**2 - ky**2, 2 * kx * ky, k2**2, np.ones_like(k2)], axis=-2)
+    if params.even_zernike is not None:
+        weights = np.concatenate([weights, -params.even_zernike], axis=1)
+        terms = np.concatenate([terms, zernike_values(even_terms(params.even_zernike.shape[1]), freqs)], axis=-2)
+    return weights @ terms if freqs.ndim == 2 else (weights[:, None] @ terms)[:, 0]
+
+
+def phase_weights(params: CtfParams) -> np.ndarray:
+    """(N, 5) float64 in radians. What k², kx² − ky², 2 kx ky, k⁴ and 1, with k in 1/angstrom, weigh in what the CTF is
+    the sine of; symmetric aberrations come on top.
+
+    k² cos 2(θ − dA) is linear in kx² − ky² and 2 kx ky, so that the phase of all particles is one matrix product.
+    """
     lam = wavelength_ang(params.voltage_kv)
     mean = 0.5 * (params.defocus_u_ang + params.defocus_v_ang)
     half_difference = 0.5 * (params.defocus_u_ang - params.defocus_v_ang)
     double_angle = 2 * np.deg2rad(params.defocus_angle_deg)
     w = params.amplitude_contrast
-    # k² cos 2(θ − dA) is linear in kx² − ky² and 2 kx ky, so the phase of all particles is one matrix product.
-    weights = np.stack(
+    return np.stack(
         [
             np.pi * lam * mean,
             np.pi * lam * half_difference * np.cos(double_angle),
@@ -127,8 +140,3 @@ def _phase(params: CtfParams, freqs_per_ang: np.ndarray) -> np.ndarray:
         ],
         axis=1,
     )
-    terms = np.stack([k2, kx**2 - ky**2, 2 * kx * ky, k2**2, np.ones_like(k2)], axis=-2)
-    if params.even_zernike is not None:
-        weights = np.concatenate([weights, -params.even_zernike], axis=1)
-        terms = np.concatenate([terms, zernike_values(even_terms(params.even_zernike.shape[1]), freqs)], axis=-2)
-    return weights @ terms if freqs.ndim == 2 else (weights[:, None] @ terms)[:, 0]

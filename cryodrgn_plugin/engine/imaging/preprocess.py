@@ -69,11 +69,16 @@ def background_statistics(images: np.ndarray, outside: np.ndarray) -> tuple[np.n
     """
     from .pixel_kernels import weighted_statistics
 
-    weights = outside.reshape(-1).astype(np.float32) / np.float32(outside.sum())
+    weights = even_weights(outside)
     mean, deviation = np.empty((2, len(images)), np.float32)
     flat = np.ascontiguousarray(images, np.float32).reshape(len(images), -1)
     weighted_statistics(flat, weights, mean, deviation)
     return mean, deviation
+
+
+def even_weights(pixels: np.ndarray) -> np.ndarray:
+    """(D²,) float32 of sum 1: what averages over `pixels` (D, D) bool."""
+    return pixels.reshape(-1).astype(np.float32) / np.float32(pixels.sum())
 
 
 def has_noise(images: np.ndarray, outside: np.ndarray) -> bool:

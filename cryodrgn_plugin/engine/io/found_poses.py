@@ -15,6 +15,8 @@ from .particles import EULER, ParticleTable
 DEFOCUS = ("rlnDefocusU", "rlnDefocusV")
 ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 CLASS = "rlnClassNumber"
+PROBABILITY = "cryodrgnClassProbability"
+"""That a particle is in its class, where classes are species or separate states."""
 FORMER_CLASS = "cryodrgnFormerClassNumber"
 SCORE = "rlnLogLikeliContribution"
 STAR_ROW = "cryodrgnStarRow"
@@ -29,6 +31,7 @@ def posed_frame(
     species: np.ndarray | None = None,
     score: np.ndarray | None = None,
     defocus_moved_ang: np.ndarray | None = None,
+    probability: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """The particles of `table` at `rows`, in the table's order, with the poses given.
 
@@ -41,6 +44,7 @@ def posed_frame(
         `cryodrgnFormerClassNumber`.
     score : (N,). Log-likelihood of each pose, written as rlnLogLikeliContribution.
     defocus_moved_ang : (N,). What is added to rlnDefocusU and rlnDefocusV.
+    probability : (N,). That a particle is of its species, written as cryodrgnClassProbability.
     """
     order = np.argsort(rows, kind="stable")
     frame = _without(table.frame.iloc[rows[order]].reset_index(drop=True), *_ORIGINS_PX, STAR_ROW)
@@ -52,6 +56,8 @@ def posed_frame(
         if CLASS in frame and FORMER_CLASS not in frame:
             columns[FORMER_CLASS] = frame[CLASS].to_numpy()
         columns[CLASS] = species[order] + 1
+    if probability is not None:
+        columns[PROBABILITY] = probability[order]
     if score is not None:
         columns[SCORE] = score[order]
     if defocus_moved_ang is not None:
@@ -76,7 +82,9 @@ def put_back(original: ParticleTable, posed: ParticleTable) -> ParticleTable:
     """All rows of `original` with the poses of `found`; rows that it leaves out have no angles."""
     if STAR_ROW not in posed.frame:
         return replace(posed, tilts=original.tilts)
-    columns = [name for name in (*EULER, *ORIGINS, CLASS, FORMER_CLASS, SCORE, *DEFOCUS) if name in posed.frame]
+    columns = [
+        name for name in (*EULER, *ORIGINS, CLASS, FORMER_CLASS, PROBABILITY, SCORE, *DEFOCUS) if name in posed.frame
+    ]
     placed = posed.frame.set_index(STAR_ROW)[columns].reindex(np.arange(original.n))
     for name in (name for name in DEFOCUS if name in original.frame):
         placed[name] = placed[name].fillna(original.frame[name])

@@ -73,6 +73,9 @@ class StackReader:
             return np.zeros((0, 0, 0), np.float32)
         box = self.headers[self._stacks[index[0]]].shape[2]
         images = np.empty((len(index), box, box), np.float32)
+        if self._in_one_piece(index):
+            images[...] = self._read_run(self._stacks[index[0]], self._slices[index[0]], len(index))
+            return images
         order = np.lexsort((self._slices[index], self._stacks[index]))
         for run in _runs(self._stacks[index[order]], self._slices[index[order]]):
             # A run lies in one piece on disk; `targets` are where its images belong in the answer.
@@ -80,6 +83,11 @@ class StackReader:
             first = index[targets[0]]
             images[targets] = self._read_run(self._stacks[first], self._slices[first], len(targets))
         return images
+
+    def _in_one_piece(self, index: np.ndarray) -> bool:
+        """Whether these images follow each other on disk in the order asked for."""
+        stacks, slices = self._stacks[index], self._slices[index]
+        return bool((stacks == stacks[0]).all() and (np.diff(slices) == 1).all())
 
     def _read_run(self, stack: int, first: int, count: int) -> np.ndarray:
         header = self.headers[stack]

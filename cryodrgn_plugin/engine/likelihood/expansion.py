@@ -18,7 +18,8 @@ from ..poses.refine import Expansion
 from ..slicing.backend import N_PARAMETERS, Backend
 from ..slicing.device_tables import table
 from .linear_model import LinearModel
-from .whitened import WhitenedBatch, phases, product
+from .waves import phases, product
+from .whitened import WhitenedBatch
 
 TURN = 0.02
 """Radians by which a decoder's slices are turned to either side for their derivative."""

@@ -1,6 +1,7 @@
 """A mean volume and basis volumes fitted in closed form: what EM alternates over before it becomes a decoder."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,9 +11,12 @@ from ..slicing.backend import Backend
 from ..slicing.device_tables import table
 from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
-from .equations import NormalEquations
-from .voxel_solve import cross_validated_prior, empirical_prior, solve
+from .equations import HalfSetEquations, NormalEquations, ReadyEquations
+from .voxel_solve import cross_validated_prior, empirical_prior, solved
 from .whitened import WhitenedImages
+
+TOGETHER, AT_ONCE = 4, 2**18
+"""Volumes that are in real space, and voxels that are worked on, at a time."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,25 @@ class LinearModel:
 
         `blur_radius` (in 1/(box · pixel)) blurs the volumes first, by exp(−½ (|k|/radius)²).
         """
-        shells = self.backend.shells
-        weight = table(self.sphere, "multiplicity", self.coefs.device, torch.float64) * (shells <= self.sphere.radius)
+        return _products([self], [other or self], blur_radius)
+
+
+def _products(ours: list[LinearModel], theirs: list[LinearModel], blur_radius: float | None) -> Tensor:
+    """(C, C') float64 inner products of averages of models, some voxels at a time: in double precision all would take
+    more memory than the models."""
+    backend = ours[0].backend
+    shells, radius, device = backend.shells, backend.sphere.radius, ours[0].coefs.device
+    multiplicity = table(backend.sphere, "multiplicity", device, torch.float32)
+    products = torch.zeros(ours[0].n_bases + 1, theirs[0].n_bases + 1, dtype=torch.float64, device=device)
+    for first in range(0, len(shells), AT_ONCE):
+        some = slice(first, first + AT_ONCE)
+        weight = multiplicity[some].double() * (shells[some] <= radius)
         if blur_radius is not None:
-            weight = weight * torch.exp(-((shells / blur_radius) ** 2))
-        parts = zip(self.coefs.unbind(1), (other or self).coefs.unbind(1), strict=True)
-        products = [ours.double().T @ (weight[:, None] * theirs.double()) for ours, theirs in parts]
-        return products[0] + products[1]
+            weight = weight * torch.exp(-((shells[some] / blur_radius) ** 2))
+        left, right = (sum(model.coefs[some].double() for model in models) / len(models) for models in (ours, theirs))
+        for a, b in zip(left.unbind(1), right.unbind(1), strict=True):
+            products += a.T @ (weight[:, None] * b)
+    return products
 
 
 def mean_model(models: list[LinearModel]) -> LinearModel:
@@ -75,11 +91,25 @@ def mean_model(models: list[LinearModel]) -> LinearModel:
     return LinearModel(models[0].backend, sum(model.coefs for model in models) / len(models))
 
 
-def map_distances(model: LinearModel, nodes: Tensor, blur_radius: float) -> Tensor:
-    """(M, M) root of the squared difference between the blurred volumes at amplitudes `nodes` (M, C)."""
-    products = nodes @ model.gram(blur_radius) @ nodes.T
+def map_distances(
+    models: list[LinearModel], nodes: Tensor, blur_radius: float, channels: Tensor | None = None
+) -> Tensor:
+    """(M, M) root of the squared difference between the blurred volumes of the models' average at amplitudes `nodes`
+    (M, C), of some channels (C,) alone where they are given."""
+    gram = _products(models, models, blur_radius)
+    if channels is not None:
+        gram = gram[channels[:, None], channels]
+    products = nodes @ gram @ nodes.T
     power = products.diagonal()
     return (power[:, None] + power[None, :] - 2 * products).clamp(min=0).sqrt()
+
+
+def mix_in_place(models: list[LinearModel], matrix: Tensor) -> None:
+    """Make each the model whose channel c is Σ_d V_d matrix[d, c], with as many channels."""
+    for model in models:
+        by = matrix.to(model.coefs.dtype)
+        for some in model.coefs.split(AT_ONCE):
+            some.copy_(some @ by)
 
 
 def sphere_at(box: int, padding: float, radius: float) -> HalfSphere:
@@ -96,32 +126,42 @@ def soft_ball(box: int, radius: float = 0.95) -> np.ndarray:
 
 
 def fit_volumes(
-    equations: list[NormalEquations], mask: np.ndarray, freedom: float = 1.0, spent: bool = False
+    equations: HalfSetEquations | ReadyEquations, mask: np.ndarray, freedom: float = 1.0, spent: bool = False
 ) -> list[LinearModel]:
     """Solve, confine the volumes to `mask` (D, D, D) in real space, and make them ready for slicing.
 
     One set of equations gets its prior by empirical Bayes; two half-sets share the prior that their agreement supports.
     `freedom` widens the prior by this factor in variance, for maps whose noise is filtered afterwards. Equations that
-    are `spent` go from the list, each as soon as it is solved: they take more memory than the maps.
+    are `spent` are freed, each set as soon as it is solved: they take more memory than the maps.
     """
-    support = float((mask**2).sum() / equations[0].sphere.grid ** 3)
-    if len(equations) == 1:
-        prior = empirical_prior(equations[0], support)
-    else:
-        prior = cross_validated_prior(equations, support)
-    left, solved = list(equations), []
-    if spent:
-        equations.clear()
-    while left:
-        solved.append((left[0].backend, solve(left[0], support, freedom * prior)))
-        del left[0]
-    return [confined(backend, solution, mask) for backend, solution in solved]
+    support = float((mask**2).sum() / equations.sphere.grid**3)
+
+    def prior(sets: list[NormalEquations]) -> Tensor:
+        found = empirical_prior(sets[0], support) if len(sets) == 1 else cross_validated_prior(sets, support)
+        return freedom * found
+
+    return all_confined(equations.backend, solved(equations, support, prior, spent), mask)
+
+
+def all_confined(backend: Backend, solutions: list[Tensor], mask: np.ndarray) -> list[LinearModel]:
+    """As `confined`; each solution goes from the list."""
+    models = []
+    while solutions:
+        models.append(confined(backend, solutions.pop(0), mask))
+    return models
 
 
 def confined(backend: Backend, solution: Tensor, mask: np.ndarray) -> LinearModel:
-    """Gridded averages (M, 2, C) → volumes freed of the gridding sinc², inside `mask`, ready for slicing."""
-    volumes = backend.volumes(solution, convolve=False) * backend.compute.tensor(mask)
-    return LinearModel.of(backend, volumes)
+    """Gridded averages (M, 2, C) → volumes freed of the gridding sinc², inside `mask`, ready for slicing.
+
+    They take the place of the averages, a few volumes at a time. `mask` is (D, D, D), or (C, D, D, D).
+    """
+    for first in range(0, solution.shape[2], TOGETHER):
+        some = slice(first, first + TOGETHER)
+        inside = backend.compute.tensor(mask if mask.ndim == 3 else mask[some])
+        volumes = backend.volumes(solution[:, :, some], convolve=False) * inside
+        solution[:, :, some] = backend.coefficients(volumes)
+    return LinearModel(backend, solution)
 
 
 def compress(
@@ -136,6 +176,12 @@ def compress(
     -------
     A (N, C, C) and b (N, C), float64.
     """
+    return images.memory.run(partial(_compressed, models, images, count, half))
+
+
+def _compressed(
+    models: list[LinearModel], images: WhitenedImages, count: int, half: np.ndarray | None
+) -> tuple[Tensor, Tensor]:
     n_channels = models[0].n_bases + 1
     options = {"dtype": torch.float64, "device": images.compute.device}
     gram = torch.zeros(images.n, n_channels, n_channels, **options)

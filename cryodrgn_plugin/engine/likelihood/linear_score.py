@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .linear_model import LinearModel
-from .whitened import phases
+from .waves import phases
 
 
 class SliceBank:

@@ -8,7 +8,7 @@ from ..ranks import Ranks
 from ..reconstruction.masks import mask_from_map
 from ..slicing.backend import Backend
 from ..slicing.place import on_host
-from .equations import EquationSums
+from .equations import EquationSums, ReadyEquations
 from .linear_model import LinearModel, fit_volumes, soft_ball
 from .whitened import WhitenedBatch
 
@@ -34,14 +34,15 @@ class MapSums:
 
     def map(self) -> LinearModel:
         """The map of all images together."""
-        return fit_volumes([self._equations.equations()], soft_ball(self._backend.sphere.box))[0]
+        return fit_volumes(ReadyEquations([self._equations.equations()]), soft_ball(self._backend.sphere.box))[0]
 
     @staticmethod
     def maps(first: "MapSums", second: "MapSums", masked: bool) -> list[LinearModel]:
         """The two half-set maps, confined to the molecule that they agree on when `masked`."""
         backend, dataset = first._backend, first._dataset
         ball = soft_ball(backend.sphere.box)
-        models = fit_volumes([first._equations.equations(), second._equations.equations()], ball)
+        sets = [first._equations.equations(), second._equations.equations()]
+        models = fit_volumes(ReadyEquations(sets), ball)
         if not masked or first._equations.is_empty or second._equations.is_empty:
             return models
         volumes = [model.volumes() for model in models]

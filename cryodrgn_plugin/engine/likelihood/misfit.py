@@ -17,7 +17,8 @@ from ..slicing.compute import Compute
 from ..slicing.device_tables import table
 from ..slicing.place import on_host
 from .linear_model import LinearModel
-from .whitened import WhitenedBatch, phases
+from .waves import phases
+from .whitened import WhitenedBatch
 
 
 class Misfit:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -60,14 +61,20 @@ def compress_near(
     Parameters
     ----------
     moving : (M, 2, 4) what `Backend.moving` gives of the volume whose images stand for how images change; None takes
-        poses as they are.
+        poses as they are. The models of the list are stored beside its moments from then on.
     """
     if moving is None:
         return NearImages(*compress(models, images, count, half), models[0].n_bases)
+    return images.memory.run(partial(_compressed_near, models, images, count, moving, half))
+
+
+def _compressed_near(
+    models: list[LinearModel], images: WhitenedImages, count: int, moving: Tensor, half: np.ndarray | None
+) -> NearImages:
     size = models[0].n_bases + 1 + (N_ERRORS if images.with_defocus else N_PARAMETERS)
     gram = images.compute.double(torch.zeros(images.n, size, size))
     inner = gram.new_zeros(images.n, size)
-    coefs = [torch.cat([model.coefs, moving[:, :, 1:]], 2) for model in models]
+    coefs = [_beside(models, number, moving[:, :, 1:]) for number in range(len(models))]
     for part, batch in images.by_halves(count, half):
         seen_by = part if half is None else 1 - part
         rows, backend = torch.as_tensor(batch.index, device=gram.device), models[seen_by].backend
@@ -75,6 +82,15 @@ def compress_near(
         gram[rows], inner[rows] = backend.compress_near(coefs[seen_by], *seen)
     images.ranks.total(gram, inner)
     return NearImages(gram, inner, models[0].n_bases)
+
+
+def _beside(models: list[LinearModel], number: int, moments: Tensor) -> Tensor:
+    """(M, 2, C + 3) a model and moments in one piece of memory, which becomes the model's: two copies of the maps of
+    each half-set would take more than all else."""
+    model = models[number]
+    both = torch.cat([model.coefs, moments], 2)
+    models[number] = LinearModel(model.backend, both[:, :, : model.n_bases + 1])
+    return both
 
 
 @dataclass(frozen=True)

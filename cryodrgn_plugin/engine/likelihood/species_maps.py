@@ -62,6 +62,12 @@ class Maps:
                 all_of_half += theirs[2 * species : 2 * species + 2] if split else [mine[species]]
         return Maps(models, np.array(populations), self.misfit)
 
+    def with_others(self, other: "Maps", species: list[int]) -> "Maps":
+        """These maps, and after them some `species` of another set, which keep their shares of the images."""
+        models = [mine + [half[one] for one in species] for mine, half in zip(self.models, other.models, strict=True)]
+        shares = other.populations[species]
+        return Maps(models, np.append(self.populations * (1 - shares.sum()), shares), self.misfit)
+
     def occupied(self, least: float) -> list[int]:
         """Species whose share of the images is at least `least`; if none is, the largest."""
         return [int(s) for s in np.flatnonzero(self.populations >= least)] or [int(self.populations.argmax())]

@@ -6,10 +6,16 @@ A and b are the normal equations (`equations`); that trilinear neighbours decoup
 variances τ² per shell and channel come from the data (empirical Bayes).
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from .equations import NormalEquations
+from ..slicing.backend import Backend
+from ..slicing.device_tables import table
+from ..slicing.sphere import HalfSphere
+from ..slicing.sphere_block import SphereBlock
+from .equations import HalfSetEquations, NormalEquations, ReadyEquations
 
 
 def solve(equations: NormalEquations, support: float, prior: Tensor) -> Tensor:
@@ -25,7 +31,42 @@ def solve(equations: NormalEquations, support: float, prior: Tensor) -> Tensor:
     -------
     (M, 2, C), before masking.
     """
-    return _solved(equations, support, prior)[0]
+    return _solved(equations, support, prior, with_variance=False)[0]
+
+
+def solved(
+    equations: HalfSetEquations | ReadyEquations,
+    support: float,
+    prior: Callable[[list[NormalEquations]], Tensor],
+    spent: bool = False,
+) -> list[Tensor]:
+    """(M, 2, C) of each half-set, before masking, solved block by block.
+
+    Parameters
+    ----------
+    prior : τ² (S, C) for the sets of a block; of other shells than its own it may say anything.
+    spent : as of `fit_volumes`.
+    """
+    volumes: list[Tensor] = []
+    for sets in equations.blocks(spent):
+        given, half = prior(sets), 0
+        while sets:
+            _fill(volumes, half, equations.sphere, sets[0].backend, solve(sets[0], support, given))
+            del sets[0]
+            half += 1
+    return volumes
+
+
+def _fill(volumes: list[Tensor], half: int, whole: HalfSphere, backend: Backend, solution: Tensor) -> None:
+    """Put what a block has solved in its place; a whole sphere's solution is taken as it is."""
+    block = backend.sphere
+    if not isinstance(block, SphereBlock):
+        volumes.append(solution)
+        return
+    if len(volumes) == half:
+        volumes.append(solution.new_zeros(whole.n_voxels, *solution.shape[1:]))
+    own = table(block, "own", solution.device)
+    volumes[half][table(block, "stored", solution.device)[own]] = solution[own]
 
 
 def empirical_prior(equations: NormalEquations, support: float, rounds: int = 3) -> Tensor:
@@ -36,7 +77,7 @@ def empirical_prior(equations: NormalEquations, support: float, rounds: int = 3)
     noise = information / support
     prior = torch.maximum(power - noise, 0.1 * noise) / (information**2).clamp(min=1e-30)
     for _ in range(rounds):
-        solution, variance = _solved(equations, support, prior)
+        solution, variance = _solved(equations, support, prior, with_variance=True)
         prior = _shell_mean(equations, (solution**2).mean(1) + support * variance)
     return prior
 
@@ -59,8 +100,9 @@ def shell_information(equations: NormalEquations) -> Tensor:
     return _shell_mean(equations, equations.lhs[:, diagonal])
 
 
-def _solved(equations: NormalEquations, support: float, prior: Tensor) -> tuple[Tensor, Tensor]:
-    return equations.backend.solve(equations.lhs, equations.rhs, support / prior.clamp(min=1e-30))
+def _solved(equations: NormalEquations, support: float, prior: Tensor, with_variance: bool) -> tuple[Tensor, Tensor]:
+    precision = support / prior.clamp(min=1e-30)
+    return equations.backend.solve(equations.lhs, equations.rhs, precision, with_variance=with_variance)
 
 
 def _shell_products(equations: NormalEquations, one: Tensor, other: Tensor) -> Tensor:

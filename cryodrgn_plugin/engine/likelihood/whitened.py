@@ -29,13 +29,15 @@ from ..slicing.backend import Backend
 from ..slicing.compute import Compute
 from ..slicing.device_tables import table
 from ..slicing.sphere import HalfSphere
+from .folding import Folding
 from .image_precision import precision_of
+from .waves import phases, product
+from .working_memory import WorkingMemory
 
 BYTES_PER_COEFFICIENT = 12
 BYTES_PER_SLOPE = 4
 ANG_PER_MICROMETRE = 1e4
-AT_ONCE = 32
-"""Images whose phases are held in double precision at a time."""
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,18 @@ class WhitenedBatch(PosedImages):
 
     def leading(self, count: int) -> "WhitenedBatch":
         """The same with the first `count` coefficients only."""
-        targets, weights = self.targets[:, :count].contiguous(), self.weights[:, :count].contiguous()
-        slopes = None if self.defocus_slopes is None else self.defocus_slopes[:, :count].contiguous()
+        return self.part(slice(count))
+
+    def part(self, some: slice) -> "WhitenedBatch":
+        """The same with some of the coefficients only."""
+        targets, weights = self.targets[:, some].contiguous(), self.weights[:, some].contiguous()
+        slopes = None if self.defocus_slopes is None else self.defocus_slopes[:, some].contiguous()
         return replace(self, targets=targets, weights=weights, defocus_slopes=slopes)
+
+    def in_parts(self, count: int) -> "list[WhitenedBatch]":
+        """So many batches with a share of the images each, or one for each image if there are fewer."""
+        shares = np.array_split(np.arange(len(self)), min(count, len(self)))
+        return [self] if count == 1 else [self.at(rows) for rows in shares]
 
     def counted(
         self, image: Tensor, rotations: Tensor, moves: Tensor, share: Tensor, lattice: HalfPlane
@@ -90,31 +101,6 @@ class WhitenedBatch(PosedImages):
         return PosedImages(product(self.targets[image], back), weights, rotations.to(weights.dtype))
 
 
-def phases(moves: Tensor, lattice: HalfPlane, count: int, kind: torch.dtype) -> Tensor:
-    """e^{2πi k·move} of (n, 2) moves in boxes, (n, F) of the complex type `kind`: what moves images back."""
-    return _waves(moves.double(), table(lattice, "indices", moves.device, torch.float64)[:count], kind)
-
-
-def product(values: Tensor, waves: Tensor) -> Tensor:
-    """Of complex (n, F), written out: torch rounds complex products at the end of a tensor otherwise than within it,
-    and an image is the same in any batch."""
-    real = values.real * waves.real - values.imag * waves.imag
-    return torch.complex(real, values.real * waves.imag + values.imag * waves.real)
-
-
-def _waves(moves: Tensor, freqs: Tensor, kind: torch.dtype) -> Tensor:
-    """e^{2πi k·move}, (n, F), of moves (n, 2) at frequencies (F, 2), both double: phases are sums of many turns.
-
-    The products are written out: the last bit of a matrix product depends on how many images there are.
-    """
-    waves = torch.empty(len(moves), len(freqs), dtype=kind, device=moves.device)
-    for first in range(0, len(moves), AT_ONCE):
-        some = slice(first, first + AT_ONCE)
-        angle = 2 * torch.pi * (moves[some, :1] * freqs[:, 0] + moves[some, 1:] * freqs[:, 1])
-        waves[some] = torch.polar(torch.ones_like(angle), angle)
-    return waves
-
-
 class WhitenedImages:
     """Repeated passes over a dataset in its order, whitened; kept in memory up to its cache size, else streamed.
 
@@ -127,6 +113,7 @@ class WhitenedImages:
     ranks : the processes that share the passes. Each goes over its own batches only, and what it makes of them has to
         be made common (`Ranks.total`).
     passed : counts the "images" that are passed over.
+    memory : what passes may take.
     """
 
     def __init__(
@@ -139,18 +126,20 @@ class WhitenedImages:
         with_defocus: bool = False,
         ranks: Ranks | None = None,
         passed: Counter | None = None,
+        memory: WorkingMemory | None = None,
     ) -> None:
+        self.memory = memory or WorkingMemory()
         self.ranks = ranks or Ranks()
         self._passed = passed if passed is not None else Counter()
         self.compute = compute or Compute()
         self._dataset = dataset
-        self._precision = self.compute.tensor(precision_of(dataset, noise))
-        self._multiplied = dataset.ctf_multiplied
+        self._folding = Folding(dataset, precision_of(dataset, noise), self.compute)
+        source = self._folding.source
         if series is None:
-            self._loader = BatchLoader(dataset, batch_size, shuffle=False)
+            self._loader = BatchLoader(source, batch_size, shuffle=False)
         else:
             at_once = max(1, batch_size // series.images.shape[1])
-            self._loader = BatchLoader(SeriesDataset(dataset, series), at_once, shuffle=False)
+            self._loader = BatchLoader(SeriesDataset(source, series), at_once, shuffle=False)
         self._share = self.ranks.share(len(self._loader))
         self.n_batches = len(self._share)
         self.with_defocus = with_defocus
@@ -182,21 +171,31 @@ class WhitenedImages:
         """Time spent waiting for images, over all passes."""
         return self._loader.wait_seconds
 
+    @property
+    def ratios(self) -> tuple[float, float]:
+        """The least and the largest scale of rotations."""
+        ratio = self._dataset.frequency_ratio
+        return float(ratio.min()), float(ratio.max())
+
     def backend(self, sphere: HalfSphere) -> Backend:
         """What compares these images with volumes on a sphere."""
         return self.compute.backend(sphere, self.lattice)
 
-    def passes(self, count: int) -> Iterator[WhitenedBatch]:
-        """One pass in order, with the first `count` coefficients of each image."""
+    def passes(self, count: int, some: slice = ALL) -> Iterator[WhitenedBatch]:
+        """One pass in order, with the first `count` coefficients of each image, or `some` of them."""
         if self._keeps and not self._kept:
             self._kept = self._all()
+        noise, (first, stop, _) = self._noise_seed is not None, some.indices(count)
+        read = slice(count) if noise else slice(first, stop)
         if self._kept:
-            batches = (batch.leading(count) for batch in self._kept)
+            batches = (batch.part(read) for batch in self._kept)
         else:
-            batches = (self._whiten(raw, count) for raw in self._own(count))
+            batches = (self._whiten(raw, read.stop, read.start or 0) for raw in self._own(read.stop))
         for batch in batches:
-            self._passed["images"] += len(batch)
-            yield batch if self._noise_seed is None else self._nothing(batch)
+            whole = self._nothing(batch).part(slice(first, stop)) if noise else batch
+            for part in whole.in_parts(self.memory.pieces):
+                self._passed["images"] += len(part)
+                yield part
 
     def _nothing(self, batch: WhitenedBatch) -> WhitenedBatch:
         """The batch with noise for targets, E|t|² = m w; the same whenever it is asked for."""
@@ -209,18 +208,19 @@ class WhitenedImages:
         sd = (multiplicity[: batch.targets.shape[1]] * batch.weights / 2).sqrt()
         return replace(batch, targets=torch.view_as_complex(noise.to(sd.device)) * sd)
 
-    def by_halves(self, count: int, half: np.ndarray | None) -> Iterator[tuple[int, WhitenedBatch]]:
+    def by_halves(self, count: int, half: np.ndarray | None, some: slice = ALL) -> Iterator[tuple[int, WhitenedBatch]]:
         """One pass over the images, those of each half-set by themselves: the one way to go over them by halves.
 
         Parameters
         ----------
         half : (N,) int, 0 or 1; images at other numbers are left out. None puts all into half 0.
+        some : as of `passes`.
 
         Yields
         ------
         The half, and images of it; never none.
         """
-        for batch in self.passes(count):
+        for batch in self.passes(count, some):
             for part in range(1 if half is None else 2):
                 members = None if half is None else np.flatnonzero(half[batch.index] == part)
                 if members is None or len(members) == len(batch):
@@ -255,41 +255,27 @@ class WhitenedImages:
 
     def of(self, index: np.ndarray, count: int) -> WhitenedBatch:
         """The images `index` (B,) with their first `count` coefficients."""
-        return self._whiten(self._dataset.batch(index, count), count)
+        return self._whiten(self._folding.source.batch(index, count), count)
 
     def of_each(self, lots: Iterable[np.ndarray], count: int) -> Iterator[WhitenedBatch]:
         """As `of`, one lot of images after the other, the next ones read in the background."""
-        read = in_background(lambda: (self._dataset.batch(index, count) for index in lots))
+        read = in_background(lambda: (self._folding.source.batch(index, count) for index in lots))
         return (self._whiten(raw, count) for raw in read)
 
-    def _whiten(self, raw: ImageBatch, count: int) -> WhitenedBatch:
-        on_device = raw.torch(self.compute.device)
-        options = {"device": self.compute.device}
-        targets = torch.empty(len(raw), count, dtype=self.compute.complex_dtype, **options)
-        weights = torch.empty(len(raw), count, dtype=self.compute.dtype, **options)
-        multiplied = torch.as_tensor(self._multiplied[raw.index], **options)[:, None]
-        for first in range(0, len(raw), AT_ONCE):
-            some = slice(first, first + AT_ONCE)
-            ctf = self.compute.tensor(on_device.ctf[some, :count])
-            precision = self._precision[on_device.group[some], :count]
-            weighted = ctf * precision
-            # Images already multiplied by their CTF are targets as they are.
-            factor = torch.where(multiplied[some], precision, weighted)
-            targets[some] = self.compute.tensor(on_device.spectra[some, :count]) * factor
-            weights[some] = weighted * ctf
-            if on_device.pose is not None:
-                poses = on_device.pose.shifts_ang[some, 0].double(), on_device.freqs_per_ang[:count].double()
-                targets[some] = product(targets[some], _waves(*poses, targets.dtype))
+    def _whiten(self, raw: ImageBatch, count: int, first: int = 0) -> WhitenedBatch:
+        """The coefficients `first` to before `count`."""
+        targets, weights = self._folding(raw, slice(first, count))
         rotations = weights.new_empty(len(raw), 0, 3, 3)
-        if on_device.pose is not None:
-            rotations = self.compute.tensor(on_device.pose.rotations[:, 0])
-        return WhitenedBatch(targets, weights, rotations, raw.index, self._slopes(raw.index, count))
+        if raw.pose is not None:
+            rotations = self.compute.tensor(raw.pose.rotations[:, 0])
+        return WhitenedBatch(targets, weights, rotations, raw.index, self._slopes(raw.index, count, first))
 
-    def _slopes(self, index: np.ndarray, count: int) -> Tensor | None:
+    def _slopes(self, index: np.ndarray, count: int, first: int) -> Tensor | None:
         """(B, F) per micrometre."""
         if not self.with_defocus:
             return None
-        return self.compute.tensor(self._dataset.defocus_slopes(index, count) * np.float32(ANG_PER_MICROMETRE))
+        slopes = self._dataset.defocus_slopes(index, count)[:, first:]
+        return self.compute.tensor(slopes * np.float32(ANG_PER_MICROMETRE))
 
 
 def _normal(shape: tuple[int, ...], seed: int, dtype: torch.dtype) -> Tensor:

@@ -55,7 +55,7 @@ def select(run: Run, options: SelectOptions) -> Path:
         told = "; ".join(f"{choice.words}: {int(choice.taken.sum()):,}" for choice in choices)
         raise DataError(f"No particle of {columns.n:,} is left ({told}).")
     with run.report("selection", options, options.name) as out:
-        there = _as_listed(run, particles)
+        there = as_listed(run, particles)
         _write(there, columns, choices, taken, options, out)
         for choice in choices:
             out.say(f"{choice.words}: {there.count(choice.taken):,} of {there.count():,} particles.")
@@ -163,7 +163,7 @@ def _whole_particles(particle: np.ndarray, taken: np.ndarray) -> np.ndarray:
     return share[particle] >= 0.5
 
 
-def _as_listed(run: Run, particles: RunParticles) -> RunParticles:
+def as_listed(run: Run, particles: RunParticles) -> RunParticles:
     """The particles as lists have them: where poses of tilt images were found, those of the run's particle file."""
     if particles.table.tilts is None and run.poses_file.exists() and FRAME in particles.table.frame:
         whole = run.particles()

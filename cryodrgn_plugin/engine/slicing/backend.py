@@ -9,6 +9,9 @@ B images, P candidate poses, T shifts, F leading coefficients, C channels (volum
 sphere. Volumes on the half-sphere are `coefs` (M, 2, C). Targets t (B, F) are complex, weights w (B, F) are real; both
 hold CTF, noise and multiplicity (`likelihood.whitened`). Rotations (…, 3, 3) turn volume to view and may be scaled
 (docs/conventions.md).
+
+Normal equations may be those of a block of the sphere (`SphereBlock`), and of a part of the half-plane that holds what
+adds to it (`HalfPlanePart`): a backend bound to these offers what is listed under "solving for volumes".
 """
 
 from abc import ABC, abstractmethod
@@ -20,6 +23,7 @@ from ..imaging.lattice import HalfPlane
 from .device_tables import table
 from .place import Place
 from .sphere import HalfSphere
+from .sphere_block import SphereBlock
 
 N_PARAMETERS = 5
 """Of a pose in `expand`: rotations about the view's x, y and z axes, in radians, and shifts along x and y, in boxes."""
@@ -209,6 +213,12 @@ class Backend(ABC):
         lhs += w · moments (B, C(C + 1)/2), rhs += t · amplitudes (B, C). Both still need `completed`.
         """
 
+    def moving_here(self, moving: Tensor) -> Tensor:
+        """What `accumulate_near` wants of a whole sphere's `moving` (M, 2, 4): in a block what that stores."""
+        if not isinstance(self.sphere, SphereBlock):
+            return moving
+        return moving[table(self.sphere, "stored", moving.device)]
+
     @abstractmethod
     def accumulate_near(
         self,
@@ -222,8 +232,8 @@ class Backend(ABC):
         """What errors of the poses take from the right sides of `accumulate`, in place, by the same trilinear weights:
 
         rhs −= w · Σ_j J_j · corrections (B, J, C)[b, j], with J_j (B, F) the derivatives of `compress_near` of the
-        volume of which `moving` (M, 2, 4) are the coefficients and moments; J is 5, or 6 with `slopes` (B, F). rhs
-        still needs `completed`.
+        volume of which `moving` (M, 2, 4) are the coefficients and moments (`moving_here`); J is 5, or 6 with `slopes`
+        (B, F). rhs still needs `completed`.
         """
 
     @abstractmethod
@@ -231,10 +241,13 @@ class Backend(ABC):
         """Accumulated sums with both members of every pair on the plane kx = 0 added; may change them in place."""
 
     @abstractmethod
-    def solve(self, lhs: Tensor, rhs: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
+    def solve(
+        self, lhs: Tensor, rhs: Tensor, precision: Tensor, *, with_variance: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Per-voxel normal equations, (A_v + diag precision[shell]) V_v = b_v.
 
-        precision (S, C). Returns V (M, 2, C) and the posterior variance of a real or imaginary part, (M, C).
+        precision (S, C). Returns V (M, 2, C) and the posterior variance of a real or imaginary part, (M, C), or (0, C)
+        without it, which takes half of the time.
         """
 
     @abstractmethod

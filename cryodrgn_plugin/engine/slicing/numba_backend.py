@@ -29,6 +29,7 @@ from .kernels.near import compress_images_apart, compress_near_images
 from .kernels.one_volume import match_one_volume
 from .kernels.ordered_scatter import scatter_equations, scatter_near
 from .kernels.voxels import solve_voxels
+from .sphere_block import SphereBlock
 
 
 class NumbaBackend(Backend):
@@ -136,7 +137,7 @@ class NumbaBackend(Backend):
     ) -> None:
         w, m, t, s, turned = _arrays(weights, moments, targets, amplitudes, rotations)
         freqs, sums = self._freqs(t.shape[1]), (lhs.numpy(), rhs.numpy())
-        scatter_equations(w, m, t, s, turned, freqs, *self._geometry, *sums, numba.get_num_threads())
+        scatter_equations(w, m, t, s, turned, freqs, *self._geometry, *sums, numba.get_num_threads(), self._reached)
 
     def accumulate_near(
         self,
@@ -149,15 +150,17 @@ class NumbaBackend(Backend):
     ) -> None:
         volumes, w, s, turned, given = _arrays(moving, weights, corrections, rotations, _given(slopes, weights))
         freqs, threads = self._freqs(w.shape[1]), numba.get_num_threads()
-        scatter_near(volumes, w, s, turned, given, freqs, *self._geometry, rhs.numpy(), threads)
+        scatter_near(volumes, w, s, turned, given, freqs, *self._geometry, rhs.numpy(), threads, self._reached)
 
     def completed(self, lhs: Tensor, rhs: Tensor) -> tuple[Tensor, Tensor]:
         self.sphere.symmetrize_real(lhs.numpy())
         self.sphere.symmetrize(rhs.numpy(), total=True)
         return lhs, rhs
 
-    def solve(self, lhs: Tensor, rhs: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
-        solution, variance = torch.empty_like(rhs), torch.empty(len(rhs), rhs.shape[2])
+    def solve(
+        self, lhs: Tensor, rhs: Tensor, precision: Tensor, *, with_variance: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        solution, variance = torch.empty_like(rhs), torch.empty(len(rhs) * with_variance, rhs.shape[2])
         arrays = _arrays(lhs, rhs, precision.float())
         solve_voxels(*arrays, self.sphere.shells, solution.numpy(), variance.numpy())
         return solution, variance
@@ -177,6 +180,11 @@ class NumbaBackend(Backend):
     def _geometry(self) -> tuple[np.ndarray, np.float32, np.float32]:
         """What every kernel needs to know of the storage: row starts, grid steps per frequency, radius."""
         return self.sphere.row_start, np.float32(self.sphere.step), np.float32(self.sphere.radius)
+
+    @property
+    def _reached(self) -> np.ndarray | None:
+        """Cells of a block."""
+        return self.sphere.reached if isinstance(self.sphere, SphereBlock) else None
 
     def _freqs(self, count: int) -> np.ndarray:
         """(F, 2) float32."""

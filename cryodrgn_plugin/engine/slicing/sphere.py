@@ -22,8 +22,8 @@ from ..errors import ConfigError
 RIM = 2.0
 """Grid steps kept beyond the radius; trilinear neighbours of a point inside it are at most √3 away."""
 
-KEPT = 4_000_000
-"""Up to so many voxels, the place of each in a volume's spectrum is kept (20 bytes each): maps are then made twice as
+KEPT = 40_000_000
+"""Up to so many voxels, the place of each in a volume's spectrum is kept (9 bytes each): maps are then made twice as
 fast."""
 
 
@@ -97,7 +97,7 @@ class HalfSphere:
         """(M,) int32. round(|k|) in units of 1/(box · pixel)."""
         return np.rint(np.sqrt((self.indices.astype(np.float64) ** 2).sum(1)) / self.step).astype(np.int32)
 
-    @property
+    @cached_property
     def n_shells(self) -> int:
         return int(self.shells.max()) + 1
 
@@ -210,9 +210,9 @@ class HalfSphere:
         keep = (self.indices.astype(np.float64) ** 2).sum(1) <= (radius * self.step) ** 2 + 1e-6
         keep &= self._within_grid(x, y, z)
         x, y, z = x[keep], y[keep], z[keep]
-        sign = (1.0 - 2.0 * ((x + y + z) % 2)).astype(np.float32)
+        sign = (1 - 2 * ((x + y + z) % 2)).astype(np.int8)
         places = np.ravel_multi_index((z % self.grid, y % self.grid, x), (self.grid, self.grid, self.grid // 2 + 1))
-        return np.flatnonzero(keep), places, sign
+        return np.flatnonzero(keep).astype(np.int32), places.astype(np.int32), sign
 
     def _within_grid(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:
         """False for rim voxels beyond the padded grid's own Nyquist limit (without padding the rim leaves the grid)."""

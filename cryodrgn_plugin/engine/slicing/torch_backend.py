@@ -218,17 +218,20 @@ class TorchBackend(Backend):
         whole[own] = lhs[own] + lhs[partner]
         return whole, summed_pairs(rhs, self.sphere)
 
-    def solve(self, lhs: Tensor, rhs: Tensor, precision: Tensor) -> tuple[Tensor, Tensor]:
+    def solve(
+        self, lhs: Tensor, rhs: Tensor, precision: Tensor, *, with_variance: bool = True
+    ) -> tuple[Tensor, Tensor]:
         m, _, c = rhs.shape
         lower = torch.tril_indices(c, c, device=lhs.device)
-        solution, variance = torch.empty_like(rhs), rhs.new_empty(m, c)
+        solution, variance = torch.empty_like(rhs), rhs.new_empty(m * with_variance, c)
         for some in _blocks(m, c * c):
             full = lhs.new_zeros(len(lhs[some]), c, c, dtype=torch.float64)
             full[:, lower[0], lower[1]] = full[:, lower[1], lower[0]] = lhs[some].double()
             full.diagonal(dim1=1, dim2=2).add_(precision.double()[self.shells[some]])
             factor = torch.linalg.cholesky(full)
             solution[some] = torch.cholesky_solve(rhs[some].double().mT, factor).mT.to(rhs.dtype)
-            variance[some] = torch.cholesky_inverse(factor).diagonal(dim1=1, dim2=2).to(rhs.dtype)
+            if with_variance:
+                variance[some] = torch.cholesky_inverse(factor).diagonal(dim1=1, dim2=2).to(rhs.dtype)
         return solution, variance
 
     def backproject(self, sums: Tensor, data: Tensor, power: Tensor, weights: Tensor, rotations: Tensor) -> None:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from .device_tables import table
 from .sphere import HalfSphere
+from .sphere_block import SphereBlock
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Corners:
     flipped: Tensor
     """(...) bool. The point is in the half that is not stored: its value is the conjugate of what is found."""
     inside: Tensor
-    """(...) bool. Within the sphere's radius; slices are zero elsewhere."""
+    """(...) bool. Within the sphere's radius, and of a block's cells; slices are zero elsewhere."""
 
     @classmethod
     def of(cls, rotations: Tensor, sphere: HalfSphere, freqs: Tensor) -> "Corners":
@@ -37,7 +38,12 @@ class Corners:
             for dy in (0, 1)
             for dx in (0, 1)
         ]
-        return cls(torch.stack(voxels, -1), q - base, flipped, inside)
+        corners = torch.stack(voxels, -1)
+        if isinstance(sphere, SphereBlock):
+            first, stop = table(sphere, "reached", rotations.device)[:, base[..., 2] + h, base[..., 1] + h]
+            inside = inside & (base[..., 0] >= first) & (base[..., 0] < stop)
+            corners = torch.where(inside[..., None], corners, 0)
+        return cls(corners, q - base, flipped, inside)
 
     @property
     def weights(self) -> Tensor:

@@ -8,11 +8,14 @@ read in half where `Compute.half` says so; sums are in single precision all the 
 Without a GPU the kernels run in Triton's interpreter, for tests: TRITON_INTERPRET=1 before anything imports them.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from .backend import N_ERRORS, N_PARAMETERS
 from .sphere import HalfSphere
+from .sphere_block import SphereBlock
 from .torch_backend import TorchBackend
 from .torch_slices import summed_pairs
 from .triton_kernels import image_sums, pose_match, slice_gather
@@ -70,6 +73,9 @@ class TritonBackend(TorchBackend):
         equations, right_sides = Share(weights, moments, lhs), Share(targets, amplitudes, rhs)
         spread(rotations, self._geometry, equations, right_sides)
 
+    def moving_here(self, moving: Tensor) -> Tensor:
+        return moving  # slices are read from the whole sphere
+
     def accumulate_near(
         self,
         rhs: Tensor,
@@ -81,7 +87,9 @@ class TritonBackend(TorchBackend):
     ) -> None:
         # Each derivative is a slice like any other, with amplitudes of its own.
         n_errors = N_PARAMETERS if slopes is None else N_ERRORS
-        jacobian = weighted_slopes(moving, weights, rotations, slopes, self._geometry)
+        block = self.sphere
+        read_from = replace(self._geometry, sphere=block.whole) if isinstance(block, SphereBlock) else self._geometry
+        jacobian = weighted_slopes(moving, weights, rotations, slopes, read_from)
         turned = rotations.repeat_interleave(n_errors, 0)
         taken = Share(jacobian.flatten(0, 1), -corrections.flatten(0, 1), rhs)
         spread(turned, self._geometry, paired=taken)

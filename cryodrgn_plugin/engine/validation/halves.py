@@ -148,5 +148,5 @@ class _Stage:
     def line(self, text: str) -> None:
         """Lines of the half's own log are not the validation's."""
 
-    def step(self, stage: str, done: int, total: int, values: dict[str, float]) -> None:
+    def step(self, stage: str, done: int, total: int, values: dict[str, float], left_s: float | None = None) -> None:
         self._reporter.step(self._stage, done, total, values)

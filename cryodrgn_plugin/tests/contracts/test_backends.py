@@ -21,6 +21,7 @@ from cryodrgn_plugin.engine.slicing.backend import Backend
 from cryodrgn_plugin.engine.slicing.compute import Compute
 from cryodrgn_plugin.engine.slicing.exact import exact_slices
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
+from cryodrgn_plugin.engine.slicing.sphere_block import SphereBlock, run_from
 from cryodrgn_plugin.engine.slicing.torch_slices import slice_channels
 
 SPHERE, LATTICE = HalfSphere(16, 1.5, 7.0), HalfPlane(16, 7)
@@ -409,6 +410,40 @@ def test_normal_equations_are_the_sums_written_out(backend, rng, channels):
         assert_close(backend, double(found), expected)
 
 
+def test_blocks_of_shells_have_the_sums_of_the_whole_sphere(backend, rng):
+    """From the coefficients of their part of the plane alone, each voxel in one of them: of a shell each, or of half
+    the sphere in the interpreter, which is slow."""
+    most = 0.6 * SPHERE.n_voxels if backend.compute.member == "triton" else 0
+    images = {name: rng.random((IMAGES, LATTICE.size)) for name in ("weights", "slopes")}
+    images["targets"] = complex_normal(rng, IMAGES, LATTICE.size)
+    rotations, moving = rotations_of(rng, IMAGES), rng.standard_normal((SPHERE.n_voxels, 2, 4))
+    shapes = (IMAGES, 6), (IMAGES, 3), (IMAGES, 6, 3)
+    moments, amplitudes, corrections = (rng.standard_normal(shape) for shape in shapes)
+
+    def sums(part: Backend, some: slice) -> list[np.ndarray]:
+        lhs, rhs = part.nothing(3)
+        weights, slopes, targets = (part.compute.tensor(each[:, some]) for each in images.values())
+        given = map(part.compute.tensor, (moments, amplitudes, corrections, rotations, moving))
+        second, first, tied, turned, whole = given
+        part.accumulate(lhs, rhs, weights, second, targets, first, turned)
+        part.accumulate_near(rhs, part.moving_here(whole), weights, tied, turned, slopes)
+        return [double(each) for each in part.completed(lhs, rhs)]
+
+    wanted, seen, first = sums(backend, slice(None)), np.zeros(SPHERE.n_voxels, int), 0
+    while first < SPHERE.n_shells:
+        stop = run_from(SPHERE, first, most)
+        block = SphereBlock.of(SPHERE, first, stop)
+        ring = block.ring(LATTICE, 0.8, 1.2)
+        found = sums(backend.compute.backend(block, ring), slice(ring.first, ring.stop))
+        voxels = block.stored[block.own]
+        for ours, theirs in zip(found, wanted, strict=True):
+            limit = 1e-5 if backend.compute.dtype == torch.float32 else 1e-12
+            assert np.abs(ours[block.own] - theirs[voxels]).max() < limit * np.abs(theirs).max()
+        seen[voxels] += 1
+        first = stop
+    assert (seen == 1).all()
+
+
 @pytest.mark.parametrize("channels", [1, 5, 17])
 def test_accumulating_is_the_adjoint_of_slicing(backend, rng, channels):
     """⟨A x, y⟩ = ⟨x, Aᵀ y⟩."""
@@ -438,6 +473,8 @@ def test_voxel_systems_are_solved_as_numpy_solves_them(backend, rng):
     rtol = 1e-3 if backend.compute.dtype == torch.float32 else 1e-9
     np.testing.assert_allclose(solution, np.linalg.solve(full[:, None], rhs[..., None])[..., 0], rtol=rtol, atol=1e-5)
     np.testing.assert_allclose(variance, np.linalg.inv(full).diagonal(axis1=1, axis2=2), rtol=rtol)
+    alone, nothing = run(backend, "solve", matrices[:, i, j], rhs, precision, with_variance=False)
+    assert (alone == solution).all() and nothing.shape == (0, channels)
 
 
 def test_backprojection_is_the_sum_written_out(backend, rng):

@@ -20,9 +20,11 @@ from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
+from cryodrgn_plugin.engine.slicing.image_formation import Observed
 from cryodrgn_plugin.engine.slicing.place import Place
 from cryodrgn_plugin.engine.slicing.sphere import HalfSphere
 from cryodrgn_plugin.engine.slicing.triton_backend import TritonBackend
+from cryodrgn_plugin.engine.slicing.triton_kernels.image_folding import fold
 
 CHANNELS, IMAGES, CANDIDATES, SHIFTS = 17, 4, 3, 21
 TOOL = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
@@ -95,6 +97,9 @@ def call_everything(backend: TritonBackend) -> None:
     lhs, rhs = backend.nothing(c)
     backend.accumulate(lhs, rhs, weights, torch.zeros(IMAGES, lhs.shape[1]), targets, amplitudes, rotations)
     backend.accumulate_near(rhs, torch.zeros(m, 2, 4), weights, torch.zeros(IMAGES, 6, c), rotations, weights)
+    double, none = torch.zeros(IMAGES, 8, dtype=torch.float64), torch.zeros(IMAGES, dtype=torch.bool)
+    observed = Observed(targets, double, double[:, :2], weights, sets, none)
+    fold(observed, torch.zeros(count, 2))
 
 
 if __name__ == "__main__":

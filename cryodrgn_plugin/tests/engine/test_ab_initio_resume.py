@@ -37,7 +37,7 @@ class StopsAfterEveryRound:
     def line(self, text: str) -> None:
         """Lines are of no interest here."""
 
-    def step(self, stage: str, done: int, total: int, values: dict[str, float]) -> None:
+    def step(self, stage: str, done: int, total: int, values: dict[str, float], left_s: float | None = None) -> None:
         if stage == "round":
             self.rounds.append(done)
             os.kill(os.getpid(), signal.SIGTERM)

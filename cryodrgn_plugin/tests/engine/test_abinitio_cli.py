@@ -2,6 +2,7 @@
 
 import pytest
 
+from cryodrgn_plugin.engine.cli import abinitio_command
 from cryodrgn_plugin.engine.cli.abinitio_command import RECIPE_SUMMARIES
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import RECIPES, finds_poses
@@ -14,6 +15,7 @@ from .planted_run import serve_fit
 def asked(tmp_path, monkeypatch):
     """Runs `abinitio p.star` with the words given, with a training that does nothing; gives the run's settings."""
     trained = []
+    monkeypatch.setattr(abinitio_command, "_leave_species", lambda run: None)
     serve_fit(monkeypatch, lambda run, config, **how: trained.append((config, how)))
 
     def ask(*words: str):

@@ -6,8 +6,9 @@ import pytest
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.errors import DataError
+from cryodrgn_plugin.engine.imaging import outliers
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
-from cryodrgn_plugin.engine.imaging.outliers import FAR, mended
+from cryodrgn_plugin.engine.imaging.outliers import FAR, Seen, mended
 from cryodrgn_plugin.engine.preflight.preflight_options import PreflightOptions
 from cryodrgn_plugin.engine.preflight.survey import survey
 from cryodrgn_plugin.engine.recipes import fit
@@ -141,13 +142,26 @@ def test_clean_images_come_back_as_they_are():
         images = images.astype(np.float32)
         found = mended(images)
         np.testing.assert_array_equal(found.images, images)
-        assert not found.far_out.any() and not found.lost.any()
+        assert not found.seen.far_out.any() and not found.lost.any()
     images[4, 2, 2] = 10 * FAR
     before = images.copy()
-    assert mended(images).far_out.tolist() == [1 if i == 4 else 0 for i in range(300)]
+    assert mended(images).seen.far_out.tolist() == [1 if i == 4 else 0 for i in range(300)]
     np.testing.assert_array_equal(images, before)
     alone = mended(images[4:5])
     np.testing.assert_array_equal(alone.images[0], mended(images).images[4])
+
+
+def test_no_image_is_passed_over_whose_extremes_are_far_from_its_middle_half():
+    """The first look counts pixels in bins where ordering them would tell; it may ask in vain, but must not miss."""
+    rng, scales = np.random.default_rng(0), np.geomspace(1, 100, 500)[:, None, None]
+    images = np.concatenate([rng.normal(size=(500, 16, 16)), rng.standard_t(2, (500, 16, 16))]).astype(np.float32)
+    images[:500, 3:4, :1] *= scales
+    images[500:, 5:9] *= 10 * rng.integers(0, 2, (500, 1, 16))
+    seen = Seen.nothing(1000)
+    seen.look_at(slice(None), images)
+    far = outliers._suspicious(images.reshape(1000, -1), 0.0)
+    asked = np.isin(np.arange(1000), seen.suspicious(0.0))
+    assert far.any() and asked[far].all() and not asked.all()
 
 
 def test_a_set_of_blank_images_is_refused(tmp_path, clean):

@@ -113,8 +113,8 @@ class Planted:
     def __getattr__(self, name):
         return getattr(self.images, name)
 
-    def by_halves(self, count, half):
-        for number, batch in self.images.by_halves(count, half):
+    def by_halves(self, count, half, some=slice(None)):
+        for number, batch in self.images.by_halves(count, half, some):
             slices = self.volume.backend.project(self.volume.coefs, batch.rotations, count)
             view = torch.complex(slices[:, :, 0, 0], slices[:, :, 1, 0])
             amplitude = torch.as_tensor(self.amplitude[batch.index], dtype=view.real.dtype)[:, None]

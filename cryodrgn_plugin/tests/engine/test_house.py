@@ -32,7 +32,7 @@ LAYERS = [
     | {"run", "run_status", "run_layout", "run_lock", "run_origin", "relocation"}
     | {"latents", "result_kinds", "results", "report_writer", "borrowing", "collapse"}
     | {"known_copies", "source_check", "progress", "provenance", "ranks", "stopping", "threads"}
-    | {"streams_out", "large_pages", "out_of_memory"},
+    | {"streams_out", "large_pages", "compiled_kernels", "out_of_memory"},
     {"imaging", "slicing", "data"},
     {"atoms"},
     {"decoders", "encoders", "poses"},

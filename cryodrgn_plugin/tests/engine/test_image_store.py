@@ -59,7 +59,7 @@ def test_halves_are_those_of_ieee():
     parts = (rng.standard_normal((20, 64)) * 10 ** rng.uniform(-9, 9, (20, 1))).astype(np.float32)
     parts[3], parts[4, 5] = 0, 0
     halves, scale, back = np.empty(parts.shape, np.uint16), np.empty(20, np.float32), np.empty_like(parts)
-    to_halves(parts.view(np.uint32), halves, scale)
+    to_halves(parts.view(np.uint32), np.arange(20), np.array([0, 64]), halves.reshape(-1), scale)
     np.testing.assert_array_equal(halves, (parts / scale[:, None]).astype(np.float16).view(np.uint16))
     from_halves(halves, scale, back, 0)
     np.testing.assert_array_equal(back, halves.view(np.float16).astype(np.float32) * scale[:, None])
@@ -82,7 +82,7 @@ def test_spectra_come_back_in_any_order_and_up_to_any_limit(dataset):
 
 def test_a_memory_that_does_not_hold_all_is_not_filled_beside_a_store(dataset, monkeypatch):
     dataset.cache = SpectraCache(N, dataset.lattice.size, 20 * 8 * dataset.lattice.size / 2**20)
-    monkeypatch.setattr(dataset.source, "raw", lambda rows: pytest.fail("read from its stack"))
+    monkeypatch.setattr(dataset.source.stacks, "read", lambda rows: pytest.fail("read from its stack"))
     asked = []
     read = dataset.source.store._read
     monkeypatch.setattr(
@@ -110,9 +110,24 @@ def test_optics_groups_are_prepared_each_in_its_way(multiplied, tmp_path):
 
 def test_a_first_look_is_kept_with_the_images(dataset, star, monkeypatch):
     before = ParticleDataset.open(star, STREAMED).first_look
-    monkeypatch.setattr(dataset.source, "raw", lambda rows: pytest.fail("read again"))
+    monkeypatch.setattr(dataset.source.stacks, "read", lambda rows: pytest.fail("read again"))
     for name in ("rows", "far_out", "lost", "fingerprint"):
         np.testing.assert_array_equal(getattr(dataset.first_look, name), getattr(before, name))
+
+
+def test_damaged_images_are_mended_among_others(tmp_path):
+    images = np.random.default_rng(0).normal(size=(N, 32, 32)).astype(np.float32)
+    images[7, 3, 4], images[20] = 1e6, 5
+    star = write_set(tmp_path, images, rows(N))
+    particles, before = ParticleDataset.open(star, STREAMED), ParticleDataset.open(star, STREAMED).first_look
+    exact = particles.source.spectra(particles.rows)
+    stored(tmp_path / "store", particles)
+    store = find_store(tmp_path / "store", particles.source, particles.rows)
+    assert store.look(particles.rows).far_out[7] == 1 and np.flatnonzero(store.look(particles.rows).lost) == [20]
+    for name in ("far_out", "lost", "fingerprint"):
+        np.testing.assert_array_equal(getattr(store.look(particles.rows), name), getattr(before, name))
+    away = np.linalg.norm(store.spectra(particles.rows) - exact, axis=1)
+    assert (away <= 5e-4 * np.linalg.norm(exact, axis=1)).all()
 
 
 def test_some_of_the_images_and_repeated_ones_and_a_set_that_was_moved_find_their_store(dataset, tmp_path):
@@ -149,7 +164,7 @@ def test_a_store_of_other_images_or_other_preparation_is_not_taken(change, star,
 
 
 def test_a_writer_that_was_killed_is_taken_up_where_it_was(star, tmp_path, monkeypatch):
-    monkeypatch.setattr(store_writing, "AT_ONCE", 8)
+    monkeypatch.setattr(store_writing, "MOST_AT_ONCE", 8)
     monkeypatch.setattr(store_writing, "NOTED_EVERY_S", 0.0)
     particles = ParticleDataset.open(star, STREAMED)
     stored(tmp_path / "whole", particles)

@@ -59,7 +59,7 @@ def test_images_are_read_once_when_they_fit_in_memory(star, monkeypatch):
     dataset = ParticleDataset.open(star, IN_MEMORY)
     loader = BatchLoader(dataset, 8)
     indices(loader, 0)
-    monkeypatch.setattr(dataset.source, "raw", lambda rows: pytest.fail("read again"))
+    monkeypatch.setattr(dataset.source.stacks, "read", lambda rows: pytest.fail("read again"))
     indices(loader, 1)
 
 

@@ -1,4 +1,5 @@
-"""Species whose number is open: images sorted by power, pairs that pay and species that nobody misses."""
+"""Species whose number is open: images sorted by power, pairs that pay, and species that others can do without or
+miss."""
 
 from types import SimpleNamespace
 
@@ -6,7 +7,7 @@ import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.ab_initio import twins
-from cryodrgn_plugin.engine.ab_initio.joins import chosen_joins, joined, largest, scores_before
+from cryodrgn_plugin.engine.ab_initio.dissolving import brought_back, expendable, lost_without
 from cryodrgn_plugin.engine.ab_initio.outcome import Outcome
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.spectral_groups import lag_behind_groups
@@ -53,11 +54,11 @@ def outcome(scores, counts, maps=None) -> Outcome:
     return Outcome(maps, 0.0, np.array(scores, float), np.array(counts, float))
 
 
-def test_a_pair_stays_where_its_images_are_explained_better_by_both():
+def test_a_pair_stays_unless_its_images_are_explained_worse_by_both():
     whole = np.array([100.0, 100.0, 100.0, 100.0])
-    # The first gains 10 %, the second nothing, the third as much as noise might, and of the last one half is empty.
-    pairs = outcome([100, 120, 99, 99, 101, 101, 0, 150], [50, 50, 50, 50, 50, 50, 2, 98])
-    np.testing.assert_array_equal(paying(whole, pairs, 9), [True, False, False, False])
+    # The first gains 10 %, the second loses twice as much, the third a little, and of the last one half is empty.
+    pairs = outcome([100, 120, 80, 80, 97, 97, 0, 150], [50, 50, 50, 50, 50, 50, 2, 98])
+    np.testing.assert_array_equal(paying(whole, pairs, 9), [True, False, True, False])
     np.testing.assert_array_equal(paying(whole, pairs, 0), [False] * 4)
 
 
@@ -83,6 +84,7 @@ def test_species_that_were_not_split_take_their_images_back():
     assert kept.species[5] == -1
     np.testing.assert_array_equal(kept.lag, split.lag[:, [0, 2, 3]])
     split.lag[:, 1] = -1.0
+    np.testing.assert_array_equal(placed.split(np.random.default_rng(0), 4).species // 4, placed.species)
     # What is likely for one of a pair is likely for what they came of.
     assert (split.renamed(np.array([0, 0, 1, 2])).lag[:, 0] == -1).all()
 
@@ -100,28 +102,48 @@ def test_of_two_species_that_share_their_images_one_is_dropped_and_the_other_mis
     assert missed(placed, 3, 150)[-1] == 2 or len(missed(placed, 3, 150)) == 1
 
 
-def test_every_species_is_tried_as_one_with_its_nearest_and_with_no_other():
-    lost = np.array([[0.0, 0.3, 0.2, 0.9], [0.1, 0.0, 0.15, 0.9], [0.2, 0.3, 0.0, 0.9], [0.6, 0.5, 0.7, 0.0]])
-    np.testing.assert_array_equal(joined(lost), [0, 0, 1, 2])
-    np.testing.assert_array_equal(joined(np.ones((1, 1))), [0])
+def of_three_and_a_piece() -> Placement:
+    """Species of 40, 30, 20 and 10 images; those of the last are near the second, of the third near the last."""
+    placed = Placement.unknown(101, 4)
+    placed.species[:] = np.repeat([0, 1, 2, 3, -1], [40, 30, 20, 10, 1])
+    placed.score[:100] = 100.0
+    placed.lag[:] = 30.0
+    for species, rival in enumerate([1, 0, 3, 1]):
+        placed.lag[placed.species == species, species] = 0.0
+        placed.lag[placed.species == species, rival] = 10.0
+    return placed
 
 
-def test_two_species_are_one_where_one_map_explains_the_images_of_both_as_well():
-    placed = Placement.unknown(8, 5)
-    placed.species[:] = [0, 0, 1, 2, 3, 3, 4, -1]
-    placed.score[:] = [10, 20, 30, 40, 50, 60, 70, np.nan]
-    number = np.array([0, 0, 1, 1, 2])
-    before = scores_before(placed, number)
-    np.testing.assert_allclose(before, [20, 50, 70])
-    old, new = Maps([list("abcde")], np.array([0.1, 0.2, 0.3, 0.1, 0.3])), Maps([list("xyz")], np.full(3, 1 / 3))
-    # Of the first pair one map is as good, of the second it is worse, and the last species was better before.
-    tried = outcome([20, 40, 69], [3, 3, 1], new)
-    maps, left = chosen_joins(old, before, tried, placed.renamed(number), number)
-    assert maps.models == [["x", "c", "d", "e"]]
-    np.testing.assert_allclose(maps.populations, [0.3, 0.3, 0.1, 0.3])
-    np.testing.assert_array_equal(left.species, [0, 0, 0, 1, 1, 1, 3, -1])
-    assert left.lag.shape == (8, 4)
-    assert largest(old.populations, number) == [1, 2, 4]
+def test_small_species_are_dissolved_but_not_beside_their_nearest_rival():
+    placed = of_three_and_a_piece()
+    # Each image would lose a tenth, so that the smallest go first; the nearest rival of the third is among them.
+    assert expendable(placed, 4, 3) == [3, 1]
+    assert expendable(placed, 4, 1) == [3]
+    # A large one goes first that others explain as well.
+    placed.lag[:40, 1] = 1.0
+    assert expendable(placed, 4, 2) == [0, 3]
+    alone = Placement.unknown(3)
+    alone.species[:] = 0
+    assert expendable(alone, 1, 0) == []
+
+
+def test_a_species_comes_back_where_its_images_are_explained_worse_without_it():
+    before = of_three_and_a_piece()
+    dissolved = np.array([3, 2])
+    old = Maps([list("abcd"), list("ABCD")], np.array([0.4, 0.3, 0.2, 0.1]))
+    after = before.copied().only([0, 1])
+    # Maps got better meanwhile: images gain a tenth, those of the piece no less, and those of the third lose a fifth.
+    after.score[:] = before.score * 1.1
+    after.score[before.species == 2] = 80.0
+    after.species[90:100], after.species[70:90], after.species[100] = 1, 0, 0
+    np.testing.assert_allclose(lost_without(before, after, dissolved), [0, 1 - 0.8 / 1.1], atol=1e-6)
+    maps, placed = brought_back(old, before, Maps([["x", "y"], ["X", "Y"]], np.array([0.5, 0.5])), after, dissolved)
+    assert maps.models == [["x", "y", "c"], ["X", "Y", "C"]]
+    np.testing.assert_allclose(maps.populations, [0.4, 0.4, 0.2])
+    np.testing.assert_array_equal(placed.species, np.repeat([0, 1, 2, 1, 0], [40, 30, 20, 10, 1]))
+    assert placed.lag.shape == (101, 3) and (placed.lag[70:90] == 0).all() and (placed.score[70:90] == 100).all()
+    after.score[70:90] = 110.0
+    assert brought_back(old, before, maps, after, dissolved)[0] is maps
 
 
 def test_maps_of_nearest_rivals_alone_are_compared(monkeypatch):
@@ -147,7 +169,8 @@ def test_a_species_and_its_pair_are_judged_by_the_same_images():
     halved = Stages.of(config.ab_initio, config.poses, 64, 100_000, species=4, grows=True).steps(1, True, 0, 0)
     whole = [step for step in halved if step.phase == "split" and step.judged == "first"]
     pairs = [step for step in steps if step.phase == "split" and step.judged == "again"]
+    assert [step.plan.met for step in pairs] == ["group", "kin", "kin"]
     assert [step.number for step in whole] == [step.number for step in pairs[1:]]
     assert {step.plan.images for step in whole} == {step.plan.images for step in pairs}
-    assert {step.plan.met for step in whole} == {"own"} and {step.plan.met for step in pairs} == {"kin"}
+    assert {step.plan.met for step in whole} == {"own"}
     assert len(steps) == len(halved)

@@ -126,7 +126,8 @@ def test_kernels_compile_for_a_gpu_that_is_not_here():
     compiled = json.loads(result.stdout.splitlines()[-1])
     kernels = {each["kernel"] for each in compiled}
     assert kernels == {"_project", "_mix", "_rotation_gradients", "_compress", "_expand", "_match", "_spread"} | {
-        "_weighted_slopes"
+        "_weighted_slopes",
+        "_fold",
     }
     for each in compiled:
         assert each["stack_bytes"] <= LARGEST_STACK and each["shared_bytes"] <= LARGEST_SHARED, each

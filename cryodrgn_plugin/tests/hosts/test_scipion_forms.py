@@ -198,7 +198,7 @@ def test_what_is_looked_for_decides_latent_space_and_species(target, z_dim, spec
 
 
 def test_a_number_of_species_and_a_search_reach_the_engine(project):
-    values = {"target": protocol_ab_initio.MIXTURE, "species": 5, "rounds": 12, "kept": 3, "box": 48}
+    values = {"target": protocol_ab_initio.MIXTURE, "species": "5", "rounds": 12, "kept": 3, "box": 48}
     made = new_protocol(project, "ProtHetAbInitio", **values)._config()
     assert (made.ab_initio.species, made.ab_initio.rounds, made.poses.kept, made.data.box) == (5, 12, 3, 48)
 

@@ -161,6 +161,16 @@ def test_species_are_classes_with_a_map_each(flow, mixture):
     assert mixture.outputVolume.getFileName().endswith(f"map_{labels.mode()[0]:03d}.mrc")
 
 
+def test_particles_of_species_carry_how_probable_theirs_is(flow, mixture):
+    written = read_particles(mixture._posesFile())
+    told = [particle._cdrgClassProbability.get() for particle in mixture.outputParticles.iterItems()]
+    np.testing.assert_allclose(told, written.numbers("cryodrgnClassProbability"), rtol=1e-5)
+    assert any("with a probability of 0.9 or more" in line for line in mixture.summary())
+    content = content_of(Run.open(mixture.getRunFolder()), "mixture", entries_of(mixture.getMaps()))
+    assert "species" in dict(content.pictures)
+    assert [colouring.name for colouring in content.colourings][:2] == ["species", "probability of its species"]
+
+
 def test_a_moving_molecule_gives_latents_with_the_poses_and_can_be_analyzed(flow, moving):
     particles = moving.outputParticles
     assert isinstance(particles, SetOfParticlesFlex) and particles.getSize() == N and particles.hasAlignmentProj()

@@ -37,8 +37,8 @@ def planes_of_threads(plane_start: np.ndarray, threads: int) -> np.ndarray:
     return np.concatenate([[0], inner, [len(plane_start) - 1]]).astype(np.int64)
 
 
-def order_points(rotations, freqs, half_width, step, radius, bits):
-    """Points inside the limit, ordered by place.
+def order_points(rotations, freqs, half_width, step, radius, bits, reached=None):
+    """Points inside the limit, ordered by place; of a block (`SphereBlock.reached`) those in its cells.
 
     Returns
     -------
@@ -48,6 +48,8 @@ def order_points(rotations, freqs, half_width, step, radius, bits):
     """
     x_bits = int(half_width).bit_length()
     keys = _keys(rotations, freqs, half_width, step, radius, x_bits)
+    if reached is not None:
+        keep_reached(keys, reached, x_bits + STRIP_BITS, x_bits)
     points, cells, strip_start = _order_strips(keys, half_width, bits, x_bits)
     ordered = _order_cells(points, cells, strip_start, rotations, freqs, step, half_width, bits, x_bits)
     n_strips = (len(strip_start) - 1) // (2 * half_width + 1)
@@ -75,6 +77,21 @@ def _keys(rotations, freqs, half_width, step, radius, x_bits):
             key = (((strip << np.int32(STRIP_BITS)) + within) << np.int32(x_bits)) + x
             own[f] = key if inside else np.int32(-1)
     return keys
+
+
+@njit(parallel=True, cache=True)
+def keep_reached(keys, reached, low_bits, x_bits):
+    """Take out the keys (B, F) of points whose cells are not within `reached` (2, 2H + 1, 2H + 1)."""
+    n_strips = (reached.shape[1] >> STRIP_BITS) + 1
+    for b in prange(keys.shape[0]):
+        for f in range(keys.shape[1]):
+            key = keys[b, f]
+            if key >= 0:
+                plane, strip = divmod(key >> low_bits, n_strips)
+                row = (strip << STRIP_BITS) + ((key >> x_bits) & ((1 << STRIP_BITS) - 1))
+                x = key & ((1 << x_bits) - 1)
+                if x < reached[0, plane, row] or x >= reached[1, plane, row]:
+                    keys[b, f] = -1
 
 
 @njit(parallel=True, fastmath=FAST, cache=True)

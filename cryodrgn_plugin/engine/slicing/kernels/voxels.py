@@ -23,7 +23,8 @@ def solve_voxels(lhs, rhs, precision, shells, solution, variance):
     precision : (S, C) float32. Prior precision of each channel per shell.
     shells : (M,) int32.
     solution : (M, 2, C) float32, overwritten.
-    variance : (M, C) float32, overwritten: the posterior variance of the real (and of the imaginary) part.
+    variance : (M, C) float32, overwritten: the posterior variance of the real (and of the imaginary) part; (0, C) where
+        it is not asked for.
     """
     n_channels = rhs.shape[2]
     for lot in prange((len(lhs) + LANES - 1) // LANES):
@@ -44,7 +45,7 @@ def solve_voxels(lhs, rhs, precision, shells, solution, variance):
             for v in range(min(LANES, len(lhs) - first)):
                 for i in range(n_channels):
                     solution[first + v, part, i] = x[i, v]
-        for c in range(n_channels):
+        for c in range(n_channels if len(variance) else 0):
             # diag(A⁻¹) = column norms of L⁻¹
             x[c:] = 0
             x[c] = 1

@@ -1,0 +1,95 @@
+"""abinitio --species auto from images to what each species goes on with; killed and resumed, and where there is nothing
+to tell apart.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cryodrgn_plugin.engine.ab_initio import stages
+from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
+from cryodrgn_plugin.engine.cli.main import main
+from cryodrgn_plugin.engine.io.particles import read_particles
+from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
+from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble
+
+QUICK = ["--ab_initio.rounds=2", "--ab_initio.refinements=1", "--ab_initio.images_per_round=40", "--poses.levels=1"]
+ASKED = ["--homogeneous", "--species", "auto", "--data.ctf_applied", "none", *QUICK]
+CHAIN = tiny_ensemble(1).states[0]
+RESIDUES = np.arange(len(CHAIN.coords_ang))
+THREE = (CHAIN, CHAIN[RESIDUES < 80], CHAIN[(RESIDUES >= 20) & (RESIDUES < 55)])
+KILLED_IN = 7
+"""The round in which the process dies."""
+
+
+class Killed(BaseException):
+    """Nothing may catch it, as nothing catches SIGKILL."""
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch):
+    """Each species is split once, and no more rounds than it takes to see all kinds of them."""
+    for name, few in {"SPLITS": 1, "CHECKS": 1, "RESORTING": 1, "JOINING": 2}.items():
+        monkeypatch.setattr(stages, name, few, raising=False)
+
+
+def simulated(folder: Path, models, n: int, snr: float) -> str:
+    kinds = Ensemble(list(models), np.arange(float(len(models))), np.ones(len(models)), tuple("abc"[: len(models)]))
+    settings = SimulationConfig(n_particles=n, box=16, pixel_size_ang=7.0, snr=snr, shift_px=1.0)
+    return str(simulate_particles(kinds, settings, folder, seed=3))
+
+
+def test_species_that_are_found_go_on_and_a_killed_search_ends_where_an_uninterrupted_one_does(
+    tmp_path, monkeypatch, capsys
+):
+    star, whole, killed = simulated(tmp_path / "set", THREE, 150, 1.5), tmp_path / "whole", tmp_path / "killed"
+    assert main(["abinitio", star, "--out", str(whole), *ASKED]) == 0
+    run = Run.open(whole)
+    told = run.results("species").index
+    classes, state = (
+        read_particles(run.poses_file).numbers("rlnClassNumber"),
+        np.load(Path(star).with_name("truth.npz")),
+    )
+    own = [np.bincount(state["state"][classes == kind["species"]]).max() for kind in told["species"]]
+    assert 2 <= len(told["species"]) <= 4 and sum(kind["particles"] for kind in told["species"]) == 150
+    assert sum(own) > 0.6 * 150
+    assert "surely its own" in capsys.readouterr().out
+
+    advance, rounds = PoseRounds.advance, []
+
+    def dies(self, *args):
+        outcome = advance(self, *args)
+        rounds.append(1)
+        if len(rounds) == KILLED_IN:
+            raise Killed
+        return outcome
+
+    monkeypatch.setattr(PoseRounds, "advance", dies)
+    with pytest.raises(Killed):
+        main(["abinitio", star, "--out", str(killed), *ASKED])
+    monkeypatch.setattr(PoseRounds, "advance", advance)
+    words = ["abinitio", star, "--out", str(killed), "--resume", *ASKED]
+    assert main([*words, "--poses.kept", "3"]) == 2
+    assert "was made with poses.kept = 8, not 3" in capsys.readouterr().err
+    assert main(words) == 0
+    for name in ("poses.star", "latents.npz", "species/species_001.star", "volumes/ab_initio/map_001.mrc"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes(), name
+    assert main(words) == 0 and "nothing to resume" in capsys.readouterr().out
+
+
+def test_one_kind_of_molecule_is_one_species(tmp_path):
+    assert (
+        main(["abinitio", simulated(tmp_path / "set", THREE[:1], 120, 1.5), "--out", str(tmp_path / "run"), *ASKED])
+        == 0
+    )
+    run = Run.open(tmp_path / "run")
+    assert [kind["particles"] for kind in run.results("species").index["species"]] == [120]
+    assert run.info["notes"]["share_of_nothing"] < 0.05 and "no molecule" not in run.log_file.read_text()
+
+
+def test_of_noise_is_said_that_there_may_be_no_molecule_in_it(tmp_path):
+    star, other_seed = simulated(tmp_path / "set", THREE[:1], 300, 1e-6), ["--set", "seed=2"]
+    assert main(["abinitio", star, "--out", str(tmp_path / "run"), *ASKED, *other_seed]) == 0
+    assert "there may be no molecule in them" in Run.open(tmp_path / "run").log_file.read_text()
