@@ -70,6 +70,7 @@ AXES = {"particles": "particles", "ranks": "processes", "box": "pixels a side", 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--reduced", action="store_true")
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=RECIPES)
     parser.add_argument("--axes", nargs="+", default=list(AXES), choices=list(AXES))
     parser.add_argument("--sets", type=Path, help="folder for the simulated particles; by default one that goes again")
     parser.add_argument("--within", type=float, default=np.inf, help="no training begins after so many seconds")
@@ -83,7 +84,7 @@ def main() -> None:
     if args.out and args.out.exists():
         report["trainings"] = json.loads(args.out.read_text())["trainings"]
     with tempfile.TemporaryDirectory() as place:
-        for recipe in RECIPES:
+        for recipe in args.recipes:
             sets = args.sets or Path(place)
             known = Trainings(recipe, report["trainings"][recipe], sets, until, report, args.out)
             report["recipes"][recipe] = {axis: along(axis, grid, known) for axis in args.axes}
@@ -170,11 +171,15 @@ def trained(recipe: str, point: Point, folder: Path) -> dict[str, float]:
 
 
 def draw(report: dict, file: Path) -> None:
-    """Seconds along each axis, points and fitted lines, both recipes in one panel; slopes above it."""
+    """Seconds along each axis, points and fitted lines, all recipes in one panel; slopes above it. All panels have one
+    scale of seconds.
+    """
     axes = list(next(iter(report["recipes"].values())))
+    told_of_all = [along for told in report["recipes"].values() for along in told.values()]
+    every = [row["seconds"] for along in told_of_all for row in along["points"]]
     with figure(file, 2.6 * len(axes), 2.7) as page:
         for panel, axis in zip(page.subplots(1, len(axes), squeeze=False)[0], axes, strict=True):
-            slopes, every = [], []
+            slopes = []
             for colour, (recipe, told) in zip(DISTINCT, report["recipes"].items(), strict=False):
                 along = told[axis]
                 x, y = (np.array([row[name] for row in along["points"]], float) for name in (axis, "seconds"))
@@ -182,8 +187,7 @@ def draw(report: dict, file: Path) -> None:
                 panel.plot(x, height * x ** along["slope"], color=colour, lw=1)
                 panel.plot(x, y, "o", color=colour, ms=4, label=recipe)
                 slopes.append(f"{along['slope']:.2f}".replace("-", "−"))
-                every += list(y)
-            panel.set_title(f"slopes {', '.join(slopes)}", fontsize=8.5, fontweight="normal")
+            panel.set_title(f"slope{'s' if slopes[1:] else ''} {', '.join(slopes)}", fontsize=8.5, fontweight="normal")
             panel.set_xscale("log")
             panel.set_yscale("log")
             panel.set_xticks(x, [f"{tick:g}" for tick in x])
@@ -193,7 +197,8 @@ def draw(report: dict, file: Path) -> None:
             panel.grid(axis="y", color=FAINT, lw=0.6)
             panel.set_xlabel(AXES[axis])
             panel.set_ylabel("per process (s)" if axis == "ranks" else "processor time (s)")
-            panel.margins(0.08, 0.1)
+            panel.margins(0.08)
+            panel.set_ylim(min(every) / 1.5, max(every) * 1.5)
         panel.legend()
 
 
