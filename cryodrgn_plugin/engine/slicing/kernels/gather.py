@@ -78,13 +78,16 @@ def project_channels(coefs, rotations, freqs, row_start, step, radius, out):
     flat = coefs.reshape(-1)
     for b in prange(n_images):
         axes = axes_of(rotations[b], step)
-        places, weights, slices, signs = _room(2 * n_channels)
+        # What a point has of all channels is one run: it is made where it is wanted.
+        runs = out[b].reshape(n_points, 2 * n_channels)
+        places, weights, _, signs = _room(2 * n_channels)
         for first in range(0, n_points, CHUNK):
             count = min(CHUNK, n_points - first)
+            slices = runs[first : first + count]
             _slice_chunk(flat, freqs, axes, row_start, limit2, first, count, places, weights, slices, signs)
             for i in range(count):
-                scale(np.float32(1.0), slices[i], out[b, first + i, 0], n_channels)
-                scale(signs[i], slices[i, n_channels:], out[b, first + i, 1], n_channels)
+                if signs[i] < 0:
+                    scale(np.float32(-1.0), slices[i, n_channels:], slices[i, n_channels:], n_channels)
 
 
 @njit(parallel=True, fastmath=FAST, cache=True)

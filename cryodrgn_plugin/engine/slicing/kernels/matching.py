@@ -87,7 +87,8 @@ def log_evidence(gram, inner, out):
     n_channels, n_shifts = inner.shape[1], inner.shape[2]
     n_bases = n_channels - 1
     for n in prange(len(gram)):
-        low = np.zeros((n_bases, n_bases))
+        # The diagonal is kept as its inverse; the shifts stand side by side, so that every sum is one of vectors.
+        low, white, value = np.zeros((n_bases, n_bases)), np.empty((n_bases, n_shifts)), np.empty(n_shifts)
         log_det = 0.0
         for i in range(n_bases):
             row = (i + 1) * (i + 2) // 2 + 1
@@ -97,15 +98,20 @@ def log_evidence(gram, inner, out):
                     total += 1.0
                 for p in range(j):
                     total -= low[i, p] * low[j, p]
-                low[i, j] = math.sqrt(max(total, 1e-30)) if i == j else total / low[j, j]
-            log_det += math.log(low[i, i])
-        white = np.empty(n_bases)
+                low[i, j] = 1 / math.sqrt(max(total, 1e-30)) if i == j else total * low[j, j]
+            log_det -= math.log(low[i, i])
         for t in range(n_shifts):
-            value = inner[n, 0, t] - 0.5 * gram[n, 0] - log_det
-            for i in range(n_bases):
-                total = float(inner[n, i + 1, t] - gram[n, (i + 1) * (i + 2) // 2])
-                for p in range(i):
-                    total -= low[i, p] * white[p]
-                white[i] = total / low[i, i]
-                value += 0.5 * white[i] * white[i]
-            out[n, t] = value
+            value[t] = inner[n, 0, t] - 0.5 * gram[n, 0] - log_det
+        for i in range(n_bases):
+            own, with_mean = white[i], gram[n, (i + 1) * (i + 2) // 2]
+            for t in range(n_shifts):
+                own[t] = inner[n, i + 1, t] - with_mean
+            for p in range(i):
+                taken, factor = white[p], low[i, p]
+                for t in range(n_shifts):
+                    own[t] -= factor * taken[t]
+            for t in range(n_shifts):
+                own[t] *= low[i, i]
+                value[t] += 0.5 * own[t] * own[t]
+        for t in range(n_shifts):
+            out[n, t] = value[t]
