@@ -46,7 +46,7 @@ def dataset(request, tmp_path) -> ParticleDataset:
 @pytest.mark.parametrize("with_kernel", WAYS)
 def test_a_device_folds_images_as_the_host_does(dataset, with_kernel, monkeypatch):
     if not with_kernel:
-        monkeypatch.setattr(folding, "by_kernel", lambda *given: folded(*given))
+        monkeypatch.setattr(folding, "by_kernel", folded)
     device, noise = torch.device("cuda" if ON_GPU else "cpu"), estimate_noise(dataset)
     on_host, away = (
         WhitenedImages(dataset, noise, compute=compute) for compute in (Compute(), Compute(device, member="triton"))
