@@ -74,5 +74,5 @@ def fit_species(
     run.save_latents(z, rows=posed.rows, states=states)
     run.note(
         resolution_ang=[round(reconstruction.resolution_ang(), 3) for reconstruction in maps],
-        particles=np.bincount(belongs.argmax(1), minlength=len(maps)).tolist(),
+        particles=[int(count) for count in np.bincount(belongs.argmax(1), minlength=len(maps))],
     )
