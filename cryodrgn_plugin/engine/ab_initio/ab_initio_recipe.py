@@ -102,10 +102,10 @@ class AbInitio:
 
     def score_of_nothing(self, progress: Progress) -> float:
         """The score that images which show nothing stay below; not a number where a particle has several images."""
+        if find_series(self.dataset) is not None:
+            return np.nan
         rows = drawn(self.dataset.n, SAMPLE, np.random.default_rng([self.config.seed, 2]))
         few, stages = self.dataset.subset(rows), self._stages(progress.maps.n_species)
-        if find_series(few) is not None:
-            return np.nan
         config, compute = self.config, self.engine.compute
         rounds = RoundsOfNothing(few, self._noise, config.poses, config.decoder.padding, config.seed, None, compute)
         return score_of_nothing(rounds, progress.maps, stages.refining[-1], stages.local)
