@@ -24,7 +24,8 @@ def draw_species(file: Path, kinds: Sequence[Species], pixel_size_ang: float) ->
 
     Maps are turned so that their longest axis is upright and their shortest points at the reader.
     """
-    columns, rows = min(max(len(kinds), LEAST_COLUMNS), PER_ROW), -(-len(kinds) // PER_ROW)
+    rows = max(-(-len(kinds) // PER_ROW), 1)
+    columns = max(-(-len(kinds) // rows), LEAST_COLUMNS)
     width = TILE * columns + 0.3
     below = max(2.6, 0.22 * len(kinds) + 1.2)
     above = 0.1 + 1.4 * rows
