@@ -116,7 +116,7 @@ def refine_poses(
         before, own = poses, [np.empty(0, np.int64)]
         posed = dataset.with_poses(before.rotations, before.shifts_ang)
         for members in (np.flatnonzero(kinds == kind) for kind in np.unique(kinds)):
-            part = _Part.of(members, posed, series, noise, half, z, options, compute, ranks)
+            part = _Part(members, posed, series, noise, half, z, options, compute, ranks)
             for index, refined in part.refined((first[0][members], first[1][members])):
                 poses = _with(poses, members[index], refined)
                 own.append(members[index])
@@ -135,23 +135,6 @@ class _Part:
 
     def __init__(
         self,
-        dataset: ParticleDataset,
-        series: TiltSeries,
-        noise: NoiseModel,
-        half: np.ndarray,
-        z: np.ndarray | None,
-        options: RefineOptions,
-        compute: Compute | None,
-        ranks: Ranks,
-    ) -> None:
-        self.dataset, self.series, self.half, self.options = dataset, series, half, options
-        self.images = WhitenedImages(dataset, noise, series=series, compute=compute, ranks=ranks)
-        self.amplitudes = self.images.compute.double(_amplitudes(z, dataset.n))
-        self.radius = dataset.box // 2 - 1
-
-    @classmethod
-    def of(
-        cls,
         members: np.ndarray,
         dataset: ParticleDataset,
         series: TiltSeries,
@@ -161,10 +144,13 @@ class _Part:
         options: RefineOptions,
         compute: Compute | None,
         ranks: Ranks,
-    ) -> "_Part":
-        """The images `members` (n,) of a dataset, with what belongs to them."""
-        images, particles, own_z = dataset.subset(members), series.among(members), None if z is None else z[members]
-        return cls(images, particles, noise, half[members], own_z, options, compute, ranks)
+    ) -> None:
+        """Of the images `members` (n,) of a dataset, with what belongs to them."""
+        self.dataset, self.series = dataset.subset(members), series.among(members)
+        self.half, self.options = half[members], options
+        self.images = WhitenedImages(self.dataset, noise, series=self.series, compute=compute, ranks=ranks)
+        self.amplitudes = self.images.compute.double(_amplitudes(None if z is None else z[members], len(members)))
+        self.radius = dataset.box // 2 - 1
 
     def refined(self, first: tuple[np.ndarray, np.ndarray]):
         """(index (B,), refined poses) of this process's images, batch after batch, within bounds of the `first`."""
