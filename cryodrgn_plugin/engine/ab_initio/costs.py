@@ -15,7 +15,7 @@ import numpy as np
 from ..config import PoseConfig
 from ..geometry import so3_grid
 from .placement import FAMILY
-from .rounds import PoseRounds
+from .rounds import FIRST_KEPT, STEPS_PER_WAVE, PoseRounds
 from .stages import Round
 
 NANOSECONDS = {
@@ -34,7 +34,6 @@ MET_OF_MANY = 0.3
 """Share of the other species that an image meets where it meets those that are not hopeless for it."""
 UPHILL = 7
 """Looks at an image while its pose is moved uphill."""
-STEPS_PER_WAVE, FIRST_KEPT, CHILDREN = 2.5, 4, so3_grid.CHILDREN
 TRIED, TRIED_SPECIES = 128, 2
 """Images and species of a round that is timed before the first."""
 PRIOR_ROUNDS = 2.0
@@ -71,7 +70,7 @@ class RoundCosts:
         rotations = so3_grid.size(so3_grid.level_for(self.poses.spacing_deg))
         shifts = min(self.poses.shift_steps, int(np.ceil(2 * self.poses.shift_extent * STEPS_PER_WAVE * first))) ** 2
         radii = np.linspace(first, plan.radius, plan.levels + 1)[1:]
-        kept = plan.kept * CHILDREN * np.array([FIRST_KEPT] + [1] * plan.levels)[: plan.levels]
+        kept = plan.kept * so3_grid.CHILDREN * np.array([FIRST_KEPT] + [1] * plan.levels)[: plan.levels]
         tried = (kept * _coefficients(radii)).sum() * self.poses.finer_shift_steps**2
         return {
             "tried": images * met * rotations * shifts,
