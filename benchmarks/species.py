@@ -5,11 +5,16 @@
     python benchmarks/species.py --data DATA --sets SETS --count 6 --images 300 --box 32       a look, in a few minutes
     python benchmarks/species.py --data DATA --sets SETS --count 12 --junk 0.2
     python benchmarks/species.py --data DATA --sets SETS --count 6 --moving            one of them swings by 40°
+    python benchmarks/species.py --data DATA --sets SETS --count 6 --real --species ideal
 
 DATA holds models/ and ctf/empiar10028_ctf_5000.npy. All images have noise of one strength, which gives the median
 species an SNR of 0.1 at 64² pixels (in smaller boxes as much more as cropping leaves noise out) and the others what
 their mass makes of it. Each set is made when it is first asked for. The command `abinitio` runs as a user gives it,
 once for each seed; runs of one set and another way of counting species are kept side by side in the same JSON file.
+
+Images of `--real` sets have the coloured noise, the uneven views, the varying contrast and the envelope of the real_
+presets, at the same SNR. `--species ideal` is no run but the last search of one, of all images against the true maps of
+all molecules: what the images allow.
 
 `named` is the share of all good particles in the species matched one to one with their own, `purity` that of those in
 a species most of which is their own.
@@ -32,13 +37,24 @@ from make_ab_initio_sets import withhold_poses
 from scipy.optimize import linear_sum_assignment
 from species_models import CONFORMERS, MOVING, SIX, TWELVE, TWENTY, conformers, molecules, signal_variance
 
+from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
+from cryodrgn_plugin.engine.ab_initio.stages import Stages
 from cryodrgn_plugin.engine.analysis.known_poses import KnownPoses, read_poses
 from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
+from cryodrgn_plugin.engine.analysis.truth import Truth
+from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.imaging.noise import estimate_noise
+from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
+from cryodrgn_plugin.engine.likelihood.species_maps import Maps
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, equal_parts, simulate_particles
+from cryodrgn_plugin.engine.simulate.reality import REALITY
+from cryodrgn_plugin.engine.slicing.compute import Compute
 
 NAMES = {6: SIX, 12: TWELVE, 20: TWENTY}
 BOX_ANG, SNR, SNR_BOX = 224.0, 0.1, 64
+REAL = {name: REALITY[name] for name in ("noise_spectrum", "views", "views_concentration", "b_factor_ang2", "contrast_sd")}
 FEWEST = 10
 """A species of fewer particles is none."""
 
@@ -52,20 +68,21 @@ def main() -> None:
     parser.add_argument("--box", type=int, default=64)
     parser.add_argument("--junk", type=float, default=0.0, help="share of images that show none of the species")
     parser.add_argument("--moving", action="store_true", help="one of the molecules has many conformations")
-    parser.add_argument("--species", default="auto", help="their number, or auto")
+    parser.add_argument("--real", action="store_true", help="images made as real ones are")
+    parser.add_argument("--species", default="auto", help="their number, or auto, or ideal")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set-value", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the run")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     name = f"species{args.count}_{args.images}_{args.box}" + (f"_junk{args.junk:g}" if args.junk else "")
-    name += "_moving" if args.moving else ""
+    name += ("_moving" if args.moving else "") + ("_real" if args.real else "")
     folder = args.sets / name
     if not (folder / "particles.star").exists():
         make_set(args, folder)
     report = json.loads(args.out.read_text()) if args.out and args.out.exists() else {}
     for seed in args.seeds:
-        figures = one_run(args, folder, seed)
+        figures = (ideal if args.species == "ideal" else one_run)(args, folder, seed)
         print(json.dumps(figures), flush=True)
         runs = report.setdefault(name, {}).setdefault(args.species, [])
         report[name][args.species] = [run for run in runs if run["seed"] != seed] + [figures]
@@ -86,6 +103,7 @@ def make_set(args: argparse.Namespace, folder: Path) -> None:
         shift_px=3 * args.box / SNR_BOX,
         ctf_rows=str(args.data / "ctf" / "empiar10028_ctf_5000.npy"),
         junk_share=args.junk,
+        **(REAL if args.real else {}),
     )
     ensemble = with_conformers(models, names) if args.moving else equal_parts(models, names)
     withhold_poses(simulate_particles(ensemble, config, folder, args.count), None)
@@ -113,12 +131,31 @@ def one_run(args: argparse.Namespace, folder: Path, seed: int) -> dict:
         seconds = {"wall": round(time.perf_counter() - began), "cpu": round(children_cpu() - before)}
         run = Run.open(out)
         settings = {"set_value": args.set_value, "threads": args.threads, "hardware": hardware()}
-        return {"seed": seed, "seconds": seconds, **species_figures(run, folder, args.count), **settings}
+        return {"seed": seed, "seconds": seconds, **species_figures(read_poses(run.poses_file), folder, args.count), **settings}
 
 
-def species_figures(run: Run, folder: Path, count: int) -> dict:
+def ideal(args: argparse.Namespace, folder: Path, seed: int) -> dict:
+    """The last search of a run and poses moved uphill, of all images against the true maps, in no time that counts."""
+    config = recipe_config("abinitio", {"particles": str(folder / "particles.star"), "seed": seed})
+    dataset = ParticleDataset.open(config.particles, config.data).without_poses()
+    truth = Truth.open(folder).at_box(dataset.box)
+    noise, padding, compute = estimate_noise(dataset, config.seed), config.decoder.padding, Compute.chosen(config)
+    backend = compute.backend(sphere_at(dataset.box, padding, dataset.lattice.radius), dataset.lattice)
+    models = [LinearModel.of(backend, volume[None]) for volume in truth.maps]
+    engine = PoseRounds(dataset, noise, config.poses, padding, config.seed, compute=compute)
+    stages = Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n)
+    maps, rng = Maps([models], np.full(len(models), 1 / len(models))), np.random.default_rng(seed)
+    for plan in (replace(stages.refining[-1], met="all"), stages.local):
+        engine.place(maps, plan, rng)
+    placed = engine.placement
+    images, pixel_size_ang = None, dataset.pixel_size_ang
+    found = KnownPoses(placed.rotations, placed.shifts_ang, placed.species + 1, images, pixel_size_ang)
+    return {"seed": seed, **species_figures(found, folder, args.count), "hardware": hardware()}
+
+
+def species_figures(found: KnownPoses, folder: Path, count: int) -> dict:
     """How many species were found, how many images are in their own, and how well those are placed."""
-    found, true = read_poses(run.poses_file), read_poses(folder / "truth.npz")
+    true = read_poses(folder / "truth.npz")
     # Conformers, which come last, are one molecule.
     true = replace(true, species=np.minimum(true.species, count))
     with np.load(folder / "truth.npz") as truth:
