@@ -54,7 +54,9 @@ from cryodrgn_plugin.engine.slicing.compute import Compute
 
 NAMES = {6: SIX, 12: TWELVE, 20: TWENTY}
 BOX_ANG, SNR, SNR_BOX = 224.0, 0.1, 64
-REAL = {name: REALITY[name] for name in ("noise_spectrum", "views", "views_concentration", "b_factor_ang2", "contrast_sd")}
+REAL = {
+    name: REALITY[name] for name in ("noise_spectrum", "views", "views_concentration", "b_factor_ang2", "contrast_sd")
+}
 FEWEST = 10
 """A species of fewer particles is none."""
 
@@ -131,7 +133,12 @@ def one_run(args: argparse.Namespace, folder: Path, seed: int) -> dict:
         seconds = {"wall": round(time.perf_counter() - began), "cpu": round(children_cpu() - before)}
         run = Run.open(out)
         settings = {"set_value": args.set_value, "threads": args.threads, "hardware": hardware()}
-        return {"seed": seed, "seconds": seconds, **species_figures(read_poses(run.poses_file), folder, args.count), **settings}
+        return {
+            "seed": seed,
+            "seconds": seconds,
+            **species_figures(read_poses(run.poses_file), folder, args.count),
+            **settings,
+        }
 
 
 def ideal(args: argparse.Namespace, folder: Path, seed: int) -> dict:

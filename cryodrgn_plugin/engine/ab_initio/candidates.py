@@ -59,6 +59,11 @@ class Views:
         """The view that is tilted least."""
         return int((self.tilts - torch.eye(3).to(self.tilts)).square().sum((1, 2)).argmin())
 
+    @property
+    def _single(self) -> bool:
+        """Whether each particle is one image, which is not tilted."""
+        return len(self.images) == 1 and torch.equal(self.tilts[0], torch.eye(3).to(self.tilts))
+
     def at(self, particles: np.ndarray) -> "Views":
         """Some of the particles."""
         return Views(self.dataset, [batch.at(particles) for batch in self.images], self.tilts, self.carries)
@@ -70,10 +75,14 @@ class Views:
             LinearScore(bank, batch.targets[particles], batch.weights[particles], extent_ang) for batch in self.images
         )
         scaled = [score if self.ratio == 1 else ScaledScore(score, self.ratio) for score in scores]
+        if self._single:
+            return scaled[0]
         return TiltSeriesScore(scaled, self.tilts, self.carries)
 
     def in_image(self, view: int, candidates: Candidates) -> Candidates:
         """Candidates in the reference view, as those of image `view`."""
+        if self._single:
+            return candidates
         poses = tilted(candidates.rotations, candidates.shifts_ang, self.tilts[view], self.carries[view])
         return Candidates(*poses, candidates.score)
 

@@ -11,16 +11,17 @@ SORTING = 6
 """Rounds in which species are sorted."""
 SORTING_RADIUS, SORTED_IMAGES = 12, 600
 """Frequency limit of sorting, and the images per species."""
-PARTED_STARTS, INCUMBENT_ROUNDS = 2, 3
-"""Random starts of each species among its own images, and the rounds in which the maps so far compete with them."""
+PARTED_STARTS = 4
+"""Random starts of each species among its own images."""
 LOW_RADIUS, MIDDLE_RADIUS = 5, 8
 """Frequency limits between which maps settle."""
 FIRST_RADII = 7, 10
 """Limits of the first grid, in the first and the last round over all images: a grid at too low a frequency loses the
 right pose of every tenth noisy image, and a rough map has nothing to say at a higher one."""
-SPLIT_IMAGES, CHECKS = 300, 3
-"""Where the number of species is open: images of each part of a group or species that is split, and the rounds in which
-half-sets check what became of it."""
+CHECKS = 3
+"""Rounds in which half-sets check what became of a start of several species."""
+SPLIT_IMAGES = 300
+"""Where the number of species is open: images of each part of a group or species that is split."""
 SPLITS = 2
 """How often each species is split in two after groups were split in four."""
 SPLIT_START = 100
@@ -89,7 +90,7 @@ class Stages:
     sorting: list[Round]
     """Species tell themselves apart; none where there is one."""
     parting: list[Round]
-    """As settling, each species among its own images; none where there is one."""
+    """As settling, each species among its own images, then checked by half-sets; none where there is one."""
     splitting: list[Round]
     """As settling, two species of each one among its own images, then checked by half-sets; none where their number is
     known. Groups are split in four so."""
@@ -133,11 +134,11 @@ class Stages:
             return cls(settling, [], [], [], refining)
         images = min(n, SORTED_IMAGES * species)
         sort = Round(min(SORTING_RADIUS, last), images, 1.0, poses.kept, 1, crossed=True, met="likely")
-        parting = [replace(plan, met="own") for plan in settling]
+        # As many images of each species, which are not equally large: there may be fewer than these in all.
+        parting = [replace(plan, met="own", images=config.images_per_round * species) for plan in settling]
+        parting += [replace(sort, met="own", images=parting[0].images)] * CHECKS
         if not grows:
             return cls(settling, [sort] * SORTING, parting, [], refining)
-        # As many images of each species, which are not equally large: there may be fewer than these in all.
-        parting = [replace(plan, images=config.images_per_round * species) for plan in parting]
         kin = [replace(plan, met="kin", images=SPLIT_IMAGES * species) for plan in settling[::2]]
         checks = [replace(sort, met="kin", images=kin[0].images)] * CHECKS
         return cls([], [sort], parting, kin + checks, refining)
@@ -170,8 +171,8 @@ class Stages:
                 steps.append(Step("sort", plan, number + offset, drops=drops and offset == SORTING // 2))
             number += len(self.sorting)
         if self.parting:
-            # The maps so far compete with new starts after a few of the rounds that these go through.
-            incumbents = _start("part", self.parting, number, None, first=True)[-INCUMBENT_ROUNDS:]
+            # The maps so far compete with new starts in the last of the rounds that these go through.
+            incumbents = _start("part", self.parting, number, None, first=True)[-CHECKS:]
             steps += [replace(incumbents[0], drops=drops), *incumbents[1:]]
             for start in range(starts, starts + PARTED_STARTS):
                 steps += _start("part", self.parting, number, start, first=False)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..imaging.ctf import phase_weights
+from ..imaging.ctf import phase_weights, wavelength_ang
 from ..imaging.lattice import HalfPlane
 from .batch import ImageBatch
 from .cache import SpectraCache
@@ -60,13 +60,18 @@ class NumberedCtfs:
         observed = self._dataset.observed(index, count)
         return replace(observed, ctf=self.numbers(observed.index))
 
+    def slowness(self, index: np.ndarray) -> np.ndarray:
+        """(B,) radians by which the phase of each CTF moves per ångström of defocus, over k²."""
+        params = self._dataset.ctf_params
+        assert params is not None
+        return np.pi * wavelength_ang(params.voltage_kv[index]) * self._per_ang2(index)
+
     def numbers(self, index: np.ndarray) -> np.ndarray:
         """(B, 8) float64 of particles `index` (B,)."""
         dataset, rows = self._dataset, self._dataset.rows[index]
-        given, geometry = dataset.ctf_params, dataset.source.geometry
+        given, per_ang2 = dataset.ctf_params, self._per_ang2(index)
         assert given is not None
         params = given[index]
-        per_ang2 = (dataset.source.frequency_ratio[rows] / (geometry.box * geometry.pixel_size_ang)) ** 2
         numbers = np.empty((len(rows), N_NUMBERS))
         numbers[:, :5] = phase_weights(params) / (2 * np.pi)
         numbers[:, :3] *= per_ang2[:, None]
@@ -74,3 +79,9 @@ class NumberedCtfs:
         numbers[:, 5], numbers[:, 6] = params.b_factor_ang2 * per_ang2 / 4, params.scale
         numbers[:, 7] = dataset.source.phase_flipped[rows]
         return numbers
+
+    def _per_ang2(self, index: np.ndarray) -> np.ndarray:
+        """(B,) of the square of a whole frequency that of a spatial one in 1/ångström."""
+        source = self._dataset.source
+        ratio = source.frequency_ratio[self._dataset.rows[index]]
+        return (ratio / (source.geometry.box * source.geometry.pixel_size_ang)) ** 2

@@ -1,8 +1,10 @@
 """CTF, shift, noise and multiplicity of images folded into targets and weights (`whitened`).
 
-On the host the CTF of every coefficient comes with the images. On a device it is made there, of a few numbers an image,
-where these tell it.
+The CTF is made where images are folded, of a few numbers an image, where these tell it; else the values of every
+coefficient come with the images, and to the plain member on the host they always do.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -26,8 +28,8 @@ class Folding:
         self._dataset, self._compute, self._multiplied = dataset, compute, dataset.ctf_multiplied
         self.source: ParticleDataset | NumberedCtfs = dataset
         """What gives the batches that are folded."""
-        away = compute.device.type != "cpu" or compute.member == "triton"
-        if away and NumberedCtfs.tell(dataset):
+        plain = compute.device.type == "cpu" and compute.member == "torch"
+        if not plain and NumberedCtfs.tell(dataset):
             self.source = NumberedCtfs(dataset)
             reach = dataset.source.reach[: len(precision), None]
             precision = np.where(np.arange(precision.shape[1]) < reach, precision, 0)
@@ -46,8 +48,17 @@ class Folding:
             moves = on_device.pose.shifts_ang[:, 0].double() / extent_ang
         observed = Observed(spectra, on_device.ctf, moves, precision, on_device.group, multiplied)
         freqs = table(self._dataset.lattice, "indices", self._compute.device, torch.float32)[some]
-        fold = by_kernel if self._compute.member == "triton" else folded
-        return fold(observed, freqs, self._compute)
+        return kernel_of(self._compute)(observed, freqs, self._compute)
+
+    def slopes(self, index: np.ndarray, some: slice) -> Tensor:
+        """(B, F) by how much of itself the CTF of images `index` changes per ångström of defocus."""
+        if isinstance(self.source, NumberedCtfs) and self._compute.member == "numba":
+            from ..slicing.numba_folding import slopes
+
+            freqs = table(self._dataset.lattice, "indices", self._compute.device, torch.float32)[some]
+            values = slopes(self.source.numbers(index), self.source.slowness(index), freqs)
+            return torch.where(self._precision[self._dataset.optics_group[index]][:, some] > 0, values, 0)
+        return self._compute.tensor(self._dataset.defocus_slopes(index, some.stop)[:, some.start :])
 
     def _of_values(
         self, on_device: ImageBatch, spectra: Tensor, precision: Tensor, multiplied: Tensor, some: slice
@@ -70,8 +81,14 @@ class Folding:
         return targets, weights
 
 
-def by_kernel(observed: Observed, freqs: Tensor, place: Place) -> tuple[Tensor, Tensor]:
-    """`folded`, by the kernel of the Triton member."""
-    from ..slicing.triton_kernels.image_folding import fold
+def kernel_of(place: Compute) -> Callable[[Observed, Tensor, Place], tuple[Tensor, Tensor]]:
+    """What folds images there: `folded`, or the kernel that equals it."""
+    if place.member == "triton":
+        from ..slicing.triton_kernels.image_folding import fold
 
-    return fold(observed, freqs)
+        return lambda observed, freqs, place: fold(observed, freqs)
+    if place.member == "numba":
+        from ..slicing.numba_folding import fold
+
+        return lambda observed, freqs, place: fold(observed, freqs)
+    return folded

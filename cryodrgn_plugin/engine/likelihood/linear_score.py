@@ -29,6 +29,7 @@ class SliceBank:
     def __init__(self, model: LinearModel) -> None:
         self.model, self.lattice = model, model.backend.lattice
         self._rotations: Tensor | None = None
+        self._back: tuple[Tensor, Tensor] | None = None
         self._count = 0
 
     @property
@@ -49,6 +50,12 @@ class SliceBank:
             self._slices, self._products = parts.view(self.n_channels, 2 * count, -1), torch.stack(pairs)
             self._rotations, self._count = rotations, count
         return self._slices, self._products
+
+    def back(self, moves: Tensor, count: int, kind: torch.dtype) -> Tensor:
+        """(T, F) of the complex type `kind`: what moves images back by moves (T, 2) in boxes."""
+        if self._back is None or self._back[1].shape[1] != count or not torch.equal(self._back[0], moves):
+            self._back = moves, phases(moves, self.lattice, count, kind)
+        return self._back[1]
 
 
 @dataclass(frozen=True)
@@ -133,8 +140,7 @@ class LinearScore:
 
     def _moved_back(self, shifts_ang: Tensor, count: int) -> Tensor:
         """(B T, 2F) real and imaginary parts of the targets moved back by each shift."""
-        moves = shifts_ang.double() / self.extent_ang
-        back = phases(moves, self.bank.lattice, count, self.targets.dtype)
+        back = self.bank.back(shifts_ang.double() / self.extent_ang, count, self.targets.dtype)
         moved = self.targets[:, None, :count] * back
         return torch.cat([moved.real, moved.imag], 2).view(-1, 2 * count)
 

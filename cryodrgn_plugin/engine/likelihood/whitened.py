@@ -274,8 +274,7 @@ class WhitenedImages:
         """(B, F) per micrometre."""
         if not self.with_defocus:
             return None
-        slopes = self._dataset.defocus_slopes(index, count)[:, first:]
-        return self.compute.tensor(slopes * np.float32(ANG_PER_MICROMETRE))
+        return self._folding.slopes(index, slice(first, count)) * ANG_PER_MICROMETRE
 
 
 def _normal(shape: tuple[int, ...], seed: int, dtype: torch.dtype) -> Tensor:
