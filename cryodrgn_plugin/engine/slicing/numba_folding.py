@@ -1,4 +1,4 @@
-"""Images folded on the CPU: tensors that share their memory with the arrays of the numba kernels."""
+"""Images folded and moved on the CPU: tensors that share their memory with the arrays of the numba kernels."""
 
 import numpy as np
 import torch
@@ -7,6 +7,7 @@ from torch import Tensor
 from ..imaging.ctf import NEAREST_ZERO
 from .image_formation import Observed
 from .kernels.formed_images import defocus_slopes, form_images
+from .kernels.formed_images import waves as fill_waves
 
 
 def fold(observed: Observed, freqs: Tensor) -> tuple[Tensor, Tensor]:
@@ -23,3 +24,10 @@ def slopes(numbers: np.ndarray, slowness: np.ndarray, freqs: Tensor) -> Tensor:
     values = torch.empty(len(numbers), len(freqs))
     defocus_slopes(numbers, slowness, freqs.T.double().contiguous().numpy(), NEAREST_ZERO, values.numpy())
     return values
+
+
+def waves(moves: Tensor, freqs: Tensor) -> Tensor:
+    """(n, F) complex64. e^{2πi k·move} of moves (n, 2) in boxes at frequencies (F, 2), both double."""
+    values = torch.empty(len(moves), len(freqs), 2)
+    fill_waves(moves.contiguous().numpy(), freqs.T.contiguous().numpy(), values.numpy())
+    return torch.view_as_complex(values)

@@ -122,3 +122,14 @@ def defocus_slopes(numbers, slowness, freqs, nearest, slopes):
             tangent = _sine(phase[f]) / _sine(QUARTER - abs(phase[f]))
             tangent = tangent if abs(tangent) >= least else least
             slopes[b, f] = rate * np.float32(x[f] * x[f] + y[f] * y[f]) / tangent
+
+
+@njit(parallel=True, cache=True)
+def waves(moves, freqs, out):
+    """e^{2πi k·move} of moves (n, 2) in boxes, both double, at freqs (2, F), into out (n, F, 2) float32."""
+    x, y = freqs[0], freqs[1]
+    for b in prange(moves.shape[0]):
+        room, wave = np.empty((2, x.shape[0]), np.float32), out[b]
+        _waves(moves[b], x, y, room[0], room[1])
+        for f in range(x.shape[0]):
+            wave[f, 0], wave[f, 1] = room[0, f], room[1, f]
