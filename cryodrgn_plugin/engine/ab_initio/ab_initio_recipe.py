@@ -44,10 +44,10 @@ from .costs import RoundCosts, TimeLeft
 from .dissolving import brought_back, expendable
 from .finding import leave_found
 from .missed_species import missed
-from .nothing import SAMPLE, RoundsOfNothing, score_of_nothing
+from .nothing import RoundsOfNothing, how_much_is_nothing, set_aside
 from .outcome import Outcome
-from .placement import FAMILY, Placement
-from .rounds import PoseRounds, drawn
+from .placement import FAMILY, NONE, Placement
+from .rounds import PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
 from .splits import chosen_pairs, paying
 from .stages import Stages, Step
@@ -77,6 +77,7 @@ class AbInitio:
         self.config, self.dataset = config, dataset
         self._noise = estimate_noise(dataset, config.seed)
         self.engine = self._rounds()
+        self._aside = set_aside(dataset.n, config.seed) if find_series(dataset) is None else NONE
         self.bases = BasesRounds(config, self.engine, self._noise)
         self.time_left = TimeLeft(RoundCosts(config.poses, dataset.box, config.decoder.padding, dataset.n))
 
@@ -100,15 +101,13 @@ class AbInitio:
         later = max(1, species // FAMILY.get(now[0].met, 1)) if now and progress.maps else species
         return self.time_left.of(now, species) + self.time_left.of(plans[len(now) :], later)
 
-    def score_of_nothing(self, progress: Progress) -> float:
-        """The score that images which show nothing stay below; not a number where a particle has several images."""
-        if find_series(self.dataset) is not None:
-            return np.nan
-        rows = drawn(self.dataset.n, SAMPLE, np.random.default_rng([self.config.seed, 2]))
-        few, stages = self.dataset.subset(rows), self._stages(progress.maps.n_species)
-        config, compute = self.config, self.engine.compute
-        rounds = RoundsOfNothing(few, self._noise, config.poses, config.decoder.padding, config.seed, None, compute)
-        return score_of_nothing(rounds, progress.maps, stages.refining[-1], stages.local)
+    def _see_how_much_is_nothing(self, progress: Progress) -> None:
+        """By the images that were set aside, which take part from now on."""
+        config, dataset, compute = self.config, self.dataset.subset(self._aside), self.engine.compute
+        given = dataset, self._noise, config.poses, config.decoder.padding, config.seed, None, compute
+        plan = self._stages(progress.maps.n_species).refining[0]
+        found = how_much_is_nothing(PoseRounds(*given), RoundsOfNothing(*given), progress.maps, plan)
+        progress.score_of_nothing, progress.share_of_nothing = found
 
     def _stages(self, left: int) -> Stages:
         """The rounds, with as many images as the species that are left need where their number is open."""
@@ -150,6 +149,7 @@ class AbInitio:
         """The next round; changes `progress` and returns figures for metrics.csv."""
         steps = self.steps(progress)
         step = steps[progress.done]
+        self._set_aside(progress, step)
         self._begin(progress, step, after=steps[progress.done - 1] if progress.done else None)
         rng = np.random.default_rng([self.config.seed, step.number])
         if step.phase == "move":
@@ -160,6 +160,14 @@ class AbInitio:
         start = {} if step.start is None else {"start": step.start + 1}
         species = {} if self.n_species == 1 and not self.number_open else {"species": progress.maps.n_species}
         return {**start, "radius": step.plan.radius, "score": score, **species}
+
+    def _set_aside(self, progress: Progress, step: Step) -> None:
+        """Images that no map is made of until all are refined, and what they tell then."""
+        self.engine.aside = self._aside
+        if len(self._aside) and step.phase in ("refine", "move"):
+            if not np.isfinite(progress.score_of_nothing):
+                self._see_how_much_is_nothing(progress)
+            self.engine.aside = NONE
 
     def _advance(self, progress: Progress, step: Step, rng: np.random.Generator) -> float:
         """Maps and poses in turn; the mean score."""
@@ -203,6 +211,7 @@ class AbInitio:
         if progress.maps is None:
             lag = engine.sorted_by_power(self.n_species, LEAST_GROUP, rng)
             engine.placement = replace(engine.placement, species=lag.argmin(1), lag=lag)
+            engine.placement.species[self._aside] = -1
         engine.placement = engine.placement.split(rng, parts)
         return engine.placement.lag.shape[1]
 
@@ -288,4 +297,4 @@ def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume:
             stop.raise_if_requested(may_keep=False, agreed=str if ranks.alone else wish_of_any(ranks.any))
     if recipe.moving:
         recipe.make_one(run, progress)
-    leave_found(run, config, dataset, progress, recipe.score_of_nothing(progress), resume)
+    leave_found(run, config, dataset, progress, resume)

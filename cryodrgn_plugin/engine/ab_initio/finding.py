@@ -15,18 +15,13 @@ HARDLY = 0.5
 """Share of the images no better than nothing from which maps may show nothing."""
 
 
-def leave_found(
-    run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, nothing: float, resume: bool
-) -> None:
-    """Poses and maps into the run, then the latent space where one was asked for.
-
-    `nothing` is the score of images that show nothing (`nothing.score_of_nothing`).
-    """
+def leave_found(run: Run, config: RunConfig, dataset: ParticleDataset, progress: Progress, resume: bool) -> None:
+    """Poses and maps into the run, then the latent space where one was asked for."""
     placed = progress.placement
     one = config.ab_initio.species == 1
     belongs = np.ones((dataset.n, 1)) if one else memberships(placed, progress.maps.populations)
     species = {} if one else {"species": placed.species, "probability": belongs.max(1)}
-    _say_how_much_is_nothing(run, placed.score, nothing)
+    _say_how_much_is_nothing(run, progress)
     run.save_poses(dataset.rows, placed.rotations, placed.shifts_ang, score=placed.score, **species)
     posed = dataset.with_poses(placed.rotations, placed.shifts_ang)
     if config.z_dim:
@@ -36,14 +31,14 @@ def leave_found(
         fit_species(run, config, posed, maps, belongs)
 
 
-def _say_how_much_is_nothing(run: Run, score: np.ndarray, nothing: float) -> None:
-    """A note, and a line of the log where there are many such images."""
+def _say_how_much_is_nothing(run: Run, progress: Progress) -> None:
+    """A note, and a line of the log where there are many such images (`nothing.how_much_is_nothing`)."""
+    nothing, share = progress.score_of_nothing, progress.share_of_nothing
     if not np.isfinite(nothing):
         return
-    share = float((score <= nothing).mean())
     run.note(score_of_nothing=round(nothing, 3), share_of_nothing=round(share, 4))
     if share >= HARDLY:
         run.log(
-            f"Maps explain {share:.0%} of the images no better than they explain noise: there may be no molecule in "
-            "them, or it is too faint to be found without poses."
+            f"Of images that were set aside, maps explain {share:.0%} no better than they explain noise: there may be "
+            "no molecule in them, or it is too faint to be found without poses."
         )

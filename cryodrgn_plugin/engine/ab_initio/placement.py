@@ -8,6 +8,7 @@ import torch
 from ..ranks import Ranks
 from ..slicing.place import on_host
 
+NONE = np.empty(0, np.int64)
 FAMILY = {"own": 1, "kin": 2, "group": 4}
 """How many species, one after the other, are a family, whose images meet its members only."""
 
@@ -70,3 +71,9 @@ class Placement:
         species, lag = new_number[self.species], self.lag[:, kept]
         lag[species < 0] = 0
         return replace(self, species=species, lag=lag)
+
+
+def drawn(among: int | np.ndarray, count: int, rng: np.random.Generator, aside: np.ndarray = NONE) -> np.ndarray:
+    """Up to `count` of some numbers, or of 0 … among − 1, that are not `aside`, in order, each once."""
+    numbers = np.setdiff1d(np.arange(among) if isinstance(among, int) else among, aside)
+    return np.sort(rng.choice(numbers, min(count, len(numbers)), replace=False)) if len(numbers) else NONE

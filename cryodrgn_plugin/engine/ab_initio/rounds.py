@@ -35,7 +35,7 @@ from ..slicing.compute import Compute
 from ..slicing.place import on_host
 from .candidates import Views, among, searched, tempered
 from .outcome import Outcome
-from .placement import FAMILY, Placement
+from .placement import FAMILY, Placement, drawn
 from .spectral_groups import lag_behind_groups
 from .stages import Round
 
@@ -82,10 +82,11 @@ class PoseRounds:
         series: TiltSeries | None = None,
         compute: Compute | None = None,
     ):
+        """`aside` are particles that take part in nothing."""
         self.dataset, self.compute, self._poses, self._padding = dataset, compute or Compute(), poses, padding
         self._series = series or TiltSeries.singles(dataset.n)
         self._whitened, self._ranks = WhitenedImages(dataset, noise, compute=self.compute), Ranks.present()
-        self.placement = Placement.unknown(dataset.n)
+        self.placement, self.aside = Placement.unknown(dataset.n), np.empty(0, np.int64)
         self.half = drawn_halves(dataset, [seed, 1])
         self._half_of_particle = self.half[self._series.images[:, 0]]
 
@@ -95,7 +96,9 @@ class PoseRounds:
         models = []
         for species in range(n_species):
             members = self.placement.family(species, plan.met)
-            chosen = drawn(self.dataset.n if members is None else members, images, rng)
+            # A species that no image suits best begins with any.
+            among = members if members is not None and len(members) else self.dataset.n
+            chosen = drawn(among, images, rng, self.aside)
             sums = MapSums(backend, self.dataset)
             lots = np.split(chosen, range(MOST_AT_ONCE, len(chosen), MOST_AT_ONCE))
             for batch in self._whitened.of_each(lots, count):
@@ -232,11 +235,11 @@ class PoseRounds:
         """Particles of a round, in order: drawn from all, or as many from each species."""
         count = int(np.ceil(plan.images / self._series.counts.mean()))
         if plan.met not in FAMILY or plan.local:
-            return drawn(self._series.n, count, rng)
+            return drawn(self._series.n, count, rng, self.aside)
         size = FAMILY[plan.met]
         family = self.placement.species[self._series.images[:, 0]] // size
         families = range(n_species // size)
-        lots = [drawn(np.flatnonzero(family == own), count // len(families), rng) for own in families]
+        lots = [drawn(np.flatnonzero(family == own), count // len(families), rng, self.aside) for own in families]
         return np.sort(np.concatenate(lots))
 
     def _met(self, index: np.ndarray, plan: Round, rng: np.random.Generator) -> np.ndarray:
@@ -291,9 +294,3 @@ def within_sight(plan: Round, maps: Maps) -> Round:
     if not plan.masked or len(maps.models) < 2:
         return plan
     return replace(plan, radius=min(plan.radius, int(maps.known_shells(AGREED).max()) + BEYOND))
-
-
-def drawn(among: int | np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Up to `count` of some numbers, or of 0 … among − 1, in order, each once."""
-    available = among if isinstance(among, int) else len(among)
-    return np.sort(rng.choice(among, min(count, available), replace=False)) if available else np.empty(0, np.int64)

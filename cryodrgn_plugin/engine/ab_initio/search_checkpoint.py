@@ -21,7 +21,7 @@ from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from .placement import Placement
 
-FIGURES = ("done", "seconds", "repeats")
+FIGURES = ("done", "seconds", "repeats", "score_of_nothing", "share_of_nothing")
 PLACED = ("rotations", "shifts_ang", "species", "score", "lag")
 
 
@@ -43,6 +43,10 @@ class Progress:
     """Where images were placed before these rounds."""
     repeats: int = 0
     """Local rounds at the end beyond the first."""
+    score_of_nothing: float = np.nan
+    """The score that images of nothing stay below."""
+    share_of_nothing: float = np.nan
+    """Share of images set aside that do not exceed it."""
     placement: Placement = field(default_factory=lambda: Placement.unknown(0))
 
 

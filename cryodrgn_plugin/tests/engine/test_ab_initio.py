@@ -301,8 +301,8 @@ def test_the_rounds_of_several_species_come_in_order():
     steps = stages.steps(starts=2, drops=True, repeats=3, moving=1)
     phases = [step.phase for step in steps]
     assert phases == sorted(phases, key=["settle", "sort", "part", "refine", "move"].index)
-    assert [step.start for step in steps if step.begins] == [0, 1, 2, 3]
-    assert [step.judged for step in steps if step.judged] == ["first", "again", "first", "again", "again"]
+    assert [step.start for step in steps if step.begins] == [0, 1, 2, 3, 4, 5]
+    assert [step.judged for step in steps if step.judged] == ["first", "again", "first", *["again"] * 4]
     assert [step.plan.local for step in steps if step.phase == "refine"] == [False] * 4 + [True] * 4
     judged = {(step.phase, step.number) for step in steps if step.judged}
     assert len(judged) == 2  # starts of a phase are judged by the same images
