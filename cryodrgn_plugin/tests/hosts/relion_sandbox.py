@@ -79,14 +79,12 @@ class RelionProject:
     def run(self, job: str) -> None:
         self.relion("relion_pipeliner", "--RunJobs", job, "--sec_wait_after", "1")
 
-    def start(self, job: str) -> subprocess.Popen:
-        """Run a job without waiting for it, as a group of processes of its own."""
+    def start(self, job: str, **options) -> subprocess.Popen:
+        """Run a job without waiting for it; `options` are those of Popen."""
         environment = {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT), "OMP_NUM_THREADS": "1"}
         words = ["relion_pipeliner", "--RunJobs", job, "--sec_wait_after", "1"]
         with open(self.folder / "relion.log", "ab") as log:
-            return subprocess.Popen(
-                words, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
-            )
+            return subprocess.Popen(words, cwd=self.folder, env=environment, stdout=log, stderr=log, **options)
 
     def status(self, job: str) -> str:
         """Status of a job in default_pipeline.star, after RELION has looked for the exit markers."""

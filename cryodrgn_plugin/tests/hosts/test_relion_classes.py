@@ -113,6 +113,7 @@ def test_subset_selection_shows_each_map_and_saves_the_particles_of_the_classes_
     saved, given = (read_star(project.folder / name) for name in (f"{select}particles.star", f"{JOB}/particles.star"))
     members = np.concatenate([np.flatnonzero(number == SPECIES) for number in (2, 4)])
     wanted = given["particles"].iloc[members].reset_index(drop=True)
+    assert list(saved["particles"]) == list(wanted)
     assert saved["particles"].rlnImageName.tolist() == wanted.rlnImageName.tolist()
     for column in ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnDefocusU"):
         np.testing.assert_allclose(saved["particles"][column], wanted[column], atol=1e-4)
@@ -121,8 +122,8 @@ def test_subset_selection_shows_each_map_and_saves_the_particles_of_the_classes_
 
 @contextlib.contextmanager
 def started(project: RelionProject, job: str):
-    """The job's processes while it runs; they are ended in the end, windows and all."""
-    process = project.start(job)
+    """The job while it runs; all its processes, which hold its windows, are ended in the end."""
+    process = project.start(job, start_new_session=True)
     try:
         yield process
     finally:
