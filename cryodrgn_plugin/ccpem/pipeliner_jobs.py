@@ -15,6 +15,7 @@ from pipeliner.data_structure import (
     NODE_IMAGE3D,
     NODE_LOGFILE,
     NODE_MASK3D,
+    NODE_OPTIMISERDATA,
     NODE_PARTICLEGROUPMETADATA,
     NODE_TOMOOPTIMISATIONSET,
 )
@@ -44,8 +45,10 @@ _NODES = {
     "local resolution": (NODE_IMAGE3D, [PREFIX, "localresmap"]),
     "log": (NODE_LOGFILE, [PREFIX]),
     "model": (NODE_ATOMCOORDS, [PREFIX]),
+    "class optimiser": (NODE_OPTIMISERDATA, ["relion"]),
 }
-"""Kind of a file to the type and the keywords of its node. Jobs of RELION ask for particles with the keyword relion."""
+"""Kind of a file to the type and the keywords of its node. Jobs of RELION ask for particles and classes with the
+keyword relion; those of classes by their optimiser file, so that their model file is no node."""
 _REFERENCES = (
     Ref(
         authors=["Kimanius D", "Jamali K", "Scheres SHW"],
@@ -123,6 +126,8 @@ class HeterogeneityJob(PipelinerJob):
     def get_current_output_nodes(self) -> list[Node]:
         nodes = []
         for made in what_was_made(self.output_dir).get("nodes", []):
+            if made["kind"] not in _NODES:
+                continue
             kind, keywords = _NODES[made["kind"]]
             nodes.append(create_node(made["path"], kind, list(keywords), do_validation=False))
         return nodes

@@ -28,7 +28,7 @@ _INITIAL_MAPS = {
 
 @dataclass
 class ClassFiles:
-    """One cluster of particles with its files, relative to the job folder. A homogeneous run has a single one."""
+    """One cluster or species with its files, relative to the job folder. A homogeneous run has a single one."""
 
     number: int
     particles: int
@@ -92,6 +92,7 @@ def remove_stale(job: Path) -> None:
     for pattern in (
         "particles*.star",
         "run_*.mrc",
+        "run_*.star",
         "run_*.cif",
         "logfile.pdf",
         "job.json",
@@ -105,13 +106,12 @@ def remove_stale(job: Path) -> None:
 def place_initial_maps(run: Run, job: Path) -> list[tuple[str, str]]:
     """The maps that poses were found with, each followed by its other hand and its half-maps; (name, kind) of all."""
     placed = []
-    for number in itertools.count(1):
-        if not run.found_map_file(number).exists():
-            return placed
+    for number in _maps_of_species(run):
         for which, (name, kind) in _INITIAL_MAPS.items():
             if run.found_map_file(number, which).exists():
                 placed.append((name.format(number), kind))
                 place(run.found_map_file(number, which), job / placed[-1][0])
+    return placed
 
 
 def _place_without_clusters(run: Run, job: Path) -> list[ClassFiles]:
@@ -119,12 +119,22 @@ def _place_without_clusters(run: Run, job: Path) -> list[ClassFiles]:
     table, frame = place_latents(run, job)
     if not run.poses_file.exists() or run.config.ab_initio.species == 1:
         return [ClassFiles(1, listed(table, np.asarray(run.latents().rows)))]
-    classes, reached = [], _reached_by_species(run)
-    for number, members in frame.groupby(CLASS, sort=True):
-        star = f"particles_class{int(number):03d}.star"
-        write_particles(job / star, table, members.reset_index(drop=True))
-        classes.append(ClassFiles(int(number), len(members), star=star, resolution_ang=reached.get(int(number))))
+    members_of = {int(number): members for number, members in frame.groupby(CLASS)}
+    maps, reached = _maps_of_species(run), _reached_by_species(run)
+    classes = []
+    for number in sorted({*members_of, *maps}):
+        files = ClassFiles(number, 0, map=maps.get(number, ""), resolution_ang=reached.get(number))
+        if number in members_of:
+            files.star, files.particles = f"particles_class{number:03d}.star", len(members_of[number])
+            write_particles(job / files.star, table, members_of[number].reset_index(drop=True))
+        classes.append(files)
     return classes
+
+
+def _maps_of_species(run: Run) -> dict[int, str]:
+    """Number of each species that has a map to the name of that map in the job folder."""
+    there = itertools.takewhile(lambda number: run.found_map_file(number).exists(), itertools.count(1))
+    return {number: _INITIAL_MAPS[""][0].format(number) for number in there}
 
 
 def _reached_by_species(run: Run) -> dict[int, dict[str, float]]:

@@ -18,6 +18,7 @@ from ..engine.errors import EngineError
 from ..engine.files import write_text
 from ..engine.results import Results
 from ..engine.run import Run
+from .class_model import place_class_model
 from .findings import ClassFiles, particle_nodes, place_initial_maps, place_maps, place_particles, remove_stale
 from .output_nodes import OutputNode, write_output_nodes
 from .published import Published, publish_export, publish_preflight, publish_selection, publish_subtraction
@@ -80,22 +81,26 @@ def publish_run(request: ResultsRequest, job: Path) -> Published:
     classes = place_particles(run, results, job)
     place_maps(run, results, job, classes)
     initial_maps = place_initial_maps(run, job)
+    nodes = output_nodes(job, classes, initial_maps, place_class_model(job, classes))
     details = {
         "settings": json.loads(run.config.to_json()),
         "classes": [dataclasses.asdict(files) for files in classes],
     }
     facts = _facts(request, run, classes, results.index if results else {})
-    return Published(output_nodes(job, classes, initial_maps), facts, _table(classes), _figures(run, results), details)
+    return Published(nodes, facts, _table(classes), _figures(run, results), details)
 
 
-def output_nodes(job: Path, classes: list[ClassFiles], initial_maps: list[tuple[str, str]]) -> list[OutputNode]:
+def output_nodes(
+    job: Path, classes: list[ClassFiles], initial_maps: list[tuple[str, str]], models: list[OutputNode]
+) -> list[OutputNode]:
     """Everything that later jobs can use, in the order of RELION's Display menu: first what is looked at first."""
-    nodes = [*particle_nodes(job, "particles.star"), OutputNode(f"{job}/logfile.pdf", "log")]
+    nodes = [*particle_nodes(job, "particles.star"), OutputNode(f"{job}/logfile.pdf", "log"), *models]
     nodes += [node for files in classes if files.star for node in particle_nodes(job, files.star)]
     maps = [(files.map, "map") for files in classes if files.map] + initial_maps
     maps += [(half, "half-map") for files in classes for half in files.half_maps]
     maps.sort(key=lambda named: named[1] == "half-map")
-    return nodes + [OutputNode(f"{job}/{name}", kind) for name, kind in maps]
+    # The map of a species is both that of a class and one that poses were found with.
+    return nodes + [OutputNode(f"{job}/{name}", kind) for name, kind in dict.fromkeys(maps)]
 
 
 def _facts(

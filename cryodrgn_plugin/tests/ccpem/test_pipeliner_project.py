@@ -95,6 +95,7 @@ def test_files_whose_number_is_known_in_the_end_are_nodes_of_an_analysis(project
     classes = {f"particles_class{number:03d}.star": STAR for number in (1, 2)}
     maps = {f"run_class{number:03d}.mrc": MAP for number in (1, 2)}
     halves = {f"run_half{half}_class{number:03d}_unfil.mrc": f"{MAP}.halfmap" for number in (1, 2) for half in (1, 2)}
+    classes["run_it000_optimiser.star"] = "OptimiserData.star.relion"
     assert project.nodes(analyzed) == {"particles.star": STAR, "logfile.pdf": LOG, **classes, **maps, **halves}
 
 

@@ -78,13 +78,16 @@ def test_the_first_maps_are_shown_and_all_are_nodes(project, monkeypatch):
 
 
 def test_every_kind_of_file_becomes_a_node(project):
-    leave([(f"{kind.replace(' ', '_')}.mrc", kind) for kind in _TYPE_LABELS if kind != "log"], task="states")
+    kinds = {*_TYPE_LABELS, "class model"} - {"log"}
+    leave([(f"{kind.replace(' ', '_')}.mrc", kind) for kind in kinds], task="states")
     job = new_job_of_type(f"{PREFIX}.states")
     job.output_dir = JOB
     types = {Path(node.name).stem: node.type for node in job.get_current_output_nodes()}
     assert types["local_resolution"] == "Image3D.mrc.cryodrgn_plugin.localresmap"
     assert types["half-map"] == "DensityMap.mrc.cryodrgn_plugin.halfmap"
     assert types["mask"] == "Mask3D.mrc.cryodrgn_plugin"
+    assert types["class_optimiser"] == "OptimiserData.mrc.relion"
+    assert len(types) == len(_TYPE_LABELS), "the model of classes is none"
 
 
 def test_a_job_without_an_end_shows_nothing(project):

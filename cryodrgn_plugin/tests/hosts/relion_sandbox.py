@@ -22,6 +22,8 @@ from cryodrgn_plugin.tests.hosts import patience
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "relion_golden"
 PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 PIXEL_SIZE_ANG = 3.2
+_FOLDERS = {0: "Import", 7: "Select", 99: "External"}
+"""Type of a job to its folder."""
 STATUS = {0: "running", 1: "scheduled", 2: "finished", 3: "failed", 4: "aborted"}
 
 needs_relion = pytest.mark.skipif(shutil.which("relion_pipeliner") is None, reason="RELION is not installed")
@@ -70,15 +72,19 @@ class RelionProject:
             options[f"param{number}_value"] = value
         return self._add_job(99, "relion.external", options)
 
+    def add_select(self, model: str) -> str:
+        """Add a Subset selection of classes, by the model file that has them."""
+        return self._add_job(7, "relion.select", {"fn_model": model, "do_queue": "No", "other_args": '""'})
+
     def run(self, job: str) -> None:
         self.relion("relion_pipeliner", "--RunJobs", job, "--sec_wait_after", "1")
 
-    def start(self, job: str) -> subprocess.Popen:
-        """Run a job without waiting for it."""
+    def start(self, job: str, **options) -> subprocess.Popen:
+        """Run a job without waiting for it; `options` are those of Popen."""
         environment = {**os.environ, "PYTHONPATH": str(PACKAGE_ROOT), "OMP_NUM_THREADS": "1"}
         words = ["relion_pipeliner", "--RunJobs", job, "--sec_wait_after", "1"]
         with open(self.folder / "relion.log", "ab") as log:
-            return subprocess.Popen(words, cwd=self.folder, env=environment, stdout=log, stderr=log)
+            return subprocess.Popen(words, cwd=self.folder, env=environment, stdout=log, stderr=log, **options)
 
     def status(self, job: str) -> str:
         """Status of a job in default_pipeline.star, after RELION has looked for the exit markers."""
@@ -114,8 +120,7 @@ class RelionProject:
             f"{rows}\n\n"
         )
         self.relion("relion_pipeliner", "--addJobFromStar", job_star.name)
-        kind = "Import" if label == "relion.import" else "External"
-        return f"{kind}/job{counter:03d}/"
+        return f"{_FOLDERS[number]}/job{counter:03d}/"
 
 
 def make_two_state_particles(project: RelionProject, per_state: int, noise: float, seed: int = 3) -> np.ndarray:

@@ -313,7 +313,11 @@ def test_the_project_tells_which_relion_wrote_it(tmp_path, pipeline, version):
 @pytest.mark.parametrize(
     ("version", "columns", "rows"),
     [
-        ("3.1", ["_rlnPipeLineNodeType #2"], ["p.star 3", "a.mrc 6", "m.mrc 7", "h.mrc 10", "r.mrc 12", "l.pdf 13"]),
+        (
+            "3.1",
+            ["_rlnPipeLineNodeType #2"],
+            ["p.star 3", "a.mrc 6", "m.mrc 7", "h.mrc 10", "r.mrc 12", "l.pdf 13", "run_it000_model.star 8"],
+        ),
         (
             "4",
             ["_rlnPipeLineNodeTypeLabel #2"],
@@ -324,6 +328,7 @@ def test_the_project_tells_which_relion_wrote_it(tmp_path, pipeline, version):
                 "h.mrc DensityMap.mrc.halfmap",
                 "r.mrc Image3D.mrc.relion.localresmap",
                 "l.pdf LogFile.pdf.relion",
+                "run_it000_optimiser.star ProcessData.star.relion.optimiser",
             ],
         ),
         (
@@ -336,6 +341,7 @@ def test_the_project_tells_which_relion_wrote_it(tmp_path, pipeline, version):
                 "h.mrc DensityMap.mrc.halfmap 1",
                 "r.mrc Image3D.mrc.relion.localresmap 1",
                 "l.pdf LogFile.pdf.relion 1",
+                "run_it000_optimiser.star OptimiserData.star.relion 1",
             ],
         ),
     ],
@@ -343,6 +349,7 @@ def test_the_project_tells_which_relion_wrote_it(tmp_path, pipeline, version):
 def test_each_relion_reads_its_own_node_types(version, columns, rows):
     files = {"p.star": "particles", "a.mrc": "map", "m.mrc": "mask", "h.mrc": "half-map"}
     files |= {"r.mrc": "local resolution", "l.pdf": "log"}
+    files |= {"run_it000_model.star": "class model", "run_it000_optimiser.star": "class optimiser"}
     lines = output_nodes_text([OutputNode(path, kind) for path, kind in files.items()], version).splitlines()
     head = ["", "# version 30001", "", "data_output_nodes", "", "loop_", "_rlnPipeLineNodeName #1", *columns]
     assert lines == [*head, *rows, ""]

@@ -103,7 +103,8 @@ def test_the_node_list_names_files_that_exist_particles_first(published):
     assert all((job / name).exists() for name in nodes.rlnPipeLineNodeName)
     particles = "ParticleGroupMetadata.star.relion"
     maps = ["DensityMap.mrc"] * 2 + ["DensityMap.mrc.halfmap"] * 4
-    assert nodes.rlnPipeLineNodeTypeLabel.tolist() == [particles, "LogFile.pdf.relion", particles, particles, *maps]
+    files = ["LogFile.pdf.relion", "OptimiserData.star.relion", particles, particles, *maps]
+    assert nodes.rlnPipeLineNodeTypeLabel.tolist() == [particles, *files]
     summary = json.loads((job / "job.json").read_text())
     assert [found["particles"] for found in summary["classes"]] == [1200, 800]
     assert summary["settings"]["z_dim"] == 2
@@ -160,7 +161,7 @@ def test_poses_and_species_that_were_found_become_particle_files_and_maps_in_bot
     assert sizes == [ROWS * 3 // 4, ROWS // 4]
     assert read_map(tmp_path / "run_initial002_other_hand.mrc")[0].mean() == 2
     nodes = read_star(tmp_path / "RELION_OUTPUT_NODES.star")["output_nodes"]
-    assert nodes.rlnPipeLineNodeType.astype(int).tolist() == [3, 13, 3, 3, *[6] * 4, *[10] * 4]
+    assert nodes.rlnPipeLineNodeType.astype(int).tolist() == [3, 13, 8, 3, 3, *[6] * 4, *[10] * 4]
     assert nodes.rlnPipeLineNodeName.iloc[-1].endswith("run_half2_initial002_unfil.mrc")
     assert all((tmp_path / name).exists() for name in nodes.rlnPipeLineNodeName)
 

@@ -62,7 +62,7 @@ def test_analysis_finishes_with_clusters_maps_and_half_maps_as_nodes(project, an
     particles = dict.fromkeys(("particles.star", "particles_class001.star", "particles_class002.star"), 3)
     maps = {f"run_class{number:03d}.mrc": 6 for number in (1, 2)}
     halves = {f"run_half{half}_class{number:03d}_unfil.mrc": 10 for number in (1, 2) for half in (1, 2)}
-    assert project.nodes(analyzed) == {**particles, **maps, **halves, "logfile.pdf": 13}
+    assert project.nodes(analyzed) == {**particles, **maps, **halves, "logfile.pdf": 13, "run_it000_model.star": 8}
 
 
 def test_the_analysis_leaves_the_training_job_as_it_was(project, trained, analyzed):
