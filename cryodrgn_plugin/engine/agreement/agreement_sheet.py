@@ -1,0 +1,82 @@
+"""The sheet of what several runs agree on: a row for each species, its map in every run side by side, and how many of
+its particles all of them put there.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ..analysis.figure_style import FAINT, GREY, INK, class_colours, figure, without_ticks
+from ..selection.species_sheet import broad_side, draw_picture, scale_bar
+from .consensus_species import NONE
+from .told_agreement import AgreedSpecies
+
+TILE, BAR, ABOVE = 1.3, 3.0, 0.55
+"""Width of a map and of the bars, and height of the heads, in inches."""
+LEAST_WIDTH = 6.4
+LONGEST_NAME = 18
+PALE = 0.35
+"""How opaque the colour of a species is where not all runs agree."""
+
+
+def draw_agreement(file: Path, kinds: Sequence[AgreedSpecies], names: Sequence[str]) -> None:
+    """Projections of the maps of each species in every run, in the frame of one of them and turned to its broad side;
+    beside them a bar of its particles, full for those on which all runs agree."""
+    rows, columns = len(kinds), len(names)
+    width = max(TILE * columns + BAR, LEAST_WIDTH)
+    most = max(kind.particles for kind in kinds)
+    with figure(file, width, (TILE + 0.22) * rows + ABOVE) as page:
+        wide = [TILE] * columns + [width - TILE * columns]
+        axes = page.subplots(rows, columns + 1, squeeze=False, gridspec_kw={"width_ratios": wide})
+        for line, kind, colour in zip(axes, kinds, class_colours(rows), strict=True):
+            *tiles, bar = line
+            like = kind.maps.volumes[kind.maps.reference]
+            for which, ax in enumerate(tiles):
+                _draw_map(ax, kind, which, like, colour)
+            tiles[0].set_ylabel(f"{kind.number}", color=colour, fontsize=12, fontweight="bold", rotation=0, labelpad=10)
+            _draw_bar(bar, kind, colour, most)
+        for ax, name in zip(axes[0], names, strict=False):
+            short = name if len(name) <= LONGEST_NAME else f"…{name[-LONGEST_NAME + 1 :]}"
+            ax.set_title(f"{short}\n{ax.get_title(loc='center')}", fontsize=7.5, fontweight="normal", loc="center")
+        first = next((which for which, ax in enumerate(axes[0][:-1]) if ax.images), None)
+        if first is not None:
+            volume = kinds[0].maps.volumes[kinds[0].maps.reference]
+            scale_bar(axes[0][first], len(volume), kinds[0].maps.pixel_size_ang)
+
+
+def _draw_map(ax: Axes, kind: AgreedSpecies, which: int, like: np.ndarray, colour: str) -> None:
+    """The map of one run: in a frame of the species' colour where the run found it, else of grey, or none."""
+    without_ticks(ax)
+    volume = kind.maps.volumes.get(which)
+    if volume is None:
+        ax.set_facecolor("#f4f4f4")
+        ax.spines[:].set_visible(False)
+        ax.set_box_aspect(1)
+        ax.text(0.5, 0.5, "not found", transform=ax.transAxes, ha="center", va="center", fontsize=8, color=GREY)
+        return
+    draw_picture(ax, broad_side(volume, like).sum(0), colour if kind.found[which] else FAINT)
+    ax.set_title(_caption(kind, which), fontsize=7, fontweight="normal", loc="center", pad=3)
+
+
+def _caption(kind: AgreedSpecies, which: int) -> str:
+    """Which species of the run it is, and how alike its map is to that of the reference."""
+    said = f"species {kind.partner[which] + 1}" if kind.partner[which] != NONE else ""
+    if which == kind.maps.reference:
+        return f"{said}, poses"
+    alike = f"{said}, {kind.maps.resolution_ang[which]:.3g} Å"
+    return alike if kind.found[which] else f"{alike}, a part"
+
+
+def _draw_bar(ax: Axes, kind: AgreedSpecies, colour: str, most: int) -> None:
+    """Particles of a species: all, and those on which all runs agree."""
+    ax.barh(0, kind.particles, color=colour, alpha=PALE, height=0.34)
+    ax.barh(0, kind.agreed, color=colour, height=0.34)
+    ax.set(xlim=(0, 1.02 * most), ylim=(-1, 1))
+    without_ticks(ax)
+    ax.spines[:].set_visible(False)
+    found = f"found in {kind.found.sum()} of {len(kind.found)} runs"
+    ax.text(0, 0.32, f"{kind.particles:,} particles, {found}", fontsize=8, color=INK, va="bottom")
+    alike = "" if kind.alike_to_ang is None else f"; maps agree to {kind.alike_to_ang:.3g} Å"
+    ax.text(0, -0.32, f"all agree on {kind.share_agreed:.0%}{alike}", fontsize=8, color=GREY, va="top")
