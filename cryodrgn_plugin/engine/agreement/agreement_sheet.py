@@ -13,10 +13,14 @@ from ..selection.species_sheet import broad_side, draw_picture, scale_bar
 from .consensus_species import NONE
 from .told_agreement import AgreedSpecies
 
-TILE, BAR, ABOVE = 1.3, 3.0, 0.55
-"""Width of a map and of the bars, and height of the heads, in inches."""
+TILE, BAR, BESIDE = 1.3, 3.0, 0.85
+"""Width of a map and of the bars, and height of heads and legend, in inches."""
 LEAST_WIDTH = 6.4
-LONGEST_NAME = 18
+LEGEND = (
+    "Maps of each species in the frame and hand of the run marked poses; Å: where the FSC with that map falls below 0.5.\n"
+    "Full bars: particles on which the runs agree that have found the species."
+)
+LONGEST_NAME = 14
 PALE = 0.35
 """How opaque the colour of a species is where not all runs agree."""
 
@@ -27,7 +31,7 @@ def draw_agreement(file: Path, kinds: Sequence[AgreedSpecies], names: Sequence[s
     rows, columns = len(kinds), len(names)
     width = max(TILE * columns + BAR, LEAST_WIDTH)
     most = max(kind.particles for kind in kinds)
-    with figure(file, width, (TILE + 0.22) * rows + ABOVE) as page:
+    with figure(file, width, (TILE + 0.1) * rows + BESIDE) as page:
         wide = [TILE] * columns + [width - TILE * columns]
         axes = page.subplots(rows, columns + 1, squeeze=False, gridspec_kw={"width_ratios": wide})
         for line, kind, colour in zip(axes, kinds, class_colours(rows), strict=True):
@@ -39,7 +43,11 @@ def draw_agreement(file: Path, kinds: Sequence[AgreedSpecies], names: Sequence[s
             _draw_bar(bar, kind, colour, most)
         for ax, name in zip(axes[0], names, strict=False):
             short = name if len(name) <= LONGEST_NAME else f"…{name[-LONGEST_NAME + 1 :]}"
-            ax.set_title(f"{short}\n{ax.get_title(loc='center')}", fontsize=7.5, fontweight="normal", loc="center")
+            ax.annotate(
+                short, (0.5, 1), (0, 15), "axes fraction", "offset points", fontsize=8.5, fontweight="bold", ha="center"
+            )
+        page.get_layout_engine().set(rect=(0, 0, 1, 0.985))
+        page.supxlabel(LEGEND, fontsize=7, color=GREY, x=0.01, ha="left")
         first = next((which for which, ax in enumerate(axes[0][:-1]) if ax.images), None)
         if first is not None:
             volume = kinds[0].maps.volumes[kinds[0].maps.reference]
@@ -65,18 +73,19 @@ def _caption(kind: AgreedSpecies, which: int) -> str:
     said = f"species {kind.partner[which] + 1}" if kind.partner[which] != NONE else ""
     if which == kind.maps.reference:
         return f"{said}, poses"
-    alike = f"{said}, {kind.maps.resolution_ang[which]:.3g} Å"
-    return alike if kind.found[which] else f"{alike}, a part"
+    part = "" if kind.found[which] else "part: "
+    return f"{part}{said}, {kind.maps.resolution_ang[which]:.3g} Å"
 
 
 def _draw_bar(ax: Axes, kind: AgreedSpecies, colour: str, most: int) -> None:
     """Particles of a species: all, and those on which all runs agree."""
     ax.barh(0, kind.particles, color=colour, alpha=PALE, height=0.34)
     ax.barh(0, kind.agreed, color=colour, height=0.34)
-    ax.set(xlim=(0, 1.02 * most), ylim=(-1, 1))
+    ax.set(xlim=(0, 1.06 * most), ylim=(-1, 1))
     without_ticks(ax)
     ax.spines[:].set_visible(False)
     found = f"found in {kind.found.sum()} of {len(kind.found)} runs"
     ax.text(0, 0.32, f"{kind.particles:,} particles, {found}", fontsize=8, color=INK, va="bottom")
     alike = "" if kind.alike_to_ang is None else f"; maps agree to {kind.alike_to_ang:.3g} Å"
-    ax.text(0, -0.32, f"all agree on {kind.share_agreed:.0%}{alike}", fontsize=8, color=GREY, va="top")
+    agreed = f"all agree on {kind.share_agreed:.0%}{alike}" if kind.found.sum() > 1 else "by one run alone"
+    ax.text(0, -0.32, agreed, fontsize=8, color=GREY, va="top")

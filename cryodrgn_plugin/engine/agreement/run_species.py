@@ -6,7 +6,6 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse.csgraph import connected_components
 
 from ..analysis.run_particles import RunParticles, particles_of, shown_by
 from ..data.copies import joined
@@ -16,6 +15,7 @@ from ..io.mrc import read_map
 from ..run import Run
 from ..run_layout import RunLayout
 from ..slicing.fine import cropped_volume
+from .same_particles import held_together
 
 SAME_EXTENT = 0.01
 """How far the edges of maps may differ, as a share, that show the same part of space."""
@@ -95,9 +95,7 @@ def opened_runs(runs: Sequence[Run]) -> list[RunSpecies]:
 
 def require_common(runs: Sequence[RunSpecies], places: np.ndarray) -> None:
     """Raise DataError unless particles in common hold R runs together; `places` (R, N) says where particles are."""
-    has = (places >= 0).astype(np.float64)
-    common = has @ has.T
-    group = connected_components(common > 0, directed=False)[1]
+    group = held_together(places)
     apart = np.flatnonzero(group != group[0])
     if len(apart):
         raise DataError(

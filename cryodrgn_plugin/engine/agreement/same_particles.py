@@ -1,8 +1,8 @@
 """Which particles of several runs are the same: those of one image, whatever files list it.
 
-Images are known by their number and the name of their stack, as `known_poses` knows them: without leading zeros and
-folders, which programs change, unless that makes two stacks of a run one. An image that a run lists several times, as
-after symmetry expansion, is the first, second, … of that name in every run.
+Images are known by their number, however it is padded, and their stack. Where that leaves runs without any particle in
+common, folders of stacks, which programs change, say nothing, unless two stacks of a run then have one name. An image
+that a run lists several times, as after symmetry expansion, is the first, second, … of that name in every run.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 import numpy as np
 import pandas as pd
+from scipy.sparse.csgraph import connected_components
 
 from ..data.copies import joined, repeated
 
@@ -44,11 +45,10 @@ def shared_particles(images: Sequence[Sequence[str]], shown: Sequence[np.ndarray
     images : of each run `number@stack` of each of its particles.
     shown : of each run (n,) int, equal for images of one particle and for copies of an image.
     """
-    codes = _codes(images)
-    n = max((int(own.max(initial=-1)) + 1 for own in codes), default=0)
-    places = np.full((len(codes), n), ABSENT, np.int64)
-    for which, own in enumerate(codes):
-        places[which, own] = np.arange(len(own))
+    places = _places(images, with_folders=True)
+    if len(set(held_together(places))) > 1:
+        places = _places(images, with_folders=False)
+    n = places.shape[1]
     if not any(repeated(own).any() for own in shown):
         return SharedParticles(places, np.ones(n, bool))
     # Where a run does not have a particle it says nothing of it: a label of its own.
@@ -57,11 +57,30 @@ def shared_particles(images: Sequence[Sequence[str]], shown: Sequence[np.ndarray
     return SharedParticles(places, ~repeated(joined(*labels)))
 
 
-def _codes(images: Sequence[Sequence[str]]) -> list[np.ndarray]:
+def held_together(places: np.ndarray) -> np.ndarray:
+    """(R,) a number for each of R runs, the same for those that common particles hold together, if by way of others.
+
+    `places` (R, N) is negative where a run does not have a particle.
+    """
+    has = (places >= 0).astype(np.float32)
+    return connected_components(has @ has.T > 0, directed=False)[1]
+
+
+def _places(images: Sequence[Sequence[str]], with_folders: bool) -> np.ndarray:
+    """(R, N) int64. Where each of all images is in every run; ABSENT where it is not."""
+    codes = _codes(images, with_folders)
+    n = max((int(own.max(initial=-1)) + 1 for own in codes), default=0)
+    places = np.full((len(codes), n), ABSENT, np.int64)
+    for which, own in enumerate(codes):
+        places[which, own] = np.arange(len(own))
+    return places
+
+
+def _codes(images: Sequence[Sequence[str]], with_folders: bool) -> list[np.ndarray]:
     """Of each run (n,) int64: one number for one image in all runs, from 0 as they come."""
     parts = [pd.Series(list(names), dtype=str).str.rpartition("@") for names in images]
     short = [{stack: PurePath(stack).name for stack in part[2].unique()} for part in parts]
-    if all(len(set(names.values())) == len(names) for names in short):
+    if not with_folders and all(len(set(names.values())) == len(names) for names in short):
         for part, names in zip(parts, short, strict=True):
             part[2] = part[2].map(names)
     keys = [part[0].str.lstrip("0") + "@" + part[2] for part in parts]

@@ -159,9 +159,14 @@ def test_an_image_is_the_same_whatever_its_zeros_and_folders():
 
 
 def test_folders_count_where_stacks_of_one_run_differ_in_nothing_else():
-    first, second = ["1@x/a.mrcs", "1@y/a.mrcs", "2@y/a.mrcs"], ["1@y/a.mrcs", "1@z/a.mrcs", "1@x/a.mrcs"]
+    first, second = ["1@x/a.mrcs", "1@y/a.mrcs", "2@y/a.mrcs"], ["1@z/a.mrcs", "2@z/a.mrcs", "3@z/a.mrcs"]
     shared = shared_particles([first, second], numbers(3))
-    np.testing.assert_array_equal(shared.places, [[0, 1, 2, -1], [2, 0, -1, 1]])
+    np.testing.assert_array_equal(shared.places, [[0, 1, 2, -1, -1, -1], [-1, -1, -1, 0, 1, 2]])
+
+
+def test_names_with_folders_that_runs_have_in_common_are_the_whole_truth():
+    shared = shared_particles([["1@x/a.mrcs", "2@x/a.mrcs"], ["1@y/a.mrcs", "02@x/a.mrcs"]], numbers(2))
+    np.testing.assert_array_equal(shared.places, [[0, 1, -1], [-1, 1, 0]])
 
 
 def test_rows_of_one_image_are_matched_in_turn_and_count_once():
