@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..io.found_poses import CLASS, FORMER_CLASS, STAR_ROW
+from ..io.found_poses import AGREEMENT, CLASS, FORMER_CLASS, STAR_ROW
 from ..io.particle_lists import write_particles
 from ..report_writer import Report, report_into
 from ..run import Run
@@ -24,9 +24,6 @@ from .maps_in_one_frame import in_one_frame
 from .run_species import RunSpecies, maps_at_one_box, names_of, opened_runs, require_common
 from .same_particles import SharedParticles, shared_particles
 from .told_agreement import AgreedSpecies, divided_otherwise, rand_indices, rand_sentences, table
-
-AGREEMENT = "cryodrgnClassAgreement"
-"""Share of the pairs of runs that agree on a particle's class."""
 
 
 def agreement(runs: Sequence[Run], options: AgreementOptions, out: str = "") -> Path:

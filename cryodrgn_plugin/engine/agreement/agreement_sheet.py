@@ -3,6 +3,7 @@ its particles all of them put there.
 """
 
 from collections.abc import Sequence
+from os.path import commonprefix
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ TILE, BAR, BESIDE = 1.3, 3.0, 0.85
 """Width of a map and of the bars, and height of heads and legend, in inches."""
 LEAST_WIDTH = 6.4
 LEGEND = (
-    "Maps of each species in the frame and hand of the run marked poses; Å: where the FSC with that map falls below 0.5.\n"
+    "Maps of each species in the frame and hand of the one marked poses; Å: where the FSC with that falls below 0.5.\n"
     "Full bars: particles on which the runs agree that have found the species."
 )
 LONGEST_NAME = 14
@@ -41,8 +42,7 @@ def draw_agreement(file: Path, kinds: Sequence[AgreedSpecies], names: Sequence[s
                 _draw_map(ax, kind, which, like, colour)
             tiles[0].set_ylabel(f"{kind.number}", color=colour, fontsize=12, fontweight="bold", rotation=0, labelpad=10)
             _draw_bar(bar, kind, colour, most)
-        for ax, name in zip(axes[0], names, strict=False):
-            short = name if len(name) <= LONGEST_NAME else f"…{name[-LONGEST_NAME + 1 :]}"
+        for ax, short in zip(axes[0], _short(names), strict=False):
             ax.annotate(
                 short, (0.5, 1), (0, 15), "axes fraction", "offset points", fontsize=8.5, fontweight="bold", ha="center"
             )
@@ -52,6 +52,16 @@ def draw_agreement(file: Path, kinds: Sequence[AgreedSpecies], names: Sequence[s
         if first is not None:
             volume = kinds[0].maps.volumes[kinds[0].maps.reference]
             scale_bar(axes[0][first], len(volume), kinds[0].maps.pixel_size_ang)
+
+
+def _short(names: Sequence[str]) -> list[str]:
+    """Names that fit over a map: those too long without what all of them end in, or begin with."""
+    if max(map(len, names)) <= LONGEST_NAME:
+        return list(names)
+    alike = commonprefix([name[::-1] for name in names])
+    if len(alike) < min(map(len, names)):
+        names = [name[: len(name) - len(alike)].rstrip("_-./ ") for name in names]
+    return [name if len(name) <= LONGEST_NAME else f"…{name[1 - LONGEST_NAME :]}" for name in names]
 
 
 def _draw_map(ax: Axes, kind: AgreedSpecies, which: int, like: np.ndarray, colour: str) -> None:
