@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cryodrgn_plugin.engine.ab_initio.found_maps import fit_species, save_maps
 from cryodrgn_plugin.engine.agreement.agreement_options import AgreementOptions
 from cryodrgn_plugin.engine.agreement.agreement_report import agreement
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
-from cryodrgn_plugin.engine.geometry.hand import mirrored_rotations
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.io.star import read_star, write_star
@@ -20,31 +18,10 @@ from cryodrgn_plugin.engine.reconstruction import map_alignment
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc
 from cryodrgn_plugin.engine.results import Results
 from cryodrgn_plugin.engine.run import Run
-from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
-from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble
+
+from .species_runs import finished_run, two_molecules
 
 N, WRONG = 360, 24
-
-
-def finished_run(folder, star, species, turn=None, other_hand=False, resolution_ang=(15.0, 15.0)) -> Run:
-    """A run that has found true poses in a frame of its own, and these species (N,) from 0."""
-    run = Run.create(folder, recipe_config("abinitio", {"particles": str(star), "ab_initio.species": 2, "z_dim": 0}))
-    dataset = ParticleDataset.open(star)
-    rotations = mirrored_rotations(dataset.rotations) if other_hand else dataset.rotations
-    rotations = rotations if turn is None else rotations @ turn.as_matrix()
-    posed, count = dataset.with_poses(rotations, dataset.shifts_ang), len(resolution_ang)
-    belongs = np.where(species[:, None] == np.arange(count), 0.95, 0.05 / max(count - 1, 1)).astype(np.float32)
-    with run.working():
-        run.save_poses(dataset.rows, rotations, dataset.shifts_ang, species=species, probability=belongs.max(1))
-        fit_species(run, run.config, posed, save_maps(run, posed, species, count, 0), belongs)
-    with run.report("species", run.config.ab_initio) as out:
-        counts = np.bincount(species, minlength=count).tolist()
-        out.index["species"] = [
-            {"species": kind + 1, "particles": of_kind, "resolution_ang": reached}
-            for kind, (of_kind, reached) in enumerate(zip(counts, resolution_ang, strict=True))
-        ]
-        out.arrays(rows=dataset.rows, species=species + 1, probability=belongs.max(1))
-    return run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,11 +36,8 @@ def a_coarser_grid():
 def planted(tmp_path_factory, a_coarser_grid):
     """A folder with images of two molecules, the state of each, and three runs: `best` has the finest map of the first
     molecule, `mirrored` other numbers and the other hand, `part` two thirds of the particles, some in the wrong one."""
-    folder, chain = tmp_path_factory.mktemp("agreement"), tiny_ensemble(1).states[0]
-    both = Ensemble([chain, chain[np.arange(120) < 60]], np.arange(2.0), np.array([2.0, 1.0]), ("whole", "half"))
-    settings = SimulationConfig(n_particles=N, box=24, pixel_size_ang=4.7, snr=1.0, shift_px=1.0)
-    star = simulate_particles(both, settings, folder / "set", seed=3)
-    state = np.load(star.parent / "truth.npz")["state"].astype(int)
+    folder = tmp_path_factory.mktemp("agreement")
+    star, state = two_molecules(folder / "set", N)
     turns = Rotation.random(2, random_state=5)
     tables = read_star(star)
     kept = np.sort(np.random.default_rng(1).permutation(N)[: 2 * N // 3])
