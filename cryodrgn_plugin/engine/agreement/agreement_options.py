@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from ..config import Settings
-from ..config.bounds import AtMost, MoreThan
+from ..config.bounds import Between
 
 
 @dataclass(frozen=True, kw_only=True)
 class AgreementOptions(Settings):
-    least: Annotated[float, MoreThan(0.5), AtMost(1)] = 1.0
+    least: Annotated[float, Between(0.5, 1)] = 1.0
     """Share of the runs that found a species which must put a particle there, for it to be in the particle file of the
     species. 1 wants all of them; lower it where there are many runs."""

@@ -41,7 +41,8 @@ def agreement(runs: Sequence[Run], options: AgreementOptions, out: str = "") -> 
     kinds = [_species(opened, names, shared, found, agreed, number) for number in range(found.count)]
     with _report(runs[0], options, out) as report:
         total = int(shared.distinct.sum())
-        entries = [_entry_of(each, name) for each, name in zip(opened, names, strict=True)]
+        counted = [int((shared.distinct & (places >= 0)).sum()) for places in shared.places]
+        entries = [_entry_of(*of_run) for of_run in zip(opened, names, counted, strict=True)]
         report.index |= {"particles": total, "runs": entries}
         rand = rand_indices(labels, shared.distinct)
         report.index["pairs"] = [_pair(names, *row) for row in rand]
@@ -197,9 +198,9 @@ def _noted(out: Report, beside: Path | None) -> None:
         out.file(beside.stem, beside.name)
 
 
-def _entry_of(each: RunSpecies, name: str) -> dict:
-    counted, seed = each.particles.count(), each.run.config.seed
-    return {"run": str(each.home), "name": name, "particles": counted, "species": each.count, "seed": seed}
+def _entry_of(each: RunSpecies, name: str, particles: int) -> dict:
+    seed = each.run.config.seed
+    return {"run": str(each.home), "name": name, "particles": particles, "species": each.count, "seed": seed}
 
 
 def _pair(names: list[str], one: int, other: int, common: int, index: float | None) -> dict:
