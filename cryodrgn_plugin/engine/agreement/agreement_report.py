@@ -86,7 +86,7 @@ def _species(
     partner = np.array([votes.partner[number] for votes in found.runs])
     overlap = np.array([votes.overlap[:, number].max() for votes in found.runs])
     members, by_runs = (found.species == number) & shared.distinct, found.found[:, number]
-    takes = members & agreed
+    compared, takes = members & np.isfinite(found.agreement), members & agreed
     reached = [
         (each.resolution_ang[own], -int((takes & (labels == own)).sum()), which)
         for which, (each, own, labels) in enumerate(zip(runs, partner, found.labels, strict=True))
@@ -103,9 +103,8 @@ def _species(
     aligned = in_one_frame(cubes, reference, pixel_size_ang)
     runs[0].run.progress("maps", number + 1, found.count)
     listed = takes & (found.labels[reference] == partner[reference])
-    return AgreedSpecies(
-        number + 1, int(members.sum()), int(takes.sum()), int(listed.sum()), by_runs, partner, overlap, aligned
-    )
+    counts = (int(those.sum()) for those in (members, compared, takes, listed))
+    return AgreedSpecies(number + 1, *counts, by_runs, partner, overlap, aligned)
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -159,6 +158,7 @@ def _write_species(
         "species": kind.number,
         "particles": kind.particles,
         "found_in": int(kind.found.sum()),
+        "compared": kind.compared,
         "agreed": kind.agreed,
         "share_agreed": round(kind.share_agreed, 4),
         "listed": kind.listed,

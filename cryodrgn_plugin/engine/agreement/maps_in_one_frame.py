@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import DataError
 from ..reconstruction.fsc import fsc, resolution
 from ..reconstruction.map_alignment import MapAlignment, align_maps
 from ..reconstruction.masks import mask_from_map
@@ -40,8 +41,16 @@ class MapsInOneFrame:
 def in_one_frame(maps: Mapping[int, np.ndarray], reference: int, pixel_size_ang: float) -> MapsInOneFrame:
     """Bring maps (D, D, D), by run, onto that of the run `reference`, in whichever hand agrees better."""
     onto = maps[reference]
-    mask = mask_from_map(onto, pixel_size_ang)
+    mask = _inside(onto, pixel_size_ang)
     placed = {which: align_maps(volume, onto) for which, volume in maps.items() if which != reference}
     volumes = {which: placed[which].volume if which in placed else onto for which in maps}
     curves = {which: fsc(alignment.volume, onto, mask) for which, alignment in placed.items()}
     return MapsInOneFrame(reference, volumes, placed, curves, pixel_size_ang)
+
+
+def _inside(volume: np.ndarray, pixel_size_ang: float) -> np.ndarray | None:
+    """A soft mask around a map; None for one of too few particles, say, which has no inside."""
+    try:
+        return mask_from_map(volume, pixel_size_ang)
+    except DataError:
+        return None

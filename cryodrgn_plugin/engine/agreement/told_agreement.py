@@ -20,8 +20,10 @@ class AgreedSpecies:
     number: int
     """From 1, as in particle files."""
     particles: int
+    compared: int
+    """Those that two or more runs have."""
     agreed: int
-    """Particles on which all runs agree that found it."""
+    """Those on which all runs agree that found it."""
     listed: int
     """Of those the ones in its particle file: that have a pose in the run `maps.reference`."""
     found: np.ndarray
@@ -34,7 +36,8 @@ class AgreedSpecies:
 
     @property
     def share_agreed(self) -> float:
-        return self.agreed / max(self.particles, 1)
+        """Of the particles compared."""
+        return self.agreed / max(self.compared, 1)
 
     @property
     def alike_to_ang(self) -> float | None:
