@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..io.found_poses import AGREEMENT, CLASS, FORMER_CLASS, STAR_ROW
 from ..io.particle_lists import write_particles
+from ..io.particles import ParticleTable
 from ..report_writer import Report, report_into
 from ..run import Run
 from ..selection.selection_report import as_listed
@@ -103,8 +104,17 @@ def _species(
     aligned = in_one_frame(cubes, reference, pixel_size_ang)
     runs[0].run.progress("maps", number + 1, found.count)
     listed = takes & (found.labels[reference] == partner[reference])
-    counts = (int(those.sum()) for those in (members, compared, takes, listed))
-    return AgreedSpecies(number + 1, *counts, by_runs, partner, overlap, aligned)
+    return AgreedSpecies(
+        number=number + 1,
+        particles=int(members.sum()),
+        compared=int(compared.sum()),
+        agreed=int(takes.sum()),
+        listed=int(listed.sum()),
+        found=by_runs,
+        partner=partner,
+        overlap=overlap,
+        maps=aligned,
+    )
 
 
 # --- what is written ------------------------------------------------------------------------------------------------
@@ -115,7 +125,7 @@ def _write_all(
 ) -> None:
     """All particles with their class, without poses that a run has found; and the same as arrays."""
     files: dict[Path, np.ndarray] = {}
-    tables = {}
+    tables: dict[Path, ParticleTable] = {}
     for which, each in enumerate(runs):
         file = each.run.given_file.resolve()
         tables.setdefault(file, each.run.given_particles())

@@ -46,7 +46,7 @@ def draw_agreement(file: Path, kinds: Sequence[AgreedSpecies], names: Sequence[s
             ax.annotate(
                 short, (0.5, 1), (0, 15), "axes fraction", "offset points", fontsize=8.5, fontweight="bold", ha="center"
             )
-        page.get_layout_engine().set(rect=(0, 0, 1, 0.985))
+        page.set_layout_engine("constrained", rect=(0, 0, 1, 0.985))
         page.supxlabel(LEGEND, fontsize=7, color=GREY, x=0.01, ha="left")
         first = next((which for which, ax in enumerate(axes[0][:-1]) if ax.images), None)
         if first is not None:

@@ -57,7 +57,8 @@ def _with_groups(optics: pd.DataFrame, others: pd.DataFrame) -> tuple[pd.DataFra
     that each of the others has there."""
     says = [name for name in optics if name not in (GROUP, GROUP_NAME)]
     known = {tuple(row): number for number, *row in optics[[GROUP, *says]].itertuples(index=False)}
-    numbers, added = {}, []
+    numbers: dict = {}
+    added: list[pd.DataFrame] = []
     for place, (number, *row) in enumerate(others[[GROUP, *says]].itertuples(index=False)):
         if tuple(row) not in known:
             known[tuple(row)] = int(optics[GROUP].max()) + len(added) + 1
