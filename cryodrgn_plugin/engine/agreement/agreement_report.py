@@ -53,7 +53,7 @@ def agreement(runs: Sequence[Run], options: AgreementOptions, out: str = "") -> 
         report.index["divided_otherwise"] = sentences
         if kinds:
             draw_agreement(report.figure("agreement"), kinds, names)
-        for sentence in (*table(kinds, names, total), *rand_sentences(rand, names), *sentences, *_few(found, options)):
+        for sentence in (*table(kinds, names, total), *rand_sentences(rand, names), *sentences, *_few(found)):
             report.say(sentence)
         report.conclusion = f"Particles of each species that runs agree on are in {report.destination}."
     return report.index_file
@@ -72,8 +72,8 @@ def _report(run: Run, options: AgreementOptions, out: str) -> Iterator[Report]:
         run.log(sentence)
 
 
-def _few(found: Consensus, options: AgreementOptions) -> Iterator[str]:
-    """What to do about species that one run alone has found, or about no agreement at all."""
+def _few(found: Consensus) -> Iterator[str]:
+    """What to do about species that one run alone has found."""
     alone = np.flatnonzero(found.found.sum(0) < 2)
     if len(alone):
         which = ", ".join(str(kind + 1) for kind in alone)
