@@ -55,7 +55,7 @@ def agreement(runs: Sequence[Run], options: AgreementOptions, out: str = "") -> 
             draw_agreement(report.figure("agreement"), kinds, names)
         for sentence in (*table(kinds, names, total), *rand_sentences(rand, names), *sentences, *_few(found)):
             report.say(sentence)
-        report.conclusion = f"Particles of each species that runs agree on are in {report.destination}."
+        report.conclusion = f"What the runs agree on is in {report.destination}."
     return report.index_file
 
 

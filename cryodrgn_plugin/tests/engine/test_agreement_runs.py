@@ -16,7 +16,7 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble
 
-from .species_runs import finished_run
+from .species_runs import finished_run, two_molecules
 from .tilt_sets import TiltSet, plant
 
 
@@ -62,3 +62,17 @@ def test_particles_of_tilt_series_count_once_and_are_listed_with_their_set(tmp_p
     everything = read_star(results.file("particles"))["particles"]
     assert len(everything) == 8 and set(everything["rlnClassNumber"]) == {1, 2}
     assert read_table(results.file("particles_optimisation_set")).n == 32
+
+
+def test_runs_that_agree_on_nothing_say_so(tmp_path):
+    star, _ = two_molecules(tmp_path / "set", 180)
+    kinds = np.random.default_rng(2).integers(3, size=(2, 180))
+    runs = [
+        finished_run(tmp_path / name, star, own, resolution_ang=(9.0,) * 3)
+        for name, own in zip("ab", kinds, strict=True)
+    ]
+    results = Results.open(agreement(runs, AgreementOptions()).parent, "agreement")
+    assert results.index["species"] == [] and results.figures == {}
+    assert not results.arrays["agreed"].any() and (results.arrays["species"] == 0).all()
+    assert "The runs agree on no species." in runs[0].log_file.read_text()
+    assert len(results.index["divided_otherwise"]) == 0
