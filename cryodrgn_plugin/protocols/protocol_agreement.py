@@ -124,7 +124,7 @@ class ProtHetAgreement(ProtHetBase):
             return ["The searches agree on no species."]
         lines = [
             (f"Species {entry['species']}: {entry['particles']:,} particles, found in {entry['found_in']} of "
-             f"{len(index['runs'])} searches, which agree on {entry['share_agreed']:.0%}.")
+             f"{len(index['runs'])} searches, which agree on {entry['share_agreed']:.1%}.")
             for entry in index["species"]
         ]  # fmt: skip
         rand = [pair["adjusted_rand_index"] for pair in index["pairs"] if pair["adjusted_rand_index"] is not None]

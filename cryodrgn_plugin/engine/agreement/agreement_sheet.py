@@ -97,5 +97,5 @@ def _draw_bar(ax: Axes, kind: AgreedSpecies, colour: str, most: int) -> None:
     found = f"found in {kind.found.sum()} of {len(kind.found)} runs"
     ax.text(0, 0.32, f"{kind.particles:,} particles, {found}", fontsize=8, color=INK, va="bottom")
     alike = "" if kind.alike_to_ang is None else f"; maps agree to {kind.alike_to_ang:.3g} Å"
-    agreed = f"all agree on {kind.share_agreed:.0%}{alike}" if kind.found.sum() > 1 else "by one run alone"
+    agreed = f"all agree on {kind.share_agreed:.1%}{alike}" if kind.found.sum() > 1 else "by one run alone"
     ax.text(0, -0.32, agreed, fontsize=8, color=GREY, va="top")
