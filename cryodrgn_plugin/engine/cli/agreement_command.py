@@ -28,7 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     add_run(parser)
     parser.add_argument("others", nargs="*", metavar="RUN", help="other runs of the same particles")
-    parser.add_argument("--out", default="", metavar="DIR", help="folder for the results (default RUN/agreement)")
+    parser.add_argument(
+        "--out",
+        default="",
+        metavar="DIR",
+        help="folder for the results (default RUN/agreement). Outside of a run, image paths of its lists that do not start "
+        "in the working folder are found with --root, which the commands that read them take",
+    )
     add_options(parser, AgreementOptions)
 
 
