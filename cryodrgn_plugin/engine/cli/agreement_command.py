@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         default="",
         metavar="DIR",
-        help="folder for the results (default RUN/agreement). Outside of a run, image paths of its lists that do not start "
-        "in the working folder are found with --root, which the commands that read them take",
+        help="folder for the results (default RUN/agreement). Outside of a run, image paths of its lists that do not "
+        "start in the working folder are found with --root, which the commands that read them take",
     )
     add_options(parser, AgreementOptions)
 
