@@ -7,7 +7,7 @@ from pwem.objects import Particle, SetOfParticles, Transform
 from pyworkflow.object import Float
 
 from ..constants import ID_COLUMN
-from ..engine.files import CLASS, DEFOCUS, EULER, ORIGINS, PROBABILITY, SCORE, read_particles
+from ..engine.files import AGREEMENT, CLASS, DEFOCUS, EULER, ORIGINS, PROBABILITY, SCORE, read_particles
 from .scipion_particles import scipion_matrices
 
 
@@ -18,7 +18,7 @@ def posed_particles(particles: SetOfParticles, star: str, with_class: bool = Fal
     Parameters
     ----------
     star : made by the engine from a star file of `write_particles_star`.
-    with_class : give each its class, too, and the probability that it is in it.
+    with_class : give each its class, too, the probability that it is in it, and how far runs agree on it.
     """
     table = read_particles(star)
     frame = table.frame
@@ -29,6 +29,7 @@ def posed_particles(particles: SetOfParticles, star: str, with_class: bool = Fal
     defocus_ang = frame[list(DEFOCUS)].to_numpy(float) if set(DEFOCUS) <= set(frame) else None
     classes = frame[CLASS].to_numpy(int) if with_class else None
     probability = frame[PROBABILITY].to_numpy(float) if with_class and PROBABILITY in frame else None
+    agreement = frame[AGREEMENT].to_numpy(float) if with_class and AGREEMENT in frame else None
     for particle in particles.iterItems():
         k = line_of_id.get(particle.getObjId())
         if k is None:
@@ -45,6 +46,8 @@ def posed_particles(particles: SetOfParticles, star: str, with_class: bool = Fal
             posed.setClassId(int(classes[k]))
         if probability is not None:
             posed._cdrgClassProbability = Float(float(probability[k]))
+        if agreement is not None:
+            posed._cdrgClassAgreement = Float(float(agreement[k]))
         yield posed
 
 

@@ -5,7 +5,7 @@ Everything is written atomically. Angles are RELION's, in degrees (docs/conventi
 
 from .geometry.rotations import euler_from_matrices, matrices_from_euler
 from .io.arrays import read_arrays
-from .io.found_poses import CLASS, DEFOCUS, ORIGINS, PROBABILITY, SCORE, tables_with
+from .io.found_poses import AGREEMENT, CLASS, DEFOCUS, ORIGINS, PROBABILITY, SCORE, tables_with
 from .io.mrc import read_map, write_map
 from .io.optimisation_set import set_file, write_set_of
 from .io.particle_lists import write_particles
@@ -14,6 +14,7 @@ from .io.star import read_star, write_star
 from .io.writing import replacing, replacing_folder, write_text
 
 __all__ = [
+    "AGREEMENT",
     "CLASS",
     "DEFOCUS",
     "EULER",

@@ -1,5 +1,6 @@
 """What the commands can be asked for: one door for hosts that make forms and labels of it. It loads nothing heavy."""
 
+from .agreement.agreement_options import AgreementOptions
 from .analysis.analysis_options import AnalysisOptions
 from .atomic_motion.atoms_options import AtomsOptions
 from .cli.option_flags import as_flags, as_words
@@ -19,6 +20,7 @@ from .validation.validation_options import ValidateOptions
 __all__ = [
     "RECONSTRUCT_SETTINGS",
     "SECTIONS",
+    "AgreementOptions",
     "AnalysisOptions",
     "AtomsOptions",
     "ExportOptions",

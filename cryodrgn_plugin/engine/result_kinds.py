@@ -50,6 +50,7 @@ class ResultKind:
 _CONFIDENCE = ("confidence", "confidence.npz")
 _GROUPED = ("rows", "labels", "pca")
 _SORTED = ("rows", "species", "probability")
+_AGREED = ("rows", "species", "agreement")
 KINDS = {
     kind.name: kind
     for kind in (
@@ -60,6 +61,7 @@ KINDS = {
         ResultKind("atoms", "atoms", "atoms", arrays=("motion", "motion.npz"), always=("rows", "occupancy")),
         ResultKind("validation", "validate", "validation", False, _CONFIDENCE, ("rows", "confidence")),
         ResultKind("species", "abinitio", "species", False, ("particles", "species.npz"), _SORTED),
+        ResultKind("agreement", "agreement", "agreement", False, ("per_particle", "agreement.npz"), _AGREED),
         ResultKind("selection", "select", "selections", True, ("arrays", "selection.npz"), ("rows", "selected")),
         ResultKind("export", "export", "exports", True),
         ResultKind("preflight", "preflight", "", escaped=False),

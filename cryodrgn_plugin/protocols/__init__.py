@@ -1,6 +1,7 @@
 """The protocols that Scipion shows."""
 
 from .protocol_ab_initio import ProtHetAbInitio
+from .protocol_agreement import ProtHetAgreement
 from .protocol_analyze import ProtHetAnalyze
 from .protocol_atoms import ProtHetAtoms
 from .protocol_export import ProtHetExport
@@ -18,6 +19,7 @@ from .protocol_validate import ProtHetValidate
 
 __all__ = [
     "ProtHetAbInitio",
+    "ProtHetAgreement",
     "ProtHetAnalyze",
     "ProtHetAtoms",
     "ProtHetExport",

@@ -27,6 +27,7 @@ CORRECTED = "outputCorrected"
 SIMULATE_OUTPUTS = {PARTICLES: SetOfParticles, VOLUMES: SetOfVolumes}
 TRAIN_OUTPUTS = {PARTICLES: SetOfParticlesFlex, VOLUME: Volume}
 AB_INITIO_OUTPUTS = {PARTICLES: SetOfParticles, VOLUME: Volume, VOLUMES: SetOfVolumes, CLASSES: SetOfClasses3D}
+AGREEMENT_OUTPUTS = {PARTICLES: SetOfParticles, VOLUMES: SetOfVolumes, CLASSES: SetOfClasses3D}
 REFINE_OUTPUTS = {PARTICLES: SetOfParticles, VOLUME: Volume}
 ANALYZE_OUTPUTS = {
     VOLUMES: SetOfVolumes,

@@ -24,7 +24,7 @@ JOB_LABELS = {
     "input particles.",
     "training": "import only: the folder of a cryoDRGN training of the input particles; empty takes their latents from "
     "the file that the label latents names.",
-    "also": "validate only: other training jobs of the same particles to compare with, e.g. External/job004/.",
+    "also": "validate and agreement only: other jobs on the same particles to compare with, e.g. External/job004/.",
     "relion_version": "3.1, 4 or 5; auto reads it from default_pipeline.star, or else from job.star (default auto).",
 }
 _TRAINING = tuple(name for name, task in TASKS.items() if task.trains)
@@ -33,7 +33,7 @@ _LABELS_OF = {
     "species": ("abinitio",),
     "analysis": _TRAINING,
     "run": tuple(looking_tasks()),
-    "also": ("validate",),
+    "also": ("validate", "agreement"),
     "training": ("import",),
 }
 """Job labels that only some tasks have."""

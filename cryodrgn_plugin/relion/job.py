@@ -69,11 +69,12 @@ def looking_stages(arguments: JobArguments, version: str) -> list[Stage]:
     """What the task looks for in the run of an earlier job, then the files for RELION."""
     run, task = run_folder(arguments.job), TASKS[arguments.task]
     Run.borrow(run_folder(training_job(arguments)), run, task.makes)
-    words = [arguments.task, str(run), *as_flags({**arguments.options, **task.fixed}, task.options)]
+    others = list(map(str, other_runs(arguments)))
+    words = [arguments.task, str(run), *([] if task.others else others)]
+    words += as_flags({**arguments.options, **task.fixed}, task.options)
     words += ["--resume"] if task.resumes else []
     words += ["--out", str(arguments.job / task.out)] if task.out else []
-    if others := other_runs(arguments):
-        words += ["--also", *map(str, others)]
+    words += [task.others, *others] if task.others and others else []
     return [Stage(task.title, [*_ENGINE, *words]), _results_stage(arguments, run, version)]
 
 

@@ -22,6 +22,7 @@ from .class_model import place_class_model
 from .findings import ClassFiles, particle_nodes, place_initial_maps, place_maps, place_particles, remove_stale
 from .output_nodes import OutputNode, write_output_nodes
 from .published import Published, publish_export, publish_preflight, publish_selection, publish_subtraction
+from .published_agreement import publish_agreement
 from .published_atoms import publish_atoms
 from .published_maps import publish_reconstruction, publish_states, publish_trajectory
 from .published_validation import publish_validation
@@ -172,6 +173,7 @@ _PUBLISHERS: dict[str, Callable[[ResultsRequest, Path], Published]] = {
     "states": lambda request, job: publish_states(Run.open(request.run), job),
     "atoms": lambda request, job: publish_atoms(Run.open(request.run), job),
     "validate": lambda request, job: publish_validation(Run.open(request.run), job),
+    "agreement": lambda request, job: publish_agreement(Run.open(request.run), job),
     "select": lambda request, job: publish_selection(Run.open(request.run), job),
     "subtract": lambda _request, job: publish_subtraction(job),
     "export": lambda request, job: publish_export(Run.open(request.run), job),

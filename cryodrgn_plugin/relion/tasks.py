@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ..engine.config import Setting, setting_names, settings_of
 from ..engine.options import (
     RECONSTRUCT_SETTINGS,
+    AgreementOptions,
     AnalysisOptions,
     AtomsOptions,
     ExportOptions,
@@ -44,6 +45,8 @@ class Task:
     """Options that the job sets itself."""
     resumes: bool = False
     """Whether what a stopped job has done is gone on with."""
+    others: str = ""
+    """The option before the runs of other jobs, which it compares with; empty where they follow its own run."""
 
     @property
     def looks(self) -> bool:
@@ -120,6 +123,13 @@ TASKS = {
         ValidateOptions,
         makes="validation",
         resumes=True,
+        others="--also",
+    ),
+    "agreement": Task(
+        "Agreement",
+        "Say which species several searches agree on, and give the particles of each with the poses of one of them.",
+        AgreementOptions,
+        makes="agreement",
     ),
     "select": Task(
         "Selection",

@@ -39,6 +39,7 @@ COMMANDS = {
     "refine-poses": "improve poses that are nearly right, each image by itself",
     "align": "how far two sets of poses, or two maps, are apart",
     "fsc": "how far two maps agree, shell by shell",
+    "agreement": "what several searches for species agree on: particles, maps in one frame, a file of each species",
     "compare": "two runs of the same particles with each other, or a run with its truth",
     "reconstruct": "one map, with half-maps and resolution, from particles with poses",
     "preflight": "whether a particle set is what its star file says, before hours are spent on it",

@@ -17,6 +17,8 @@ ORIGINS = ("rlnOriginXAngst", "rlnOriginYAngst")
 CLASS = "rlnClassNumber"
 PROBABILITY = "cryodrgnClassProbability"
 """That a particle is in its class, where classes are species or separate states."""
+AGREEMENT = "cryodrgnClassAgreement"
+"""Share of the pairs of runs that agree on a particle's class, where classes are what several runs agree on."""
 FORMER_CLASS = "cryodrgnFormerClassNumber"
 SCORE = "rlnLogLikeliContribution"
 STAR_ROW = "cryodrgnStarRow"

@@ -37,10 +37,11 @@ def draw_species(file: Path, kinds: Sequence[Species], pixel_size_ang: float) ->
         _draw_curves(curves, kinds, pixel_size_ang)
 
 
-def broad_side(volume: np.ndarray) -> np.ndarray:
+def broad_side(volume: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
     """(D, D, D) map turned about its centre of mass, which comes to the middle: its longest axis along y, its shortest
-    along z."""
-    density = np.where(volume > 0.2 * volume.max(), volume, 0.0).astype(np.float64)
+    along z. Or as the map `like` in the same frame would be turned."""
+    shape = volume if like is None else like
+    density = np.where(shape > 0.2 * shape.max(), shape, 0.0).astype(np.float64)
     if not density.any():
         return volume
     places = np.stack(np.indices(volume.shape), axis=-1)[density > 0].astype(np.float64)
@@ -55,6 +56,16 @@ def broad_side(volume: np.ndarray) -> np.ndarray:
     return affine_transform(volume, turn, offset=centre - turn @ middle, order=1)
 
 
+def draw_picture(ax: Axes, image: np.ndarray, colour: str) -> None:
+    """A picture (D, D) of a map in greys, in a frame of a colour."""
+    high = max(float(np.percentile(image, 99.8)), 1e-12)
+    low = min(float(np.percentile(image, 1)), 0.0)
+    ax.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
+    without_ticks(ax)
+    for side in ax.spines.values():
+        side.set(visible=True, color=colour, linewidth=1.2)
+
+
 def _draw_maps(page: SubFigure, kinds: Sequence[Species], pixel_size_ang: float, columns: int, rows: int) -> None:
     total = max(sum(kind.particles for kind in kinds), 1)
     tiles = np.atleast_1d(page.subfigures(rows, columns, wspace=0.02, hspace=0.02)).ravel()
@@ -62,17 +73,12 @@ def _draw_maps(page: SubFigure, kinds: Sequence[Species], pixel_size_ang: float,
         turned = broad_side(kind.volume)
         left, right = tile.subplots(1, 2, gridspec_kw={"wspace": 0.02})
         for ax, image in ((left, turned.sum(0)), (right, turned[len(turned) // 2])):
-            high = max(float(np.percentile(image, 99.8)), 1e-12)
-            low = min(float(np.percentile(image, 1)), 0.0)
-            ax.imshow(image, cmap="gray", vmin=low, vmax=high, origin="lower", interpolation="bilinear")
-            without_ticks(ax)
-            for side in ax.spines.values():
-                side.set(visible=True, color=colour, linewidth=1.2)
+            draw_picture(ax, image, colour)
         share = f"{kind.particles:,} particles ({kind.particles / total:.0%})"
         reached = f", {kind.resolution_ang:.3g} Å" if kind.particles else ""
         left.set_title(f"{kind.number}", color=colour, fontsize=10, loc="left", pad=3)
         right.set_title(share + reached, fontsize=6.5, fontweight="normal", loc="right", pad=3)
-    _scale_bar(tiles[0].axes[0], kinds[0].volume.shape[0], pixel_size_ang)
+    scale_bar(tiles[0].axes[0], kinds[0].volume.shape[0], pixel_size_ang)
 
 
 def _draw_particles(ax: Axes, kinds: Sequence[Species]) -> None:
@@ -105,7 +111,7 @@ def _draw_curves(ax: Axes, kinds: Sequence[Species], pixel_size_ang: float) -> N
     ax.grid(color=FAINT, lw=0.5)
 
 
-def _scale_bar(ax: Axes, box: int, pixel_size_ang: float) -> None:
+def scale_bar(ax: Axes, box: int, pixel_size_ang: float) -> None:
     """A round length, at most half of the box."""
     most = box * pixel_size_ang / 2
     power = 10 ** np.floor(np.log10(most))

@@ -44,6 +44,7 @@ LAYERS = [
     {"recipes"},
     {"analysis", "simulate"},
     {"landscape", "states", "validation", "selection", "preflight", "importing"},
+    {"agreement"},
     {"atomic_motion"},
     {"cli"},
     {"options", "files"},

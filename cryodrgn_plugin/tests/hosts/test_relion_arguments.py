@@ -244,6 +244,7 @@ LOOKS = {
     "states": ("states", "--b_factor_ang2 60 --bias no", "--no-bias --b-factor-ang2 60.0"),
     "atoms": ("atoms", "--model model.cif --most_parts 3", "--model model.cif --most-parts 3"),
     "validate": ("validation", "--halves no", "--no-halves --resume"),
+    "agreement": ("agreement", "--least 0.6", "--least 0.6"),
     "select": ("selections", "--random 5", "--random 5"),
     "subtract": ("", "--mask -20,0,14,30", "--mask=-20,0,14,30 --out External/job003/subtracted"),
     "export": ("exports", "--program cryodrgn", "--program cryodrgn"),
@@ -264,7 +265,7 @@ def test_a_look_at_an_earlier_job_borrows_its_run_and_keeps_what_was_found(task,
     assert words_of(stage)[1:] == [task, "External/job003/run", *told.split()]
     assert json.loads(words_of(results)[1])["task"] == task
     shared = {path.name for path in Path("External/job003/run").iterdir() if path.is_symlink()}
-    assert shared == {"analysis", "landscape", "states", "atoms", "validation"} - {makes}
+    assert shared == {"analysis", "landscape", "states", "atoms", "validation", "agreement"} - {makes}
 
 
 @pytest.mark.parametrize("task", LOOKS)
@@ -288,6 +289,19 @@ def test_a_validation_compares_with_the_runs_of_other_jobs(tmp_path, monkeypatch
     assert words_of(stage)[1:] == ["validate", "External/job005/run", "--resume", "--also", "External/job004/run"]
     with pytest.raises(DataError, match=r"External/job009/ is not a training job .* correct the label also"):
         looking_stages(parse(command.replace("job004", "job009")), "5")
+
+
+def test_species_are_compared_with_those_of_other_jobs_in_their_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jobs = [f"External/job00{number}" for number in (2, 4, 3)]
+    for job in jobs:
+        Path(job, "run").mkdir(parents=True)
+        Path(job, "run/run.json").write_text("{}")
+    also = " ".join(f"{job}/" for job in jobs[1:])
+    command = f"agreement --o External/job005/ --in_parts {jobs[0]}/particles.star --also {also} --least 0.6"
+    stage, _ = looking_stages(parse(command), "5")
+    runs = ["External/job005/run", *(f"{job}/run" for job in jobs[1:])]
+    assert words_of(stage)[1:] == ["agreement", *runs, "--least", "0.6"]
 
 
 # --- version and nodes --------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from pwem import Domain
 
 import cryodrgn_plugin
 from cryodrgn_plugin.engine import config
+from cryodrgn_plugin.engine.agreement.agreement_options import AgreementOptions
 from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
 from cryodrgn_plugin.engine.atomic_motion.atoms_options import AtomsOptions
 from cryodrgn_plugin.engine.errors import ConfigError
@@ -27,6 +28,7 @@ from cryodrgn_plugin.engine.states.state_options import StatesOptions
 from cryodrgn_plugin.engine.validation.validation_options import ValidateOptions
 from cryodrgn_plugin.protocols import (
     protocol_ab_initio,
+    protocol_agreement,
     protocol_analyze,
     protocol_atoms,
     protocol_export,
@@ -49,7 +51,7 @@ from .scipion_project import new_protocol, project_named
 
 DEMO = ("ProtHetSimulate", "ProtHetTrain", "ProtHetAnalyze")
 NAMES = (
-    *(*DEMO, "ProtHetAbInitio", "ProtHetRefinePoses", "ProtHetPreflight"),
+    *(*DEMO, "ProtHetAbInitio", "ProtHetAgreement", "ProtHetRefinePoses", "ProtHetPreflight"),
     *("ProtHetLandscape", "ProtHetTrajectory", "ProtHetStates", "ProtHetAtoms"),
     *("ProtHetValidate", "ProtHetSelect", "ProtHetSubtract", "ProtHetImport", "ProtHetExport"),
 )
@@ -75,7 +77,13 @@ def test_the_host_finds_each_protocol_under_the_plugins_name(name, scipion):
 
 
 def test_the_host_finds_the_viewer_and_the_wizard(scipion):
-    viewers = {"HetExplorerViewer", "HetPreflightViewer", "HetSubtractionViewer", "HetValidationViewer"}
+    viewers = {
+        "HetAgreementViewer",
+        "HetExplorerViewer",
+        "HetPreflightViewer",
+        "HetSubtractionViewer",
+        "HetValidationViewer",
+    }
     assert viewers <= set(Domain.getViewers())
     wizards = {f"Het{name}Wizard" for name in ("Box", "Centres", "Classes", "Lasso", "Rule", "Spectrum", "Window")}
     assert wizards <= set(Domain.getWizards())
@@ -121,6 +129,7 @@ OPTIONS = [
     for name, options in (
         ("ProtHetSimulate", protocol_simulate.IMAGES + protocol_simulate.REALITY),
         ("ProtHetRefinePoses", protocol_refine_poses.REFINEMENT),
+        ("ProtHetAgreement", protocol_agreement.OPTIONS),
         ("ProtHetAnalyze", protocol_analyze.OPTIONS),
         ("ProtHetPreflight", protocol_preflight.OPTIONS),
         ("ProtHetLandscape", protocol_landscape.OPTIONS),
@@ -166,6 +175,7 @@ LEFT_TO_THE_FORM = {
         "optics",
     }
     | {"tilt_deg", "particles_per_micrograph", "float16", "keep_clean", "image_prefix"},
+    AgreementOptions: set(),
     AnalysisOptions: set(),
     PreflightOptions: {"root", "passthrough"},
     LandscapeOptions: {"mask", "match"},

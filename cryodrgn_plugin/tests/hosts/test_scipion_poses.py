@@ -105,6 +105,21 @@ def mixture(workflow):
 
 
 @pytest.fixture(scope="module")
+def agreed(workflow, mixture):
+    """What the species of that search and of another one from the same particles have in common."""
+    source = mixture.inputParticles.getObjValue()
+    other = finished(workflow, "ProtHetAbInitio", source, target=MIXTURE, species=2, seed=1, **QUICK)
+    with workflow.inside():
+        protocol = new_protocol(workflow.project, "ProtHetAgreement")
+        for search in (mixture, other):
+            protocol.inputClasses.append(Pointer(search, extended="outputClasses"))
+        assert protocol._validate() == []
+        protocol = run(workflow.project, protocol)
+        assert protocol.isFinished(), logs(protocol)
+        return protocol
+
+
+@pytest.fixture(scope="module")
 def moving(workflow):
     values = {"zDim": 2, "otherSettings": "closed_form.iterations=3 closed_form.n_components=3", **QUICK}
     return finished(workflow, "ProtHetAbInitio", workflow.simulated, target=MOVING, **values)
@@ -169,6 +184,33 @@ def test_particles_of_species_carry_how_probable_theirs_is(flow, mixture):
     content = content_of(Run.open(mixture.getRunFolder()), "mixture", entries_of(mixture.getMaps()))
     assert "species" in dict(content.pictures)
     assert [colouring.name for colouring in content.colourings][:2] == ["species", "probability of its species"]
+
+
+def test_species_that_searches_agree_on_are_classes_with_the_poses_of_one_of_them(flow, mixture, agreed):
+    results = Run.open(agreed.getRunFolder()).results("agreement")
+    told = {entry["species"]: entry for entry in results.index["species"] if entry["star"]}
+    assert told and not Run.open(mixture.getRunFolder()).has_results("agreement")
+    sizes = {item.getObjId(): item.getSize() for item in agreed.outputClasses.iterItems()}
+    assert sizes == {number: entry["listed"] for number, entry in told.items()}
+    assert agreed.outputParticles.getSize() == sum(sizes.values()) and agreed.outputParticles.hasAlignmentProj()
+    after = rotations_of(agreed.outputParticles)
+    for entry in told.values():
+        written = read_particles(results.file(f"species_{entry['species']:03d}"))
+        ids, expected = written.frame["cdrgObjId"], matrices_from_euler(written.euler_deg)
+        assert max(angular_distance_deg(after[i], own) for i, own in zip(ids, expected, strict=True)) < 0.01
+    assert all(particle._cdrgClassAgreement.get() == 1 for particle in agreed.outputParticles.iterItems())
+    assert agreed.outputVolumes.getSize() == len(results.index["species"])
+    assert any("Adjusted Rand index" in line for line in agreed.summary()) and agreed.getPictures()
+
+
+def test_species_are_compared_of_two_searches_that_are_not_one(flow, mixture):
+    protocol = new_protocol(flow.project, "ProtHetAgreement")
+    protocol.inputClasses.append(Pointer(mixture, extended="outputClasses"))
+    assert "two searches or more" in protocol._validate()[0]
+    protocol.inputClasses.append(Pointer(mixture, extended="outputClasses"))
+    assert "chosen twice" in protocol._validate()[0]
+    protocol.inputClasses.append(Pointer(flow.analyzed, extended="outputClasses"))
+    assert "no search of this plugin" in protocol._validate()[0]
 
 
 def test_a_moving_molecule_gives_latents_with_the_poses_and_can_be_analyzed(flow, moving):

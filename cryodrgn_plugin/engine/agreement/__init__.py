@@ -1,0 +1,1 @@
+"""Which species several searches of the same particles have found together."""
