@@ -29,7 +29,7 @@ def blend(typingctx, source, starts, weights, target, count):
 
     def codegen(context, builder, signature, args):
         runs, starts, weights, target = _data(context, builder, signature, args[:4])
-        corners = list(zip(_eight(builder, starts), _eight(builder, weights), strict=True))
+        corners = list(zip(_each(builder, starts), _each(builder, weights), strict=True))
 
         def block(k, lanes):
             total = ir.Constant(ir.VectorType(_FLOAT, lanes), [0.0] * lanes)
@@ -108,7 +108,7 @@ def spread(typingctx, target, starts, weights, source, rows, count, n):
 
     def codegen(context, builder, signature, args):
         runs, starts, weights, source, rows = _data(context, builder, signature, args[:5])
-        begins = _eight(builder, starts)
+        begins = _each(builder, starts)
 
         def block(k, lanes):
             nothing = ir.Constant(ir.VectorType(_FLOAT, lanes), [0.0] * lanes)
@@ -119,7 +119,7 @@ def spread(typingctx, target, starts, weights, source, rows, count, n):
                 at = builder.add(builder.load(builder.gep(rows, [loop.index])), k)
                 values = _load(builder, source, at, lanes)
                 shares = builder.gep(weights, [builder.mul(loop.index, _INT(CORNERS))])
-                for total, weight in zip(totals, _eight(builder, shares), strict=True):
+                for total, weight in zip(totals, _each(builder, shares), strict=True):
                     builder.store(_fused(builder, builder.load(total), _splat(builder, weight, lanes), values), total)
             for begin, total in zip(begins, totals, strict=True):
                 at = builder.add(begin, k)
@@ -194,7 +194,8 @@ def _data(context, builder, signature, args, first=0, last=None):
     return [context.make_array(kind)(context, builder, value).data for kind, value in pairs]
 
 
-def _eight(builder, data):
+def _each(builder, data):
+    """The eight numbers that begin at `data`."""
     return [builder.load(builder.gep(data, [_INT(i)])) for i in range(CORNERS)]
 
 
@@ -234,3 +235,20 @@ def _store(builder, values, data, index, lanes):
 
 def _vector_at(builder, data, index, lanes):
     return builder.bitcast(builder.gep(data, [index]), ir.VectorType(_FLOAT, lanes).as_pointer())
+
+
+def transposed(builder, rows):
+    """Eight vectors of eight: value j of vector i becomes value i of vector j."""
+    halves = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
+    rows = [mixed(builder, rows[i], rows[i + 4], half) for half in halves for i in range(4)]
+    columns = []
+    for a, b, c, d in (rows[:4], rows[4:]):
+        for of in ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)):
+            pair = mixed(builder, a, b, of), mixed(builder, c, d, of)
+            columns += [mixed(builder, *pair, of) for of in ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))]
+    return columns
+
+
+def mixed(builder, one, other, which):
+    """The values `which` of two vectors, those of the second counted after those of the first."""
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_INT32, len(which)), list(which)))
