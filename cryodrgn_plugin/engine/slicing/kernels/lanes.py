@@ -140,7 +140,9 @@ def eliminate(typingctx, tile, rows, first, last, row, begin, n, fresh):
 
 @intrinsic
 def substitute_back(typingctx, tile, rows, n, n_rows, one, other):
-    """Entry n of `one` and of `other` = (itself − Σ_p entry n of row p · its entry p) · entry n of row n, n < p < n_rows."""
+    """Entry n of `one` and of `other` = (itself − Σ_p entry n of row p · its entry p) · entry n of row n, with
+    n < p < n_rows.
+    """
 
     def codegen(context, builder, signature, args):
         data, begins = (_pointer(context, builder, signature, args, n) for n in (0, 1))

@@ -20,7 +20,6 @@ CACHE_LINE = 16
 
 _FLAGS = ("contract", "reassoc", "nsz", "arcp")  # not "nnan": a NaN image must stay visible
 _FLOAT, _INT, _INT32 = ir.FloatType(), ir.IntType(64), ir.IntType(32)
-_PAIR = ir.VectorType(_INT32, 2)
 
 
 @intrinsic
@@ -74,28 +73,59 @@ def blend_pair(typingctx, source, start, n, by_first, by_second, first, second, 
 
 
 @intrinsic
-def blend_rows(typingctx, source, rows, weights, fraction, point):
-    """(re, im) at `point` between two voxels of one volume: Σ_j weights[j, point] · source[rows[j, point] + 0 … 3], its
-    first half and its second mixed by `fraction`. rows (4, n) int32 and weights (4, n).
+def between_rows(typingctx, source, table, width, entries, places, point, n, target):
+    """target[point, k] = number k, of four of two voxels along x, between the four rows of one volume around a point.
+
+    table (width²,) int32 tells where rows begin in `source`; entries (2, n) int32 hold an entry of it and the number
+    along the row, rows 1 and 2 of places (4, n) the distances from that row along y and z. target (n, 4).
     """
 
     def codegen(context, builder, signature, args):
-        runs, starts, weights = _data(context, builder, signature, args[:3])
-        shape = context.make_array(signature.args[1])(context, builder, args[1]).shape
-        n = cgutils.unpack_tuple(builder, shape)[1]
-        total = ir.Constant(ir.VectorType(_FLOAT, 4), [0.0] * 4)
-        for row in range(4):
-            at = builder.add(builder.mul(n, _INT(row)), args[4])
-            start = builder.sext(builder.load(builder.gep(starts, [at])), _INT)
-            weight = builder.load(builder.gep(weights, [at]))
-            total = _fused(builder, total, _splat(builder, weight, 4), _load(builder, runs, start, 4))
-        near, far = (builder.shuffle_vector(total, total, ir.Constant(_PAIR, pair)) for pair in ([0, 1], [2, 3]))
-        mixed = _fused(builder, near, _splat(builder, args[3], 2), builder.fsub(far, near, flags=_FLAGS))
-        return context.make_tuple(
-            builder, signature.return_type, [builder.extract_element(mixed, _INT32(part)) for part in range(2)]
+        runs, rows = _data(context, builder, signature, args[:2])
+        entries, places = _data(context, builder, signature, args, 3, 5)
+        (wanted,) = _data(context, builder, signature, args, 7)
+        width, point, n = args[2], args[5], args[6]
+        entry, along = (
+            builder.sext(builder.load(builder.gep(entries, [at])), _INT) for at in (point, builder.add(point, n))
         )
+        next_plane = builder.add(entry, width)
+        corners = []
+        for at in (entry, builder.add(entry, _INT(1)), next_plane, builder.add(next_plane, _INT(1))):
+            start = builder.sext(builder.load(builder.gep(rows, [at])), _INT)
+            corners.append(_load(builder, runs, builder.add(start, along), 4))
+        y, z = (
+            _splat(builder, builder.load(builder.gep(places, [builder.add(point, builder.mul(n, _INT(k)))])), 4)
+            for k in (1, 2)
+        )
+        below, above = (_between(builder, *pair, y) for pair in (corners[:2], corners[2:]))
+        _store(builder, _between(builder, below, above, z), wanted, builder.mul(point, _INT(4)), 4)
+        return context.get_dummy_value()
 
-    return types.UniTuple(types.float32, 2)(source, rows, weights, types.float32, types.intp), codegen
+    whole = types.intp
+    return types.void(source, table, whole, entries, places, whole, whole, target), codegen
+
+
+@intrinsic
+def fold_rows(typingctx, rows, places, point, n, target):
+    """Slices at eight points from `point` on, target (2, n), of what `between_rows` has left of them in rows (n, 4).
+
+    Row 0 of places (4, n) holds how far points lie along x, row 3 the sign of the imaginary part, 0 where both are 0.
+    """
+
+    def codegen(context, builder, signature, args):
+        rows, places = _data(context, builder, signature, args[:2])
+        (wanted,) = _data(context, builder, signature, args, 4)
+        point, n = args[2], args[3]
+        first = builder.mul(point, _INT(4))
+        halves = [_load(builder, rows, builder.add(first, _INT(16 * half)), 16) for half in range(2)]
+        x, sign = (_load(builder, places, builder.add(point, builder.mul(n, _INT(k))), CORNERS) for k in (0, 3))
+        for part, factor in enumerate((builder.fmul(sign, sign, flags=_FLAGS), sign)):
+            near, far = (mixed(builder, *halves, range(k, 32, 4)) for k in (part, part + 2))
+            values = builder.fmul(factor, _between(builder, near, far, x), flags=_FLAGS)
+            _store(builder, values, wanted, builder.add(point, builder.mul(n, _INT(part))), CORNERS)
+        return context.get_dummy_value()
+
+    return types.void(rows, places, types.intp, types.intp, target), codegen
 
 
 @intrinsic
@@ -221,6 +251,10 @@ def _splat(builder, value, lanes):
 
 def _fused(builder, total, weight, term):
     return builder.fadd(total, builder.fmul(weight, term, flags=_FLAGS), flags=_FLAGS)
+
+
+def _between(builder, one, other, fraction):
+    return _fused(builder, one, fraction, builder.fsub(other, one, flags=_FLAGS))
 
 
 def _load(builder, data, index, lanes):
