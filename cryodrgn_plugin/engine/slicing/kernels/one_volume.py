@@ -12,23 +12,27 @@ import numpy as np
 from numba import njit, prange
 
 from .matching import _wave_tables
-from .runs import blend_rows, prefetch
+from .runs import between_rows, fold_rows, prefetch
 from .trilinear import FAST, axes_of, limit_of
 
 CHUNK = 64
+EIGHT = 8
+"""Points of which `fold_rows` makes slices at once."""
+NEAR = 1 << 19
+"""A volume of so many numbers stays in a cache of 2 MB. Voxels of a larger one are asked for before they are read."""
 
 
 @njit(inline="always")
-def _find_rows(kx, ky, axes, limit2, table, width, entries, rows, corners, fractions, signs):
-    """Where the four rows around each of n points begin, (4, n), and their weights, (4, n).
+def _find_rows(kx, ky, axes, limit2, width, entries, places):
+    """Where n points lie.
 
     Parameters
     ----------
     kx, ky : (n,) frequencies.
-    table : (width²,) where the row of each (z, y) begins, in numbers.
-    entries : (2, n), overwritten: entry of the table, and number along the row.
-    fractions, signs : (n,), overwritten: how far a point lies along x between two voxels; sign of the imaginary part, 0
-        outside the frequency limit.
+    entries : (2, CHUNK) int32, overwritten: entry, in a table (width²,) of all rows, of the (z, y) below each point,
+        and number along the row.
+    places : (4, CHUNK), overwritten: how far a point lies along x, y and z between two voxels, and the sign of the
+        imaginary part, 0 outside the frequency limit.
     """
     middle, one, none = np.float32(width // 2), np.float32(1.0), np.float32(0.0)
     for i in range(kx.shape[0]):
@@ -40,17 +44,19 @@ def _find_rows(kx, ky, axes, limit2, table, width, entries, rows, corners, fract
         x, y, z = x * sign, y * sign + middle, z * sign + middle
         entries[0, i] = np.int32(z) * np.int32(width) + np.int32(y)
         entries[1, i] = 2 * np.int32(x)
-        fractions[i], signs[i] = x - np.float32(np.int32(x)), sign
-        fy, fz = y - np.float32(np.int32(y)), z - np.float32(np.int32(z))
-        gy, gz = one - fy, sign * sign - sign * sign * fz
-        corners[0, i], corners[1, i] = gy * gz, fy * gz
-        corners[2, i], corners[3, i] = gy * fz * sign * sign, fy * fz * sign * sign
-    for i in range(kx.shape[0]):
+        places[0, i], places[1, i] = x - np.float32(np.int32(x)), y - np.float32(np.int32(y))
+        places[2, i], places[3, i] = z - np.float32(np.int32(z)), sign
+
+
+@njit(inline="always")
+def _ask_for_rows(flat, table, width, entries, count):
+    """Have the four rows around each of `count` points fetched."""
+    for i in range(count):
         entry, along = np.uint32(entries[0, i]), entries[1, i]
-        rows[0, i] = table[entry] + along
-        rows[1, i] = table[entry + np.uint32(1)] + along
-        rows[2, i] = table[entry + np.uint32(width)] + along
-        rows[3, i] = table[entry + np.uint32(width + 1)] + along
+        prefetch(flat, table[entry] + along, 4)
+        prefetch(flat, table[entry + np.uint32(1)] + along, 4)
+        prefetch(flat, table[entry + np.uint32(width)] + along, 4)
+        prefetch(flat, table[entry + np.uint32(width + 1)] + along, 4)
 
 
 @njit(inline="always")
@@ -84,6 +90,35 @@ def _sum(products, cosines, sines):
     return total
 
 
+@njit(inline="always")
+def _three_sums(products, waves, t, first, last):
+    """`_sum` for the waves t, t + 1 and t + 2: products are read once for all."""
+    cosine0, cosine1, cosine2 = waves[0, t, first:last], waves[0, t + 1, first:last], waves[0, t + 2, first:last]
+    sine0, sine1, sine2 = waves[1, t, first:last], waves[1, t + 1, first:last], waves[1, t + 2, first:last]
+    sum0, sum1, sum2 = np.float32(0.0), np.float32(0.0), np.float32(0.0)
+    for i in range(last - first):
+        re, im = products[0, i], products[1, i]
+        sum0 += re * cosine0[i] + im * sine0[i]
+        sum1 += re * cosine1[i] + im * sine1[i]
+        sum2 += re * cosine2[i] + im * sine2[i]
+    return sum0, sum1, sum2
+
+
+@njit(inline="always")
+def _add_sums(products, waves, first, last, totals):
+    """totals (T,) += Σ_f Re(products · waves) of the coefficients `first` to `last` − 1."""
+    t, n_waves = 0, waves.shape[1]
+    while t + 3 <= n_waves:
+        sum0, sum1, sum2 = _three_sums(products, waves, t, first, last)
+        totals[t] += sum0
+        totals[t + 1] += sum1
+        totals[t + 2] += sum2
+        t += 3
+    while t < n_waves:
+        totals[t] += _sum(products, waves[0, t, first:last], waves[1, t, first:last])
+        t += 1
+
+
 @njit(parallel=True, fastmath=FAST, cache=True)
 def match_one_volume(
     coefs, targets, weights, rotations, centres, waves, indices, freqs, row_start, step, radius, gram, inner
@@ -93,30 +128,26 @@ def match_one_volume(
     """
     n_points, width = freqs.shape[1], row_start.shape[0]
     half_width, limit2 = int(math.ceil(radius)), limit_of(radius, step)
-    flat, table = coefs.reshape(-1), 2 * row_start.reshape(-1)
+    flat, table = coefs.reshape(-1), np.int32(2) * row_start.reshape(-1)
     for b in prange(rotations.shape[0]):
-        entries, rows = np.empty((2, CHUNK), np.int32), np.empty((4, CHUNK), np.int32)
-        corners, fractions = np.empty((4, CHUNK), np.float32), np.empty(CHUNK, np.float32)
-        signs, slices = np.empty(CHUNK, np.float32), np.empty((2, CHUNK), np.float32)
+        entries, places = np.zeros((2, CHUNK), np.int32), np.zeros((4, CHUNK), np.float32)
+        rows, slices = np.zeros((CHUNK, 4), np.float32), np.empty((2, CHUNK), np.float32)
         products, moved = np.empty((2, CHUNK), np.float32), np.empty((2, n_points), np.float32)
         along_x, along_y = np.empty((half_width + 1, 2), np.float32), np.empty((2 * half_width + 1, 2), np.float32)
         for p in range(rotations.shape[1]):
-            axes, norm = axes_of(rotations[b, p], step), np.float32(0.0)
+            axes = axes_of(rotations[b, p], step)
             if p == 0 or not np.array_equal(centres[b, p], centres[b, p - 1]):
                 _move_back(targets[b], centres[b, p], indices, along_x, along_y, moved)
-            inner[b, p] = 0
+            gram[b, p], inner[b, p] = 0, 0
             for first in range(0, n_points, CHUNK):
                 last = min(first + CHUNK, n_points)
-                x, y = freqs[0, first:last], freqs[1, first:last]
-                _find_rows(x, y, axes, limit2, table, width, entries, rows, corners, fractions, signs)
+                _find_rows(freqs[0, first:last], freqs[1, first:last], axes, limit2, width, entries, places)
+                if len(flat) > NEAR:
+                    _ask_for_rows(flat, table, width, entries, last - first)
                 for i in range(last - first):
-                    for row in range(4):
-                        prefetch(flat, rows[row, i], 4)
-                for i in range(last - first):
-                    slices[0, i], im = blend_rows(flat, rows, corners, fractions[i], i)
-                    slices[1, i] = signs[i] * im
+                    between_rows(flat, table, width, entries, places, i, CHUNK, rows)
+                for i in range(0, last - first, EIGHT):
+                    fold_rows(rows, places, i, CHUNK, slices)
                 y_re, y_im = moved[0, first:last], moved[1, first:last]
-                norm += _products(slices, y_re, y_im, weights[b, first:last], products)
-                for t in range(waves.shape[1]):
-                    inner[b, p, 0, t] += _sum(products, waves[0, t, first:last], waves[1, t, first:last])
-            gram[b, p, 0] = norm
+                gram[b, p, 0] += _products(slices, y_re, y_im, weights[b, first:last], products)
+                _add_sums(products, waves, first, last, inner[b, p, 0])

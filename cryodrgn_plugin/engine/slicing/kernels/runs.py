@@ -20,7 +20,6 @@ CACHE_LINE = 16
 
 _FLAGS = ("contract", "reassoc", "nsz", "arcp")  # not "nnan": a NaN image must stay visible
 _FLOAT, _INT, _INT32 = ir.FloatType(), ir.IntType(64), ir.IntType(32)
-_PAIR = ir.VectorType(_INT32, 2)
 
 
 @intrinsic
@@ -29,7 +28,7 @@ def blend(typingctx, source, starts, weights, target, count):
 
     def codegen(context, builder, signature, args):
         runs, starts, weights, target = _data(context, builder, signature, args[:4])
-        corners = list(zip(_eight(builder, starts), _eight(builder, weights), strict=True))
+        corners = list(zip(_each(builder, starts), _each(builder, weights), strict=True))
 
         def block(k, lanes):
             total = ir.Constant(ir.VectorType(_FLOAT, lanes), [0.0] * lanes)
@@ -74,28 +73,59 @@ def blend_pair(typingctx, source, start, n, by_first, by_second, first, second, 
 
 
 @intrinsic
-def blend_rows(typingctx, source, rows, weights, fraction, point):
-    """(re, im) at `point` between two voxels of one volume: Σ_j weights[j, point] · source[rows[j, point] + 0 … 3], its
-    first half and its second mixed by `fraction`. rows (4, n) int32 and weights (4, n).
+def between_rows(typingctx, source, table, width, entries, places, point, n, target):
+    """target[point, k] = number k, of four of two voxels along x, between the four rows of one volume around a point.
+
+    table (width²,) int32 tells where rows begin in `source`; entries (2, n) int32 hold an entry of it and the number
+    along the row, rows 1 and 2 of places (4, n) the distances from that row along y and z. target (n, 4).
     """
 
     def codegen(context, builder, signature, args):
-        runs, starts, weights = _data(context, builder, signature, args[:3])
-        shape = context.make_array(signature.args[1])(context, builder, args[1]).shape
-        n = cgutils.unpack_tuple(builder, shape)[1]
-        total = ir.Constant(ir.VectorType(_FLOAT, 4), [0.0] * 4)
-        for row in range(4):
-            at = builder.add(builder.mul(n, _INT(row)), args[4])
-            start = builder.sext(builder.load(builder.gep(starts, [at])), _INT)
-            weight = builder.load(builder.gep(weights, [at]))
-            total = _fused(builder, total, _splat(builder, weight, 4), _load(builder, runs, start, 4))
-        near, far = (builder.shuffle_vector(total, total, ir.Constant(_PAIR, pair)) for pair in ([0, 1], [2, 3]))
-        mixed = _fused(builder, near, _splat(builder, args[3], 2), builder.fsub(far, near, flags=_FLAGS))
-        return context.make_tuple(
-            builder, signature.return_type, [builder.extract_element(mixed, _INT32(part)) for part in range(2)]
+        runs, rows = _data(context, builder, signature, args[:2])
+        entries, places = _data(context, builder, signature, args, 3, 5)
+        (wanted,) = _data(context, builder, signature, args, 7)
+        width, point, n = args[2], args[5], args[6]
+        entry, along = (
+            builder.sext(builder.load(builder.gep(entries, [at])), _INT) for at in (point, builder.add(point, n))
         )
+        next_plane = builder.add(entry, width)
+        corners = []
+        for at in (entry, builder.add(entry, _INT(1)), next_plane, builder.add(next_plane, _INT(1))):
+            start = builder.sext(builder.load(builder.gep(rows, [at])), _INT)
+            corners.append(_load(builder, runs, builder.add(start, along), 4))
+        y, z = (
+            _splat(builder, builder.load(builder.gep(places, [builder.add(point, builder.mul(n, _INT(k)))])), 4)
+            for k in (1, 2)
+        )
+        below, above = (_between(builder, *pair, y) for pair in (corners[:2], corners[2:]))
+        _store(builder, _between(builder, below, above, z), wanted, builder.mul(point, _INT(4)), 4)
+        return context.get_dummy_value()
 
-    return types.UniTuple(types.float32, 2)(source, rows, weights, types.float32, types.intp), codegen
+    whole = types.intp
+    return types.void(source, table, whole, entries, places, whole, whole, target), codegen
+
+
+@intrinsic
+def fold_rows(typingctx, rows, places, point, n, target):
+    """Slices at eight points from `point` on, target (2, n), of what `between_rows` has left of them in rows (n, 4).
+
+    Row 0 of places (4, n) holds how far points lie along x, row 3 the sign of the imaginary part, 0 where both are 0.
+    """
+
+    def codegen(context, builder, signature, args):
+        rows, places = _data(context, builder, signature, args[:2])
+        (wanted,) = _data(context, builder, signature, args, 4)
+        point, n = args[2], args[3]
+        first = builder.mul(point, _INT(4))
+        halves = [_load(builder, rows, builder.add(first, _INT(16 * half)), 16) for half in range(2)]
+        x, sign = (_load(builder, places, builder.add(point, builder.mul(n, _INT(k))), CORNERS) for k in (0, 3))
+        for part, factor in enumerate((builder.fmul(sign, sign, flags=_FLAGS), sign)):
+            near, far = (mixed(builder, *halves, range(k, 32, 4)) for k in (part, part + 2))
+            values = builder.fmul(factor, _between(builder, near, far, x), flags=_FLAGS)
+            _store(builder, values, wanted, builder.add(point, builder.mul(n, _INT(part))), CORNERS)
+        return context.get_dummy_value()
+
+    return types.void(rows, places, types.intp, types.intp, target), codegen
 
 
 @intrinsic
@@ -108,7 +138,7 @@ def spread(typingctx, target, starts, weights, source, rows, count, n):
 
     def codegen(context, builder, signature, args):
         runs, starts, weights, source, rows = _data(context, builder, signature, args[:5])
-        begins = _eight(builder, starts)
+        begins = _each(builder, starts)
 
         def block(k, lanes):
             nothing = ir.Constant(ir.VectorType(_FLOAT, lanes), [0.0] * lanes)
@@ -119,7 +149,7 @@ def spread(typingctx, target, starts, weights, source, rows, count, n):
                 at = builder.add(builder.load(builder.gep(rows, [loop.index])), k)
                 values = _load(builder, source, at, lanes)
                 shares = builder.gep(weights, [builder.mul(loop.index, _INT(CORNERS))])
-                for total, weight in zip(totals, _eight(builder, shares), strict=True):
+                for total, weight in zip(totals, _each(builder, shares), strict=True):
                     builder.store(_fused(builder, builder.load(total), _splat(builder, weight, lanes), values), total)
             for begin, total in zip(begins, totals, strict=True):
                 at = builder.add(begin, k)
@@ -194,7 +224,8 @@ def _data(context, builder, signature, args, first=0, last=None):
     return [context.make_array(kind)(context, builder, value).data for kind, value in pairs]
 
 
-def _eight(builder, data):
+def _each(builder, data):
+    """The eight numbers that begin at `data`."""
     return [builder.load(builder.gep(data, [_INT(i)])) for i in range(CORNERS)]
 
 
@@ -222,6 +253,10 @@ def _fused(builder, total, weight, term):
     return builder.fadd(total, builder.fmul(weight, term, flags=_FLAGS), flags=_FLAGS)
 
 
+def _between(builder, one, other, fraction):
+    return _fused(builder, one, fraction, builder.fsub(other, one, flags=_FLAGS))
+
+
 def _load(builder, data, index, lanes):
     loaded = builder.load(_vector_at(builder, data, index, lanes))
     loaded.align = 4
@@ -234,3 +269,20 @@ def _store(builder, values, data, index, lanes):
 
 def _vector_at(builder, data, index, lanes):
     return builder.bitcast(builder.gep(data, [index]), ir.VectorType(_FLOAT, lanes).as_pointer())
+
+
+def transposed(builder, rows):
+    """Eight vectors of eight: value j of vector i becomes value i of vector j."""
+    halves = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
+    rows = [mixed(builder, rows[i], rows[i + 4], half) for half in halves for i in range(4)]
+    columns = []
+    for a, b, c, d in (rows[:4], rows[4:]):
+        for of in ((0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)):
+            pair = mixed(builder, a, b, of), mixed(builder, c, d, of)
+            columns += [mixed(builder, *pair, of) for of in ((0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))]
+    return columns
+
+
+def mixed(builder, one, other, which):
+    """The values `which` of two vectors, those of the second counted after those of the first."""
+    return builder.shuffle_vector(one, other, ir.Constant(ir.VectorType(_INT32, len(which)), list(which)))

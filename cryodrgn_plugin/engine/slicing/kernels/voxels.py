@@ -1,15 +1,20 @@
 """The small system of every voxel, solved (numba).
 
-Some voxels are solved side by side, so that every sum is one of vectors.
+Voxels are solved eight side by side (`lanes`), in a tile that stays in the fastest cache: their equations are read
+once, and what is solved is written once. Right sides are rows below the matrix that are eliminated with it, and so are
+those of the identity, of which the inverse comes. Floor: 2 C³/3 + 4 C² operations of a voxel, in double precision, at
+the rate of a product of matrices.
 """
-
-import math
 
 import numpy as np
 from numba import njit, prange
 
-LANES = 8
-"""Voxels solved side by side: as many doubles as the widest vectors hold."""
+from .lanes import LANES, add_squares, eliminate, leave, pivot, substitute_back, take, tile_of
+
+LOTS = 32
+"""Lots of side by side voxels that one task solves, one after the other in the same tile."""
+ROWS = 4
+"""Rows of the identity that are eliminated together, from the column where the first of them begins."""
 
 
 @njit(parallel=True, cache=True)
@@ -26,68 +31,53 @@ def solve_voxels(lhs, rhs, precision, shells, solution, variance):
     variance : (M, C) float32, overwritten: the posterior variance of the real (and of the imaginary) part; (0, C) where
         it is not asked for.
     """
-    n_channels = rhs.shape[2]
-    for lot in prange((len(lhs) + LANES - 1) // LANES):
-        low, x = np.empty((n_channels, n_channels, LANES)), np.empty((n_channels, LANES))
-        first = lot * LANES
-        _factorise(lhs, precision, shells, first, low)
-        for part in range(2):
-            for i in range(n_channels):
-                for v in range(LANES):
-                    x[i, v] = rhs[min(first + v, len(lhs) - 1), part, i]
-            _substitute(low, x, 0)
+    n_voxels, n_channels, n_terms, wanted = len(lhs), rhs.shape[2], lhs.shape[1], len(variance) > 0
+    sides, priors, inverse = n_terms, n_terms + 2 * n_channels, n_terms + 3 * n_channels
+    rows = _rows(n_channels, sides, inverse)
+    for task in prange((n_voxels + LOTS * LANES - 1) // (LOTS * LANES)):
+        tile, starts = tile_of(inverse + n_channels**2 * wanted), np.empty((4, LANES), dtype=np.int64)
+        for first in range(task * LOTS * LANES, min((task + 1) * LOTS * LANES, n_voxels), LANES):
+            for v in range(LANES):
+                # The last voxel stands for those beyond it: all of these write the same there.
+                voxel = min(first + v, n_voxels - 1)
+                starts[0, v], starts[1, v] = voxel * n_terms, voxel * 2 * n_channels
+                starts[2, v], starts[3, v] = shells[voxel] * n_channels, voxel * n_channels
+            take(lhs.reshape(-1), starts[0], n_terms, tile, 0)
+            take(rhs.reshape(-1), starts[1], 2 * n_channels, tile, sides)
+            take(precision.reshape(-1), starts[2], n_channels, tile, priors)
+            _factorise(tile, rows, n_channels, priors, wanted)
             for i in range(n_channels - 1, -1, -1):
-                for p in range(i + 1, n_channels):
-                    for v in range(LANES):
-                        x[i, v] -= low[p, i, v] * x[p, v]
-                for v in range(LANES):
-                    x[i, v] *= low[i, i, v]
-            for v in range(min(LANES, len(lhs) - first)):
-                for i in range(n_channels):
-                    solution[first + v, part, i] = x[i, v]
-        for c in range(n_channels if len(variance) else 0):
-            # diag(A⁻¹) = column norms of L⁻¹
-            x[c:] = 0
-            x[c] = 1
-            _substitute(low, x, c)
-            for v in range(min(LANES, len(lhs) - first)):
-                norm = 0.0
-                for i in range(c, n_channels):
-                    norm += x[i, v] ** 2
-                variance[first + v, c] = norm
+                substitute_back(tile, rows, i, n_channels, sides, sides + n_channels)
+            leave(tile, sides, 2 * n_channels, solution.reshape(-1), starts[1])
+            if wanted:
+                # diag(A⁻¹) = column norms of L⁻¹
+                for c in range(n_channels):
+                    begin = rows[n_channels + 2 + c]
+                    add_squares(tile, begin + c, begin + n_channels, priors + c)
+                leave(tile, priors, n_channels, variance.reshape(-1), starts[3])
+
+
+@njit
+def _rows(n_channels, sides, inverse):
+    """Entries of a tile with which its rows begin: those of the triangle, of two right sides, of the inverse."""
+    rows = np.empty(2 * n_channels + 2, dtype=np.int64)
+    for i in range(n_channels):
+        rows[i], rows[n_channels + 2 + i] = i * (i + 1) // 2, inverse + i * n_channels
+    rows[n_channels], rows[n_channels + 1] = sides, sides + n_channels
+    return rows
 
 
 @njit(inline="always")
-def _factorise(lhs, precision, shells, first, low):
-    """low (C, C, LANES) = L of the voxels from `first` on, of which the last stands for those beyond it.
+def _factorise(tile, rows, n_channels, priors, wanted):
+    """Put L in the place of the matrix, L⁻¹ b in that of its right sides and columns of L⁻¹, as rows, in theirs.
 
     The diagonal is kept as its inverse: what it would divide is then multiplied.
     """
-    term, last = 0, len(lhs) - 1
-    total = np.empty(LANES)
-    for i in range(low.shape[0]):
-        for j in range(i + 1):
-            for v in range(LANES):
-                total[v] = lhs[min(first + v, last), term]
-            term += 1
-            for p in range(j):
-                for v in range(LANES):
-                    total[v] -= low[i, p, v] * low[j, p, v]
-            if j < i:
-                for v in range(LANES):
-                    low[i, j, v] = total[v] * low[j, j, v]
-            else:
-                for v in range(LANES):
-                    own = total[v] + precision[shells[min(first + v, last)], i]
-                    low[i, i, v] = 1 / math.sqrt(max(own, 1e-30))
-
-
-@njit(inline="always")
-def _substitute(low, x, begin):
-    """x ← L⁻¹ x for x (C, LANES), which is 0 before row `begin`."""
-    for i in range(begin, low.shape[0]):
-        for p in range(begin, i):
-            for v in range(LANES):
-                x[i, v] -= low[i, p, v] * x[p, v]
-        for v in range(LANES):
-            x[i, v] *= low[i, i, v]
+    identity = n_channels + 2
+    for j in range(n_channels):
+        pivot(tile, rows[j], j, priors + j, (rows[identity + j] if wanted else rows[j]) + j)
+        eliminate(tile, rows, j + 1, identity, rows[j], 0, j, False)
+        if wanted:
+            # What a row of the identity has before it begins is 0, and stays so from one lot to the next.
+            for c in range(0, j, ROWS):
+                eliminate(tile, rows, identity + c, identity + min(c + ROWS, j), rows[j], c, j, True)
