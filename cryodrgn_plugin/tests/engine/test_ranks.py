@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
 from cryodrgn_plugin.engine.slicing.place import pick_device
 
+from .processes import ENGINE, started
 from .tilt_sets import tilt_series
 
 SETTINGS = {"z_dim": 2, "closed_form.iterations": 4, "closed_form.n_components": 2, "closed_form.nodes": 8}
@@ -40,24 +40,6 @@ def star(tmp_path_factory) -> Path:
 def command(star: Path, out: Path, *more: str) -> list[str]:
     settings = [text for name, value in SETTINGS.items() for text in (f"--{name}", str(value))]
     return ["train", str(star), "--out", str(out), *settings, *more]
-
-
-def environment(own: int, count: int, port: int) -> dict[str, str]:
-    """What torchrun gives each process."""
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
-    return {**os.environ, **place, "RANK": str(own), "LOCAL_RANK": str(own), "WORLD_SIZE": str(count)}
-
-
-ENGINE = ["-m", "cryodrgn_plugin.engine.cli"]
-
-
-def started(arguments: list[str], count: int, what: list[str] = ENGINE) -> list[subprocess.Popen]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = [sys.executable, *what, *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return [subprocess.Popen(program, env=environment(own, count, port), **pipes) for own in range(count)]
 
 
 def wait_for_step(run: Path, step: int, processes: list[subprocess.Popen]) -> None:
