@@ -83,14 +83,14 @@ class Ranks:
         return whole
 
     def mean(self, values: "Tensor") -> "Tensor":
-        """The mean, a scalar, of the values (n,) of all ranks; each may have any number, or none."""
+        """The mean () or (K,) of the values (n,) or (n, K) of all ranks; each may have any number, or none."""
         if self.alone:
-            return values.mean()
+            return values.mean() if values.dim() == 1 else values.mean(0)
         import torch
 
-        sums = torch.stack([values.sum(), values.new_tensor(len(values))])
+        sums = torch.cat([values.sum(0).reshape(-1), values.new_tensor([len(values)])])
         self.total(sums)
-        return sums[0] / sums[1]
+        return (sums[:-1] / sums[-1]).reshape(values.shape[1:])
 
     def any(self, flag: bool) -> bool:
         """Whether it is so for any of them."""
