@@ -92,8 +92,8 @@ class StoreWriting:
                 os.ftruncate(descriptor, size)
 
     def write(self, progress: Callable[[int, int], object], ranks: Ranks | None = None) -> None:
-        """Put in what is missing, of several processes each a share of it; `progress` is told how many images are in it,
-        and how many will be, without those that others are writing.
+        """Put in what is missing, of several processes each a share of it; `progress` is told how many images are in
+        it, and how many will be, without those that others are writing.
 
         Raises as `write_store`.
         """

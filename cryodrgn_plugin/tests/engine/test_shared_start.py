@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +29,7 @@ NAMES = ("rows", "far_out", "lost", "fingerprint")
 
 
 def damaged_set(folder: Path, scale: float = 1.0) -> Path:
-    """With a hot pixel in image 5, nothing in image 41, one image in places 3, 17 and 52, and image 44 times `scale`."""
+    """A hot pixel in image 5, nothing in image 41, one image in places 3, 17 and 52, and image 44 times `scale`."""
     group, table = optics(box=BOX), rows(N)
     images = project(molecule(), table, group)
     images = (images / images.std() * 0.4 + np.random.default_rng(0).normal(size=images.shape)).astype(np.float32)
