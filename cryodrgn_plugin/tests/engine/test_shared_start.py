@@ -81,7 +81,7 @@ DEEDS = {"look": look, "store": store}
 def together(*arguments: str | Path, count: int = 2) -> list[str]:
     """What several processes say that do the same; all must succeed."""
     processes = started(list(map(str, arguments)), count, TOGETHER)
-    said = [each.communicate(timeout=60)[1] for each in processes]
+    said = [each.communicate(timeout=150)[1] for each in processes]
     assert [each.returncode for each in processes] == [0] * count, said
     return said
 
@@ -147,7 +147,7 @@ def test_two_processes_write_a_part_of_one_store_each_and_read_all_of_it(tmp_pat
 def test_a_store_whose_writer_was_killed_is_read_by_nobody_and_taken_up(tmp_path, monkeypatch):
     star = damaged_set(tmp_path)
     processes = started(["store", str(star), str(tmp_path), str(2 * LOT)], 2, TOGETHER)
-    said = [each.communicate(timeout=60)[1] for each in processes]
+    said = [each.communicate(timeout=150)[1] for each in processes]
     assert processes[1].returncode == -signal.SIGKILL and processes[0].returncode == 1 and LOST in said[0]
     (there,) = (tmp_path / "run0" / "image_store").iterdir()
     one, dataset = written_by_one(star, tmp_path / "alone", monkeypatch)
