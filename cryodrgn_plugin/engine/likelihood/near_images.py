@@ -73,7 +73,8 @@ def compress_near(
         poses as they are. The models of the list are stored beside its moments from then on.
     """
     if moving is None:
-        return NearImages(*compress(models, images, count, half), models[0].n_bases, ranks=images.ranks)
+        gram, inner = compress(models, images, count, half)
+        return NearImages(gram, inner, models[0].n_bases, ranks=images.ranks)
     return images.memory.run(partial(_compressed_near, models, images, count, moving, half))
 
 

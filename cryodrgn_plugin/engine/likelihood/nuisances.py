@@ -96,7 +96,7 @@ class Posteriors:
     def of_all(self, ranks: Ranks) -> "Posteriors":
         """Of the images of all processes, where each has some."""
         of_images = map(ranks.gathered, (self.mean, self.covariance, self.errors, self.tied))
-        return Posteriors(*of_images, self.evidence)
+        return Posteriors(*of_images, evidence=self.evidence)
 
     def turned(self, centre: Tensor, back: Tensor) -> "Posteriors":
         """In the frame whose amplitudes are back · (a − centre); back is (K', K)."""
