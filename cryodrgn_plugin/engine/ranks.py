@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from .errors import DataError
 
 if TYPE_CHECKING:
+    from numpy import ndarray
     from torch import Tensor
 
 PATIENCE = timedelta(minutes=30)
@@ -51,18 +52,20 @@ class Ranks:
         """Which of n things in a row are this process's: as many as the others have, or one more."""
         return range(n * self.own // self.count, n * (self.own + 1) // self.count)
 
-    def total(self, *sums: "Tensor") -> None:
-        """Make each tensor the sum of those of all ranks, in place. What is 0 but for a rank's own rows becomes whole.
+    def total(self, *sums: "Tensor | ndarray") -> None:
+        """Make each tensor or array the sum of those of all ranks, in place. What is 0 but for a rank's own rows
+        becomes whole.
 
         Raises DataError where a rank was lost.
         """
         if self.alone:
             return
+        import torch
         from torch import distributed
 
         for each in sums:
             with _lost_said():
-                distributed.all_reduce(each)
+                distributed.all_reduce(torch.as_tensor(each))
 
     def gathered(self, rows: "Tensor") -> "Tensor":
         """The rows (n, …) of this rank, n of its own, between those of the ranks before and after it."""
@@ -80,14 +83,14 @@ class Ranks:
         return whole
 
     def mean(self, values: "Tensor") -> "Tensor":
-        """The mean, a scalar, of the values (n,) of all ranks; each may have any number, or none."""
+        """The mean () or (K,) of the values (n,) or (n, K) of all ranks; each may have any number, or none."""
         if self.alone:
-            return values.mean()
+            return values.mean() if values.dim() == 1 else values.mean(0)
         import torch
 
-        sums = torch.stack([values.sum(), values.new_tensor(len(values))])
+        sums = torch.cat([values.sum(0).reshape(-1), values.new_tensor([len(values)])])
         self.total(sums)
-        return sums[0] / sums[1]
+        return (sums[:-1] / sums[-1]).reshape(values.shape[1:])
 
     def any(self, flag: bool) -> bool:
         """Whether it is so for any of them."""
@@ -98,6 +101,38 @@ class Ranks:
         flags = torch.tensor([float(flag)])
         self.total(flags)
         return bool(flags.item())
+
+    def first_said(self, text: str) -> str:
+        """The text of the first of them that has any; "" where none has. None goes on before all have come here."""
+        if self.alone:
+            return text
+        import torch
+
+        letters = torch.tensor(list(text.encode()), dtype=torch.uint8)
+        lengths = torch.zeros(self.count, dtype=torch.int64)
+        lengths[self.own] = len(letters)
+        self.total(lengths)
+        speaking = lengths.nonzero()[:1, 0].tolist()
+        if not speaking:
+            return ""
+        said = letters if self.own in speaking else letters.new_zeros(int(lengths[speaking[0]]))
+        self.total(said)
+        return bytes(said.tolist()).decode()
+
+    @contextmanager
+    def alike(self) -> Iterator[None]:
+        """What is wrong for one is wrong for all, at the end of the block: the DataError of the first that has one is
+        raised by each. Inside of it nothing may be made common.
+        """
+        wrong = ""
+        try:
+            yield
+        except DataError as error:
+            if self.alone:
+                raise
+            wrong = str(error)
+        if wrong := self.first_said(wrong):
+            raise DataError(wrong)
 
     def require_same(self, value: float) -> None:
         """Raises DataError unless all ranks have come to the same figure; else they would go different ways."""

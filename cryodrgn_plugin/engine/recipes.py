@@ -18,6 +18,7 @@ from .decoders.decoder_registry import has_closed_form, linear_decoder
 from .errors import DataError
 from .io.writing import remove
 from .known_copies import save_copies
+from .ranks import Ranks
 from .run import Run
 from .run_status import ENDED_EARLY
 from .source_check import require_source, settle_source
@@ -80,6 +81,7 @@ def _fit(run: Run, config: RunConfig, resume: bool, until_epoch: int | None) -> 
         ended_early = False
     if ended_early:  # only here, where what the training held in memory is gone
         _end_early(training, run, config, dataset)
+    Ranks.present().any(False)  # all have read what they wanted
     remove(run.image_store_dir)
     _say_whether_it_collapsed(run)
 

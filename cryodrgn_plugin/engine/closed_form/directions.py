@@ -230,10 +230,11 @@ def _frame(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tenso
 def _axes(near: NearImages, white: Tensor, nuisances: Nuisances, kept: Tensor) -> tuple[Tensor, Tensor]:
     """Information (n,), falling, and axes (n, n) among some of the amplitudes that `white` (C, C) makes white, the
     others being unknown."""
-    told = white.new_zeros(len(kept), len(kept))
-    for rows in near.parts():
-        part = _in_frame(near.at(rows), white)
-        told += len(part) * mean_information(*as_nuisances(part, nuisances.at(rows), kept))
+    told, own, of_own = white.new_zeros(len(kept), len(kept)), near.at(near.own), nuisances.at(near.own)
+    for rows in own.parts():
+        part = _in_frame(own.at(rows), white)
+        told += len(part) * mean_information(*as_nuisances(part, of_own.at(rows), kept))
+    near.ranks.total(told)
     information, vectors = torch.linalg.eigh(told / len(near))
     return information.flip(0), vectors.flip(1)
 

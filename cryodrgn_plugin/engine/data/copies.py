@@ -16,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from ..io.particles import ParticleTable
+from ..ranks import Ranks
 from .first_look import FirstLook
 from .source import ParticleSource
 
@@ -68,10 +69,10 @@ class Copies:
         return [f"{found}; {shared}. `select --once` keeps one of each."]
 
 
-def find_copies(source: ParticleSource, look: FirstLook) -> Copies:
-    """The copies among the images of a first look."""
+def find_copies(source: ParticleSource, look: FirstLook, ranks: Ranks | None = None) -> Copies:
+    """The copies among the images of a first look; of several processes each compares a share of them."""
     names = {"name": image_identity(source.table)[look.rows], "place": places(source.table)[look.rows]}
-    return _copies(look.rows, {**names, "pixels": _same_pixels(source, look)})
+    return _copies(look.rows, {**names, "pixels": _same_pixels(source, look, ranks or Ranks())})
 
 
 def listed_copies(table: ParticleTable, rows: np.ndarray) -> Copies:
@@ -152,7 +153,7 @@ def _components(n: int, pairs: np.ndarray) -> np.ndarray:
     return numbered(connected_components(graph, directed=False)[1])
 
 
-def _same_pixels(source: ParticleSource, look: FirstLook) -> np.ndarray:
+def _same_pixels(source: ParticleSource, look: FirstLook, ranks: Ranks) -> np.ndarray:
     """(N,) int. Equal for images that are pixel for pixel the same; those that say nothing are nobody's copies.
 
     Fingerprints say which may be, and what is stored decides.
@@ -162,8 +163,11 @@ def _same_pixels(source: ParticleSource, look: FirstLook) -> np.ndarray:
     order = order[~look.lost[order]]
     alike = (np.diff(look.fingerprint[order]) == 0) & (np.diff(boxes[order]) == 0)
     pairs = np.stack([order[:-1][alike], order[1:][alike]], axis=1)
-    same = np.ones(len(pairs), bool)
-    for number in np.flatnonzero(named[pairs[:, 0]] != named[pairs[:, 1]]):
-        one, other = (source.raw(look.rows[place][None]) for place in pairs[number])
-        same[number] = np.array_equal(one, other)
-    return _components(len(look.rows), pairs[same])
+    differ, asked = np.zeros(len(pairs), np.uint8), np.flatnonzero(named[pairs[:, 0]] != named[pairs[:, 1]])
+    own = ranks.share(len(asked))
+    with ranks.alike():
+        for number in asked[own.start : own.stop]:
+            one, other = (source.raw(look.rows[place][None]) for place in pairs[number])
+            differ[number] = not np.array_equal(one, other)
+    ranks.total(differ)
+    return _components(len(look.rows), pairs[differ == 0])

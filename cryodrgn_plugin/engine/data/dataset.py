@@ -32,6 +32,7 @@ from .copies import Copies, find_copies
 from .first_look import FirstLook
 from .given_poses import require_poses
 from .image_store import shared_store
+from .looking import look_at
 from .source import ParticleSource
 
 
@@ -178,7 +179,7 @@ class ParticleDataset:
     @cached_property
     def first_look(self) -> FirstLook:
         """What reading all images once shows of them. Raises DataError naming one that is not finite."""
-        return self.source.look(self.rows)
+        return look_at(self.source, self.rows)
 
     @cached_property
     def copies(self) -> Copies:
@@ -245,8 +246,7 @@ class ParticleDataset:
         """The particles at `index`, star rows `rows`, with what is known of their images but without poses."""
         part = ParticleDataset(self.source, rows, self.cache)
         part.squares_ctf = self.squares_ctf
-        if self.defocus_moved_ang is not None:
-            part.defocus_moved_ang = self.defocus_moved_ang[index]
+        part.defocus_moved_ang = self._moved_ang(index)
         for name in ("first_look", "copies"):
             if name in self.__dict__:
                 setattr(part, name, self.__dict__[name].at(index))
@@ -296,5 +296,5 @@ class ParticleDataset:
         """(B, F) float32 in 1/Å. By how much of itself each CTF changes with the defocus; F as of `batch`."""
         return self.source.defocus_slopes(self.rows[index], self._moved_ang(index), count)
 
-    def _moved_ang(self, index: np.ndarray) -> np.ndarray | None:
+    def _moved_ang(self, index: np.ndarray | slice) -> np.ndarray | None:
         return None if self.defocus_moved_ang is None else self.defocus_moved_ang[index]

@@ -11,7 +11,6 @@ import numpy as np
 from ..errors import DataError
 from ..imaging.outliers import Seen
 
-PIXELS_AT_ONCE = 2**19
 LARGEST_GREY = 1e15
 """Grey values, and one over them, whose squares can be added up in single precision."""
 ROWS_NAMED = 5

@@ -21,7 +21,6 @@ from ..imaging.preprocess import background, fourier_crop, has_noise
 from ..io.optics_terms import about_detector, not_applied
 from ..io.particles import ParticleTable
 from ..io.stacks import StackReader
-from .first_look import PIXELS_AT_ONCE, FirstLook
 from .groups import optics_geometry
 from .preparation import Preparation
 from .sign import SAMPLE, measure_contrast
@@ -135,25 +134,6 @@ class ParticleSource:
     def kept(self, rows: np.ndarray, count: int | None = None) -> np.ndarray:
         """(B, F) complex64. The first `count` of `spectra`, or all, as the store has them where there is one."""
         return self.spectra(rows)[:, :count] if self.store is None else self.store.spectra(rows, count)
-
-    def look(self, rows: np.ndarray) -> FirstLook:
-        """Read the images at star rows (N,) once, in the order in which they are stored; where they are in a store,
-        that has been done.
-
-        Raises DataError naming the row of an image that holds NaN or infinite values, or whose squares single precision
-        does not hold.
-        """
-        if self.store is not None and self.store.holds(rows):
-            return self.store.look(rows)
-        look, rank = FirstLook.nothing(rows), np.empty(self.table.n, np.int64)
-        rank[self.stacks.stored_order] = np.arange(self.table.n)
-        order = np.argsort(rank[rows], kind="stable")
-        for group, members in self.by_group(rows[order]):
-            step = max(1, PIXELS_AT_ONCE // int(self.geometry.boxes[group]) ** 2)
-            for start in range(0, len(members), step):
-                some = order[members[start : start + step]]
-                look.take(self.table.path, some, self.mended(group, rows[some]).seen)
-        return look
 
     def read_together(self, group: int) -> int:
         """How many images of a group to prepare at a time: few stay in the processor's cache, twice as fast."""

@@ -3,10 +3,11 @@
 A store is a folder with spectra of M images in half precision (`half_precision`), image after image as their stacks
 have them:
 
-    store.json     what it was made from, and how many of the images are in it so far
+    store.json     what it was made from, and how many images are in it: none before all are
     images.npz     which image each is: its stack, its section there, its preparation
     records        M records of what is known of each image: its scale, and what a first look at it showed
     band_00, …     M × n halves, the n coefficients of one band of frequencies
+    written        while it is being written: a byte for each lot of images, 1 where they are in it
 
 Coefficients are sorted by |k|, and the bands' limits are the radii 8, 11, 16, 23, … (times √2): whoever wants those up
 to a limit reads whole bands that follow each other on disk, at most twice the bytes that are wanted.
@@ -37,7 +38,7 @@ class StoreFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.state_file, self.images_file = folder / "store.json", folder / "images.npz"
-        self.records_file = folder / "records"
+        self.records_file, self.written_file = folder / "records", folder / "written"
 
     def band_file(self, number: int) -> Path:
         return self.folder / f"band_{number:02d}"

@@ -1,4 +1,5 @@
-"""Writes an image store: every image is read and transformed once, on all threads, and a killed writer is taken up.
+"""Writes an image store: every image is read and transformed once, on all threads of one process or of several, and a
+killed writer is taken up.
 
 What is looked at when all images are read for the first time (`first_look`) is looked at here on the way.
 """
@@ -17,6 +18,7 @@ from ..errors import DataError
 from ..imaging.outliers import Seen
 from ..io.arrays import read_arrays
 from ..io.atomic import atomic_path
+from ..ranks import Ranks
 from ..threads import available
 from .first_look import FirstLook
 from .half_precision import to_halves
@@ -31,60 +33,109 @@ NOTED_EVERY_S = 5.0
 
 
 def write_store(folder: Path, source: ParticleSource, rows: np.ndarray, progress: Callable[[int, int], object]) -> None:
-    """Write the store of the images at star rows (N,) below `folder`, or what is missing of it.
+    """Write the store of the images at star rows (N,) below `folder`, or what is missing of it, by one process.
 
     Raises
     ------
     DataError : an image that is not finite; its row is named.
     OSError : the disk is full, or nothing may be written there.
     """
-    images, _, row = StoredImages.of(source, rows)
-    files = StoreFiles(folder / images.digest)
-    done = _begun(files, images)
-    writer = StoreWriter(source, images, row)
-    sizes = files.sizes(len(images), images.lattice)
-    with opened(list(sizes), os.O_RDWR | os.O_CREAT) as descriptors, ThreadPoolExecutor(available()) as pool:
-        for descriptor, size in zip(descriptors, sizes.values(), strict=True):
-            os.ftruncate(descriptor, size)
-        starts = range(done, len(images), writer.at_once)
+    writing = StoreWriting(folder, source, rows)
+    writing.begin()
+    writing.write(progress)
+    writing.end()
+
+
+class StoreWriting:
+    """A store that is being written: one process begins it, one or several write, and one ends it when all have.
+
+    Until it is ended it is nobody's store. What a killed writer has left is taken up by any number of them: each lot of
+    images is noted by itself, once it is on the disk, and nobody else writes where it lies.
+    """
+
+    def __init__(self, folder: Path, source: ParticleSource, rows: np.ndarray) -> None:
+        """Of the images at star rows (N,), below `folder`."""
+        self.images, _, row = StoredImages.of(source, rows)
+        self.files = StoreFiles(folder / self.images.digest)
+        self._writer = StoreWriter(source, self.images, row)
+        self._sizes = self.files.sizes(len(self.images), self.images.lattice)
+        lots = len(range(0, len(self.images), self._writer.at_once))
+        self.written = np.zeros(lots, np.uint8)
+        """1 for each lot of images that was in it when it was begun; only the process that began it knows."""
+
+    @property
+    def n_bytes(self) -> int:
+        return sum(self._sizes.values())
+
+    def begin(self) -> None:
+        """Make the files where there are none, and see which images are in them already."""
         try:
-            noted = time.monotonic()
-            for end in pool.map(lambda start: writer.write(descriptors, start), starts):
-                progress(end, len(images))
-                if end == len(images) or time.monotonic() > noted + NOTED_EVERY_S:
-                    _note(files, images, descriptors, end)
-                    noted = time.monotonic()
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+            state, there = self.files.state(), read_arrays(self.files.images_file, "image")["image"]
+            whole = all(file.stat().st_size == size for file, size in self._sizes.items())
+            if state["schema"] == SCHEMA and whole and np.array_equal(there, self.images.image):
+                if state["done"] == len(self.images):
+                    self.written[:] = 1
+                    return
+                noted = np.fromfile(self.files.written_file, np.uint8)
+                if state["at_once"] == self._writer.at_once and noted.shape == self.written.shape:
+                    self.written[:] = noted == 1
+                    return
+        except (DataError, OSError, KeyError, TypeError, ValueError):
+            pass  # nothing that could be taken up
+        self.files.folder.mkdir(parents=True, exist_ok=True)
+        self.files.written_file.write_bytes(self.written.tobytes())
+        with atomic_path(self.files.images_file) as temporary:
+            np.savez(temporary, image=self.images.image)
+        self.files.write_state(self._state(0))
+        with opened(self._sizes, os.O_RDWR | os.O_CREAT) as descriptors:
+            for descriptor, size in zip(descriptors, self._sizes.values(), strict=True):
+                os.ftruncate(descriptor, size)
+
+    def write(self, progress: Callable[[int, int], object], ranks: Ranks | None = None) -> None:
+        """Put in what is missing, of several processes each a share of it; `progress` is told how many images are in
+        it, and how many will be, without those that others are writing.
+
+        Raises as `write_store`.
+        """
+        starts = np.arange(0, len(self.images), self._writer.at_once)
+        sizes, missing = np.diff(starts, append=len(self.images)), np.flatnonzero(self.written == 0)
+        missing = missing[(ranks or Ranks()).share(len(missing))]
+        if not len(missing):
+            return
+        done = sizes[self.written == 1].sum() + sizes[missing].cumsum()
+        files = [*self._sizes, self.files.written_file]
+        with opened(files, os.O_RDWR) as descriptors, ThreadPoolExecutor(available()) as pool:
+            noted, since = 0, time.monotonic()
+            try:
+                ready = pool.map(lambda start: self._writer.write(descriptors[:-1], start), starts[missing].tolist())
+                for number, _ in enumerate(ready, 1):
+                    progress(int(done[number - 1]), int(done[-1]))
+                    if number == len(missing) or time.monotonic() > since + NOTED_EVERY_S:
+                        _note(descriptors, missing[noted:number])
+                        noted, since = number, time.monotonic()
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def end(self) -> None:
+        """All images are in it: from now on it can be read."""
+        self.files.write_state(self._state(len(self.images)))
+        self.files.written_file.unlink(missing_ok=True)
+
+    def _state(self, done: int) -> dict[str, Any]:
+        images = self.images
+        made_from = {"lattice": repr(images.lattice), "stacks": images.stacks, "preparations": images.preparations}
+        return {"schema": SCHEMA, "images": len(images), "done": done, "at_once": self._writer.at_once, **made_from}
 
 
-def _begun(files: StoreFiles, images: StoredImages) -> int:
-    """How many of the images are in the store already; the folder is made where there is none."""
-    try:
-        state, there = files.state(), read_arrays(files.images_file, "image")["image"]
-        whole = all(file.stat().st_size == size for file, size in files.sizes(len(images), images.lattice).items())
-        if state["schema"] == SCHEMA and whole and np.array_equal(there, images.image):
-            return min(max(int(state["done"]), 0), len(images))
-    except (DataError, OSError, TypeError, ValueError):
-        pass  # nothing that could be taken up
-    files.folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(files.images_file) as temporary:
-        np.savez(temporary, image=images.image)
-    files.write_state(_state(images, 0))
-    return 0
-
-
-def _note(files: StoreFiles, images: StoredImages, descriptors: list[int], done: int) -> None:
-    """Put down that the first `done` images are in the store, once they are on the disk."""
-    for descriptor in descriptors:
+def _note(descriptors: list[int], lots: np.ndarray) -> None:
+    """Put down, in the last of the files, that lots of images are in the others, once they are on the disk."""
+    *of_images, of_lots = descriptors
+    for descriptor in of_images:
         os.fdatasync(descriptor)
-    files.write_state(_state(images, done))
-
-
-def _state(images: StoredImages, done: int) -> dict[str, Any]:
-    made_from = {"lattice": repr(images.lattice), "stacks": images.stacks, "preparations": images.preparations}
-    return {"schema": SCHEMA, "images": len(images), "done": done, **made_from}
+    for lot in lots.tolist():
+        write_at(of_lots, np.ones(1, np.uint8), lot)
+    os.fdatasync(of_lots)
 
 
 class StoreWriter:

@@ -1,13 +1,14 @@
 """Images compressed near their poses: over volumes, and over what errors of the poses and of the defocus add."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ..ranks import Ranks
 from ..slicing.backend import N_ERRORS, N_PARAMETERS
 from .linear_model import LinearModel, compress
 from .whitened import WhitenedImages
@@ -35,6 +36,8 @@ class NearImages:
     groups: tuple[int, ...] = ()
     """Sizes of groups of bases whose amplitudes vary independently of those of others, as those inside the regions of a
     focus do and those outside (`likelihood/outside`); one group if empty."""
+    ranks: Ranks = field(default_factory=Ranks)
+    """The processes that share what is worked out of each image; all have all images."""
 
     def __len__(self) -> int:
         return len(self.gram)
@@ -46,6 +49,12 @@ class NearImages:
     def parts(self) -> Iterator[slice]:
         """Rows that are worked on at a time."""
         return parts_of(len(self))
+
+    @property
+    def own(self) -> slice:
+        """Rows that this process works on."""
+        share = self.ranks.share(len(self))
+        return slice(share.start, share.stop)
 
 
 def compress_near(
@@ -64,7 +73,8 @@ def compress_near(
         poses as they are. The models of the list are stored beside its moments from then on.
     """
     if moving is None:
-        return NearImages(*compress(models, images, count, half), models[0].n_bases)
+        gram, inner = compress(models, images, count, half)
+        return NearImages(gram, inner, models[0].n_bases, ranks=images.ranks)
     return images.memory.run(partial(_compressed_near, models, images, count, moving, half))
 
 
@@ -81,7 +91,7 @@ def _compressed_near(
         seen = batch.targets, batch.weights, batch.rotations, batch.defocus_slopes
         gram[rows], inner[rows] = backend.compress_near(coefs[seen_by], *seen)
     images.ranks.total(gram, inner)
-    return NearImages(gram, inner, models[0].n_bases)
+    return NearImages(gram, inner, models[0].n_bases, ranks=images.ranks)
 
 
 def _beside(models: list[LinearModel], number: int, moments: Tensor) -> Tensor:

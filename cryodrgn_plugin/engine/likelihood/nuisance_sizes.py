@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..ranks import Ranks
+
 Size = TypeVar("Size", float, Tensor)
 
 FIRST_CONTRAST_SD, FIRST_TURN_SD, FIRST_SHIFT_SD, FIRST_DEFOCUS_SD = 0.3, np.radians(1.0), 0.008, 0.03
@@ -51,18 +53,26 @@ class Spread:
     n: int = 0
 
     @classmethod
-    def nothing(cls, sd: Tensor, moved: Tensor, doubt: Tensor | None) -> "Spread":
+    def nothing(cls, sd: Tensor, moved: Tensor, doubt: Tensor | None, ranks: Ranks) -> "Spread":
         """Before the first image. Images that were moved (N, J) make a consensus that they agree with, by their noise
         as well; errors of the defocus then look smaller than they are, and stay what they were where they are known."""
         known = doubt is not None and bool((doubt[DEFOCUS:] < WELL_KNOWN).any())
         sd = sd.clamp(min=1e-12)
-        return cls(sd, torch.zeros_like(sd), torch.zeros_like(sd), known and bool(moved[:, DEFOCUS:].any()))
+        return cls(sd, torch.zeros_like(sd), torch.zeros_like(sd), known and ranks.any(bool(moved[:, DEFOCUS:].any())))
 
     def add(self, mean: Tensor, variance: Tensor) -> None:
         """Posterior means and variances of errors, (n, J)."""
         self.n += len(mean)
         self.squares += (mean**2 + variance).sum(0)
         self.told += ((1 - variance / self.sd**2) ** 2).sum(0)
+
+    def add_up(self, ranks: Ranks) -> None:
+        """Make them the sums over the images of all processes."""
+        if ranks.alone:
+            return
+        count = self.squares.new_tensor([self.n])
+        ranks.total(self.squares, self.told, count)
+        self.n = int(count)
 
     def learned(self) -> Tensor:
         """(J,) the standard deviations that all images together speak for: EM's, its steps drawn out, but for that of

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..ranks import Ranks
 from .near_images import NearImages
 from .nuisance_sizes import FIRST_CONTRAST_SD, Spread, first_sizes, pushed
 from .spread_solve import solved_spread
@@ -92,6 +93,11 @@ class Posteriors:
         """Of some of the images."""
         return Posteriors(self.mean[rows], self.covariance[rows], self.errors[rows], self.tied[rows])
 
+    def of_all(self, ranks: Ranks) -> "Posteriors":
+        """Of the images of all processes, where each has some."""
+        of_images = map(ranks.gathered, (self.mean, self.covariance, self.errors, self.tied))
+        return Posteriors(*of_images, evidence=self.evidence)
+
     def turned(self, centre: Tensor, back: Tensor) -> "Posteriors":
         """In the frame whose amplitudes are back · (a − centre); back is (K', K)."""
         tied_centred = self.tied[:, :, 1:] - self.tied[:, :, :1] * centre
@@ -133,19 +139,24 @@ def settle(
 
     Returns
     -------
-    Posteriors of a, not yet of unit variance; m (K,), S (K, K), and what is now known of the nuisances.
+    Posteriors of a, not yet of unit variance; m (K,), S (K, K), and what is now known of the nuisances. Several
+    processes work on some of the images each, and all have it of all.
     """
-    k = near.n_bases
+    k, ranks, given = near.n_bases, near.ranks, nuisances
     spread = torch.eye(k, dtype=near.gram.dtype, device=near.gram.device)
-    centre = spread.new_zeros(k)
+    centre, nuisances, near = spread.new_zeros(k), nuisances.at(near.own), near.at(near.own)
     for _ in range(rounds):
         for _ in range(SCORINGS):
             spread = solved_spread(*scoring(near, nuisances, centre, spread), near.groups)
         found, learned = _posterior(near, nuisances, centre, spread)
         of_errors = replace(nuisances, pose_sd=learned.pose_sd, doubt=learned.doubt)
         nuisances = of_errors if contrast_known else learned
-        centre = found.mean.mean(0)
-    return found, centre, spread, nuisances
+        centre = ranks.mean(found.mean)
+    names = ("contrast", "contrast_variance")
+    of_images = {name: getattr(given, name) for name in (*names, "moved")}
+    if not contrast_known:
+        of_images |= {name: ranks.gathered(getattr(nuisances, name)) for name in names}
+    return found.of_all(ranks), centre, spread, replace(nuisances, **of_images)
 
 
 @dataclass(frozen=True)
@@ -209,23 +220,25 @@ def scoring(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tens
         # Σ B_ij B_kl, then to the order (i k), (j l) in which S' is a vector.
         left += (flat.T @ flat).view(k, k, k, k).permute(0, 2, 1, 3).reshape(k * k, k * k)
         right += u.T @ u + (b @ spread @ b - b).sum(0)
+    near.ranks.total(left, right)
     return left, right
 
 
 def _posterior(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: Tensor) -> tuple[Posteriors, Nuisances]:
     """Of the amplitudes and the pose errors; and what they make of the nuisances."""
-    k, precision, total = len(centre), torch.linalg.inv(spread), 0.0
+    k, precision, total = len(centre), torch.linalg.inv(spread), spread.new_zeros(2)
     with_mean = torch.nn.functional.pad(centre, (1, 0), value=1.0)
     mean, covariance = spread.new_empty(len(near), k), spread.new_empty(len(near), k, k)
     errors, tied = torch.empty_like(nuisances.moved), spread.new_empty(*nuisances.moved.shape, k + 1)
-    learning = _Learning.nothing(nuisances)
+    learning = _Learning.nothing(nuisances, near.ranks)
     for rows in near.parts():
         conditional = _Conditional.of(near, nuisances, rows)
         covariance[rows] = torch.linalg.inv(conditional.gram[:, 1:, 1:] + precision)
         residual = conditional.residual(centre)
         away = (covariance[rows] @ residual[:, :, None])[:, :, 0]
-        total += float(conditional.evidence(with_mean).sum() + (residual * away).sum() / 2)
-        total += float(torch.logdet(covariance[rows]).sum() + len(away) * torch.logdet(precision)) / 2
+        total[0] += conditional.evidence(with_mean).sum() + (residual * away).sum() / 2
+        total[0] += (torch.logdet(covariance[rows]).sum() + len(away) * torch.logdet(precision)) / 2
+        total[1] += len(away)
         mean[rows] = centre + away
         first = torch.nn.functional.pad(mean[rows], (1, 0), value=1.0)
         errors[rows] = conditional.errors_given_none - (conditional.per_amplitude @ first[:, :, None])[:, :, 0]
@@ -233,7 +246,8 @@ def _posterior(near: NearImages, nuisances: Nuisances, centre: Tensor, spread: T
         tied[rows, :, 1:] -= conditional.per_amplitude[:, :, 1:] @ covariance[rows]
         part = Posteriors(mean[rows], covariance[rows], errors[rows], tied[rows])
         learning.add(near, rows, conditional, part)
-    return Posteriors(mean, covariance, errors, tied, total / len(near)), learning.learned()
+    near.ranks.total(total)
+    return Posteriors(mean, covariance, errors, tied, float(total[0] / total[1])), learning.learned(near.ranks)
 
 
 @dataclass(frozen=True)
@@ -246,8 +260,8 @@ class _Learning:
     spread: Spread
 
     @classmethod
-    def nothing(cls, before: Nuisances) -> "_Learning":
-        spread = Spread.nothing(before.pose_sd, before.moved, before.doubt)
+    def nothing(cls, before: Nuisances, ranks: Ranks) -> "_Learning":
+        spread = Spread.nothing(before.pose_sd, before.moved, before.doubt, ranks)
         return cls(before, torch.empty_like(before.contrast), torch.empty_like(before.contrast), spread)
 
     @property
@@ -268,8 +282,9 @@ class _Learning:
         self.contrast[rows] = (shared + self.sd**-2) * self.variance[rows]
         self.spread.add(part.errors + self.before.moved[rows], among.diagonal(dim1=1, dim2=2))
 
-    def learned(self) -> Nuisances:
-        strayed = float(((self.contrast - 1) ** 2 + self.variance).mean().sqrt())
+    def learned(self, ranks: Ranks) -> Nuisances:
+        strayed = float(ranks.mean((self.contrast - 1) ** 2 + self.variance).sqrt())
+        self.spread.add_up(ranks)
         return replace(
             self.before,
             contrast=self.contrast,

@@ -15,6 +15,7 @@ from ..imaging.noise import NoiseModel
 from ..likelihood.linear_score import perfect_fit
 from ..likelihood.whitened import WhitenedBatch, WhitenedImages
 from ..poses.inference import Candidates, Score
+from ..poses.pose_names import gumbel
 from ..poses.scaled import ScaledScore
 from ..poses.series_score import TiltSeriesScore, tilted
 from ..poses.strategy_registry import make_pose_inference
@@ -69,8 +70,8 @@ class PoseSearch:
         heat = self._config.poses.exploration * (1 - march)
         found = _FoundPoses()
         lots = self._series.sharing_a_score(index, dataset.frequency_ratio, search.images_at_once(), volumes.volume)
-        for lot, members in enumerate(lots):
-            own, rng = self._ranks.share(len(members)), np.random.default_rng([self._config.seed, 5, number, lot])
+        for members in lots:
+            own = self._ranks.share(len(members))
             if not len(own):
                 self._mean_lack(torch.zeros(0), heat)
                 continue
@@ -79,27 +80,31 @@ class PoseSearch:
             views = [self._images.of(view, dataset.lattice.count(last)) for view in images.T]
             score = TiltSeriesScore([self._score(volumes, view, members[own]) for view in views], *stage)
             candidates = search.infer(score)
-            noise = rng.gumbel(size=(len(members), candidates.score.shape[1]))[own]
-            first = self._chosen(candidates, views, heat, noise)
+            first = self._chosen(candidates, views, heat, index[members[own]], number)
             chosen = torch.arange(len(own), device=first.device), first
             rotations, shifts_ang = candidates.rotations[chosen], candidates.shifts_ang[chosen]
             for view, tilt, carry in zip(images.T, *stage, strict=True):
                 found.add(view, *tilted(rotations, shifts_ang, tilt, carry), candidates.score[chosen])
         found.put(table, self._ranks)
 
-    def _chosen(self, candidates: Candidates, views: list[WhitenedBatch], heat: float, noise: np.ndarray) -> Tensor:
-        """(B,) the candidate that each particle takes: drawn by likelihood at first, the likeliest in the end.
+    def _chosen(
+        self, candidates: Candidates, views: list[WhitenedBatch], heat: float, particles: np.ndarray, number: int
+    ) -> Tensor:
+        """(B,) the candidate that each of the particles (B,) takes: drawn by likelihood at first, the likeliest in the
+        end.
 
         A map that is still forming explains images badly and is wrong about which pose is best. So likelihoods are
         divided by how badly it does, in units of the noise, and by `heat`: `poses.exploration`, which fades with the
-        march. `noise` (B, P) draws, from Gumbel's distribution.
+        march. What is drawn, in search `number`, belongs to a pose wherever it stands among the others.
         """
         if not heat:
             return torch.zeros(len(candidates.score), dtype=torch.int64, device=candidates.score.device)
         power = sum(perfect_fit(view.targets, view.weights) for view in views).to(candidates.score.device)
         coefficients = len(views) * self._dataset.lattice.multiplicity[: views[0].targets.shape[1]].sum()
         misfit = 2 * self._mean_lack(power - candidates.score[:, 0], heat) / coefficients
-        tempered = candidates.score / (heat * max(misfit, 1.0))
+        tempered, names = candidates.score / (heat * max(misfit, 1.0)), candidates.names
+        assert names is not None, "strategies that searches take have grids"
+        noise = gumbel(names, particles, [self._config.seed, 5, number])
         return (tempered + torch.as_tensor(noise).to(tempered)).argmax(1)
 
     def _mean_lack(self, lacks: Tensor, heat: float) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..config import PoseConfig
 from ..geometry import so3_grid
 from .inference import CHUNK_VALUES, Candidates, PoseInference, Score
+from .pose_names import named
 
 QUARTERS = np.array([[-0.25, -0.25], [0.25, -0.25], [-0.25, 0.25], [0.25, 0.25]])
 """Centres of the four parts of a shift cell of side 1."""
@@ -61,7 +62,8 @@ class BranchAndBound(PoseInference):
             values = values.where(alive.repeat_interleave(so3_grid.CHILDREN, dim=1)[..., None], -torch.inf)
         picks = _best(values, self._kept)
         numbers, shifts = _pick(numbers, shifts, picks)
-        return Candidates(self._rotations(numbers, level), shifts, values.flatten(1).gather(1, picks))
+        scores = values.flatten(1).gather(1, picks)
+        return Candidates(self._rotations(numbers, level), shifts, scores, named(numbers, shifts))
 
     def images_at_once(self) -> int:
         return max(1, CHUNK_VALUES // (len(self._grid) * len(self._shifts)))

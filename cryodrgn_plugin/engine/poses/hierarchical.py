@@ -100,7 +100,7 @@ class HierarchicalSearch(PoseInference):
             order = over_shifts.argsort(dim=1, descending=True, stable=True)[:, : self.kept]
             numbers, best, rotations = numbers[image, order], over_shifts[image, order], rotations[image, order]
             shifts = tried[image, order, best_shift[image, order]]
-        return Candidates(rotations, shifts, best)
+        return Candidates(rotations, shifts, best, numbers)
 
     def images_at_once(self) -> int:
         return max(1, CHUNK_VALUES // (len(self._grid) * len(self._shifts)))

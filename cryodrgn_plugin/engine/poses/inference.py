@@ -59,6 +59,9 @@ class Candidates:
     """(B, P, 2) float32, displacement (x, y) of the feature."""
     score: Tensor
     """(B, P) float32. Comparable within an image."""
+    names: Tensor | None = None
+    """(B, P) int64, where a search has a grid: different for the poses of an image, and of each the same whatever else
+    is proposed beside it."""
 
     @property
     def best(self) -> Pose:

@@ -13,8 +13,10 @@ import numpy as np
 from ..data.cache import SpectraCache
 from ..data.dataset import ParticleDataset
 from ..data.half_sets import drawn_halves
+from ..data.looking import look_at
 from ..data.source import ParticleSource
 from ..imaging.noise import estimate_noise
+from ..ranks import Ranks
 from .case import FLIPPED, MULTIPLIED, SIGNED, Case, stated_transfer
 from .transfer import COLOURED, NONE, noise_follows_ctf
 from .trials import tried
@@ -92,13 +94,15 @@ def settled(stated: str, share: float | None, over_stated: dict[str, float]) -> 
 def _sample(dataset: ParticleDataset, folders: list[Path], seed: int) -> ParticleDataset:
     """Some of the images as a small set of their own, cropped to a small box."""
     drawn = np.random.default_rng([seed, 17]).permutation(dataset.n)[: max(SAMPLE, *TRIED)]
-    table = replace(dataset.table, frame=dataset.table.frame.iloc[dataset.rows[drawn]].reset_index(drop=True))
+    look = look_at(dataset.source, dataset.rows[drawn], Ranks.present())
+    table = replace(dataset.table, frame=dataset.table.frame.iloc[look.rows].reset_index(drop=True))
     sign = {1: "white", -1: "black"}[dataset.sign]
     config = replace(dataset.config, box=min(dataset.box, LARGEST_BOX), sign=sign)
     source = ParticleSource(table, config, folders, seed)
     some = ParticleDataset(
         source, np.arange(len(drawn)), SpectraCache(len(drawn), source.lattice.size, config.cache_mb)
     )
+    some.first_look = replace(look, rows=some.rows)
     some = some.usable()
     return some if dataset.is_posed else some.without_poses()
 

@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 
 from ..config import RunConfig
+from ..data.copies import find_copies
 from ..data.dataset import ParticleDataset
+from ..data.looking import look_at
 from ..io.chosen_rows import particle_name, particle_of_image
 from ..io.tables import search_folders
+from ..ranks import Ranks
 from .applied_ctf import SETTINGS, AppliedCtf, applied_ctf
 from .case import FLIPPED, MULTIPLIED, SIGNED
 from .transfer import NONE
@@ -42,7 +45,7 @@ def vetted(
     config: RunConfig, poses_given: bool = True, stored: Callable[[ParticleDataset], None] | None = None
 ) -> Vetted:
     """Open the particles of `config`; settle what was done about their CTF, leave out images that say nothing, and find
-    copies. Reads all images once.
+    copies. Reads all images once; each of several processes reads a share of them, and all come to the same.
 
     Parameters
     ----------
@@ -53,7 +56,7 @@ def vetted(
     ------
     DataError : whatever is wrong with the star file or its stacks, or an image that is not finite.
     """
-    dataset = _opened(config, config.data.ctf_applied)
+    dataset, ranks = _opened(config, config.data.ctf_applied), Ranks.present()
     found = None
     if config.data.ctf_applied == "auto":
         folders = search_folders(Path(config.particles), config.root)
@@ -62,8 +65,9 @@ def vetted(
             dataset = _opened(config, found.setting)
     if stored is not None:
         stored(dataset)
-    look = dataset.first_look
+    look = dataset.first_look = look_at(dataset.source, dataset.rows, ranks)
     dataset = dataset.usable()
+    dataset.copies = find_copies(dataset.source, dataset.first_look, ranks)
     sentences = [
         *dataset.notes,
         *_about_columns(dataset),

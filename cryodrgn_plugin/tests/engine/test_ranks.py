@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,6 +25,7 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import tiny_set
 from cryodrgn_plugin.engine.slicing.place import pick_device
 
+from .processes import ENGINE, started
 from .tilt_sets import tilt_series
 
 SETTINGS = {"z_dim": 2, "closed_form.iterations": 4, "closed_form.n_components": 2, "closed_form.nodes": 8}
@@ -40,24 +40,6 @@ def star(tmp_path_factory) -> Path:
 def command(star: Path, out: Path, *more: str) -> list[str]:
     settings = [text for name, value in SETTINGS.items() for text in (f"--{name}", str(value))]
     return ["train", str(star), "--out", str(out), *settings, *more]
-
-
-def environment(own: int, count: int, port: int) -> dict[str, str]:
-    """What torchrun gives each process."""
-    place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo"}
-    return {**os.environ, **place, "RANK": str(own), "LOCAL_RANK": str(own), "WORLD_SIZE": str(count)}
-
-
-ENGINE = ["-m", "cryodrgn_plugin.engine.cli"]
-
-
-def started(arguments: list[str], count: int, what: list[str] = ENGINE) -> list[subprocess.Popen]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = [sys.executable, *what, *arguments]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return [subprocess.Popen(program, env=environment(own, count, port), **pipes) for own in range(count)]
 
 
 def wait_for_step(run: Path, step: int, processes: list[subprocess.Popen]) -> None:
@@ -141,6 +123,11 @@ NETWORKS = {
 }
 """Of 600 and 570 particles: two processes share no batch evenly. The tables and volumes of the first have gradients of
 few rows, the second holds particles out."""
+EXPLORING = {
+    **{"poses.volumes": 3, "poses.exploration": 20, "poses.schedule": "search:4"},
+    **{"poses.search_every": 1, "poses.block": 16},
+}
+"""Poses are drawn while the frequency limit grows."""
 FEW_ROUNDS = (
     "--z_dim 0 --ab_initio.starts 1 --ab_initio.rounds 3 --ab_initio.refinements 1 --poses.spacing_deg 30".split()
 )
@@ -166,6 +153,7 @@ def finding_poses(star: Path, tilts: Path, out: Path) -> dict[str, list[str]]:
     trainings = {
         "bnb": (star, {**searched, "training.batch_size": 31}),
         "cryodrgn2": (tilts, {**searched, "poses.spacing_deg": 30, "training.batch_size": 16}),
+        "exploring": (star, {**searched, **EXPLORING, "poses.spacing_deg": 30, "training.batch_size": 16}),
         "ace": (
             star,
             {
@@ -180,7 +168,8 @@ def finding_poses(star: Path, tilts: Path, out: Path) -> dict[str, list[str]]:
     commands = {}
     for recipe, (particles, settings) in trainings.items():
         options = [f"--{name}={value}" for name, value in {"poses.levels": 2, **shared, **settings}.items()]
-        commands[recipe] = ["abinitio", str(particles), "--out", str(out / recipe), "--recipe", recipe, *options]
+        chosen = ["--recipe", "cryodrgn2" if recipe == "exploring" else recipe]
+        commands[recipe] = ["abinitio", str(particles), "--out", str(out / recipe), *chosen, *options]
     refined = ["refine-poses", str(star), "--out", str(out / "refined"), "--rounds", "1", "--max-angle-deg", "5"]
     return {**commands, "refined": refined}
 
@@ -205,6 +194,7 @@ def both(star, tmp_path_factory) -> Path:
     for each in "12":
         trainings = {name: network_command(star, folder / each / name, name) for name in NETWORKS}
         others = {
+            "stored": command(star, folder / each / "stored", "--data.cache_mb", "0"),
             "map": ["train", str(star), "--out", str(folder / each / "map"), "--recipe", "homogeneous"],
             "found": ["abinitio", str(star), "--out", str(folder / each / "found"), *FEW_ROUNDS],
         }
@@ -234,6 +224,10 @@ def assert_like_trainings(folder: Path, name: str) -> None:
 def test_two_processes_make_what_one_makes_by_other_recipes_and_one_goes_on(both):
     for name in NETWORKS:
         assert_like_trainings(both, name)
+    stored = [Run.open(both / each / "stored") for each in "12"]
+    assert all("Preparing 600 images" in run.log_file.read_text() for run in stored)
+    assert not any(run.image_store_dir.exists() for run in stored)
+    assert_same(stored[1], stored[0])
     one, two = (load_decoder(Run.open(both / each / "map")).volume(None) for each in "12")
     assert np.abs(two - one).max() < 1e-5 * np.abs(one).max()
     one, two = ([row["score"] for row in Run.open(both / each / "found").metrics()] for each in "12")
@@ -243,7 +237,7 @@ def test_two_processes_make_what_one_makes_by_other_recipes_and_one_goes_on(both
 
 @pytest.mark.slow
 def test_two_processes_find_the_poses_that_one_finds(both):
-    for name in ("bnb", "cryodrgn2", "ace"):
+    for name in ("bnb", "cryodrgn2", "exploring", "ace"):
         assert_like_trainings(both, name)
         assert apart_deg(*(Run.open(both / each / name).poses_file for each in "12")).max() < 1e-3, name
     # A step uphill or not is decided by rounding now and then; most are no question.
