@@ -47,7 +47,7 @@ def scale_corners(typingctx, source, starts, amplitude, target, at):
         (wanted,) = _data(context, builder, signature, args, 3, 4)
         begins, factor = _each(builder, starts)[::2], _splat(builder, args[2], CORNERS)
         rows = [_load(builder, runs, begin, 4) for begin in begins]
-        below, above = (mixed(builder, *pair, range(8)) for pair in (rows[:2], rows[2:]))
+        below, above = (mixed(builder, near, far, range(8)) for near, far in (rows[:2], rows[2:]))
         for part in range(2):
             values = builder.fmul(mixed(builder, below, above, range(part, 16, 2)), factor, flags=_FLAGS)
             _store(builder, values, wanted, builder.add(args[4], _INT(CORNERS * part)), CORNERS)

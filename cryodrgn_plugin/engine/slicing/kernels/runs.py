@@ -97,7 +97,7 @@ def between_rows(typingctx, source, table, width, entries, places, point, n, tar
             _splat(builder, builder.load(builder.gep(places, [builder.add(point, builder.mul(n, _INT(k)))])), 4)
             for k in (1, 2)
         )
-        below, above = (_between(builder, *pair, y) for pair in (corners[:2], corners[2:]))
+        below, above = (_between(builder, near, far, y) for near, far in (corners[:2], corners[2:]))
         _store(builder, _between(builder, below, above, z), wanted, builder.mul(point, _INT(4)), 4)
         return context.get_dummy_value()
 
@@ -117,10 +117,10 @@ def fold_rows(typingctx, rows, places, point, n, target):
         (wanted,) = _data(context, builder, signature, args, 4)
         point, n = args[2], args[3]
         first = builder.mul(point, _INT(4))
-        halves = [_load(builder, rows, builder.add(first, _INT(16 * half)), 16) for half in range(2)]
+        low, high = (_load(builder, rows, builder.add(first, _INT(16 * half)), 16) for half in range(2))
         x, sign = (_load(builder, places, builder.add(point, builder.mul(n, _INT(k))), CORNERS) for k in (0, 3))
         for part, factor in enumerate((builder.fmul(sign, sign, flags=_FLAGS), sign)):
-            near, far = (mixed(builder, *halves, range(k, 32, 4)) for k in (part, part + 2))
+            near, far = (mixed(builder, low, high, range(k, 32, 4)) for k in (part, part + 2))
             values = builder.fmul(factor, _between(builder, near, far, x), flags=_FLAGS)
             _store(builder, values, wanted, builder.add(point, builder.mul(n, _INT(part))), CORNERS)
         return context.get_dummy_value()
