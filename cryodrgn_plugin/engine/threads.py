@@ -40,8 +40,9 @@ def settle() -> None:
 
 @contextmanager
 def sums_in_one_order() -> Iterator[None]:
-    """One OpenMP thread inside the block. k-means of scikit-learn adds up its centres thread by thread, so that their
-    last digits, and all that is built on them, would depend on the number of threads.
+    """One OpenMP thread inside the block. k-means of scikit-learn adds up its centres thread by thread, and products of
+    matrices may add up parts of long rows so, so that their last digits, and all that is built on them, would depend on
+    the number of threads.
     """
     from threadpoolctl import threadpool_limits
 

@@ -136,12 +136,14 @@ def sums_at_nodes(
     sides (M, C')."""
     count, kept, shares = len(responsible.population), gram.shape[1] - given, responsible.shares
     left, right = gram.new_zeros(count, kept**2), gram.new_zeros(count, kept)
-    for rows in parts_of(len(gram)):
-        weight, squared = shares[rows] * here.contrast[rows], shares[rows] * here.square[rows]
-        left += squared.T @ gram[rows, given:, given:].flatten(1)
-        right += weight.T @ inner[rows, given:]
-        if given:
-            right -= squared.T @ gram[rows, 1:, 0]
+    # A product may be split over images among threads, and its last digits depend on how.
+    with threads.sums_in_one_order():
+        for rows in parts_of(len(gram)):
+            weight, squared = shares[rows] * here.contrast[rows], shares[rows] * here.square[rows]
+            left += squared.T @ gram[rows, given:, given:].flatten(1)
+            right += weight.T @ inner[rows, given:]
+            if given:
+                right -= squared.T @ gram[rows, 1:, 0]
     return left.view(count, kept, kept), right
 
 

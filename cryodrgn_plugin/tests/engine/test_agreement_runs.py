@@ -29,7 +29,7 @@ def a_coarser_grid(monkeypatch):
 def test_searches_from_two_seeds_agree_on_most_particles(tmp_path):
     chain = tiny_ensemble(1).states[0]
     both = Ensemble([chain, chain[np.arange(120) // 30 == 1]], np.arange(2.0), np.ones(2), ("whole", "quarter"))
-    settings = SimulationConfig(n_particles=120, box=16, pixel_size_ang=7.0, snr=5.0, shift_px=1.0)
+    settings = SimulationConfig(n_particles=200, box=16, pixel_size_ang=7.0, snr=5.0, shift_px=1.0)
     star = simulate_particles(both, settings, tmp_path / "set", seed=3)
     quick = ["--ab_initio.rounds=3", "--ab_initio.refinements=1", "--ab_initio.images_per_round=40", "--poses.levels=1"]
     runs = [str(tmp_path / f"seed{seed}") for seed in (0, 1)]
