@@ -94,20 +94,21 @@ class AbInitio:
 
     def left_s(self, progress: Progress) -> float:
         """Seconds that the rounds which are not done will take, as far as these are known by now: of the parts that a
-        species is split in one, as a rule, is left."""
-        species = progress.maps.n_species if progress.maps else self.n_species
+        species is split in one, as a rule, is left, and of groups as many as there are lots of images."""
         plans = [step.plan for step in self.steps(progress)[progress.done :]]
         now = [*takewhile(lambda plan: plan.met == plans[0].met, plans)]
-        later = max(1, species // FAMILY.get(now[0].met, 1)) if now and progress.maps else species
+        family = FAMILY.get(now[0].met, 1) if now and self.number_open else 1
+        species = progress.maps.n_species if progress.maps else family * self.n_species
+        later = min(max(1, species // family, self.dataset.n // GROUP * (family == FAMILY["group"])), species)
         return self.time_left.of(now, species) + self.time_left.of(plans[len(now) :], later)
 
     def _see_how_much_is_nothing(self, progress: Progress) -> None:
         """By the images that were set aside, which take part from now on."""
-        config, dataset, compute = self.config, self.dataset.subset(self._aside), self.engine.compute
-        given = dataset, self._noise, config.poses, config.decoder.padding, config.seed, None, compute
+        config, few = self.config, self.dataset.subset(self._aside)
+        given = few, self._noise, config.poses, config.decoder.padding, config.seed, None, self.engine.compute
         plan = self._stages(progress.maps.n_species).refining[0]
-        found = how_much_is_nothing(PoseRounds(*given), RoundsOfNothing(*given), progress.maps, plan)
-        progress.score_of_nothing, progress.share_of_nothing = found
+        told = how_much_is_nothing(PoseRounds(*given), RoundsOfNothing(*given), progress.maps, plan)
+        progress.score_of_nothing, progress.share_of_nothing = told
 
     def _stages(self, left: int) -> Stages:
         """The rounds, with as many images as the species that are left need where their number is open."""
@@ -118,8 +119,8 @@ class AbInitio:
     def _rounds(self) -> PoseRounds:
         """The engine for particles of one image each, or for tilt pairs and series."""
         config, series = self.config, find_series(self.dataset)
-        padding, compute = config.decoder.padding, Compute.chosen(config)
-        return PoseRounds(self.dataset, self._noise, config.poses, padding, config.seed, series, compute)
+        given = self.dataset, self._noise, config.poses, config.decoder.padding, config.seed
+        return PoseRounds(*given, series, Compute.chosen(config))
 
     @property
     def n_starts(self) -> int:
@@ -147,10 +148,10 @@ class AbInitio:
 
     def advance(self, progress: Progress) -> dict[str, float]:
         """The next round; changes `progress` and returns figures for metrics.csv."""
-        steps = self.steps(progress)
-        step = steps[progress.done]
+        steps, done = self.steps(progress), progress.done
+        step, after = steps[done], steps[done - 1] if done else None
         self._set_aside(progress, step)
-        self._begin(progress, step, after=steps[progress.done - 1] if progress.done else None)
+        self._begin(progress, step, after)
         rng = np.random.default_rng([self.config.seed, step.number])
         if step.phase == "move":
             score = self.bases.advance(step.plan, rng)
@@ -238,8 +239,7 @@ class AbInitio:
         splitting those of a pair where they explain them better than the species that it was made of; in dissolving
         the old ones of species whose images were better off with them."""
         if step.judged == "again" and step.phase in ("split", "dissolve"):
-            choose = self._choose_pairs if step.phase == "split" else self._bring_back
-            choose(progress, outcome)
+            (self._choose_pairs if step.phase == "split" else self._bring_back)(progress, outcome)
             return
         score = np.array([outcome.score]) if step.phase == "settle" else outcome.of_species
         if step.judged == "first":
