@@ -234,7 +234,7 @@ def against_the_truth(star) -> np.ndarray:
 
 
 def test_the_poses_of_a_rigid_molecule_are_found(rigid, tmp_path):
-    run = run_of(rigid, tmp_path / "run", z_dim=0)
+    run = run_of(rigid, tmp_path / "run", z_dim=0, **{"ab_initio.starts": 3})
     assert np.median(errors(run, rigid).angle_deg) < 2.5 * np.median(against_the_truth(rigid))
     volume, pixel = read_map(run.found_map_file(1))
     other, _ = read_map(run.found_map_file(1, "other_hand"))
