@@ -117,7 +117,8 @@ def test_the_clusters_of_a_landscape_are_nodes_and_the_two_states(project, train
     project.run(job)
     assert project.text(job, "run.err") == ""
     particles = dict.fromkeys(("particles.star", "particles_class001.star", "particles_class002.star"), 3)
-    assert project.nodes(job) == {**particles, "run_class001.mrc": 6, "run_class002.mrc": 6, "logfile.pdf": 13}
+    maps = {"run_class001.mrc": 6, "run_class002.mrc": 6}
+    assert project.nodes(job) == {**particles, **maps, "logfile.pdf": 13, "run_it000_model.star": 8}
     found = read_star(project.folder / job / "particles.star")["particles"].rlnClassNumber.to_numpy()
     agreement = np.mean((found == 1) == (project.states == 0))
     assert max(agreement, 1 - agreement) > 0.95
