@@ -26,6 +26,7 @@ def a_coarser_grid(monkeypatch):
     monkeypatch.setattr(map_alignment, "_GRID_LEVEL", 1)
 
 
+@pytest.mark.slow
 def test_searches_from_two_seeds_agree_on_most_particles(tmp_path):
     chain = tiny_ensemble(1).states[0]
     both = Ensemble([chain, chain[np.arange(120) // 30 == 1]], np.arange(2.0), np.ones(2), ("whole", "quarter"))
