@@ -20,6 +20,8 @@ from cryodrgn_plugin.engine.result_kinds import KINDS
 from cryodrgn_plugin.engine.run_layout import CONTENTS
 from cryodrgn_plugin.tests.import_graph import ImportGraph, Module
 
+pytestmark = pytest.mark.slow
+"""What it reads is the same in either environment."""
 PACKAGE = Path(cryodrgn_plugin.__file__).parent
 CHECKOUT = PACKAGE.parent
 ENGINE = PACKAGE / "engine"

@@ -20,6 +20,7 @@ ASKED = ["--homogeneous", "--species", "auto", "--data.ctf_applied", "none", *QU
 CHAIN = tiny_ensemble(1).states[0]
 RESIDUES = np.arange(len(CHAIN.coords_ang))
 THREE = (CHAIN, CHAIN[RESIDUES < 80], CHAIN[(RESIDUES >= 20) & (RESIDUES < 55)])
+pytestmark = pytest.mark.slow
 KILLED_IN = 7
 """The round in which the process dies."""
 
