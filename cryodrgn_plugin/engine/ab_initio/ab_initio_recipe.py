@@ -41,15 +41,15 @@ from ..stopping import graceful_stop, wish_of_any
 from .bases_rounds import BasesRounds
 from .conformers import join_conformers
 from .costs import RoundCosts, TimeLeft
-from .dissolving import brought_back, expendable
+from .dissolving import expendable
 from .finding import leave_found
+from .judging import judge
 from .missed_species import missed
 from .nothing import RoundsOfNothing, how_much_is_nothing, set_aside
-from .outcome import Outcome
-from .placement import FAMILY, NONE, Placement
+from .pairing import in_pairs
+from .placement import FAMILY, NONE
 from .rounds import PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
-from .splits import chosen_pairs, paying
 from .stages import Stages, Step
 
 FIRST_IMAGES = 300
@@ -95,9 +95,10 @@ class AbInitio:
     def left_s(self, progress: Progress) -> float:
         """Seconds that the rounds which are not done will take, as far as these are known by now: of the parts that a
         species is split in one, as a rule, is left, and of groups as many as there are lots of images."""
-        plans = [step.plan for step in self.steps(progress)[progress.done :]]
+        steps = self.steps(progress)[progress.done :]
+        plans = [step.plan for step in steps]
         now = [*takewhile(lambda plan: plan.met == plans[0].met, plans)]
-        family = FAMILY.get(now[0].met, 1) if now and self.number_open else 1
+        family = FAMILY.get(now[0].met, 1) if now and steps[0].phase == "split" else 1
         species = progress.maps.n_species if progress.maps else family * self.n_species
         later = min(max(1, species // family, self.dataset.n // GROUP * (family == FAMILY["group"])), species)
         return self.time_left.of(now, species) + self.time_left.of(plans[len(now) :], later)
@@ -114,7 +115,8 @@ class AbInitio:
         """The rounds, with as many images as the species that are left need where their number is open."""
         config, dataset = self.config, self.dataset
         species = max(left, 2) if self.number_open else self.n_species
-        return Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n, species, self.number_open)
+        open_or_not = self.number_open, not self.moving
+        return Stages.of(config.ab_initio, config.poses, dataset.box, dataset.n, species, *open_or_not)
 
     def _rounds(self) -> PoseRounds:
         """The engine for particles of one image each, or for tilt pairs and series."""
@@ -175,7 +177,7 @@ class AbInitio:
         outcome = self.engine.advance(progress.maps, step.plan, rng)
         progress.maps = outcome.maps
         if step.judged:
-            self._judge(progress, outcome, step)
+            judge(progress, outcome, step, self.engine, self.config.ab_initio.most_species)
         if step.plan.local and outcome.maps.misfit.max() > ROUGH:
             progress.repeats = min(progress.repeats + 1, MOST_REPEATS)
         return outcome.score
@@ -192,6 +194,12 @@ class AbInitio:
         """The maps that a round begins with."""
         if after and after.judged:
             progress.maps = progress.best
+        if step.drops:
+            self._drop_unmissed(progress)
+        if step.anew:
+            self._go_into_contest(progress, step)
+        if step.returns:
+            progress.maps = progress.incumbents
         if step.begins and step.phase == "dissolve":
             self._dissolve(progress, step.one_in)
         elif step.begins:
@@ -199,12 +207,18 @@ class AbInitio:
             if step.phase == "split":
                 n_species = self._split(progress, rng, FAMILY[step.plan.met])
             else:
-                n_species = self.n_species if step.phase == "settle" else progress.best.n_species
+                n_species = self.n_species if step.phase == "settle" else progress.incumbents.n_species
             progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)
-        if step.drops:
-            self._drop_unmissed(progress)
         if step.plan.met not in FAMILY:
             self._keep(progress, progress.maps.occupied(FEWEST_OF_SPECIES / step.plan.images))
+
+    def _go_into_contest(self, progress: Progress, step: Step) -> None:
+        """The maps so far will be held against those of new starts, of one species each or of two that are alike."""
+        if step.phase == "pair":
+            order = in_pairs(self.engine.placement, progress.maps.n_species)
+            progress.maps = progress.maps.only(order)
+            self.engine.keep(order)
+        progress.incumbents = progress.maps
 
     def _split(self, progress: Progress, rng: np.random.Generator, parts: int) -> int:
         """Some species of each, which begin anew: at first of groups of images alike in power; their number."""
@@ -233,33 +247,6 @@ class AbInitio:
         if len(species) < progress.maps.n_species:
             progress.maps = progress.maps.only(species)
             self.engine.keep(species)
-
-    def _judge(self, progress: Progress, outcome: Outcome, step: Step) -> None:
-        """Keep the maps of a start where they explain images better: all together or, in parting, each species'; in
-        splitting those of a pair where they explain them better than the species that it was made of; in dissolving
-        the old ones of species whose images were better off with them."""
-        if step.judged == "again" and step.phase in ("split", "dissolve"):
-            (self._choose_pairs if step.phase == "split" else self._bring_back)(progress, outcome)
-            return
-        score = np.array([outcome.score]) if step.phase == "settle" else outcome.of_species
-        if step.judged == "first":
-            progress.best, progress.best_score = outcome.maps, score
-            return
-        better = np.broadcast_to(score > progress.best_score, outcome.maps.n_species)
-        progress.best = progress.best.where(~better, outcome.maps)
-        progress.best_score = np.maximum(score, progress.best_score)
-
-    def _choose_pairs(self, progress: Progress, outcome: Outcome) -> None:
-        if progress.best is not None:
-            chosen = paying(progress.best_score, outcome, self.config.ab_initio.most_species - progress.best.n_species)
-            progress.maps, placed = chosen_pairs(progress.best, outcome, self.engine.placement, chosen)
-            self.engine.placement = placed
-        progress.best, progress.best_score = progress.maps, outcome.of_species
-
-    def _bring_back(self, progress: Progress, outcome: Outcome) -> None:
-        parts = progress.best, progress.before, outcome.maps, self.engine.placement, progress.dissolved
-        progress.maps, self.engine.placement = brought_back(*parts)
-        progress.best, progress.before = progress.maps, Placement.unknown(0)
 
 
 def fit_ab_initio(run: Run, config: RunConfig, dataset: ParticleDataset, resume: bool = False) -> None:

@@ -16,3 +16,9 @@ class Outcome:
     score: float
     of_species: np.ndarray
     counts: np.ndarray
+
+    def of_families(self, size: int) -> np.ndarray:
+        """(S,) mean score of the images of each species with its family, of so many, one after the other."""
+        family = np.arange(len(self.counts)) // size
+        total, count = np.bincount(family, self.counts * self.of_species), np.bincount(family, self.counts)
+        return (total / np.maximum(count, 1))[family]

@@ -238,7 +238,7 @@ class PoseRounds:
             return drawn(self._series.n, count, rng, self.aside)
         size = FAMILY[plan.met]
         family = self.placement.species[self._series.images[:, 0]] // size
-        families = range(n_species // size)
+        families = range(-(-n_species // size))
         lots = [drawn(np.flatnonzero(family == own), count // len(families), rng, self.aside) for own in families]
         return np.sort(np.concatenate(lots))
 

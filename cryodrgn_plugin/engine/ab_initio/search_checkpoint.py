@@ -37,6 +37,8 @@ class Progress:
     """Maps of the best start of this phase so far."""
     best_score: np.ndarray = field(default_factory=lambda: np.empty(0))
     """What they are judged by: the mean score of the same images, of all of them or (S,) of each species."""
+    incumbents: Maps | None = None
+    """Those that new starts of species are held against."""
     dissolved: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """int64. Species of `best` that others have to do without for some rounds."""
     before: Placement = field(default_factory=lambda: Placement.unknown(0))
@@ -56,6 +58,7 @@ def save_progress(run: Run, progress: Progress) -> None:
         **{name: getattr(progress, name) for name in FIGURES},
         "maps": _packed(progress.maps),
         "best": _packed(progress.best),
+        "incumbents": _packed(progress.incumbents),
         "best_score": torch.from_numpy(progress.best_score),
         "dissolved": torch.from_numpy(progress.dissolved),
         "before": _columns(progress.before),
@@ -76,6 +79,7 @@ def load_progress(run: Run, compute: Compute, lattice: HalfPlane) -> dict[str, A
             **{name: content[name] for name in FIGURES},
             "maps": _unpacked(content["maps"], compute, lattice),
             "best": _unpacked(content["best"], compute, lattice),
+            "incumbents": _unpacked(content["incumbents"], compute, lattice),
             "best_score": on_host(content["best_score"]),
             "dissolved": on_host(content["dissolved"]),
             "before": Placement(**{name: on_host(content["before"][name]) for name in PLACED}),

@@ -11,8 +11,8 @@ SORTING = 6
 """Rounds in which species are sorted."""
 SORTING_RADIUS, SORTED_IMAGES = 12, 600
 """Frequency limit of sorting, and the images per species."""
-PARTED_STARTS = 4
-"""Random starts of each species among its own images."""
+PARTED_STARTS, PAIRED_STARTS = 4, 3
+"""Random starts of each species among its own images, and before them of two species among those of both."""
 LOW_RADIUS, MIDDLE_RADIUS = 5, 8
 """Frequency limits between which maps settle."""
 FIRST_RADII = 7, 10
@@ -20,6 +20,9 @@ FIRST_RADII = 7, 10
 right pose of every tenth noisy image, and a rough map has nothing to say at a higher one."""
 CHECKS = 3
 """Rounds in which half-sets check what became of a start of several species."""
+RIPENING = 9
+"""Rounds like these that the likeliest starts go through before they are held against what was before: young maps of
+the right molecules explain images less well, for some rounds, than old ones of two molecules each."""
 SPLIT_IMAGES = 300
 """Where the number of species is open: images of each part of a group or species that is split."""
 SPLITS = 2
@@ -34,6 +37,8 @@ dissolved, and then one in so many once more."""
 Met = Literal["all", "likely", "own", "kin", "group"]
 """Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, both
 that were made of one, or the four made of one group."""
+
+Phase = Literal["settle", "split", "dissolve", "sort", "pair", "part", "refine", "move"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Round:
 class Step:
     """One round of the whole reconstruction, with its place in it."""
 
-    phase: Literal["settle", "split", "dissolve", "sort", "part", "refine", "move"]
+    phase: Phase
     plan: Round
     number: int
     """Of the random numbers; the same in every start of a phase, so that their last scores are of the same images."""
@@ -73,6 +78,10 @@ class Step:
     """Random start that it belongs to."""
     begins: bool = False
     """Whether that start begins with it."""
+    anew: bool = False
+    """Whether the maps before it will be held against those of new starts, of which this is the first round."""
+    returns: bool = False
+    """Whether it begins with those maps."""
     judged: Literal["", "first", "again"] = ""
     """Whether it is the last of a start, the first start or one that must be better than those before."""
     drops: bool = False
@@ -89,6 +98,9 @@ class Stages:
     """Loose and coarse, on few images, from random maps."""
     sorting: list[Round]
     """Species tell themselves apart; none where there is one."""
+    pairing: list[Round]
+    """As settling, two species that are alike among the images of both, then checked by half-sets; none where there is
+    one."""
     parting: list[Round]
     """As settling, each species among its own images, then checked by half-sets; none where there is one."""
     splitting: list[Round]
@@ -99,9 +111,17 @@ class Stages:
 
     @classmethod
     def of(
-        cls, config: AbInitioConfig, poses: PoseConfig, box: int, n: int, species: int = 1, grows: bool = False
+        cls,
+        config: AbInitioConfig,
+        poses: PoseConfig,
+        box: int,
+        n: int,
+        species: int = 1,
+        grows: bool = False,
+        distinct: bool = True,
     ) -> "Stages":
-        """The rounds for `n` images of `box`² pixels and so many species, whose number may grow or not."""
+        """The rounds for `n` images of `box`² pixels and so many species, whose number may grow or not and which are
+        molecules of their own or conformers of one."""
         last = min(poses.last_radius, box // 2 - 1)
         low, middle = min(LOW_RADIUS, last), min(MIDDLE_RADIUS, last)
         settling = [
@@ -131,17 +151,18 @@ class Stages:
             for step, (radius, level, first) in enumerate(zip(radii, levels, firsts, strict=True))
         ]
         if species == 1:
-            return cls(settling, [], [], [], refining)
+            return cls(settling, [], [], [], [], refining)
         images = min(n, SORTED_IMAGES * species)
         sort = Round(min(SORTING_RADIUS, last), images, 1.0, poses.kept, 1, crossed=True, met="likely")
         # As many images of each species, which are not equally large: there may be fewer than these in all.
         parting = [replace(plan, met="own", images=config.images_per_round * species) for plan in settling]
         parting += [replace(sort, met="own", images=parting[0].images)] * CHECKS
+        pairing = [replace(plan, met="kin") for plan in parting] if distinct else []
         if not grows:
-            return cls(settling, [sort] * SORTING, parting, [], refining)
+            return cls(settling, [sort] * SORTING, pairing, parting, [], refining)
         kin = [replace(plan, met="kin", images=SPLIT_IMAGES * species) for plan in settling[::2]]
         checks = [replace(sort, met="kin", images=kin[0].images)] * CHECKS
-        return cls([], [sort], parting, kin + checks, refining)
+        return cls([], [sort], pairing, parting, kin + checks, refining)
 
     @property
     def local(self) -> Round:
@@ -170,13 +191,10 @@ class Stages:
             for offset, plan in enumerate(self.sorting):
                 steps.append(Step("sort", plan, number + offset, drops=drops and offset == SORTING // 2))
             number += len(self.sorting)
-        if self.parting:
-            # The maps so far compete with new starts in the last of the rounds that these go through.
-            incumbents = _start("part", self.parting, number, None, first=True)[-CHECKS:]
-            steps += [replace(incumbents[0], drops=drops), *incumbents[1:]]
-            for start in range(starts, starts + PARTED_STARTS):
-                steps += _start("part", self.parting, number, start, first=False)
-        number += len(self.parting)
+        steps += self._anew("pair", self.pairing, number, range(starts, starts + PAIRED_STARTS), drops)
+        number += len(self.pairing) + RIPENING + 1
+        steps += self._anew("part", self.parting, number, range(starts, starts + PARTED_STARTS), drops)
+        number += len(self.parting) + RIPENING
         if self.splitting:
             steps += self._dissolve(1, DISSOLVED[-1], number)
             number = steps[-1].number + 1
@@ -185,6 +203,21 @@ class Stages:
             steps.append(Step("refine", plan, number + offset, drops=drops and offset == 0))
         number += len(refining)
         return steps + [Step("move", self.refining[-1], number + offset) for offset in range(moving)]
+
+    def _anew(self, phase: Phase, rounds: list[Round], number: int, starts: range, drops: bool) -> list[Step]:
+        """Species start anew several times among their images; the likeliest of these starts are held against what was
+        before, and at last, where species met others, images are sorted."""
+        steps = []
+        for start in starts if rounds else ():
+            steps += _start(phase, rounds, number, start, first=start == starts.start)
+        if not steps:
+            return []
+        number += len(rounds)
+        ripening = [Step(phase, rounds[-1], number + offset) for offset in range(RIPENING)]
+        before = [replace(step, returns=offset == 0) for offset, step in enumerate(ripening[-CHECKS:])]
+        steps = [replace(steps[0], anew=True, drops=drops), *steps[1:], *ripening[:-1], replace(ripening[-1], judged="first")]
+        steps += [*before[:-1], replace(before[-1], judged="again")]
+        return [*steps, Step("sort", self.sorting[0], number + RIPENING)] if phase == "pair" else steps
 
     def _split(self, split: int, number: int) -> list[Step]:
         """Groups in four, or each species in two, compared with what it was; then species are sorted, and some of them
