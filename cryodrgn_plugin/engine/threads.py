@@ -11,9 +11,17 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 POOLS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 """What limits the threads of torch and of numba; hosts set both to the number that the user chose."""
+
+OPENMP_USERS = ("torch", "numba.np.ufunc.omppool", "sklearn.utils._openmp_helpers", "sklearn.cluster")
+"""Modules that load a library of OpenMP."""
 
 
 def let_waiting_threads_sleep() -> None:
@@ -44,10 +52,17 @@ def sums_in_one_order() -> Iterator[None]:
     matrices may add up parts of long rows so, so that their last digits, and all that is built on them, would depend on
     the number of threads.
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="openmp"):
+    with _openmp_pools(tuple(name for name in OPENMP_USERS if name in sys.modules)).limit(limits=1, user_api="openmp"):
         yield
+
+
+@lru_cache(maxsize=1)
+def _openmp_pools(loaded: tuple[str, ...]) -> "ThreadpoolController":
+    """The pools of this process. To look for them takes 20 ms, which is long beside small sums; each of those `loaded`
+    may have brought another."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def available() -> int:

@@ -1,6 +1,8 @@
 """Two ways to look at latents: principal components (exact, linear) and UMAP (neighbourhoods kept, distances not)."""
 
+import importlib
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +12,12 @@ from ..errors import DataError
 
 MIN_DIST = 0.1
 """How tightly UMAP packs neighbours; cryoDRGN's choice."""
+COMPILED = (
+    ("umap.umap_", "smooth_knn_dist"),
+    ("umap.umap_", "compute_membership_strengths"),
+    ("umap.layouts", "_nb_optimize_layout_euclidean_single_epoch"),
+)
+"""What umap-learn compiles anew in every process, for 6 s, unless it is asked to keep it."""
 
 
 @dataclass(frozen=True)
@@ -63,12 +71,13 @@ def umap_embedding(z: np.ndarray, *, neighbors: int, limit: int, seed: int) -> U
     its `neighbors` nearest among those, weighted by closeness. That is where umap-learn's own `transform` starts; the
     optimisation that follows there takes longer than all else and moves points little.
     """
-    from scipy.spatial import cKDTree
-    from umap import UMAP
-
     n = len(z)
     if n <= 3:
         return UmapEmbedding(np.pad(z[:, :2], ((0, 0), (0, 2 - min(z.shape[1], 2)))).astype(np.float32), n)
+    from scipy.spatial import cKDTree
+    from umap import UMAP
+
+    _keep_compiled()
     fitted = np.arange(n) if n <= limit else np.sort(np.random.default_rng(seed).choice(n, limit, replace=False))
     k = min(neighbors, len(fitted) - 1)
     tree = cKDTree(z[fitted])
@@ -91,6 +100,16 @@ def umap_embedding(z: np.ndarray, *, neighbors: int, limit: int, seed: int) -> U
     if len(rest):
         positions[rest] = _between_neighbours(positions[fitted], *tree.query(z[rest], k, workers=threads.available()))
     return UmapEmbedding(positions, len(fitted))
+
+
+def _keep_compiled() -> None:
+    """Have numba keep what it compiles for UMAP where it keeps our own kernels. Another version of umap-learn may call
+    its functions otherwise; then they are compiled as ever."""
+    for module, name in COMPILED:
+        function = getattr(importlib.import_module(module), name, None)
+        if hasattr(function, "enable_caching"):
+            with suppress(RuntimeError):  # no folder takes it
+                function.enable_caching()
 
 
 def _between_neighbours(positions: np.ndarray, distances: np.ndarray, indices: np.ndarray) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Analysis of a run with a planted truth: its groups are found, its maps numbered in order, its lists lose nothing."""
 
+import importlib
 import json
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from cryodrgn_plugin.engine.analysis.analysis_options import AnalysisOptions
 from cryodrgn_plugin.engine.analysis.analysis_report import analyze
-from cryodrgn_plugin.engine.analysis.embed import principal_components, umap_embedding
+from cryodrgn_plugin.engine.analysis.embed import COMPILED, principal_components, umap_embedding
 from cryodrgn_plugin.engine.analysis.latent_clusters import fewer_than_asked, kmeans
 from cryodrgn_plugin.engine.analysis.map_plots import _round_resolutions
 from cryodrgn_plugin.engine.analysis.series import component_series, curve_series
@@ -140,6 +142,13 @@ def test_umap_keeps_planted_groups_apart_also_where_it_only_places_them():
 
 
 # --- series and maps ------------------------------------------------------------------------------------------------
+
+
+def test_what_umap_compiles_is_kept_for_the_next_process():
+    umap_embedding(planted_latents(60)[0], neighbors=5, limit=150, seed=0)
+    for module, name in COMPILED:
+        function = getattr(importlib.import_module(module), name)
+        assert Path(function.stats.cache_path).is_dir() and function.signatures
 
 
 def test_a_component_walk_goes_from_the_5th_to_the_95th_percentile():
