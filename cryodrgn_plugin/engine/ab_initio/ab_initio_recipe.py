@@ -2,8 +2,9 @@
 
 1. From several random starts, rounds of search and reconstruction on few images at low resolution (`rounds`); the
    likeliest start goes on.
-2. Several species are sorted, half-sets checking each other. Then each starts anew, several times, among its own
-   images, and goes on with its likeliest map: one start of all together seldom finds all of them.
+2. Several species are sorted, half-sets checking each other. Then those that suit the same images start anew in twos
+   (`pairing`), and each among its own images, several times, and goes on with its likeliest map: one start of all
+   together seldom finds all of them.
    Where the number of species is open, there is no start of all together. Groups of images alike in power
    (`spectral_groups`) start as four species each, and species are split in two unless that costs much (`splits`);
    those that images can do without are dissolved (`dissolving`), or dropped where nothing would be missed

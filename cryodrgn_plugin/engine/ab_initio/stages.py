@@ -215,8 +215,13 @@ class Stages:
         number += len(rounds)
         ripening = [Step(phase, rounds[-1], number + offset) for offset in range(RIPENING)]
         before = [replace(step, returns=offset == 0) for offset, step in enumerate(ripening[-CHECKS:])]
-        steps = [replace(steps[0], anew=True, drops=drops), *steps[1:], *ripening[:-1], replace(ripening[-1], judged="first")]
-        steps += [*before[:-1], replace(before[-1], judged="again")]
+        steps = [replace(steps[0], anew=True, drops=drops), *steps[1:]]
+        steps += [
+            *ripening[:-1],
+            replace(ripening[-1], judged="first"),
+            *before[:-1],
+            replace(before[-1], judged="again"),
+        ]
         return [*steps, Step("sort", self.sorting[0], number + RIPENING)] if phase == "pair" else steps
 
     def _split(self, split: int, number: int) -> list[Step]:

@@ -308,7 +308,7 @@ def test_the_rounds_of_several_species_come_in_order():
         assert (ripe.judged, before.judged) == ("first", "again")
         assert ripe.number == before.number and len({step.number for step in of_starts}) == 1
         assert [step.phase for step in steps if step.returns].count(phase) == 1
-        assert [step for step in steps if step.phase == phase][0].anew
+        assert next(step for step in steps if step.phase == phase).anew
     assert [step.plan.local for step in steps if step.phase == "refine"] == [False] * 4 + [True] * 4
     conformers = Stages.of(config.ab_initio, config.poses, 32, 1000, species=2, distinct=False)
     assert "pair" not in {step.phase for step in conformers.steps(2, False, 0, 1)}
