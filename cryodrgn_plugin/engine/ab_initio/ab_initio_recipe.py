@@ -41,14 +41,14 @@ from ..slicing.compute import Compute
 from ..stopping import graceful_stop, wish_of_any
 from .bases_rounds import BasesRounds
 from .conformers import join_conformers
+from .contests import judge
 from .costs import RoundCosts, TimeLeft
 from .dissolving import expendable
 from .finding import leave_found
-from .judging import judge
 from .missed_species import missed
 from .nothing import RoundsOfNothing, how_much_is_nothing, set_aside
 from .pairing import in_pairs
-from .placement import FAMILY, NONE
+from .placement import FAMILY, NONE, Placement
 from .rounds import PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
 from .stages import Stages, Step
@@ -175,7 +175,11 @@ class AbInitio:
 
     def _advance(self, progress: Progress, step: Step, rng: np.random.Generator) -> float:
         """Maps and poses in turn; the mean score."""
-        outcome = self.engine.advance(progress.maps, step.plan, rng)
+        maps = progress.maps
+        if step.judged and step.phase in ("pair", "part"):
+            # What a species' images are explained by is measured in noise that is alike for all who compete.
+            maps = replace(maps, misfit=progress.incumbents.misfit)
+        outcome = self.engine.advance(maps, step.plan, rng)
         progress.maps = outcome.maps
         if step.judged:
             judge(progress, outcome, step, self.engine, self.config.ab_initio.most_species)
@@ -195,6 +199,9 @@ class AbInitio:
         """The maps that a round begins with."""
         if after and after.judged:
             progress.maps = progress.best
+        if after and after.phase == "pair" and step.phase == "sort":
+            # Images were placed last by maps that may have lost, and what is first of a pair there is second here.
+            self.engine.placement = Placement.unknown(self.dataset.n, progress.maps.n_species)
         if step.drops:
             self._drop_unmissed(progress)
         if step.anew:

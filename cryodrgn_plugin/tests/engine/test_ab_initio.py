@@ -275,7 +275,7 @@ def test_an_image_meets_a_species_that_is_hopeless_for_it_only_now_and_then(rigi
     np.testing.assert_array_equal(own, np.arange(500)[:, None] % 2 == np.arange(2))
 
 
-def test_a_species_whose_map_is_wrong_finds_a_better_one_among_its_own_images(rigid):
+def test_a_species_whose_map_is_wrong_finds_a_better_one_among_its_own_images(rigid, few_starts):
     config = recipe_config("abinitio", {"particles": str(rigid), "z_dim": 0, "ab_initio.species": 2, **QUICK})
     recipe = AbInitio(config, ParticleDataset.open(rigid).without_poses())
     recipe.engine.placement = replace(recipe.engine.placement, species=np.arange(500) % 2)
@@ -328,7 +328,7 @@ def test_angles_and_origins_of_the_file_are_not_looked_at(rigid, tmp_path):
     )
 
 
-def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_path):
+def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_path, few_starts):
     chain = tiny_ensemble(1).states[0]
     half = chain[np.arange(len(chain.coords_ang)) < 60]
     both = Ensemble([chain, half], np.arange(2.0), np.ones(2), ("whole", "half"))
@@ -367,7 +367,7 @@ def test_conformers_of_which_one_is_left_end_as_a_molecule_kept_whole(rigid):
 
 
 @pytest.mark.parametrize("conformers", [1, 2])
-def test_a_moving_molecule_gets_poses_and_a_latent_space(tmp_path, conformers):
+def test_a_moving_molecule_gets_poses_and_a_latent_space(tmp_path, conformers, few_starts):
     star = simulated(tmp_path / "set", tiny_ensemble(6, 0.3), 500)
     closed = {"closed_form.n_components": 3, "closed_form.iterations": 4, "closed_form.nodes": 12}
     run = run_of(star, tmp_path / "run", z_dim=2, **closed, **{"ab_initio.conformers": conformers})

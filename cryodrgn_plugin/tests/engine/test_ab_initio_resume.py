@@ -52,7 +52,9 @@ def mixture(tmp_path_factory) -> Path:
     return simulate_particles(both, settings, tmp_path_factory.mktemp("mixture"), seed=3)
 
 
-def test_a_search_for_several_species_that_is_stopped_after_every_round_equals_an_uninterrupted_one(mixture, tmp_path):
+def test_a_search_for_several_species_that_is_stopped_after_every_round_equals_an_uninterrupted_one(
+    mixture, tmp_path, few_starts
+):
     config = recipe_config("abinitio", {"particles": str(mixture), **QUICK})
     whole = Run.create(tmp_path / "whole", config)
     with whole.working():

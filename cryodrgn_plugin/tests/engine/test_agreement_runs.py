@@ -27,7 +27,7 @@ def a_coarser_grid(monkeypatch):
 
 
 @pytest.mark.slow
-def test_searches_from_two_seeds_agree_on_most_particles(tmp_path):
+def test_searches_from_two_seeds_agree_on_most_particles(tmp_path, few_starts):
     chain = tiny_ensemble(1).states[0]
     both = Ensemble([chain, chain[np.arange(120) // 30 == 1]], np.arange(2.0), np.ones(2), ("whole", "quarter"))
     settings = SimulationConfig(n_particles=200, box=16, pixel_size_ang=7.0, snr=5.0, shift_px=1.0)

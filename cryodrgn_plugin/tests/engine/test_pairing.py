@@ -44,7 +44,7 @@ def test_a_pair_is_judged_by_the_images_of_both():
 
 
 @pytest.mark.slow
-def test_two_species_that_both_hold_two_molecules_come_to_hold_one_each(tmp_path):
+def test_two_species_that_both_hold_two_molecules_come_to_hold_one_each(tmp_path, few_starts):
     chain = tiny_ensemble(1).states[0]
     half = chain[np.arange(len(chain.coords_ang)) < 60]
     both = Ensemble([chain, half], np.arange(2.0), np.ones(2), ("whole", "half"))

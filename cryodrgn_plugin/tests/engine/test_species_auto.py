@@ -32,7 +32,8 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def few_rounds(monkeypatch):
     """Each species is split once, and no more rounds than it takes to see all kinds of them."""
-    few = {"SPLITS": 1, "CHECKS": 1, "GROUPS_SORTED": 1, "DISSOLVING": 2, "DISSOLVED": ((2,), (3,), (4,))}
+    few = {"SPLITS": 1, "CHECKS": 2, "RIPENING": 3, "PAIRED_STARTS": 1, "PARTED_STARTS": 1}
+    few |= {"GROUPS_SORTED": 1, "DISSOLVING": 2, "DISSOLVED": ((2,), (3,), (4,))}
     for name, value in few.items():
         monkeypatch.setattr(stages, name, value)
 

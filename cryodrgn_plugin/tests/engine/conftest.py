@@ -1,0 +1,10 @@
+"""What tests of the engine share."""
+
+import pytest
+
+
+@pytest.fixture
+def few_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search for species starts anew less often than usual, and what it started ripens for a shorter while."""
+    for name, value in {"PAIRED_STARTS": 1, "PARTED_STARTS": 2, "RIPENING": 4}.items():
+        monkeypatch.setattr(f"cryodrgn_plugin.engine.ab_initio.stages.{name}", value)
