@@ -175,10 +175,9 @@ class AbInitio:
 
     def _advance(self, progress: Progress, step: Step, rng: np.random.Generator) -> float:
         """Maps and poses in turn; the mean score."""
-        maps = progress.maps
-        if step.judged and step.phase in ("pair", "part"):
-            # What a species' images are explained by is measured in noise that is alike for all who compete.
-            maps = replace(maps, misfit=progress.incumbents.misfit)
+        # Maps that compete are judged in noise that is alike for all of them.
+        held_against = progress.incumbents if step.judged and step.phase in ("pair", "part") else None
+        maps = replace(progress.maps, misfit=held_against.misfit) if held_against else progress.maps
         outcome = self.engine.advance(maps, step.plan, rng)
         progress.maps = outcome.maps
         if step.judged:

@@ -13,6 +13,9 @@ from .search_checkpoint import Progress
 from .splits import chosen_pairs, paying
 from .stages import Step
 
+LIKELIER = 0.03
+"""Share of the log-likelihood that new maps must explain more than those before them, which otherwise stay."""
+
 
 def judge(progress: Progress, outcome: Outcome, step: Step, engine: PoseRounds, most_species: int) -> None:
     """Keep the maps of a start where they explain images better: all together or, in pairing and parting, each pair's
@@ -32,7 +35,8 @@ def _choose_start(progress: Progress, outcome: Outcome, step: Step) -> None:
     if step.judged == "first":
         progress.best, progress.best_score = outcome.maps, score
         return
-    better = np.broadcast_to(score > progress.best_score, outcome.maps.n_species)
+    claim = score * (1 + LIKELIER * (step.start is None))
+    better = np.broadcast_to(claim > progress.best_score, outcome.maps.n_species)
     progress.best = progress.best.where(~better, outcome.maps)
     progress.best_score = np.maximum(score, progress.best_score)
 
