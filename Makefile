@@ -7,8 +7,9 @@ PYTHON ?= python3.11
 DEMO_FOLDER ?= demo
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
-# Test files are spread over this many processes, each computing with one thread, in the order of conftest.py.
-WORKERS ?= 2
+# Test files are spread over this many processes, each computing with one thread, in the order of conftest.py: one more
+# than a small machine has cores, for tests wait for programs of the hosts.
+WORKERS ?= 3
 SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 HOST_ENV := .venv

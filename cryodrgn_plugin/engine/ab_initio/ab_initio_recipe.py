@@ -176,8 +176,9 @@ class AbInitio:
     def _advance(self, progress: Progress, step: Step, rng: np.random.Generator) -> float:
         """Maps and poses in turn; the mean score."""
         # Maps that compete are judged in noise that is alike for all of them.
-        held_against = progress.incumbents if step.judged and step.phase in ("pair", "part") else None
-        maps = replace(progress.maps, misfit=held_against.misfit) if held_against else progress.maps
+        maps, held_against = progress.maps, progress.incumbents
+        if maps and held_against and step.judged and step.phase in ("pair", "part"):
+            maps = replace(maps, misfit=held_against.misfit)
         outcome = self.engine.advance(maps, step.plan, rng)
         progress.maps = outcome.maps
         if step.judged:

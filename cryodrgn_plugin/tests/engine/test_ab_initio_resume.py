@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cryodrgn_plugin.engine.ab_initio import stages
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
@@ -53,8 +54,10 @@ def mixture(tmp_path_factory) -> Path:
 
 
 def test_a_search_for_several_species_that_is_stopped_after_every_round_equals_an_uninterrupted_one(
-    mixture, tmp_path, few_starts
+    mixture, tmp_path, monkeypatch
 ):
+    for name, value in {"SORTING": 2, "CHECKS": 1, "RIPENING": 2, "PAIRED_STARTS": 1, "PARTED_STARTS": 2}.items():
+        monkeypatch.setattr(stages, name, value)
     config = recipe_config("abinitio", {"particles": str(mixture), **QUICK})
     whole = Run.create(tmp_path / "whole", config)
     with whole.working():
