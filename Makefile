@@ -19,8 +19,13 @@ HOST_EXTRAS := scipion,viewer,test
 # of other programs, which open in tests what is exported for them. Triton (286 MB to fetch, 1 GB on disk) is there for
 # its interpreter and compiler, which need no GPU.
 ENGINE_EXTRAS := test,ccpem,peers,triton
-# The contract of backends runs here once more, over the Triton member too.
-ENGINE_TESTS := cryodrgn_plugin/tests/engine cryodrgn_plugin/tests/contracts/test_backends.py
+# All tests of the engine run beside the host; here those of what a version of numpy could change, files and numbers of
+# several types, and the contract of backends, over the Triton member too.
+ENGINE_TESTS := cryodrgn_plugin/tests/contracts/test_backends.py $(patsubst %,cryodrgn_plugin/tests/engine/test_%.py, \
+    arrays closed_form cli cryosparc dataset formation found_poses golden image_formation image_store landscape \
+    landscape_math loader mrc noise objective optics_groups other_formats particles peculiar_files pickles \
+    real_formats recipes reconstruct run selection slicing_gradients slicing_kernels slicing_sphere so3_grid star \
+    tilt_lists training triton_kernels whitened)
 ENGINE_ENV_TESTS := cryodrgn_plugin/tests/ccpem cryodrgn_plugin/tests/peers
 ONE_THREAD := OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
@@ -32,7 +37,7 @@ TEST_PACKAGES := xvfb xdotool imagemagick x11-utils openbox poppler-utils relion
 PYTHON_PACKAGES := $(shell $(PYTHON) -c "import ensurepip, tkinter" 2>/dev/null || echo python3.11-venv python3-tk)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check env engine-env demo-system test-system picture
+.PHONY: help demo test check kernels env engine-env demo-system test-system picture
 
 help:
 	@sed -n '1,4s/^# //p' Makefile
@@ -41,12 +46,17 @@ demo: demo-system env
 	$(HOST_ENV)/bin/python -m cryodrgn_plugin.demo --folder $(DEMO_FOLDER) $(DEMO_FLAGS)
 
 # The last line printed is the test runner's own closing line.
-test: test-system env engine-env check
+test: test-system env engine-env
+	@$(MAKE) --no-print-directory --jobs 2 check kernels
 	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest $(ENGINE_TESTS) -m "not slow and not shared" \
 	    $(SPREAD) $(PYTEST_FLAGS)
 	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest $(ENGINE_ENV_TESTS) $(SPREAD) $(PYTEST_FLAGS)
 	$(ONE_THREAD) $(HOST_ENV)/bin/python -m pytest $(ENGINE_ENV_TESTS:%=--ignore %) -m "not shared" \
 	    $(SPREAD) $(PYTEST_FLAGS)
+
+# Compiled once, in whichever environment, and kept for both.
+kernels: engine-env
+	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m cryodrgn_plugin.tests.compile_kernels > /dev/null
 
 check: env
 	$(HOST_ENV)/bin/ruff check --no-cache .
