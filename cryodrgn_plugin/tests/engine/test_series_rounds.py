@@ -70,7 +70,7 @@ def test_images_of_a_particle_are_in_one_half_set(pairs):
     assert rounds.half.sum() == PAIRS
 
 
-def test_pairs_of_two_kinds_of_molecule_are_told_apart(tmp_path):
+def test_pairs_of_two_kinds_of_molecule_are_told_apart(tmp_path, few_starts):
     whole = lopsided_map(BOX)
     other = whole * (np.arange(BOX) > BOX // 2)  # a half of it
     config = SimulationConfig(
