@@ -58,8 +58,8 @@ def sums_in_one_order() -> Iterator[None]:
 
 @lru_cache(maxsize=1)
 def _openmp_pools(loaded: tuple[str, ...]) -> "ThreadpoolController":
-    """The pools of this process. To look for them takes milliseconds, which is long beside small sums; each of those `loaded`
-    may have brought another."""
+    """The pools of this process. To look for them takes milliseconds, which is long beside small sums; each of those
+    `loaded` may have brought another."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
