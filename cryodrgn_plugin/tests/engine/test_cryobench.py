@@ -198,7 +198,7 @@ def test_a_peer_is_stopped_at_its_limit_and_its_failure_is_told(tmp_path, monkey
     run = peers.Runner(Path("/bin/sh"), tmp_path / "log.txt")
     assert run("-c", "exit 0")
     assert not run("-c", "while :; do :; done", cpu_minutes=1 / 60)
-    assert run.cpu > 0.9
+    assert run.cpu > 0.5  # as the kernel tells it afterwards, which is less than it stopped the program for
     with pytest.raises(RuntimeError, match="sh -c ended with 3: no such model"):
         run("-c", "echo no such model; exit 3")
 
