@@ -6,10 +6,10 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from cryodrgn_plugin.engine.analysis.known_poses import KnownPoses, in_common, read_poses
-from cryodrgn_plugin.engine.analysis.pose_errors import PoseErrors, align_poses
 from cryodrgn_plugin.engine.analysis.truth import Truth, rank_correlation
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map
+from cryodrgn_plugin.engine.geometry.pose_errors import PoseErrors, align_poses
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.reconstruction.fsc import fsc, resolution
 from cryodrgn_plugin.engine.reconstruction.map_alignment import align_maps

@@ -16,10 +16,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cryodrgn_plugin.engine.analysis.known_poses import in_common, read_poses
-from cryodrgn_plugin.engine.analysis.pose_errors import PoseErrors, align_poses
 from cryodrgn_plugin.engine.analysis.truth import Truth, rank_correlation
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map
+from cryodrgn_plugin.engine.geometry.pose_errors import PoseErrors, align_poses
 from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.slicing.fine import moved_volume, padded_transform
 from cryodrgn_plugin.viewers.isosurface import finer, make_renderer, suggested_level

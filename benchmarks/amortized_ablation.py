@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from hardware import hardware
 
-from cryodrgn_plugin.engine.analysis.pose_errors import PoseErrors, align_poses
 from cryodrgn_plugin.engine.config import recipe_config
+from cryodrgn_plugin.engine.geometry.pose_errors import PoseErrors, align_poses
 from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler, random_matrices
 from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run

@@ -22,7 +22,7 @@ from peer_time_to_accuracy import process_cpu
 
 from cryodrgn_plugin.engine.analysis.known_poses import KnownPoses
 from cryodrgn_plugin.engine.analysis.known_poses import read_poses as read_known
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.io.cryodrgn import read_poses
 from cryodrgn_plugin.engine.io.particles import read_particles
 

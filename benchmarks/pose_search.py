@@ -25,9 +25,9 @@ import torch
 from hardware import hardware
 
 from cryodrgn_plugin.engine.analysis.known_poses import read_poses
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import PoseConfig
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
 from cryodrgn_plugin.engine.likelihood.linear_score import LinearScore, SliceBank

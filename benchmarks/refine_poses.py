@@ -23,8 +23,8 @@ from hardware import hardware
 from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.ab_initio.refinement import refine_poses
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.likelihood.expansion import LinearExpansion, LocalImages

@@ -40,10 +40,10 @@ from species_models import CONFORMERS, MOVING, SIX, TWELVE, TWENTY, conformers, 
 from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
 from cryodrgn_plugin.engine.ab_initio.stages import Stages
 from cryodrgn_plugin.engine.analysis.known_poses import KnownPoses, read_poses
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.analysis.truth import Truth
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel, sphere_at
 from cryodrgn_plugin.engine.likelihood.species_maps import Maps

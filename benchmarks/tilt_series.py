@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from hardware import hardware
 
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.atoms.atomic_model import coarse
 from cryodrgn_plugin.engine.atoms.model_reading import read_model
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_images import find_series
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler, random_matrices
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.mrc import read_map, write_stack

@@ -40,15 +40,15 @@ from ..run import Run
 from ..slicing.compute import Compute
 from ..stopping import graceful_stop, wish_of_any
 from .bases_rounds import BasesRounds
+from .climbing import climbs_on, with_round
 from .conformers import join_conformers
-from .contests import judge
+from .contests import close_contest, judge, open_contest
 from .costs import RoundCosts, TimeLeft
 from .dissolving import expendable
 from .finding import leave_found
 from .missed_species import missed
 from .nothing import RoundsOfNothing, how_much_is_nothing, set_aside
-from .pairing import in_pairs
-from .placement import FAMILY, NONE, Placement
+from .placement import FAMILY, NONE
 from .rounds import PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
 from .stages import Stages, Step
@@ -87,7 +87,9 @@ class AbInitio:
         settings = self.config.ab_initio
         left = progress.maps.n_species if progress.maps else self.n_species
         moving = settings.moving_rounds if self.moving and left == 1 else 0
-        return self._stages(left).steps(self.n_starts, not settings.species, progress.repeats, moving)
+        insists = len(progress.hard) > 0 and not self.moving
+        known = not settings.species, progress.repeats, moving, progress.climbs, insists
+        return self._stages(left).steps(self.n_starts, *known)
 
     def try_out(self) -> None:
         """Time a small round, so that how long all of them take is known before the first."""
@@ -177,12 +179,15 @@ class AbInitio:
         """Maps and poses in turn; the mean score."""
         # Maps that compete are judged in noise that is alike for all of them.
         maps, held_against = progress.maps, progress.incumbents
-        if maps and held_against and step.judged and step.phase in ("pair", "part"):
+        if maps and held_against and step.judged and step.phase in ("pair", "part", "insist"):
             maps = replace(maps, misfit=held_against.misfit)
         outcome = self.engine.advance(maps, step.plan, rng)
         progress.maps = outcome.maps
         if step.judged:
             judge(progress, outcome, step, self.engine, self.config.ab_initio.most_species)
+        if step.climbs:
+            progress.climbed = with_round(progress.climbed, outcome.of_species)
+            progress.climbs += climbs_on(progress.climbed, progress.climbs)
         if step.plan.local and outcome.maps.misfit.max() > ROUGH:
             progress.repeats = min(progress.repeats + 1, MOST_REPEATS)
         return outcome.score
@@ -199,13 +204,12 @@ class AbInitio:
         """The maps that a round begins with."""
         if after and after.judged:
             progress.maps = progress.best
-        if after and after.phase == "pair" and step.phase == "sort":
-            # Images were placed last by maps that may have lost, and what is first of a pair there is second here.
-            self.engine.placement = Placement.unknown(self.dataset.n, progress.maps.n_species)
+        if after and after.phase in ("pair", "insist") and step.phase == "sort":
+            close_contest(progress, after.phase, self.engine)
         if step.drops:
             self._drop_unmissed(progress)
         if step.anew:
-            self._go_into_contest(progress, step)
+            open_contest(progress, step.phase, self.engine)
         if step.returns:
             progress.maps = progress.incumbents
         if step.begins and step.phase == "dissolve":
@@ -219,14 +223,6 @@ class AbInitio:
             progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)
         if step.plan.met not in FAMILY:
             self._keep(progress, progress.maps.occupied(FEWEST_OF_SPECIES / step.plan.images))
-
-    def _go_into_contest(self, progress: Progress, step: Step) -> None:
-        """The maps so far will be held against those of new starts, of one species each or of two that are alike."""
-        if step.phase == "pair":
-            order = in_pairs(self.engine.placement, progress.maps.n_species)
-            progress.maps = progress.maps.only(order)
-            self.engine.keep(order)
-        progress.incumbents = progress.maps
 
     def _split(self, progress: Progress, rng: np.random.Generator, parts: int) -> int:
         """Some species of each, which begin anew: at first of groups of images alike in power; their number."""

@@ -6,7 +6,9 @@ All of them are judged by the same images, each held against maps of the half-se
 import numpy as np
 
 from .dissolving import brought_back
+from .insisting import placed_alike, with_poses_of
 from .outcome import Outcome
+from .pairing import in_pairs
 from .placement import FAMILY, Placement
 from .rounds import PoseRounds
 from .search_checkpoint import Progress
@@ -14,29 +16,60 @@ from .splits import chosen_pairs, paying
 from .stages import Step
 
 LIKELIER = 0.03
-"""Share of the log-likelihood that new maps must explain more than those before them, which otherwise stay."""
+"""Share of the log-likelihood that new maps must explain more than those before them, which otherwise stay. Of species
+that are hard to place any gain is enough: the maps before are of one more start."""
+
+
+def open_contest(progress: Progress, phase: str, engine: PoseRounds) -> None:
+    """The maps so far will be held against those of new starts: of one species each, of two that are alike, or of those
+    species only that are hard to place. Changes `progress` and where the `engine` has images placed."""
+    if phase == "pair":
+        order = in_pairs(engine.placement, progress.maps.n_species)
+        progress.maps = progress.maps.only(order)
+        engine.keep(order)
+    if phase == "insist":
+        progress.whole, hard = progress.maps, progress.hard.tolist()
+        progress.maps = progress.maps.only(hard)
+        engine.keep(hard)
+    progress.incumbents = progress.maps
+
+
+def close_contest(progress: Progress, phase: str, engine: PoseRounds) -> None:
+    """All images will be placed anew: they were placed last by maps that may have lost, or not at all."""
+    if phase == "insist":
+        progress.maps, progress.whole = progress.whole.replaced(progress.hard.tolist(), progress.maps), None
+    engine.placement = Placement.unknown(engine.dataset.n, progress.maps.n_species)
 
 
 def judge(progress: Progress, outcome: Outcome, step: Step, engine: PoseRounds, most_species: int) -> None:
-    """Keep the maps of a start where they explain images better: all together or, in pairing and parting, each pair's
-    and each species'; in splitting those of a pair where they explain them better than the species that it was made of;
-    in dissolving the old ones of species whose images were better off with them. Changes `progress` and where the
-    `engine` has images placed."""
+    """Keep the maps of a start where they explain images better: all together or, in pairing and other new starts, each
+    pair's and each species'; in splitting those of a pair where they explain them better than the species that it was
+    made of; in dissolving the old ones of species whose images were better off with them. Changes `progress` and where
+    the `engine` has images placed."""
     if step.judged == "again" and step.phase == "split":
         _choose_pairs(progress, outcome, engine, most_species)
     elif step.judged == "again" and step.phase == "dissolve":
         _bring_back(progress, outcome, engine)
     else:
-        _choose_start(progress, outcome, step)
+        _choose_start(progress, outcome, step, engine)
 
 
-def _choose_start(progress: Progress, outcome: Outcome, step: Step) -> None:
+def _choose_start(progress: Progress, outcome: Outcome, step: Step, engine: PoseRounds) -> None:
     score = np.array([outcome.score]) if step.phase == "settle" else outcome.of_families(FAMILY[step.plan.met])
+    parts = step.phase == "part" and step.start is not None
     if step.judged == "first":
         progress.best, progress.best_score = outcome.maps, score
+        if parts:
+            progress.before, progress.hard = engine.placement.copied(), np.arange(len(score))
         return
-    claim = score * (1 + LIKELIER * (step.start is None))
+    handicap = LIKELIER * (step.start is None and step.phase != "insist")
+    claim = score * (1 + handicap)
     better = np.broadcast_to(claim > progress.best_score, outcome.maps.n_species)
+    if parts:
+        now, before = engine.placement, progress.before
+        alike = [placed_alike(before, now, species) for species in progress.hard]
+        progress.hard = progress.hard[~np.array(alike, bool)]
+        progress.before = with_poses_of(before, now, better)
     progress.best = progress.best.where(~better, outcome.maps)
     progress.best_score = np.maximum(score, progress.best_score)
 

@@ -21,7 +21,7 @@ from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from .placement import Placement
 
-FIGURES = ("done", "seconds", "repeats", "score_of_nothing", "share_of_nothing")
+FIGURES = ("done", "seconds", "repeats", "climbs", "score_of_nothing", "share_of_nothing")
 PLACED = ("rotations", "shifts_ang", "species", "score", "lag")
 
 
@@ -39,12 +39,20 @@ class Progress:
     """What they are judged by: the mean score of the same images, of all of them or (S,) of each species."""
     incumbents: Maps | None = None
     """Those that new starts of species are held against."""
+    whole: Maps | None = None
+    """Maps of all species while those that are hard to place start by themselves."""
+    hard: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    """int64. Species whose starts have not agreed about poses so far."""
     dissolved: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """int64. Species of `best` that others have to do without for some rounds."""
     before: Placement = field(default_factory=lambda: Placement.unknown(0))
-    """Where images were placed before these rounds."""
+    """Where images were placed before these rounds, or by the best start of each species so far."""
     repeats: int = 0
     """Local rounds at the end beyond the first."""
+    climbs: int = 0
+    """Rounds in the middle of refining beyond the first."""
+    climbed: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    """(rounds, S). The mean scores of the species in all of these."""
     score_of_nothing: float = np.nan
     """The score that images of nothing stay below."""
     share_of_nothing: float = np.nan
@@ -59,8 +67,11 @@ def save_progress(run: Run, progress: Progress) -> None:
         "maps": _packed(progress.maps),
         "best": _packed(progress.best),
         "incumbents": _packed(progress.incumbents),
+        "whole": _packed(progress.whole),
+        "hard": torch.from_numpy(progress.hard),
         "best_score": torch.from_numpy(progress.best_score),
         "dissolved": torch.from_numpy(progress.dissolved),
+        "climbed": torch.from_numpy(progress.climbed),
         "before": _columns(progress.before),
         "placement": _columns(progress.placement),
     }
@@ -80,8 +91,11 @@ def load_progress(run: Run, compute: Compute, lattice: HalfPlane) -> dict[str, A
             "maps": _unpacked(content["maps"], compute, lattice),
             "best": _unpacked(content["best"], compute, lattice),
             "incumbents": _unpacked(content["incumbents"], compute, lattice),
+            "whole": _unpacked(content["whole"], compute, lattice),
+            "hard": on_host(content["hard"]),
             "best_score": on_host(content["best_score"]),
             "dissolved": on_host(content["dissolved"]),
+            "climbed": on_host(content["climbed"]),
             "before": Placement(**{name: on_host(content["before"][name]) for name in PLACED}),
             "placement": Placement(**{name: on_host(content["placement"][name]) for name in PLACED}),
         }

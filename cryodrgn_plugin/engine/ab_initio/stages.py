@@ -11,10 +11,13 @@ SORTING = 6
 """Rounds in which species are sorted."""
 SORTING_RADIUS, SORTED_IMAGES = 12, 600
 """Frequency limit of sorting, and the images per species."""
-PARTED_STARTS, PAIRED_STARTS = 4, 3
-"""Random starts of each species among its own images, and before them of two species among those of both."""
+PARTED_STARTS, PAIRED_STARTS, INSISTING_STARTS = 4, 3, 12
+"""Random starts of each species among its own images, before them of two species among those of both, and after them
+of each species whose starts do not agree about poses."""
 LOW_RADIUS, MIDDLE_RADIUS = 5, 8
 """Frequency limits between which maps settle."""
+CLIMBED_IMAGES = 2000
+"""Images per species of a refining round that is repeated."""
 FIRST_RADII = 7, 10
 """Limits of the first grid, in the first and the last round over all images: a grid at too low a frequency loses the
 right pose of every tenth noisy image, and a rough map has nothing to say at a higher one."""
@@ -38,7 +41,7 @@ Met = Literal["all", "likely", "own", "kin", "group"]
 """Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, both
 that were made of one, or the four made of one group."""
 
-Phase = Literal["settle", "split", "dissolve", "sort", "pair", "part", "refine", "move"]
+Phase = Literal["settle", "split", "dissolve", "sort", "pair", "part", "insist", "refine", "move"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class Step:
     """Whether species that no image would miss are dropped before it."""
     one_in: int = 0
     """One species in so many is dissolved before it."""
+    climbs: bool = False
+    """Whether it is repeated as long as maps gain by it."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ class Stages:
     known. Groups are split in four so."""
     refining: list[Round]
     """All images, ever finer."""
+    climbing: Round
+    """The one in the middle of these, on fewer images, repeated while maps gain by it."""
 
     @classmethod
     def of(
@@ -150,8 +157,9 @@ class Stages:
             )
             for step, (radius, level, first) in enumerate(zip(radii, levels, firsts, strict=True))
         ]
+        climbing = replace(refining[len(refining) // 2], images=min(n, CLIMBED_IMAGES * species))
         if species == 1:
-            return cls(settling, [], [], [], [], refining)
+            return cls(settling, [], [], [], [], refining, climbing)
         images = min(n, SORTED_IMAGES * species)
         sort = Round(min(SORTING_RADIUS, last), images, 1.0, poses.kept, 1, crossed=True, met="likely")
         # As many images of each species, which are not equally large: there may be fewer than these in all.
@@ -159,17 +167,19 @@ class Stages:
         parting += [replace(sort, met="own", images=parting[0].images)] * CHECKS
         pairing = [replace(plan, met="kin") for plan in parting] if distinct else []
         if not grows:
-            return cls(settling, [sort] * SORTING, pairing, parting, [], refining)
+            return cls(settling, [sort] * SORTING, pairing, parting, [], refining, climbing)
         kin = [replace(plan, met="kin", images=SPLIT_IMAGES * species) for plan in settling[::2]]
         checks = [replace(sort, met="kin", images=kin[0].images)] * CHECKS
-        return cls([], [sort], pairing, parting, kin + checks, refining)
+        return cls([], [sort], pairing, parting, kin + checks, refining, climbing)
 
     @property
     def local(self) -> Round:
         """Poses moved uphill from where they are, at the last frequency limit."""
         return replace(self.refining[-1], kept=1, met="own", local=True, masked=True)
 
-    def steps(self, starts: int, drops: bool, repeats: int, moving: int) -> list[Step]:
+    def steps(
+        self, starts: int, drops: bool, repeats: int, moving: int, climbs: int = 0, insists: bool = False
+    ) -> list[Step]:
         """All rounds in order.
 
         Parameters
@@ -178,6 +188,8 @@ class Stages:
         drops : whether to drop species that no image would miss.
         repeats : how many more local rounds there are at the end than one.
         moving : rounds against bases after them.
+        climbs : how many more rounds there are in the middle of refining than one.
+        insists : whether there are species whose starts did not agree.
         """
         steps = []
         for start in range(starts if self.settling else 0):
@@ -195,18 +207,25 @@ class Stages:
         number += len(self.pairing) + RIPENING + 1
         steps += self._anew("part", self.parting, number, range(starts, starts + PARTED_STARTS), drops)
         number += len(self.parting) + RIPENING
+        if insists:
+            starts += PARTED_STARTS
+            steps += self._anew("insist", self.parting, number, range(starts, starts + INSISTING_STARTS), False)
+            number = steps[-1].number + 1
         if self.splitting:
             steps += self._dissolve(1, DISSOLVED[-1], number)
             number = steps[-1].number + 1
-        refining = self.refining + [self.local] * (1 + repeats)
+        last = len(self.refining) // 2 + climbs
+        refining = [*self.refining, *[self.local] * (1 + repeats)]
+        refining[last - climbs + 1 : last - climbs + 1] = [self.climbing] * climbs
         for offset, plan in enumerate(refining):
-            steps.append(Step("refine", plan, number + offset, drops=drops and offset == 0))
+            dropping = drops and offset == 0
+            steps.append(Step("refine", plan, number + offset, drops=dropping, climbs=last - climbs <= offset <= last))
         number += len(refining)
         return steps + [Step("move", self.refining[-1], number + offset) for offset in range(moving)]
 
     def _anew(self, phase: Phase, rounds: list[Round], number: int, starts: range, drops: bool) -> list[Step]:
         """Species start anew several times among their images; the likeliest of these starts are held against what was
-        before, and at last, where species met others, images are sorted."""
+        before, and images are sorted where all of them have to be placed anew."""
         steps = []
         for start in starts if rounds else ():
             steps += _start(phase, rounds, number, start, first=start == starts.start)
@@ -222,7 +241,7 @@ class Stages:
             *before[:-1],
             replace(before[-1], judged="again"),
         ]
-        return [*steps, Step("sort", self.sorting[0], number + RIPENING)] if phase == "pair" else steps
+        return steps if phase == "part" else [*steps, Step("sort", self.sorting[0], number + RIPENING)]
 
     def _split(self, split: int, number: int) -> list[Step]:
         """Groups in four, or each species in two, compared with what it was; then species are sorted, and some of them

@@ -72,7 +72,7 @@ def _compare_poses(args: argparse.Namespace) -> list[dict]:
     import numpy as np
 
     from ..analysis.known_poses import in_common, read_poses
-    from ..analysis.pose_errors import align_poses
+    from ..geometry.pose_errors import align_poses
 
     found, true = in_common(*(read_poses(path) for path in args.poses))
     every = np.arange(len(found))

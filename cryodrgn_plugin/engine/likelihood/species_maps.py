@@ -48,6 +48,14 @@ class Maps:
         models = [[mine if own else theirs for own, (mine, theirs) in zip(chosen, pair, strict=True)] for pair in pairs]
         return Maps(models, self.populations, self.misfit)
 
+    def replaced(self, species: list[int], other: "Maps") -> "Maps":
+        """These maps, but for some `species` those of another set, in its order; populations stay."""
+        models = [list(half) for half in self.models]
+        for mine, theirs in zip(models, other.models, strict=True):
+            for number, model in zip(species, theirs, strict=True):
+                mine[number] = model
+        return Maps(models, self.populations, self.misfit)
+
     def split_where(self, chosen: np.ndarray, pairs: "Maps", shares: np.ndarray) -> "Maps":
         """These maps, S of them, but for the species `chosen` (S,) the two that `pairs` has of each, 2s and 2s + 1.
 

@@ -19,11 +19,11 @@ from cryodrgn_plugin.engine.ab_initio.candidates import tempered
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
 from cryodrgn_plugin.engine.ab_initio.stages import Round, Stages
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler, random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise

@@ -7,13 +7,13 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
 from cryodrgn_plugin.engine.data.batch import Pose
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.decoders.decoder_registry import make_decoder
 from cryodrgn_plugin.engine.decoders.model_file import save_model
 from cryodrgn_plugin.engine.errors import ConfigError, DataError
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, matrices_from_euler, random_matrices
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.likelihood.linear_model import LinearModel

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.atoms.atomic_model import bare_model
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map, mirrored_rotations
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
 from cryodrgn_plugin.engine.reconstruction import common_frame as frames
 from cryodrgn_plugin.engine.reconstruction.common_frame import CommonFrame, common_frame, stillness

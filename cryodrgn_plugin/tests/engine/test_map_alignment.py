@@ -5,10 +5,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.atoms.atomic_model import bare_model
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map, mirrored_rotations
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, random_matrices
 from cryodrgn_plugin.engine.reconstruction import map_alignment, map_overlap
 from cryodrgn_plugin.engine.reconstruction.map_alignment import align_maps

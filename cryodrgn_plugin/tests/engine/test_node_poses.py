@@ -8,7 +8,6 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.analysis.known_poses import read_poses
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.analysis.run_particles import images_of
 from cryodrgn_plugin.engine.analysis.truth import Truth, rank_correlation
 from cryodrgn_plugin.engine.closed_form.fast_recipe import fit_fast
@@ -17,6 +16,7 @@ from cryodrgn_plugin.engine.closed_form.nodes import Responsibilities, merged
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_series import TiltSeries
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.particles import read_particles
 from cryodrgn_plugin.engine.likelihood.equations import accumulate, of_amplitudes

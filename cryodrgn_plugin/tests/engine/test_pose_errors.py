@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.geometry.hand import MIRROR, mirrored_map, mirrored_rotations
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.geometry.rotations import angular_distance_deg, random_matrices
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.slicing.exact import exact_slices

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from cryodrgn_plugin.engine.analysis.pose_errors import PoseErrors, align_poses
 from cryodrgn_plugin.engine.atoms.atomic_model import AtomicModel, bare_model
 from cryodrgn_plugin.engine.config import RunConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.errors import EngineError
 from cryodrgn_plugin.engine.geometry.hand import mirrored_map
+from cryodrgn_plugin.engine.geometry.pose_errors import PoseErrors, align_poses
 from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler
 from cryodrgn_plugin.engine.io.mrc import read_map
 from cryodrgn_plugin.engine.io.star import read_star, write_star

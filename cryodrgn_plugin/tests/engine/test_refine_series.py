@@ -10,12 +10,12 @@ from scipy.spatial.transform import Rotation
 
 from cryodrgn_plugin.engine.ab_initio.refinement import refine_poses
 from cryodrgn_plugin.engine.ab_initio.refinement_checkpoint import load_refinement, save_refinement
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.half_sets import dealt, drawn_halves
 from cryodrgn_plugin.engine.data.tilt_images import find_series
 from cryodrgn_plugin.engine.errors import DataError
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.geometry.rotations import (
     angular_distance_deg,
     euler_from_matrices,

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
-from cryodrgn_plugin.engine.analysis.pose_errors import align_poses
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.data.tilt_images import find_series
+from cryodrgn_plugin.engine.geometry.pose_errors import align_poses
 from cryodrgn_plugin.engine.geometry.rotations import matrices_from_euler
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.io.star import read_star, write_star

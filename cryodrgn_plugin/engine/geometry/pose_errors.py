@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
-from ..geometry.hand import mirrored_rotations
-from ..geometry.rotations import angular_distance_deg
+from .hand import mirrored_rotations
+from .rotations import angular_distance_deg
 
 _FIRST_WIDTH_DEG = 15.0
 _LEAST_WIDTH_DEG = 0.01
