@@ -56,7 +56,14 @@ def mixture(tmp_path_factory) -> Path:
 def test_a_search_for_several_species_that_is_stopped_after_every_round_equals_an_uninterrupted_one(
     mixture, tmp_path, monkeypatch
 ):
-    for name, value in {"SORTING": 2, "CHECKS": 1, "RIPENING": 2, "PAIRED_STARTS": 1, "PARTED_STARTS": 2}.items():
+    for name, value in {
+        "SORTING": 2,
+        "CHECKS": 1,
+        "RIPENING": 2,
+        "PAIRED_STARTS": 1,
+        "PARTED_STARTS": 2,
+        "INSISTING_STARTS": 1,
+    }.items():
         monkeypatch.setattr(stages, name, value)
     config = recipe_config("abinitio", {"particles": str(mixture), **QUICK})
     whole = Run.create(tmp_path / "whole", config)
