@@ -87,7 +87,7 @@ class AbInitio:
         settings = self.config.ab_initio
         left = progress.maps.n_species if progress.maps else self.n_species
         moving = settings.moving_rounds if self.moving and left == 1 else 0
-        insists = len(progress.hard) > 0 and not self.moving
+        insists = 0 if self.moving or not len(progress.hard) else settings.more_starts
         known = not settings.species, progress.repeats, moving, progress.climbs, insists
         return self._stages(left).steps(self.n_starts, *known)
 

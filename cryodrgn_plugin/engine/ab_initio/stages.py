@@ -11,9 +11,8 @@ SORTING = 6
 """Rounds in which species are sorted."""
 SORTING_RADIUS, SORTED_IMAGES = 12, 600
 """Frequency limit of sorting, and the images per species."""
-PARTED_STARTS, PAIRED_STARTS, INSISTING_STARTS = 4, 3, 12
-"""Random starts of each species among its own images, before them of two species among those of both, and after them
-of each species whose starts do not agree about poses."""
+PARTED_STARTS, PAIRED_STARTS = 4, 3
+"""Random starts of each species among its own images, and before them of two species among those of both."""
 LOW_RADIUS, MIDDLE_RADIUS = 5, 8
 """Frequency limits between which maps settle."""
 CLIMBED_IMAGES = 2000
@@ -178,7 +177,7 @@ class Stages:
         return replace(self.refining[-1], kept=1, met="own", local=True, masked=True)
 
     def steps(
-        self, starts: int, drops: bool, repeats: int, moving: int, climbs: int = 0, insists: bool = False
+        self, starts: int, drops: bool, repeats: int, moving: int, climbs: int = 0, insists: int = 0
     ) -> list[Step]:
         """All rounds in order.
 
@@ -189,7 +188,7 @@ class Stages:
         repeats : how many more local rounds there are at the end than one.
         moving : rounds against bases after them.
         climbs : how many more rounds there are in the middle of refining than one.
-        insists : whether there are species whose starts did not agree.
+        insists : how many more starts there are of species whose starts did not agree.
         """
         steps = []
         for start in range(starts if self.settling else 0):
@@ -209,7 +208,7 @@ class Stages:
         number += len(self.parting) + RIPENING
         if insists:
             starts += PARTED_STARTS
-            steps += self._anew("insist", self.parting, number, range(starts, starts + INSISTING_STARTS), False)
+            steps += self._anew("insist", self.parting, number, range(starts, starts + insists), False)
             number = steps[-1].number + 1
         if self.splitting:
             steps += self._dissolve(1, DISSOLVED[-1], number)

@@ -6,5 +6,5 @@ import pytest
 @pytest.fixture
 def few_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search for species starts anew less often than usual, and what it started ripens for a shorter while."""
-    for name, value in {"PAIRED_STARTS": 1, "PARTED_STARTS": 2, "INSISTING_STARTS": 1, "RIPENING": 4}.items():
+    for name, value in {"PAIRED_STARTS": 1, "PARTED_STARTS": 2, "RIPENING": 4}.items():
         monkeypatch.setattr(f"cryodrgn_plugin.engine.ab_initio.stages.{name}", value)

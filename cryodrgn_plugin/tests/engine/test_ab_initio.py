@@ -56,6 +56,7 @@ QUICK = {
     "ab_initio.conformers": 2,
     "ab_initio.moving_rounds": 1,
     "ab_initio.starts": 1,
+    "ab_initio.more_starts": 1,
     "poses.levels": 3,
 }
 
@@ -337,7 +338,7 @@ def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_pa
         star,
         tmp_path / "run",
         z_dim=0,
-        **{"ab_initio.species": 2, "ab_initio.refinements": 1},
+        **{"ab_initio.species": 2, "ab_initio.refinements": 1, "ab_initio.more_starts": 1},
     )
     species = read_particles(run.poses_file).frame["rlnClassNumber"].to_numpy().astype(int) - 1
     state = np.load(star.parent / "truth.npz")["state"]

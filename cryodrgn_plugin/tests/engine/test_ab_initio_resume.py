@@ -22,6 +22,7 @@ QUICK = {
     "seed": 1,
     "ab_initio.species": 2,
     "ab_initio.rounds": 2,
+    "ab_initio.more_starts": 1,
     "ab_initio.images_per_round": 40,
     "ab_initio.refinements": 1,
     "poses.levels": 1,
@@ -56,14 +57,7 @@ def mixture(tmp_path_factory) -> Path:
 def test_a_search_for_several_species_that_is_stopped_after_every_round_equals_an_uninterrupted_one(
     mixture, tmp_path, monkeypatch
 ):
-    for name, value in {
-        "SORTING": 2,
-        "CHECKS": 1,
-        "RIPENING": 2,
-        "PAIRED_STARTS": 1,
-        "PARTED_STARTS": 2,
-        "INSISTING_STARTS": 1,
-    }.items():
+    for name, value in {"SORTING": 2, "CHECKS": 1, "RIPENING": 2, "PAIRED_STARTS": 1, "PARTED_STARTS": 2}.items():
         monkeypatch.setattr(stages, name, value)
     config = recipe_config("abinitio", {"particles": str(mixture), **QUICK})
     whole = Run.create(tmp_path / "whole", config)

@@ -32,7 +32,13 @@ def test_searches_from_two_seeds_agree_on_most_particles(tmp_path, few_starts):
     both = Ensemble([chain, chain[np.arange(120) // 30 == 1]], np.arange(2.0), np.ones(2), ("whole", "quarter"))
     settings = SimulationConfig(n_particles=200, box=16, pixel_size_ang=7.0, snr=5.0, shift_px=1.0)
     star = simulate_particles(both, settings, tmp_path / "set", seed=3)
-    quick = ["--ab_initio.rounds=3", "--ab_initio.refinements=1", "--ab_initio.images_per_round=40", "--poses.levels=1"]
+    quick = [
+        "--ab_initio.rounds=3",
+        "--ab_initio.more_starts=1",
+        "--ab_initio.refinements=1",
+        "--ab_initio.images_per_round=40",
+        "--poses.levels=1",
+    ]
     runs = [str(tmp_path / f"seed{seed}") for seed in (0, 1)]
     for seed, run in enumerate(runs):
         words = ["abinitio", str(star), "--out", run, "--homogeneous", "--species", "2", "--seed", str(seed), *quick]

@@ -9,7 +9,7 @@ from cryodrgn_plugin.engine.ab_initio.contests import close_contest, open_contes
 from cryodrgn_plugin.engine.ab_initio.insisting import placed_alike, with_poses_of
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.search_checkpoint import Progress
-from cryodrgn_plugin.engine.ab_initio.stages import INSISTING_STARTS, PARTED_STARTS, Stages
+from cryodrgn_plugin.engine.ab_initio.stages import PARTED_STARTS, Stages
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.geometry.hand import mirrored_rotations
 from cryodrgn_plugin.engine.geometry.rotations import random_matrices
@@ -87,13 +87,11 @@ def test_species_that_are_sure_of_their_poses_take_no_part_and_come_back(rotatio
 def test_there_are_more_starts_only_where_some_do_not_agree(grows):
     config = recipe_config("abinitio", {})
     stages = Stages.of(config.ab_initio, config.poses, 64, 3000, species=6, grows=grows)
-    plain, insisting = (stages.steps(1, grows, 0, 0, insists=insists) for insists in (False, True))
+    plain, insisting = (stages.steps(1, grows, 0, 0, insists=insists) for insists in (0, 5))
     more = [step for step in insisting if step.phase == "insist"]
     first = insisting.index(more[0])
     assert "insist" not in {step.phase for step in plain} and insisting[first - 1].phase == "part"
-    assert [step.start for step in more if step.begins] == [
-        *range(1 + PARTED_STARTS, 1 + PARTED_STARTS + INSISTING_STARTS)
-    ]
+    assert [step.start for step in more if step.begins] == [1 + PARTED_STARTS + more for more in range(5)]
     assert plain[:first] == insisting[:first] and insisting[first + len(more)].phase == "sort"
     after = first + len(more) + 1
     assert [step.plan for step in plain[first:]] == [step.plan for step in insisting[after:]]

@@ -21,7 +21,13 @@ pytestmark = pytest.mark.slow
 
 PAIRS, BOX = 150, 24
 QUICK = {
-    **{"z_dim": 0, "ab_initio.rounds": 10, "ab_initio.refinements": 3, "ab_initio.starts": 1},
+    **{
+        "z_dim": 0,
+        "ab_initio.rounds": 10,
+        "ab_initio.refinements": 3,
+        "ab_initio.starts": 1,
+        "ab_initio.more_starts": 1,
+    },
     **{"ab_initio.images_per_round": 300, "poses.levels": 2, "poses.shift_extent": 0.06},
 }
 

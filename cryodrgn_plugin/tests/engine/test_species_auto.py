@@ -15,7 +15,13 @@ from cryodrgn_plugin.engine.run import Run
 from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, simulate_particles
 from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble
 
-QUICK = ["--ab_initio.rounds=2", "--ab_initio.refinements=1", "--ab_initio.images_per_round=40", "--poses.levels=1"]
+QUICK = [
+    "--ab_initio.rounds=2",
+    "--ab_initio.more_starts=1",
+    "--ab_initio.refinements=1",
+    "--ab_initio.images_per_round=40",
+    "--poses.levels=1",
+]
 ASKED = ["--homogeneous", "--species", "auto", "--data.ctf_applied", "none", *QUICK]
 CHAIN = tiny_ensemble(1).states[0]
 RESIDUES = np.arange(len(CHAIN.coords_ang))

@@ -85,7 +85,8 @@ def test_trained_particles_are_refined_along_their_latent_coordinates(flow):
 
 # --- ab initio ------------------------------------------------------------------------------------------------------
 
-QUICK = {"rounds": 4, "starts": 1, "shiftExtent": 0.1}
+FEW = "ab_initio.more_starts=1 ab_initio.images_per_round=60 ab_initio.refinements=2"
+QUICK = {"rounds": 4, "starts": 1, "shiftExtent": 0.1, "otherSettings": FEW}
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +122,8 @@ def agreed(workflow, mixture):
 
 @pytest.fixture(scope="module")
 def moving(workflow):
-    values = {"zDim": 2, "otherSettings": "closed_form.iterations=3 closed_form.n_components=3", **QUICK}
+    closed = "closed_form.iterations=3 closed_form.n_components=3"
+    values = {**QUICK, "zDim": 2, "otherSettings": f"{FEW} {closed}"}
     return finished(workflow, "ProtHetAbInitio", workflow.simulated, target=MOVING, **values)
 
 
