@@ -55,6 +55,9 @@ TWENTY = (
     *("16S 3' major domain", "23S domain I", "23S domain II", "23S domain IV"),
 )
 
+EIGHT = TWENTY[len(TWELVE) :]
+"""Nothing was tuned on these."""
+
 MOVING, TURNED, CONFORMERS, SWING_DEG = "spike protomer", ("A", 27, 590), 10, 20.0
 """The molecule that moves where one does: its S1 swings to both sides by so much, in so many conformers."""
 

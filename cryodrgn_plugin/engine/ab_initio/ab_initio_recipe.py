@@ -206,6 +206,8 @@ class AbInitio:
             progress.maps = progress.best
         if after and after.phase in ("pair", "insist") and step.phase == "sort":
             close_contest(progress, after.phase, self.engine)
+        if step.phase == "refine":
+            progress.over()
         if step.drops:
             self._drop_unmissed(progress)
         if step.anew:

@@ -59,6 +59,10 @@ class Progress:
     """Share of images set aside that do not exceed it."""
     placement: Placement = field(default_factory=lambda: Placement.unknown(0))
 
+    def over(self) -> None:
+        """No maps compete any more, and checkpoints need not keep those that did."""
+        self.best, self.incumbents, self.before = None, None, Placement.unknown(0)
+
 
 def save_progress(run: Run, progress: Progress) -> None:
     """Write the checkpoint of `progress` in place of the one before."""
