@@ -8,7 +8,13 @@ import tempfile
 from pathlib import Path
 
 FAST = ["--closed_form.iterations=2", "--closed_form.nodes=8"]
-SEARCH = ["--ab_initio.rounds=2", "--ab_initio.refinements=1", "--ab_initio.images_per_round=40", "--poses.levels=1"]
+SEARCH = [
+    "--ab_initio.rounds=2",
+    "--ab_initio.refinements=1",
+    "--ab_initio.most_climbs=0",
+    "--ab_initio.images_per_round=40",
+    "--poses.levels=1",
+]
 PAPER = ["--recipe=paper", "--training.epochs=1"]
 
 

@@ -187,7 +187,7 @@ class AbInitio:
             judge(progress, outcome, step, self.engine, self.config.ab_initio.most_species)
         if step.climbs:
             progress.climbed = with_round(progress.climbed, outcome.of_species)
-            progress.climbs += climbs_on(progress.climbed, progress.climbs)
+            progress.climbs += climbs_on(progress.climbed, progress.climbs, self.config.ab_initio.most_climbs)
         if step.plan.local and outcome.maps.misfit.max() > ROUGH:
             progress.repeats = min(progress.repeats + 1, MOST_REPEATS)
         return outcome.score

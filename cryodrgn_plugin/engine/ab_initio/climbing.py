@@ -9,22 +9,20 @@ import numpy as np
 
 GAIN, WITHIN = 0.01, 2
 """A species gains by it where its images are explained better by this share after so many rounds."""
-MOST = 10
-"""Repetitions at most."""
 
 
-def climbs_on(scores: np.ndarray, climbs: int) -> bool:
+def climbs_on(scores: np.ndarray, climbs: int, most: int) -> bool:
     """Whether to repeat it once more.
 
     Parameters
     ----------
     scores : (rounds, S), the species' mean scores in it and in its repetitions.
-    climbs : how many repetitions there were.
+    climbs, most : how many repetitions there were, and how many there are at most.
     """
-    if len(scores) == 1:
-        return climbs < MOST
+    if climbs >= most or len(scores) == 1:
+        return climbs < most
     before = scores[-1 - min(WITHIN, len(scores) - 1)]
-    return climbs < MOST and bool(np.any(scores[-1] > before + GAIN * np.abs(before)))
+    return bool(np.any(scores[-1] > before + GAIN * np.abs(before)))
 
 
 def with_round(scores: np.ndarray, of_species: np.ndarray) -> np.ndarray:

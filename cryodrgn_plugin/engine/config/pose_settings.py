@@ -67,6 +67,9 @@ class AbInitioConfig(Settings, section="ab_initio"):
     refinements: Annotated[int, AtLeast(1)] = 5
     """Rounds over all images at rising resolution that follow, in which half-sets check each other. Raise it when the
     score still rises at the end."""
+    most_climbs: Annotated[int, AtLeast(0)] = 10
+    """How often the round in the middle of these is repeated at most, as long as maps gain by it. Raise it for small
+    molecules in noisy images; 0 saves time where maps are good at once."""
     conformers: Annotated[int, AtLeast(1)] = 6
     """Conformations that a molecule which moves is taken apart into while its poses are found, each with a map and a
     frame of its own; those that turn out alike become one, and the rest are brought into one frame at the end. Raise it

@@ -57,6 +57,7 @@ QUICK = {
     "ab_initio.moving_rounds": 1,
     "ab_initio.starts": 1,
     "ab_initio.more_starts": 1,
+    "ab_initio.most_climbs": 1,
     "poses.levels": 3,
 }
 
@@ -322,7 +323,7 @@ def test_angles_and_origins_of_the_file_are_not_looked_at(rigid, tmp_path):
     table = read_particles(rigid)
     frame = table.frame.assign(rlnAngleRot="12.0", rlnAngleTilt="34.0", rlnAnglePsi="56.0", rlnOriginXAngst="3.0")
     write_star(turned, {**table.tables, "particles": frame})
-    few = {"ab_initio.rounds": 2, "ab_initio.refinements": 1, "z_dim": 0}
+    few = {"ab_initio.rounds": 2, "ab_initio.refinements": 1, "ab_initio.most_climbs": 0, "z_dim": 0}
     first, second = run_of(rigid, tmp_path / "a", **few), run_of(turned, tmp_path / "b", **few)
     np.testing.assert_array_equal(
         read_particles(first.poses_file).euler_deg, read_particles(second.poses_file).euler_deg
@@ -338,7 +339,7 @@ def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_pa
         star,
         tmp_path / "run",
         z_dim=0,
-        **{"ab_initio.species": 2, "ab_initio.refinements": 1, "ab_initio.more_starts": 1},
+        **{"ab_initio.species": 2, "ab_initio.refinements": 1, "ab_initio.more_starts": 1, "ab_initio.most_climbs": 1},
     )
     species = read_particles(run.poses_file).frame["rlnClassNumber"].to_numpy().astype(int) - 1
     state = np.load(star.parent / "truth.npz")["state"]

@@ -23,6 +23,7 @@ QUICK = {
     "ab_initio.species": 2,
     "ab_initio.rounds": 2,
     "ab_initio.more_starts": 1,
+    "ab_initio.most_climbs": 2,
     "ab_initio.images_per_round": 40,
     "ab_initio.refinements": 1,
     "poses.levels": 1,

@@ -35,6 +35,7 @@ def test_searches_from_two_seeds_agree_on_most_particles(tmp_path, few_starts):
     quick = [
         "--ab_initio.rounds=3",
         "--ab_initio.more_starts=1",
+        "--ab_initio.most_climbs=1",
         "--ab_initio.refinements=1",
         "--ab_initio.images_per_round=40",
         "--poses.levels=1",

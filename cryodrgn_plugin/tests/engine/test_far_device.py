@@ -36,7 +36,7 @@ IMAGE_BYTES = 8 * BOX * BOX / 2
 FAST = {"z_dim": 2, "closed_form.iterations": 2, "closed_form.n_components": 2, "closed_form.nodes": 6}
 AB_INITIO = {
     **{"z_dim": 0, "ab_initio.starts": 1, "ab_initio.rounds": 2, "ab_initio.images_per_round": 30},
-    **{"ab_initio.refinements": 2, "poses.spacing_deg": 30, "poses.kept": 2},
+    **{"ab_initio.refinements": 2, "ab_initio.most_climbs": 1, "poses.spacing_deg": 30, "poses.kept": 2},
 }
 
 

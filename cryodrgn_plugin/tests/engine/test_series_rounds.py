@@ -27,6 +27,7 @@ QUICK = {
         "ab_initio.refinements": 3,
         "ab_initio.starts": 1,
         "ab_initio.more_starts": 1,
+        "ab_initio.most_climbs": 1,
     },
     **{"ab_initio.images_per_round": 300, "poses.levels": 2, "poses.shift_extent": 0.06},
 }

@@ -18,6 +18,7 @@ from cryodrgn_plugin.engine.simulate.tiny import tiny_ensemble
 QUICK = [
     "--ab_initio.rounds=2",
     "--ab_initio.more_starts=1",
+    "--ab_initio.most_climbs=1",
     "--ab_initio.refinements=1",
     "--ab_initio.images_per_round=40",
     "--poses.levels=1",

@@ -308,7 +308,7 @@ def searched(project) -> str:
     columns = ["rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi", "rlnOriginXAngst", "rlnOriginYAngst"]
     write_star(project.folder / "Sim/bare.star", {**tables, "particles": tables["particles"].drop(columns=columns)})
     given = project.import_particles("Sim/bare.star") + "bare.star"
-    labels = {"homogeneous": "yes", "data__box": 32, "ab_initio__rounds": 10, "seed": 1}
+    labels = {"homogeneous": "yes", "data__box": 32, "ab_initio__rounds": 10, "ab_initio__most_climbs": 1, "seed": 1}
     job = project.add_external("abinitio", given, **labels)
     project.run(job)
     return job

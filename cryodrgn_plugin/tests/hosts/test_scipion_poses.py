@@ -85,7 +85,7 @@ def test_trained_particles_are_refined_along_their_latent_coordinates(flow):
 
 # --- ab initio ------------------------------------------------------------------------------------------------------
 
-FEW = "ab_initio.more_starts=1 ab_initio.images_per_round=60 ab_initio.refinements=2"
+FEW = "ab_initio.more_starts=1 ab_initio.most_climbs=1 ab_initio.images_per_round=60 ab_initio.refinements=2"
 QUICK = {"rounds": 4, "starts": 1, "shiftExtent": 0.1, "otherSettings": FEW}
 
 
