@@ -128,7 +128,8 @@ EXPLORING = {
     **{"poses.search_every": 1, "poses.block": 16},
 }
 """Poses are drawn while the frequency limit grows."""
-FEW_ROUNDS = "--z_dim 0 --ab_initio.starts 1 --ab_initio.rounds 3 --ab_initio.refinements 1 --ab_initio.most_climbs 1 --poses.spacing_deg 30".split()
+FEW_ROUNDS = "--z_dim 0 --ab_initio.starts 1 --ab_initio.rounds 3 --ab_initio.refinements 1".split()
+FEW_ROUNDS += "--ab_initio.most_climbs 1 --poses.spacing_deg 30".split()
 ALL_OF_THEM = """
 import json, os, sys
 from cryodrgn_plugin.engine.cli.main import main
