@@ -13,6 +13,7 @@ from ..io.mrc import write_map
 from ..ranks import Ranks
 from ..reconstruction.adaptive import local_wiener
 from ..reconstruction.homogeneous import Reconstruction, reconstruct
+from ..reconstruction.masks import NothingInside
 from ..run import Run
 
 FEWEST = 10
@@ -36,7 +37,7 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
     reconstructions = []
     for number in range(n_species):
         members = posed.subset(species == number)
-        plain = reconstruct(members if members.n >= FEWEST else posed, seed=seed, ranks=Ranks.present())
+        plain = _reconstructed(members if members.n >= FEWEST else posed, seed)
         result = replace(plain, volume=local_wiener(plain.half1, plain.half2) * plain.mask)
         reconstructions.append(result)
         written = {
@@ -52,6 +53,14 @@ def save_maps(run: Run, posed: ParticleDataset, species: np.ndarray, n_species: 
         kind = f"Species {number + 1}: " if n_species > 1 else ""
         run.log(f"{kind}{members.n:,} particles, resolution {result.resolution_ang():.2f} Å at FSC 0.143.")
     return reconstructions
+
+
+def _reconstructed(members: ParticleDataset, seed: int) -> Reconstruction:
+    """Their map, in a mask if anything stands out."""
+    try:
+        return reconstruct(members, seed=seed, ranks=Ranks.present())
+    except NothingInside:
+        return reconstruct(members, seed=seed, mask="sphere", ranks=Ranks.present())
 
 
 def fit_species(

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from ..data.dataset import ParticleDataset
 from ..ranks import Ranks
-from ..reconstruction.masks import mask_from_map
+from ..reconstruction.masks import mask_if_any
 from ..slicing.backend import Backend
 from ..slicing.place import on_host
 from .equations import EquationSums, ReadyEquations
@@ -46,5 +46,5 @@ class MapSums:
         if not masked or first._equations.is_empty or second._equations.is_empty:
             return models
         volumes = [model.volumes() for model in models]
-        mask = mask_from_map(on_host((volumes[0] + volumes[1])[0]) / 2, dataset.pixel_size_ang) * ball
+        mask = mask_if_any(on_host((volumes[0] + volumes[1])[0]) / 2, dataset.pixel_size_ang) * ball
         return [LinearModel.of(backend, volume * backend.compute.tensor(mask)) for volume in volumes]

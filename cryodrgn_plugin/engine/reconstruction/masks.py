@@ -14,6 +14,10 @@ SMALLEST_PART = 0.05
 """Parts of a thresholded map smaller than this share of the largest one are taken for noise."""
 
 
+class NothingInside(DataError):
+    """A map of which nothing stands out from the rest, as one of noise."""
+
+
 def spherical_mask(box: int, radius_px: float | None = None, edge_px: float = 5.0) -> np.ndarray:
     """Sphere about voxel box//2, (box, box, box) float32; 1 up to `radius_px`, 0 from `radius_px + edge_px`.
 
@@ -48,7 +52,8 @@ def mask_from_map(
 
     Raises
     ------
-    DataError : no voxel is above the threshold, or the map is not finite.
+    NothingInside : no voxel is above the threshold.
+    DataError : the map is not finite.
     """
     if not np.isfinite(volume).all():
         raise DataError(
@@ -59,11 +64,19 @@ def mask_from_map(
     level = auto_threshold(smooth) if threshold is None else threshold
     inside = _without_specks(smooth > level)
     if not inside.any():
-        raise DataError(
+        raise NothingInside(
             f"No voxel of the map is above {level:.4g}; its maximum, low-passed, is {smooth.max():.4g}, so there is "
             "nothing to put a mask around. Ask `cryodrgn-plugin preflight` about poses, CTF and sign, or give a mask."
         )
     return cosine_edge(ndimage.distance_transform_edt(~inside) - extend_px, edge_px)
+
+
+def mask_if_any(volume: np.ndarray, pixel_size_ang: float) -> np.ndarray:
+    """(D, D, D) float32. The soft mask around the density of a map, or a ball where nothing stands out."""
+    try:
+        return mask_from_map(volume, pixel_size_ang)
+    except NothingInside:
+        return spherical_mask(len(volume))
 
 
 def auto_threshold(volume: np.ndarray) -> float:

@@ -334,12 +334,12 @@ def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_pa
     chain = tiny_ensemble(1).states[0]
     half = chain[np.arange(len(chain.coords_ang)) < 60]
     both = Ensemble([chain, half], np.arange(2.0), np.ones(2), ("whole", "half"))
-    star = simulated(tmp_path / "set", both, 600)
+    star = simulated(tmp_path / "set", both, 400)
     run = run_of(
         star,
         tmp_path / "run",
         z_dim=0,
-        **{"ab_initio.species": 2, "ab_initio.refinements": 1, "ab_initio.more_starts": 1, "ab_initio.most_climbs": 1},
+        **{"ab_initio.species": 2, "ab_initio.rounds": 10, "ab_initio.refinements": 1},
     )
     species = read_particles(run.poses_file).frame["rlnClassNumber"].to_numpy().astype(int) - 1
     state = np.load(star.parent / "truth.npz")["state"]
@@ -370,11 +370,12 @@ def test_conformers_of_which_one_is_left_end_as_a_molecule_kept_whole(rigid):
 
 @pytest.mark.parametrize("conformers", [1, 2])
 def test_a_moving_molecule_gets_poses_and_a_latent_space(tmp_path, conformers, few_starts):
-    star = simulated(tmp_path / "set", tiny_ensemble(6, 0.3), 500)
-    closed = {"closed_form.n_components": 3, "closed_form.iterations": 4, "closed_form.nodes": 12}
-    run = run_of(star, tmp_path / "run", z_dim=2, **closed, **{"ab_initio.conformers": conformers})
+    star = simulated(tmp_path / "set", tiny_ensemble(6, 0.3), 300)
+    closed = {"closed_form.n_components": 3, "closed_form.iterations": 3, "closed_form.nodes": 8}
+    few = {"ab_initio.conformers": conformers, "ab_initio.rounds": 10, "ab_initio.refinements": 3}
+    run = run_of(star, tmp_path / "run", z_dim=2, **closed, **few)
     assert np.median(errors(run, star).angle_deg) < 20
-    assert run.latents().z.shape == (500, 2)
+    assert run.latents().z.shape == (300, 2)
     rows = run.metrics()
     assert [row["epoch"] for row in rows] == list(range(1, len(rows) + 1))
     # Stopped between the last round and the end, it ends the same: conformers are joined from the checkpoint alone.

@@ -5,10 +5,12 @@ import pytest
 
 from cryodrgn_plugin.engine.errors import DataError
 from cryodrgn_plugin.engine.reconstruction.masks import (
+    NothingInside,
     auto_threshold,
     cosine_edge,
     lowpass,
     mask_from_map,
+    mask_if_any,
     spherical_mask,
 )
 
@@ -73,3 +75,12 @@ def test_a_map_that_is_not_finite_is_a_sentence():
     volume[3, 4, 5] = np.nan
     with pytest.raises(DataError, match="The map has values that are not finite"):
         mask_from_map(volume, 2.0)
+
+
+def test_where_nothing_stands_out_the_mask_is_a_ball():
+    nothing = np.zeros((24, 24, 24), np.float32)
+    with pytest.raises(NothingInside, match="No voxel of the map is above"):
+        mask_from_map(nothing, 1.0)
+    np.testing.assert_array_equal(mask_if_any(nothing, 1.0), spherical_mask(24))
+    particle = ball(48, 10)
+    np.testing.assert_array_equal(mask_if_any(particle, 1.0), mask_from_map(particle, 1.0))
