@@ -28,7 +28,7 @@ def open_contest(progress: Progress, phase: str, engine: PoseRounds) -> None:
         progress.maps = progress.maps.only(order)
         engine.keep(order)
     if phase == "insist":
-        progress.whole, hard = progress.maps, progress.hard.tolist()
+        progress.whole, hard = progress.maps, [int(species) for species in progress.hard]
         progress.maps = progress.maps.only(hard)
         engine.keep(hard)
     progress.incumbents = progress.maps
@@ -37,7 +37,7 @@ def open_contest(progress: Progress, phase: str, engine: PoseRounds) -> None:
 def close_contest(progress: Progress, phase: str, engine: PoseRounds) -> None:
     """All images will be placed anew: they were placed last by maps that may have lost, or not at all."""
     if phase == "insist":
-        progress.maps, progress.whole = progress.whole.replaced(progress.hard.tolist(), progress.maps), None
+        progress.maps, progress.whole = progress.whole.replaced(progress.hard, progress.maps), None
     engine.placement = Placement.unknown(engine.dataset.n, progress.maps.n_species)
 
 

@@ -1,5 +1,6 @@
 """Maps of one or several molecules, of half-sets or of all images together."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +49,7 @@ class Maps:
         models = [[mine if own else theirs for own, (mine, theirs) in zip(chosen, pair, strict=True)] for pair in pairs]
         return Maps(models, self.populations, self.misfit)
 
-    def replaced(self, species: list[int], other: "Maps") -> "Maps":
+    def replaced(self, species: Iterable[int], other: "Maps") -> "Maps":
         """These maps, but for some `species` those of another set, in its order; populations stay."""
         models = [list(half) for half in self.models]
         for mine, theirs in zip(models, other.models, strict=True):
