@@ -1,8 +1,8 @@
 """Species that are hard to place: random starts among their images do not agree, and so many more are made.
 
 Two starts that have found a molecule place its images alike, but for the frame and hand that each is free to choose.
-Of a small molecule in noisy images one start in ten may find it, and nothing but that others found the same, or that
-none explains the images better, tells which.
+Of a small molecule in noisy images few starts find it, and nothing but that others found the same, or that none
+explains the images better, tells which.
 """
 
 import numpy as np

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryodrgn_plugin.engine.ab_initio import stages
+from cryodrgn_plugin.engine.ab_initio import climbing, insisting, stages
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.recipes import fit
 from cryodrgn_plugin.engine.run import Run
@@ -60,10 +60,15 @@ def test_a_search_for_several_species_that_is_stopped_after_every_round_equals_a
 ):
     for name, value in {"SORTING": 2, "CHECKS": 1, "RIPENING": 2, "PAIRED_STARTS": 1, "PARTED_STARTS": 2}.items():
         monkeypatch.setattr(stages, name, value)
+    # No two starts agree, and every round that may be repeated is.
+    monkeypatch.setattr(insisting, "ALIKE_DEG", 0.0)
+    monkeypatch.setattr(climbing, "GAIN", -1.0)
     config = recipe_config("abinitio", {"particles": str(mixture), **QUICK})
     whole = Run.create(tmp_path / "whole", config)
     with whole.working():
         fit(whole, config)
+    # The first start, one of pairs, two of each species alone, and one of those that are hard to place.
+    assert {row["start"] for row in whole.metrics() if row.get("start")} == {1, 2, 3, 4}
     reporter, stops = StopsAfterEveryRound(), 0
     while stops < MOST_STOPS:
         stopped = Run.create(tmp_path / "stopped", config, resume=True)
