@@ -37,7 +37,7 @@ from ab_initio import children_cpu
 from hardware import hardware
 from make_ab_initio_sets import withhold_poses
 from scipy.optimize import linear_sum_assignment
-from species_models import CONFORMERS, EIGHT, MOVING, SIX, TWELVE, TWENTY, conformers, molecules, signal_variance
+from species_models import CONFORMERS, EIGHT, MOVING, SEVEN, SIX, TWELVE, TWENTY, conformers, molecules, signal_variance
 
 from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
 from cryodrgn_plugin.engine.ab_initio.stages import Stages
@@ -54,7 +54,7 @@ from cryodrgn_plugin.engine.simulate import Ensemble, SimulationConfig, equal_pa
 from cryodrgn_plugin.engine.simulate.reality import REALITY
 from cryodrgn_plugin.engine.slicing.compute import Compute
 
-NAMES = {6: SIX, 8: EIGHT, 12: TWELVE, 20: TWENTY}
+NAMES = {6: SIX, 7: SEVEN, 8: EIGHT, 12: TWELVE, 20: TWENTY}
 BOX_ANG, SNR, SNR_BOX = 224.0, 0.1, 64
 REAL = {
     name: REALITY[name] for name in ("noise_spectrum", "views", "views_concentration", "b_factor_ang2", "contrast_sd")

@@ -55,6 +55,11 @@ TWENTY = (
     *("16S 3' major domain", "23S domain I", "23S domain II", "23S domain IV"),
 )
 
+SEVEN = (
+    *("antibody", "spike protomer", "16S central domain", "23S domain III", "16S 5' domain", "23S domain V"),
+    "adenylate kinase pentamer",
+)
+"""Those of the twelve that scatter nearly alike."""
 EIGHT = TWENTY[len(TWELVE) :]
 """Nothing was tuned on these."""
 

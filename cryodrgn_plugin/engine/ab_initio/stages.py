@@ -9,17 +9,14 @@ from ..config import AbInitioConfig, PoseConfig
 
 SORTING = 6
 """Rounds in which species are sorted."""
-SORTING_RADIUS, SORTED_IMAGES = 12, 600
-"""Frequency limit of sorting, and the images per species."""
+SORTED_IMAGES = 600
+"""Images per species of sorting."""
 PARTED_STARTS, PAIRED_STARTS = 4, 3
 """Random starts of each species among its own images, and before them of two species among those of both."""
-LOW_RADIUS, MIDDLE_RADIUS = 5, 8
-"""Frequency limits between which maps settle."""
+LOW_RADIUS = 5
+"""Frequency limit where maps begin to settle."""
 CLIMBED_IMAGES = 2000
 """Images per species of a refining round that is repeated."""
-FIRST_RADII = 7, 10
-"""Limits of the first grid, in the first and the last round over all images: a grid at too low a frequency loses the
-right pose of every tenth noisy image, and a rough map has nothing to say at a higher one."""
 CHECKS = 3
 """Rounds in which half-sets check what became of a start of several species."""
 RIPENING = 9
@@ -41,6 +38,26 @@ Met = Literal["all", "likely", "own", "kin", "group"]
 that were made of one, or the four made of one group."""
 
 Phase = Literal["settle", "split", "dissolve", "sort", "pair", "part", "insist", "refine", "move"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Frequency limits, in 1/(box · pixel), as far as the box allows."""
+
+    settled: int
+    """Up to which maps settle."""
+    sorted: int
+    """Of sorting, of new starts that are judged, and of the first round over all images."""
+    first: tuple[int, int]
+    """Of the first grid, in the first and the last round over all images: a grid at too low a frequency loses the right
+    pose of every tenth noisy image, and a rough map has nothing to say at a higher one."""
+
+
+OF_ONE = Limits(settled=8, sorted=12, first=(7, 10))
+"""Of one molecule and its conformers."""
+OF_SEVERAL = Limits(settled=10, sorted=20, first=(10, 10))
+"""Of several molecules: what tells those of one mass apart in noise as of ice lies far out. Of the images of seven such,
+true maps name half right up to 12, seven in ten up to 16 and nine in ten up to 20."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +146,8 @@ class Stages:
         """The rounds for `n` images of `box`² pixels and so many species, whose number may grow or not and which are
         molecules of their own or conformers of one."""
         last = min(poses.last_radius, box // 2 - 1)
-        low, middle = min(LOW_RADIUS, last), min(MIDDLE_RADIUS, last)
+        limits = OF_SEVERAL if distinct and species > 1 else OF_ONE
+        low, middle, sorting = (min(radius, last) for radius in (LOW_RADIUS, limits.settled, limits.sorted))
         settling = [
             Round(
                 radius=int(round(low + (middle - low) * t)),
@@ -139,9 +157,9 @@ class Stages:
             )
             for t in np.linspace(0, 1, config.rounds)
         ]
-        radii = np.rint(np.linspace(min(SORTING_RADIUS, last), last, config.refinements)).astype(int)
+        radii = np.rint(np.linspace(sorting, last, config.refinements)).astype(int)
         levels = np.ceil(np.linspace(1, poses.levels, config.refinements)).astype(int)
-        firsts = np.rint(np.linspace(*FIRST_RADII, config.refinements)).astype(int)
+        firsts = np.rint(np.linspace(*limits.first, config.refinements)).astype(int)
         refining = [
             Round(
                 radius=int(radius),
@@ -160,7 +178,7 @@ class Stages:
         if species == 1:
             return cls(settling, [], [], [], [], refining, climbing)
         images = min(n, SORTED_IMAGES * species)
-        sort = Round(min(SORTING_RADIUS, last), images, 1.0, poses.kept, 1, crossed=True, met="likely")
+        sort = Round(sorting, images, 1.0, poses.kept, 1, limits.first[0], crossed=True, met="likely")
         # As many images of each species, which are not equally large: there may be fewer than these in all.
         parting = [replace(plan, met="own", images=config.images_per_round * species) for plan in settling]
         parting += [replace(sort, met="own", images=parting[0].images)] * CHECKS
