@@ -56,8 +56,8 @@ class Limits:
 OF_ONE = Limits(settled=8, sorted=12, first=(7, 10))
 """Of one molecule and its conformers."""
 OF_SEVERAL = Limits(settled=10, sorted=20, first=(10, 10))
-"""Of several molecules: what tells those of one mass apart in noise as of ice lies far out. True maps of seven such name
-half of their images right up to 12, seven in ten up to 16 and nine in ten up to 20."""
+"""Of several molecules: what tells those of one mass apart in noise as of ice lies far out. True maps of seven such
+name half of their images right up to 12, seven in ten up to 16 and nine in ten up to 20."""
 
 
 @dataclass(frozen=True)
