@@ -55,6 +55,19 @@ def test_the_first_grid_reaches_further_as_maps_get_better():
     assert firsts == sorted(firsts) and firsts[-1] > firsts[0]
 
 
+def test_several_molecules_meet_at_higher_frequencies_than_conformers_of_one():
+    config = recipe_config("abinitio", {})
+    molecules, conformers = (
+        Stages.of(config.ab_initio, config.poses, 64, 1000, species=3, distinct=distinct) for distinct in (True, False)
+    )
+    for stage in ("settling", "sorting", "parting"):
+        higher, lower = (max(plan.radius for plan in getattr(stages, stage)) for stages in (molecules, conformers))
+        assert higher > lower
+    assert molecules.sorting[0].first_radius > conformers.sorting[0].first_radius
+    # Both end where the box does.
+    assert molecules.refining[-1].radius == conformers.refining[-1].radius == 31
+
+
 @pytest.fixture(scope="module")
 def posed(tmp_path_factory) -> ParticleDataset:
     """200 noisy images of a lopsided molecule, with their true poses."""
