@@ -98,9 +98,10 @@ class Views:
 
 
 def searched(
-    search: HierarchicalSearch, banks: list[SliceBank], particles: Scored, met: Tensor
+    search: HierarchicalSearch, banks: list[SliceBank], particles: Scored, met: Tensor, offsets: Tensor | None = None
 ) -> tuple[list[Candidates], Tensor]:
-    """Species meet the first grid with their mean map, where met (B, S); only those near the best one are refined.
+    """Species meet the first grid with their mean map, where met (B, S); only those near the best one, after
+    `offsets` (S,) were added, are refined.
 
     Returns
     -------
@@ -113,10 +114,11 @@ def searched(
         first.append(search.first(particles.score(bank.mean, rows)) if len(rows) else None)
         if len(rows):
             best[rows, species] = first[-1].score[:, 0].to(best.dtype)
-    lag = best.amax(1, keepdim=True) - best
+    lag, offered = best.amax(1, keepdim=True) - best, best if offsets is None else best + offsets
+    close = offered.amax(1, keepdim=True) - offered <= MARGIN
     candidates = []
     for species, bank in enumerate(banks):
-        near = torch.nonzero(lag[:, species] <= MARGIN)[:, 0]
+        near = torch.nonzero(close[:, species])[:, 0]
         # `first` has a row for every particle that met the species; those near are among them.
         rows = torch.searchsorted(torch.nonzero(met[:, species])[:, 0], near)
         refined = search.refined(particles.score(bank, near), first[species].of(rows)) if len(near) else None

@@ -34,6 +34,7 @@ from ..slicing.backend import Backend
 from ..slicing.compute import Compute
 from ..slicing.place import on_host
 from .candidates import Views, among, searched, tempered
+from .meeting import log_prior, met
 from .outcome import Outcome
 from .placement import FAMILY, Placement, drawn
 from .spectral_groups import lag_behind_groups
@@ -42,10 +43,6 @@ from .stages import Round
 POSE = ("rotations", "shifts_ang")
 MOST_AT_ONCE = 256
 """Particles that are searched together."""
-HOPELESS = 30.0
-"""Log-likelihood lacked from which an image does not meet a species again, save now and then."""
-AGAIN = 0.1
-"""Share of the images that meet such a species nevertheless, in every round."""
 STEPS_PER_WAVE = 2.5
 """Shifts tried per wavelength at the frequency limit of the first grid."""
 FIRST_KEPT = 4
@@ -150,16 +147,18 @@ class PoseRounds:
         search = self._search(plan, random_matrices(1, rng)[0])
         chosen = self._chosen(maps.n_species, plan, rng)
         banks = [[SliceBank(model) for model in half] for half in maps.models]
-        prior = self.compute.tensor(np.repeat(np.log(np.maximum(maps.populations, 1e-6)), plan.kept))
         if not plan.local and self.placement.lag.shape[1] != maps.n_species:
             self.placement = replace(self.placement, lag=np.zeros((self.dataset.n, maps.n_species), np.float32))
+        of_species = log_prior(self.placement, maps.populations, plan)
+        offsets = self.compute.tensor(of_species) if plan.even else None
+        prior = self.compute.tensor(np.repeat(of_species, plan.kept))
         visited = [np.empty(0, np.int64)]
         for part in range(1 + plan.crossed):
             particles = chosen[self._half_of_particle[chosen] == part] if plan.crossed else chosen
             against = banks[1 - part] if plan.crossed and len(banks) == 2 else banks[0]
-            for views, met in self._lots(particles, min(search.images_at_once(), MOST_AT_ONCE), plan, rng):
+            for views, meets in self._lots(particles, min(search.images_at_once(), MOST_AT_ONCE), plan, rng):
                 weighed = self._weighed(views, maps, plan)
-                candidates = self._candidates(search, against, weighed, plan, met)
+                candidates = self._candidates(search, against, weighed, plan, meets, offsets)
                 total = torch.cat([own.score for own in candidates], dim=1) + prior
                 weights = tempered(total, plan.temperature)
                 for view, batch in enumerate(views.images):
@@ -182,23 +181,29 @@ class PoseRounds:
             self._series.views(particles[members])
             for members in self._series.sharing_a_score(particles, ratio, at_once)
         ]
-        met = [None if plan.local else self._met(images[:, 0], plan, rng) for images, _, _ in lots]
+        meets = [None if plan.local else met(self.placement, images[:, 0], plan, rng) for images, _, _ in lots]
         own = self._ranks.share(len(lots))
-        lots, met = lots[own.start : own.stop], met[own.start : own.stop]
+        lots, meets = lots[own.start : own.stop], meets[own.start : own.stop]
         batches = self._whitened.of_each((rows for lot in lots for rows in lot[0].T), self.dataset.lattice.size)
-        for (images, tilts, carries), species in zip(lots, met, strict=True):
+        for (images, tilts, carries), species in zip(lots, meets, strict=True):
             views = [next(batches) for _ in images.T]
             yield Views(self.dataset, views, self.compute.double(tilts), self.compute.double(carries)), species
 
     def _candidates(
-        self, search: HierarchicalSearch, banks: list[SliceBank], views: Views, plan: Round, met: np.ndarray | None
+        self,
+        search: HierarchicalSearch,
+        banks: list[SliceBank],
+        views: Views,
+        plan: Round,
+        meets: np.ndarray | None,
+        offsets: Tensor | None,
     ) -> list[Candidates]:
         """Of each species, in the reference view: the last pose moved uphill, or poses searched for anew."""
-        if met is None:
+        if meets is None:
             return [self._nearby(species, bank, views, plan.radius) for species, bank in enumerate(banks)]
-        candidates, lag = searched(search, banks, views, torch.as_tensor(met, device=self.compute.device))
+        candidates, lag = searched(search, banks, views, torch.as_tensor(meets, device=self.compute.device), offsets)
         for batch in views.images:
-            self.placement.lag[batch.index] = np.where(met, on_host(lag), self.placement.lag[batch.index])
+            self.placement.lag[batch.index] = np.where(meets, on_host(lag), self.placement.lag[batch.index])
         return candidates
 
     def _nearby(self, species: int, bank: SliceBank, views: Views, radius: float) -> Candidates:
@@ -241,14 +246,6 @@ class PoseRounds:
         families = range(-(-n_species // size))
         lots = [drawn(np.flatnonzero(family == own), count // len(families), rng, self.aside) for own in families]
         return np.sort(np.concatenate(lots))
-
-    def _met(self, index: np.ndarray, plan: Round, rng: np.random.Generator) -> np.ndarray:
-        """(B, S). Which species each image is compared with."""
-        if plan.met in FAMILY:
-            size = FAMILY[plan.met]
-            return self.placement.species[index, None] // size == np.arange(self.placement.lag.shape[1]) // size
-        likely = self.placement.lag[index] < HOPELESS
-        return likely | (rng.random(likely.shape) < AGAIN) | (plan.met == "all")
 
     def _place(self, index: np.ndarray, candidates: list[Candidates], score: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Put the best candidate of each image into the placement; its score and species, (B,) each."""

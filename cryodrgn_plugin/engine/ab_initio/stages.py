@@ -81,6 +81,8 @@ class Round:
     masked: bool = False
     """Whether the maps are confined to the molecule."""
     met: Met = "all"
+    even: bool = False
+    """Whether species have as many images each, of those of their family."""
     local: bool = False
     """Whether poses are moved uphill from where they are, and not searched for."""
 
@@ -182,10 +184,10 @@ class Stages:
         # As many images of each species, which are not equally large: there may be fewer than these in all.
         parting = [replace(plan, met="own", images=config.images_per_round * species) for plan in settling]
         parting += [replace(sort, met="own", images=parting[0].images)] * CHECKS
-        pairing = [replace(plan, met="kin") for plan in parting] if distinct else []
+        pairing = [replace(plan, met="kin", even=not plan.crossed) for plan in parting] if distinct else []
         if not grows:
             return cls(settling, [sort] * SORTING, pairing, parting, [], refining, climbing)
-        kin = [replace(plan, met="kin", images=SPLIT_IMAGES * species) for plan in settling[::2]]
+        kin = [replace(plan, met="kin", even=True, images=SPLIT_IMAGES * species) for plan in settling[::2]]
         checks = [replace(sort, met="kin", images=kin[0].images)] * CHECKS
         return cls([], [sort], pairing, parting, kin + checks, refining, climbing)
 

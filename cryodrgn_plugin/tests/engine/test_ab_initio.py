@@ -59,6 +59,7 @@ QUICK = {
     "ab_initio.more_starts": 1,
     "ab_initio.most_climbs": 1,
     "poses.levels": 3,
+    "poses.shift_extent": 0.07,
 }
 
 
@@ -237,7 +238,7 @@ def against_the_truth(star) -> np.ndarray:
 
 
 def test_the_poses_of_a_rigid_molecule_are_found(rigid, tmp_path):
-    run = run_of(rigid, tmp_path / "run", z_dim=0, **{"ab_initio.starts": 3})
+    run = run_of(rigid, tmp_path / "run", z_dim=0, **{"ab_initio.starts": 2})
     assert np.median(errors(run, rigid).angle_deg) < 2.5 * np.median(against_the_truth(rigid))
     volume, pixel = read_map(run.found_map_file(1))
     other, _ = read_map(run.found_map_file(1, "other_hand"))
@@ -265,16 +266,6 @@ def test_a_local_round_moves_poses_to_the_best_ones_nearby(tmp_path):
     after = angular_distance_deg(engine.placement.rotations, truth["rotations"])
     assert np.median(before) > 1.5
     assert np.median(after) < 0.5
-
-
-def test_an_image_meets_a_species_that_is_hopeless_for_it_only_now_and_then(rigid):
-    engine, plan = engine_for(rigid), Round(5, 500, 1.0, 1, met="likely")
-    engine.placement = replace(engine.placement, species=np.arange(500) % 2, lag=np.tile([0.0, 100.0], (500, 1)))
-    met = engine._met(np.arange(500), plan, np.random.default_rng(0))
-    assert met[:, 0].all()
-    assert 0.05 < met[:, 1].mean() < 0.15
-    own = engine._met(np.arange(500), replace(plan, met="own"), np.random.default_rng(0))
-    np.testing.assert_array_equal(own, np.arange(500)[:, None] % 2 == np.arange(2))
 
 
 def test_a_species_whose_map_is_wrong_finds_a_better_one_among_its_own_images(rigid, few_starts):
@@ -334,7 +325,7 @@ def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_pa
     chain = tiny_ensemble(1).states[0]
     half = chain[np.arange(len(chain.coords_ang)) < 60]
     both = Ensemble([chain, half], np.arange(2.0), np.ones(2), ("whole", "half"))
-    star = simulated(tmp_path / "set", both, 400)
+    star = simulated(tmp_path / "set", both, 300)
     run = run_of(
         star,
         tmp_path / "run",

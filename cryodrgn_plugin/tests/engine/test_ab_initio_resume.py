@@ -27,6 +27,7 @@ QUICK = {
     "ab_initio.images_per_round": 40,
     "ab_initio.refinements": 1,
     "poses.levels": 1,
+    "poses.shift_extent": 0.07,
 }
 MOST_STOPS = 60
 

@@ -39,6 +39,7 @@ def test_searches_from_two_seeds_agree_on_most_particles(tmp_path, few_starts):
         "--ab_initio.refinements=1",
         "--ab_initio.images_per_round=40",
         "--poses.levels=1",
+        "--poses.shift_extent=0.07",
     ]
     runs = [str(tmp_path / f"seed{seed}") for seed in (0, 1)]
     for seed, run in enumerate(runs):

@@ -22,6 +22,7 @@ QUICK = [
     "--ab_initio.refinements=1",
     "--ab_initio.images_per_round=40",
     "--poses.levels=1",
+    "--poses.shift_extent=0.07",
 ]
 ASKED = ["--homogeneous", "--species", "auto", "--data.ctf_applied", "none", *QUICK]
 CHAIN = tiny_ensemble(1).states[0]
