@@ -49,6 +49,7 @@ from .finding import leave_found
 from .missed_species import missed
 from .nothing import RoundsOfNothing, how_much_is_nothing, set_aside
 from .placement import FAMILY, NONE
+from .regrouping import begin_together
 from .rounds import PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
 from .stages import Stages, Step
@@ -179,7 +180,7 @@ class AbInitio:
         """Maps and poses in turn; the mean score."""
         # Maps that compete are judged in noise that is alike for all of them.
         maps, held_against = progress.maps, progress.incumbents
-        if maps and held_against and step.judged and step.phase in ("pair", "part", "insist"):
+        if maps and held_against and step.judged and step.phase in ("pair", "part", "insist", "regroup"):
             maps = replace(maps, misfit=held_against.misfit)
         outcome = self.engine.advance(maps, step.plan, rng)
         progress.maps = outcome.maps
@@ -204,7 +205,7 @@ class AbInitio:
         """The maps that a round begins with."""
         if after and after.judged:
             progress.maps = progress.best
-        if after and after.phase in ("pair", "insist") and step.phase == "sort":
+        if after and after.phase in ("pair", "insist", "regroup") and step.phase == "sort":
             close_contest(progress, after.phase, self.engine)
         if step.phase == "refine":
             progress.over()
@@ -220,6 +221,8 @@ class AbInitio:
             rng = np.random.default_rng([self.config.seed, 1000 + step.start])
             if step.phase == "split":
                 n_species = self._split(progress, rng, FAMILY[step.plan.met])
+            elif step.phase == "regroup":
+                n_species = begin_together(self.engine, self.config.ab_initio.most_species, rng)
             else:
                 n_species = self.n_species if step.phase == "settle" else progress.incumbents.n_species
             progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)

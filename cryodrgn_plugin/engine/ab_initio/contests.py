@@ -27,7 +27,7 @@ def open_contest(progress: Progress, phase: str, engine: PoseRounds) -> None:
         order = in_pairs(engine.placement, progress.maps.n_species)
         progress.maps = progress.maps.only(order)
         engine.keep(order)
-    if phase == "insist":
+    if phase in ("insist", "regroup"):
         progress.whole, hard = progress.maps, [int(species) for species in progress.hard]
         progress.maps = progress.maps.only(hard)
         engine.keep(hard)
@@ -38,6 +38,8 @@ def close_contest(progress: Progress, phase: str, engine: PoseRounds) -> None:
     """All images will be placed anew: they were placed last by maps that may have lost, or not at all."""
     if phase == "insist":
         progress.maps, progress.whole = progress.whole.replaced(progress.hard, progress.maps), None
+    if phase == "regroup":
+        progress.maps, progress.whole = progress.whole.joined(progress.maps, len(progress.hard)), None
     engine.placement = Placement.unknown(engine.dataset.n, progress.maps.n_species)
 
 

@@ -9,8 +9,8 @@ from ..ranks import Ranks
 from ..slicing.place import on_host
 
 NONE = np.empty(0, np.int64)
-FAMILY = {"own": 1, "kin": 2, "group": 4}
-"""How many species, one after the other, are a family, whose images meet its members only."""
+FAMILY = {"own": 1, "kin": 2, "group": 4, "pool": 1_000_000}
+"""How many species, one after the other, are a family, whose images meet its members only; of a pool, all."""
 
 
 @dataclass
@@ -44,6 +44,11 @@ class Placement:
         was."""
         dealt = parts * self.species + rng.integers(0, parts, len(self.species))
         return replace(self, species=np.where(self.species < 0, -1, dealt), lag=np.repeat(self.lag, parts, axis=1))
+
+    def pooled(self, rng: np.random.Generator, parts: int) -> "Placement":
+        """Images of all species dealt out among `parts`, which are as likely as one another; others stay in none."""
+        dealt, lag = rng.integers(0, parts, len(self.species)), np.zeros((len(self.species), parts), np.float32)
+        return replace(self, species=np.where(self.species < 0, -1, dealt), lag=lag)
 
     def renamed(self, new: np.ndarray) -> "Placement":
         """Species s becomes `new[s]`; several that become one are as likely together as the likeliest of them."""

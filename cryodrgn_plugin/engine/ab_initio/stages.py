@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 
 from ..config import AbInitioConfig, PoseConfig
+from .limits import OF_ONE, OF_SEVERAL
 
 SORTING = 6
 """Rounds in which species are sorted."""
@@ -33,31 +34,15 @@ GROUPS_SORTED, DISSOLVING = 3, 3
 DISSOLVED = ((2, 3), (3, 4), (3, 4), (4,))
 """After groups were split, after each time that species were, and after they were parted: one species in so many is
 dissolved, and then one in so many once more."""
-Met = Literal["all", "likely", "own", "kin", "group"]
+REGROUPED = 2
+"""Random starts of several species together among the images of all that are hard to place."""
+REGROUPED_DISSOLVED = (3, 4)
+"""After them, one species in so many is dissolved, and then one in so many."""
+Met = Literal["all", "likely", "own", "kin", "group", "pool"]
 """Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, both
-that were made of one, or the four made of one group."""
+that were made of one, the four made of one group, or all that share a pool of images, others being in none."""
 
-Phase = Literal["settle", "split", "dissolve", "sort", "pair", "part", "insist", "refine", "move"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Frequency limits, in 1/(box · pixel), as far as the box allows."""
-
-    settled: int
-    """Up to which maps settle."""
-    sorted: int
-    """Of sorting, of new starts that are judged, and of the first round over all images."""
-    first: tuple[int, int]
-    """Of the first grid, in the first and the last round over all images: a grid at too low a frequency loses the right
-    pose of every tenth noisy image, and a rough map has nothing to say at a higher one."""
-
-
-OF_ONE = Limits(settled=8, sorted=12, first=(7, 10))
-"""Of one molecule and its conformers."""
-OF_SEVERAL = Limits(settled=10, sorted=20, first=(10, 10))
-"""Of several molecules: what tells those of one mass apart in noise as of ice lies far out. True maps of seven such
-name half of their images right up to 12, seven in ten up to 16 and nine in ten up to 20."""
+Phase = Literal["settle", "split", "dissolve", "sort", "pair", "part", "insist", "regroup", "refine", "move"]
 
 
 @dataclass(frozen=True)
@@ -129,6 +114,8 @@ class Stages:
     splitting: list[Round]
     """As settling, two species of each one among its own images, then checked by half-sets; none where their number is
     known. Groups are split in four so."""
+    regrouping: list[Round]
+    """As settling, several species among the images of all that are hard to place; none where their number is known."""
     refining: list[Round]
     """All images, ever finer."""
     climbing: Round
@@ -178,7 +165,7 @@ class Stages:
         ]
         climbing = replace(refining[len(refining) // 2], images=min(n, CLIMBED_IMAGES * species))
         if species == 1:
-            return cls(settling, [], [], [], [], refining, climbing)
+            return cls(settling, [], [], [], [], [], refining, climbing)
         images = min(n, SORTED_IMAGES * species)
         sort = Round(sorting, images, 1.0, poses.kept, 1, limits.first[0], crossed=True, met="likely")
         # As many images of each species, which are not equally large: there may be fewer than these in all.
@@ -186,10 +173,12 @@ class Stages:
         parting += [replace(sort, met="own", images=parting[0].images)] * CHECKS
         pairing = [replace(plan, met="kin", even=not plan.crossed) for plan in parting] if distinct else []
         if not grows:
-            return cls(settling, [sort] * SORTING, pairing, parting, [], refining, climbing)
+            return cls(settling, [sort] * SORTING, pairing, parting, [], [], refining, climbing)
         kin = [replace(plan, met="kin", even=True, images=SPLIT_IMAGES * species) for plan in settling[::2]]
         checks = [replace(sort, met="kin", images=kin[0].images)] * CHECKS
-        return cls([], [sort], pairing, parting, kin + checks, refining, climbing)
+        pool = [replace(plan, met="pool", even=True, images=images) for plan in [*settling, *[sort] * RIPENING]]
+        pool += [replace(sort, met="pool")] * CHECKS
+        return cls([], [sort], pairing, parting, kin + checks, pool, refining, climbing)
 
     @property
     def local(self) -> Round:
@@ -231,6 +220,9 @@ class Stages:
             steps += self._anew("insist", self.parting, number, range(starts, starts + insists), False)
             number = steps[-1].number + 1
         if self.splitting:
+            if insists:
+                steps += self._regroup(number, starts + insists)
+                number = steps[-1].number + 1
             steps += self._dissolve(1, DISSOLVED[-1], number)
             number = steps[-1].number + 1
         last = len(self.refining) // 2 + climbs
@@ -261,6 +253,14 @@ class Stages:
             replace(before[-1], judged="again"),
         ]
         return steps if phase == "part" else [*steps, Step("sort", self.sorting[0], number + RIPENING)]
+
+    def _regroup(self, number: int, starts: int) -> list[Step]:
+        """Species that are hard to place start anew together; then all are sorted, old ones and new ones."""
+        steps = []
+        for start in range(REGROUPED):
+            steps += _start("regroup", self.regrouping, number, starts + start, first=start == 0)
+        steps[0] = replace(steps[0], anew=True)
+        return steps + self._dissolve(1, REGROUPED_DISSOLVED, number + len(self.regrouping))
 
     def _split(self, split: int, number: int) -> list[Step]:
         """Groups in four, or each species in two, compared with what it was; then species are sorted, and some of them

@@ -77,6 +77,12 @@ class Maps:
         shares = other.populations[species]
         return Maps(models, np.append(self.populations * (1 - shares.sum()), shares), self.misfit)
 
+    def joined(self, other: "Maps", instead_of: int) -> "Maps":
+        """These maps, and after them all of another set, with the average share of so many of these together."""
+        share = min(0.5, instead_of / self.n_species)
+        smaller = Maps(other.models, other.populations * share, other.misfit)
+        return self.with_others(smaller, list(range(other.n_species)))
+
     def occupied(self, least: float) -> list[int]:
         """Species whose share of the images is at least `least`; if none is, the largest."""
         return [int(s) for s in np.flatnonzero(self.populations >= least)] or [int(self.populations.argmax())]
