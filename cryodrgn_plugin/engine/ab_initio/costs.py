@@ -57,7 +57,7 @@ class RoundCosts:
     def work(self, plan: Round, n_species: int) -> dict[str, float]:
         """How many operations of each kind a round has."""
         images, halves = min(plan.images, self.images), 1 + plan.crossed
-        met = (FAMILY | {"all": n_species}).get(plan.met, 1 + MET_OF_MANY * (n_species - 1))
+        met = (FAMILY | {"all": n_species, "pool": n_species}).get(plan.met, 1 + MET_OF_MANY * (n_species - 1))
         solved = self.box // 2 - 1 if plan.masked else plan.radius
         first = min(plan.first_radius, plan.radius) if plan.levels else plan.radius
         maps = {

@@ -32,6 +32,8 @@ def test_species_cost_where_images_meet_them(costs):
         for met in ("all", "own")
     )
     assert every > 5 > 2 > own
+    pooled = replace(COARSE, met="pool")
+    assert costs.seconds(pooled, 4) == costs.seconds(replace(COARSE, met="all"), 4)
 
 
 def test_what_rounds_took_here_is_what_others_are_foreseen_by_each_kind_by_itself(costs):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cryodrgn_plugin.engine.ab_initio import stages
+from cryodrgn_plugin.engine.ab_initio import insisting, stages
 from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
 from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.io.particles import read_particles
@@ -29,8 +29,8 @@ CHAIN = tiny_ensemble(1).states[0]
 RESIDUES = np.arange(len(CHAIN.coords_ang))
 THREE = (CHAIN, CHAIN[RESIDUES < 80], CHAIN[(RESIDUES >= 20) & (RESIDUES < 55)])
 pytestmark = pytest.mark.slow
-KILLED_IN = 7
-"""The round in which the process dies."""
+KILLED_IN, AGAIN_IN = 7, 4
+"""The round in which the process dies, and the one of those in which hard species start anew together."""
 
 
 class Killed(BaseException):
@@ -41,7 +41,13 @@ class Killed(BaseException):
 def few_rounds(monkeypatch):
     """Each species is split once, and no more rounds than it takes to see all kinds of them."""
     few = {"SPLITS": 1, "CHECKS": 2, "RIPENING": 3, "PAIRED_STARTS": 1, "PARTED_STARTS": 1}
-    few |= {"GROUPS_SORTED": 1, "DISSOLVING": 2, "DISSOLVED": ((2,), (3,), (4,))}
+    few |= {
+        "REGROUPED": 1,
+        "REGROUPED_DISSOLVED": (3,),
+        "GROUPS_SORTED": 1,
+        "DISSOLVING": 2,
+        "DISSOLVED": ((2,), (3,), (4,)),
+    }
     for name, value in few.items():
         monkeypatch.setattr(stages, name, value)
 
@@ -55,6 +61,8 @@ def simulated(folder: Path, models, n: int, snr: float) -> str:
 def test_species_that_are_found_go_on_and_a_killed_search_ends_where_an_uninterrupted_one_does(
     tmp_path, monkeypatch, capsys
 ):
+    # No two starts agree, so that species count as hard to place and start anew together.
+    monkeypatch.setattr(insisting, "ALIKE_DEG", 0.0)
     star, whole, killed = simulated(tmp_path / "set", THREE, 150, 1.5), tmp_path / "whole", tmp_path / "killed"
     assert main(["abinitio", star, "--out", str(whole), *ASKED]) == 0
     run = Run.open(whole)
@@ -68,20 +76,22 @@ def test_species_that_are_found_go_on_and_a_killed_search_ends_where_an_uninterr
     assert sum(own) > 0.6 * 150
     assert "surely its own" in capsys.readouterr().out
 
+    words = ["abinitio", star, "--out", str(killed), "--resume", *ASKED]
     advance, rounds = PoseRounds.advance, []
 
-    def dies(self, *args):
-        outcome = advance(self, *args)
-        rounds.append(1)
-        if len(rounds) == KILLED_IN:
+    def dies(self, maps, plan, rng):
+        outcome = advance(self, maps, plan, rng)
+        rounds.append(plan.met)
+        if (len(rounds), rounds.count("pool")) in ((KILLED_IN, 0), (len(rounds), AGAIN_IN)):
             raise Killed
         return outcome
 
-    monkeypatch.setattr(PoseRounds, "advance", dies)
-    with pytest.raises(Killed):
-        main(["abinitio", star, "--out", str(killed), *ASKED])
-    monkeypatch.setattr(PoseRounds, "advance", advance)
-    words = ["abinitio", star, "--out", str(killed), "--resume", *ASKED]
+    with monkeypatch.context() as patch:
+        patch.setattr(PoseRounds, "advance", dies)
+        for command in (["abinitio", star, "--out", str(killed), *ASKED], words):
+            with pytest.raises(Killed):
+                main(command)
+    assert rounds.count("pool") == AGAIN_IN
     assert main([*words, "--poses.kept", "3"]) == 2
     assert "was made with poses.kept = 8, not 3" in capsys.readouterr().err
     assert main(words) == 0
