@@ -158,6 +158,9 @@ class AbInitio:
         step, after = steps[done], steps[done - 1] if done else None
         self._set_aside(progress, step)
         self._begin(progress, step, after)
+        if step.phase == "sort":
+            # Species that took no part for some rounds are back, and need their images as well.
+            step = self.steps(progress)[done]
         rng = np.random.default_rng([self.config.seed, step.number])
         if step.phase == "move":
             score = self.bases.advance(step.plan, rng)
