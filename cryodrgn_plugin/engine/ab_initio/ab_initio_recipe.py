@@ -52,7 +52,8 @@ from .placement import FAMILY, NONE
 from .regrouping import begin_together
 from .rounds import PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
-from .stages import Stages, Step
+from .stages import Stages
+from .steps import Step
 
 FIRST_IMAGES = 300
 """Images in random orientations that a start's maps are made of."""
@@ -89,7 +90,8 @@ class AbInitio:
         left = progress.maps.n_species if progress.maps else self.n_species
         moving = settings.moving_rounds if self.moving and left == 1 else 0
         insists = 0 if self.moving or not len(progress.hard) else settings.more_starts
-        known = not settings.species, progress.repeats, moving, progress.climbs, insists
+        regroups = self.number_open and settings.more_starts > 0 and (progress.regrouped or len(progress.hard) > 0)
+        known = self.number_open, progress.repeats, moving, progress.climbs, insists, regroups
         return self._stages(left).steps(self.n_starts, *known)
 
     def try_out(self) -> None:

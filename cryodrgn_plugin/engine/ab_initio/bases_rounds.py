@@ -15,7 +15,7 @@ from ..likelihood.linear_model import LinearModel
 from ..likelihood.species_maps import Maps
 from ..likelihood.whitened import WhitenedImages
 from .rounds import PoseRounds
-from .stages import Round
+from .steps import Round
 
 N_BASES = 4
 """Directions of motion that poses are freed from: more take longer and are known less well."""

@@ -16,7 +16,7 @@ from ..likelihood.species_maps import Maps
 from ..reconstruction.common_frame import CommonFrame, common_frame, stillness
 from ..run import Run
 from .rounds import PoseRounds
-from .stages import Round
+from .steps import Round
 
 KNOWN, LEAST_SHELLS = 0.3, 8
 """FSC of half-maps from which a shell counts where frames are compared, and how many count however noisy they are."""

@@ -13,7 +13,7 @@ from .placement import FAMILY, Placement
 from .rounds import PoseRounds
 from .search_checkpoint import Progress
 from .splits import chosen_pairs, paying
-from .stages import Step
+from .steps import Step
 
 LIKELIER = 0.03
 """Share of the log-likelihood that new maps must explain more than those before them, which otherwise stay. Of species
@@ -31,6 +31,7 @@ def open_contest(progress: Progress, phase: str, engine: PoseRounds) -> None:
         progress.whole, hard = progress.maps, [int(species) for species in progress.hard]
         progress.maps = progress.maps.only(hard)
         engine.keep(hard)
+        progress.regrouped = progress.regrouped or phase == "regroup"
     progress.incumbents = progress.maps
 
 

@@ -16,7 +16,7 @@ from ..config import PoseConfig
 from ..geometry import so3_grid
 from .placement import FAMILY
 from .rounds import FIRST_KEPT, STEPS_PER_WAVE, PoseRounds
-from .stages import Round
+from .steps import Round
 
 NANOSECONDS = {
     "tried": 4.5,

@@ -4,7 +4,7 @@ import numpy as np
 
 from .even_shares import even_offsets
 from .placement import FAMILY, Placement
-from .stages import Round
+from .steps import Round
 
 HOPELESS = 30.0
 """Log-likelihood lacked from which an image does not meet a species again, save now and then."""

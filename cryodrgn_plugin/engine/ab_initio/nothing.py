@@ -18,7 +18,7 @@ from ..slicing.device_tables import table
 from .candidates import Views
 from .placement import drawn
 from .rounds import PoseRounds
-from .stages import Round
+from .steps import Round
 
 SAMPLE, ASIDE, FEWEST = 200, 0.05, 5
 """Images that are set aside: at most, as a share of all, and at least."""

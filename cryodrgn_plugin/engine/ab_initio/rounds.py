@@ -38,7 +38,7 @@ from .meeting import log_prior, met
 from .outcome import Outcome
 from .placement import FAMILY, Placement, drawn
 from .spectral_groups import lag_behind_groups
-from .stages import Round
+from .steps import Round
 
 POSE = ("rotations", "shifts_ang")
 MOST_AT_ONCE = 256

@@ -21,7 +21,7 @@ from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from .placement import Placement
 
-FIGURES = ("done", "seconds", "repeats", "climbs", "score_of_nothing", "share_of_nothing")
+FIGURES = ("done", "seconds", "repeats", "climbs", "regrouped", "score_of_nothing", "share_of_nothing")
 PLACED = ("rotations", "shifts_ang", "species", "score", "lag")
 
 
@@ -43,6 +43,8 @@ class Progress:
     """Maps of all species while those that are hard to place start by themselves."""
     hard: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """int64. Species whose starts have not agreed about poses so far."""
+    regrouped: bool = False
+    """Whether such species have started anew together."""
     dissolved: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """int64. Species of `best` that others have to do without for some rounds."""
     before: Placement = field(default_factory=lambda: Placement.unknown(0))

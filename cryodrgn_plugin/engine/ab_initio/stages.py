@@ -1,12 +1,12 @@
 """What an ab initio reconstruction does round by round: how many images, how far in frequency, how loosely."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
 from ..config import AbInitioConfig, PoseConfig
 from .limits import OF_ONE, OF_SEVERAL
+from .steps import Phase, Round, Step
 
 SORTING = 6
 """Rounds in which species are sorted."""
@@ -38,64 +38,6 @@ REGROUPED = 2
 """Random starts of several species together among the images of all that are hard to place."""
 REGROUPED_DISSOLVED = (3, 4)
 """After them, one species in so many is dissolved, and then one in so many."""
-Met = Literal["all", "likely", "own", "kin", "group", "pool"]
-"""Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, both
-that were made of one, the four made of one group, or all that share a pool of images, others being in none."""
-
-Phase = Literal["settle", "split", "dissolve", "sort", "pair", "part", "insist", "regroup", "refine", "move"]
-
-
-@dataclass(frozen=True)
-class Round:
-    """How one round is done."""
-
-    radius: int
-    """Frequency limit of the poses, in 1/(box · pixel)."""
-    images: int
-    """Images used, drawn at random."""
-    temperature: float
-    """Log-likelihoods are multiplied by it before they become weights; below 1 poses are held loosely."""
-    kept: int
-    """Candidates per image and species."""
-    levels: int = 0
-    """How often the best candidates are refined."""
-    first_radius: int = 7
-    """Frequency limit of the first grid where candidates are refined after it."""
-    crossed: bool = False
-    """Whether half-sets check each other."""
-    masked: bool = False
-    """Whether the maps are confined to the molecule."""
-    met: Met = "all"
-    even: bool = False
-    """Whether species have as many images each, of those of their family."""
-    local: bool = False
-    """Whether poses are moved uphill from where they are, and not searched for."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One round of the whole reconstruction, with its place in it."""
-
-    phase: Phase
-    plan: Round
-    number: int
-    """Of the random numbers; the same in every start of a phase, so that their last scores are of the same images."""
-    start: int | None = None
-    """Random start that it belongs to."""
-    begins: bool = False
-    """Whether that start begins with it."""
-    anew: bool = False
-    """Whether the maps before it will be held against those of new starts, of which this is the first round."""
-    returns: bool = False
-    """Whether it begins with those maps."""
-    judged: Literal["", "first", "again"] = ""
-    """Whether it is the last of a start, the first start or one that must be better than those before."""
-    drops: bool = False
-    """Whether species that no image would miss are dropped before it."""
-    one_in: int = 0
-    """One species in so many is dissolved before it."""
-    climbs: bool = False
-    """Whether it is repeated as long as maps gain by it."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +50,7 @@ class Stages:
     """Species tell themselves apart; none where there is one."""
     pairing: list[Round]
     """As settling, two species that are alike among the images of both, then checked by half-sets; none where there is
-    one."""
+    one, or their number is open."""
     parting: list[Round]
     """As settling, each species among its own images, then checked by half-sets; none where there is one."""
     splitting: list[Round]
@@ -171,14 +113,14 @@ class Stages:
         # As many images of each species, which are not equally large: there may be fewer than these in all.
         parting = [replace(plan, met="own", images=config.images_per_round * species) for plan in settling]
         parting += [replace(sort, met="own", images=parting[0].images)] * CHECKS
-        pairing = [replace(plan, met="kin", even=not plan.crossed) for plan in parting] if distinct else []
         if not grows:
+            pairing = [replace(plan, met="kin", even=not plan.crossed) for plan in parting] if distinct else []
             return cls(settling, [sort] * SORTING, pairing, parting, [], [], refining, climbing)
         kin = [replace(plan, met="kin", even=True, images=SPLIT_IMAGES * species) for plan in settling[::2]]
         checks = [replace(sort, met="kin", images=kin[0].images)] * CHECKS
         pool = [replace(plan, met="pool", even=True, images=images) for plan in [*settling, *[sort] * RIPENING]]
         pool += [replace(sort, met="pool")] * CHECKS
-        return cls([], [sort], pairing, parting, kin + checks, pool, refining, climbing)
+        return cls([], [sort], [], parting, kin + checks, pool, refining, climbing)
 
     @property
     def local(self) -> Round:
@@ -186,7 +128,14 @@ class Stages:
         return replace(self.refining[-1], kept=1, met="own", local=True, masked=True)
 
     def steps(
-        self, starts: int, drops: bool, repeats: int, moving: int, climbs: int = 0, insists: int = 0
+        self,
+        starts: int,
+        drops: bool,
+        repeats: int,
+        moving: int,
+        climbs: int = 0,
+        insists: int = 0,
+        regroups: bool = False,
     ) -> list[Step]:
         """All rounds in order.
 
@@ -198,6 +147,7 @@ class Stages:
         moving : rounds against bases after them.
         climbs : how many more rounds there are in the middle of refining than one.
         insists : how many more starts there are of species whose starts did not agree.
+        regroups : whether all of these start anew together before.
         """
         steps = []
         for start in range(starts if self.settling else 0):
@@ -215,14 +165,16 @@ class Stages:
         number += len(self.pairing) + RIPENING + 1
         steps += self._anew("part", self.parting, number, range(starts, starts + PARTED_STARTS), drops)
         number += len(self.parting) + RIPENING
+        starts += PARTED_STARTS
+        if regroups:
+            steps += self._regroup(number, starts)
+            number, starts = steps[-1].number + 1, starts + REGROUPED
+            steps += self._anew("part", self.parting, number, range(starts, starts + PARTED_STARTS), False)
+            number, starts = number + len(self.parting) + RIPENING, starts + PARTED_STARTS
         if insists:
-            starts += PARTED_STARTS
             steps += self._anew("insist", self.parting, number, range(starts, starts + insists), False)
             number = steps[-1].number + 1
         if self.splitting:
-            if insists:
-                steps += self._regroup(number, starts + insists)
-                number = steps[-1].number + 1
             steps += self._dissolve(1, DISSOLVED[-1], number)
             number = steps[-1].number + 1
         last = len(self.refining) // 2 + climbs

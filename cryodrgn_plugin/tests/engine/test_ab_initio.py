@@ -18,7 +18,8 @@ from cryodrgn_plugin.engine.ab_initio.ab_initio_recipe import AbInitio, Progress
 from cryodrgn_plugin.engine.ab_initio.candidates import tempered
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
-from cryodrgn_plugin.engine.ab_initio.stages import Round, Stages
+from cryodrgn_plugin.engine.ab_initio.stages import Stages
+from cryodrgn_plugin.engine.ab_initio.steps import Round
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.decoders.restore import load_decoder

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from cryodrgn_plugin.engine.ab_initio.costs import RoundCosts, TimeLeft
-from cryodrgn_plugin.engine.ab_initio.stages import Round
+from cryodrgn_plugin.engine.ab_initio.steps import Round
 from cryodrgn_plugin.engine.config import PoseConfig
 
 COARSE = Round(radius=6, images=4000, temperature=0.5, kept=32)

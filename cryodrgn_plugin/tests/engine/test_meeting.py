@@ -9,7 +9,8 @@ from cryodrgn_plugin.engine.ab_initio.even_shares import even_offsets
 from cryodrgn_plugin.engine.ab_initio.meeting import log_prior, met
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
-from cryodrgn_plugin.engine.ab_initio.stages import Round, Stages
+from cryodrgn_plugin.engine.ab_initio.stages import Stages
+from cryodrgn_plugin.engine.ab_initio.steps import Round
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise

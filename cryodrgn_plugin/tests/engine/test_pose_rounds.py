@@ -8,7 +8,8 @@ import scipy.fft
 
 from cryodrgn_plugin.engine.ab_initio.found_maps import save_maps
 from cryodrgn_plugin.engine.ab_initio.rounds import BEYOND, within_sight
-from cryodrgn_plugin.engine.ab_initio.stages import Round, Stages
+from cryodrgn_plugin.engine.ab_initio.stages import Stages
+from cryodrgn_plugin.engine.ab_initio.steps import Round
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
