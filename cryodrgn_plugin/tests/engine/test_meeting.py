@@ -102,7 +102,9 @@ def test_where_shares_are_equal_no_map_takes_all_images(tmp_path):
 
 def test_shares_are_equal_while_species_begin_anew_together_and_not_when_they_are_judged():
     config = recipe_config("abinitio", {})
-    stages = Stages.of(config.ab_initio, config.poses, 64, 1000, species=3, grows=True)
-    for rounds in (stages.splitting, stages.pairing):
-        assert all(plan.even != plan.crossed for plan in rounds)
-    assert not any(plan.even for plan in [*stages.parting, *stages.sorting, *stages.refining])
+    found, known = (
+        Stages.of(config.ab_initio, config.poses, 64, 1000, species=3, grows=grows) for grows in (True, False)
+    )
+    for rounds in (found.splitting, known.pairing):
+        assert rounds and all(plan.even != plan.crossed for plan in rounds)
+    assert not any(plan.even for plan in [*found.parting, *found.sorting, *found.refining])

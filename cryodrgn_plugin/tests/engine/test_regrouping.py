@@ -1,5 +1,7 @@
 """Species that are hard to place start anew together, and stand beside the old ones until all images are sorted."""
 
+from itertools import groupby
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from cryodrgn_plugin.engine.ab_initio.contests import close_contest, open_contes
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.regrouping import IMAGES, begin_together
 from cryodrgn_plugin.engine.ab_initio.search_checkpoint import Progress
-from cryodrgn_plugin.engine.ab_initio.stages import CHECKS, REGROUPED, RIPENING, Stages
+from cryodrgn_plugin.engine.ab_initio.stages import CHECKS, PARTED_STARTS, REGROUPED, Stages
 from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.likelihood.species_maps import Maps
 
@@ -55,16 +57,36 @@ def test_new_species_stand_beside_all_old_ones():
     assert engine.placement.lag.shape == (12, 7) and (engine.placement.species == -1).all()
 
 
-def test_starts_are_judged_by_the_same_images_without_equal_shares():
+def stages(grows: bool) -> Stages:
     config = recipe_config("abinitio", {})
-    stages = Stages.of(config.ab_initio, config.poses, 64, 3000, species=6, grows=True)
-    steps = [step for step in stages.steps(1, True, 0, 0, insists=2) if step.phase == "regroup"]
-    assert steps[0].anew and len(steps) == REGROUPED * (len(stages.regrouping))
+    return Stages.of(config.ab_initio, config.poses, 64, 3000, species=6, grows=grows)
+
+
+def test_starts_are_judged_by_the_same_images_without_equal_shares():
+    rounds = stages(grows=True).regrouping
+    every = stages(grows=True).steps(1, True, 0, 0, insists=2, regroups=True)
+    steps = [step for step in every if step.phase == "regroup"]
+    assert steps[0].anew and len(steps) == REGROUPED * len(rounds)
     assert [step.judged for step in steps if step.judged] == ["first", *["again"] * (REGROUPED - 1)]
     assert len({step.number for step in steps if step.judged}) == 1
-    assert len({step.start for step in steps if step.begins}) == REGROUPED
-    even = [step.plan.even for step in steps[: len(stages.regrouping)]]
-    assert even == [True] * (config.ab_initio.rounds + RIPENING) + [False] * CHECKS
-    # Where their number is known there are as many as were asked for.
-    known = Stages.of(config.ab_initio, config.poses, 64, 3000, species=6)
-    assert "regroup" not in {step.phase for step in known.steps(1, False, 0, 0, insists=2)}
+    even = [step.plan.even for step in steps[: len(rounds)]]
+    assert even == [True] * (len(even) - CHECKS) + [False] * CHECKS
+
+
+def test_they_start_together_first_and_then_by_themselves():
+    steps = stages(grows=True).steps(1, True, 0, 0, insists=2, regroups=True)
+    begun_in = [step.phase for step in steps if step.phase not in ("sort", "dissolve")]
+    phases = [phase for phase, _ in groupby(begun_in)]
+    assert phases == ["split", "part", "regroup", "part", "insist", "refine"]
+    begun = [step.start for step in steps if step.begins and step.phase in phases[1:]]
+    assert len(begun) == len(set(begun)) == 2 * PARTED_STARTS + REGROUPED + 2
+    # Where all starts agree none of it is needed; where it is and all agree after it, no more starts are.
+    plain = stages(grows=True).steps(1, True, 0, 0)
+    without = stages(grows=True).steps(1, True, 0, 0, regroups=True)
+    assert not {"regroup", "insist"} & {step.phase for step in plain}
+    assert "insist" not in {step.phase for step in without} and without[: len(phases)] == steps[: len(phases)]
+
+
+def test_where_their_number_is_known_none_start_together_anew():
+    assert stages(grows=False).regrouping == []
+    assert stages(grows=True).pairing == [] != stages(grows=False).pairing
