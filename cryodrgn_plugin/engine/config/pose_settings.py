@@ -81,8 +81,9 @@ class AbInitioConfig(Settings, section="ab_initio"):
     """Independent random starts; the likeliest goes on. 0 takes 3 for one species, and 1 for several species
     or conformers. Raise it when results differ between seeds."""
     more_starts: Annotated[int, AtLeast(0)] = 12
-    """Where several species are told apart, further random starts of those whose starts do not agree about poses. Raise
-    it when the map of a small molecule stays a blob; 0 saves their time."""
+    """Where several species are told apart, further random starts of those whose starts do not agree about poses, after
+    all of these started anew together if their number is open. Raise it when the map of a small molecule stays a blob;
+    0 saves the time of both."""
 
 
 @dataclass(frozen=True, kw_only=True)
