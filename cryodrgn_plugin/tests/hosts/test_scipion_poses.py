@@ -86,7 +86,7 @@ def test_trained_particles_are_refined_along_their_latent_coordinates(flow):
 # --- ab initio ------------------------------------------------------------------------------------------------------
 
 FEW = "ab_initio.more_starts=1 ab_initio.most_climbs=1 ab_initio.images_per_round=60 ab_initio.refinements=2"
-QUICK = {"rounds": 4, "starts": 1, "shiftExtent": 0.1, "otherSettings": FEW}
+QUICK = {"rounds": 4, "starts": 1, "shiftExtent": 0.07, "otherSettings": f"{FEW} poses.levels=2"}
 
 
 @pytest.fixture(scope="module")
