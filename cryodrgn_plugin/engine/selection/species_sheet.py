@@ -87,7 +87,7 @@ def _draw_particles(ax: Axes, kinds: Sequence[Species]) -> None:
         ax.barh(place, kind.particles, color=colour, alpha=UNSURE, height=0.7)
         ax.barh(place, kind.sure, color=colour, height=0.7)
         if kind.unexplained.any():
-            ax.barh(place, kind.unexplained.sum(), color=UNEXPLAINED, height=0.2, edgecolor="white", lw=0.6)
+            ax.barh(place, kind.unexplained.sum(), color=UNEXPLAINED, height=0.2, edgecolor=UNEXPLAINED, lw=0.6)
     ax.set_yticks(range(len(kinds)), [str(kind.number) for kind in kinds])
     ax.set_ylim(max(len(kinds), LEAST_COLUMNS) - 0.4, -0.6)
     ax.set(title="particles of each species", xlabel="full: surely its own   pale: less sure   black: not explained")
