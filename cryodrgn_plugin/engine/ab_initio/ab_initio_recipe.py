@@ -3,12 +3,11 @@
 1. From several random starts, rounds of search and reconstruction on few images at low resolution (`rounds`); the
    likeliest start goes on.
 2. Several species are sorted, half-sets checking each other. Then those that suit the same images start anew in twos
-   (`pairing`; where their number is known), and each among its own images, several times, and goes on with its
-   likeliest map: one start of all together seldom finds all of them.
-   Where the number of species is open, there is no start of all together. Groups of images alike in power
-   (`spectral_groups`) start as four species of equal shares (`even_shares`), and species are split in two unless that
-   costs much (`splits`); those that images can do without are dissolved (`dissolving`), or dropped where nothing would
-   be missed (`missed_species`). Species that no two starts place alike start anew together (`regrouping`).
+   (`pairing`), and each among its own, several times, and goes on with its likeliest map: one start of all together
+   seldom finds all of them. Where their number is open, groups of images alike in power (`spectral_groups`) start as
+   four species of equal shares (`even_shares`) instead, and species are split in two unless that costs much (`splits`);
+   those that images can do without are dissolved (`dissolving`), or dropped where nothing would be missed
+   (`missed_species`). Species that no two starts place alike start anew together (`regrouping`).
 3. All images, the resolution rising, half-sets checking each other.
 4. With latent dimensions, the "fast" recipe, which finds poses once more together with the latent coordinates
    (`node_poses`). Maps of the found poses.

@@ -3,6 +3,7 @@ follows, zoom, selections that become sets of the project, pins and sliders.
 """
 
 import itertools
+import threading
 import tkinter as tk
 
 import numpy as np
@@ -15,6 +16,7 @@ from pwem import Domain
 
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
 from cryodrgn_plugin.engine.run import Run
+from cryodrgn_plugin.viewers import explorer as explorer_window
 
 from .patience import pump
 from .scipion_project import logs
@@ -25,8 +27,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.fixture(scope="module")
 def explorer(window, workflow):
     viewer = Domain.findViewers(workflow.analyzed, "tkinter")[0]
-    made = viewer(project=window.project, protocol=workflow.analyzed, parent=window).open_window(workflow.analyzed)
-    assert not made.is_filled  # it opens before anything is read
+    may_read, prepared = threading.Event(), explorer_window._prepared
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(explorer_window, "_prepared", lambda *args: may_read.wait(60) and prepared(*args))
+        made = viewer(project=window.project, protocol=workflow.analyzed, parent=window).open_window(workflow.analyzed)
+        assert not made.is_filled  # it opens before anything is read
+        may_read.set()
     made.root.geometry("1300x800+20+20")
     made.root.deiconify()
     made.root.update()
