@@ -331,7 +331,7 @@ def test_two_kinds_of_molecule_are_told_apart_while_their_poses_are_found(tmp_pa
         star,
         tmp_path / "run",
         z_dim=0,
-        **{"ab_initio.species": 2, "ab_initio.rounds": 10, "ab_initio.refinements": 1},
+        **{"ab_initio.species": 2, "ab_initio.rounds": 8, "ab_initio.refinements": 1, "poses.levels": 2},
     )
     species = read_particles(run.poses_file).frame["rlnClassNumber"].to_numpy().astype(int) - 1
     state = np.load(star.parent / "truth.npz")["state"]
