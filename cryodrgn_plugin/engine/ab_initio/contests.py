@@ -32,6 +32,9 @@ def open_contest(progress: Progress, phase: str, engine: PoseRounds) -> None:
         progress.maps = progress.maps.only(hard)
         engine.keep(hard)
         progress.regrouped = progress.regrouped or phase == "regroup"
+    if phase == "part":
+        # Where they have images now, which is one more opinion about the poses.
+        progress.before = engine.placement.copied()
     progress.incumbents = progress.maps
 
 
@@ -60,19 +63,19 @@ def judge(progress: Progress, outcome: Outcome, step: Step, engine: PoseRounds, 
 def _choose_start(progress: Progress, outcome: Outcome, step: Step, engine: PoseRounds) -> None:
     score = np.array([outcome.score]) if step.phase == "settle" else outcome.of_families(FAMILY[step.plan.met])
     parts = step.phase == "part" and step.start is not None
-    if step.judged == "first":
-        progress.best, progress.best_score = outcome.maps, score
-        if parts:
-            progress.before, progress.hard = engine.placement.copied(), np.arange(len(score))
-        return
+    first = step.judged == "first"
     handicap = LIKELIER * (step.start is None and step.phase != "insist")
     claim = score * (1 + handicap)
-    better = np.broadcast_to(claim > progress.best_score, outcome.maps.n_species)
+    better = np.broadcast_to(first or claim > progress.best_score, outcome.maps.n_species)
     if parts:
         now, before = engine.placement, progress.before
-        alike = [placed_alike(before, now, species) for species in progress.hard]
-        progress.hard = progress.hard[~np.array(alike, bool)]
+        asked = np.arange(len(score)) if first else progress.hard
+        alike = [placed_alike(before, now, species) for species in asked]
+        progress.hard = asked[~np.array(alike, bool)]
         progress.before = with_poses_of(before, now, better)
+    if first:
+        progress.best, progress.best_score = outcome.maps, score
+        return
     progress.best = progress.best.where(~better, outcome.maps)
     progress.best_score = np.maximum(score, progress.best_score)
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cryodrgn_plugin.engine.ab_initio.contests import close_contest, open_contest
+from cryodrgn_plugin.engine.ab_initio.contests import close_contest, judge, open_contest
 from cryodrgn_plugin.engine.ab_initio.insisting import placed_alike, with_poses_of
+from cryodrgn_plugin.engine.ab_initio.outcome import Outcome
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.search_checkpoint import Progress
 from cryodrgn_plugin.engine.ab_initio.stages import PARTED_STARTS, Stages
@@ -81,6 +82,27 @@ def test_species_that_are_sure_of_their_poses_take_no_part_and_come_back(rotatio
     np.testing.assert_array_equal(progress.maps.populations, [0.3, 0.7])
     assert progress.whole is None
     assert engine.placement.lag.shape == (N, 2) and (engine.placement.species == -1).all()
+
+
+def test_a_species_is_not_hard_to_place_where_a_start_agrees_with_the_poses_before_all_starts(rotations):
+    """The first start finds the poses of the first species again, in another frame; the second finds those of the
+    first start for the other species."""
+    frame, others = random_matrices(1, np.random.default_rng(1))[0], random_matrices(N, np.random.default_rng(2))
+    first, later = np.arange(N) < N // 2, random_matrices(N, np.random.default_rng(3))
+    engine = Engine(placed(rotations))
+    progress = Progress(maps=Maps([["a", "b"], ["A", "B"]], np.array([0.5, 0.5])))
+    open_contest(progress, "part", engine)
+    config = recipe_config("abinitio", {})
+    stages = Stages.of(config.ab_initio, config.poses, 64, 3000, species=2, grows=True)
+    starts = [step for step in stages.steps(1, True, 0, 0) if step.phase == "part" and step.judged and step.start]
+    outcome = Outcome(progress.maps, 1.0, np.ones(2), np.full(2, N / 2))
+    for step, turned, hard in (
+        (starts[0], np.where(first[:, None, None], rotations @ frame, others), [1]),
+        (starts[1], np.where(first[:, None, None], later, others @ frame), []),
+    ):
+        engine.placement.rotations[:] = turned
+        judge(progress, outcome, step, engine, 9)
+        assert progress.hard.tolist() == hard
 
 
 @pytest.mark.parametrize("grows", [False, True])
