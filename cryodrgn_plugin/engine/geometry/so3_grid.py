@@ -66,6 +66,15 @@ def rotations_of(numbers: np.ndarray, level: int) -> np.ndarray:
     return matrices_from_euler(angles_deg).astype(np.float32).reshape(*numbers.shape, 3, 3)
 
 
+def quarter_turns(level: int) -> np.ndarray | None:
+    """(R/4, 4) numbers of the rotations of a level, each with itself turned in its plane by 90, 180 and 270 degrees;
+    None where in-plane angles are no multiple of four."""
+    steps = n_inplane(level)
+    if steps % 4:
+        return None
+    return np.arange(size(level)).reshape(-1, 4, steps // 4).swapaxes(1, 2).reshape(-1, 4)
+
+
 def children(numbers: np.ndarray, level: int) -> np.ndarray:
     """Numbers (..., 8) on level + 1 of the rotations into which those of `level` are divided."""
     direction, step = np.divmod(np.asarray(numbers), n_inplane(level))

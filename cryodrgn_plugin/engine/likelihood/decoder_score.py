@@ -10,6 +10,7 @@ from torch import Tensor
 from ..decoders.decoder import Decoder
 from ..imaging.formation import ImageFormation
 from ..imaging.lattice import HalfPlane
+from ..poses.inference import Likeliest, SharedPoses
 from .linear_score import perfect_fit
 from .whitened import WhitenedBatch
 
@@ -64,6 +65,9 @@ class DecoderScore:
             power = slices.square().sum(-1) @ weights
             result[:, part] = slices.flatten(2) @ images - power / 2
         return result
+
+    def likeliest(self, poses: SharedPoses, radius: float, kept: int) -> Likeliest:
+        return Likeliest.of(self.shared(poses.rotations, poses.shifts_ang, radius), kept)
 
     @torch.no_grad()
     def own(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:

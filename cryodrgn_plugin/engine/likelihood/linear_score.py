@@ -19,6 +19,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from ..poses.inference import Likeliest, SharedPoses
+from ..slicing.turned_slices import TurnedSlices
 from .linear_model import LinearModel
 from .waves import phases
 
@@ -30,6 +32,7 @@ class SliceBank:
         self.model, self.lattice = model, model.backend.lattice
         self._rotations: Tensor | None = None
         self._back: tuple[Tensor, Tensor] | None = None
+        self._turned: tuple[Tensor, TurnedSlices] | None = None
         self._count = 0
 
     @property
@@ -50,6 +53,13 @@ class SliceBank:
             self._slices, self._products = parts.view(self.n_channels, 2 * count, -1), torch.stack(pairs)
             self._rotations, self._count = rotations, count
         return self._slices, self._products
+
+    def turned(self, rotations: Tensor, count: int) -> TurnedSlices:
+        """Slices of a single map at rotations (R, 3, 3) that are turned in their planes by quarters."""
+        last = self._turned
+        if not last or len(last[1].power) != count or not torch.equal(last[0], rotations):
+            self._turned = rotations, TurnedSlices.of(self.model.backend, self.model.coefs, rotations, count)
+        return self._turned[1]
 
     def back(self, moves: Tensor, count: int, kind: torch.dtype) -> Tensor:
         """(T, F) of the complex type `kind`: what moves images back by moves (T, 2) in boxes."""
@@ -95,6 +105,17 @@ class LinearScore:
         flat_gram = torch.stack(gram).permute(1, 2, 0).reshape(rows, -1).contiguous()
         flat_inner = inner.permute(1, 3, 0, 2).reshape(rows, len(slices), -1).contiguous()
         return self.bank.model.backend.evidence(flat_gram, flat_inner).view(self.n, -1, len(shifts_ang))
+
+    def likeliest(self, poses: SharedPoses, radius: float, kept: int) -> Likeliest:
+        """See `Score.likeliest`; of one map on a processor by the parts that quarter turns keep (`turned_slices`)."""
+        if poses.turns is None or self.bank.n_channels > 1 or not self.bank.model.backend.shares_memory:
+            return Likeliest.of(self.shared(poses.rotations, poses.shifts_ang, radius), kept)
+        count = self._count(radius)
+        bank = self.bank.turned(poses.rotations[poses.turns[:, 0]], count)
+        back = self.bank.back(poses.shifts_ang.double() / self.extent_ang, count, self.targets.dtype)
+        score, numbers, shifts = bank.likeliest(self.targets[:, :count], self.weights[:, :count], back, kept)
+        turn, rotation = numbers // len(poses.turns), numbers % len(poses.turns)
+        return Likeliest(poses.turns[rotation, turn], shifts, score)
 
     def own(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
         """(B, P, T); see `Score.own`."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..config import PoseConfig
 from ..geometry import so3_grid
-from .inference import CHUNK_VALUES, Candidates, PoseInference, Score
+from .inference import CHUNK_VALUES, Candidates, PoseInference, Score, SharedPoses
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class HierarchicalSearch(PoseInference):
         self.kept, self._first_kept = config.kept, first_kept or config.kept
         self._level = so3_grid.level_for(config.spacing_deg)
         self._turn = None if turn is None else np.asarray(turn, np.float32)
+        self._turns = so3_grid.quarter_turns(self._level)
         self._grid = self._turned(torch.tensor(so3_grid.grid(self._level)))
         extent = config.shift_extent * box * pixel_size_ang
         steps = config.shift_steps
@@ -78,11 +79,9 @@ class HierarchicalSearch(PoseInference):
     def first(self, score: Score) -> GridPoses:
         """The best rotations of the first grid, each with its best shift, best first."""
         grid, shifts = self._grid.to(score.device), torch.as_tensor(self._shifts, device=score.device)
-        scores = score.shared(grid, shifts, self.levels.radii[0])
-        over_shifts = scores.amax(2)
-        value, numbers = over_shifts.topk(min(self._first_kept, over_shifts.shape[1]), dim=1)
-        image = torch.arange(score.n, device=score.device)[:, None]
-        return GridPoses(numbers, shifts[scores[image, numbers].argmax(2)], value)
+        turns = None if self._turns is None else torch.as_tensor(self._turns, device=score.device)
+        best = score.likeliest(SharedPoses(grid, shifts, turns), self.levels.radii[0], self._first_kept)
+        return GridPoses(best.numbers, shifts[best.shifts], best.score)
 
     def refined(self, score: Score, start: GridPoses) -> Candidates:
         """The best poses on ever finer grids around those of the first."""

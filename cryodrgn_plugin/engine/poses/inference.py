@@ -17,6 +17,41 @@ CHUNK_VALUES = 2**24
 """Scores held at a time on the first grid of a search."""
 
 
+@dataclass(frozen=True)
+class SharedPoses:
+    """Candidates of all images alike: every rotation with every shift."""
+
+    rotations: Tensor
+    """(R, 3, 3) float32, volume to view."""
+    shifts_ang: Tensor
+    """(T, 2). Where the feature is."""
+    turns: Tensor | None = None
+    """(R/4, 4) int64. Numbers of rotations, each with the same one turned in its plane by 90, 180 and 270 degrees; None
+    where some have no such companions."""
+
+    def scaled(self, ratio: float) -> "SharedPoses":
+        """Poses multiplied by a ratio of extents (docs/conventions.md)."""
+        return SharedPoses(self.rotations * ratio, self.shifts_ang * ratio, self.turns)
+
+
+@dataclass(frozen=True)
+class Likeliest:
+    """The K likeliest rotations of shared poses for each image, each with its likeliest shift, best first: `numbers`,
+    `shifts` (B, K) int64 count rotations and shifts, and `score` (B, K) is float32."""
+
+    numbers: Tensor
+    shifts: Tensor
+    score: Tensor
+
+    @classmethod
+    def of(cls, scores: Tensor, kept: int) -> "Likeliest":
+        """From all scores (B, R, T)."""
+        over_shifts = scores.amax(2)
+        value, numbers = over_shifts.topk(min(kept, over_shifts.shape[1]), dim=1)
+        image = torch.arange(len(scores), device=scores.device)[:, None]
+        return cls(numbers, scores[image, numbers].argmax(2), value)
+
+
 class Score(Protocol):
     """Log-likelihoods of B images at candidate poses, each up to a constant of its image: higher is better."""
 
@@ -41,6 +76,9 @@ class Score(Protocol):
         -------
         (B, R, T) float32.
         """
+
+    def likeliest(self, poses: SharedPoses, radius: float, kept: int) -> Likeliest:
+        """The `kept` best rotations of each image: what `shared` has, without it where there is a quicker way."""
 
     def own(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
         """Each image at candidates of its own: rotations (B, P, 3, 3), shifts_ang (B, P, T, 2) → (B, P, T) float32."""

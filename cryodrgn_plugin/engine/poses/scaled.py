@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .inference import Score
+from .inference import Likeliest, Score, SharedPoses
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,9 @@ class ScaledScore:
 
     def shared(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
         return self.score.shared(rotations * self.ratio, shifts_ang * self.ratio, radius)
+
+    def likeliest(self, poses: SharedPoses, radius: float, kept: int) -> Likeliest:
+        return self.score.likeliest(poses.scaled(self.ratio), radius, kept)
 
     def own(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
         return self.score.own(rotations * self.ratio, shifts_ang * self.ratio, radius)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .inference import Score
+from .inference import Likeliest, Score, SharedPoses
 from .refine import Expansion, LocalModel
 
 
@@ -34,6 +34,9 @@ class TiltSeriesScore:
 
     def shared(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
         return _sum(score.shared(*self._view(v, rotations, shifts_ang), radius) for v, score in enumerate(self.scores))
+
+    def likeliest(self, poses: SharedPoses, radius: float, kept: int) -> Likeliest:
+        return Likeliest.of(self.shared(poses.rotations, poses.shifts_ang, radius), kept)
 
     def own(self, rotations: Tensor, shifts_ang: Tensor, radius: float) -> Tensor:
         return _sum(score.own(*self._view(v, rotations, shifts_ang), radius) for v, score in enumerate(self.scores))

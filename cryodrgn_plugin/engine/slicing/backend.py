@@ -36,6 +36,9 @@ N_MOMENTS = 3
 class Backend(ABC):
     """Operations on slices; see the head of this file."""
 
+    shares_memory = False
+    """Whether its tensors are float32 and share their memory with numpy arrays, which kernels for processors need."""
+
     def __init__(self, sphere: HalfSphere, lattice: HalfPlane, compute: Place) -> None:
         self.sphere, self.lattice, self.compute = sphere, lattice, compute
 

@@ -35,6 +35,8 @@ from .sphere_block import SphereBlock
 class NumbaBackend(Backend):
     """See `Backend`."""
 
+    shares_memory = True
+
     def coefficients(self, volumes: Tensor) -> Tensor:
         return torch.from_numpy(self.sphere.from_volumes(volumes.numpy()))
 

@@ -159,6 +159,7 @@ def test_refinement_of_poses_stays_on_the_device(far, stars):
 
 ROOMS = ("slicing", "likelihood", "closed_form", "ab_initio", "poses")
 DOORS = {"slicing/place.py", "slicing/numba_backend.py", "slicing/numba_folding.py", "slicing/fused_slice.py"}
+DOORS |= {"slicing/turned_slices.py"}
 """Files that may take the numbers of a tensor to the host: the one door, and what works on the CPU alone."""
 
 

@@ -11,7 +11,7 @@ from scipy.stats import gumbel_r, kstest
 from cryodrgn_plugin.engine.config import PoseConfig
 from cryodrgn_plugin.engine.imaging.lattice import HalfPlane
 from cryodrgn_plugin.engine.networks.pose_search import PoseSearch
-from cryodrgn_plugin.engine.poses.inference import Candidates
+from cryodrgn_plugin.engine.poses.inference import Candidates, Likeliest
 from cryodrgn_plugin.engine.poses.pose_names import gumbel, named
 from cryodrgn_plugin.engine.poses.strategy_registry import make_pose_inference
 from cryodrgn_plugin.engine.ranks import Ranks
@@ -28,6 +28,9 @@ class Drawn:
 
     def shared(self, rotations, shifts_ang, radius):
         return torch.rand(self.n, len(rotations), len(shifts_ang))
+
+    def likeliest(self, poses, radius, kept):
+        return Likeliest.of(self.shared(poses.rotations, poses.shifts_ang, radius), kept)
 
     def own(self, rotations, shifts_ang, radius):
         return torch.rand(*shifts_ang.shape[:3])
