@@ -5,9 +5,9 @@
 2. Several species are sorted, half-sets checking each other. Then those that suit the same images start anew in twos
    (`pairing`), and each among its own, several times, and goes on with its likeliest map: one start of all together
    seldom finds all of them. Where their number is open, groups of images alike in power (`spectral_groups`) start as
-   four species of equal shares (`even_shares`) instead, and species are split in two unless that costs much (`splits`);
-   those that images can do without are dissolved (`dissolving`), or dropped where nothing would be missed
-   (`missed_species`). Species that no two starts place alike start anew together (`regrouping`).
+   several species of equal shares (`grouping`, `even_shares`) instead; those that images can do without are dissolved
+   (`dissolving`), or dropped where nothing would be missed (`missed_species`). The images of species that no two starts
+   place alike are one more such group, until there are none.
 3. All images, the resolution rising, half-sets checking each other.
 4. With latent dimensions, the "fast" recipe, which finds poses once more together with the latent coordinates
    (`node_poses`). Maps of the found poses.
@@ -45,13 +45,13 @@ from .contests import close_contest, judge, open_contest
 from .costs import RoundCosts, TimeLeft
 from .dissolving import expendable
 from .finding import leave_found
+from .grouping import FEWEST_FIRST, IMAGES, begin_in_pools
 from .missed_species import missed
 from .nothing import RoundsOfNothing, how_much_is_nothing, set_aside
-from .placement import FAMILY, NONE
-from .regrouping import begin_together
+from .placement import NONE
 from .rounds import PoseRounds
 from .search_checkpoint import Progress, load_progress, save_progress
-from .stages import Stages
+from .stages import MOST_GROUPINGS, Stages
 from .steps import Step
 
 FIRST_IMAGES = 300
@@ -60,9 +60,9 @@ FEWEST_OF_SPECIES = 5
 """A species of fewer images in a round is empty."""
 FEWEST_OF_CONFORMER = 100
 """There are no more conformers than such lots of images."""
-MOST_GROUPS, GROUP, LEAST_GROUP = 12, 400, 30
+MOST_GROUPS, GROUP = 12, 400
 """Where the number of species is open, images are sorted by their power first: into how many groups at most, at one
-for so many images, and the fewest images of one."""
+for so many images."""
 FEWEST = 20
 """Fewer particles than this have no map worth looking for."""
 ROUGH, MOST_REPEATS = 1.1, 10
@@ -89,8 +89,10 @@ class AbInitio:
         left = progress.maps.n_species if progress.maps else self.n_species
         moving = settings.moving_rounds if self.moving and left == 1 else 0
         insists = 0 if self.moving or not len(progress.hard) else settings.more_starts
-        regroups = self.number_open and settings.more_starts > 0 and (progress.regrouped or len(progress.hard) > 0)
-        known = self.number_open, progress.repeats, moving, progress.climbs, insists, regroups
+        # Those that were begun, and one more if some species turn out to be hard to place.
+        more = settings.more_starts > 0 and len(progress.hard) > 0
+        groupings = min(max(progress.grouped, 1) + more, MOST_GROUPINGS)
+        known = self.number_open, progress.repeats, moving, progress.climbs, insists, groupings
         return self._stages(left).steps(self.n_starts, *known)
 
     def try_out(self) -> None:
@@ -98,15 +100,17 @@ class AbInitio:
         self.time_left.try_out(self._rounds(), self.steps(Progress())[0].plan)
 
     def left_s(self, progress: Progress) -> float:
-        """Seconds that the rounds which are not done will take, as far as these are known by now: of the parts that a
-        species is split in one, as a rule, is left, and of groups as many as there are lots of images."""
-        steps = self.steps(progress)[progress.done :]
-        plans = [step.plan for step in steps]
+        """Seconds that the rounds which are not done will take, as far as these are known by now: of the species that
+        images start as, as many are left as there are lots of images for groups."""
+        plans = [step.plan for step in self.steps(progress)[progress.done :]]
         now = [*takewhile(lambda plan: plan.met == plans[0].met, plans)]
-        family = FAMILY.get(now[0].met, 1) if now and steps[0].phase == "split" else 1
-        species = progress.maps.n_species if progress.maps else family * self.n_species
-        later = min(max(1, species // family, self.dataset.n // GROUP * (family == FAMILY["group"])), species)
-        return self.time_left.of(now, species) + self.time_left.of(plans[len(now) :], later)
+        species = progress.maps.n_species if progress.maps else self.n_species
+        later, pools = species, 1
+        if now and now[0].met == "pool":
+            later = max(1, min(species, self.dataset.n // GROUP))
+            species = max(species, self.dataset.n // IMAGES) if progress.maps is None else species
+            pools = max(1, len(np.unique(progress.placement.pools)) or self.n_species)
+        return self.time_left.of(now, species / pools) + self.time_left.of(plans[len(now) :], later)
 
     def _see_how_much_is_nothing(self, progress: Progress) -> None:
         """By the images that were set aside, which take part from now on."""
@@ -150,7 +154,7 @@ class AbInitio:
         settings = self.config.ab_initio
         if self.moving:
             return max(1, min(settings.conformers, self.dataset.n // FEWEST_OF_CONFORMER))
-        groups = min(MOST_GROUPS, settings.most_species // FAMILY["group"], self.dataset.n // GROUP)
+        groups = min(MOST_GROUPS, settings.most_species // FEWEST_FIRST, self.dataset.n // GROUP)
         return settings.species or max(1, groups)
 
     def advance(self, progress: Progress) -> dict[str, float]:
@@ -184,12 +188,12 @@ class AbInitio:
         """Maps and poses in turn; the mean score."""
         # Maps that compete are judged in noise that is alike for all of them.
         maps, held_against = progress.maps, progress.incumbents
-        if maps and held_against and step.judged and step.phase in ("pair", "part", "insist", "regroup"):
+        if maps and held_against and step.judged and step.phase in ("pair", "part", "insist", "group"):
             maps = replace(maps, misfit=held_against.misfit)
         outcome = self.engine.advance(maps, step.plan, rng)
         progress.maps = outcome.maps
         if step.judged:
-            judge(progress, outcome, step, self.engine, self.config.ab_initio.most_species)
+            judge(progress, outcome, step, self.engine)
         if step.climbs:
             progress.climbed = with_round(progress.climbed, outcome.of_species)
             progress.climbs += climbs_on(progress.climbed, progress.climbs, self.config.ab_initio.most_climbs)
@@ -209,13 +213,14 @@ class AbInitio:
         """The maps that a round begins with."""
         if after and after.judged:
             progress.maps = progress.best
-        if after and after.phase in ("pair", "insist", "regroup") and step.phase == "sort":
+        if after and after.phase in ("pair", "insist", "group") and step.phase == "sort":
             close_contest(progress, after.phase, self.engine)
         if step.phase == "refine":
             progress.over()
         if step.drops:
             self._drop_unmissed(progress)
         if step.anew:
+            progress.grouped += step.phase == "group"
             open_contest(progress, step.phase, self.engine)
         if step.returns:
             progress.maps = progress.incumbents
@@ -223,25 +228,14 @@ class AbInitio:
             self._dissolve(progress, step.one_in)
         elif step.begins:
             rng = np.random.default_rng([self.config.seed, 1000 + step.start])
-            if step.phase == "split":
-                n_species = self._split(progress, rng, FAMILY[step.plan.met])
-            elif step.phase == "regroup":
-                n_species = begin_together(self.engine, self.config.ab_initio.most_species, rng)
+            if step.phase == "group":
+                most = self.config.ab_initio.most_species
+                n_species = begin_in_pools(progress, self.engine, self.n_species, self._aside, most, rng)
             else:
                 n_species = self.n_species if step.phase == "settle" else progress.incumbents.n_species
             progress.maps = self.engine.start(n_species, step.plan, FIRST_IMAGES, rng)
-        if step.plan.met not in FAMILY:
+        if step.plan.met in ("all", "likely"):
             self._keep(progress, progress.maps.occupied(FEWEST_OF_SPECIES / step.plan.images))
-
-    def _split(self, progress: Progress, rng: np.random.Generator, parts: int) -> int:
-        """Some species of each, which begin anew: at first of groups of images alike in power; their number."""
-        engine = self.engine
-        if progress.maps is None:
-            lag = engine.sorted_by_power(self.n_species, LEAST_GROUP, rng)
-            engine.placement = replace(engine.placement, species=lag.argmin(1), lag=lag)
-            engine.placement.species[self._aside] = -1
-        engine.placement = engine.placement.split(rng, parts)
-        return engine.placement.lag.shape[1]
 
     def _dissolve(self, progress: Progress, one_in: int) -> None:
         """Some species are no more, and their images are free."""

@@ -9,10 +9,9 @@ from .dissolving import brought_back
 from .insisting import placed_alike, with_poses_of
 from .outcome import Outcome
 from .pairing import in_pairs
-from .placement import FAMILY, Placement
+from .placement import Placement
 from .rounds import PoseRounds
 from .search_checkpoint import Progress
-from .splits import chosen_pairs, paying
 from .steps import Step
 
 LIKELIER = 0.03
@@ -27,11 +26,10 @@ def open_contest(progress: Progress, phase: str, engine: PoseRounds) -> None:
         order = in_pairs(engine.placement, progress.maps.n_species)
         progress.maps = progress.maps.only(order)
         engine.keep(order)
-    if phase in ("insist", "regroup"):
+    if phase in ("insist", "group"):
         progress.whole, hard = progress.maps, [int(species) for species in progress.hard]
         progress.maps = progress.maps.only(hard)
         engine.keep(hard)
-        progress.regrouped = progress.regrouped or phase == "regroup"
     if phase == "part":
         # Where they have images now, which is one more opinion about the poses.
         progress.before = engine.placement.copied()
@@ -42,26 +40,24 @@ def close_contest(progress: Progress, phase: str, engine: PoseRounds) -> None:
     """All images will be placed anew: they were placed last by maps that may have lost, or not at all."""
     if phase == "insist":
         progress.maps, progress.whole = progress.whole.replaced(progress.hard, progress.maps), None
-    if phase == "regroup":
+    if phase == "group" and progress.whole:
         progress.maps, progress.whole = progress.whole.joined(progress.maps, len(progress.hard)), None
     engine.placement = Placement.unknown(engine.dataset.n, progress.maps.n_species)
 
 
-def judge(progress: Progress, outcome: Outcome, step: Step, engine: PoseRounds, most_species: int) -> None:
+def judge(progress: Progress, outcome: Outcome, step: Step, engine: PoseRounds) -> None:
     """Keep the maps of a start where they explain images better: all together or, in pairing and other new starts, each
-    pair's and each species'; in splitting those of a pair where they explain them better than the species that it was
-    made of; in dissolving the old ones of species whose images were better off with them. Changes `progress` and where
-    the `engine` has images placed."""
-    if step.judged == "again" and step.phase == "split":
-        _choose_pairs(progress, outcome, engine, most_species)
-    elif step.judged == "again" and step.phase == "dissolve":
+    pair's and each species'; in dissolving the old ones of species whose images were better off with them. Changes
+    `progress` and where the `engine` has images placed."""
+    if step.judged == "again" and step.phase == "dissolve":
         _bring_back(progress, outcome, engine)
     else:
         _choose_start(progress, outcome, step, engine)
 
 
 def _choose_start(progress: Progress, outcome: Outcome, step: Step, engine: PoseRounds) -> None:
-    score = np.array([outcome.score]) if step.phase == "settle" else outcome.of_families(FAMILY[step.plan.met])
+    families = engine.placement.families(step.plan.met)
+    score = np.array([outcome.score]) if families is None else outcome.of_families(families)
     parts = step.phase == "part" and step.start is not None
     first = step.judged == "first"
     handicap = LIKELIER * (step.start is None and step.phase != "insist")
@@ -78,13 +74,6 @@ def _choose_start(progress: Progress, outcome: Outcome, step: Step, engine: Pose
         return
     progress.best = progress.best.where(~better, outcome.maps)
     progress.best_score = np.maximum(score, progress.best_score)
-
-
-def _choose_pairs(progress: Progress, outcome: Outcome, engine: PoseRounds, most_species: int) -> None:
-    if progress.best is not None:
-        chosen = paying(progress.best_score, outcome, most_species - progress.best.n_species)
-        progress.maps, engine.placement = chosen_pairs(progress.best, outcome, engine.placement, chosen)
-    progress.best, progress.best_score = progress.maps, outcome.of_species
 
 
 def _bring_back(progress: Progress, outcome: Outcome, engine: PoseRounds) -> None:

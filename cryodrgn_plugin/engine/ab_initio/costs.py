@@ -57,7 +57,7 @@ class RoundCosts:
     def work(self, plan: Round, n_species: int) -> dict[str, float]:
         """How many operations of each kind a round has."""
         images, halves = min(plan.images, self.images), 1 + plan.crossed
-        met = (FAMILY | {"all": n_species, "pool": n_species}).get(plan.met, 1 + MET_OF_MANY * (n_species - 1))
+        met = (FAMILY | dict.fromkeys(("all", "pool"), n_species)).get(plan.met, 1 + MET_OF_MANY * (n_species - 1))
         solved = self.box // 2 - 1 if plan.masked else plan.radius
         first = min(plan.first_radius, plan.radius) if plan.levels else plan.radius
         maps = {
@@ -99,7 +99,10 @@ class TimeLeft:
     def try_out(self, rounds: PoseRounds, plan: Round) -> None:
         """Time a small round like `plan`, of species that come to nothing; the second one, for the first may have to
         wait for what is compiled. `rounds` are not used for anything else."""
-        rng, small = np.random.default_rng(0), replace(plan, images=min(TRIED, self.costs.images), met="all")
+        rng, small = (
+            np.random.default_rng(0),
+            replace(plan, images=min(TRIED, self.costs.images), met="all", even=False),
+        )
         maps = rounds.start(TRIED_SPECIES, small, small.images, rng)
         for _ in range(2):
             began = time.perf_counter()

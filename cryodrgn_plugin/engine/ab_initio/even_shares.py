@@ -12,23 +12,23 @@ from .placement import Placement
 STEPS = 100
 
 
-def even_offsets(placement: Placement, family: int, temperature: float) -> np.ndarray:
+def even_offsets(placement: Placement, met: str, temperature: float) -> np.ndarray:
     """(S,) log-likelihoods with which, each being given to its species, all species of a family are likely for as many
     images of it; means are zero.
 
     Parameters
     ----------
     placement : with what each species lacked of the best one when it met an image last.
-    family : how many species, one after the other, share images.
+    met : species that images meet: those of a family, which share its images (`Placement.families`).
     temperature : log-likelihoods are multiplied by it before they become weights.
 
     Scaling of rows and columns in turn (Sinkhorn and Knopp, Pacific J. Math. 21, 1967).
     """
-    n_species = placement.lag.shape[1]
-    offsets = np.zeros(n_species)
-    for first in range(0, n_species, family):
-        own = slice(first, min(first + family, n_species))
-        log_weights = -temperature * placement.lag[placement.species // family == first // family, own].astype(float)
+    offsets = np.zeros(placement.lag.shape[1])
+    families, in_families = placement.families(met), placement.in_families(met)
+    for family in np.unique(families):
+        own = np.flatnonzero(families == family)
+        log_weights = -temperature * placement.lag[in_families == family][:, own].astype(float)
         if len(log_weights):
             offsets[own] = _scaled(log_weights) / temperature
     return offsets

@@ -3,7 +3,7 @@
 import numpy as np
 
 from .even_shares import even_offsets
-from .placement import FAMILY, Placement
+from .placement import Placement
 from .steps import Round
 
 HOPELESS = 30.0
@@ -16,9 +16,9 @@ LEAST_SHARE = 1e-6
 
 def met(placement: Placement, index: np.ndarray, plan: Round, rng: np.random.Generator) -> np.ndarray:
     """(B, S) bool. Which species each of the images (B,) is compared with."""
-    if plan.met in FAMILY:
-        size = FAMILY[plan.met]
-        return placement.species[index, None] // size == np.arange(placement.lag.shape[1]) // size
+    families = placement.families(plan.met)
+    if families is not None:
+        return placement.in_families(plan.met)[index, None] == families
     likely = placement.lag[index] < HOPELESS
     return likely | (rng.random(likely.shape) < AGAIN) | (plan.met == "all")
 
@@ -28,4 +28,4 @@ def log_prior(placement: Placement, populations: np.ndarray, plan: Round) -> np.
     many."""
     if not plan.even:
         return np.log(np.maximum(populations, LEAST_SHARE))
-    return even_offsets(placement, FAMILY.get(plan.met, len(populations)), plan.temperature)
+    return even_offsets(placement, plan.met, plan.temperature)

@@ -17,8 +17,7 @@ class Outcome:
     of_species: np.ndarray
     counts: np.ndarray
 
-    def of_families(self, size: int) -> np.ndarray:
-        """(S,) mean score of the images of each species with its family, of so many, one after the other."""
-        family = np.arange(len(self.counts)) // size
+    def of_families(self, family: np.ndarray) -> np.ndarray:
+        """(S,) mean score of the images of each species with its family, `family` (S,) by number."""
         total, count = np.bincount(family, self.counts * self.of_species), np.bincount(family, self.counts)
         return (total / np.maximum(count, 1))[family]

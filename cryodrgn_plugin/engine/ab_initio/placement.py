@@ -1,6 +1,6 @@
 """Where the images of a search for poses were placed last."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -9,8 +9,8 @@ from ..ranks import Ranks
 from ..slicing.place import on_host
 
 NONE = np.empty(0, np.int64)
-FAMILY = {"own": 1, "kin": 2, "group": 4, "pool": 1_000_000}
-"""How many species, one after the other, are a family, whose images meet its members only; of a pool, all."""
+FAMILY = {"own": 1, "kin": 2}
+"""How many species, one after the other, are a family, whose images meet its members only."""
 
 
 @dataclass
@@ -27,6 +27,8 @@ class Placement:
     """(N,) float32. Log-likelihood over that of an image of nothing; NaN where never placed."""
     lag: np.ndarray
     """(N, S) float32. Log-likelihood that a species lacked of the best one's when it was last compared, or 0."""
+    pools: np.ndarray = field(default_factory=lambda: NONE)
+    """(S,) int64. The pool that a species shares images with, where species start anew in pools."""
 
     @classmethod
     def unknown(cls, n: int, n_species: int = 1) -> "Placement":
@@ -34,26 +36,27 @@ class Placement:
         shifts, score = np.zeros((n, 2), np.float32), np.full(n, np.nan, np.float32)
         return cls(rotations, shifts, np.full(n, -1), score, np.zeros((n, n_species), np.float32))
 
-    def family(self, species: int, met: str) -> np.ndarray | None:
-        """Images of the family of a species; None where images meet others too."""
-        size = FAMILY.get(met)
-        return None if size is None else np.flatnonzero(self.species // size == species // size)
+    def families(self, met: str) -> np.ndarray | None:
+        """(S,) the family of each species, by number; None where images meet species of others too."""
+        if met == "pool":
+            return self.pools
+        n_species = max(self.lag.shape[1], self.species.max(initial=-1) + 1)
+        return np.arange(n_species) // FAMILY[met] if met in FAMILY else None
 
-    def split(self, rng: np.random.Generator, parts: int = 2) -> "Placement":
-        """Of each species `parts`, one after the other, with its images dealt out among them; all are as likely as it
-        was."""
-        dealt = parts * self.species + rng.integers(0, parts, len(self.species))
-        return replace(self, species=np.where(self.species < 0, -1, dealt), lag=np.repeat(self.lag, parts, axis=1))
+    def in_families(self, met: str) -> np.ndarray | None:
+        """(N,) the family that each image is in, −1 in none; None where images meet species of others too."""
+        families = self.families(met)
+        # One entry more than species: a species of −1 reads the last one.
+        return None if families is None else np.append(families, -1)[self.species]
 
-    def pooled(self, rng: np.random.Generator, parts: int) -> "Placement":
-        """Images of all species dealt out among `parts`, which are as likely as one another; others stay in none."""
-        dealt, lag = rng.integers(0, parts, len(self.species)), np.zeros((len(self.species), parts), np.float32)
-        return replace(self, species=np.where(self.species < 0, -1, dealt), lag=lag)
-
-    def renamed(self, new: np.ndarray) -> "Placement":
-        """Species s becomes `new[s]`; several that become one are as likely together as the likeliest of them."""
-        lag = np.stack([self.lag[:, new == species].min(1) for species in range(new.max() + 1)], axis=1)
-        return replace(self, species=np.append(new, -1)[self.species], lag=lag)
+    def pooled(self, rng: np.random.Generator, pool: np.ndarray, parts: np.ndarray) -> "Placement":
+        """The images of each pool, by number in `pool` (N,), −1 in none, dealt out among so many species, `parts` (P,),
+        which are as likely as one another."""
+        first, among = np.cumsum(parts) - parts, np.append(parts, 1)[pool]
+        dealt = np.append(first, 0)[pool] + (rng.random(len(pool)) * among).astype(np.int64)
+        lag = np.zeros((len(pool), parts.sum()), np.float32)
+        pools = np.repeat(np.arange(len(parts)), parts)
+        return replace(self, species=np.where(pool < 0, -1, dealt), lag=lag, pools=pools)
 
     def share(self, images: np.ndarray, ranks: Ranks) -> None:
         """Make common where this process has placed the `images` (n,) that were its own, and others theirs."""
@@ -65,7 +68,7 @@ class Placement:
 
     def copied(self) -> "Placement":
         """The same in memory of its own."""
-        columns = (self.rotations, self.shifts_ang, self.species, self.score, self.lag)
+        columns = (self.rotations, self.shifts_ang, self.species, self.score, self.lag, self.pools)
         return Placement(*(np.array(values) for values in columns))
 
     def only(self, kept: list[int]) -> "Placement":
@@ -75,7 +78,7 @@ class Placement:
         new_number[kept] = np.arange(len(kept))
         species, lag = new_number[self.species], self.lag[:, kept]
         lag[species < 0] = 0
-        return replace(self, species=species, lag=lag)
+        return replace(self, species=species, lag=lag, pools=self.pools[kept] if len(self.pools) else self.pools)
 
 
 def drawn(among: int | np.ndarray, count: int, rng: np.random.Generator, aside: np.ndarray = NONE) -> np.ndarray:

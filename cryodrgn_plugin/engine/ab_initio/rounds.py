@@ -36,7 +36,7 @@ from ..slicing.place import on_host
 from .candidates import Views, among, searched, tempered
 from .meeting import log_prior, met
 from .outcome import Outcome
-from .placement import FAMILY, Placement, drawn
+from .placement import NONE, Placement, drawn
 from .spectral_groups import lag_behind_groups
 from .steps import Round
 
@@ -90,11 +90,12 @@ class PoseRounds:
     def start(self, n_species: int, plan: Round, images: int, rng: np.random.Generator) -> Maps:
         """Maps of random images in random orientations: a blob each, no two alike."""
         backend, count = self._backend(plan.radius), self.dataset.lattice.count(plan.radius)
+        families, in_families = (ask(plan.met) for ask in (self.placement.families, self.placement.in_families))
         models = []
         for species in range(n_species):
-            members = self.placement.family(species, plan.met)
+            members = np.flatnonzero(in_families == families[species]) if in_families is not None else NONE
             # A species that no image suits best begins with any.
-            among = members if members is not None and len(members) else self.dataset.n
+            among = members if len(members) else self.dataset.n
             chosen = drawn(among, images, rng, self.aside)
             sums = MapSums(backend, self.dataset)
             lots = np.split(chosen, range(MOST_AT_ONCE, len(chosen), MOST_AT_ONCE))
@@ -145,10 +146,10 @@ class PoseRounds:
         all images were placed.
         """
         search = self._search(plan, random_matrices(1, rng)[0])
-        chosen = self._chosen(maps.n_species, plan, rng)
         banks = [[SliceBank(model) for model in half] for half in maps.models]
         if not plan.local and self.placement.lag.shape[1] != maps.n_species:
             self.placement = replace(self.placement, lag=np.zeros((self.dataset.n, maps.n_species), np.float32))
+        chosen = self._chosen(plan, rng)
         of_species = log_prior(self.placement, maps.populations, plan)
         offsets = self.compute.tensor(of_species) if plan.even else None
         prior = self.compute.tensor(np.repeat(of_species, plan.kept))
@@ -236,15 +237,16 @@ class PoseRounds:
         images = [with_misfit(batch, maps.misfit, self.dataset.lattice) for batch in views.images]
         return replace(views, images=images)
 
-    def _chosen(self, n_species: int, plan: Round, rng: np.random.Generator) -> np.ndarray:
-        """Particles of a round, in order: drawn from all, or as many from each species."""
+    def _chosen(self, plan: Round, rng: np.random.Generator) -> np.ndarray:
+        """Particles of a round, in order: drawn from all, from all in pools, or as many from each family."""
         count = int(np.ceil(plan.images / self._series.counts.mean()))
-        if plan.met not in FAMILY or plan.local:
+        families = self.placement.families(plan.met)
+        if families is None or plan.local:
             return drawn(self._series.n, count, rng, self.aside)
-        size = FAMILY[plan.met]
-        family = self.placement.species[self._series.images[:, 0]] // size
-        families = range(-(-n_species // size))
-        lots = [drawn(np.flatnonzero(family == own), count // len(families), rng, self.aside) for own in families]
+        family, every = self.placement.in_families(plan.met)[self._series.images[:, 0]], np.unique(families)
+        if plan.met == "pool":
+            return drawn(np.flatnonzero(family >= 0), count, rng, self.aside)
+        lots = [drawn(np.flatnonzero(family == own), count // len(every), rng, self.aside) for own in every]
         return np.sort(np.concatenate(lots))
 
     def _place(self, index: np.ndarray, candidates: list[Candidates], score: Tensor) -> tuple[np.ndarray, np.ndarray]:

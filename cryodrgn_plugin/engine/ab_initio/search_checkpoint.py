@@ -21,8 +21,8 @@ from ..slicing.place import on_host
 from ..slicing.sphere import HalfSphere
 from .placement import Placement
 
-FIGURES = ("done", "seconds", "repeats", "climbs", "regrouped", "score_of_nothing", "share_of_nothing")
-PLACED = ("rotations", "shifts_ang", "species", "score", "lag")
+FIGURES = ("done", "seconds", "repeats", "climbs", "grouped", "score_of_nothing", "share_of_nothing")
+PLACED = ("rotations", "shifts_ang", "species", "score", "lag", "pools")
 
 
 @dataclass
@@ -43,8 +43,8 @@ class Progress:
     """Maps of all species while those that are hard to place start by themselves."""
     hard: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """int64. Species whose starts have not agreed about poses so far."""
-    regrouped: bool = False
-    """Whether such species have started anew together."""
+    grouped: int = 0
+    """How often images have started as pools."""
     dissolved: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     """int64. Species of `best` that others have to do without for some rounds."""
     before: Placement = field(default_factory=lambda: Placement.unknown(0))

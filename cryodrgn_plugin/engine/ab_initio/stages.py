@@ -23,21 +23,16 @@ CHECKS = 3
 RIPENING = 9
 """Rounds like these that the likeliest starts go through before they are held against what was before: young maps of
 the right molecules explain images less well, for some rounds, than old ones of two molecules each."""
-SPLIT_IMAGES = 300
-"""Where the number of species is open: images of each part of a group or species that is split."""
-SPLITS = 2
-"""How often each species is split in two after groups were split in four."""
-SPLIT_START = 100
-"""Number of the first of these starts."""
-GROUPS_SORTED, DISSOLVING = 3, 3
-"""Rounds in which species are sorted after groups were split, and in which some do without others."""
-DISSOLVED = ((2, 3), (3, 4), (3, 4), (4,))
-"""After groups were split, after each time that species were, and after they were parted: one species in so many is
-dissolved, and then one in so many once more."""
+MOST_GROUPINGS = 4
+"""Where the number of species is open: how often images start as pools at most, of which all that are hard to place
+make one from the second time on."""
 REGROUPED = 2
-"""Random starts of several species together among the images of all that are hard to place."""
-REGROUPED_DISSOLVED = (3, 4)
-"""After them, one species in so many is dissolved, and then one in so many."""
+"""Random starts of such a pool; at first, when all images are in pools, there is one."""
+DISSOLVING = 3
+"""Rounds in which some species do without others."""
+GROUPED_DISSOLVED, DISSOLVED = (3, 4), (4,)
+"""After images started as pools, and before all images are refined: one species in so many is dissolved, and then one
+in so many once more."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +48,9 @@ class Stages:
     one, or their number is open."""
     parting: list[Round]
     """As settling, each species among its own images, then checked by half-sets; none where there is one."""
-    splitting: list[Round]
-    """As settling, two species of each one among its own images, then checked by half-sets; none where their number is
-    known. Groups are split in four so."""
-    regrouping: list[Round]
-    """As settling, several species among the images of all that are hard to place; none where their number is known."""
+    grouping: list[Round]
+    """As settling, several species among the images of each pool, with equal shares, then checked by half-sets; none
+    where their number is known."""
     refining: list[Round]
     """All images, ever finer."""
     climbing: Round
@@ -107,7 +100,7 @@ class Stages:
         ]
         climbing = replace(refining[len(refining) // 2], images=min(n, CLIMBED_IMAGES * species))
         if species == 1:
-            return cls(settling, [], [], [], [], [], refining, climbing)
+            return cls(settling, [], [], [], [], refining, climbing)
         images = min(n, SORTED_IMAGES * species)
         sort = Round(sorting, images, 1.0, poses.kept, 1, limits.first[0], crossed=True, met="likely")
         # As many images of each species, which are not equally large: there may be fewer than these in all.
@@ -115,12 +108,10 @@ class Stages:
         parting += [replace(sort, met="own", images=parting[0].images)] * CHECKS
         if not grows:
             pairing = [replace(plan, met="kin", even=not plan.crossed) for plan in parting] if distinct else []
-            return cls(settling, [sort] * SORTING, pairing, parting, [], [], refining, climbing)
-        kin = [replace(plan, met="kin", even=True, images=SPLIT_IMAGES * species) for plan in settling[::2]]
-        checks = [replace(sort, met="kin", images=kin[0].images)] * CHECKS
+            return cls(settling, [sort] * SORTING, pairing, parting, [], refining, climbing)
         pool = [replace(plan, met="pool", even=True, images=images) for plan in [*settling, *[sort] * RIPENING]]
         pool += [replace(sort, met="pool")] * CHECKS
-        return cls([], [sort], [], parting, kin + checks, pool, refining, climbing)
+        return cls([], [sort], [], parting, pool, refining, climbing)
 
     @property
     def local(self) -> Round:
@@ -135,7 +126,7 @@ class Stages:
         moving: int,
         climbs: int = 0,
         insists: int = 0,
-        regroups: bool = False,
+        groupings: int = 1,
     ) -> list[Step]:
         """All rounds in order.
 
@@ -147,35 +138,33 @@ class Stages:
         moving : rounds against bases after them.
         climbs : how many more rounds there are in the middle of refining than one.
         insists : how many more starts there are of species whose starts did not agree.
-        regroups : whether all of these start anew together before.
+        groupings : how often images start as pools and species then anew among their own, where their number is open.
         """
         steps = []
-        for start in range(starts if self.settling else 0):
-            steps += _start("settle", self.settling, 0, start, first=start == 0)
-        if self.splitting:
-            for split in range(1 + SPLITS):
-                steps += self._split(split, len(steps))
-            number = len(steps)
+        if self.grouping:
+            number = 0
+            for grouping in range(groupings):
+                steps += self._group(number, starts, anew=grouping > 0)
+                number, starts = steps[-1].number + 1, starts + REGROUPED
+                if grouping < groupings - 1:
+                    steps += self._anew("part", self.parting, number, range(starts, starts + PARTED_STARTS), drops)
+                    number, starts = number + len(self.parting) + RIPENING, starts + PARTED_STARTS
         else:
+            for start in range(starts if self.settling else 0):
+                steps += _start("settle", self.settling, 0, start, first=start == 0)
             number = len(self.settling)
             for offset, plan in enumerate(self.sorting):
                 steps.append(Step("sort", plan, number + offset, drops=drops and offset == SORTING // 2))
             number += len(self.sorting)
-        steps += self._anew("pair", self.pairing, number, range(starts, starts + PAIRED_STARTS), drops)
-        number += len(self.pairing) + RIPENING + 1
+            steps += self._anew("pair", self.pairing, number, range(starts, starts + PAIRED_STARTS), drops)
+            number += len(self.pairing) + RIPENING + 1
         steps += self._anew("part", self.parting, number, range(starts, starts + PARTED_STARTS), drops)
-        number += len(self.parting) + RIPENING
-        starts += PARTED_STARTS
-        if regroups:
-            steps += self._regroup(number, starts)
-            number, starts = steps[-1].number + 1, starts + REGROUPED
-            steps += self._anew("part", self.parting, number, range(starts, starts + PARTED_STARTS), False)
-            number, starts = number + len(self.parting) + RIPENING, starts + PARTED_STARTS
+        number, starts = number + len(self.parting) + RIPENING, starts + PARTED_STARTS
         if insists:
             steps += self._anew("insist", self.parting, number, range(starts, starts + insists), False)
             number = steps[-1].number + 1
-        if self.splitting:
-            steps += self._dissolve(1, DISSOLVED[-1], number)
+        if self.grouping:
+            steps += self._dissolve(DISSOLVED, number)
             number = steps[-1].number + 1
         last = len(self.refining) // 2 + climbs
         refining = [*self.refining, *[self.local] * (1 + repeats)]
@@ -206,34 +195,19 @@ class Stages:
         ]
         return steps if phase == "part" else [*steps, Step("sort", self.sorting[0], number + RIPENING)]
 
-    def _regroup(self, number: int, starts: int) -> list[Step]:
-        """Species that are hard to place start anew together; then all are sorted, old ones and new ones."""
+    def _group(self, number: int, starts: int, anew: bool) -> list[Step]:
+        """Images start as pools, all of them or those of species that are hard to place, and beside the old species all
+        are sorted."""
         steps = []
-        for start in range(REGROUPED):
-            steps += _start("regroup", self.regrouping, number, starts + start, first=start == 0)
-        steps[0] = replace(steps[0], anew=True)
-        return steps + self._dissolve(1, REGROUPED_DISSOLVED, number + len(self.regrouping))
+        for start in range(REGROUPED if anew else 1):
+            steps += _start("group", self.grouping, number, starts + start, first=start == 0)
+        steps[0] = replace(steps[0], anew=anew)
+        return steps + self._dissolve(GROUPED_DISSOLVED, number + len(self.grouping))
 
-    def _split(self, split: int, number: int) -> list[Step]:
-        """Groups in four, or each species in two, compared with what it was; then species are sorted, and some of them
-        dissolved."""
-        last = number + len(self.splitting)
-        # There are half as many species then.
-        whole = replace(self.splitting[-1], met="own", images=2 * self.splitting[-1].images)
-        steps = [Step("split", whole, last, judged="first")] if split else []
-        for offset, plan in enumerate(self.splitting):
-            of_group = plan if split else replace(plan, met="group")
-            # The last one has the same random numbers, and so the same images, as the whole.
-            judged = "again" if offset == len(self.splitting) - 1 else ""
-            start = SPLIT_START + split if offset == 0 else None
-            place = last if judged else number + offset
-            steps.append(Step("split", of_group, place, start, begins=offset == 0, judged=judged))
-        return steps + self._dissolve(1 if split else GROUPS_SORTED, DISSOLVED[split], last + 1)
-
-    def _dissolve(self, sorts: int, dissolved: tuple[int, ...], number: int) -> list[Step]:
-        """Species are sorted in so many rounds; then one in so many is dissolved, once or twice, and all are sorted."""
+    def _dissolve(self, dissolved: tuple[int, ...], number: int) -> list[Step]:
+        """Species are sorted; then one in so many is dissolved, once or twice, and all are sorted."""
         sort, some = Step("sort", self.sorting[0], 0), Step("dissolve", self.sorting[0], 0)
-        rounds = [sort] * sorts
+        rounds = [sort]
         for one_in in dissolved:
             rounds += [replace(some, begins=True, one_in=one_in), *[some] * (DISSOLVING - 2)]
             rounds += [replace(some, judged="again"), sort]

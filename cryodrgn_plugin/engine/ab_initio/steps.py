@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Met = Literal["all", "likely", "own", "kin", "group", "pool"]
-"""Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, both
-that were made of one, the four made of one group, or all that share a pool of images, others being in none."""
+Met = Literal["all", "likely", "own", "kin", "pool"]
+"""Species that an image is compared with: all, those that are not hopeless for it, the one it was last put in, both of
+a pair, or all that share a pool of images, others being in none."""
 
-Phase = Literal["settle", "split", "dissolve", "sort", "pair", "part", "insist", "regroup", "refine", "move"]
+Phase = Literal["settle", "group", "dissolve", "sort", "pair", "part", "insist", "refine", "move"]
 
 
 @dataclass(frozen=True)

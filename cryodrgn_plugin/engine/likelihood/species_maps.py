@@ -57,20 +57,6 @@ class Maps:
                 mine[number] = model
         return Maps(models, self.populations, self.misfit)
 
-    def split_where(self, chosen: np.ndarray, pairs: "Maps", shares: np.ndarray) -> "Maps":
-        """These maps, S of them, but for the species `chosen` (S,) the two that `pairs` has of each, 2s and 2s + 1.
-
-        `shares` (S,) is the part of each species' population that goes to the first of its pair.
-        """
-        models: list[list[LinearModel]] = [[] for _ in self.models]
-        populations: list[float] = []
-        for species, split in enumerate(chosen):
-            of_pair = [shares[species], 1 - shares[species]] if split else [1.0]
-            populations += [self.populations[species] * share for share in of_pair]
-            for all_of_half, mine, theirs in zip(models, self.models, pairs.models, strict=True):
-                all_of_half += theirs[2 * species : 2 * species + 2] if split else [mine[species]]
-        return Maps(models, np.array(populations), self.misfit)
-
     def with_others(self, other: "Maps", species: list[int]) -> "Maps":
         """These maps, and after them some `species` of another set, which keep their shares of the images."""
         models = [mine + [half[one] for one in species] for mine, half in zip(self.models, other.models, strict=True)]
