@@ -9,7 +9,7 @@ from cryodrgn_plugin.engine.ab_initio.even_shares import even_offsets
 from cryodrgn_plugin.engine.ab_initio.meeting import log_prior, met
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
-from cryodrgn_plugin.engine.ab_initio.stages import Stages
+from cryodrgn_plugin.engine.ab_initio.stages import CHECKS, RIPENING, Stages
 from cryodrgn_plugin.engine.ab_initio.steps import Round
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
@@ -27,6 +27,10 @@ def placement(lag: np.ndarray, species: np.ndarray) -> Placement:
     return replace(Placement.unknown(len(lag), lag.shape[1]), lag=lag.astype(np.float32), species=species)
 
 
+def in_pools(lag: np.ndarray, species: np.ndarray, pools: np.ndarray) -> Placement:
+    return replace(placement(lag, species), pools=pools)
+
+
 def shares(lag: np.ndarray, offsets: np.ndarray, temperature: float) -> np.ndarray:
     """What species have of the images, written out."""
     likely = np.exp(temperature * (offsets - lag))
@@ -42,20 +46,28 @@ def test_an_image_meets_a_species_that_is_hopeless_for_it_only_now_and_then():
     np.testing.assert_array_equal(own, index[:, None] % 2 == np.arange(2))
 
 
-def test_offsets_give_all_species_of_a_family_as_many_of_its_images():
+def test_offsets_give_all_species_of_a_pool_as_many_of_its_images():
     rng = np.random.default_rng(1)
     lag = rng.gamma(2.0, 4.0, (600, 6)) + np.array([0, 9, 14, 3, 0, 20])
     # Images of the first family are in one of its species; those that are set aside are in none.
-    species = np.concatenate([rng.integers(0, 3, 200), rng.integers(3, 6, 350), np.full(50, -1)])
-    offsets = even_offsets(placement(lag, species), 3, 0.4)
-    for family in range(2):
-        own, columns = species // 3 == family, slice(3 * family, 3 * family + 3)
-        np.testing.assert_allclose(shares(lag[own, columns], offsets[columns], 0.4), 1 / 3, atol=1e-3)
+    species = np.concatenate([rng.integers(0, 2, 200), rng.integers(2, 6, 350), np.full(50, -1)])
+    pools = np.array([0, 0, 1, 1, 1, 1])
+    offsets = even_offsets(in_pools(lag, species, pools), "pool", 0.4)
+    for pool, columns in enumerate((slice(0, 2), slice(2, 6))):
+        own = (species >= 0) & (pools[species] == pool)
+        size = columns.stop - columns.start
+        np.testing.assert_allclose(shares(lag[own, columns], offsets[columns], 0.4), 1 / size, atol=1e-3)
         assert offsets[columns].sum() == pytest.approx(0.0, abs=1e-9)
-    # What images of one family lack has no say in the offsets of another, and images in none have none at all.
-    lag[species != 1] += 50.0
+    # What images of one pool lack has no say in the offsets of another, and images in none have none at all.
+    lag[species < 2] += 50.0
     lag[species == -1] = 0.0
-    np.testing.assert_allclose(even_offsets(placement(lag, species), 3, 0.4)[3:], offsets[3:], atol=1e-3)
+    np.testing.assert_allclose(even_offsets(in_pools(lag, species, pools), "pool", 0.4)[2:], offsets[2:], atol=1e-3)
+
+
+def test_an_image_meets_the_species_of_its_pool():
+    species, pools = np.array([0, 1, 2, 4, -1]), np.array([0, 0, 1, 1, 1])
+    met_in_pool = met(in_pools(np.zeros((5, 5)), species, pools), np.arange(4), replace(PLAN, met="pool"), None)
+    np.testing.assert_array_equal(met_in_pool, pools[species[:4], None] == pools)
 
 
 def test_of_two_kinds_each_goes_to_the_species_that_suits_it_more_than_it_suits_the_other():
@@ -64,12 +76,12 @@ def test_of_two_kinds_each_goes_to_the_species_that_suits_it_more_than_it_suits_
     worse = np.where(kind == 0, 14.0, 6.0) + rng.normal(0, 1.5, 400)
     lag = np.stack([np.zeros(400), worse], axis=1)
     assert (lag.argmin(1) == 0).all()
-    offered = even_offsets(placement(lag, np.zeros(400, int)), 2, 0.8) - lag
+    offered = even_offsets(placement(lag, np.zeros(400, int)), "kin", 0.8) - lag
     assert (offered.argmax(1) == kind).mean() > 0.97
 
 
 def test_a_species_without_images_of_its_family_is_offered_as_it_is():
-    assert not even_offsets(placement(np.ones((10, 4)), np.zeros(10, int)), 2, 1.0)[2:].any()
+    assert not even_offsets(placement(np.ones((10, 4)), np.zeros(10, int)), "kin", 1.0)[2:].any()
 
 
 def test_the_prior_is_the_share_of_the_images_or_what_makes_shares_equal():
@@ -105,6 +117,8 @@ def test_shares_are_equal_while_species_begin_anew_together_and_not_when_they_ar
     found, known = (
         Stages.of(config.ab_initio, config.poses, 64, 1000, species=3, grows=grows) for grows in (True, False)
     )
-    for rounds in (found.splitting, known.pairing):
-        assert rounds and all(plan.even != plan.crossed for plan in rounds)
+    assert known.pairing and all(plan.even != plan.crossed for plan in known.pairing)
+    # Of pools half-sets are crossed while shares are equal still.
+    assert [plan.even for plan in found.grouping] == [True] * (len(found.grouping) - CHECKS) + [False] * CHECKS
+    assert [plan.crossed for plan in found.grouping].count(True) == RIPENING + CHECKS
     assert not any(plan.even for plan in [*found.parting, *found.sorting, *found.refining])

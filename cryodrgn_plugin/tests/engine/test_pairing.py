@@ -37,10 +37,10 @@ def test_species_that_suit_the_same_images_are_next_to_one_another():
 
 def test_a_pair_is_judged_by_the_images_of_both():
     outcome = Outcome(None, 0.0, np.array([1.0, 4.0, 9.0]), np.array([30, 10, 7]))
-    np.testing.assert_allclose(outcome.of_families(2), [1.75, 1.75, 9.0])
-    np.testing.assert_allclose(outcome.of_families(1), [1.0, 4.0, 9.0])
+    np.testing.assert_allclose(outcome.of_families(np.array([0, 0, 1])), [1.75, 1.75, 9.0])
+    np.testing.assert_allclose(outcome.of_families(np.arange(3)), [1.0, 4.0, 9.0])
     nobody = Outcome(None, 0.0, np.zeros(2), np.zeros(2, int))
-    np.testing.assert_array_equal(nobody.of_families(2), [0, 0])
+    np.testing.assert_array_equal(nobody.of_families(np.zeros(2, int)), [0, 0])
 
 
 @pytest.mark.slow

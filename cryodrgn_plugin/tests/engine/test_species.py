@@ -1,17 +1,12 @@
-"""Species whose number is open: images sorted by power, pairs that pay, and species that others can do without or
-miss."""
+"""Species whose number is open: images sorted by power, and species that others can do without or miss."""
 
 import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.ab_initio.dissolving import brought_back, expendable, lost_without
 from cryodrgn_plugin.engine.ab_initio.missed_species import missed
-from cryodrgn_plugin.engine.ab_initio.outcome import Outcome
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.spectral_groups import lag_behind_groups
-from cryodrgn_plugin.engine.ab_initio.splits import chosen_pairs, paying
-from cryodrgn_plugin.engine.ab_initio.stages import Stages
-from cryodrgn_plugin.engine.config import recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.imaging.noise import estimate_noise
 from cryodrgn_plugin.engine.likelihood.species_maps import Maps
@@ -45,45 +40,6 @@ def test_groups_of_too_few_images_are_left_out(of_two_sizes):
     images = WhitenedImages(dataset, estimate_noise(dataset))
     sizes = np.bincount(lag_behind_groups(images, dataset.n, 12, 40, np.random.default_rng(0)).argmin(1))
     assert len(sizes) < 12 and sizes.min() >= 40
-
-
-def outcome(scores, counts, maps=None) -> Outcome:
-    return Outcome(maps, 0.0, np.array(scores, float), np.array(counts, float))
-
-
-def test_a_pair_stays_unless_its_images_are_explained_worse_by_both():
-    whole = np.array([100.0, 100.0, 100.0, 100.0])
-    # The first gains 10 %, the second loses twice as much, the third a little, and of the last one half is empty.
-    pairs = outcome([100, 120, 80, 80, 97, 97, 0, 150], [50, 50, 50, 50, 50, 50, 2, 98])
-    np.testing.assert_array_equal(paying(whole, pairs, 9), [True, False, True, False])
-    np.testing.assert_array_equal(paying(whole, pairs, 0), [False] * 4)
-
-
-def test_of_pairs_that_pay_those_go_first_that_gain_most():
-    pairs = outcome([120, 120, 140, 140, 130, 130], [50] * 6)
-    np.testing.assert_array_equal(paying(np.full(3, 100.0), pairs, 2), [False, True, True])
-
-
-def test_species_that_were_not_split_take_their_images_back():
-    placed = Placement.unknown(6, 2)
-    placed.species[:] = [0, 0, 1, 1, 1, -1]
-    placed.lag[:] = np.arange(12).reshape(6, 2)
-    split = placed.split(np.random.default_rng(0))
-    np.testing.assert_array_equal(split.species // 2, placed.species)
-    np.testing.assert_array_equal(split.lag[:, [0, 2]], placed.lag)
-    whole = Maps([["a", "b"]], np.array([0.4, 0.6]))
-    pairs = outcome([0] * 4, [1, 1, 30, 10], Maps([["c", "d", "e", "f"]], np.full(4, 0.25)))
-    maps, kept = chosen_pairs(whole, pairs, split, np.array([False, True]))
-    assert maps.models == [["a", "e", "f"]]
-    np.testing.assert_allclose(maps.populations, [0.4, 0.45, 0.15])
-    np.testing.assert_array_equal(kept.species[:2], 0)
-    np.testing.assert_array_equal(kept.species[2:5], split.species[2:5] - 1)
-    assert kept.species[5] == -1
-    np.testing.assert_array_equal(kept.lag, split.lag[:, [0, 2, 3]])
-    split.lag[:, 1] = -1.0
-    np.testing.assert_array_equal(placed.split(np.random.default_rng(0), 4).species // 4, placed.species)
-    # What is likely for one of a pair is likely for what they came of.
-    assert (split.renamed(np.array([0, 0, 1, 2])).lag[:, 0] == -1).all()
 
 
 def test_of_two_species_that_share_their_images_one_is_dropped_and_the_other_missed():
@@ -141,16 +97,3 @@ def test_a_species_comes_back_where_its_images_are_explained_worse_without_it():
     assert placed.lag.shape == (101, 3) and (placed.lag[70:90] == 0).all() and (placed.score[70:90] == 100).all()
     after.score[70:90] = 110.0
     assert brought_back(old, before, maps, after, dissolved)[0] is maps
-
-
-def test_a_species_and_its_pair_are_judged_by_the_same_images():
-    config = recipe_config("abinitio", {"ab_initio.species": 0})
-    steps = Stages.of(config.ab_initio, config.poses, 64, 100_000, species=8, grows=True).steps(1, True, 0, 0)
-    halved = Stages.of(config.ab_initio, config.poses, 64, 100_000, species=4, grows=True).steps(1, True, 0, 0)
-    whole = [step for step in halved if step.phase == "split" and step.judged == "first"]
-    pairs = [step for step in steps if step.phase == "split" and step.judged == "again"]
-    assert [step.plan.met for step in pairs] == ["group", "kin", "kin"]
-    assert [step.number for step in whole] == [step.number for step in pairs[1:]]
-    assert {step.plan.images for step in whole} == {step.plan.images for step in pairs}
-    assert {step.plan.met for step in whole} == {"own"}
-    assert len(steps) == len(halved)
