@@ -20,6 +20,7 @@ from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
 from cryodrgn_plugin.engine.ab_initio.stages import Stages
 from cryodrgn_plugin.engine.ab_initio.steps import Round
+from cryodrgn_plugin.engine.cli.main import main
 from cryodrgn_plugin.engine.config import PoseConfig, recipe_config
 from cryodrgn_plugin.engine.data.dataset import ParticleDataset
 from cryodrgn_plugin.engine.decoders.restore import load_decoder
@@ -398,18 +399,18 @@ def test_what_frames_of_conformers_are_wrong_by_is_made_good_together(tmp_path, 
 
 
 def test_a_killed_search_resumes_bit_for_bit(rigid, tmp_path):
-    command = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", "abinitio", str(rigid), "--homogeneous"]
+    command = ["abinitio", str(rigid), "--homogeneous"]
     for name, value in {**QUICK, "ab_initio.rounds": 5, "ab_initio.refinements": 1}.items():
         command += [f"--{name}", str(value)]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    subprocess.run([*command, "--out", str(whole)], check=True, capture_output=True)
-    process = subprocess.Popen([*command, "--out", str(killed)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    in_a_process = [sys.executable, "-m", "cryodrgn_plugin.engine.cli", *command, "--out", str(killed)]
+    process = subprocess.Popen(in_a_process, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None and not (killed / "checkpoints" / "poses.pt").exists():
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert Run.open(killed).status == "stopped"
-    subprocess.run([*command, "--out", str(killed), "--resume"], check=True, capture_output=True)
+    assert main([*command, "--out", str(killed), "--resume"]) == main([*command, "--out", str(whole)]) == 0
     assert (killed / "poses.star").read_bytes() == (whole / "poses.star").read_bytes()
     for name in ("score", "radius"):
         assert [row[name] for row in Run.open(killed).metrics()] == [row[name] for row in Run.open(whole).metrics()]
