@@ -14,6 +14,7 @@ import numpy as np
 
 from ..config import PoseConfig
 from ..geometry import so3_grid
+from .meeting import AGAIN, NEAREST
 from .placement import FAMILY
 from .rounds import FIRST_KEPT, STEPS_PER_WAVE, PoseRounds
 from .steps import Round
@@ -57,7 +58,8 @@ class RoundCosts:
     def work(self, plan: Round, n_species: int) -> dict[str, float]:
         """How many operations of each kind a round has."""
         images, halves = min(plan.images, self.images), 1 + plan.crossed
-        met = (FAMILY | dict.fromkeys(("all", "pool"), n_species)).get(plan.met, 1 + MET_OF_MANY * (n_species - 1))
+        in_pool = min(n_species, NEAREST + AGAIN * n_species) if plan.crossed else n_species
+        met = (FAMILY | {"all": n_species, "pool": in_pool}).get(plan.met, 1 + MET_OF_MANY * (n_species - 1))
         solved = self.box // 2 - 1 if plan.masked else plan.radius
         first = min(plan.first_radius, plan.radius) if plan.levels else plan.radius
         maps = {

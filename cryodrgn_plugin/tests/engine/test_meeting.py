@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cryodrgn_plugin.engine.ab_initio.even_shares import even_offsets
-from cryodrgn_plugin.engine.ab_initio.meeting import log_prior, met
+from cryodrgn_plugin.engine.ab_initio.meeting import NEAREST, log_prior, met
 from cryodrgn_plugin.engine.ab_initio.placement import Placement
 from cryodrgn_plugin.engine.ab_initio.rounds import PoseRounds
 from cryodrgn_plugin.engine.ab_initio.stages import CHECKS, RIPENING, Stages
@@ -44,6 +44,20 @@ def test_an_image_meets_a_species_that_is_hopeless_for_it_only_now_and_then():
     assert 0.05 < likely[:, 1].mean() < 0.15
     own = met(placed, index, replace(PLAN, met="own"), np.random.default_rng(0))
     np.testing.assert_array_equal(own, index[:, None] % 2 == np.arange(2))
+
+
+def test_an_image_meets_the_nearest_species_of_its_pool_while_maps_ripen_and_others_now_and_then():
+    rng, pools = np.random.default_rng(3), np.repeat([0, 1], [8, 3])
+    lag = rng.uniform(1, 20, (400, 11))
+    lag[:, 8:] = 0.0  # of another pool, however near
+    ripening = replace(PLAN, met="pool", crossed=True)
+    are_met = met(in_pools(lag, np.arange(400) % 8, pools), np.arange(400), ripening, np.random.default_rng(0))
+    assert not are_met[:, 8:].any()
+    nearest = lag[:, :8].argsort(1)
+    assert np.take_along_axis(are_met, nearest[:, :NEAREST], 1).all()
+    assert 0.05 < np.take_along_axis(are_met, nearest[:, NEAREST:], 1).mean() < 0.15
+    of_three = met(in_pools(lag, np.full(400, 9), pools), np.arange(400), ripening, np.random.default_rng(0))
+    np.testing.assert_array_equal(of_three, np.broadcast_to(pools == 1, (400, 11)))
 
 
 def test_offsets_give_all_species_of_a_pool_as_many_of_its_images():
