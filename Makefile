@@ -37,7 +37,7 @@ TEST_PACKAGES := xvfb xdotool imagemagick x11-utils openbox poppler-utils relion
 PYTHON_PACKAGES := $(shell $(PYTHON) -c "import ensurepip, tkinter" 2>/dev/null || echo python3.11-venv python3-tk)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check kernels env engine-env demo-system test-system picture
+.PHONY: help demo test check of-trainings of-searches env engine-env demo-system test-system picture
 
 help:
 	@sed -n '1,4s/^# //p' Makefile
@@ -47,16 +47,16 @@ demo: demo-system env
 
 # The last line printed is the test runner's own closing line.
 test: test-system env engine-env
-	@$(MAKE) --no-print-directory --jobs 2 check kernels
+	@$(MAKE) --no-print-directory --jobs 2 of-trainings of-searches check
 	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest $(ENGINE_TESTS) -m "not slow and not shared" \
 	    $(SPREAD) $(PYTEST_FLAGS)
 	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m pytest $(ENGINE_ENV_TESTS) $(SPREAD) $(PYTEST_FLAGS)
 	$(ONE_THREAD) $(HOST_ENV)/bin/python -m pytest $(ENGINE_ENV_TESTS:%=--ignore %) -m "not shared" \
 	    $(SPREAD) $(PYTEST_FLAGS)
 
-# Compiled once, in whichever environment, and kept for both.
-kernels: engine-env
-	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m cryodrgn_plugin.tests.compile_kernels > /dev/null
+# Kernels are compiled once, in whichever environment, and kept for both.
+of-trainings of-searches: engine-env
+	$(ONE_THREAD) $(ENGINE_ENV)/bin/python -m cryodrgn_plugin.tests.compile_kernels $@ > /dev/null
 
 check: env
 	$(HOST_ENV)/bin/ruff check --no-cache .

@@ -1,9 +1,11 @@
 """Compile the kernels that most tests use, once, before several processes would each do it at the same time.
 
-python -m cryodrgn_plugin.tests.compile_kernels
+    python -m cryodrgn_plugin.tests.compile_kernels of-trainings
+    python -m cryodrgn_plugin.tests.compile_kernels of-searches        beside it: they have few kernels in common
 """
 
 import importlib
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,7 +20,7 @@ SEARCH = [
 PAPER = ["--recipe=paper", "--training.epochs=1"]
 
 
-def main() -> None:
+def main(which: str) -> None:
     """Run what a user runs, on a few small images, in the environment of tests, which says where kernels are kept."""
     importlib.import_module("cryodrgn_plugin.tests.conftest")
     from cryodrgn_plugin.engine.cli.main import main as command
@@ -27,17 +29,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         star = str(tiny_set(folder / "set", n=100, box=16, seed=1))
-        for words in (
-            ["train", star, "--out", str(folder / "fast"), *FAST],
-            ["analyze", str(folder / "fast")],
-            ["train", star, "--out", str(folder / "paper"), *PAPER],
-            ["abinitio", star, "--out", str(folder / "found"), "--homogeneous", *SEARCH],
-            ["abinitio", star, "--out", str(folder / "moving"), *SEARCH, *FAST],
-            ["refine-poses", star, "--out", str(folder / "refined")],
-        ):
+        commands = {
+            "of-trainings": (
+                ["train", star, "--out", str(folder / "fast"), *FAST],
+                ["analyze", str(folder / "fast")],
+                ["train", star, "--out", str(folder / "paper"), *PAPER],
+            ),
+            "of-searches": (
+                ["abinitio", star, "--out", str(folder / "found"), "--homogeneous", *SEARCH],
+                ["refine-poses", star, "--out", str(folder / "refined")],
+                ["abinitio", star, "--out", str(folder / "moving"), *SEARCH, *FAST],
+            ),
+        }
+        for words in commands[which]:
             if command(words):
                 raise SystemExit(f"`{' '.join(words)}` failed.")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

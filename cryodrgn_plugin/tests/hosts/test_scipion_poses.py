@@ -85,8 +85,8 @@ def test_trained_particles_are_refined_along_their_latent_coordinates(flow):
 
 # --- ab initio ------------------------------------------------------------------------------------------------------
 
-FEW = "ab_initio.more_starts=1 ab_initio.most_climbs=1 ab_initio.images_per_round=60 ab_initio.refinements=2"
-QUICK = {"rounds": 4, "starts": 1, "shiftExtent": 0.07, "otherSettings": f"{FEW} poses.levels=2"}
+FEW = "ab_initio.more_starts=1 ab_initio.most_climbs=0 ab_initio.images_per_round=40 ab_initio.refinements=1"
+QUICK = {"rounds": 3, "starts": 1, "shiftExtent": 0.07, "otherSettings": f"{FEW} poses.levels=1"}
 
 
 @pytest.fixture(scope="module")
