@@ -1,7 +1,7 @@
 """Compile the kernels that most tests use, once, before several processes would each do it at the same time.
 
-    python -m cryodrgn_plugin.tests.compile_kernels of-trainings
-    python -m cryodrgn_plugin.tests.compile_kernels of-searches        beside it: they have few kernels in common
+python -m cryodrgn_plugin.tests.compile_kernels of-trainings
+python -m cryodrgn_plugin.tests.compile_kernels of-searches        beside it: they have few kernels in common
 """
 
 import importlib

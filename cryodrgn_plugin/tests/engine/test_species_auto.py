@@ -105,6 +105,6 @@ def test_one_kind_of_molecule_is_one_species(tmp_path):
 
 
 def test_of_noise_is_said_that_there_may_be_no_molecule_in_it(tmp_path):
-    star = simulated(tmp_path / "set", THREE[:1], 200, 1e-6)
+    star = simulated(tmp_path / "set", THREE[:1], 120, 1e-6)
     assert main(["abinitio", star, "--out", str(tmp_path / "run"), *ASKED]) == 0
     assert "there may be no molecule in them" in Run.open(tmp_path / "run").log_file.read_text()
