@@ -101,10 +101,8 @@ class TimeLeft:
     def try_out(self, rounds: PoseRounds, plan: Round) -> None:
         """Time a small round like `plan`, of species that come to nothing; the second one, for the first may have to
         wait for what is compiled. `rounds` are not used for anything else."""
-        rng, small = (
-            np.random.default_rng(0),
-            replace(plan, images=min(TRIED, self.costs.images), met="all", even=False),
-        )
+        rng, images = np.random.default_rng(0), min(TRIED, self.costs.images)
+        small = replace(plan, images=images, met="all", even=False)
         maps = rounds.start(TRIED_SPECIES, small, small.images, rng)
         for _ in range(2):
             began = time.perf_counter()

@@ -43,6 +43,6 @@ def begin_in_pools(
 def dealt_out(placed: Placement, pool: np.ndarray, fewest: int, most: int, rng: np.random.Generator) -> Placement:
     """The images of each pool, by number in `pool` (N,), −1 in none, dealt out among a species for every `IMAGES`, and
     among `fewest` at least; if all these are more than `most`, among fewer in proportion."""
-    wanted = np.maximum(np.bincount(pool[pool >= 0]) // IMAGES, fewest)
+    wanted = np.maximum(np.bincount(pool[pool >= 0], minlength=1) // IMAGES, fewest)
     fair = np.maximum(wanted * most // wanted.sum(), fewest)
     return placed.pooled(rng, pool, np.minimum(wanted, fair))

@@ -50,6 +50,11 @@ def test_where_few_species_are_allowed_pools_are_dealt_out_among_fewer_in_propor
     np.testing.assert_array_equal(np.bincount(dealt.pools), [20, 10, 2])
 
 
+def test_a_pool_without_images_is_of_the_fewest_species_all_the_same():
+    dealt = dealt_out(Placement.unknown(5), np.full(5, -1), 2, 64, np.random.default_rng(0))
+    assert dealt.lag.shape == (5, 2) and (dealt.species == -1).all()
+
+
 def test_all_images_start_in_groups_alike_in_power_but_those_set_aside():
     engine, progress, aside = Engine(9 * IMAGES), Progress(), np.arange(0, 9 * IMAGES, 50)
     count = begin_in_pools(progress, engine, 3, aside, 64, np.random.default_rng(0))
